@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// The journal: what was, what is, and why. SQLite in WAL mode, synchronous=NORMAL: a value in /proc/sys does not
+// outlive the machine and the page cache outlives kill -9, so no write waits for a disk.
+//
+// A row is written before the value is. One object's original is the `original` of its first row of this boot that is
+// still held (applied or kept). Rows of another boot are history and never restored.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/change.hpp"
+#include "core/result.hpp"
+
+namespace bpftune::actuators {
+
+// An object whose value is ours.
+struct Holding {
+    TunableId tunable = TunableId::somaxconn;
+    Scope scope;
+    std::string original;
+    std::string current;  // what we wrote last
+    std::string previous; // what it was just before: where the service died between journal and write, it still is
+    std::vector<std::int64_t> rows; // ids, oldest first
+};
+
+class Journal {
+public:
+    // Creates `directory` (0750) and the database when they are not there.
+    static Result<Journal> open(const std::filesystem::path& directory, std::string boot_id);
+
+    // For `history`: never creates or changes anything. A journal that is not there is an empty one.
+    static Result<Journal> open_read_only(const std::filesystem::path& directory, std::string boot_id);
+
+    Journal(Journal&&) noexcept;
+    Journal& operator=(Journal&&) noexcept;
+    ~Journal();
+
+    // Records a change before it is made (state applied), or a recommendation. `change.id` and `change.boot` are set
+    // here; `change.original` too: that of the object's holding if there is one, else `change.from`.
+    Result<std::int64_t> begin(Change change);
+
+    // What became of the write that `begin` announced.
+    Result<> written(std::int64_t id, std::optional<std::chrono::microseconds> reaction);
+    Result<> failed(std::int64_t id, const std::string& error);
+
+    // Every held row of the object gets this state: kept, restored, rolled_back, failed.
+    Result<> settle(const ObjectKey& object, ChangeState state);
+
+    // The newest held row becomes yielded, older ones of the object stop being held (kept stays in their history).
+    Result<> yielded(const ObjectKey& object, const std::string& found);
+
+    [[nodiscard]] Result<std::vector<Holding>> holdings() const;
+
+    // Oldest first, of all boots; `since`: not older.
+    [[nodiscard]] Result<std::vector<Change>> history(std::optional<WallTime> since = {}) const;
+
+    // Moves the log into the database; may wait for the disk, so not while an event waits.
+    Result<> checkpoint();
+
+private:
+    struct Database;
+    explicit Journal(std::unique_ptr<Database> database);
+    std::unique_ptr<Database> database_;
+};
+
+} // namespace bpftune::actuators

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/change.hpp"
+
+#include <utility>
+
+namespace bpftune {
+
+ObjectKey key_of(TunableId tunable, const Scope& scope) {
+    const bool of_listener = tunable == TunableId::listener_backlog && scope.listener;
+    return {tunable, scope.netns, of_listener ? scope.listener->cookie : 0};
+}
+
+std::string_view to_string(ChangeState state) {
+    switch (state) {
+    case ChangeState::recommended: return "recommended";
+    case ChangeState::applied: return "applied";
+    case ChangeState::kept: return "kept";
+    case ChangeState::rolled_back: return "rolled_back";
+    case ChangeState::restored: return "restored";
+    case ChangeState::yielded: return "yielded";
+    case ChangeState::failed: return "failed";
+    }
+    std::unreachable();
+}
+
+std::optional<ChangeState> change_state(std::string_view text) {
+    for (const ChangeState state : all_change_states)
+        if (to_string(state) == text) return state;
+    return std::nullopt;
+}
+
+} // namespace bpftune

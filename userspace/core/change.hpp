@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the controller asks for, and what became of it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/ids.hpp"
+#include "core/time.hpp"
+
+namespace bpftune {
+
+// The tunables, in the order of their rows in tunables/catalog.
+enum class TunableId { somaxconn, listener_backlog, conntrack_max, conntrack_buckets };
+
+// How an actuator reaches a listening socket, and how history names it.
+struct ListenerRef {
+    std::uint64_t cookie = 0; // SO_COOKIE; what identity is checked by
+    std::uint64_t inode = 0;
+    Endpoint local;
+    int pid = 0; // a process that held it when this was written, and its descriptor there: a hint only
+    int fd = -1;
+
+    bool operator==(const ListenerRef&) const = default;
+};
+
+// Where a change applies. `listener` names the object for listener tunables, the cause for somaxconn, and is empty
+// where no listener plays a part. `netns_pid` is a hint, as in ListenerRef.
+struct Scope {
+    NetnsId netns;
+    int netns_pid = 0;
+    std::optional<ListenerRef> listener;
+    std::optional<Pod> pod;
+
+    bool operator==(const Scope&) const = default;
+};
+
+// The thing that has one value: a sysctl of one namespace, or the backlog of one socket.
+struct ObjectKey {
+    TunableId tunable = TunableId::somaxconn;
+    NetnsId netns;
+    std::uint64_t listener_cookie = 0; // listener tunables only
+
+    auto operator<=>(const ObjectKey&) const = default;
+};
+ObjectKey key_of(TunableId tunable, const Scope& scope);
+
+// A number that speaks for a change: {"queue_peak", 97}.
+struct Evidence {
+    std::string name;
+    std::uint64_t value = 0;
+
+    bool operator==(const Evidence&) const = default;
+};
+
+struct Decision {
+    enum class Act {
+        write,     // set `to`, having journalled `from`
+        recommend, // say so, write nothing
+        keep,      // the trial of this object's change is over: it stays
+        yield,     // someone else set this object to `to`: leave it alone
+    };
+
+    Act act = Act::write;
+    TunableId tunable = TunableId::somaxconn;
+    Scope scope;
+    std::uint64_t from = 0; // what the value is now, as far as is known; the writer checks
+    std::uint64_t to = 0;
+    std::string why;
+    std::vector<Evidence> evidence;
+    std::optional<MonoTime> event; // the kernel event that caused it
+
+    bool operator==(const Decision&) const = default;
+};
+
+// What became of a Decision of act `write`.
+struct Outcome {
+    enum class Kind {
+        written,  // `value` was read back
+        conflict, // it was not `from` any more but `value`: not written
+        gone,     // the namespace, process or socket is no longer there: normal
+        failed,   // `error`
+    };
+
+    Kind kind = Kind::failed;
+    std::uint64_t value = 0;
+    std::string error;
+};
+
+enum class ChangeState { recommended, applied, kept, rolled_back, restored, yielded, failed };
+inline constexpr std::array all_change_states{ChangeState::recommended, ChangeState::applied,  ChangeState::kept,
+                                              ChangeState::rolled_back, ChangeState::restored, ChangeState::yielded,
+                                              ChangeState::failed};
+std::string_view to_string(ChangeState state);
+std::optional<ChangeState> change_state(std::string_view text);
+
+// One row of history: one write, or one recommendation, with its latest state.
+struct Change {
+    std::int64_t id = 0;
+    WallTime time;
+    std::string boot; // /proc/sys/kernel/random/boot_id
+    TunableId tunable = TunableId::somaxconn;
+    Scope scope;
+    std::string original; // before our first write of this object
+    std::string from;
+    std::string to;
+    ChangeState state = ChangeState::recommended;
+    std::string why;
+    std::vector<Evidence> evidence;
+    std::optional<std::chrono::microseconds> reaction; // from the kernel event to the read-back
+};
+
+} // namespace bpftune

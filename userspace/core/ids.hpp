@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Identities of kernel objects. All are valid for one boot only.
+#pragma once
+
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+namespace bpftune {
+
+// A network namespace. The inode number is what users see (`ip netns`, `lsns`), but the kernel reuses it within
+// seconds; the cookie (net->net_cookie, kernel 5.12 and later, SO_NETNS_COOKIE from 5.14) is never reused.
+struct NetnsId {
+    std::uint64_t cookie = 0; // 0: this kernel has none to read
+    std::uint32_t inode = 0;  // 0: unknown
+
+    [[nodiscard]] bool known() const { return inode != 0; }
+    auto operator<=>(const NetnsId&) const = default;
+};
+
+// A TCP endpoint as text, for people and JSON: "0.0.0.0", "::1".
+struct Endpoint {
+    std::string address;
+    std::uint16_t port = 0; // host byte order
+
+    auto operator<=>(const Endpoint&) const = default;
+};
+
+// "10.0.0.1:80", "[::]:80"
+inline std::string to_string(const Endpoint& endpoint) {
+    const bool v6 = endpoint.address.find(':') != std::string::npos;
+    return (v6 ? "[" + endpoint.address + "]" : endpoint.address) + ":" + std::to_string(endpoint.port);
+}
+
+// A pod's container. Labels are not part of the identity.
+struct Pod {
+    std::string ns; // the Kubernetes namespace
+    std::string name;
+    std::string container; // empty: the pod as a whole
+
+    auto operator<=>(const Pod&) const = default;
+};
+
+} // namespace bpftune
+
+template <> struct std::hash<bpftune::NetnsId> {
+    std::size_t operator()(const bpftune::NetnsId& id) const noexcept {
+        return std::hash<std::uint64_t>{}(id.cookie * 0x9e3779b97f4a7c15ULL ^ id.inode);
+    }
+};

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/parse.hpp"
+
+#include <charconv>
+#include <limits>
+
+#include "core/text.hpp"
+
+namespace bpftune {
+namespace {
+
+// The digits at the front of `text`, which is left with what follows them.
+Result<std::uint64_t> take_number(std::string_view& text) {
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error == std::errc::result_out_of_range) return failure("number too large");
+    if (error != std::errc{}) return failure("a whole number expected");
+    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+    return value;
+}
+
+} // namespace
+
+Result<std::uint64_t> parse_number(std::string_view text) {
+    auto value = take_number(text);
+    if (value && !text.empty()) return failure("a whole number expected");
+    return value;
+}
+
+Result<Nanoseconds> parse_duration(std::string_view text) {
+    using namespace std::chrono;
+    const std::string shown = printable(text);
+    const auto number = take_number(text);
+    const auto unit = text == "ms"  ? Nanoseconds(1ms)
+                      : text == "s" ? Nanoseconds(1s)
+                      : text == "m" ? Nanoseconds(1min)
+                      : text == "h" ? Nanoseconds(1h)
+                                    : Nanoseconds(0);
+    if (!number || unit.count() == 0) return failure("'{}' is no duration; write 500ms, 10s, 5m or 2h", shown);
+    constexpr Nanoseconds longest = hours(24 * 3653);
+    if (*number == 0 || *number > static_cast<std::uint64_t>(longest / unit))
+        return failure("'{}' is out of range; more than zero, at most ten years", shown);
+    return unit * static_cast<std::int64_t>(*number);
+}
+
+Result<std::uint64_t> parse_size(std::string_view text) {
+    const std::string shown = printable(text);
+    const auto number = take_number(text);
+    const int shift = text.empty() ? 0 : text == "KiB" ? 10 : text == "MiB" ? 20 : text == "GiB" ? 30 : -1;
+    if (!number || shift < 0) return failure("'{}' is no size; write 4096, 64KiB, 16MiB or 2GiB", shown);
+    if (*number > std::numeric_limits<std::uint64_t>::max() >> shift) return failure("'{}' is too large", shown);
+    return *number << shift;
+}
+
+} // namespace bpftune

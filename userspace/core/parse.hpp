@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Quantities as users write them, on the command line and in policies.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "core/result.hpp"
+#include "core/time.hpp"
+
+namespace bpftune {
+
+// "500ms", "10s", "5m", "2h": a whole number and a unit, nothing else; more than zero, at most ten years.
+Result<Nanoseconds> parse_duration(std::string_view text);
+
+// "4096", "64KiB", "16MiB", "2GiB": bytes.
+Result<std::uint64_t> parse_size(std::string_view text);
+
+// Decimal digits only, no sign, no blanks; the whole text.
+Result<std::uint64_t> parse_number(std::string_view text);
+
+} // namespace bpftune

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/snapshot.hpp"
+
+#include <utility>
+
+namespace bpftune {
+
+std::string_view to_string(Probe probe) {
+    switch (probe) {
+    case Probe::listen: return "listen";
+    case Probe::time_wait: return "time_wait";
+    case Probe::softirq: return "softirq";
+    case Probe::conntrack: return "conntrack";
+    }
+    std::unreachable();
+}
+
+std::string_view to_string(Rung rung) {
+    switch (rung) {
+    case Rung::fentry: return "fentry";
+    case Rung::tracepoint: return "tracepoint";
+    case Rung::netlink: return "netlink";
+    case Rung::procfs: return "procfs";
+    case Rung::none: return "unavailable";
+    }
+    std::unreachable();
+}
+
+std::string_view to_string(Binds binds) {
+    switch (binds) {
+    case Binds::somaxconn: return "somaxconn";
+    case Binds::application: return "application";
+    case Binds::syn_backlog: return "syn_backlog";
+    }
+    std::unreachable();
+}
+
+} // namespace bpftune

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is known of the node at one moment: plain values, made by signals/, read by everything downstream.
+//
+// Counters are since the source began (the start of the service), never wrap and never fall for one object. Rates are
+// per second over the last interval. std::nullopt is "unknown", never zero. All text has been through `printable`.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/ids.hpp"
+#include "core/time.hpp"
+
+namespace bpftune {
+
+// The probes, in the order of their keys in `sources`.
+enum class Probe { listen, time_wait, softirq, conntrack };
+inline constexpr std::array all_probes{Probe::listen, Probe::time_wait, Probe::softirq, Probe::conntrack};
+std::string_view to_string(Probe probe);
+
+// How a probe measures, best first. `none`: the signal is not there on this kernel or with these rights.
+enum class Rung { fentry, tracepoint, netlink, procfs, none };
+std::string_view to_string(Rung rung); // none: "unavailable"
+
+// The limit that set a listener's `limit`, whatever the load.
+enum class Binds { somaxconn, application, syn_backlog };
+std::string_view to_string(Binds binds);
+
+// What happened to an accept queue in the time that one snapshot covers: one interval for a tick; for a pressure event
+// the time since the queue was last seen empty. This is what the controller decides on.
+struct QueueWindow {
+    Nanoseconds length{};
+    std::uint32_t peak = 0;        // connections waiting at the fullest moment seen
+    std::uint32_t floor = 0;       // at the emptiest moment seen
+    std::uint64_t arrivals = 0;    // completed handshakes
+    std::uint64_t accepted = 0;    // taken by the application
+    std::uint64_t overflows = 0;   // lost because the queue was full
+    std::optional<MonoTime> event; // when the kernel raised the pressure event, if one is what this is about
+};
+
+// One listening TCP socket.
+struct Listener {
+    NetnsId netns;
+    std::uint64_t cookie = 0; // SO_COOKIE: never reused in a boot
+    std::uint64_t inode = 0;  // of the socket, as in /proc/PID/fd
+    Endpoint local;
+    int pid = 0; // the lowest that holds it; 0: none found
+    int fd = -1; // its descriptor there
+    std::string command;
+    std::optional<Pod> pod;
+
+    std::uint32_t queue = 0;            // sk_ack_backlog, now
+    std::uint32_t queue_peak = 0;       // the largest since the source began
+    std::uint32_t limit = 0;            // sk_max_ack_backlog; the kernel lets limit + 1 wait
+    std::optional<std::uint32_t> asked; // the argument of listen()
+    std::uint32_t somaxconn = 0;        // of its namespace, now
+    Binds binds = Binds::somaxconn;
+    std::uint64_t drops = 0;     // sk_drops, which includes other discards
+    std::uint64_t overflows = 0; // the part for a full accept queue
+    double overflows_per_second = 0;
+    std::uint64_t arrivals = 0; // completed handshakes
+    QueueWindow window;
+};
+
+// TCP in one network namespace.
+struct NetnsTcp {
+    NetnsId netns;
+    int pid = 0; // a process in it, by which it can be reached; 0: none found
+    std::optional<Pod> pod;
+
+    std::uint32_t somaxconn = 0;
+    std::uint64_t listen_overflows = 0;    // LINUX_MIB_LISTENOVERFLOWS
+    std::uint64_t overflows_of_closed = 0; // the part of it that no listener of now suffered
+    std::uint64_t syn_dropped = 0;         // SYNs refused by a full SYN queue: LINUX_MIB_TCPREQQFULLDROP
+    std::uint64_t cookies_sent = 0;        // LINUX_MIB_SYNCOOKIESSENT: no loss by itself
+    std::uint64_t time_wait_sockets = 0;   // now
+    std::uint64_t time_wait_limit = 0;     // tcp_max_tw_buckets
+    std::uint64_t time_wait_entries = 0;   // LINUX_MIB_TIMEWAITED + LINUX_MIB_TIMEWAITKILLED
+    double time_wait_entries_per_second = 0;
+    std::uint64_t time_wait_overflows = 0;        // LINUX_MIB_TCPTIMEWAITOVERFLOW
+    std::optional<std::uint64_t> ports_exhausted; // connects that failed for want of a local port
+    std::string ports_exhausted_command;          // who suffered the last of them
+    int ports_exhausted_pid = 0;
+};
+
+// The softirq backlog of one CPU (/proc/net/softnet_stat).
+struct SoftirqCpu {
+    unsigned cpu = 0;
+    std::uint64_t processed = 0;
+    std::uint64_t dropped = 0;
+    std::uint64_t time_squeeze = 0;
+    std::optional<std::uint64_t> backlog; // packets waiting now; kernels before 5.10 do not tell
+    std::uint64_t backlog_limit = 0;      // net.core.netdev_max_backlog
+};
+
+// The conntrack table as one network namespace fills it. The limit is the node's, compared with each namespace's own
+// count (net/netfilter/nf_conntrack_core.c, __nf_conntrack_alloc).
+struct Conntrack {
+    NetnsId netns;
+    std::optional<Pod> pod;
+    std::uint64_t entries = 0;
+    std::uint64_t limit = 0;
+    std::uint64_t buckets = 0;
+    double entries_per_second = 0; // net growth, negative while it shrinks
+    std::optional<double> inserts_per_second;
+    std::uint64_t drops = 0; // packets lost because the table was full
+    std::uint64_t early_drops = 0;
+    std::uint64_t insert_failed = 0;
+    std::optional<double> full_in_seconds; // nullopt: not filling
+    std::uint64_t window_drops = 0;        // drops + early_drops in the last interval
+};
+
+struct Snapshot {
+    enum class Cause {
+        tick,     // whole: what is not in it is gone
+        pressure, // only what the event is about
+    };
+
+    Cause cause = Cause::tick;
+    Now time;
+    Nanoseconds interval{}; // since the last tick
+    std::string node;
+    std::uint64_t memory_bytes = 0; // of the node; 0: unknown
+    std::array<Rung, all_probes.size()> sources{Rung::none, Rung::none, Rung::none, Rung::none};
+    std::uint64_t lost_events = 0; // that BPF could not pass on
+
+    std::vector<Listener> listeners;
+    std::vector<NetnsTcp> tcp;
+    std::vector<SoftirqCpu> softirq;
+    std::vector<Conntrack> conntrack;
+
+    [[nodiscard]] Rung source(Probe probe) const { return sources[static_cast<std::size_t>(probe)]; }
+};
+
+} // namespace bpftune

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Text of a policy file -> checked Policy, or every problem with its place.
+#pragma once
+
+#include <expected>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "policy/policy.hpp"
+
+namespace bpftune::policy {
+
+struct Diagnostic {
+    std::size_t line = 0;   // from 1
+    std::size_t column = 0; // from 1, in code points
+    std::string message;    // lower case, no full stop
+    std::string hint;       // empty: none
+};
+
+// All problems at once, in the order of their places.
+std::expected<Policy, std::vector<Diagnostic>> parse(std::string_view text);
+
+// As compilers do:
+//
+//   policy.yaml:7:5: error: unknown tunable 'net.core.somaxcon'
+//       net.core.somaxcon: {max: 65535}
+//       ^
+//     hint: did you mean 'net.core.somaxconn'?
+//
+// `file` and the shown line are hostile bytes: both go through `printable`, the caret stays below its place.
+std::string render(std::string_view file, std::string_view text, const std::vector<Diagnostic>& diagnostics);
+
+// The effective policy as YAML that `parse` takes again.
+std::string show(const Policy& policy);
+
+// JSON Schema (draft 2020-12) of the file, from the same tables that `parse` checks with.
+std::string schema();
+
+} // namespace bpftune::policy

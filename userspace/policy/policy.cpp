@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "policy/policy.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace bpftune::policy {
+
+std::string_view to_string(Mode mode) {
+    switch (mode) {
+    case Mode::observe: return "observe";
+    case Mode::recommend: return "recommend";
+    case Mode::automatic: return "auto";
+    }
+    std::unreachable();
+}
+
+std::optional<Mode> mode(std::string_view text) {
+    for (const Mode mode : {Mode::observe, Mode::recommend, Mode::automatic})
+        if (to_string(mode) == text) return mode;
+    return std::nullopt;
+}
+
+std::string_view to_string(OnExit on_exit) { return on_exit == OnExit::keep ? "keep" : "restore"; }
+
+std::string_view to_string(OnConflict) { return "yield"; }
+
+Policy::Policy() {
+    for (const tunables::Tunable& tunable : tunables::catalog()) of(tunable.id).max = tunable.default_max;
+}
+
+Mode Policy::mode_of(TunableId id) const {
+    if (tunables::row(id).opt_in && !of(id).named) return Mode::observe;
+    return std::min(mode, of(id).mode);
+}
+
+std::uint64_t Policy::budget_bytes(std::uint64_t memory_bytes) const {
+    if (memory_budget_bytes) return *memory_budget_bytes;
+    return static_cast<std::uint64_t>(static_cast<double>(memory_bytes) * memory_budget_ratio);
+}
+
+} // namespace bpftune::policy

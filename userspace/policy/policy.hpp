@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// The effective policy: what is allowed, every default filled in. docs/policy.md describes the file.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "tunables/catalog.hpp"
+
+namespace bpftune::policy {
+
+// Ordered: what counts is the lowest of those that apply.
+enum class Mode { observe, recommend, automatic };
+std::string_view to_string(Mode mode); // automatic: "auto"
+std::optional<Mode> mode(std::string_view text);
+
+enum class OnExit {
+    keep,    // the next start adopts, `restore` undoes
+    restore, // put every original back
+};
+std::string_view to_string(OnExit on_exit);
+
+enum class OnConflict { yield };
+std::string_view to_string(OnConflict on_conflict);
+
+struct TunablePolicy {
+    bool named = false;               // the file names it: opts in
+    Mode mode = Mode::automatic;      // before the lowest is taken with spec.mode
+    std::optional<std::uint64_t> min; // a value below it is raised to it
+    std::uint64_t max = 0;            // no raise goes past it
+};
+
+struct Policy {
+    std::string name = "default";
+    Mode mode = Mode::observe;
+    OnExit on_exit = OnExit::keep;
+    OnConflict on_conflict = OnConflict::yield;
+    double memory_budget_ratio = 0.02;                // of the node's memory, 0 to 1
+    std::optional<std::uint64_t> memory_budget_bytes; // if the file gives an absolute size instead
+    std::array<TunablePolicy, 4> tunables;            // by TunableId
+
+    Policy(); // the catalog's bounds; nothing named; observe
+
+    [[nodiscard]] const TunablePolicy& of(TunableId id) const { return tunables[static_cast<std::size_t>(id)]; }
+    [[nodiscard]] TunablePolicy& of(TunableId id) { return tunables[static_cast<std::size_t>(id)]; }
+
+    // The lowest of spec.mode and the tunable's; observe for an opt-in tunable that is not named.
+    [[nodiscard]] Mode mode_of(TunableId id) const;
+
+    // For all raises together. `memory_bytes`: the node's.
+    [[nodiscard]] std::uint64_t budget_bytes(std::uint64_t memory_bytes) const;
+};
+
+} // namespace bpftune::policy

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// All probes of the node behind one door: each takes the best rung of its ladder that really attaches here.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/result.hpp"
+#include "core/snapshot.hpp"
+#include "probes/readings.hpp"
+
+namespace bpftune::probes {
+
+struct Options {
+    double pressure_ratio = 0.5;                               // of a listener's limit: depth that raises an event
+    Nanoseconds event_interval = std::chrono::milliseconds(5); // between two events of one queue
+};
+
+// One rung of one ladder, as tried: for `doctor`.
+struct Step {
+    Probe probe = Probe::listen;
+    Rung rung = Rung::none;
+    bool taken = false;
+    std::string reason; // why not, or what this rung cannot see; one line
+};
+
+using Event = std::variant<PressureEvent, ListenEvent, PortsExhaustedEvent, BacklogDropEvent>;
+
+class Probes {
+public:
+    // Never fails: what cannot be had has the rung `none`, and its steps say why.
+    static Probes open(const Options& options);
+
+    Probes(Probes&&) noexcept;
+    Probes& operator=(Probes&&) noexcept;
+    ~Probes();
+
+    [[nodiscard]] Rung rung(Probe probe) const;
+    [[nodiscard]] std::span<const Step> ladder() const;
+
+    // Becomes readable when events wait; -1: no events on these rungs. `drain` hands over all that wait.
+    [[nodiscard]] int event_fd() const;
+    void drain(const std::function<void(const Event&)>& handle);
+    [[nodiscard]] std::uint64_t lost_events() const; // that BPF could not pass on
+
+    // Every listener of the node. Costs up to 26 ms with 100,000 open files: the caller paces it.
+    Result<std::vector<ListenerReading>> listeners();
+    Result<std::vector<QueueReading>> queues(); // ends the epoch
+    Result<std::vector<NetnsReading>> namespaces();
+    Result<std::vector<SoftirqReading>> softirq();
+    // Of the namespaces given, by a process in each. nf_conntrack not loaded: an empty list.
+    Result<std::vector<ConntrackReading>> conntrack(std::span<const NetnsReading> namespaces);
+
+    // Limits that are one number for the node; nullopt: not there (module not loaded).
+    [[nodiscard]] std::optional<std::uint64_t> conntrack_max() const;
+    [[nodiscard]] std::optional<std::uint64_t> conntrack_buckets() const;
+    [[nodiscard]] std::optional<std::uint64_t> netdev_max_backlog() const;
+
+private:
+    struct State;
+    explicit Probes(std::unique_ptr<State> state);
+    std::unique_ptr<State> state_;
+};
+
+} // namespace bpftune::probes

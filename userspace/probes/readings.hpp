@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the probes read, as the kernel has it: absolute counters, no rates, no baselines. signals/ makes a Snapshot of
+// it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/ids.hpp"
+#include "core/time.hpp"
+
+namespace bpftune::probes {
+
+// A listening TCP socket. Text is raw bytes of the process.
+struct ListenerReading {
+    NetnsId netns;
+    std::uint64_t cookie = 0;
+    std::uint64_t inode = 0;
+    Endpoint local;
+    bool reuseport = false; // shares its port with others, among which the kernel chooses
+    int pid = 0;            // lowest that holds it
+    int fd = -1;
+    std::string command;
+    std::uint32_t queue = 0;
+    std::uint32_t limit = 0;
+    std::uint64_t drops = 0;              // sk_drops; 32 bits in the kernel, widened by the probe as it is read
+    std::uint64_t last_ack_overflows = 0; // kfree_skb TCP_LISTEN_OVERFLOW with rx_sk: each was counted in drops twice
+    std::optional<std::uint32_t> asked;
+};
+
+// What passed through the accept queue of one local endpoint (of one listener, unless several share the port).
+// "Epoch": since the previous reading.
+struct QueueReading {
+    NetnsId netns;
+    Endpoint local; // of the connections: never a wildcard
+    std::uint64_t arrivals = 0;
+    std::uint32_t limit = 0;       // that the last arrival saw
+    std::uint32_t epoch_peak = 0;  // depth including the arrival itself
+    std::uint32_t epoch_floor = 0; // depth that the emptiest arrival found
+    std::uint64_t epoch_arrivals = 0;
+};
+
+// A queue has passed the share of its limit that Options::pressure_ratio says. Sent once when that happens and again
+// at most every Options::event_interval while it lasts.
+struct PressureEvent {
+    MonoTime time;
+    NetnsId netns;
+    Endpoint local;          // of the connection: never a wildcard
+    std::uint32_t depth = 0; // including this arrival
+    std::uint32_t limit = 0;
+    MonoTime busy_since;             // when an arrival last found the queue empty; time of the first one seen if never
+    std::uint64_t busy_arrivals = 0; // since then
+};
+
+// A socket began to listen.
+struct ListenEvent {
+    MonoTime time;
+    ListenerReading listener; // queue and drops 0; fd and asked where the system call was listen(2)
+};
+
+// A connect() failed for want of a local port, in the context of the process that suffered it.
+struct PortsExhaustedEvent {
+    MonoTime time;
+    NetnsId netns;
+    int pid = 0;
+    std::string command;
+};
+
+// A packet was dropped because the CPU's backlog was full.
+struct BacklogDropEvent {
+    MonoTime time;
+    unsigned cpu = 0;
+};
+
+// A network namespace that some task is in, or that some listener of the census belongs to.
+struct NetnsReading {
+    NetnsId netns;
+    int pid = 0; // a process in it; 0: none found
+    std::uint32_t somaxconn = 0;
+    std::uint32_t max_syn_backlog = 0;
+    std::uint32_t syncookies = 1;
+    std::uint64_t listen_overflows = 0;
+    std::uint64_t listen_drops = 0;
+    std::uint64_t syn_dropped = 0;
+    std::uint64_t cookies_sent = 0;
+    std::uint64_t time_waited = 0;
+    std::uint64_t time_wait_killed = 0;
+    std::uint64_t time_wait_overflows = 0;
+    std::uint64_t time_wait_sockets = 0;
+    std::uint64_t time_wait_limit = 0;
+    std::uint64_t ports_exhausted = 0; // since the probe was attached
+};
+
+struct SoftirqReading {
+    unsigned cpu = 0;
+    std::uint64_t processed = 0;
+    std::uint64_t dropped = 0;
+    std::uint64_t time_squeeze = 0;
+    std::optional<std::uint64_t> backlog;
+};
+
+struct ConntrackReading {
+    NetnsId netns;
+    std::uint64_t entries = 0;
+    std::uint64_t drops = 0;
+    std::uint64_t early_drops = 0;
+    std::uint64_t insert_failed = 0;
+};
+
+} // namespace bpftune::probes

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// The signals: one row each. The JSON field, the metric's name and HELP, the column of `top` and docs/signals.md all
+// come from the row; a view never has a list of its own. A new signal is a new row here and what fills its field of
+// the Snapshot.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "core/snapshot.hpp"
+
+namespace bpftune::signals {
+
+// monostate: unknown, null in JSON.
+using Value = std::variant<std::monostate, std::uint64_t, double, std::string, Pod>;
+
+enum class Kind {
+    label,   // says what the row is about; never a metric
+    gauge,   // may rise and fall
+    counter, // since the source began
+};
+
+struct Signal {
+    std::string_view name; // "listener.overflows"
+    Kind kind;
+    std::string_view json;   // field in a row of `top -o json`
+    std::string_view metric; // whole Prometheus name in base units, "_total" on counters; empty: no metric
+    std::string_view column; // heading in `top`; empty: not shown there
+    unsigned width;          // columns there; text is cut to it
+    std::string_view help;   // one sentence, for people: HELP line, docs
+    std::string_view source; // the kernel's own name for it
+};
+
+// How rows of one table become one series: summed over all rows that have the same labels.
+enum class Labels {
+    none,
+    pod, // namespace, pod, container; empty for what belongs to no pod
+    cpu,
+};
+
+struct Table {
+    std::string_view json;  // key in `top -o json`: "listeners"
+    std::string_view title; // heading in `top`
+    Probe probe;            // which ladder feeds it
+    Labels labels;
+    std::span<const Signal> signals;
+    std::size_t (*rows)(const Snapshot&);
+    Value (*cell)(const Snapshot&, std::size_t row, std::size_t signal);
+    // Stable for one object as long as it lives: what a counter's history hangs on.
+    std::string (*identity)(const Snapshot&, std::size_t row);
+};
+
+std::span<const Table> catalog();
+
+} // namespace bpftune::signals

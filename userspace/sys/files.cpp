@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sys/files.hpp"
+
+#include <array>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "core/parse.hpp"
+#include "sys/fd.hpp"
+
+namespace bpftune::sys {
+namespace {
+
+constexpr std::size_t largest_file = std::size_t{16} << 20;
+
+} // namespace
+
+Result<std::string> read_file(const std::filesystem::path& path) {
+    const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) return system_failure(errno, "open {}", path.string());
+    std::string text;
+    std::array<char, 16384> chunk; // NOLINT(cppcoreguidelines-pro-type-member-init): read() fills it
+    while (true) {
+        const ssize_t count = ::read(file.value(), chunk.data(), chunk.size());
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return system_failure(errno, "read {}", path.string());
+        if (count == 0) return text;
+        text.append(chunk.data(), static_cast<std::size_t>(count));
+        if (text.size() > largest_file) return failure("read {}: larger than {} bytes", path.string(), largest_file);
+    }
+}
+
+Result<std::uint64_t> read_number(const std::filesystem::path& path) {
+    auto text = read_file(path);
+    if (!text) return std::unexpected(text.error());
+    while (!text->empty() && (text->back() == '\n' || text->back() == ' ')) text->pop_back();
+    auto number = parse_number(*text);
+    if (!number) return with_context(number.error(), "{}", path.string());
+    return number;
+}
+
+Result<> write_file(const std::filesystem::path& path, std::string_view text) {
+    const Fd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!file) return system_failure(errno, "open {}", path.string());
+    const ssize_t count = ::write(file.value(), text.data(), text.size());
+    if (count < 0) return system_failure(errno, "write {}", path.string());
+    if (static_cast<std::size_t>(count) != text.size()) return failure("write {}: cut short", path.string());
+    return {};
+}
+
+} // namespace bpftune::sys

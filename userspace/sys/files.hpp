@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Small kernel files, read and written whole.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "core/result.hpp"
+
+namespace bpftune::sys {
+
+// The whole file, at most 16 MiB. The error's code is errno.
+Result<std::string> read_file(const std::filesystem::path& path);
+
+// A file that holds one decimal number and white space: a sysctl.
+Result<std::uint64_t> read_number(const std::filesystem::path& path);
+
+// One write(2), as /proc/sys wants it. A short write is an error.
+Result<> write_file(const std::filesystem::path& path, std::string_view text);
+
+} // namespace bpftune::sys

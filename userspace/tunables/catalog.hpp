@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tunables: one row each. Policy keys, bounds, doctor's list, docs/tunables.md and the actuator that applies one
+// come from its row. A new tunable is a new row, and code only where its kind is new.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "core/change.hpp"
+
+namespace bpftune::tunables {
+
+// Which actuator applies it, and where it lives.
+enum class Kind {
+    netns_sysctl, // below /proc/sys/net, one value for each network namespace
+    host_sysctl,  // below /proc/sys, one value for the node, written from the init network namespace only
+    listener,     // sk_max_ack_backlog of one listening socket
+};
+
+struct Tunable {
+    TunableId id;
+    std::string_view name; // the kernel's spelling; the key in a policy
+    Kind kind;
+    std::string_view path;    // below /proc/sys; empty for other kinds
+    std::uint64_t kernel_min; // what the kernel takes
+    std::uint64_t kernel_max;
+    std::uint64_t default_max; // no raise goes past it unless the policy says so
+    bool opt_in;               // only a policy that names it allows it
+    std::uint64_t unit_bytes;  // what one unit more can cost the node in memory, at worst
+    std::string_view serves;   // the signal whose loss it cures
+    std::string_view help;     // one sentence
+    std::string_view risk;     // one sentence
+    std::string_view source;   // kernel file behind the facts above
+};
+
+std::span<const Tunable> catalog(); // in the order of TunableId
+const Tunable& row(TunableId id);
+const Tunable* find(std::string_view name);
+
+} // namespace bpftune::tunables

@@ -3,34 +3,37 @@
 
 #include <charconv>
 #include <limits>
+#include <optional>
 
 #include "core/text.hpp"
 
 namespace bpftune {
 namespace {
 
-// The digits at the front of `text`, which is left with what follows them.
-Result<std::uint64_t> take_number(std::string_view& text) {
+// Takes the digits at the front of `text`. Too many for 64 bits: the greatest number. No digit: nothing.
+std::optional<std::uint64_t> take_digits(std::string_view& text) {
     std::uint64_t value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error == std::errc::result_out_of_range) return failure("number too large");
-    if (error != std::errc{}) return failure("a whole number expected");
+    if (error == std::errc::invalid_argument) return std::nullopt;
     text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-    return value;
+    return error == std::errc{} ? value : std::numeric_limits<std::uint64_t>::max();
 }
 
 } // namespace
 
 Result<std::uint64_t> parse_number(std::string_view text) {
-    auto value = take_number(text);
-    if (value && !text.empty()) return failure("a whole number expected");
+    std::uint64_t value = 0;
+    const char* const last = text.data() + text.size();
+    const auto [end, error] = std::from_chars(text.data(), last, value);
+    if (error == std::errc::invalid_argument || end != last) return failure("'{}' is no whole number", printable(text));
+    if (error != std::errc{}) return failure("'{}' is too large", printable(text));
     return value;
 }
 
 Result<Nanoseconds> parse_duration(std::string_view text) {
     using namespace std::chrono;
     const std::string shown = printable(text);
-    const auto number = take_number(text);
+    const auto number = take_digits(text);
     const auto unit = text == "ms"  ? Nanoseconds(1ms)
                       : text == "s" ? Nanoseconds(1s)
                       : text == "m" ? Nanoseconds(1min)
@@ -45,10 +48,11 @@ Result<Nanoseconds> parse_duration(std::string_view text) {
 
 Result<std::uint64_t> parse_size(std::string_view text) {
     const std::string shown = printable(text);
-    const auto number = take_number(text);
+    const auto number = take_digits(text);
     const int shift = text.empty() ? 0 : text == "KiB" ? 10 : text == "MiB" ? 20 : text == "GiB" ? 30 : -1;
     if (!number || shift < 0) return failure("'{}' is no size; write 4096, 64KiB, 16MiB or 2GiB", shown);
-    if (*number > std::numeric_limits<std::uint64_t>::max() >> shift) return failure("'{}' is too large", shown);
+    constexpr std::uint64_t largest = std::numeric_limits<std::int64_t>::max();
+    if (*number > largest >> shift) return failure("'{}' is too large", shown);
     return *number << shift;
 }
 

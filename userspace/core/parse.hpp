@@ -13,7 +13,7 @@ namespace bpftune {
 // "500ms", "10s", "5m", "2h": a whole number and a unit, nothing else; more than zero, at most ten years.
 Result<Nanoseconds> parse_duration(std::string_view text);
 
-// "4096", "64KiB", "16MiB", "2GiB": bytes.
+// "4096", "64KiB", "16MiB", "2GiB": bytes; less than 8 EiB.
 Result<std::uint64_t> parse_size(std::string_view text);
 
 // Decimal digits only, no sign, no blanks; the whole text.

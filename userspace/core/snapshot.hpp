@@ -63,6 +63,7 @@ struct Listener {
     std::uint64_t overflows = 0; // the part for a full accept queue
     double overflows_per_second = 0;
     std::uint64_t arrivals = 0; // completed handshakes
+    MonoTime read;              // when `queue` and `limit` were read
     QueueWindow window;
 };
 
@@ -124,6 +125,7 @@ struct Snapshot {
     Now time;
     Nanoseconds interval{}; // since the last tick
     std::string node;
+    NetnsId host;                   // the init network namespace, where the node's own limits are written
     std::uint64_t memory_bytes = 0; // of the node; 0: unknown
     std::array<Rung, all_probes.size()> sources{Rung::none, Rung::none, Rung::none, Rung::none};
     std::uint64_t lost_events = 0; // that BPF could not pass on

@@ -2,7 +2,9 @@
 #include "core/text.hpp"
 
 #include <algorithm>
-#include <cstdint>
+#include <array>
+#include <iterator>
+#include <span>
 #include <vector>
 
 #include <fmt/format.h>
@@ -10,19 +12,50 @@
 namespace bpftune {
 namespace {
 
-struct CodePoint {
-    std::uint32_t value = 0;
-    std::size_t length = 0; // bytes; 0: not valid UTF-8 here
+// What a terminal or a log viewer might obey instead of showing.
+bool is_control(char32_t value) {
+    return value < 0x20 || (value >= 0x7F && value < 0xA0) || value == 0x61C || (value >= 0x200B && value <= 0x200F) ||
+           (value >= 0x2028 && value <= 0x202E) || (value >= 0x2060 && value <= 0x2069) || value == 0xFEFF ||
+           (value >= 0xFFF9 && value <= 0xFFFB) || (value >= 0xE0000 && value <= 0xE007F);
+}
+
+struct Block {
+    char32_t first;
+    char32_t last;
 };
 
+bool within(char32_t value, std::span<const Block> blocks) {
+    return std::ranges::any_of(blocks, [=](const Block& b) { return b.first <= value && value <= b.last; });
+}
+
+// East_Asian_Width W and F of Unicode's EastAsianWidth.txt, by block, and the emoji that terminals draw wide.
+constexpr std::array wide{
+    Block{0x1100, 0x115F},   Block{0x2E80, 0x303E},   Block{0x3041, 0xA4CF},   Block{0xA960, 0xA97F},
+    Block{0xAC00, 0xD7A3},   Block{0xF900, 0xFAFF},   Block{0xFE30, 0xFE6F},   Block{0xFF01, 0xFF60},
+    Block{0xFFE0, 0xFFE6},   Block{0x1F300, 0x1F64F}, Block{0x1F680, 0x1F6FF}, Block{0x1F900, 0x1F9FF},
+    Block{0x20000, 0x3FFFD},
+};
+
+// Combining marks for all scripts, and variation selectors.
+constexpr std::array combining{Block{0x300, 0x36F}, Block{0x1AB0, 0x1AFF}, Block{0x1DC0, 0x1DFF}, Block{0x20D0, 0x20FF},
+                               Block{0xFE00, 0xFE0F}};
+
+std::size_t width(char32_t value) {
+    if (value < 0x300) return 1;
+    return within(value, wide) ? 2 : within(value, combining) ? 0 : 1;
+}
+
+} // namespace
+
 // RFC 3629: no overlong forms, no surrogates, nothing past U+10FFFF.
-CodePoint decode(std::string_view text) {
+CodePoint first_code_point(std::string_view text) {
+    if (text.empty()) return {};
     const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
     const unsigned char lead = byte(0);
     if (lead < 0x80) return {lead, 1};
     const std::size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
     if (lead < 0xC2 || lead > 0xF4 || text.size() < length) return {};
-    std::uint32_t value = lead & (0x7Fu >> length);
+    char32_t value = lead & (0x7Fu >> length);
     for (std::size_t i = 1; i < length; ++i) {
         if ((byte(i) & 0xC0) != 0x80) return {};
         value = value << 6 | (byte(i) & 0x3Fu);
@@ -33,20 +66,11 @@ CodePoint decode(std::string_view text) {
     return {value, length};
 }
 
-// What a terminal or a log viewer might obey instead of showing.
-bool is_control(std::uint32_t value) {
-    return value < 0x20 || (value >= 0x7F && value < 0xA0) || value == 0x61C || (value >= 0x200B && value <= 0x200F) ||
-           (value >= 0x2028 && value <= 0x202E) || (value >= 0x2060 && value <= 0x2069) || value == 0xFEFF ||
-           (value >= 0xFFF9 && value <= 0xFFFB) || (value >= 0xE0000 && value <= 0xE007F);
-}
-
-} // namespace
-
 std::string printable(std::string_view bytes) {
     std::string out;
     out.reserve(bytes.size());
     while (!bytes.empty()) {
-        const CodePoint point = decode(bytes);
+        const CodePoint point = first_code_point(bytes);
         const std::size_t length = std::max<std::size_t>(point.length, 1);
         const std::string_view raw = bytes.substr(0, length);
         if (point.length == 0 || is_control(point.value)) {
@@ -63,19 +87,33 @@ std::string printable(std::string_view bytes) {
 }
 
 std::size_t display_width(std::string_view text) {
-    return static_cast<std::size_t>(
-        std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+    std::size_t columns = 0;
+    while (!text.empty()) {
+        const CodePoint point = first_code_point(text);
+        columns += point.length == 0 ? 1 : width(point.value);
+        text.remove_prefix(std::max<std::size_t>(point.length, 1));
+    }
+    return columns;
 }
 
 std::string truncated(std::string_view text, std::size_t columns) {
     if (display_width(text) <= columns) return std::string(text);
     if (columns == 0) return {};
     std::size_t end = 0;
-    for (std::size_t kept = 0; kept + 1 < columns; ++kept) {
-        ++end;
-        while (end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) ++end;
+    for (std::size_t used = 0; end < text.size();) {
+        const CodePoint point = first_code_point(text.substr(end));
+        used += point.length == 0 ? 1 : width(point.value);
+        if (used >= columns) break; // one column is the mark's
+        end += std::max<std::size_t>(point.length, 1);
     }
     return std::string(text.substr(0, end)) + "~";
+}
+
+std::string to_lower(std::string_view text) {
+    std::string out(text);
+    for (char& c : out)
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    return out;
 }
 
 std::size_t edit_distance(std::string_view a, std::string_view b) {

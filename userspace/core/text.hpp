@@ -3,6 +3,8 @@
 // diagnostic goes through `printable` once, at the edge where it is read.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -13,23 +15,36 @@ namespace bpftune {
 // Never throws on any input; idempotent only on text without backslashes.
 std::string printable(std::string_view bytes);
 
-// Columns that `text` (the result of `printable`) takes on a terminal: code points, wide ones not counted twice.
+struct CodePoint {
+    char32_t value = 0;
+    std::size_t length = 0; // bytes; 0: no valid UTF-8 (RFC 3629) here, or the text is empty
+};
+CodePoint first_code_point(std::string_view text);
+
+// Columns that `text` (the result of `printable`) takes on a terminal: wide (East Asian) characters and emoji 2,
+// accents that combine with the character before 0. From a short table of blocks, not from the locale.
 std::size_t display_width(std::string_view text);
 
-// At most `columns` code points of `text`; a cut is marked by a final "~".
+// At most `columns` columns of `text`; a cut is marked by a final "~".
 std::string truncated(std::string_view text, std::size_t columns);
 
 // The known word nearest to `word` (edit distance of a typing error), or an empty view: for "did you mean".
+// Upper and lower case (ASCII) count as the same.
 template <class Range> std::string_view nearest(std::string_view word, const Range& candidates);
 
 // Levenshtein distance in bytes, transpositions counted once.
 std::size_t edit_distance(std::string_view a, std::string_view b);
 
+// ASCII letters only; other bytes stay.
+std::string to_lower(std::string_view text);
+
 template <class Range> std::string_view nearest(std::string_view word, const Range& candidates) {
+    const std::string sought = to_lower(word);
     std::string_view best;
-    std::size_t least = word.size() / 3 + 2; // a third of the word wrong is no misspelling any more
+    std::size_t least = std::clamp<std::size_t>(word.size() / 3, 1, 4) + 1; // more is another word, not a misspelling
     for (std::string_view candidate : candidates) {
-        const std::size_t distance = edit_distance(word, candidate);
+        if (candidate.size() >= word.size() + least || word.size() >= candidate.size() + least) continue;
+        const std::size_t distance = edit_distance(sought, to_lower(candidate));
         if (distance < least) {
             least = distance;
             best = candidate;

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+
+#include "controller/step.hpp"
+
+using namespace bpftune;
+using namespace std::chrono_literals;
+using controller::State;
+using policy::Mode;
+
+namespace {
+
+constexpr NetnsId shop{.cookie = 7, .inode = 4026532247};
+
+MonoTime at(Nanoseconds since_start) { return MonoTime(1h + since_start); }
+
+// nginx on a node as it comes: somaxconn 128, nginx asked for 65535.
+Listener nginx() {
+    Listener listener;
+    listener.netns = shop;
+    listener.cookie = 99;
+    listener.local = {"0.0.0.0", 8080};
+    listener.pid = 712;
+    listener.fd = 6;
+    listener.command = "nginx";
+    listener.limit = listener.somaxconn = 128;
+    listener.asked = 65535;
+    listener.binds = Binds::somaxconn;
+    return listener;
+}
+
+policy::Policy automatic() {
+    policy::Policy policy;
+    policy.mode = Mode::automatic;
+    return policy;
+}
+
+policy::Policy allowing_backlog() {
+    policy::Policy policy = automatic();
+    policy.of(TunableId::listener_backlog).named = true;
+    return policy;
+}
+
+Snapshot snapshot_of(Snapshot::Cause cause, MonoTime time, std::vector<Listener> listeners) {
+    Snapshot snapshot;
+    snapshot.cause = cause;
+    snapshot.time.mono = time;
+    snapshot.interval = 1s;
+    snapshot.memory_bytes = std::uint64_t{16} << 30;
+    for (const Listener& listener : listeners) {
+        NetnsTcp tcp;
+        tcp.netns = listener.netns;
+        tcp.somaxconn = listener.somaxconn;
+        if (std::ranges::find(snapshot.tcp, tcp.netns, &NetnsTcp::netns) == snapshot.tcp.end())
+            snapshot.tcp.push_back(tcp);
+    }
+    snapshot.listeners = std::move(listeners);
+    return snapshot;
+}
+
+// A queue that reached `depth` within two milliseconds.
+Snapshot pressure(Listener listener, std::uint32_t depth, MonoTime time) {
+    listener.queue = depth;
+    listener.read = time;
+    listener.window = {.length = 2ms, .peak = depth, .arrivals = depth, .event = time};
+    return snapshot_of(Snapshot::Cause::pressure, time, {listener});
+}
+
+// The burst is over: it peaked at `peak` and lost `lost`.
+Snapshot after_burst(Listener listener, std::uint32_t peak, std::uint64_t lost, MonoTime time) {
+    listener.queue = 0;
+    listener.read = time;
+    listener.window = {.length = 40ms, .peak = peak, .arrivals = 1000, .accepted = 1000, .overflows = lost};
+    return snapshot_of(Snapshot::Cause::pressure, time, {listener});
+}
+
+Snapshot tick(Listener listener, QueueWindow window, MonoTime time) {
+    listener.read = time;
+    listener.window = window;
+    return snapshot_of(Snapshot::Cause::tick, time, {listener});
+}
+
+struct Written {
+    TunableId tunable;
+    std::uint64_t from;
+    std::uint64_t to;
+    bool operator==(const Written&) const = default;
+};
+std::ostream& operator<<(std::ostream& out, const Written& written) {
+    return out << static_cast<int>(written.tunable) << ": " << written.from << " -> " << written.to;
+}
+
+std::vector<Written> writes(const std::vector<Decision>& decisions) {
+    std::vector<Written> result;
+    for (const Decision& decision : decisions)
+        if (decision.act == Decision::Act::write) result.push_back({decision.tunable, decision.from, decision.to});
+    return result;
+}
+
+std::vector<Decision> of_act(const std::vector<Decision>& decisions, Decision::Act act) {
+    std::vector<Decision> result;
+    std::ranges::copy_if(decisions, std::back_inserter(result), [&](const Decision& d) { return d.act == act; });
+    return result;
+}
+
+// Decides, and has every write succeed a millisecond later.
+std::vector<Decision> act(const policy::Policy& policy, State& state, const Snapshot& snapshot, MonoTime now) {
+    auto decisions = step(policy, state, snapshot, now);
+    for (const Decision& decision : decisions)
+        if (decision.act == Decision::Act::write)
+            settle(state, decision, {.kind = Outcome::Kind::written, .value = decision.to}, now + 1ms);
+    return decisions;
+}
+
+} // namespace
+
+TEST_CASE("raises somaxconn and grants it at the first pressure, to four times the limit") {
+    State state;
+    const auto decisions = act(automatic(), state, pressure(nginx(), 65, at(0s)), at(0s));
+    CHECK(writes(decisions) ==
+          std::vector<Written>{{TunableId::somaxconn, 128, 512}, {TunableId::listener_backlog, 128, 512}});
+    REQUIRE(!decisions.empty());
+    CHECK(decisions.front().why ==
+          "accept queue of 0.0.0.0:8080 (nginx) reached 65 of 128 while it was being accepted from");
+}
+
+TEST_CASE("does nothing below half of the limit") {
+    State state;
+    CHECK(act(automatic(), state, pressure(nginx(), 64, at(0s)), at(0s)).empty());
+}
+
+TEST_CASE("corrects once when the burst is over, in spite of the cooldown, and then stays") {
+    State state;
+    act(automatic(), state, pressure(nginx(), 65, at(0s)), at(0s));
+    Listener raised = nginx();
+    raised.limit = raised.somaxconn = 512;
+    const auto correction = act(automatic(), state, after_burst(raised, 513, 600, at(40ms)), at(40ms));
+    CHECK(writes(correction) ==
+          std::vector<Written>{{TunableId::somaxconn, 512, 4096}, {TunableId::listener_backlog, 512, 4096}});
+
+    raised.limit = raised.somaxconn = 4096;
+    CHECK(act(automatic(), state, pressure(raised, 1400, at(250ms)), at(250ms)).empty());
+    CHECK(act(automatic(), state, after_burst(raised, 1400, 0, at(290ms)), at(290ms)).empty());
+}
+
+TEST_CASE("leaves the limit when the burst needed no more than the first raise gave") {
+    State state;
+    act(automatic(), state, pressure(nginx(), 65, at(0s)), at(0s));
+    Listener raised = nginx();
+    raised.limit = raised.somaxconn = 512;
+    CHECK(act(automatic(), state, after_burst(raised, 200, 0, at(40ms)), at(40ms)).empty());
+}
+
+TEST_CASE("ignores events from before its last write") {
+    State state;
+    act(automatic(), state, pressure(nginx(), 65, at(0s)), at(0s));
+    CHECK(act(automatic(), state, pressure(nginx(), 100, at(500us)), at(2ms)).empty());
+}
+
+TEST_CASE("doubles what waits once the demand is known") {
+    State state;
+    const policy::Policy policy = automatic();
+    act(policy, state, pressure(nginx(), 65, at(0s)), at(0s));
+    Listener raised = nginx();
+    raised.limit = raised.somaxconn = 512;
+    act(policy, state, after_burst(raised, 200, 0, at(40ms)), at(40ms));
+    const auto later = act(policy, state, pressure(raised, 300, at(1min)), at(1min));
+    CHECK(writes(later) ==
+          std::vector<Written>{{TunableId::somaxconn, 512, 1024}, {TunableId::listener_backlog, 512, 1024}});
+}
+
+TEST_CASE("holds during the cooldown after a raise") {
+    State state;
+    const policy::Policy policy = automatic();
+    act(policy, state, pressure(nginx(), 65, at(0s)), at(0s));
+    Listener raised = nginx();
+    raised.limit = raised.somaxconn = 512;
+    act(policy, state, after_burst(raised, 200, 0, at(40ms)), at(40ms));
+    CHECK(writes(act(policy, state, pressure(raised, 300, at(5s)), at(5s))).empty());
+}
+
+TEST_CASE("does not raise a queue that stays full through a window, and says so once") {
+    State state;
+    const QueueWindow full{.length = 1s, .peak = 129, .floor = 128, .arrivals = 100, .accepted = 100, .overflows = 400};
+    const auto decisions = act(automatic(), state, tick(nginx(), full, at(1s)), at(1s));
+    REQUIRE(decisions.size() == 1);
+    CHECK(decisions[0].act == Decision::Act::recommend);
+    CHECK(decisions[0].from == decisions[0].to);
+    CHECK(decisions[0].why ==
+          "accept queue of 0.0.0.0:8080 (nginx) stayed between 128 and 129 of 128 while the application "
+          "accepted 100 a second: it is too slow, and a longer queue would only add delay; nothing raised");
+    CHECK(act(automatic(), state, tick(nginx(), full, at(2s)), at(2s)).empty());
+}
+
+TEST_CASE("does not raise a queue that fills slowly because the application is slower than its clients") {
+    State state;
+    Listener listener = nginx();
+    listener.window = {.length = 160ms, .peak = 65, .arrivals = 80, .accepted = 16, .event = at(0s)};
+    CHECK(act(automatic(), state, snapshot_of(Snapshot::Cause::pressure, at(0s), {listener}), at(0s)).empty());
+}
+
+TEST_CASE("raises at the tick what lost connections between two ticks") {
+    State state;
+    const QueueWindow bursts{.length = 1s, .peak = 129, .floor = 0, .arrivals = 500, .accepted = 500, .overflows = 871};
+    const auto decisions = act(automatic(), state, tick(nginx(), bursts, at(1s)), at(1s));
+    CHECK(writes(decisions) ==
+          std::vector<Written>{{TunableId::somaxconn, 128, 2048}, {TunableId::listener_backlog, 128, 2048}});
+    CHECK(decisions.front().why ==
+          "accept queue of 0.0.0.0:8080 (nginx) reached 129 of 128 and lost 871 while it was being accepted from");
+}
+
+TEST_CASE("grants no listener more than it asked for") {
+    State state;
+    Listener listener = nginx();
+    listener.asked = 200;
+    CHECK(writes(act(automatic(), state, pressure(listener, 65, at(0s)), at(0s))) ==
+          std::vector<Written>{{TunableId::somaxconn, 128, 512}, {TunableId::listener_backlog, 128, 200}});
+}
+
+TEST_CASE("grants the other listeners of the namespace too, after the one under pressure, and no other namespace") {
+    State state;
+    Snapshot snapshot = pressure(nginx(), 65, at(0s));
+    Listener sibling = nginx();
+    sibling.cookie = 98;
+    sibling.local.port = 8443;
+    sibling.asked.reset(); // older than the service; its limit equals somaxconn
+    Listener elsewhere = nginx();
+    elsewhere.cookie = 97;
+    elsewhere.netns = {.cookie = 8, .inode = 4026532300};
+    snapshot.listeners.insert(snapshot.listeners.begin(), {sibling, elsewhere});
+    const auto decisions = act(automatic(), state, snapshot, at(0s));
+    REQUIRE(writes(decisions).size() == 3);
+    CHECK(decisions[1].scope.listener->cookie == 99);
+    CHECK(decisions[2].scope.listener->cookie == 98);
+    CHECK(decisions[2].why == "0.0.0.0:8443 (nginx) was held to somaxconn, which is 512 now");
+    CHECK(!decisions[2].event);
+}
+
+TEST_CASE("needs no higher somaxconn where only the running listener is behind it") {
+    State state;
+    Listener listener = nginx();
+    listener.somaxconn = 4096; // raised by somebody after nginx started
+    CHECK(writes(act(automatic(), state, pressure(listener, 65, at(0s)), at(0s))) ==
+          std::vector<Written>{{TunableId::listener_backlog, 128, 512}});
+}
+
+TEST_CASE("an application's own backlog") {
+    Listener listener = nginx();
+    listener.asked = 128;
+    listener.somaxconn = 4096;
+    listener.binds = Binds::application;
+    State state;
+
+    SECTION("is only reported where the policy does not name listener.backlog") {
+        const auto decisions = act(automatic(), state, pressure(listener, 65, at(0s)), at(0s));
+        REQUIRE(decisions.size() == 1);
+        CHECK(decisions[0].act == Decision::Act::recommend);
+        CHECK(decisions[0].to == 512);
+        CHECK(decisions[0].why ==
+              "accept queue of 0.0.0.0:8080 (nginx) reached 65 of 128 while it was being accepted from; "
+              "the application asked for only 128; raising it to 512 needs listener.backlog named in the policy");
+    }
+    SECTION("is exceeded where the policy names it") {
+        CHECK(writes(act(allowing_backlog(), state, pressure(listener, 65, at(0s)), at(0s))) ==
+              std::vector<Written>{{TunableId::listener_backlog, 128, 512}});
+    }
+    SECTION("takes somaxconn with it where that is too small and may be raised") {
+        listener.somaxconn = 256;
+        CHECK(writes(act(allowing_backlog(), state, pressure(listener, 65, at(0s)), at(0s))) ==
+              std::vector<Written>{{TunableId::somaxconn, 256, 512}, {TunableId::listener_backlog, 128, 512}});
+    }
+    SECTION("is held to somaxconn where that may not be raised") {
+        listener.somaxconn = 256;
+        policy::Policy policy = allowing_backlog();
+        policy.of(TunableId::somaxconn).mode = Mode::observe;
+        const auto decisions = act(policy, state, pressure(listener, 65, at(0s)), at(0s));
+        CHECK(writes(decisions) == std::vector<Written>{{TunableId::listener_backlog, 128, 256}});
+        CHECK(decisions.front().why.ends_with("held to somaxconn, 256"));
+    }
+    SECTION("is not raised past the policy's max") {
+        policy::Policy policy = allowing_backlog();
+        policy.of(TunableId::listener_backlog).max = 300;
+        CHECK(writes(act(policy, state, pressure(listener, 65, at(0s)), at(0s))) ==
+              std::vector<Written>{{TunableId::listener_backlog, 128, 300}});
+    }
+}
+
+TEST_CASE("writes nothing in observe, and only says what it would do in recommend") {
+    State state;
+    policy::Policy policy;
+    CHECK(act(policy, state, pressure(nginx(), 65, at(0s)), at(0s)).empty());
+
+    policy.mode = Mode::recommend;
+    State other;
+    const auto decisions = act(policy, other, pressure(nginx(), 65, at(0s)), at(0s));
+    CHECK(writes(decisions).empty());
+    REQUIRE(!decisions.empty());
+    CHECK(decisions[0].tunable == TunableId::somaxconn);
+    CHECK(decisions[0].to == 512);
+    CHECK(decisions[0].why.ends_with("not written: mode is recommend"));
+}
+
+TEST_CASE("raises no further than the memory budget goes, and says what it would have cost") {
+    State state;
+    policy::Policy policy = allowing_backlog();
+    policy.memory_budget_bytes = 1024 * 1024; // 256 waiting connections of 4 KiB
+    const auto decisions = act(policy, state, pressure(nginx(), 65, at(0s)), at(0s));
+    CHECK(writes(decisions) ==
+          std::vector<Written>{{TunableId::somaxconn, 128, 512}, {TunableId::listener_backlog, 128, 256}});
+    CHECK(decisions[1].why.ends_with("512 would cost up to 1.5 MiB, memoryBudget has 1.0 MiB left"));
+}
+
+TEST_CASE("leaves a value alone that someone else set, until the policy is reloaded") {
+    State state;
+    const policy::Policy policy = automatic();
+    act(policy, state, pressure(nginx(), 65, at(0s)), at(0s));
+    Listener changed = nginx();
+    changed.limit = 512;
+    changed.somaxconn = 1000;
+    const QueueWindow calm{.length = 1s};
+    const auto yields = of_act(act(policy, state, tick(changed, calm, at(1s)), at(1s)), Decision::Act::yield);
+    REQUIRE(yields.size() == 1);
+    CHECK(yields[0].tunable == TunableId::somaxconn);
+    CHECK(yields[0].to == 1000);
+
+    const auto again = act(policy, state, pressure(changed, 400, at(1min)), at(1min));
+    for (const Written& written : writes(again)) CHECK(written.tunable != TunableId::somaxconn);
+}
+
+TEST_CASE("keeps a change when its trial saw no loss") {
+    State state;
+    const policy::Policy policy = automatic();
+    act(policy, state, pressure(nginx(), 65, at(0s)), at(0s));
+    Listener raised = nginx();
+    raised.limit = raised.somaxconn = 512;
+    CHECK(act(policy, state, tick(raised, {.length = 1s}, at(5s)), at(5s)).empty());
+    CHECK(of_act(act(policy, state, tick(raised, {.length = 1s}, at(12s)), at(12s)), Decision::Act::keep).size() == 2);
+    CHECK(act(policy, state, tick(raised, {.length = 1s}, at(13s)), at(13s)).empty());
+}
+
+TEST_CASE("a write that failed is not held, and not tried again at once") {
+    State state;
+    const policy::Policy policy = automatic();
+    const auto decisions = step(policy, state, pressure(nginx(), 65, at(0s)), at(0s));
+    for (const Decision& decision : decisions)
+        settle(state, decision, {.kind = Outcome::Kind::failed, .error = "Permission denied"}, at(1ms));
+    CHECK(state.held.empty());
+    CHECK(step(policy, state, pressure(nginx(), 66, at(1s)), at(1s)).empty());
+}
+
+TEST_CASE("raises to the policy's min without any loss") {
+    State state;
+    policy::Policy policy = automatic();
+    policy.of(TunableId::somaxconn).min = 1024;
+    CHECK(writes(act(policy, state, tick(nginx(), {.length = 1s}, at(1s)), at(1s))) ==
+          std::vector<Written>{{TunableId::somaxconn, 128, 1024}});
+}
+
+TEST_CASE("says that tcp_max_syn_backlog binds, and raises nothing, where syncookies are off") {
+    State state;
+    Listener listener = nginx();
+    listener.binds = Binds::syn_backlog;
+    const auto decisions = act(automatic(), state, pressure(listener, 65, at(0s)), at(0s));
+    REQUIRE(decisions.size() == 1);
+    CHECK(decisions[0].act == Decision::Act::recommend);
+    CHECK(decisions[0].why.ends_with("tcp_max_syn_backlog binds, because tcp_syncookies is 0"));
+}
+
+TEST_CASE("the same inputs give the same decisions") {
+    State one;
+    State two;
+    const auto snapshot = pressure(nginx(), 65, at(0s));
+    CHECK(step(automatic(), one, snapshot, at(0s)) == step(automatic(), two, snapshot, at(0s)));
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controller/accept_queue.hpp"
+
+#include <algorithm>
+#include <bit>
+
+#include <fmt/format.h>
+
+namespace bpftune::controller {
+namespace {
+
+// A queue that filled faster than this filled in one burst: the application may not even have been scheduled.
+constexpr Nanoseconds burst_length = std::chrono::milliseconds(50);
+// What waits longer than this at the observed service rate is delay, not a burst. A client's SYN is sent again after
+// one second (RFC 6298): a queue is worth its places as long as waiting in it is much shorter than that.
+constexpr double longest_wait_seconds = 0.25;
+// A tick that saw less says nothing about draining.
+constexpr Nanoseconds shortest_window = std::chrono::milliseconds(100);
+// The largest backlog that rounding up to a power of two may ask for.
+constexpr std::uint64_t largest_backlog = std::uint64_t{1} << 30;
+
+std::uint64_t power_of_two(std::uint64_t value) { return std::bit_ceil(std::min(value, largest_backlog)); }
+
+std::uint64_t demand_of(const Listener& listener) { return listener.window.peak + listener.window.overflows; }
+
+bool pressed(const Listener& listener) {
+    return listener.window.overflows > 0 || std::uint64_t{listener.window.peak} * 2 > listener.limit;
+}
+
+ListenerRef reference(const Listener& listener) {
+    return {listener.cookie, listener.inode, listener.local, listener.pid, listener.fd};
+}
+
+Scope scope_of(const Listener& listener) { return {listener.netns, listener.pid, reference(listener), listener.pod}; }
+
+std::string name_of(const Listener& listener) {
+    return fmt::format("{} ({})", to_string(listener.local),
+                       listener.pod ? listener.pod->ns + "/" + listener.pod->name : listener.command);
+}
+
+Wish wish_for(const Listener& listener, TunableId tunable, std::uint64_t from, std::uint64_t to) {
+    const QueueWindow& window = listener.window;
+    Wish wish{.tunable = tunable,
+              .scope = scope_of(listener),
+              .from = from,
+              .to = to,
+              .why = fmt::format("accept queue of {} reached {} of {}", name_of(listener), window.peak, listener.limit),
+              .evidence = {{"queue_peak", window.peak}, {"limit", listener.limit}, {"arrivals", window.arrivals}},
+              .event = window.event};
+    if (window.overflows > 0) {
+        wish.why += fmt::format(" and lost {}", window.overflows);
+        wish.evidence.push_back({"overflows", window.overflows});
+    }
+    wish.why += " while it was being accepted from";
+    return wish;
+}
+
+const Held* held_of(const Gate& gate, const ObjectKey& key) {
+    const auto held = gate.state().held.find(key);
+    return held == gate.state().held.end() ? nullptr : &held->second;
+}
+
+// What we wrote after a row was read is newer than the row.
+Listener up_to_date(const Gate& gate, const Listener& listener) {
+    Listener now = listener;
+    if (const Held* held = held_of(gate, {TunableId::somaxconn, listener.netns}))
+        now.somaxconn = static_cast<std::uint32_t>(held->current);
+    const Held* held = held_of(gate, {TunableId::listener_backlog, listener.netns, listener.cookie});
+    if (held != nullptr && listener.read <= held->since) now.limit = static_cast<std::uint32_t>(held->current);
+    return now;
+}
+
+// The application asked for more than it has: as far as is known, and as far as somaxconn will let it.
+std::uint64_t granted(const Listener& listener, std::uint64_t somaxconn) {
+    if (listener.asked) return std::min<std::uint64_t>(*listener.asked, somaxconn);
+    return listener.binds == Binds::somaxconn ? somaxconn : listener.limit;
+}
+
+bool grant(Gate& gate, const Listener& listener, std::uint64_t share, std::uint64_t somaxconn, const Wish& cause) {
+    Wish wish = cause;
+    wish.tunable = TunableId::listener_backlog;
+    wish.scope = scope_of(listener);
+    wish.from = listener.limit;
+    wish.to = share;
+    wish.within_asked = share <= granted(listener, share);
+    wish.why = listener.asked
+                   ? fmt::format("{} asked for {}; somaxconn is {}", name_of(listener), *listener.asked, somaxconn)
+                   : fmt::format("{} was held to somaxconn, which is {} now", name_of(listener), somaxconn);
+    return gate.raise(std::move(wish)) > listener.limit;
+}
+
+// Raises somaxconn of the listener's namespace. What it is afterwards.
+std::uint64_t raise_somaxconn(Gate& gate, const Listener& listener, Wish cause, std::uint64_t to) {
+    cause.tunable = TunableId::somaxconn;
+    cause.from = listener.somaxconn;
+    cause.to = to;
+    return gate.raise(std::move(cause));
+}
+
+// Everyone else in the namespace who asked for more gets it too, after the one who waits for it.
+void grant_others(Gate& gate, const Snapshot& snapshot, const Listener& cause, std::uint64_t somaxconn,
+                  const Wish& wish) {
+    for (const Listener& other : snapshot.listeners)
+        if (other.netns == cause.netns && other.cookie != cause.cookie) {
+            Wish shared = wish;
+            shared.event.reset(); // its reaction time is not theirs
+            const Listener now = up_to_date(gate, other);
+            grant(gate, now, granted(now, somaxconn), somaxconn, shared);
+        }
+}
+
+// The application's own argument binds: only going beyond it helps.
+bool raise_beyond(Gate& gate, const Listener& listener, Wish wish) {
+    wish.why += listener.asked ? fmt::format("; the application asked for only {}", *listener.asked)
+                               : std::string("; the application's own backlog binds");
+    const std::uint64_t wanted = std::min(wish.to, gate.policy().of(TunableId::listener_backlog).max);
+    std::uint64_t ceiling = listener.somaxconn;
+    if (wanted > ceiling && gate.policy().mode_of(TunableId::listener_backlog) == policy::Mode::automatic)
+        ceiling = raise_somaxconn(gate, listener, wish, wanted);
+    if (wanted > ceiling && gate.policy().mode_of(TunableId::listener_backlog) != policy::Mode::observe) {
+        wish.why += fmt::format("; held to somaxconn, {}", ceiling);
+        wish.to = ceiling;
+    }
+    return gate.raise(std::move(wish)) > listener.limit;
+}
+
+// Whether something was raised for this queue.
+bool raise_queue(Gate& gate, const Snapshot& snapshot, const Listener& listener, std::uint64_t size, bool urgent) {
+    Wish wish = wish_for(listener, TunableId::listener_backlog, listener.limit, size);
+    wish.urgent = urgent;
+    if (listener.binds == Binds::syn_backlog) {
+        wish.to = wish.from;
+        wish.why += "; tcp_max_syn_backlog binds, because tcp_syncookies is 0";
+        gate.say(std::move(wish), "syn_backlog");
+        return false;
+    }
+    const std::uint64_t entitled = granted(listener, size);
+    if (entitled <= listener.limit) return raise_beyond(gate, listener, std::move(wish));
+    const std::uint64_t somaxconn =
+        size > listener.somaxconn ? raise_somaxconn(gate, listener, wish, size) : std::uint64_t{listener.somaxconn};
+    const bool beyond = gate.policy().mode_of(TunableId::listener_backlog) == policy::Mode::automatic;
+    const std::uint64_t share = std::min(somaxconn, beyond ? size : entitled);
+    const bool raised = grant(gate, listener, share, somaxconn, wish);
+    if (somaxconn > listener.somaxconn) grant_others(gate, snapshot, listener, somaxconn, wish);
+    return raised || somaxconn > listener.somaxconn;
+}
+
+void find_stuck(Gate& gate, const Listener& listener) {
+    const QueueWindow& window = listener.window;
+    const double seconds = Seconds(window.length).count();
+    const double rate = seconds > 0 ? static_cast<double>(window.accepted) / seconds : 0;
+    Wish finding = wish_for(listener, TunableId::listener_backlog, listener.limit, listener.limit);
+    finding.why =
+        fmt::format("accept queue of {} stayed between {} and {} of {} while the application accepted {:.0f} a "
+                    "second: it is too slow, and a longer queue would only add delay; nothing raised",
+                    name_of(listener), window.floor, window.peak, listener.limit, rate);
+    finding.evidence.push_back({"queue_floor", window.floor});
+    finding.evidence.push_back({"accepted", window.accepted});
+    gate.say(std::move(finding), "stuck");
+}
+
+// Four times the limit only while nothing is known of the demand: once a burst has been seen whole, twice what waits.
+void open_burst(Gate& gate, const Snapshot& snapshot, const Listener& listener, Queue& queue) {
+    queue.in_burst = true;
+    queue.demand = demand_of(listener);
+    const std::uint64_t unknown = queue.sized ? 0 : std::uint64_t{4} * listener.limit;
+    const std::uint64_t size = power_of_two(std::max(2 * queue.demand, unknown));
+    queue.raised = raise_queue(gate, snapshot, listener, size, listener.window.overflows > 0);
+}
+
+// While a burst lasts its demand is collected; when the queue has emptied, one correction closes it.
+void follow_burst(Gate& gate, const Snapshot& snapshot, const Listener& listener, Queue& queue) {
+    queue.demand = std::max(queue.demand, demand_of(listener));
+    const bool over = std::uint64_t{listener.queue} * 4 <= listener.limit;
+    if (!over) return;
+    queue.in_burst = false;
+    queue.sized = true;
+    const std::uint64_t size = power_of_two(2 * queue.demand);
+    if (size > listener.limit)
+        raise_queue(gate, snapshot, listener, size, queue.raised || listener.window.overflows > 0);
+}
+
+void judge(Gate& gate, const Snapshot& snapshot, const Listener& listener) {
+    // An event from before our last write is about a limit that is no more.
+    const Held* held = held_of(gate, {TunableId::listener_backlog, listener.netns, listener.cookie});
+    if (held != nullptr && listener.window.event && *listener.window.event <= held->since) return;
+
+    const Drain drain = drain_of(listener, snapshot.cause);
+    Queue& queue = gate.state().queues[listener.cookie];
+    if (drain == Drain::stuck) {
+        queue.in_burst = false;
+        if (listener.window.overflows > 0 || listener.window.peak >= listener.limit) find_stuck(gate, listener);
+    } else if (queue.in_burst) {
+        follow_burst(gate, snapshot, listener, queue);
+    } else if (pressed(listener) && drain == Drain::bursts) {
+        open_burst(gate, snapshot, listener, queue);
+    }
+}
+
+} // namespace
+
+Drain drain_of(const Listener& listener, Snapshot::Cause cause) {
+    const QueueWindow& window = listener.window;
+    if (cause == Snapshot::Cause::tick) {
+        if (window.length < shortest_window) return Drain::unsure;
+        const bool stayed_full = std::uint64_t{window.floor} * 2 > listener.limit;
+        return stayed_full ? Drain::stuck : Drain::bursts;
+    }
+    if (window.length < burst_length) return Drain::bursts;
+    const double rate = static_cast<double>(window.accepted) / Seconds(window.length).count();
+    return window.peak <= rate * longest_wait_seconds ? Drain::bursts : Drain::unsure;
+}
+
+void accept_queue_rule(Gate& gate, const Snapshot& snapshot) {
+    for (const Listener& listener : snapshot.listeners) {
+        const bool is_what_happened = snapshot.cause == Snapshot::Cause::tick || listener.window.length > Nanoseconds{};
+        if (is_what_happened) judge(gate, snapshot, up_to_date(gate, listener));
+    }
+}
+
+} // namespace bpftune::controller

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rule for accept queues.
+//
+// Demand is what waited at the peak plus what was lost because the queue was full, while the application accepted.
+// Size: at least twice the demand, as a power of two. At the first pressure of a burst the demand is not known yet:
+// then four times the limit if that is larger, at once, and one correction when the burst is over.
+//
+// A queue that does not drain is not too short (Little's law: what waits is arrival rate times delay; where the
+// service rate is below the arrival rate no length suffices, and each place adds delay). It gets a finding, no raise.
+#pragma once
+
+#include "controller/gate.hpp"
+#include "core/snapshot.hpp"
+
+namespace bpftune::controller {
+
+enum class Drain {
+    bursts, // it fills and empties: length helps
+    stuck,  // it stayed more than half full through the window: length only adds delay
+    unsure, // filling slowly; the tick will tell
+};
+
+// How the queue behaved in its window.
+Drain drain_of(const Listener& listener, Snapshot::Cause cause);
+
+void accept_queue_rule(Gate& gate, const Snapshot& snapshot);
+
+} // namespace bpftune::controller

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// The controller: a pure function of policy, state, snapshot and time. It reads no clock, no file, and logs nothing.
+#pragma once
+
+#include <vector>
+
+#include "controller/state.hpp"
+#include "core/change.hpp"
+#include "core/snapshot.hpp"
+#include "policy/policy.hpp"
+
+namespace bpftune::controller {
+
+// What is to be done about `snapshot`, in the order in which it is to be done: what a burst waits for comes first.
+// A step assumes that its writes succeed until `settle` says otherwise.
+std::vector<Decision> step(const policy::Policy& policy, State& state, const Snapshot& snapshot, MonoTime now);
+
+// What became of a write that `step` asked for.
+void settle(State& state, const Decision& decision, const Outcome& outcome, MonoTime now);
+
+// An object that an earlier run of the service holds, from the journal: taken over as kept.
+void adopt(State& state, TunableId tunable, const Scope& scope, std::uint64_t original, std::uint64_t current,
+           MonoTime now);
+
+// The policy was loaded anew: what was yielded may be tried again, and what was said may be said again.
+void reloaded(State& state);
+
+} // namespace bpftune::controller

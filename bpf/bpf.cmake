@@ -15,7 +15,8 @@ else()
 endif()
 
 pkg_get_variable(LIBBPF_INCLUDE libbpf includedir)
-set(BPF_FLAGS -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -D__TARGET_ARCH_${BPF_ARCH} -nostdinc
+# BPF_PROG() names every argument of a tracepoint, used or not.
+set(BPF_FLAGS -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -target bpf -mcpu=v3 -D__TARGET_ARCH_${BPF_ARCH} -nostdinc
     -I${CMAKE_SOURCE_DIR} -idirafter ${LIBBPF_INCLUDE})
 
 file(GLOB BPF_SOURCES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/bpf/*.bpf.c)

@@ -2,6 +2,7 @@
 // All probes of the node behind one door: each takes the best rung of its ladder that really attaches here.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <span>
@@ -18,6 +19,7 @@ namespace bpftune::probes {
 struct Options {
     double pressure_ratio = 0.5;                               // of a listener's limit: depth that raises an event
     Nanoseconds event_interval = std::chrono::milliseconds(5); // between two events of one queue
+    std::filesystem::path proc_root = "/proc";
 };
 
 // One rung of one ladder, as tried: for `doctor`.
@@ -47,6 +49,10 @@ public:
     void drain(const std::function<void(const Event&)>& handle);
     [[nodiscard]] std::uint64_t lost_events() const; // that BPF could not pass on
 
+    // Whether ListenerReading::last_ack_overflows is counted, so that `drops` less it is exactly the listener's part of
+    // ListenOverflows. Kernels before 6.12 do not say whose they were.
+    [[nodiscard]] bool counts_last_ack_overflows() const;
+
     // Every listener of the node. Costs up to 26 ms with 100,000 open files: the caller paces it.
     Result<std::vector<ListenerReading>> listeners();
     Result<std::vector<QueueReading>> queues(); // ends the epoch
@@ -60,8 +66,9 @@ public:
     [[nodiscard]] std::optional<std::uint64_t> conntrack_buckets() const;
     [[nodiscard]] std::optional<std::uint64_t> netdev_max_backlog() const;
 
+    struct State; // in probes.cpp alone
+
 private:
-    struct State;
     explicit Probes(std::unique_ptr<State> state);
     std::unique_ptr<State> state_;
 };

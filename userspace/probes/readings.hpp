@@ -14,7 +14,8 @@
 
 namespace bpftune::probes {
 
-// A listening TCP socket. Text is raw bytes of the process.
+// A listening TCP socket. Text is raw bytes of the process. An address is IPv4 where the traffic is: also that of an
+// IPv6 socket bound to ::ffff:a.b.c.d. "::" is IPv6's wildcard.
 struct ListenerReading {
     NetnsId netns;
     std::uint64_t cookie = 0;
@@ -55,13 +56,14 @@ struct PressureEvent {
     std::uint64_t busy_arrivals = 0; // since then
 };
 
-// A socket began to listen.
+// A socket began to listen. Its port is 0 if it was not bound: the kernel chooses one only after this.
 struct ListenEvent {
     MonoTime time;
     ListenerReading listener; // queue and drops 0; fd and asked where the system call was listen(2)
 };
 
-// A connect() failed for want of a local port, in the context of the process that suffered it.
+// A connect() failed for want of a local port, in the context of the process that suffered it. At most one per
+// namespace and Options::event_interval; all are counted in NetnsReading::ports_exhausted.
 struct PortsExhaustedEvent {
     MonoTime time;
     NetnsId netns;
@@ -69,13 +71,14 @@ struct PortsExhaustedEvent {
     std::string command;
 };
 
-// A packet was dropped because the CPU's backlog was full.
+// A packet was dropped because a CPU's backlog was full. At most one per CPU and Options::event_interval.
 struct BacklogDropEvent {
     MonoTime time;
-    unsigned cpu = 0;
+    unsigned cpu = 0; // that dropped it; with RPS the full backlog may be another's: softnet_stat says whose
 };
 
-// A network namespace that some task is in, or that some listener of the census belongs to.
+// A network namespace that some task is in, or that some listener of the census belongs to (without a task: as of the
+// last census). On the procfs rung the sysctls of other namespaces than our own are unknown: 0.
 struct NetnsReading {
     NetnsId netns;
     int pid = 0; // a process in it; 0: none found

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the iterators write: records one after another, each begins with its kind. */
+#ifndef BPFTUNE_ABI_CENSUS_H
+#define BPFTUNE_ABI_CENSUS_H
+
+#include "bpf/abi/common.h"
+
+/* User space finds the index of each in this kernel's LINUX_MIB_* enum. */
+enum abi_mib {
+	ABI_MIB_LISTENOVERFLOWS,
+	ABI_MIB_LISTENDROPS,
+	ABI_MIB_TCPREQQFULLDROP,
+	ABI_MIB_SYNCOOKIESSENT,
+	ABI_MIB_TIMEWAITED,
+	ABI_MIB_TIMEWAITKILLED,
+	ABI_MIB_TCPTIMEWAITOVERFLOW,
+	ABI_MIB_COUNT,
+};
+
+enum abi_record_kind {
+	ABI_LISTENER_RECORD = 1,
+	ABI_NETNS_RECORD = 2,
+};
+
+/* One descriptor of a listening TCP socket: a socket that several processes hold comes several
+ * times. */
+struct listener_record {
+	__u64 kind;
+	struct abi_listener listener;
+};
+ABI_SIZE(struct listener_record, 120);
+
+struct netns_record {
+	__u64 kind;
+	struct abi_netns netns;
+	__u64 mibs[ABI_MIB_COUNT]; /* summed over all CPUs */
+	__u64 ports_exhausted;
+	__u32 pid; /* of a thread that is in it; 0: none seen */
+	__u32 somaxconn;
+	__u32 max_syn_backlog;
+	__u32 syncookies;
+	__u32 time_wait_sockets;
+	__u32 time_wait_limit;
+};
+ABI_SIZE(struct netns_record, 112);
+ABI_OFFSET(struct netns_record, mibs, 24);
+ABI_OFFSET(struct netns_record, pid, 88);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Structs that BPF programs write and user space reads: fixed width, host byte order unless said.
+ */
+#ifndef BPFTUNE_ABI_COMMON_H
+#define BPFTUNE_ABI_COMMON_H
+
+#ifndef __bpf__
+#include <linux/types.h>
+#endif
+
+#ifdef __cplusplus
+#define ABI_ASSERT(condition) static_assert(condition, #condition)
+#else
+#define ABI_ASSERT(condition) _Static_assert(condition, #condition)
+#endif
+#define ABI_SIZE(type, size) ABI_ASSERT(sizeof(type) == (size))
+#define ABI_OFFSET(type, field, offset) ABI_ASSERT(__builtin_offsetof(type, field) == (offset))
+
+#define ABI_COMM_SIZE 16 /* TASK_COMM_LEN; raw bytes of the process, ended by a NUL */
+
+struct abi_netns {
+	__u64 cookie; /* 0: this kernel has none */
+	__u32 inode;
+	__u32 unused;
+};
+ABI_SIZE(struct abi_netns, 16);
+ABI_OFFSET(struct abi_netns, inode, 8);
+
+/* IPv4 as ::ffff:a.b.c.d, also that of an IPv6 socket that talks IPv4; "::" is the wildcard of
+ * IPv6. */
+struct abi_endpoint {
+	__u8 address[16]; /* network byte order */
+	__u16 port;
+	__u16 unused[3];
+};
+ABI_SIZE(struct abi_endpoint, 24);
+ABI_OFFSET(struct abi_endpoint, port, 16);
+
+struct abi_listener {
+	struct abi_netns netns;
+	struct abi_endpoint local;
+	__u64 cookie;
+	__u64 inode; /* of the socket */
+	__u64 last_ack_overflows;
+	__u32 pid;		  /* of the process, not the thread */
+	__s32 fd;		  /* -1: unknown */
+	__u8 comm[ABI_COMM_SIZE]; /* of the thread group's leader */
+	__u32 queue;		  /* sk_ack_backlog */
+	__u32 limit;		  /* sk_max_ack_backlog */
+	__u32 drops;		  /* sk_drops: wraps */
+	__u32 asked;		  /* if asked_known: what listen() was given */
+	__u8 asked_known;
+	__u8 reuseport;
+	__u8 unused[6];
+};
+ABI_SIZE(struct abi_listener, 112);
+ABI_OFFSET(struct abi_listener, local, 16);
+ABI_OFFSET(struct abi_listener, cookie, 40);
+ABI_OFFSET(struct abi_listener, pid, 64);
+ABI_OFFSET(struct abi_listener, comm, 72);
+ABI_OFFSET(struct abi_listener, queue, 88);
+ABI_OFFSET(struct abi_listener, asked_known, 104);
+
+#endif

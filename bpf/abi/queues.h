@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The accept queues as the arriving connections saw them: one map entry per local endpoint. */
+#ifndef BPFTUNE_ABI_QUEUES_H
+#define BPFTUNE_ABI_QUEUES_H
+
+#include "bpf/abi/common.h"
+
+struct queue_key {
+	__u64 netns; /* the cookie; the inode where there is none */
+	struct abi_endpoint local;
+};
+ABI_SIZE(struct queue_key, 32);
+ABI_OFFSET(struct queue_key, local, 8);
+
+struct queue_epoch {
+	__u64 arrivals_before;
+	__u32 epoch;
+	__u32 peak;  /* depth with the arrival itself */
+	__u32 floor; /* depth that an arrival found */
+	__u32 unused;
+};
+ABI_SIZE(struct queue_epoch, 24);
+
+/*
+ * User space moves the epoch on, then reads the slot of the one before: no arrival is between two
+ * readings. Several CPUs may write: `arrivals` is exact, the rest may miss what another CPU saw in
+ * the same instant.
+ */
+struct queue_stats {
+	__u64 arrivals;
+	__u64 busy_since;
+	__u64 arrivals_before_busy;
+	__u64 last_event;
+	struct queue_epoch epochs[2]; /* by the lowest bit of the epoch */
+	__u32 limit;		      /* that the last arrival saw */
+	__u32 netns_inode;
+};
+ABI_SIZE(struct queue_stats, 88);
+ABI_OFFSET(struct queue_stats, epochs, 32);
+ABI_OFFSET(struct queue_stats, limit, 80);
+
+/* Connects that failed for want of a local port, per namespace (key as above). */
+struct port_failures {
+	__u64 count;
+	__u64 last_event;
+};
+ABI_SIZE(struct port_failures, 16);
+
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The kernel's types as far as they are read here, by hand: only names count, CO-RE finds the
+ * offsets of the running kernel. Stands in for a generated vmlinux.h, so that a build needs no BTF.
+ */
+#ifndef BPFTUNE_LIB_KERNEL_H
+#define BPFTUNE_LIB_KERNEL_H
+
+#define __VMLINUX_H__ /* <bpf/bpf_tracing.h>: registers by their kernel names */
+
+typedef unsigned char __u8;
+typedef signed char __s8;
+typedef unsigned short __u16;
+typedef short __s16;
+typedef unsigned int __u32;
+typedef int __s32;
+typedef unsigned long long __u64;
+typedef long long __s64;
+typedef __u16 __be16;
+typedef __u32 __be32;
+typedef __u32 __wsum;
+typedef _Bool bool;
+
+#define true 1
+#define false 0
+#define NULL ((void *)0)
+
+/* include/uapi/linux/bpf.h */
+enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
+enum { BPF_RB_FORCE_WAKEUP = 2 };
+enum {
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_RINGBUF = 27,
+};
+
+/* include/linux/socket.h, include/uapi/linux/in.h, include/net/tcp_states.h */
+enum { AF_INET = 2, AF_INET6 = 10 };
+enum { IPPROTO_TCP = 6 };
+enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_SYN_RECV = 3, TCP_CLOSE = 7, TCP_LISTEN = 10 };
+
+/* include/linux/sched.h */
+enum { PF_IO_WORKER = 0x10, PF_KTHREAD = 0x200000 };
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+typedef struct refcount_struct {
+	atomic_t refs;
+} refcount_t;
+
+struct ns_common {
+	unsigned int inum;
+};
+
+struct linux_mib;
+
+struct netns_mib {
+	struct linux_mib *net_statistics;
+};
+
+struct netns_core {
+	int sysctl_somaxconn;
+};
+
+struct inet_timewait_death_row {
+	refcount_t tw_refcount;
+	int sysctl_max_tw_buckets;
+};
+
+struct netns_ipv4 {
+	struct inet_timewait_death_row tcp_death_row;
+	int sysctl_max_syn_backlog;
+	__u8 sysctl_tcp_syncookies;
+};
+
+struct net {
+	struct ns_common ns;
+	struct netns_core core;
+	struct netns_mib mib;
+	struct netns_ipv4 ipv4;
+	__u64 net_cookie;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+struct in6_addr {
+	union {
+		__be32 u6_addr32[4];
+	} in6_u;
+};
+
+struct sock_common {
+	union {
+		struct {
+			__be32 skc_daddr;
+			__be32 skc_rcv_saddr;
+		};
+	};
+	union {
+		struct {
+			__be16 skc_dport;
+			__u16 skc_num;
+		};
+	};
+	unsigned short skc_family;
+	volatile unsigned char skc_state;
+	unsigned char skc_reuse : 4;
+	unsigned char skc_reuseport : 1;
+	possible_net_t skc_net;
+	struct in6_addr skc_v6_rcv_saddr;
+};
+
+struct socket;
+
+struct sock {
+	struct sock_common __sk_common;
+	atomic_t sk_drops;
+	struct socket *sk_socket;
+	__u16 sk_protocol;
+	__u32 sk_ack_backlog;
+	__u32 sk_max_ack_backlog;
+};
+
+struct inet_sock {
+	__be16 inet_sport;
+};
+
+struct inode {
+	unsigned long i_ino;
+};
+
+struct socket {
+	struct sock *sk;
+};
+
+struct socket_alloc {
+	struct socket socket;
+	struct inode vfs_inode;
+};
+
+struct file {
+	struct inode *f_inode;
+};
+
+struct nsproxy {
+	struct net *net_ns;
+};
+
+struct task_struct {
+	unsigned int flags;
+	int pid;
+	int tgid;
+	struct task_struct *group_leader;
+	char comm[16];
+	struct nsproxy *nsproxy;
+};
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+	__u64 session_id;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
+
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	__u32 fd;
+	struct file *file;
+};
+
+struct bpf_array {
+	union {
+		struct {
+			void *pptrs[0];
+		};
+	};
+};
+
+#if defined(__TARGET_ARCH_x86)
+struct pt_regs {
+	unsigned long si;
+	unsigned long di;
+	unsigned long orig_ax;
+};
+#elif defined(__TARGET_ARCH_arm64)
+struct user_pt_regs {
+	unsigned long long regs[31];
+};
+struct pt_regs {
+	int syscallno;
+};
+#endif
+
+#pragma clang attribute pop
+
+struct sk_buff;
+
+/* Values move between kernels: always through bpf_core_enum_value(). */
+enum skb_drop_reason {
+	SKB_DROP_REASON_TCP_LISTEN_OVERFLOW = 1,
+	SKB_DROP_REASON_CPU_BACKLOG = 2,
+};
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Namespaces and sockets in the words of the ABI. */
+#ifndef BPFTUNE_LIB_NET_H
+#define BPFTUNE_LIB_NET_H
+
+#include "bpf/lib/kernel.h"
+#include "bpf/lib/variations.h"
+#include "bpf/abi/common.h"
+
+/* The cookie; the inode where there is none. */
+static __always_inline __u64 netns_key(struct net *net)
+{
+	__u64 cookie = net_cookie(net);
+
+	return cookie ? cookie : net->ns.inum;
+}
+
+static __always_inline void fill_netns(struct abi_netns *to, struct net *net)
+{
+	to->cookie = net_cookie(net);
+	to->inode = net->ns.inum;
+	to->unused = 0;
+}
+
+static __always_inline void fill_local(struct abi_endpoint *to, const struct sock *sk)
+{
+	__be32 *words = (__be32 *)to->address;
+
+	if (sk->__sk_common.skc_family == AF_INET6 &&
+	    bpf_core_field_exists(sk->__sk_common.skc_v6_rcv_saddr)) {
+		words[0] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[0];
+		words[1] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[1];
+		words[2] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[2];
+		words[3] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[3];
+	} else {
+		words[0] = 0;
+		words[1] = 0;
+		words[2] = __builtin_bswap32(0xffff);
+		words[3] = sk->__sk_common.skc_rcv_saddr;
+	}
+	to->port = sk->__sk_common.skc_num;
+	to->unused[0] = to->unused[1] = to->unused[2] = 0;
+}
+
+/* All of a listener but its inode and who holds it. */
+static __always_inline void fill_listener(struct abi_listener *to, struct sock *sk)
+{
+	fill_netns(&to->netns, sk->__sk_common.skc_net.net);
+	fill_local(&to->local, sk);
+	to->cookie = bpf_get_socket_cookie(sk);
+	to->queue = sk->sk_ack_backlog;
+	to->limit = sk->sk_max_ack_backlog;
+	to->drops = socket_drops(sk);
+	to->reuseport = BPF_CORE_READ_BITFIELD(&sk->__sk_common, skc_reuseport);
+}
+
+static __always_inline bool is_tcp(const struct sock *sk)
+{
+	__u16 family = sk->__sk_common.skc_family;
+
+	return (family == AF_INET || family == AF_INET6) && sk->sk_protocol == IPPROTO_TCP;
+}
+
+/* The name of the process, which is that of its first thread. */
+static __always_inline void fill_comm(__u8 (*to)[ABI_COMM_SIZE], struct task_struct *task)
+{
+	BPF_CORE_READ_STR_INTO(to, task, group_leader, comm);
+}
+
+static __always_inline void fill_process(struct abi_listener *to, struct task_struct *task)
+{
+	to->pid = task->tgid;
+	fill_comm(&to->comm, task);
+}
+
+#endif

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Every descriptor of a listening TCP socket on the node, and each namespace that one of them
+ * belongs to. */
+#include "bpf/lib/kernel.h"
+#include "bpf/lib/maps.h"
+#include "bpf/lib/net.h"
+#include "bpf/lib/netns_record.h"
+
+DEFINE_ASKED_MAP;
+DEFINE_LAST_ACK_OVERFLOWS_MAP;
+
+static __always_inline void fill_learned(struct abi_listener *listener)
+{
+	__u64 *overflows = bpf_map_lookup_elem(&last_ack_overflows, &listener->cookie);
+	__u32 *wish = bpf_map_lookup_elem(&asked, &listener->cookie);
+
+	if (overflows)
+		listener->last_ack_overflows = *overflows;
+	if (wish) {
+		listener->asked_known = true;
+		listener->asked = *wish;
+	}
+}
+
+SEC("iter/task_file")
+int listeners(struct bpf_iter__task_file *ctx)
+{
+	struct listener_record record = {.kind = ABI_LISTENER_RECORD};
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct socket *socket;
+	struct sock *sk;
+
+	if (!task || !file)
+		return 0;
+	socket = bpf_sock_from_file(file);
+	if (!socket)
+		return 0;
+	sk = socket->sk;
+	if (!sk || sk->__sk_common.skc_state != TCP_LISTEN || !is_tcp(sk))
+		return 0;
+	fill_listener(&record.listener, sk);
+	fill_process(&record.listener, task);
+	fill_learned(&record.listener);
+	record.listener.inode = file->f_inode->i_ino;
+	record.listener.fd = ctx->fd;
+	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
+	return write_netns(ctx->meta, sk->__sk_common.skc_net.net, 0);
+}
+
+char _license[] SEC("license") = "GPL";

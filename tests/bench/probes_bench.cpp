@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the BPF programs cost per TCP connection with both ends local, by the kernel's own bpf_stats; beside it, what
+// empty programs cost that run as often. One JSON line.
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <map>
+#include <vector>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+
+#include "netns/probes/traffic.hpp"
+
+namespace {
+
+using namespace bpftune;
+using namespace bpftune::testing;
+
+constexpr std::size_t connections = 20'000; // fewer than a namespace has ports
+constexpr int rounds = 5;
+
+struct Cost {
+    std::uint64_t nanoseconds = 0;
+    std::uint64_t runs = 0;
+};
+
+// Per program, by id.
+std::map<__u32, Cost> costs() {
+    std::map<__u32, Cost> found;
+    for (__u32 id = 0; bpf_prog_get_next_id(id, &id) == 0;) {
+        const sys::Fd program(bpf_prog_get_fd_by_id(id));
+        bpf_prog_info info{};
+        __u32 size = sizeof info;
+        if (program && bpf_obj_get_info_by_fd(program.value(), &info, &size) == 0)
+            found[id] = {info.run_time_ns, info.run_cnt};
+    }
+    return found;
+}
+
+void make_connections() {
+    const Namespace netns;
+    netns.inside([] {
+        constexpr std::uint16_t port = 8080;
+        const auto listener = listen_on("127.0.0.1", port, 128);
+        for (std::size_t i = 0; i < connections; ++i) {
+            const auto client = clients(1, "127.0.0.1", port);
+            const sys::Fd accepted = accept_one(listener);
+        }
+    });
+}
+
+// Of the programs that are there now and were not in `others`, while the connections are made.
+Cost measured(const std::map<__u32, Cost>& others) {
+    const auto before = costs();
+    make_connections();
+    Cost sum;
+    for (const auto& [id, cost] : costs()) {
+        if (others.contains(id) || !before.contains(id)) continue;
+        sum.nanoseconds += cost.nanoseconds - before.at(id).nanoseconds;
+        sum.runs += cost.runs - before.at(id).runs;
+    }
+    return sum;
+}
+
+// A program that does nothing at the hook of a tp_btf program.
+class Empty {
+public:
+    explicit Empty(const char* hook) {
+        constexpr bpf_insn nothing[] = {
+            {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
+            {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
+        LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_TRACE_RAW_TP,
+                    .attach_btf_id = static_cast<__u32>(libbpf_find_vmlinux_btf_id(hook, BPF_TRACE_RAW_TP)));
+        program_ = sys::Fd(bpf_prog_load(BPF_PROG_TYPE_TRACING, "empty", "GPL", nothing, 2, &options));
+        must(static_cast<bool>(program_), "load an empty program");
+        link_ = sys::Fd(bpf_raw_tracepoint_open(nullptr, program_.value()));
+        must(static_cast<bool>(link_), "attach an empty program");
+    }
+
+private:
+    sys::Fd program_;
+    sys::Fd link_;
+};
+
+void run() {
+    const sys::Fd statistics(bpf_enable_stats(BPF_STATS_RUN_TIME)); // off again when closed
+    must(static_cast<bool>(statistics), "bpf_stats");
+    const auto others = costs();
+    Cost ours;
+    Cost empty;
+    for (int round = 0; round < rounds; ++round) {
+        {
+            const auto probes = probes::Probes::open({});
+            const Cost cost = measured(others);
+            ours.nanoseconds += cost.nanoseconds;
+            ours.runs += cost.runs;
+        }
+        const Empty state("inet_sock_set_state");
+        const Empty drops("kfree_skb");
+        const Empty more_drops("kfree_skb");
+        const Cost cost = measured(others);
+        empty.nanoseconds += cost.nanoseconds;
+        empty.runs += cost.runs;
+    }
+    const double total = static_cast<double>(connections) * rounds;
+    const double ns = static_cast<double>(ours.nanoseconds) / total;
+    const double runs = static_cast<double>(ours.runs) / total;
+    const double floor = static_cast<double>(empty.nanoseconds) / static_cast<double>(empty.runs) * runs;
+    fmt::print("{{\"bench\": \"probes\", \"connections\": {}, \"runs_per_connection\": {:.2f}, "
+               "\"ns_per_connection\": {:.0f}, \"ns_per_connection_goal\": 900, "
+               "\"ns_above_empty\": {:.0f}, \"ns_above_empty_goal\": 300}}\n",
+               connections * rounds, runs, ns, ns - floor);
+}
+
+} // namespace
+
+int main() {
+    try {
+        run();
+        return EXIT_SUCCESS;
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "probes-bench: %s\n", error.what());
+        return EXIT_FAILURE;
+    }
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+
+#include <netinet/udp.h>
+#include <sys/file.h>
+
+#include "probes/ctnetlink.hpp"
+#include "probes/proc_namespaces.hpp"
+#include "sys/files.hpp"
+#include "traffic.hpp"
+
+using namespace bpftune;
+using namespace bpftune::testing;
+using namespace bpftune::probes;
+
+namespace {
+
+constexpr std::uint16_t port = 8080;
+
+// A sysctl of the whole machine, changed for the time of a test; one test at a time.
+class HostSysctl {
+public:
+    HostSysctl(std::string path, std::uint64_t value) : path_(std::move(path)) {
+        ::mkdir("/run/lock", 0755); // a bare machine may not have it
+        lock_ = sys::Fd(::open("/run/lock/bpftune-k8s-host-sysctl.lock", O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+        must(::flock(lock_.value(), LOCK_EX) == 0, "lock host sysctls");
+        original_ = sys::read_number(path_).value();
+        REQUIRE(sys::write_file(path_, std::to_string(value)).has_value());
+    }
+    HostSysctl(const HostSysctl&) = delete;
+    HostSysctl& operator=(const HostSysctl&) = delete;
+    ~HostSysctl() { static_cast<void>(sys::write_file(path_, std::to_string(original_))); }
+
+private:
+    sys::Fd lock_;
+    std::string path_;
+    std::uint64_t original_ = 0;
+};
+
+// Connections that the client closes first, so that it is left with the TIME_WAIT.
+void connect_and_close(const Namespace& netns, const sys::Fd& listener, std::size_t count) {
+    netns.inside([&] {
+        for (std::size_t i = 0; i < count; ++i) {
+            auto connected = clients(1, "127.0.0.1", port);
+            const sys::Fd accepted = accept_one(listener);
+            connected.clear();
+        }
+    });
+}
+
+void track_connections(const Namespace& netns) {
+    shell("ip netns exec " + netns.name() +
+          " nft 'add table ip t; add chain ip t c { type filter hook output "
+          "priority 0; }; add rule ip t c ct state invalid drop'");
+}
+
+} // namespace
+
+TEST_CASE("TIME_WAIT entries and sockets are those of /proc") {
+    auto probes = Probes::open({});
+    REQUIRE(probes.rung(Probe::time_wait) == Rung::tracepoint);
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    netns.write("sys/net/ipv4/tcp_max_tw_buckets", "15");
+    const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 8); });
+    connect_and_close(netns, listener, 20);
+
+    const auto reading = reading_of(probes, netns);
+    CHECK(reading.time_wait_limit == 15);
+    CHECK(reading.time_wait_sockets == 15);
+    CHECK(reading.time_wait_sockets == sys::sockstat_value(netns.read("net/sockstat"), "TCP", "tw"));
+    CHECK(reading.time_waited + reading.time_wait_killed == netstat(netns, "TW") + netstat(netns, "TWKilled"));
+    CHECK(reading.time_wait_overflows == netstat(netns, "TCPTimeWaitOverflow"));
+    CHECK(reading.time_wait_overflows == 5);
+}
+
+TEST_CASE("two rungs of time_wait agree under the same traffic") {
+    auto probes = Probes::open({});
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 8); });
+    connect_and_close(netns, listener, 10);
+
+    const auto by_iterator = reading_of(probes, netns);
+    const auto all = namespaces_by_procfs("/proc").value();
+    const auto by_procfs = std::ranges::find(all, netns.inode(), [](const auto& one) { return one.netns.inode; });
+    REQUIRE(by_procfs != all.end());
+    CHECK(by_procfs->pid == resident.pid());
+    CHECK(by_procfs->time_waited == by_iterator.time_waited);
+    CHECK(by_procfs->time_waited == 10);
+    CHECK(by_procfs->time_wait_killed == by_iterator.time_wait_killed);
+    CHECK(by_procfs->time_wait_sockets == by_iterator.time_wait_sockets);
+    CHECK(by_procfs->listen_overflows == by_iterator.listen_overflows);
+    CHECK(by_procfs->syn_dropped == by_iterator.syn_dropped);
+}
+
+TEST_CASE("connects that find no local port are counted, with who suffered") {
+    auto probes = Probes::open({.event_interval = std::chrono::hours(1)});
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    netns.write("sys/net/ipv4/ip_local_port_range", "30000 30003");
+    const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 64); });
+    const auto connected = netns.inside([] { return clients(4, "127.0.0.1", port); });
+    CHECK(reading_of(probes, netns).ports_exhausted == 0);
+
+    netns.inside([] {
+        for (int i = 0; i < 5; ++i) {
+            const sys::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+            CHECK(connect_to(socket, "127.0.0.1", port) == EADDRNOTAVAIL);
+        }
+    });
+    CHECK(reading_of(probes, netns).ports_exhausted == 5);
+    const auto events = events_of<PortsExhaustedEvent>(probes);
+    REQUIRE(events.size() == 1);
+    CHECK(events[0].netns.inode == netns.inode());
+    CHECK(events[0].pid == ::getpid());
+    CHECK(events[0].command + "\n" == sys::read_file("/proc/self/comm").value());
+}
+
+TEST_CASE("a refused connect and one that is given up are no want of a port") {
+    auto probes = Probes::open({});
+    const Namespace here;
+    const Namespace there;
+    connect(here, there);
+    const Process resident(here, [] { return std::uint64_t{0}; });
+    here.inside([] {
+        const sys::Fd refused(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        CHECK(connect_to(refused, "127.0.0.1", port) == ECONNREFUSED);
+        const auto unanswered = clients(1, "10.77.0.99", port);
+    });
+    CHECK(reading_of(probes, here).ports_exhausted == 0);
+    CHECK(events_of<PortsExhaustedEvent>(probes).empty());
+}
+
+TEST_CASE("conntrack's drops are those of /proc, and both rungs agree") {
+    auto probes = Probes::open({});
+    if (probes.rung(Probe::conntrack) == Rung::none) return; // a kernel without it
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    track_connections(netns);
+    const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 64); });
+    {
+        const HostSysctl small("/proc/sys/net/netfilter/nf_conntrack_max", 10);
+        netns.inside([] {
+            for (int i = 0; i < 30; ++i) {
+                const sys::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+                static_cast<void>(connect_to(socket, "127.0.0.1", port));
+            }
+        });
+    }
+    const auto readings = probes.conntrack(probes.namespaces().value()).value();
+    const auto reading = std::ranges::find(readings, netns.inode(), [](const auto& one) { return one.netns.inode; });
+    REQUIRE(reading != readings.end());
+    const auto stat = sys::parse_conntrack_stat(netns.read("net/stat/nf_conntrack")).value();
+    CHECK(stat.drop > 0);
+    CHECK(reading->drops == stat.drop);
+    CHECK(reading->early_drops == stat.early_drop);
+    CHECK(reading->insert_failed == stat.insert_failed);
+    CHECK(reading->entries == stat.entries);
+    CHECK(netns.inside([] { return ctnetlink_stat().value(); }) == stat);
+}
+
+TEST_CASE("a namespace whose process is another's by now is left out of conntrack's reading") {
+    auto probes = Probes::open({});
+    auto namespaces = probes.namespaces().value();
+    REQUIRE_FALSE(namespaces.empty());
+    ++namespaces[0].netns.inode;
+    CHECK(probes.conntrack(std::span(namespaces).first(1)).value().empty());
+}
+
+TEST_CASE("softirq counters are those of softnet_stat") {
+    auto probes = Probes::open({});
+    REQUIRE(probes.rung(Probe::softirq) == Rung::procfs);
+    CHECK(eventually([&] {
+        const auto before = sys::read_file("/proc/net/softnet_stat").value();
+        const auto readings = probes.softirq().value();
+        if (sys::read_file("/proc/net/softnet_stat").value() != before) return false;
+        const auto rows = sys::parse_softnet_stat(before).value();
+        REQUIRE(readings.size() == rows.size());
+        for (std::size_t i = 0; i < rows.size(); ++i) {
+            CHECK(readings[i].cpu == rows[i].cpu);
+            CHECK(readings[i].processed == rows[i].processed);
+            CHECK(readings[i].dropped == rows[i].dropped);
+            CHECK(readings[i].time_squeeze == rows[i].time_squeeze);
+        }
+        return true;
+    }));
+}
+
+TEST_CASE("a packet dropped for a full backlog is announced") {
+    auto probes = Probes::open({});
+    const Namespace here;
+    const Namespace there;
+    connect(here, there);
+    const HostSysctl none("/proc/sys/net/core/netdev_max_backlog", 1);
+    const auto dropped = [&] {
+        std::uint64_t sum = 0;
+        const auto cpus = probes.softirq().value();
+        for (const auto& cpu : cpus) sum += cpu.dropped;
+        return sum;
+    };
+    const std::uint64_t before = dropped();
+    // Segments that the device does not cut itself are put into the backlog at one go.
+    shell("ip -n " + here.name() + " link set eth0 gso_max_segs 1");
+    CHECK(eventually([&] {
+        here.inside([] {
+            const sys::Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+            constexpr int segment = 1000;
+            must(::setsockopt(socket.value(), IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof segment) == 0, "UDP_SEGMENT");
+            const sockaddr_in to = address_of("10.77.0.2", port);
+            const std::vector<char> large(50000);
+            ::sendto(socket.value(), large.data(), large.size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof to);
+        });
+        return !events_of<BacklogDropEvent>(probes).empty();
+    }));
+    CHECK(dropped() > before);
+}

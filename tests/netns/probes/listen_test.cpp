@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+
+#include "traffic.hpp"
+
+using namespace bpftune;
+using namespace bpftune::testing;
+using namespace bpftune::probes;
+
+namespace {
+
+constexpr std::uint16_t port = 8080;
+
+std::uint64_t inode_of(const Process& process, int fd) {
+    struct stat info{};
+    must(::stat(fmt::format("/proc/{}/fd/{}", process.pid(), fd).c_str(), &info) == 0, "stat descriptor");
+    return info.st_ino;
+}
+
+// Of this test's namespace alone: the machine has other listeners.
+template <class T> std::vector<T> of(std::vector<T> events, const Namespace& netns) {
+    std::erase_if(events, [&](const T& event) { return event.netns.inode != netns.inode(); });
+    return events;
+}
+
+// Clients whose last ACKs are lost: they believe to be connected, and their data then brings them all at once.
+std::vector<sys::Fd> late_acks(const Namespace& netns, std::size_t count) {
+    const std::string nft = "ip netns exec " + netns.name() + " nft ";
+    shell(nft + "'add table ip t; add chain ip t c { type filter hook input priority 0; }; "
+                "add rule ip t c tcp dport 8080 tcp flags & (syn|ack) == ack drop'");
+    auto connected = netns.inside([&] { return clients(count, "127.0.0.1", port); });
+    shell(nft + "delete table ip t");
+    for (const auto& client : connected) CHECK(::send(client.value(), "x", 1, MSG_NOSIGNAL) == 1);
+    return connected;
+}
+
+} // namespace
+
+TEST_CASE("the census names a listener's holder, descriptor, limit and wish") {
+    auto probes = Probes::open({});
+    REQUIRE(probes.rung(Probe::listen) == Rung::tracepoint);
+    const Namespace netns;
+    netns.write("sys/net/core/somaxconn", "300");
+    const Process server(netns, [] { return static_cast<std::uint64_t>(listen_on("0.0.0.0", port, 511).release()); });
+    const int fd = static_cast<int>(server.value());
+
+    const auto listener = listener_of(probes, netns, port);
+    CHECK(listener.pid == server.pid());
+    CHECK(listener.fd == fd);
+    CHECK(listener.inode == inode_of(server, fd));
+    CHECK(listener.local.address == "0.0.0.0");
+    CHECK(listener.limit == 300);
+    CHECK(listener.asked == 511);
+    CHECK(listener.queue == 0);
+    CHECK(listener.drops == 0);
+    CHECK_FALSE(listener.reuseport);
+    CHECK(listener.netns.cookie != 0);
+
+    const auto tcp = reading_of(probes, netns);
+    CHECK(tcp.netns == listener.netns);
+    CHECK(tcp.pid == server.pid());
+    CHECK(tcp.somaxconn == 300);
+}
+
+TEST_CASE("a listener that is older than the probe has an unknown wish") {
+    const Namespace netns;
+    const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 7); });
+    auto probes = Probes::open({});
+    const auto found = listener_of(probes, netns, port);
+    CHECK(found.limit == 7);
+    CHECK_FALSE(found.asked.has_value());
+    CHECK(found.local.address == "127.0.0.1");
+}
+
+TEST_CASE("a socket held by several processes is one listener, of the lowest pid") {
+    auto probes = Probes::open({});
+    const Namespace netns;
+    const auto socket = netns.inside([] { return listen_on("0.0.0.0", port, 7); });
+    const Process heir([] { return std::uint64_t{0}; });
+    const auto all = probes.listeners().value();
+    CHECK(std::ranges::count(all, netns.inode(), [](const auto& one) { return one.netns.inode; }) == 1);
+    CHECK(listener_of(probes, netns, port).pid == std::min(::getpid(), heir.pid()));
+}
+
+TEST_CASE("a namespace that has a listener but no task is read as well") {
+    auto probes = Probes::open({});
+    const Namespace netns;
+    netns.write("sys/net/core/somaxconn", "123");
+    const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 7); });
+    REQUIRE(probes.listeners().has_value());
+    const auto reading = reading_of(probes, netns);
+    CHECK(reading.pid == 0);
+    CHECK(reading.somaxconn == 123);
+}
+
+TEST_CASE("a socket that begins to listen is announced with the arguments of the call") {
+    auto probes = Probes::open({});
+    const Namespace netns;
+    const Process server(netns, [] { return static_cast<std::uint64_t>(listen_on("127.0.0.1", port, -1).release()); });
+    std::vector<ListenEvent> events = events_of<ListenEvent>(probes);
+    std::erase_if(events, [&](const ListenEvent& event) { return event.listener.netns.inode != netns.inode(); });
+    REQUIRE(events.size() == 1);
+    const auto& listener = events[0].listener;
+    CHECK(listener.pid == server.pid());
+    CHECK(listener.fd == static_cast<int>(server.value()));
+    CHECK(listener.inode == inode_of(server, listener.fd));
+    CHECK(listener.cookie == listener_of(probes, netns, port).cookie);
+    CHECK(listener.local == Endpoint{"127.0.0.1", port});
+    CHECK(listener.asked == 0xffffffffU); // -1 asks for all that somaxconn allows
+    CHECK(listener.limit == 4096);
+}
+
+TEST_CASE("IPv6 listeners and the IPv4 connections that they take have addresses of their kind") {
+    auto probes = Probes::open({});
+    const Namespace netns;
+    const auto listener = netns.inside([] {
+        sys::Fd socket(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+        sockaddr_in6 at{};
+        at.sin6_family = AF_INET6;
+        at.sin6_port = htons(port);
+        must(::bind(socket.value(), reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0, "bind");
+        must(::listen(socket.value(), 8) == 0, "listen");
+        return socket;
+    });
+    const auto connected = netns.inside([] { return clients(1, "127.0.0.1", port); });
+    CHECK(listener_of(probes, netns, port).local.address == "::");
+    const auto queues = of(probes.queues().value(), netns);
+    REQUIRE(queues.size() == 1);
+    CHECK(queues[0].local == Endpoint{"127.0.0.1", port});
+    CHECK(queues[0].limit == 8);
+}
+
+TEST_CASE("the bytes of a process name come through raw") {
+    auto probes = Probes::open({});
+    const Namespace netns;
+    constexpr auto name = "\xff\x1b[31m\"\\\n'\x80";
+    const Process server(netns, [] {
+        ::prctl(PR_SET_NAME, name);
+        return static_cast<std::uint64_t>(listen_on("127.0.0.1", port, 1).release());
+    });
+    CHECK(listener_of(probes, netns, port).command == name);
+}
+
+TEST_CASE("a queue under pressure is announced before the first drop") {
+    auto probes = Probes::open({});
+    const Namespace netns;
+    const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 64); });
+    const auto half = netns.inside([] { return clients(32, "127.0.0.1", port); });
+    CHECK(of(events_of<PressureEvent>(probes), netns).empty());
+    const auto more = netns.inside([] { return clients(1, "127.0.0.1", port); });
+
+    pollfd waiting{.fd = probes.event_fd(), .events = POLLIN, .revents = 0};
+    CHECK(::poll(&waiting, 1, 1000) == 1);
+    const auto events = of(events_of<PressureEvent>(probes), netns);
+    REQUIRE(events.size() == 1);
+    CHECK(events[0].depth == 33);
+    CHECK(events[0].limit == 64);
+    CHECK(events[0].local == Endpoint{"127.0.0.1", port});
+    CHECK(events[0].busy_arrivals == 33);
+    CHECK(events[0].busy_since < events[0].time);
+    CHECK(netstat(netns, "ListenOverflows") == 0);
+    CHECK(probes.lost_events() == 0);
+}
+
+TEST_CASE("a queue that stays under pressure is announced once per interval") {
+    auto probes = Probes::open({.event_interval = std::chrono::hours(1)});
+    const Namespace netns;
+    const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 16); });
+    const auto connected = netns.inside([] { return clients(17, "127.0.0.1", port); });
+    CHECK(of(events_of<PressureEvent>(probes), netns).size() == 1);
+}
+
+TEST_CASE("peak, floor and arrivals are those of the epoch") {
+    auto probes = Probes::open({});
+    const Namespace netns;
+    const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 64); });
+    const auto first = netns.inside([] { return clients(10, "127.0.0.1", port); });
+    auto queues = of(probes.queues().value(), netns);
+    REQUIRE(queues.size() == 1);
+    CHECK(queues[0].arrivals == 10);
+    CHECK(queues[0].epoch_arrivals == 10);
+    CHECK(queues[0].epoch_peak == 10);
+    CHECK(queues[0].epoch_floor == 0);
+
+    const auto second = netns.inside([] { return clients(3, "127.0.0.1", port); });
+    queues = of(probes.queues().value(), netns);
+    CHECK(queues[0].arrivals == 13);
+    CHECK(queues[0].epoch_arrivals == 3);
+    CHECK(queues[0].epoch_peak == 13);
+    CHECK(queues[0].epoch_floor == 10);
+
+    CHECK(accept_all(listener) == 13);
+    queues = of(probes.queues().value(), netns);
+    CHECK(queues[0].arrivals == 13);
+    CHECK(queues[0].epoch_arrivals == 0);
+    CHECK(queues[0].epoch_peak == 0);
+}
+
+TEST_CASE("overflows are what the kernel counts, and the listener's drops account for them") {
+    auto probes = Probes::open({});
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 4); });
+    std::vector<sys::Fd> connected;
+    SECTION("when the SYN meets a full queue") {
+        connected = netns.inside([] { return clients(20, "127.0.0.1", port); });
+    }
+    SECTION("when the last ACK does") {
+        const auto early = netns.inside([] { return clients(4, "127.0.0.1", port); });
+        connected = late_acks(netns, 4);
+        if (!probes.counts_last_ack_overflows()) return; // 6.1: nothing tells whose they were
+        CHECK(eventually([&] { return listener_of(probes, netns, port).last_ack_overflows >= 3; }));
+    }
+    SECTION("when the last ACK brings back a SYN cookie") {
+        connected = late_acks(netns, 12);
+        CHECK(reading_of(probes, netns).cookies_sent > 0);
+    }
+    REQUIRE(netstat(netns, "ListenOverflows") > 0);
+    // The clients repeat themselves: compare when nothing was counted meanwhile.
+    CHECK(eventually([&] {
+        const auto before = netstat(netns, "ListenOverflows");
+        const auto found = listener_of(probes, netns, port);
+        const auto reading = reading_of(probes, netns);
+        if (netstat(netns, "ListenOverflows") != before) return false;
+        CHECK(reading.listen_overflows == before);
+        CHECK(reading.listen_drops == netstat(netns, "ListenDrops"));
+        CHECK(found.drops - found.last_ack_overflows == before);
+        return found.queue == 5;
+    }));
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Small TCP traffic for tests, and patience: counters move a moment after the system call that moved them.
+#pragma once
+
+#include <cerrno>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "netns/namespace.hpp"
+#include "probes/probes.hpp"
+#include "sys/procfs.hpp"
+
+namespace bpftune::testing {
+
+inline sockaddr_in address_of(const char* address, std::uint16_t port) {
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(port);
+    ::inet_pton(AF_INET, address, &to.sin_addr);
+    return to;
+}
+
+// Bound and listening, in the namespace of the calling thread.
+inline sys::Fd listen_on(const char* address, std::uint16_t port, int backlog) {
+    sys::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    const sockaddr_in at = address_of(address, port);
+    must(::bind(socket.value(), reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0, "bind");
+    must(::listen(socket.value(), backlog) == 0, "listen");
+    return socket;
+}
+
+// errno of the attempt: 0, or EINPROGRESS where the other side has not answered yet.
+inline int connect_to(const sys::Fd& socket, const char* address, std::uint16_t port) {
+    const sockaddr_in to = address_of(address, port);
+    return ::connect(socket.value(), reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0 ? 0 : errno;
+}
+
+// Clients of the calling thread's namespace that have asked to connect. On loopback each handshake is over, or has
+// failed, when connect() returns.
+inline std::vector<sys::Fd> clients(std::size_t count, const char* address, std::uint16_t port) {
+    std::vector<sys::Fd> sockets;
+    for (std::size_t i = 0; i < count; ++i) {
+        sockets.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+        const int error = connect_to(sockets.back(), address, port);
+        must(error == 0 || error == EINPROGRESS, "connect");
+    }
+    return sockets;
+}
+
+// Accepts all that wait; how many.
+inline std::size_t accept_all(const sys::Fd& listener) {
+    std::size_t count = 0;
+    while (sys::Fd(::accept4(listener.value(), nullptr, nullptr, SOCK_CLOEXEC))) ++count;
+    return count;
+}
+
+inline sys::Fd accept_one(const sys::Fd& listener) {
+    pollfd waiting{.fd = listener.value(), .events = POLLIN, .revents = 0};
+    must(::poll(&waiting, 1, 5000) == 1, "wait for a connection");
+    sys::Fd accepted(::accept4(listener.value(), nullptr, nullptr, SOCK_CLOEXEC));
+    must(static_cast<bool>(accepted), "accept");
+    return accepted;
+}
+
+// Whether `done` becomes true within some seconds.
+template <class Condition> bool eventually(Condition done) {
+    for (int i = 0; i < 500; ++i) {
+        if (done()) return true;
+        ::poll(nullptr, 0, 10);
+    }
+    return false;
+}
+
+inline std::uint64_t netstat(const Namespace& netns, const char* name) {
+    return sys::netstat_value(netns.read("net/netstat"), "TcpExt", name).value_or(0);
+}
+
+inline probes::ListenerReading listener_of(probes::Probes& probes, const Namespace& netns, std::uint16_t port) {
+    const auto listeners = probes.listeners().value();
+    for (const auto& listener : listeners)
+        if (listener.netns.inode == netns.inode() && listener.local.port == port) return listener;
+    throw std::runtime_error("no such listener in the census");
+}
+
+inline probes::NetnsReading reading_of(probes::Probes& probes, const Namespace& netns) {
+    const auto readings = probes.namespaces().value();
+    for (const auto& reading : readings)
+        if (reading.netns.inode == netns.inode()) return reading;
+    throw std::runtime_error("no such namespace in the reading");
+}
+
+template <class T> std::vector<T> events_of(probes::Probes& probes) {
+    std::vector<T> found;
+    probes.drain([&](const probes::Event& event) {
+        if (const auto* wanted = std::get_if<T>(&event)) found.push_back(*wanted);
+    });
+    return found;
+}
+
+} // namespace bpftune::testing

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <cstring>
+
+#include "probes/decode.hpp"
+#include "probes/libbpf_log.hpp"
+#include "probes/widened.hpp"
+
+using namespace bpftune;
+using namespace bpftune::probes;
+
+namespace {
+
+template <class T> std::span<const std::byte> bytes_of(const T& value) { return std::as_bytes(std::span(&value, 1)); }
+
+template <class T> void append(std::vector<std::byte>& to, const T& value) {
+    const auto bytes = bytes_of(value);
+    to.insert(to.end(), bytes.begin(), bytes.end());
+}
+
+abi_endpoint local(std::initializer_list<__u8> last_bytes, __u16 port) {
+    abi_endpoint made{};
+    std::ranges::copy(last_bytes, made.address + 16 - last_bytes.size());
+    made.port = port;
+    return made;
+}
+
+listener_record held_by(std::uint64_t cookie, __u32 pid, __s32 fd) {
+    listener_record record{.kind = ABI_LISTENER_RECORD, .listener = {}};
+    record.listener.cookie = cookie;
+    record.listener.pid = pid;
+    record.listener.fd = fd;
+    return record;
+}
+
+} // namespace
+
+TEST_CASE("addresses are those of the traffic, not of the socket's family") {
+    CHECK(endpoint(local({0xff, 0xff, 10, 0, 0, 1}, 80)) == Endpoint{"10.0.0.1", 80});
+    CHECK(endpoint(local({0xff, 0xff, 0, 0, 0, 0}, 80)) == Endpoint{"0.0.0.0", 80});
+    CHECK(endpoint(local({}, 443)) == Endpoint{"::", 443});
+    CHECK(endpoint(local({1}, 443)) == Endpoint{"::1", 443});
+}
+
+TEST_CASE("a process name of sixteen bytes without an end is taken whole") {
+    abi_listener listener{};
+    std::memset(listener.comm, 'x', sizeof listener.comm);
+    CHECK(listener_reading(listener).command == std::string(16, 'x'));
+}
+
+TEST_CASE("an unknown wish is not a wish for nothing") {
+    abi_listener listener{};
+    CHECK_FALSE(listener_reading(listener).asked.has_value());
+    listener.asked_known = 1;
+    CHECK(listener_reading(listener).asked == 0U);
+}
+
+TEST_CASE("one listener remains of a socket that many hold, by its lowest pid and descriptor") {
+    std::vector<std::byte> records;
+    append(records, held_by(7, 900, 4));
+    append(records, netns_record{.kind = ABI_NETNS_RECORD});
+    append(records, held_by(7, 100, 9));
+    append(records, held_by(8, 900, 5));
+    append(records, held_by(7, 100, 6));
+    const auto found = census(records);
+    REQUIRE(found.has_value());
+    REQUIRE(found->listeners.size() == 2);
+    CHECK(found->listeners[0].pid == 100);
+    CHECK(found->listeners[0].fd == 6);
+    CHECK(found->listeners[1].cookie == 8);
+    CHECK(found->namespaces.size() == 1);
+}
+
+TEST_CASE("a census that is cut short or of an unknown kind is refused") {
+    std::vector<std::byte> records;
+    append(records, held_by(7, 900, 4));
+    records.pop_back();
+    CHECK_FALSE(census(records).has_value());
+    records.clear();
+    append(records, listener_record{.kind = 99, .listener = {}});
+    CHECK_FALSE(census(records).has_value());
+    CHECK(census({})->listeners.empty());
+}
+
+TEST_CASE("events of a later version are passed over, and so is half of one") {
+    pressure_event raw{.kind = ABI_PRESSURE_EVENT, .depth = 65};
+    raw.limit = 128;
+    const auto decoded = event(bytes_of(raw));
+    REQUIRE(decoded.has_value());
+    CHECK(std::get<PressureEvent>(*decoded).depth == 65);
+    CHECK(std::get<PressureEvent>(*decoded).limit == 128);
+    CHECK_FALSE(event(bytes_of(raw).first(sizeof raw - 1)).has_value());
+    raw.kind = 99;
+    CHECK_FALSE(event(bytes_of(raw)).has_value());
+    CHECK_FALSE(event({}).has_value());
+}
+
+TEST_CASE("an epoch's arrivals end where the next one's begin") {
+    queue_stats stats{.arrivals = 30};
+    stats.epochs[1] = {.arrivals_before = 10, .epoch = 5, .peak = 4, .floor = 2};
+    SECTION("nothing came since") { CHECK(queue_reading({}, stats, 5).epoch_arrivals == 20); }
+    SECTION("some came between the end of the epoch and the reading") {
+        stats.epochs[0] = {.arrivals_before = 25, .epoch = 6, .peak = 9, .floor = 9};
+        const auto reading = queue_reading({}, stats, 5);
+        CHECK(reading.epoch_arrivals == 15);
+        CHECK(reading.epoch_peak == 4);
+        CHECK(reading.epoch_floor == 2);
+    }
+    SECTION("nothing came in the epoch") {
+        const auto reading = queue_reading({}, stats, 7);
+        CHECK(reading.arrivals == 30);
+        CHECK(reading.epoch_arrivals == 0);
+        CHECK(reading.epoch_peak == 0);
+    }
+}
+
+TEST_CASE("a queue's namespace has no cookie where the kernel has none") {
+    const queue_stats stats{.netns_inode = 4026531833};
+    CHECK(queue_reading({.netns = 4026531833}, stats, 1).netns == NetnsId{.cookie = 0, .inode = 4026531833});
+    CHECK(queue_reading({.netns = 12}, stats, 1).netns == NetnsId{.cookie = 12, .inode = 4026531833});
+}
+
+TEST_CASE("a counter of 32 bits goes on where it wraps") {
+    Widened<int> counters;
+    CHECK(counters.update(1, 0xfffffff0) == 0xfffffff0);
+    counters.end_of_reading();
+    CHECK(counters.update(1, 0x10) == 0x100000010);
+    CHECK(counters.update(1, 0x10) == 0x100000010);
+    counters.end_of_reading();
+    CHECK(counters.update(1, 0x20) == 0x100000020);
+}
+
+TEST_CASE("a counter that was gone begins anew") {
+    Widened<int> counters;
+    CHECK(counters.update(1, 100) == 100);
+    counters.end_of_reading();
+    counters.end_of_reading();
+    CHECK(counters.update(1, 5) == 5);
+}
+
+TEST_CASE("a refusal is one line that says what matters") {
+    CHECK(refusal("", EPERM) == "refused by this kernel: Operation not permitted");
+    CHECK(refusal("libbpf: prog 'x': BPF program load failed: Invalid argument\n"
+                  "3: (79) r1 = *(u64 *)(r1 +24)\n"
+                  "func 'kfree_skb' doesn't have 4-th argument\n"
+                  "processed 4 insns (limit 1000000) max_states_per_insn 0\n",
+                  EACCES) == "refused by this kernel: Permission denied (func 'kfree_skb' doesn't have 4-th argument)");
+    CHECK(refusal("171: <invalid CO-RE relocation>\n"
+                  "failed to resolve CO-RE relocation <enumval_value> [26] enum skb_drop_reason::"
+                  "SKB_DROP_REASON_TCP_LISTEN_OVERFLOW = 1\n"
+                  "processed 3 insns (limit 1000000)\n",
+                  EINVAL) == "not in this kernel: skb_drop_reason::SKB_DROP_REASON_TCP_LISTEN_OVERFLOW");
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+
+#include "sys/procfs.hpp"
+
+using namespace bpftune::sys;
+
+TEST_CASE("softnet_stat of 6.4 and later: the CPU is a column, the two queues after it are not the backlog") {
+    const auto rows = parse_softnet_stat(
+        "00000015 00000002 00000003 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 0000002a "
+        "00000000 00000029 00000001\n"
+        "0000033f 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 "
+        "00000003 00000000 00000000\n");
+    REQUIRE(rows.has_value());
+    CHECK(*rows == std::vector<SoftnetRow>{{0, 0x15, 2, 3, 0x2a}, {3, 0x33f, 0, 0, 0}});
+}
+
+TEST_CASE("softnet_stat of 5.10 to 6.3 has backlog and CPU") {
+    const auto rows = parse_softnet_stat("00358fe3 00006283 00000000 00000000 00000000 00000000 00000000 00000000 "
+                                         "00000000 00000000 00000000 00000007 00000001\n");
+    REQUIRE(rows.has_value());
+    CHECK(*rows == std::vector<SoftnetRow>{{1, 0x358fe3, 0x6283, 0, 7}});
+}
+
+TEST_CASE("softnet_stat of 4.19 tells neither backlog nor CPU: rows are counted") {
+    const auto rows = parse_softnet_stat(
+        "000f4240 00000000 0000000a 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000\n"
+        "00000001 00000009 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000\n");
+    REQUIRE(rows.has_value());
+    CHECK(*rows == std::vector<SoftnetRow>{{0, 1'000'000, 0, 10, std::nullopt}, {1, 1, 9, 0, std::nullopt}});
+}
+
+TEST_CASE("what is no softnet_stat is refused") {
+    CHECK_FALSE(parse_softnet_stat("00000001 0000000g 00000000\n").has_value());
+    CHECK_FALSE(parse_softnet_stat("00000001 00000000\n").has_value());
+    CHECK_FALSE(parse_softnet_stat("\n").has_value());
+    CHECK(parse_softnet_stat("")->empty());
+}
+
+TEST_CASE("conntrack's counters are summed over the CPUs, its entries are not") {
+    const auto stat = parse_conntrack_stat(
+        "entries  clashres found new invalid ignore delete chainlength insert insert_failed drop early_drop "
+        "icmp_error  expect_new expect_create expect_delete search_restart\n"
+        "00004e20  00000000 00000001 00000000 00000000 00000000 00000000 00000000 00000000 00000002 00003e8d 00000003 "
+        "00000000  00000000 00000000 00000000 00000000\n"
+        "00004e20  00000000 00000001 00000000 00000000 00000000 00000000 00000000 00000000 00000001 00000001 00000001 "
+        "00000000  00000000 00000000 00000000 00000000\n");
+    REQUIRE(stat.has_value());
+    CHECK(*stat == ConntrackStat{.entries = 20000, .insert_failed = 3, .drop = 16014, .early_drop = 4});
+}
+
+TEST_CASE("conntrack's columns are found by name: 4.9 calls the second one otherwise") {
+    const auto stat = parse_conntrack_stat(
+        "entries  searched found new invalid ignore delete delete_list insert insert_failed drop early_drop "
+        "icmp_error  expect_new expect_create expect_delete search_restart\n"
+        "0000000a  00000063 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000001 00000002 00000003 "
+        "00000000  00000000 00000000 00000000 00000000\n");
+    REQUIRE(stat.has_value());
+    CHECK(*stat == ConntrackStat{.entries = 10, .insert_failed = 1, .drop = 2, .early_drop = 3});
+}
+
+TEST_CASE("what is no conntrack statistic is refused") {
+    CHECK_FALSE(parse_conntrack_stat("").has_value());
+    CHECK_FALSE(parse_conntrack_stat("entries drop\n00000001 00000001\n").has_value());
+    CHECK_FALSE(parse_conntrack_stat("entries insert_failed drop early_drop\n00000001 00000001\n").has_value());
+    CHECK_FALSE(parse_conntrack_stat("entries insert_failed drop early_drop\n1 2 3 x\n").has_value());
+}
+
+TEST_CASE("netstat's numbers stand under their names") {
+    constexpr auto text = "TcpExt: SyncookiesSent TW TWRecycled TWKilled ListenOverflows\n"
+                          "TcpExt: 7814 12 0 3 355\n"
+                          "IpExt: InNoRoutes TW\n"
+                          "IpExt: 4 99\n";
+    CHECK(netstat_value(text, "TcpExt", "SyncookiesSent") == 7814U);
+    CHECK(netstat_value(text, "TcpExt", "ListenOverflows") == 355U);
+    CHECK(netstat_value(text, "IpExt", "TW") == 99U);
+    CHECK_FALSE(netstat_value(text, "TcpExt", "TCPReqQFullDrop").has_value());
+    CHECK_FALSE(netstat_value(text, "Tcp", "TW").has_value());
+    CHECK_FALSE(netstat_value("TcpExt: TW\n", "TcpExt", "TW").has_value());
+}
+
+TEST_CASE("sockstat's numbers follow their names") {
+    constexpr auto text = "sockets: used 148\nTCP: inuse 5 orphan 0 tw 812 alloc 7 mem 1\nUDP: inuse 2 mem 0\n";
+    CHECK(sockstat_value(text, "TCP", "tw") == 812U);
+    CHECK(sockstat_value(text, "UDP", "mem") == 0U);
+    CHECK_FALSE(sockstat_value(text, "UDP", "tw").has_value());
+    CHECK_FALSE(sockstat_value(text, "TCP6", "tw").has_value());
+}

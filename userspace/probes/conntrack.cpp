@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "probes/conntrack.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "probes/ctnetlink.hpp"
+#include "sys/fd.hpp"
+#include "sys/files.hpp"
+
+namespace bpftune::probes {
+namespace {
+
+constexpr auto stat_file = "net/stat/nf_conntrack";
+
+bool is_in(int process, std::uint32_t inode) {
+    struct stat info{};
+    return ::fstatat(process, "ns/net", &info, 0) == 0 && info.st_ino == inode;
+}
+
+Result<sys::ConntrackStat> parsed_file(const std::filesystem::path& path) {
+    const auto text = sys::read_file(path);
+    if (!text) return std::unexpected(text.error());
+    return sys::parse_conntrack_stat(*text);
+}
+
+} // namespace
+
+bool ConntrackReader::loaded() const { return std::filesystem::exists(proc_ / "sys/net/netfilter/nf_conntrack_max"); }
+
+Result<> ConntrackReader::try_procfs() const {
+    const auto stat = parsed_file(proc_ / "thread-self" / stat_file);
+    if (!stat) return std::unexpected(stat.error());
+    return {};
+}
+
+Result<> ConntrackReader::try_netlink() const {
+    const auto stat = ctnetlink_stat();
+    if (!stat) return std::unexpected(stat.error());
+    return {};
+}
+
+ConntrackReading ConntrackReader::widen(const NetnsId& netns, const sys::ConntrackStat& stat) {
+    return {.netns = netns,
+            .entries = stat.entries,
+            .drops = counters_.update({netns, drop}, stat.drop),
+            .early_drops = counters_.update({netns, early_drop}, stat.early_drop),
+            .insert_failed = counters_.update({netns, insert_failed}, stat.insert_failed)};
+}
+
+std::vector<ConntrackReading> ConntrackReader::by_procfs(std::span<const NetnsReading> namespaces) {
+    std::vector<ConntrackReading> readings;
+    for (const NetnsReading& netns : namespaces) {
+        // The directory stays that of one process, also when its number is used again.
+        const sys::Fd process(::open((proc_ / std::to_string(netns.pid)).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+        if (netns.pid == 0 || !process || !is_in(process.value(), netns.netns.inode)) continue;
+        const auto stat = parsed_file(proc_ / "self/fd" / std::to_string(process.value()) / stat_file);
+        if (stat) readings.push_back(widen(netns.netns, *stat));
+    }
+    counters_.end_of_reading();
+    return readings;
+}
+
+std::vector<ConntrackReading> ConntrackReader::by_netlink(std::span<const NetnsReading> namespaces) {
+    std::vector<ConntrackReading> readings;
+    struct stat own{};
+    if (::stat((proc_ / "thread-self/ns/net").c_str(), &own) != 0) return readings;
+    for (const NetnsReading& netns : namespaces) {
+        if (netns.netns.inode != own.st_ino) continue;
+        if (const auto stat = ctnetlink_stat()) readings.push_back(widen(netns.netns, *stat));
+    }
+    counters_.end_of_reading();
+    return readings;
+}
+
+} // namespace bpftune::probes

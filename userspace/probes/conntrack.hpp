@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// The conntrack table as each namespace fills it.
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "core/result.hpp"
+#include "probes/readings.hpp"
+#include "probes/widened.hpp"
+#include "sys/procfs.hpp"
+
+namespace bpftune::probes {
+
+class ConntrackReader {
+public:
+    explicit ConntrackReader(std::filesystem::path proc) : proc_(std::move(proc)) {}
+
+    [[nodiscard]] bool loaded() const; // nf_conntrack: built in, or its module is there
+    [[nodiscard]] Result<> try_procfs() const;
+    [[nodiscard]] Result<> try_netlink() const;
+
+    // Of those namespaces that still are what the reading says; the others are left out.
+    std::vector<ConntrackReading> by_procfs(std::span<const NetnsReading> namespaces);
+    // Of the reader's own namespace, if it is among them: netlink would have to be opened in each of the others.
+    std::vector<ConntrackReading> by_netlink(std::span<const NetnsReading> namespaces);
+
+private:
+    ConntrackReading widen(const NetnsId& netns, const sys::ConntrackStat& stat);
+
+    enum Counter { drop, early_drop, insert_failed };
+    std::filesystem::path proc_;
+    Widened<std::pair<NetnsId, Counter>> counters_;
+};
+
+} // namespace bpftune::probes

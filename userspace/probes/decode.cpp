@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "probes/decode.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <tuple>
+
+#include <arpa/inet.h>
+
+namespace bpftune::probes {
+namespace {
+
+constexpr std::array<std::uint8_t, 12> mapped_prefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+MonoTime mono(__u64 nanoseconds) { return MonoTime(Nanoseconds(static_cast<std::int64_t>(nanoseconds))); }
+
+// The bytes as a T, if there are enough: nothing says that they are aligned for it.
+template <class T> std::optional<T> as(std::span<const std::byte> bytes) {
+    if (bytes.size() < sizeof(T)) return std::nullopt;
+    T value;
+    std::memcpy(&value, bytes.data(), sizeof(T));
+    return value;
+}
+
+Event to_event(const pressure_event& event) {
+    return PressureEvent{.time = mono(event.time),
+                         .netns = netns_id(event.netns),
+                         .local = endpoint(event.local),
+                         .depth = event.depth,
+                         .limit = event.limit,
+                         .busy_since = mono(event.busy_since),
+                         .busy_arrivals = event.busy_arrivals};
+}
+
+Event to_event(const listen_event& event) {
+    return ListenEvent{.time = mono(event.time), .listener = listener_reading(event.listener)};
+}
+
+Event to_event(const ports_exhausted_event& event) {
+    return PortsExhaustedEvent{.time = mono(event.time),
+                               .netns = netns_id(event.netns),
+                               .pid = static_cast<int>(event.pid),
+                               .command = command(event.comm)};
+}
+
+Event to_event(const backlog_drop_event& event) { return BacklogDropEvent{.time = mono(event.time), .cpu = event.cpu}; }
+
+template <class T> std::optional<Event> decoded(std::span<const std::byte> bytes) {
+    const auto raw = as<T>(bytes);
+    if (!raw) return std::nullopt;
+    return to_event(*raw);
+}
+
+// Sorts by socket, then by who is named for it, and keeps the first of each socket.
+void keep_first_holders(std::vector<ListenerReading>& listeners) {
+    const auto order = [](const ListenerReading& listener) {
+        return std::tuple(listener.cookie, listener.pid, listener.fd);
+    };
+    std::ranges::sort(listeners, {}, order);
+    const auto rest = std::ranges::unique(listeners, {}, &ListenerReading::cookie);
+    listeners.erase(rest.begin(), rest.end());
+}
+
+} // namespace
+
+NetnsId netns_id(const abi_netns& netns) { return {.cookie = netns.cookie, .inode = netns.inode}; }
+
+Endpoint endpoint(const abi_endpoint& local) {
+    const bool v4 = std::memcmp(local.address, mapped_prefix.data(), mapped_prefix.size()) == 0;
+    std::array<char, INET6_ADDRSTRLEN> text{};
+    ::inet_ntop(v4 ? AF_INET : AF_INET6, local.address + (v4 ? mapped_prefix.size() : 0), text.data(), text.size());
+    return {.address = text.data(), .port = local.port};
+}
+
+std::string command(const __u8 (&comm)[ABI_COMM_SIZE]) {
+    const auto* const end = std::ranges::find(comm, 0);
+    return {comm, end};
+}
+
+ListenerReading listener_reading(const abi_listener& listener) {
+    ListenerReading reading{.netns = netns_id(listener.netns),
+                            .cookie = listener.cookie,
+                            .inode = listener.inode,
+                            .local = endpoint(listener.local),
+                            .reuseport = listener.reuseport != 0,
+                            .pid = static_cast<int>(listener.pid),
+                            .fd = listener.fd,
+                            .command = command(listener.comm),
+                            .queue = listener.queue,
+                            .limit = listener.limit,
+                            .drops = listener.drops,
+                            .last_ack_overflows = listener.last_ack_overflows,
+                            .asked = std::nullopt};
+    if (listener.asked_known != 0) reading.asked = listener.asked;
+    return reading;
+}
+
+NetnsReading netns_reading(const netns_record& record) {
+    return {.netns = netns_id(record.netns),
+            .pid = static_cast<int>(record.pid),
+            .somaxconn = record.somaxconn,
+            .max_syn_backlog = record.max_syn_backlog,
+            .syncookies = record.syncookies,
+            .listen_overflows = record.mibs[ABI_MIB_LISTENOVERFLOWS],
+            .listen_drops = record.mibs[ABI_MIB_LISTENDROPS],
+            .syn_dropped = record.mibs[ABI_MIB_TCPREQQFULLDROP],
+            .cookies_sent = record.mibs[ABI_MIB_SYNCOOKIESSENT],
+            .time_waited = record.mibs[ABI_MIB_TIMEWAITED],
+            .time_wait_killed = record.mibs[ABI_MIB_TIMEWAITKILLED],
+            .time_wait_overflows = record.mibs[ABI_MIB_TCPTIMEWAITOVERFLOW],
+            .time_wait_sockets = record.time_wait_sockets,
+            .time_wait_limit = record.time_wait_limit,
+            .ports_exhausted = record.ports_exhausted};
+}
+
+QueueReading queue_reading(const queue_key& key, const queue_stats& stats, std::uint32_t epoch) {
+    // Without a cookie the key is the inode.
+    const NetnsId netns{.cookie = key.netns == stats.netns_inode ? 0 : key.netns, .inode = stats.netns_inode};
+    QueueReading reading{
+        .netns = netns, .local = endpoint(key.local), .arrivals = stats.arrivals, .limit = stats.limit};
+    const queue_epoch& ended = stats.epochs[epoch & 1];
+    const queue_epoch& next = stats.epochs[(epoch + 1) & 1];
+    if (ended.epoch != epoch) return reading;
+    reading.epoch_peak = ended.peak;
+    reading.epoch_floor = ended.floor;
+    const __u64 end = next.epoch == epoch + 1 ? next.arrivals_before : stats.arrivals;
+    reading.epoch_arrivals = end - ended.arrivals_before;
+    return reading;
+}
+
+std::optional<Event> event(std::span<const std::byte> bytes) {
+    switch (as<__u32>(bytes).value_or(0)) {
+    case ABI_PRESSURE_EVENT: return decoded<pressure_event>(bytes);
+    case ABI_LISTEN_EVENT: return decoded<listen_event>(bytes);
+    case ABI_PORTS_EXHAUSTED_EVENT: return decoded<ports_exhausted_event>(bytes);
+    case ABI_BACKLOG_DROP_EVENT: return decoded<backlog_drop_event>(bytes);
+    default: return std::nullopt;
+    }
+}
+
+Result<Census> census(std::span<const std::byte> records) {
+    Census found;
+    while (!records.empty()) {
+        const auto kind = as<__u64>(records);
+        if (const auto row = as<listener_record>(records); kind == ABI_LISTENER_RECORD && row) {
+            found.listeners.push_back(listener_reading(row->listener));
+            records = records.subspan(sizeof(listener_record));
+        } else if (const auto tcp = as<netns_record>(records); kind == ABI_NETNS_RECORD && tcp) {
+            found.namespaces.push_back(netns_reading(*tcp));
+            records = records.subspan(sizeof(netns_record));
+        } else {
+            return failure("a BPF iterator wrote {} bytes that are no record", records.size());
+        }
+    }
+    keep_first_holders(found.listeners);
+    return found;
+}
+
+} // namespace bpftune::probes

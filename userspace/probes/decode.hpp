@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the ABI's structs to readings. Pure.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "bpf/abi/census.h"
+#include "bpf/abi/events.h"
+#include "bpf/abi/queues.h"
+#include "probes/probes.hpp"
+
+namespace bpftune::probes {
+
+NetnsId netns_id(const abi_netns& netns);
+Endpoint endpoint(const abi_endpoint& local); // IPv4 as such, also where it comes from an IPv6 socket
+std::string command(const __u8 (&comm)[ABI_COMM_SIZE]);
+ListenerReading listener_reading(const abi_listener& listener);
+NetnsReading netns_reading(const netns_record& record);
+
+// `epoch` is the one that has ended.
+QueueReading queue_reading(const queue_key& key, const queue_stats& stats, std::uint32_t epoch);
+
+// nullopt: of no kind that this version knows, or cut short.
+std::optional<Event> event(std::span<const std::byte> bytes);
+
+// What one run of an iterator wrote. A socket comes once per descriptor; one listener remains, of the lowest pid and
+// descriptor.
+struct Census {
+    std::vector<ListenerReading> listeners;
+    std::vector<NetnsReading> namespaces;
+};
+Result<Census> census(std::span<const std::byte> records);
+
+} // namespace bpftune::probes

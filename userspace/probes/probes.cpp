@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "probes/probes.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include <malloc.h>
+
+#include "probes/conntrack.hpp"
+#include "probes/proc_namespaces.hpp"
+#include "probes/programs.hpp"
+#include "probes/widened.hpp"
+#include "sys/files.hpp"
+#include "sys/procfs.hpp"
+
+namespace bpftune::probes {
+
+struct Probes::State {
+    explicit State(const Options& chosen) : proc(chosen.proc_root), programs(chosen), conntrack(chosen.proc_root) {
+        taken.fill(Rung::none);
+    }
+
+    [[nodiscard]] Rung& rung(Probe probe) { return taken[static_cast<std::size_t>(probe)]; }
+    void climb(Probe probe);
+
+    std::filesystem::path proc;
+    Programs programs;
+    ConntrackReader conntrack;
+    Widened<std::uint64_t> drops;           // by socket cookie
+    std::vector<NetnsReading> of_listeners; // namespaces that the last census came upon
+    std::array<Rung, all_probes.size()> taken{};
+    std::vector<Step> ladder;
+};
+
+namespace {
+
+using State = Probes::State;
+
+// Tries a rung; the value says what it cannot see.
+using Attempt = Result<std::string> (*)(State&);
+
+Result<std::string> not_yet(State&) { return failure("not in this version"); }
+
+Result<std::string> listen_by_tracepoint(State& state) {
+    if (auto done = state.programs.attach_tcp_state(); !done) return std::unexpected(done.error());
+    const auto overflows = state.programs.attach_listen_overflow();
+    // Without a census tcp_state stays: it also counts the connects that found no port.
+    if (auto done = state.programs.attach_listeners(); !done) return std::unexpected(done.error());
+    if (overflows) return "a second listen() on one socket";
+    return fmt::format("overflows of each listener are estimated from its drops ({})", overflows.error().message);
+}
+
+Result<std::string> time_wait_by_iterator(State& state) {
+    if (auto done = state.programs.attach_namespaces(); !done) return std::unexpected(done.error());
+    return "single entries: the kernel's sums are read";
+}
+
+Result<std::string> time_wait_by_procfs(State& state) {
+    const auto readings = namespaces_by_procfs(state.proc);
+    if (!readings) return std::unexpected(readings.error());
+    return "sysctls of other namespaces, connects without a port";
+}
+
+Result<std::string> softirq_by_procfs(State& state) {
+    const auto text = sys::read_file(state.proc / "thread-self/net/softnet_stat");
+    if (!text) return std::unexpected(text.error());
+    const auto events = state.programs.attach_softirq();
+    if (events) return "which device's packets were dropped; drops are announced by a tracepoint";
+    return fmt::format("drops between two readings ({})", events.error().message);
+}
+
+Result<std::string> conntrack_by_procfs(State& state) {
+    if (!state.conntrack.loaded()) return failure("nf_conntrack is not loaded");
+    if (auto done = state.conntrack.try_procfs(); !done) return std::unexpected(done.error());
+    return "inserts: only net growth";
+}
+
+Result<std::string> conntrack_by_netlink(State& state) {
+    if (!state.conntrack.loaded()) return failure("nf_conntrack is not loaded");
+    if (auto done = state.conntrack.try_netlink(); !done) return std::unexpected(done.error());
+    return "inserts; other network namespaces than our own";
+}
+
+struct Row {
+    Probe probe;
+    Rung rung;
+    Attempt attempt;
+};
+
+// Best first: the cheapest that is exact.
+constexpr std::array rows{
+    Row{Probe::listen, Rung::fentry, not_yet},
+    Row{Probe::listen, Rung::tracepoint, listen_by_tracepoint},
+    Row{Probe::listen, Rung::netlink, not_yet},
+    Row{Probe::time_wait, Rung::fentry, not_yet},
+    Row{Probe::time_wait, Rung::tracepoint, time_wait_by_iterator},
+    Row{Probe::time_wait, Rung::procfs, time_wait_by_procfs},
+    Row{Probe::softirq, Rung::fentry, not_yet},
+    Row{Probe::softirq, Rung::procfs, softirq_by_procfs},
+    Row{Probe::conntrack, Rung::fentry, not_yet},
+    Row{Probe::conntrack, Rung::procfs, conntrack_by_procfs},
+    Row{Probe::conntrack, Rung::netlink, conntrack_by_netlink},
+};
+
+std::optional<std::uint64_t> number_in(const std::filesystem::path& path) {
+    const auto number = sys::read_number(path);
+    return number ? std::optional(*number) : std::nullopt;
+}
+
+} // namespace
+
+void Probes::State::climb(Probe probe) {
+    rung(probe) = Rung::none;
+    std::erase_if(ladder, [&](const Step& step) { return step.probe == probe; });
+    for (const Row& row : rows) {
+        if (row.probe != probe) continue;
+        Step step{.probe = probe, .rung = row.rung, .taken = false, .reason = "a better one is taken"};
+        if (rung(probe) == Rung::none) {
+            const auto tried = row.attempt(*this);
+            step.taken = tried.has_value();
+            step.reason = tried ? "does not see: " + *tried : tried.error().message;
+            if (tried) rung(probe) = row.rung;
+        }
+        ladder.push_back(std::move(step));
+    }
+    std::ranges::stable_sort(ladder, {}, &Step::probe);
+}
+
+Probes::Probes(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Probes::Probes(Probes&&) noexcept = default;
+Probes& Probes::operator=(Probes&&) noexcept = default;
+Probes::~Probes() = default;
+
+Probes Probes::open(const Options& options) {
+    auto state = std::make_unique<State>(options);
+    for (const Probe probe : all_probes) state->climb(probe);
+    ::malloc_trim(0); // the kernel's BTF was in memory for a moment: some 10 MiB
+    return Probes(std::move(state));
+}
+
+Rung Probes::rung(Probe probe) const { return state_->rung(probe); }
+
+std::span<const Step> Probes::ladder() const { return state_->ladder; }
+
+int Probes::event_fd() const { return state_->programs.event_fd(); }
+
+void Probes::drain(const std::function<void(const Event&)>& handle) { state_->programs.drain(handle); }
+
+std::uint64_t Probes::lost_events() const { return state_->programs.lost_events(); }
+
+bool Probes::counts_last_ack_overflows() const { return state_->programs.counts_last_ack_overflows(); }
+
+Result<std::vector<ListenerReading>> Probes::listeners() {
+    if (rung(Probe::listen) == Rung::none) return failure("the listen probe is unavailable");
+    auto found = state_->programs.listeners();
+    if (!found) return std::unexpected(found.error());
+    for (ListenerReading& listener : found->listeners)
+        listener.drops = state_->drops.update(listener.cookie, listener.drops);
+    state_->drops.end_of_reading();
+    state_->of_listeners = std::move(found->namespaces);
+    return std::move(found->listeners);
+}
+
+Result<std::vector<QueueReading>> Probes::queues() {
+    if (rung(Probe::listen) == Rung::none) return failure("the listen probe is unavailable");
+    return state_->programs.queues();
+}
+
+Result<std::vector<NetnsReading>> Probes::namespaces() {
+    if (rung(Probe::time_wait) == Rung::none) return failure("the time_wait probe is unavailable");
+    if (rung(Probe::time_wait) == Rung::procfs) return namespaces_by_procfs(state_->proc);
+    auto found = state_->programs.namespaces();
+    if (!found) return std::unexpected(found.error());
+    auto& readings = found->namespaces;
+    for (const NetnsReading& other : state_->of_listeners)
+        if (std::ranges::find(readings, other.netns, &NetnsReading::netns) == readings.end()) readings.push_back(other);
+    return std::move(readings);
+}
+
+Result<std::vector<SoftirqReading>> Probes::softirq() {
+    const auto text = sys::read_file(state_->proc / "thread-self/net/softnet_stat");
+    if (!text) return std::unexpected(text.error());
+    const auto rows_read = sys::parse_softnet_stat(*text);
+    if (!rows_read) return std::unexpected(rows_read.error());
+    std::vector<SoftirqReading> readings;
+    for (const sys::SoftnetRow& row : *rows_read)
+        readings.push_back({.cpu = row.cpu,
+                            .processed = row.processed,
+                            .dropped = row.dropped,
+                            .time_squeeze = row.time_squeeze,
+                            .backlog = row.backlog});
+    return readings;
+}
+
+Result<std::vector<ConntrackReading>> Probes::conntrack(std::span<const NetnsReading> namespaces) {
+    // The module may come and go while we run.
+    const bool known = rung(Probe::conntrack) != Rung::none;
+    if (known != state_->conntrack.loaded()) state_->climb(Probe::conntrack);
+    switch (rung(Probe::conntrack)) {
+    case Rung::procfs: return state_->conntrack.by_procfs(namespaces);
+    case Rung::netlink: return state_->conntrack.by_netlink(namespaces);
+    default: return std::vector<ConntrackReading>{};
+    }
+}
+
+std::optional<std::uint64_t> Probes::conntrack_max() const {
+    return number_in(state_->proc / "sys/net/netfilter/nf_conntrack_max");
+}
+
+std::optional<std::uint64_t> Probes::conntrack_buckets() const {
+    return number_in(state_->proc / "sys/net/netfilter/nf_conntrack_buckets");
+}
+
+std::optional<std::uint64_t> Probes::netdev_max_backlog() const {
+    return number_in(state_->proc / "sys/net/core/netdev_max_backlog");
+}
+
+} // namespace bpftune::probes

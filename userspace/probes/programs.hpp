@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// The BPF objects of the node. Each is attached on its own, so that one that is refused costs only itself.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include <bpf/libbpf.h>
+
+#include "listen_overflow_tracepoint.skel.h"
+#include "listeners_iter.skel.h"
+#include "namespaces_iter.skel.h"
+#include "softirq_tracepoint.skel.h"
+#include "tcp_state_tracepoint.skel.h"
+
+#include "probes/decode.hpp"
+#include "probes/object.hpp"
+#include "probes/probes.hpp"
+
+namespace bpftune::probes {
+
+struct FreeRing {
+    void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
+};
+
+class Programs {
+public:
+    using Handler = std::function<void(const Event&)>;
+
+    explicit Programs(const Options& options) : options_(options) {}
+    Programs(const Programs&) = delete;
+    Programs& operator=(const Programs&) = delete;
+    ~Programs() = default;
+
+    // The iterators read what the tracepoints before them have learned: attach those first.
+    Result<> attach_tcp_state();
+    Result<> attach_listen_overflow();
+    Result<> attach_softirq();
+    Result<> attach_listeners();
+    Result<> attach_namespaces();
+
+    [[nodiscard]] bool counts_last_ack_overflows() const { return listen_overflow_ != nullptr; }
+
+    // Each needs its program attached.
+    Result<Census> listeners();
+    Result<Census> namespaces();
+    Result<std::vector<QueueReading>> queues();
+
+    [[nodiscard]] int event_fd() const { return ring_ ? ring_buffer__epoll_fd(ring_.get()) : -1; }
+    void drain(const Handler& handle);
+    [[nodiscard]] std::uint64_t lost_events() const;
+
+private:
+    Result<> add_ring(const bpf_map* events);
+    static int on_sample(void* self, void* data, std::size_t size);
+
+    Options options_;
+    Object<tcp_state_tracepoint> tcp_state_;
+    Object<listen_overflow_tracepoint> listen_overflow_;
+    Object<softirq_tracepoint> softirq_;
+    Object<listeners_iter> listeners_;
+    Object<namespaces_iter> namespaces_;
+    std::unique_ptr<ring_buffer, FreeRing> ring_;
+    const Handler* handler_ = nullptr;
+};
+
+} // namespace bpftune::probes

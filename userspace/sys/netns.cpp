@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sys/netns.hpp"
+
+#include <array>
+#include <charconv>
+#include <cstdlib>
+#include <ranges>
+#include <sstream>
+#include <vector>
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sys/capabilities.hpp"
+#include "sys/directory.hpp"
+#include "sys/files.hpp"
+#include "sys/sockets.hpp"
+
+namespace bpftune::sys {
+namespace {
+
+constexpr const char* own_path = "/proc/thread-self/ns/net";
+
+// It and its children are in the init namespaces, whatever process 1 is and shows. PF_KTHREAD: include/linux/sched.h.
+constexpr pid_t kthreadd = 2;
+constexpr unsigned long kernel_thread_flag = 0x00200000;
+
+std::string path_of(pid_t pid) { return fmt::format("/proc/{}/ns/net", pid); }
+
+Result<std::uint32_t> inode_of(const Fd& netns) {
+    struct stat status{};
+    if (::fstat(netns.value(), &status) != 0) return system_failure(errno, "fstat a network namespace");
+    return static_cast<std::uint32_t>(status.st_ino);
+}
+
+Result<Fd> open_netns(const std::string& path) {
+    Fd netns(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!netns) return system_failure(errno, "open {}", path);
+    return netns;
+}
+
+Result<Fd> open_netns(const std::string& path, std::uint32_t inode) {
+    auto netns = open_netns(path);
+    if (!netns) return netns;
+    const auto found = inode_of(*netns);
+    if (!found) return std::unexpected(found.error());
+    if (*found != inode) return std::unexpected(Error{fmt::format("{} is net:[{}]", path, *found), ESTALE});
+    return netns;
+}
+
+// Any socket that is made here belongs here.
+Result<std::uint64_t> cookie_here() {
+    const Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    if (!socket) return system_failure(errno, "make a socket");
+    return netns_cookie(socket.value());
+}
+
+std::string unescaped(std::string_view text) {
+    std::string plain;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        unsigned value = 0;
+        const std::string_view digits = text.substr(i).substr(0, 4);
+        const char* end = digits.data() + digits.size();
+        const bool octal =
+            digits.size() == 4 && digits[0] == '\\' && std::from_chars(digits.data() + 1, end, value, 8).ptr == end;
+        plain += octal ? static_cast<char>(value) : text[i];
+        if (octal) i += 3;
+    }
+    return plain;
+}
+
+Result<Fd> find_by_process(std::uint32_t inode) {
+    const auto pids = numbered_entries("/proc");
+    if (!pids) return std::unexpected(pids.error());
+    const std::string wanted = fmt::format("net:[{}]", inode);
+    int denied = 0;
+    for (const pid_t pid : *pids) {
+        std::array<char, 64> target{};
+        const std::string path = path_of(pid);
+        const ssize_t size = ::readlink(path.c_str(), target.data(), target.size());
+        if (size < 0 && (errno == EACCES || errno == EPERM)) ++denied;
+        if (size <= 0 || std::string_view(target.data(), static_cast<std::size_t>(size)) != wanted) continue;
+        if (auto netns = open_netns(path, inode)) return netns;
+    }
+    // A process that is closed even to CAP_SYS_PTRACE is one that a security module guards: nothing to hope for.
+    if (denied == 0 || has_capability(CAP_SYS_PTRACE))
+        return std::unexpected(Error{fmt::format("no process is in net:[{}]", inode), ESTALE});
+    return system_failure(EACCES, "look for net:[{}]: {} processes do not show theirs", inode, denied);
+}
+
+// Flags are the 9th field of /proc/PID/stat; the command, the 2nd, may hold anything but is the last in parentheses.
+Result<> check_is_kernel_thread(pid_t pid) {
+    const auto stat = read_file(fmt::format("/proc/{}/stat", pid));
+    if (!stat) return std::unexpected(stat.error());
+    const std::size_t command_end = stat->rfind(')');
+    std::istringstream fields(command_end == std::string::npos ? std::string() : stat->substr(command_end + 1));
+    std::string state;
+    std::array<long long, 5> between{}; // ppid, pgrp, session, tty_nr, tpgid
+    unsigned long flags = 0;
+    fields >> state;
+    for (long long& field : between) fields >> field;
+    if (fields >> flags && (flags & kernel_thread_flag) != 0) return {};
+    return failure("process {} is no kernel thread: the process ids of the host are needed (hostPID)", pid);
+}
+
+} // namespace
+
+Result<NetnsId> own_netns() {
+    const auto netns = open_netns(own_path);
+    if (!netns) return std::unexpected(netns.error());
+    const auto inode = inode_of(*netns);
+    if (!inode) return std::unexpected(inode.error());
+    const auto cookie = cookie_here();
+    if (!cookie) return std::unexpected(cookie.error());
+    return NetnsId{.cookie = *cookie, .inode = *inode};
+}
+
+Result<NetnsId> netns_of(pid_t pid) {
+    const auto netns = open_netns(path_of(pid));
+    if (!netns) return std::unexpected(netns.error());
+    const auto inode = inode_of(*netns);
+    if (!inode) return std::unexpected(inode.error());
+    auto own = own_netns();
+    if (!own || own->inode == *inode) return own;
+    const auto inside = NetnsGuard::enter(*netns, {.cookie = 0, .inode = *inode});
+    if (!inside) return with_context(inside.error(), "process {}", pid);
+    const auto cookie = cookie_here();
+    if (!cookie) return std::unexpected(cookie.error());
+    return NetnsId{.cookie = *cookie, .inode = *inode};
+}
+
+Result<NetnsId> init_netns() {
+    if (auto kernel = check_is_kernel_thread(kthreadd); !kernel) return std::unexpected(kernel.error());
+    return netns_of(kthreadd);
+}
+
+Result<Fd> find_netns(const NetnsId& id, pid_t hint) {
+    if (!id.known()) return std::unexpected(Error{"the network namespace is not known", ESTALE});
+    if (hint > 0)
+        if (auto netns = open_netns(path_of(hint), id.inode)) return netns;
+    if (auto netns = open_netns(own_path, id.inode)) return netns;
+    auto netns = find_by_process(id.inode);
+    if (netns) return netns;
+    const auto mounts = read_file("/proc/self/mountinfo");
+    if (!mounts) return std::unexpected(mounts.error());
+    if (const auto path = bound_netns(*mounts, id.inode))
+        if (auto bound = open_netns(*path, id.inode)) return bound;
+    return netns;
+}
+
+std::optional<std::string> bound_netns(std::string_view mountinfo, std::uint32_t inode) {
+    const std::string wanted = fmt::format("net:[{}]", inode);
+    for (const auto line : mountinfo | std::views::split('\n')) {
+        std::vector<std::string_view> fields; // id, parent, device, root, mount point, ...
+        for (const auto field : line | std::views::split(' ') | std::views::take(5)) fields.emplace_back(field);
+        if (fields.size() == 5 && fields[3] == wanted) return unescaped(fields[4]);
+    }
+    return std::nullopt;
+}
+
+Result<NetnsGuard> NetnsGuard::enter(const Fd& netns, const NetnsId& expected) {
+    auto home = open_netns(own_path);
+    if (!home) return std::unexpected(home.error());
+    const auto inode = inode_of(netns);
+    if (!inode) return std::unexpected(inode.error());
+    if (*inode != expected.inode) return std::unexpected(Error{fmt::format("it is net:[{}] now", *inode), ESTALE});
+    if (::setns(netns.value(), CLONE_NEWNET) != 0) return system_failure(errno, "enter net:[{}]", *inode);
+    NetnsGuard inside(std::move(*home));
+    if (expected.cookie == 0) return inside;
+    const auto cookie = cookie_here();
+    if (!cookie) return std::unexpected(cookie.error());
+    if (*cookie == expected.cookie) return inside;
+    return std::unexpected(Error{
+        fmt::format("net:[{}] is another namespace now: its cookie is {}, not {}", *inode, *cookie, expected.cookie),
+        ESTALE});
+}
+
+NetnsGuard::~NetnsGuard() {
+    if (home_ && ::setns(home_.value(), CLONE_NEWNET) != 0) std::abort();
+}
+
+} // namespace bpftune::sys

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sys/procfs.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+namespace bpftune::sys {
+namespace {
+
+// Cuts the text up to `separator` off the front of `text`.
+std::string_view take_until(std::string_view& text, char separator) {
+    const std::string_view front = text.substr(0, text.find(separator));
+    text.remove_prefix(std::min(front.size() + 1, text.size()));
+    return front;
+}
+
+std::vector<std::string_view> words_of(std::string_view line) {
+    std::vector<std::string_view> words;
+    while (!line.empty()) {
+        const std::string_view word = take_until(line, ' ');
+        if (!word.empty()) words.push_back(word);
+    }
+    return words;
+}
+
+std::optional<std::uint64_t> number(std::string_view word, int base) {
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value, base);
+    if (error != std::errc{} || end != word.data() + word.size()) return std::nullopt;
+    return value;
+}
+
+Result<std::vector<std::uint64_t>> hex_row(std::string_view line) {
+    std::vector<std::uint64_t> row;
+    for (const std::string_view word : words_of(line)) {
+        const auto value = number(word, 16);
+        if (!value) return failure("not a row of hexadecimal numbers: '{}'", line);
+        row.push_back(*value);
+    }
+    return row;
+}
+
+// Columns of softnet_stat, which only ever grew at its end: backlog and CPU came together (7d58e6555870, 5.10).
+constexpr std::size_t softnet_least = 3;
+constexpr std::size_t softnet_backlog = 11;
+constexpr std::size_t softnet_cpu = 12;
+
+SoftnetRow softnet_row(const std::vector<std::uint64_t>& columns, std::size_t line) {
+    SoftnetRow row{
+        .cpu = static_cast<unsigned>(line), .processed = columns[0], .dropped = columns[1], .time_squeeze = columns[2]};
+    if (columns.size() > softnet_cpu) {
+        row.backlog = columns[softnet_backlog];
+        row.cpu = static_cast<unsigned>(columns[softnet_cpu]);
+    }
+    return row;
+}
+
+std::size_t index_of(const std::vector<std::string_view>& words, std::string_view name) {
+    return static_cast<std::size_t>(std::ranges::find(words, name) - words.begin());
+}
+
+} // namespace
+
+Result<std::vector<SoftnetRow>> parse_softnet_stat(std::string_view text) {
+    std::vector<SoftnetRow> rows;
+    while (!text.empty()) {
+        const std::string_view line = take_until(text, '\n');
+        const auto columns = hex_row(line);
+        if (!columns) return std::unexpected(columns.error());
+        if (columns->size() < softnet_least) return failure("a row of {} columns: '{}'", columns->size(), line);
+        rows.push_back(softnet_row(*columns, rows.size()));
+    }
+    return rows;
+}
+
+Result<ConntrackStat> parse_conntrack_stat(std::string_view text) {
+    const auto names = words_of(take_until(text, '\n'));
+    const std::size_t entries = index_of(names, "entries"), insert_failed = index_of(names, "insert_failed"),
+                      drop = index_of(names, "drop"), early_drop = index_of(names, "early_drop");
+    if (std::max({entries, insert_failed, drop, early_drop}) >= names.size())
+        return failure("nf_conntrack statistics without the expected columns");
+    ConntrackStat sum;
+    while (!text.empty()) {
+        const auto row = hex_row(take_until(text, '\n'));
+        if (!row) return std::unexpected(row.error());
+        if (row->size() < names.size()) return failure("a row of {} columns under {}", row->size(), names.size());
+        sum.entries = (*row)[entries];
+        sum.insert_failed += (*row)[insert_failed];
+        sum.drop += (*row)[drop];
+        sum.early_drop += (*row)[early_drop];
+    }
+    return sum;
+}
+
+std::optional<std::uint64_t> netstat_value(std::string_view text, std::string_view group, std::string_view name) {
+    while (!text.empty()) {
+        const auto names = words_of(take_until(text, '\n'));
+        const auto values = words_of(take_until(text, '\n'));
+        if (names.empty() || !names[0].starts_with(group) || names[0].size() != group.size() + 1) continue;
+        const std::size_t column = index_of(names, name);
+        return column < values.size() ? number(values[column], 10) : std::nullopt;
+    }
+    return std::nullopt;
+}
+
+std::optional<std::uint64_t> sockstat_value(std::string_view text, std::string_view group, std::string_view name) {
+    while (!text.empty()) {
+        const auto words = words_of(take_until(text, '\n'));
+        if (words.empty() || !words[0].starts_with(group) || words[0].size() != group.size() + 1) continue;
+        const std::size_t column = index_of(words, name) + 1;
+        return column < words.size() ? number(words[column], 10) : std::nullopt;
+    }
+    return std::nullopt;
+}
+
+} // namespace bpftune::sys

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernel's counters as /proc prints them. Pure: text in, numbers out.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "core/result.hpp"
+
+namespace bpftune::sys {
+
+// One CPU's row of /proc/net/softnet_stat (net/core/net-procfs.c, softnet_seq_show).
+struct SoftnetRow {
+    unsigned cpu = 0; // kernels before 5.10 do not say: the number of the row among the online CPUs
+    std::uint64_t processed = 0;
+    std::uint64_t dropped = 0;
+    std::uint64_t time_squeeze = 0;
+    std::optional<std::uint64_t> backlog; // packets waiting; 5.10 and later
+
+    bool operator==(const SoftnetRow&) const = default;
+};
+
+// The counters are 32 bits wide in the kernel and wrap.
+Result<std::vector<SoftnetRow>> parse_softnet_stat(std::string_view text);
+
+// /proc/net/stat/nf_conntrack (net/netfilter/nf_conntrack_standalone.c), columns found by name. Entries are the
+// namespace's; the counters are summed over the CPUs, each of which wraps at 32 bits.
+struct ConntrackStat {
+    std::uint64_t entries = 0;
+    std::uint64_t insert_failed = 0;
+    std::uint64_t drop = 0;
+    std::uint64_t early_drop = 0;
+
+    bool operator==(const ConntrackStat&) const = default;
+};
+Result<ConntrackStat> parse_conntrack_stat(std::string_view text);
+
+// /proc/net/netstat or /proc/net/snmp: two lines per group, one of names, one of numbers.
+// netstat_value(text, "TcpExt", "ListenOverflows"); nullopt: this kernel does not count it.
+std::optional<std::uint64_t> netstat_value(std::string_view text, std::string_view group, std::string_view name);
+
+// /proc/net/sockstat: "TCP: inuse 5 orphan 0 tw 12 alloc 7 mem 1". sockstat_value(text, "TCP", "tw")
+std::optional<std::uint64_t> sockstat_value(std::string_view text, std::string_view group, std::string_view name);
+
+} // namespace bpftune::sys

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sys/sockets.hpp"
+
+#include <array>
+#include <string>
+#include <string_view>
+
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "sys/directory.hpp"
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+namespace bpftune::sys {
+namespace {
+
+template <class T> Result<T> option(int socket, int level, int name, const char* what) {
+    T value{};
+    socklen_t size = sizeof value;
+    if (::getsockopt(socket, level, name, &value, &size) != 0) return system_failure(errno, "read {}", what);
+    return value;
+}
+
+} // namespace
+
+Result<std::uint64_t> socket_cookie(int socket) {
+    return option<std::uint64_t>(socket, SOL_SOCKET, SO_COOKIE, "SO_COOKIE");
+}
+
+Result<std::uint64_t> netns_cookie(int socket) {
+    auto cookie = option<std::uint64_t>(socket, SOL_SOCKET, SO_NETNS_COOKIE, "SO_NETNS_COOKIE");
+    if (!cookie && cookie.error().code == ENOPROTOOPT) return 0;
+    return cookie;
+}
+
+Result<Fd> netns_of_socket(int socket) {
+    Fd netns(::ioctl(socket, SIOCGSKNS));
+    if (!netns) return system_failure(errno, "ask a socket for its network namespace (SIOCGSKNS)");
+    return netns;
+}
+
+Result<bool> is_listening(int socket) {
+    const auto on = option<int>(socket, SOL_SOCKET, SO_ACCEPTCONN, "SO_ACCEPTCONN");
+    if (!on) return std::unexpected(on.error());
+    return *on != 0;
+}
+
+Result<AcceptQueue> accept_queue(int socket) {
+    const auto info = option<tcp_info>(socket, IPPROTO_TCP, TCP_INFO, "TCP_INFO");
+    if (!info) return std::unexpected(info.error());
+    return AcceptQueue{.length = info->tcpi_unacked, .limit = info->tcpi_sacked};
+}
+
+// By number: <sys/pidfd.h> of glibc 2.36 declares no C linkage.
+Result<Fd> open_process(pid_t pid) {
+    Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    if (!process) return system_failure(errno, "open process {}", pid);
+    return process;
+}
+
+Result<Fd> fetch_descriptor(pid_t pid, int fd) {
+    auto process = open_process(pid);
+    if (!process) return process;
+    Fd duplicate(static_cast<int>(::syscall(SYS_pidfd_getfd, process->value(), fd, 0)));
+    if (duplicate) return duplicate;
+    const int code = errno;
+    const std::string_view hint =
+        code == EPERM ? " (it takes CAP_SYS_PTRACE, and kernel.yama.ptrace_scope below 3)" : "";
+    return system_failure(code, "fetch descriptor {} of process {}{}", fd, pid, hint);
+}
+
+Result<std::optional<int>> find_socket(pid_t pid, std::uint64_t inode) {
+    const std::string directory = fmt::format("/proc/{}/fd", pid);
+    const std::string wanted = fmt::format("socket:[{}]", inode);
+    const auto descriptors = numbered_entries(directory);
+    if (!descriptors) return std::unexpected(descriptors.error());
+    for (const int fd : *descriptors) {
+        std::array<char, 64> target{};
+        const ssize_t size = ::readlink(fmt::format("{}/{}", directory, fd).c_str(), target.data(), target.size());
+        if (size < 0 && (errno == EACCES || errno == EPERM)) return system_failure(errno, "read {}/{}", directory, fd);
+        if (size > 0 && std::string_view(target.data(), static_cast<std::size_t>(size)) == wanted) return fd;
+    }
+    return std::nullopt;
+}
+
+} // namespace bpftune::sys

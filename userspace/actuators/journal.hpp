@@ -20,19 +20,22 @@ namespace bpftune::actuators {
 // An object whose value is ours.
 struct Holding {
     TunableId tunable = TunableId::somaxconn;
-    Scope scope;
+    Scope scope; // that of the newest row, as its hints are
     std::string original;
-    std::string current;  // what we wrote last
-    std::string previous; // what it was just before: where the service died between journal and write, it still is
+    std::string current;    // what we wrote last
+    std::string previous;   // what it was just before: where the service died between journal and write, it still is
+    bool confirmed = false; // `current` was read back; else it may still be `previous`
     std::vector<std::int64_t> rows; // ids, oldest first
 };
 
 class Journal {
 public:
-    // Creates `directory` (0750) and the database when they are not there.
+    // Creates `directory` (0750) and the database in it (journal.db, 0640) when they are not there. Deletes rows of
+    // other boots that are more than 90 days older than the newest row, or not among the newest 100,000.
     static Result<Journal> open(const std::filesystem::path& directory, std::string boot_id);
 
-    // For `history`: never creates or changes anything. A journal that is not there is an empty one.
+    // For `history`: changes no row and creates no journal; one that is not there is an empty one. A service may be
+    // writing meanwhile. Where one has left its log behind (kill -9), SQLite's shared index is rebuilt beside it.
     static Result<Journal> open_read_only(const std::filesystem::path& directory, std::string boot_id);
 
     Journal(Journal&&) noexcept;
@@ -43,7 +46,8 @@ public:
     // here; `change.original` too: that of the object's holding if there is one, else `change.from`.
     Result<std::int64_t> begin(Change change);
 
-    // What became of the write that `begin` announced.
+    // What became of the write that `begin` announced. `failed` is for one that left the value as it was; if that is
+    // not known (the writer ended), leave the row as it is: `restore` then takes both values for ours.
     Result<> written(std::int64_t id, std::optional<std::chrono::microseconds> reaction);
     Result<> failed(std::int64_t id, const std::string& error);
 
@@ -53,9 +57,13 @@ public:
     // The newest held row becomes yielded, older ones of the object stop being held (kept stays in their history).
     Result<> yielded(const ObjectKey& object, const std::string& found);
 
+    // The object is gone (its namespace or socket): its rows stop being held and keep their states.
+    Result<> release(const ObjectKey& object);
+
+    // In the order of their first rows. A tunable that this version does not know is an error: it could not be undone.
     [[nodiscard]] Result<std::vector<Holding>> holdings() const;
 
-    // Oldest first, of all boots; `since`: not older.
+    // Oldest first, of all boots, without tunables that this version does not know; `since`: not older.
     [[nodiscard]] Result<std::vector<Change>> history(std::optional<WallTime> since = {}) const;
 
     // Moves the log into the database; may wait for the disk, so not while an event waits.

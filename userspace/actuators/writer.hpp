@@ -6,37 +6,49 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include <sys/types.h>
 
 #include "core/change.hpp"
 #include "core/result.hpp"
+#include "sys/fd.hpp"
 
 namespace bpftune::actuators {
+
+struct Request;
+struct Answer;
 
 class Writer {
 public:
     // Forks. Call it before any thread is started and before capabilities are given up. `inherit`: descriptors that
     // the child keeps (the instance lock, so that no other instance starts while it lives); it closes all others.
-    // The child ends with this process, also when that is killed.
+    // The child ends with the thread that called this, also when that is killed.
     static Result<Writer> start(std::span<const int> inherit = {});
 
-    Writer(Writer&&) noexcept;
-    Writer& operator=(Writer&&) noexcept;
+    Writer(Writer&& other) noexcept;
+    Writer& operator=(Writer&& other) noexcept;
     ~Writer(); // ends the child and waits for it
 
     // The value now. Error code ESTALE: the namespace or socket is gone.
     Result<std::uint64_t> read(TunableId tunable, const Scope& scope);
 
-    // Sets `to` if the value is `from` and the object is still the one that `scope` names; reads back.
+    // Sets `to` if the value is `from` and the object is still the one that `scope` names; reads back. `failed` leaves
+    // the value as it was, except where the writer ended or did not answer within 5 s: then it is not known. There is
+    // no second writer (its rights are gone), so every later request fails and says why.
     Outcome write(TunableId tunable, const Scope& scope, std::uint64_t from, std::uint64_t to);
 
-    [[nodiscard]] pid_t pid() const { return pid_; }
+    [[nodiscard]] pid_t pid() const { return pid_; } // -1: it has ended
 
 private:
-    Writer(pid_t pid, int socket);
+    Writer(pid_t pid, sys::Fd socket) : pid_(pid), socket_(std::move(socket)) {}
+    Result<Answer> exchange(const Request& request);
+    Result<Answer> receive();
+    std::string end(); // says how it ended
+
     pid_t pid_ = -1;
-    int socket_ = -1;
+    sys::Fd socket_;
+    std::string ended_; // why there is no writer any more
 };
 
 } // namespace bpftune::actuators

@@ -38,7 +38,7 @@ constexpr std::array rows{
         .name = "listener.backlog",
         .kind = Kind::listener,
         .path = "",
-        .kernel_min = 1,
+        .kernel_min = 0,
         .kernel_max = int_max,
         .default_max = 16384,
         .opt_in = true,

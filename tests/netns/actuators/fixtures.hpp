@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the tests of the actuators share: a server that does as it is told, the host's lock, scopes.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+
+#include <catch2/catch.hpp>
+#include <netinet/in.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "actuators/writer.hpp"
+#include "netns/namespace.hpp"
+#include "sys/netns.hpp"
+#include "sys/sockets.hpp"
+
+namespace bpftune::testing {
+
+template <class T> T take(Result<T> result) {
+    if (!result) throw std::runtime_error(result.error().message);
+    return std::move(*result);
+}
+
+// Sysctls of the host are changed by one test program at a time.
+class HostLock {
+public:
+    HostLock() : file_(::open("/run/lock/bpftune-k8s-host-sysctl.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
+        must(file_ && ::flock(file_.value(), LOCK_EX) == 0, "lock the host's sysctls");
+    }
+
+private:
+    sys::Fd file_;
+};
+
+inline NetnsId id_of(const Namespace& netns) {
+    return netns.inside([] { return take(sys::own_netns()); });
+}
+
+inline std::uint64_t somaxconn_in(const Namespace& netns) { return std::stoull(netns.read("sys/net/core/somaxconn")); }
+
+inline std::size_t open_descriptors(pid_t pid) {
+    const std::filesystem::directory_iterator entries(fmt::format("/proc/{}/fd", pid));
+    return static_cast<std::size_t>(std::distance(begin(entries), end(entries)));
+}
+
+// A process that listens on a loopback port of a namespace and is told what to do next.
+class Server {
+public:
+    struct Facts {
+        std::uint64_t cookie;
+        std::uint64_t inode;
+        std::uint64_t limit;
+        int fd;
+        std::uint16_t port;
+        bool listens;
+    };
+
+    Server(const Namespace& netns, int backlog, uid_t user = 0) : netns_(netns) {
+        int ends[2];
+        must(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0, "socketpair");
+        control_ = sys::Fd(ends[0]);
+        pid_ = ::fork();
+        must(pid_ >= 0, "fork");
+        if (pid_ == 0) serve(netns, ends[1], backlog, user);
+        ::close(ends[1]);
+        first_ = ask('?');
+    }
+    Server(const Server&) = delete;
+    Server& operator=(const Server&) = delete;
+    ~Server() { end(); }
+
+    void end() {
+        if (pid_ <= 0) return;
+        ::kill(pid_, SIGKILL);
+        ::waitpid(pid_, nullptr, 0);
+        pid_ = -1;
+    }
+
+    [[nodiscard]] pid_t pid() const { return pid_; }
+    Facts facts() { return ask('?'); }
+    void shut_down() { ask('s'); }
+    void close() { ask('c'); }
+    void replace() { ask('r'); } // closes the socket and listens with another at the same descriptor
+    void move_on() { ask('m'); } // passes the socket on to another descriptor, another socket takes its place
+    bool serves() {              // somebody connects, is accepted, and reads what the server wrote
+        return netns_.inside([this] {
+            const sys::Fd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+            const sockaddr_in to = address(ask('?').port);
+            if (::connect(client.value(), reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0) return false;
+            ask('a');
+            char byte = 0;
+            return ::read(client.value(), &byte, 1) == 1 && byte == 'y';
+        });
+    }
+
+    // As it was at the start.
+    [[nodiscard]] Scope scope() const {
+        return {.netns = id_of(netns_),
+                .netns_pid = pid_,
+                .listener = ListenerRef{.cookie = first_.cookie,
+                                        .inode = first_.inode,
+                                        .local = {.address = "127.0.0.1", .port = first_.port},
+                                        .pid = pid_,
+                                        .fd = first_.fd},
+                .pod = {}};
+    }
+
+private:
+    static sockaddr_in address(std::uint16_t port) {
+        sockaddr_in any{};
+        any.sin_family = AF_INET;
+        any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        any.sin_port = htons(port);
+        return any;
+    }
+
+    static int listen_with(int backlog) {
+        const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        const sockaddr_in any = address(0);
+        must(fd >= 0, "socket");
+        must(::bind(fd, reinterpret_cast<const sockaddr*>(&any), sizeof any) == 0, "bind");
+        must(::listen(fd, backlog) == 0, "listen");
+        return fd;
+    }
+
+    static Facts look_at(int fd) {
+        struct stat status{};
+        if (::fstat(fd, &status) != 0) return {};
+        sockaddr_in bound{};
+        socklen_t size = sizeof bound;
+        ::getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &size);
+        return {.cookie = take(sys::socket_cookie(fd)),
+                .inode = status.st_ino,
+                .limit = take(sys::accept_queue(fd)).limit,
+                .fd = fd,
+                .port = ntohs(bound.sin_port),
+                .listens = take(sys::is_listening(fd))};
+    }
+
+    static void obey(char order, int& fd) {
+        if (order == 's') must(::shutdown(fd, SHUT_RD) == 0, "shutdown");
+        if (order == 'c') ::close(fd);
+        if (order == 'm') must((fd = ::dup2(fd, fd + 1)) > 0, "dup2");
+        if (order == 'r' || order == 'm') {
+            const int other = listen_with(10);
+            const int old = order == 'm' ? fd - 1 : fd;
+            ::dup2(other, old);
+            ::close(other);
+        }
+        if (order == 'a') {
+            const sys::Fd client(::accept(fd, nullptr, nullptr));
+            must(::write(client.value(), "y", 1) == 1, "answer a client");
+        }
+    }
+
+    [[noreturn]] static void serve(const Namespace& netns, int control, int backlog, uid_t user) {
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        try {
+            netns.enter();
+            must(user == 0 || ::setresuid(user, user, user) == 0, "change user");
+            int fd = listen_with(backlog);
+            char order = 0;
+            while (::read(control, &order, 1) == 1) {
+                obey(order, fd);
+                const Facts facts = look_at(fd);
+                must(::write(control, &facts, sizeof facts) == sizeof facts, "answer");
+            }
+        } catch (const std::exception& error) {
+            fmt::print(stderr, "server: {}\n", error.what());
+        }
+        ::_exit(0);
+    }
+
+    Facts ask(char order) {
+        Facts facts{};
+        must(::write(control_.value(), &order, 1) == 1, "ask the server");
+        must(::read(control_.value(), &facts, sizeof facts) == sizeof facts, "hear from the server");
+        return facts;
+    }
+
+    const Namespace& netns_;
+    sys::Fd control_;
+    pid_t pid_ = -1;
+    Facts first_{};
+};
+
+} // namespace bpftune::testing

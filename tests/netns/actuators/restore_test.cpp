@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "actuators/restore.hpp"
+
+#include <chrono>
+
+#include "fixtures.hpp"
+
+using namespace bpftune;
+using namespace bpftune::testing;
+using actuators::Journal;
+using actuators::Restored;
+using actuators::Writer;
+
+namespace {
+
+constexpr const char* boot = "8c4dd5ae-0000-4000-8000-000000000001";
+
+class TemporaryDirectory {
+public:
+    TemporaryDirectory() : path_("/tmp/" + random_name("bpftune-restore-")) {}
+    TemporaryDirectory(const TemporaryDirectory&) = delete;
+    TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+    ~TemporaryDirectory() {
+        std::error_code ignored;
+        std::filesystem::remove_all(path_, ignored);
+    }
+    [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+private:
+    std::filesystem::path path_;
+};
+
+void must_hold(const Result<>& result) {
+    if (!result) throw std::runtime_error(result.error().message);
+}
+
+Scope scope_of(const Namespace& netns) { return {.netns = id_of(netns), .netns_pid = 0, .listener = {}, .pod = {}}; }
+
+Change change_of(TunableId tunable, const Scope& scope, std::uint64_t from, std::uint64_t to) {
+    Change change;
+    change.tunable = tunable;
+    change.scope = scope;
+    change.from = std::to_string(from);
+    change.to = std::to_string(to);
+    change.state = ChangeState::applied;
+    return change;
+}
+
+// As the service does it.
+void apply(Journal& journal, Writer& writer, TunableId tunable, const Scope& scope, std::uint64_t from,
+           std::uint64_t to) {
+    const auto id = take(journal.begin(change_of(tunable, scope, from, to)));
+    const Outcome outcome = writer.write(tunable, scope, from, to);
+    if (outcome.kind != Outcome::Kind::written) throw std::runtime_error(outcome.error);
+    must_hold(journal.written(id, {}));
+}
+
+std::vector<Restored::Kind> kinds(const std::vector<Restored>& all) {
+    std::vector<Restored::Kind> kinds;
+    for (const Restored& one : all) {
+        UNSCOPED_INFO(one.error);
+        kinds.push_back(one.kind);
+    }
+    return kinds;
+}
+
+using Kinds = std::vector<Restored::Kind>;
+
+std::optional<ChangeState> last_state(const Journal& journal) {
+    const auto rows = take(journal.history());
+    return rows.empty() ? std::nullopt : std::optional(rows.back().state);
+}
+
+// A service that raises all the time, until it is killed.
+[[noreturn]] void raise_for_ever(const std::filesystem::path& directory, const Scope& netns, std::uint64_t somaxconn,
+                                 const Scope& listener) {
+    try {
+        auto writer = take(Writer::start());
+        auto journal = take(Journal::open(directory, boot));
+        for (std::uint64_t step = 0;; ++step) {
+            apply(journal, writer, TunableId::somaxconn, netns, somaxconn + step, somaxconn + step + 1);
+            apply(journal, writer, TunableId::listener_backlog, listener, 16 + step, 17 + step);
+        }
+    } catch (const std::exception& error) {
+        fmt::print(stderr, "raise_for_ever: {}\n", error.what());
+    }
+    ::_exit(1);
+}
+
+} // namespace
+
+TEST_CASE("restore puts the first original back and settles the rows") {
+    const TemporaryDirectory directory;
+    const Namespace netns;
+    const auto original = somaxconn_in(netns);
+    auto writer = take(Writer::start());
+    auto journal = take(Journal::open(directory.path(), boot));
+    apply(journal, writer, TunableId::somaxconn, scope_of(netns), original, 8192);
+    apply(journal, writer, TunableId::somaxconn, scope_of(netns), 8192, 16384);
+
+    const auto all = take(restore(journal, writer, false));
+    REQUIRE(kinds(all) == Kinds{Restored::Kind::restored});
+    CHECK(all[0].found == "16384");
+    CHECK(somaxconn_in(netns) == original);
+    CHECK(last_state(journal) == ChangeState::restored);
+    CHECK(take(restore(journal, writer, false)).empty());
+}
+
+TEST_CASE("a dry run writes neither value nor journal") {
+    const TemporaryDirectory directory;
+    const Namespace netns;
+    const Namespace foreign;
+    const auto original = somaxconn_in(netns);
+    auto writer = take(Writer::start());
+    auto journal = take(Journal::open(directory.path(), boot));
+    apply(journal, writer, TunableId::somaxconn, scope_of(netns), original, 8192);
+    apply(journal, writer, TunableId::somaxconn, scope_of(foreign), original, 8192);
+    foreign.write("sys/net/core/somaxconn", "300");
+
+    CHECK(kinds(take(restore(journal, writer, true))) == Kinds{Restored::Kind::foreign, Restored::Kind::would_restore});
+    CHECK(somaxconn_in(netns) == 8192);
+    CHECK(last_state(journal) == ChangeState::applied);
+    CHECK(take(journal.holdings()).size() == 2);
+}
+
+TEST_CASE("a write that was journalled and never made is settled") {
+    const TemporaryDirectory directory;
+    const Namespace netns;
+    const auto original = somaxconn_in(netns);
+    auto writer = take(Writer::start());
+    auto journal = take(Journal::open(directory.path(), boot));
+    SECTION("the first") {
+        take(journal.begin(change_of(TunableId::somaxconn, scope_of(netns), original, 8192)));
+        CHECK(kinds(take(restore(journal, writer, false))) == Kinds{Restored::Kind::unchanged});
+    }
+    SECTION("one after others: what was there before it is ours") {
+        apply(journal, writer, TunableId::somaxconn, scope_of(netns), original, 8192);
+        take(journal.begin(change_of(TunableId::somaxconn, scope_of(netns), 8192, 16384)));
+        CHECK(kinds(take(restore(journal, writer, false))) == Kinds{Restored::Kind::restored});
+    }
+    CHECK(somaxconn_in(netns) == original);
+    CHECK(last_state(journal) == ChangeState::restored);
+}
+
+TEST_CASE("what someone else set is reported and left") {
+    const TemporaryDirectory directory;
+    const Namespace netns;
+    const auto original = somaxconn_in(netns);
+    auto writer = take(Writer::start());
+    auto journal = take(Journal::open(directory.path(), boot));
+    apply(journal, writer, TunableId::somaxconn, scope_of(netns), original, 8192);
+    apply(journal, writer, TunableId::somaxconn, scope_of(netns), 8192, 16384);
+    netns.write("sys/net/core/somaxconn", "8192"); // ours once, but the later write was confirmed
+
+    const auto all = take(restore(journal, writer, false));
+    REQUIRE(kinds(all) == Kinds{Restored::Kind::foreign});
+    CHECK(all[0].found == "8192");
+    CHECK(somaxconn_in(netns) == 8192);
+    CHECK(last_state(journal) == ChangeState::yielded);
+    CHECK(take(journal.holdings()).empty());
+}
+
+TEST_CASE("a namespace made again is not restored") {
+    const TemporaryDirectory directory;
+    auto writer = take(Writer::start());
+    auto journal = take(Journal::open(directory.path(), boot));
+    {
+        const Namespace netns;
+        apply(journal, writer, TunableId::somaxconn, scope_of(netns), somaxconn_in(netns), 8192);
+    }
+    const Namespace next;
+    next.write("sys/net/core/somaxconn", "8192"); // looks just like ours
+    CHECK(kinds(take(restore(journal, writer, false))) == Kinds{Restored::Kind::gone});
+    CHECK(somaxconn_in(next) == 8192);
+    CHECK(take(journal.holdings()).empty());
+}
+
+TEST_CASE("listeners are restored before the somaxconn that bounds them") {
+    const TemporaryDirectory directory;
+    const Namespace netns;
+    netns.write("sys/net/core/somaxconn", "64");
+    Server server(netns, 64);
+    auto writer = take(Writer::start());
+    auto journal = take(Journal::open(directory.path(), boot));
+    apply(journal, writer, TunableId::somaxconn, scope_of(netns), 64, 1024);
+    apply(journal, writer, TunableId::listener_backlog, server.scope(), 64, 512);
+    apply(journal, writer, TunableId::somaxconn, scope_of(netns), 1024, 2048);
+
+    const auto all = take(restore(journal, writer, false));
+    REQUIRE(kinds(all) == Kinds{Restored::Kind::restored, Restored::Kind::restored});
+    CHECK(all[0].holding.tunable == TunableId::listener_backlog);
+    CHECK(server.facts().limit == 64);
+    CHECK(somaxconn_in(netns) == 64);
+    CHECK(server.serves());
+}
+
+TEST_CASE("what could not be put back stays held, for the next try") {
+    const TemporaryDirectory directory;
+    const Namespace netns;
+    Server server(netns, 64);
+    auto writer = take(Writer::start());
+    auto journal = take(Journal::open(directory.path(), boot));
+    apply(journal, writer, TunableId::listener_backlog, server.scope(), 64, 512);
+    netns.write("sys/net/core/somaxconn", "32");
+    CHECK(kinds(take(restore(journal, writer, false))) == Kinds{Restored::Kind::failed});
+    CHECK(server.facts().limit == 512);
+    netns.write("sys/net/core/somaxconn", "4096");
+    CHECK(kinds(take(restore(journal, writer, false))) == Kinds{Restored::Kind::restored});
+    CHECK(server.facts().limit == 64);
+}
+
+TEST_CASE("after kill -9 at any moment restore finds the originals") {
+    const TemporaryDirectory directory;
+    const Namespace netns;
+    const auto original = somaxconn_in(netns);
+    Server server(netns, 16);
+    const Scope listener = server.scope();
+    std::minstd_rand random(Catch::rngSeed() + 1);
+    for (int round = 0; round < 20; ++round) {
+        const pid_t pid = ::fork();
+        REQUIRE(pid >= 0);
+        if (pid == 0) raise_for_ever(directory.path(), scope_of(netns), original, listener);
+        ::usleep(static_cast<useconds_t>(random() % 20000));
+        REQUIRE(::kill(pid, SIGKILL) == 0);
+        int status = 0;
+        REQUIRE(::waitpid(pid, &status, 0) == pid);
+        REQUIRE(WIFSIGNALED(status)); // it did not end by itself
+
+        auto writer = take(Writer::start());
+        auto journal = take(Journal::open(directory.path(), boot));
+        for (const Restored& one : take(restore(journal, writer, false)))
+            CHECK((one.kind == Restored::Kind::restored || one.kind == Restored::Kind::unchanged));
+        CHECK(somaxconn_in(netns) == original);
+        CHECK(server.facts().limit == 16);
+        CHECK(take(journal.holdings()).empty());
+    }
+}

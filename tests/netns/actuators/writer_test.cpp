@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "actuators/writer.hpp"
+
+#include <fstream>
+
+#include <poll.h>
+#include <sys/wait.h>
+
+#include "fixtures.hpp"
+#include "sys/files.hpp"
+
+using namespace bpftune;
+using namespace bpftune::testing;
+using actuators::Writer;
+
+namespace {
+
+constexpr const char* conntrack_max = "/proc/sys/net/netfilter/nf_conntrack_max";
+constexpr const char* conntrack_buckets = "/proc/sys/net/netfilter/nf_conntrack_buckets";
+
+Scope scope_of(const Namespace& netns, int pid = 0) {
+    return {.netns = id_of(netns), .netns_pid = pid, .listener = {}, .pod = {}};
+}
+
+Outcome::Kind kind(const Outcome& outcome) {
+    UNSCOPED_INFO(outcome.error);
+    return outcome.kind;
+}
+
+bool mentions(const std::string& text, const std::string& part) {
+    UNSCOPED_INFO(text);
+    return text.find(part) != std::string::npos;
+}
+
+// "CapEff:\t0000000000000000" of /proc/PID/status
+std::string status_of(pid_t pid, const std::string& key) {
+    std::ifstream file(fmt::format("/proc/{}/status", pid));
+    std::string line;
+    while (std::getline(file, line))
+        if (line.starts_with(key + ":\t")) return line.substr(key.size() + 2);
+    return {};
+}
+
+bool ends(pid_t pid) {
+    const auto process = sys::open_process(pid);
+    if (!process) return true;
+    pollfd ended{.fd = process->value(), .events = POLLIN, .revents = 0};
+    return ::poll(&ended, 1, 10000) == 1;
+}
+
+} // namespace
+
+TEST_CASE("writes and reads back a sysctl of one namespace and of no other") {
+    const Namespace netns;
+    const Namespace other;
+    auto writer = take(Writer::start());
+    const auto before = somaxconn_in(netns);
+    const auto on_host = take(sys::read_number("/proc/sys/net/core/somaxconn"));
+    CHECK(take(writer.read(TunableId::somaxconn, scope_of(netns))) == before);
+
+    const Outcome outcome = writer.write(TunableId::somaxconn, scope_of(netns), before, 1234);
+    CHECK(kind(outcome) == Outcome::Kind::written);
+    CHECK(outcome.value == 1234);
+    CHECK(somaxconn_in(netns) == 1234);
+    CHECK(somaxconn_in(other) == before);
+    CHECK(take(sys::read_number("/proc/sys/net/core/somaxconn")) == on_host);
+}
+
+TEST_CASE("a value that is not what the caller knew is left alone and told") {
+    const Namespace netns;
+    netns.write("sys/net/core/somaxconn", "300");
+    auto writer = take(Writer::start());
+    const Outcome outcome = writer.write(TunableId::somaxconn, scope_of(netns), 128, 1024);
+    CHECK(kind(outcome) == Outcome::Kind::conflict);
+    CHECK(outcome.value == 300);
+    CHECK(somaxconn_in(netns) == 300);
+}
+
+TEST_CASE("the writer itself refuses what the kernel does not take") {
+    const Namespace netns;
+    auto writer = take(Writer::start());
+    const auto before = somaxconn_in(netns);
+    const Outcome outcome = writer.write(TunableId::somaxconn, scope_of(netns), before, 2147483648);
+    CHECK(kind(outcome) == Outcome::Kind::failed);
+    CHECK(mentions(outcome.error, "net.core.somaxconn: 2147483648 is not within 0 and 2147483647"));
+    CHECK(somaxconn_in(netns) == before);
+    CHECK(kind(writer.write(static_cast<TunableId>(999), scope_of(netns), before, 1)) == Outcome::Kind::failed);
+}
+
+TEST_CASE("a namespace is found by hint, by any process in it, or where it is bound") {
+    const Namespace netns;
+    auto writer = take(Writer::start());
+    CHECK(writer.read(TunableId::somaxconn, scope_of(netns)));
+    CHECK(writer.read(TunableId::somaxconn, scope_of(netns, 1)));
+    const Process inside(netns, [] { return 0; });
+    CHECK(writer.read(TunableId::somaxconn, scope_of(netns, inside.pid())));
+    CHECK(writer.read(TunableId::somaxconn, scope_of(netns, 1)));
+}
+
+TEST_CASE("a namespace that no path leads to but a process is found") {
+    Namespace netns;
+    const Process inside(netns, [&netns] {
+        netns.remove(); // the process stays
+        return take(sys::own_netns()).cookie;
+    });
+    const Scope scope = scope_of(netns, 1);
+    CHECK(scope.netns.cookie == inside.value());
+    netns.remove();
+    auto writer = take(Writer::start());
+    CHECK(writer.read(TunableId::somaxconn, scope));
+}
+
+TEST_CASE("a namespace with the same number and another cookie is never written") {
+    const Namespace netns;
+    const Process inside(netns, [] { return 0; });
+    auto writer = take(Writer::start());
+    Scope scope = scope_of(netns, inside.pid());
+    scope.netns.cookie += 1;
+    const auto before = somaxconn_in(netns);
+    const Outcome outcome = writer.write(TunableId::somaxconn, scope, before, 1234);
+    CHECK(kind(outcome) == Outcome::Kind::gone);
+    CHECK(mentions(outcome.error, "is another namespace now"));
+    CHECK(somaxconn_in(netns) == before);
+    CHECK(writer.read(TunableId::somaxconn, scope).error().code == ESTALE);
+}
+
+TEST_CASE("a namespace that was deleted and made again is not written") {
+    auto writer = take(Writer::start());
+    Scope old;
+    {
+        const Namespace first;
+        old = scope_of(first);
+    }
+    for (int i = 0; i < 8; ++i) { // one of them may get its number
+        const Namespace second;
+        const auto before = somaxconn_in(second);
+        CHECK(kind(writer.write(TunableId::somaxconn, old, before, 1234)) == Outcome::Kind::gone);
+        CHECK(somaxconn_in(second) == before);
+    }
+}
+
+TEST_CASE("a namespace that is not known is not written") {
+    auto writer = take(Writer::start());
+    CHECK(kind(writer.write(TunableId::somaxconn, {}, 4096, 8192)) == Outcome::Kind::gone);
+    CHECK(writer.read(TunableId::somaxconn, {}).error().code == ESTALE);
+}
+
+TEST_CASE("raises and lowers a live listener, which goes on as if nothing had been") {
+    const Namespace netns;
+    for (const uid_t user : {0U, 65534U}) {
+        Server server(netns, 5, user);
+        auto writer = take(Writer::start());
+        const auto descriptors = open_descriptors(server.pid());
+        CHECK(take(writer.read(TunableId::listener_backlog, server.scope())) == 5);
+        CHECK(kind(writer.write(TunableId::listener_backlog, server.scope(), 5, 64)) == Outcome::Kind::written);
+        CHECK(server.facts().limit == 64);
+        CHECK(server.serves());
+        CHECK(kind(writer.write(TunableId::listener_backlog, server.scope(), 64, 5)) == Outcome::Kind::written);
+        CHECK(server.facts().limit == 5);
+        CHECK(server.serves());
+        CHECK(kind(writer.write(TunableId::listener_backlog, server.scope(), 64, 128)) == Outcome::Kind::conflict);
+        CHECK(open_descriptors(server.pid()) == descriptors);
+    }
+}
+
+TEST_CASE("a listener is found where its hint is stale, also another user's") {
+    const Namespace netns;
+    auto writer = take(Writer::start());
+    for (const uid_t user : {0U, 65534U}) {
+        Server server(netns, 5, user);
+        server.move_on();
+        Scope scope = server.scope();
+        CHECK(kind(writer.write(TunableId::listener_backlog, scope, 5, 64)) == Outcome::Kind::written);
+        CHECK(server.facts().limit == 64);
+        scope.listener->pid = ::getpid();
+        CHECK(kind(writer.write(TunableId::listener_backlog, scope, 64, 32)) == Outcome::Kind::written);
+        scope.listener->pid = 0;
+        CHECK(kind(writer.write(TunableId::listener_backlog, scope, 32, 16)) == Outcome::Kind::written);
+        CHECK(server.facts().limit == 16);
+    }
+}
+
+TEST_CASE("another socket at the descriptor of one that was closed is not touched") {
+    const Namespace netns;
+    auto writer = take(Writer::start());
+    Server server(netns, 10);
+    server.replace();
+    CHECK(kind(writer.write(TunableId::listener_backlog, server.scope(), 10, 64)) == Outcome::Kind::gone);
+    CHECK(server.facts().limit == 10);
+    CHECK(server.serves());
+}
+
+TEST_CASE("a listener that was closed, or whose process ended, is gone") {
+    const Namespace netns;
+    auto writer = take(Writer::start());
+    Server server(netns, 10);
+    const Scope scope = server.scope();
+    server.close();
+    CHECK(kind(writer.write(TunableId::listener_backlog, scope, 10, 64)) == Outcome::Kind::gone);
+    CHECK(writer.read(TunableId::listener_backlog, scope).error().code == ESTALE);
+    server.end();
+    CHECK(kind(writer.write(TunableId::listener_backlog, scope, 10, 64)) == Outcome::Kind::gone);
+}
+
+TEST_CASE("a socket that was shut down is not revived") {
+    const Namespace netns;
+    auto writer = take(Writer::start());
+    Server server(netns, 10);
+    server.shut_down();
+    const Outcome outcome = writer.write(TunableId::listener_backlog, server.scope(), 10, 64);
+    CHECK(kind(outcome) == Outcome::Kind::gone);
+    CHECK(mentions(outcome.error, "does not listen"));
+    CHECK_FALSE(server.facts().listens);
+}
+
+TEST_CASE("a listener is not set past somaxconn, to which the kernel would cut it") {
+    const Namespace netns;
+    auto writer = take(Writer::start());
+    Server server(netns, 10);
+    netns.write("sys/net/core/somaxconn", "8"); // cut, it would have less than now
+    const Outcome outcome = writer.write(TunableId::listener_backlog, server.scope(), 10, 64);
+    CHECK(kind(outcome) == Outcome::Kind::failed);
+    CHECK(mentions(outcome.error, "net.core.somaxconn of its network namespace is 8"));
+    CHECK(server.facts().limit == 10);
+}
+
+TEST_CASE("a listener is not touched under the name of another namespace") {
+    const Namespace netns;
+    const Namespace other;
+    auto writer = take(Writer::start());
+    Server server(netns, 10);
+    Scope scope = server.scope();
+    scope.netns = id_of(other);
+    CHECK(kind(writer.write(TunableId::listener_backlog, scope, 10, 64)) == Outcome::Kind::gone);
+    scope.netns = {.cookie = 0, .inode = other.inode()}; // as on a kernel without cookies
+    CHECK(kind(writer.write(TunableId::listener_backlog, scope, 10, 64)) == Outcome::Kind::gone);
+    CHECK(server.facts().limit == 10);
+}
+
+TEST_CASE("a value of the node is written from the init namespace only") {
+    const auto before = sys::read_number(conntrack_max);
+    if (!before) {
+        WARN("nf_conntrack is not loaded");
+        return;
+    }
+    const HostLock lock;
+    const Namespace netns;
+    auto writer = take(Writer::start());
+    const Outcome refused = writer.write(TunableId::conntrack_max, scope_of(netns), *before, *before + 1);
+    CHECK(kind(refused) == Outcome::Kind::failed);
+    CHECK(mentions(refused.error, "is not the init network namespace"));
+    CHECK(take(sys::read_number(conntrack_max)) == *before);
+
+    const Scope init{.netns = take(sys::init_netns()), .netns_pid = 0, .listener = {}, .pod = {}};
+    CHECK(kind(writer.write(TunableId::conntrack_max, init, *before, *before + 1)) == Outcome::Kind::written);
+    CHECK(take(sys::read_number(conntrack_max)) == *before + 1);
+    CHECK(kind(writer.write(TunableId::conntrack_max, init, *before + 1, *before)) == Outcome::Kind::written);
+    CHECK(take(sys::read_number(conntrack_max)) == *before);
+}
+
+TEST_CASE("what the kernel makes something else of is put back and said") {
+    const auto before = sys::read_number(conntrack_buckets);
+    if (!before) {
+        WARN("nf_conntrack is not loaded");
+        return;
+    }
+    const HostLock lock;
+    auto writer = take(Writer::start());
+    const Scope init{.netns = take(sys::init_netns()), .netns_pid = 0, .listener = {}, .pod = {}};
+    const Outcome outcome = writer.write(TunableId::conntrack_buckets, init, *before, *before + 1);
+    CHECK(kind(outcome) == Outcome::Kind::failed); // a table is whole pages
+    CHECK(mentions(outcome.error,
+                   fmt::format("wrote {}, but {} was read back; put {} back", *before + 1, *before + 512, *before)));
+    CHECK(take(sys::read_number(conntrack_buckets)) == *before);
+}
+
+TEST_CASE("the writer holds no descriptor longer than a request") {
+    const Namespace netns;
+    Server server(netns, 10);
+    auto writer = take(Writer::start());
+    const auto at_start = open_descriptors(writer.pid());
+    CHECK(at_start == 4); // /dev/null three times, its socket
+    Scope stale = server.scope();
+    stale.listener->fd = 0;
+    Scope wrong = server.scope();
+    wrong.netns.cookie += 1;
+    for (int i = 0; i < 20; ++i) {
+        for (const Scope& scope : {server.scope(), stale, wrong})
+            for (const TunableId tunable :
+                 {TunableId::somaxconn, TunableId::listener_backlog, TunableId::conntrack_max})
+                static_cast<void>(writer.read(tunable, scope));
+        CHECK(kind(writer.write(TunableId::listener_backlog, server.scope(), 10, 100000)) == Outcome::Kind::failed);
+    }
+    CHECK(open_descriptors(writer.pid()) == at_start);
+}
+
+TEST_CASE("the writer has its name, the rights it needs, what it inherits and nothing else") {
+    const sys::Fd kept(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    const sys::Fd higher(::fcntl(kept.value(), F_DUPFD_CLOEXEC, 200));
+    auto writer = take(Writer::start(std::array{kept.value()}));
+    CHECK(status_of(writer.pid(), "Name") == "bpftune-writer");
+    CHECK(status_of(writer.pid(), "NoNewPrivs") == "1");
+    for (const char* set : {"CapPrm", "CapEff", "CapBnd"}) CHECK(status_of(writer.pid(), set) == "0000000000281004");
+    CHECK(status_of(writer.pid(), "CapInh") == "0000000000000000");
+    CHECK(open_descriptors(writer.pid()) == 5);
+}
+
+TEST_CASE("signals for the whole group do not end the writer") {
+    auto writer = take(Writer::start());
+    for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE}) REQUIRE(::kill(writer.pid(), number) == 0);
+    const Namespace netns;
+    CHECK(writer.read(TunableId::somaxconn, scope_of(netns)));
+}
+
+TEST_CASE("the writer ends with its owner") {
+    pid_t pid = -1;
+    SECTION("when that lets go of it") {
+        auto writer = take(Writer::start());
+        pid = writer.pid();
+    }
+    SECTION("when that is killed") {
+        Process owner([] {
+            static auto writer = take(Writer::start());
+            return static_cast<std::uint64_t>(writer.pid());
+        });
+        pid = static_cast<pid_t>(owner.value());
+        owner.end();
+    }
+    CHECK(ends(pid));
+}
+
+TEST_CASE("without a writer every request fails and says why") {
+    auto writer = take(Writer::start());
+    REQUIRE(::kill(writer.pid(), SIGKILL) == 0);
+    const Namespace netns;
+    for (int i = 0; i < 2; ++i) {
+        const Outcome outcome = writer.write(TunableId::somaxconn, scope_of(netns), 4096, 1234);
+        CHECK(kind(outcome) == Outcome::Kind::failed);
+        CHECK(outcome.error == "the writer process was killed by signal 9: nothing can be changed until the service "
+                               "is started again");
+    }
+    CHECK(writer.pid() == -1);
+    CHECK_FALSE(writer.read(TunableId::somaxconn, scope_of(netns)));
+}
+
+TEST_CASE("a writer that does not answer is ended") {
+    auto writer = take(Writer::start());
+    const pid_t pid = writer.pid();
+    REQUIRE(::kill(pid, SIGSTOP) == 0);
+    const auto value = writer.read(TunableId::somaxconn, {});
+    REQUIRE_FALSE(value);
+    CHECK(mentions(value.error().message, "gave no answer for 5 s and was killed by signal 9"));
+    CHECK(ends(pid));
+}
+
+TEST_CASE("a writer moves with its owner") {
+    auto first = take(Writer::start());
+    auto second = take(Writer::start());
+    const pid_t replaced = second.pid();
+    const pid_t kept = first.pid();
+    second = std::move(first);
+    CHECK(ends(replaced));
+    CHECK(second.pid() == kept);
+    const Namespace netns;
+    CHECK(second.read(TunableId::somaxconn, scope_of(netns)));
+}

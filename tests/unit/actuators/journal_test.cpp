@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "actuators/journal.hpp"
+
+#include <array>
+#include <cstdlib>
+#include <fstream>
+
+#include <catch2/catch.hpp>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+using namespace bpftune;
+using actuators::Holding;
+using actuators::Journal;
+
+namespace {
+
+constexpr const char* boot = "8c4dd5ae-0000-4000-8000-000000000001";
+constexpr const char* other_boot = "8c4dd5ae-0000-4000-8000-000000000002";
+
+class TemporaryDirectory {
+public:
+    TemporaryDirectory() {
+        std::string name = "/tmp/bpftune-journal-XXXXXX";
+        REQUIRE(::mkdtemp(name.data()) != nullptr);
+        path_ = name;
+    }
+    TemporaryDirectory(const TemporaryDirectory&) = delete;
+    TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+    ~TemporaryDirectory() {
+        std::error_code ignored;
+        std::filesystem::remove_all(path_, ignored);
+    }
+    [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+private:
+    std::filesystem::path path_;
+};
+
+template <class T> T take(Result<T> result) {
+    INFO((result ? std::string() : result.error().message));
+    REQUIRE(result);
+    return std::move(*result);
+}
+
+void ok(const Result<>& result) {
+    INFO((result ? std::string() : result.error().message));
+    REQUIRE(result);
+}
+
+WallTime at(std::int64_t seconds) { return WallTime(std::chrono::seconds(seconds)); }
+
+constexpr std::int64_t day = 86400;
+
+Change somaxconn_change(std::uint32_t netns, const std::string& from, const std::string& to) {
+    Change change;
+    change.time = at(1000 * day);
+    change.tunable = TunableId::somaxconn;
+    change.scope.netns = {.cookie = 0x8000000000000000ULL + netns, .inode = netns};
+    change.scope.netns_pid = 712;
+    change.from = from;
+    change.to = to;
+    change.state = ChangeState::applied;
+    change.why = "accept queue reached 97 of 128";
+    return change;
+}
+
+Change full_change() {
+    Change change = somaxconn_change(7, "128", "1024");
+    change.tunable = TunableId::listener_backlog;
+    change.scope.listener = ListenerRef{.cookie = ~0ULL, .inode = 48211, .local = {"::1", 65535}, .pid = 712, .fd = 6};
+    change.scope.pod = Pod{.ns = "shop", .name = "web-0", .container = ""};
+    change.why = "a \"name\" with \\x1b, \xff bytes and '; DROP TABLE changes; --";
+    change.evidence = {{"queue_peak", 97}, {"arrivals", ~0ULL}};
+    return change;
+}
+
+std::vector<Change> history(const Journal& journal) { return take(journal.history()); }
+
+ObjectKey key(const Change& change) { return key_of(change.tunable, change.scope); }
+
+void execute(const std::filesystem::path& file, const char* sql) {
+    sqlite3* database = nullptr;
+    REQUIRE(sqlite3_open(file.c_str(), &database) == SQLITE_OK);
+    REQUIRE(sqlite3_exec(database, sql, nullptr, nullptr, nullptr) == SQLITE_OK);
+    sqlite3_close(database);
+}
+
+} // namespace
+
+TEST_CASE("keeps every field of a change") {
+    const TemporaryDirectory directory;
+    auto journal = take(Journal::open(directory.path() / "new" / "state", boot));
+    const Change change = full_change();
+    const auto id = take(journal.begin(change));
+    ok(journal.written(id, std::chrono::microseconds(310)));
+
+    const auto rows = history(journal);
+    REQUIRE(rows.size() == 1);
+    CHECK(rows[0].id == id);
+    CHECK(rows[0].time == change.time);
+    CHECK(rows[0].boot == boot);
+    CHECK(rows[0].tunable == change.tunable);
+    CHECK(rows[0].scope == change.scope);
+    CHECK(rows[0].original == "128");
+    CHECK(rows[0].from == "128");
+    CHECK(rows[0].to == "1024");
+    CHECK(rows[0].state == ChangeState::applied);
+    CHECK(rows[0].why == change.why);
+    CHECK(rows[0].evidence == change.evidence);
+    CHECK(rows[0].reaction == std::chrono::microseconds(310));
+}
+
+TEST_CASE("a change without listener, pod or reaction has none when read") {
+    const TemporaryDirectory directory;
+    auto journal = take(Journal::open(directory.path(), boot));
+    const Change change = somaxconn_change(7, "128", "1024");
+    take(journal.begin(change));
+    const auto rows = history(journal);
+    REQUIRE(rows.size() == 1);
+    CHECK(rows[0].scope == change.scope);
+    CHECK(rows[0].reaction == std::nullopt);
+    CHECK(rows[0].evidence.empty());
+}
+
+TEST_CASE("bytes that are no UTF-8 in evidence do not throw") {
+    const TemporaryDirectory directory;
+    auto journal = take(Journal::open(directory.path(), boot));
+    Change change = full_change();
+    change.evidence = {{"\xff\xc3", 1}};
+    take(journal.begin(change));
+    CHECK(history(journal)[0].evidence.size() == 1);
+}
+
+TEST_CASE("the original is that of the first row that is held") {
+    const TemporaryDirectory directory;
+    auto journal = take(Journal::open(directory.path(), boot));
+    const auto first = take(journal.begin(somaxconn_change(7, "128", "1024")));
+    const auto second = take(journal.begin(somaxconn_change(7, "1024", "4096")));
+    ok(journal.written(first, {}));
+
+    const auto holdings = take(journal.holdings());
+    REQUIRE(holdings.size() == 1);
+    CHECK(holdings[0].original == "128");
+    CHECK(holdings[0].current == "4096");
+    CHECK(holdings[0].previous == "1024");
+    CHECK_FALSE(holdings[0].confirmed);
+    CHECK(holdings[0].rows == std::vector{first, second});
+    CHECK(history(journal)[1].original == "128");
+
+    ok(journal.written(second, {}));
+    CHECK(take(journal.holdings())[0].confirmed);
+}
+
+TEST_CASE("objects are told apart by tunable, namespace cookie and listener") {
+    const TemporaryDirectory directory;
+    auto journal = take(Journal::open(directory.path(), boot));
+    Change change = full_change();
+    take(journal.begin(change));
+    change.scope.listener->cookie = 5;
+    take(journal.begin(change));
+    change.tunable = TunableId::somaxconn; // whose cause the listener is, not its object
+    take(journal.begin(change));
+    change.scope.listener->cookie = 6;
+    take(journal.begin(change));
+    change.scope.netns.cookie += 1; // the same inode number, used again
+    take(journal.begin(change));
+    CHECK(take(journal.holdings()).size() == 4);
+}
+
+TEST_CASE("a holding's hints are those of its newest row") {
+    const TemporaryDirectory directory;
+    auto journal = take(Journal::open(directory.path(), boot));
+    Change change = full_change();
+    take(journal.begin(change));
+    change.scope.listener->pid = 999;
+    take(journal.begin(change));
+    CHECK(take(journal.holdings())[0].scope == change.scope);
+}
+
+TEST_CASE("recommended and failed rows are no holdings") {
+    const TemporaryDirectory directory;
+    auto journal = take(Journal::open(directory.path(), boot));
+    Change change = somaxconn_change(7, "128", "1024");
+    const auto failed = take(journal.begin(change));
+    ok(journal.failed(failed, "write 1024: Read-only file system"));
+    change.state = ChangeState::recommended;
+    take(journal.begin(change));
+    CHECK(take(journal.holdings()).empty());
+    const auto rows = history(journal);
+    CHECK(rows[0].state == ChangeState::failed);
+    CHECK(rows[0].why == "accept queue reached 97 of 128; failed: write 1024: Read-only file system");
+    CHECK(rows[1].state == ChangeState::recommended);
+}
+
+TEST_CASE("a failed write does not end what an earlier one holds") {
+    const TemporaryDirectory directory;
+    auto journal = take(Journal::open(directory.path(), boot));
+    ok(journal.written(take(journal.begin(somaxconn_change(7, "128", "1024"))), {}));
+    ok(journal.failed(take(journal.begin(somaxconn_change(7, "1024", "4096"))), "no"));
+    const auto holdings = take(journal.holdings());
+    REQUIRE(holdings.size() == 1);
+    CHECK(holdings[0].current == "1024");
+    CHECK(holdings[0].confirmed);
+}
+
+TEST_CASE("settling concerns every held row of one object and only those") {
+    const TemporaryDirectory directory;
+    auto journal = take(Journal::open(directory.path(), boot));
+    const Change change = somaxconn_change(7, "128", "1024");
+    take(journal.begin(change));
+    take(journal.begin(somaxconn_change(7, "1024", "4096")));
+    take(journal.begin(somaxconn_change(8, "128", "1024")));
+
+    ok(journal.settle(key(change), ChangeState::kept));
+    CHECK(take(journal.holdings()).size() == 2);
+    CHECK(history(journal)[2].state == ChangeState::applied);
+
+    ok(journal.settle(key(change), ChangeState::restored));
+    const auto holdings = take(journal.holdings());
+    REQUIRE(holdings.size() == 1);
+    CHECK(holdings[0].scope.netns.inode == 8);
+    CHECK(history(journal)[0].state == ChangeState::restored);
+    CHECK(history(journal)[1].state == ChangeState::restored);
+
+    take(journal.begin(somaxconn_change(7, "256", "512"))); // a new beginning has a new original
+    CHECK(take(journal.holdings())[1].original == "256");
+}
+
+TEST_CASE("nothing begins or settles in a state that makes no sense") {
+    const TemporaryDirectory directory;
+    auto journal = take(Journal::open(directory.path(), boot));
+    Change change = somaxconn_change(7, "128", "1024");
+    CHECK_FALSE(journal.settle(key(change), ChangeState::applied));
+    CHECK_FALSE(journal.settle(key(change), ChangeState::recommended));
+    change.state = ChangeState::kept;
+    CHECK_FALSE(journal.begin(change));
+    CHECK_FALSE(journal.written(99, {}));
+    CHECK_FALSE(journal.failed(99, "no"));
+}
+
+TEST_CASE("of a yielded object the newest row alone says so") {
+    const TemporaryDirectory directory;
+    auto journal = take(Journal::open(directory.path(), boot));
+    const Change change = somaxconn_change(7, "128", "1024");
+    take(journal.begin(change));
+    take(journal.begin(somaxconn_change(7, "1024", "4096")));
+    ok(journal.yielded(key(change), "300"));
+    CHECK(take(journal.holdings()).empty());
+    const auto rows = history(journal);
+    CHECK(rows[0].state == ChangeState::kept);
+    CHECK(rows[0].why == "accept queue reached 97 of 128");
+    CHECK(rows[1].state == ChangeState::yielded);
+    CHECK(rows[1].why == "accept queue reached 97 of 128; someone else set it to 300");
+}
+
+TEST_CASE("rows of an object that has gone keep their states and are not held") {
+    const TemporaryDirectory directory;
+    auto journal = take(Journal::open(directory.path(), boot));
+    const Change change = somaxconn_change(7, "128", "1024");
+    take(journal.begin(change));
+    ok(journal.settle(key(change), ChangeState::kept));
+    ok(journal.release(key(change)));
+    CHECK(take(journal.holdings()).empty());
+    CHECK(history(journal)[0].state == ChangeState::kept);
+}
+
+TEST_CASE("rows of another boot are history and no holdings") {
+    const TemporaryDirectory directory;
+    {
+        auto journal = take(Journal::open(directory.path(), other_boot));
+        take(journal.begin(somaxconn_change(7, "128", "1024")));
+    }
+    auto journal = take(Journal::open(directory.path(), boot));
+    CHECK(take(journal.holdings()).empty());
+    CHECK(history(journal).size() == 1);
+    take(journal.begin(somaxconn_change(7, "4096", "8192")));
+    CHECK(take(journal.holdings())[0].original == "4096");
+}
+
+TEST_CASE("history begins at the time asked for") {
+    const TemporaryDirectory directory;
+    auto journal = take(Journal::open(directory.path(), boot));
+    for (const int second : {10, 20, 30}) {
+        Change change = somaxconn_change(7, "128", "1024");
+        change.time = at(second);
+        take(journal.begin(change));
+    }
+    const auto rows = take(journal.history(at(20)));
+    REQUIRE(rows.size() == 2);
+    CHECK(rows[0].time == at(20));
+}
+
+TEST_CASE("what was begun survives kill -9 without a checkpoint") {
+    const TemporaryDirectory directory;
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        auto journal = Journal::open(directory.path(), boot);
+        const bool begun = journal && journal->begin(somaxconn_change(7, "128", "1024"));
+        ::kill(::getpid(), begun ? SIGKILL : SIGTERM);
+    }
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    REQUIRE(WTERMSIG(status) == SIGKILL);
+    SECTION("for the next service") {
+        auto journal = take(Journal::open(directory.path(), boot));
+        CHECK(take(journal.holdings())[0].original == "128");
+    }
+    SECTION("for history, which leaves the log as it is") {
+        const auto log = directory.path() / "journal.db-wal";
+        const auto size = std::filesystem::file_size(log);
+        {
+            const auto journal = take(Journal::open_read_only(directory.path(), boot));
+            CHECK(history(journal).size() == 1);
+        }
+        CHECK(std::filesystem::file_size(log) == size);
+    }
+}
+
+TEST_CASE("a reader sees what a live service has written, and stops nobody") {
+    const TemporaryDirectory directory;
+    auto journal = take(Journal::open(directory.path(), boot));
+    take(journal.begin(somaxconn_change(7, "128", "1024")));
+    const auto reader = take(Journal::open_read_only(directory.path(), boot));
+    CHECK(history(reader).size() == 1);
+    take(journal.begin(somaxconn_change(8, "128", "1024")));
+    ok(journal.checkpoint());
+    take(journal.begin(somaxconn_change(9, "128", "1024")));
+    CHECK(history(reader).size() == 3);
+    CHECK(take(reader.holdings()).size() == 3);
+}
+
+TEST_CASE("a reader writes nothing") {
+    const TemporaryDirectory directory;
+    CHECK(history(take(Journal::open_read_only(directory.path(), boot))).empty());
+    CHECK(std::filesystem::is_empty(directory.path()));
+    take(take(Journal::open(directory.path(), boot)).begin(somaxconn_change(7, "128", "1024")));
+
+    auto reader = take(Journal::open_read_only(directory.path(), boot));
+    CHECK(history(reader).size() == 1);
+    CHECK_FALSE(reader.begin(somaxconn_change(7, "128", "1024")));
+    CHECK_FALSE(reader.checkpoint());
+    const std::filesystem::directory_iterator files(directory.path());
+    CHECK(std::distance(begin(files), end(files)) == 1);
+}
+
+TEST_CASE("a directory with every kind of character in its name is opened to read") {
+    const TemporaryDirectory directory;
+    const auto odd = directory.path() / "a?b=c&d#e%20f \xff";
+    take(take(Journal::open(odd, boot)).begin(somaxconn_change(7, "128", "1024")));
+    CHECK(history(take(Journal::open_read_only(odd, boot))).size() == 1);
+}
+
+TEST_CASE("the log does not grow while it is checkpointed") {
+    const TemporaryDirectory directory;
+    auto journal = take(Journal::open(directory.path(), boot));
+    const auto log = directory.path() / "journal.db-wal";
+    const auto write_some = [&] {
+        for (int i = 0; i < 50; ++i) take(journal.begin(somaxconn_change(7, "128", "1024")));
+        ok(journal.checkpoint());
+    };
+    write_some();
+    const auto size = std::filesystem::file_size(log);
+    for (int i = 0; i < 5; ++i) write_some();
+    CHECK(std::filesystem::file_size(log) <= 2 * size);
+}
+
+TEST_CASE("directory and database are not for everyone") {
+    const TemporaryDirectory directory;
+    const auto state = directory.path() / "state";
+    take(Journal::open(state, boot));
+    struct stat status{};
+    REQUIRE(::stat(state.c_str(), &status) == 0);
+    CHECK((status.st_mode & 0777) == 0750);
+    REQUIRE(::stat((state / "journal.db").c_str(), &status) == 0);
+    CHECK((status.st_mode & 0137) == 0);
+}
+
+TEST_CASE("a journal of a newer version is refused") {
+    const TemporaryDirectory directory;
+    take(Journal::open(directory.path(), boot));
+    execute(directory.path() / "journal.db", "PRAGMA user_version = 2");
+    for (const auto& opened :
+         {Journal::open(directory.path(), boot), Journal::open_read_only(directory.path(), boot)}) {
+        REQUIRE_FALSE(opened);
+        CHECK(opened.error().message == "journal " + (directory.path() / "journal.db").string() +
+                                            ": written by a newer version of bpftune-k8s (schema 2, this one knows 1)");
+    }
+}
+
+TEST_CASE("a damaged journal is refused with what to do about it") {
+    const TemporaryDirectory directory;
+    std::ofstream(directory.path() / "journal.db") << std::string(8192, 'x');
+    for (const auto& opened :
+         {Journal::open(directory.path(), boot), Journal::open_read_only(directory.path(), boot)}) {
+        REQUIRE_FALSE(opened);
+        CHECK(opened.error().message.find("damaged (file is not a database). Move it away") != std::string::npos);
+    }
+}
+
+TEST_CASE("a journal that was cut short is refused") {
+    const TemporaryDirectory directory;
+    {
+        auto journal = take(Journal::open(directory.path(), boot));
+        for (int i = 0; i < 200; ++i) take(journal.begin(full_change()));
+    }
+    std::filesystem::resize_file(directory.path() / "journal.db", 3 * 4096);
+    const auto opened = Journal::open(directory.path(), boot);
+    REQUIRE_FALSE(opened);
+    CHECK(opened.error().message.find("damaged") != std::string::npos);
+}
+
+TEST_CASE("a directory that cannot be is an error that names it") {
+    const auto opened = Journal::open("/proc/bpftune", boot);
+    REQUIRE_FALSE(opened);
+    CHECK(opened.error().message.find("/proc/bpftune") != std::string::npos);
+}
+
+TEST_CASE("opening deletes old rows of other boots only") {
+    const TemporaryDirectory directory;
+    const auto fill = [&](const char* id, std::int64_t time) {
+        auto journal = take(Journal::open(directory.path(), id));
+        Change change = somaxconn_change(7, "128", "1024");
+        change.time = at(time);
+        take(journal.begin(change));
+    };
+    fill(other_boot, 9 * day);
+    fill(other_boot, 10 * day);
+    fill(boot, 0);
+    fill(boot, 100 * day);
+    const auto rows = history(take(Journal::open(directory.path(), boot)));
+    REQUIRE(rows.size() == 3);
+    CHECK(rows[0].time == at(10 * day));
+    CHECK(rows[1].boot == boot);
+}
+
+TEST_CASE("opening leaves the newest hundred thousand rows") {
+    const TemporaryDirectory directory;
+    take(take(Journal::open(directory.path(), other_boot)).begin(somaxconn_change(7, "128", "1024")));
+    execute(directory.path() / "journal.db",
+            "CREATE TABLE more AS SELECT * FROM changes;"
+            "UPDATE more SET id = NULL;"
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100004)"
+            "INSERT INTO changes SELECT more.* FROM more, n; DROP TABLE more;");
+    CHECK(history(take(Journal::open(directory.path(), boot))).size() == 100000);
+}
+
+TEST_CASE("a held tunable of another version is not passed over") {
+    const TemporaryDirectory directory;
+    take(take(Journal::open(directory.path(), boot)).begin(somaxconn_change(7, "128", "1024")));
+    execute(directory.path() / "journal.db", "UPDATE changes SET tunable = 'net.ipv4.tcp_later'");
+    const auto journal = take(Journal::open(directory.path(), boot));
+    const auto holdings = journal.holdings();
+    REQUIRE_FALSE(holdings);
+    CHECK(holdings.error().message.find("net.ipv4.tcp_later") != std::string::npos);
+    CHECK(history(journal).empty());
+}

@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "actuators/journal.hpp"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <map>
+#include <utility>
+
+#include <fcntl.h>
+#include <nlohmann/json.hpp>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "actuators/sqlite.hpp"
+#include "core/parse.hpp"
+#include "sys/fd.hpp"
+#include "tunables/catalog.hpp"
+
+namespace bpftune::actuators {
+namespace {
+
+using sqlite::Statement;
+
+constexpr const char* file_name = "journal.db";
+constexpr int schema_version = 1;
+constexpr int busy_ms = 2000;
+
+// `object` is ObjectKey::listener_cookie. `held` is apart from `state`: a row that is kept in history is not held any
+// more when someone else took the object over.
+constexpr const char* schema = R"(
+BEGIN IMMEDIATE;
+CREATE TABLE changes(
+    id INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, boot TEXT NOT NULL, tunable TEXT NOT NULL,
+    netns_cookie INTEGER NOT NULL, netns_inode INTEGER NOT NULL, netns_pid INTEGER NOT NULL, object INTEGER NOT NULL,
+    listener_cookie INTEGER, listener_inode INTEGER, listener_address TEXT, listener_port INTEGER,
+    listener_pid INTEGER, listener_fd INTEGER, pod_namespace TEXT, pod_name TEXT, pod_container TEXT,
+    original TEXT NOT NULL, from_value TEXT NOT NULL, to_value TEXT NOT NULL,
+    state TEXT NOT NULL, held INTEGER NOT NULL, confirmed INTEGER NOT NULL DEFAULT 0,
+    why TEXT NOT NULL, evidence TEXT NOT NULL, reaction_us INTEGER);
+CREATE INDEX changes_held ON changes(boot, tunable, netns_cookie, netns_inode, object) WHERE held = 1;
+PRAGMA user_version = 1;
+COMMIT;)";
+
+constexpr const char* retention = R"(
+DELETE FROM changes WHERE boot <> ?1
+    AND (time_ms < (SELECT max(time_ms) FROM changes) - 90 * 86400000
+        OR id NOT IN (SELECT id FROM changes ORDER BY id DESC LIMIT 100000)))";
+
+#define OF_OBJECT "held = 1 AND boot = ?1 AND tunable = ?2 AND netns_cookie = ?3 AND netns_inode = ?4 AND object = ?5"
+
+constexpr const char* insert_change = R"(
+INSERT INTO changes(boot, tunable, netns_cookie, netns_inode, object, netns_pid, listener_cookie, listener_inode,
+    listener_address, listener_port, listener_pid, listener_fd, pod_namespace, pod_name, pod_container,
+    original, from_value, to_value, state, held, why, evidence, time_ms)
+VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
+    coalesce((SELECT original FROM changes WHERE )" OF_OBJECT R"( ORDER BY id LIMIT 1), ?16),
+    ?16, ?17, ?18, ?19, ?20, ?21, ?22))";
+
+constexpr const char* mark_written = "UPDATE changes SET confirmed = 1, reaction_us = ?2 WHERE id = ?1";
+constexpr const char* mark_failed =
+    "UPDATE changes SET state = 'failed', held = 0, why = why || '; failed: ' || ?2 WHERE id = ?1";
+constexpr const char* settle_object = "UPDATE changes SET state = ?6, held = ?7 WHERE " OF_OBJECT;
+constexpr const char* release_object = "UPDATE changes SET held = 0 WHERE " OF_OBJECT;
+constexpr const char* yield_object =
+    "UPDATE changes SET held = 0, "
+    "state = CASE WHEN id = newest THEN 'yielded' ELSE 'kept' END, "
+    "why = CASE WHEN id = newest THEN why || '; someone else set it to ' || ?6 ELSE why END "
+    "FROM (SELECT max(id) AS newest FROM changes WHERE " OF_OBJECT ") WHERE " OF_OBJECT;
+
+#define CHANGE_COLUMNS                                                                                                 \
+    "SELECT id, time_ms, boot, tunable, netns_cookie, netns_inode, netns_pid, listener_cookie, listener_inode, "       \
+    "listener_address, listener_port, listener_pid, listener_fd, pod_namespace, pod_name, pod_container, original, "   \
+    "from_value, to_value, state, confirmed, why, evidence, reaction_us FROM changes "
+constexpr const char* select_history = CHANGE_COLUMNS "WHERE time_ms >= ?1 ORDER BY id";
+constexpr const char* select_held = CHANGE_COLUMNS "WHERE held = 1 AND boot = ?1 ORDER BY id";
+
+// SQLite's integers are signed: counters of 64 bits keep their bits.
+template <class T> std::int64_t bits(T value) { return static_cast<std::int64_t>(value); }
+
+std::string evidence_text(const std::vector<Evidence>& evidence) {
+    auto json = nlohmann::ordered_json::array();
+    for (const Evidence& one : evidence) json.push_back({one.name, one.value});
+    return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::vector<Evidence> evidence_of(const std::string& text) {
+    const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+    std::vector<Evidence> evidence;
+    if (!json.is_array()) return evidence;
+    for (const auto& one : json)
+        if (one.is_array() && one.size() == 2 && one[0].is_string() && one[1].is_number_unsigned())
+            evidence.push_back({one[0].get<std::string>(), one[1].get<std::uint64_t>()});
+    return evidence;
+}
+
+struct Row {
+    Change change;
+    const tunables::Tunable* tunable = nullptr; // nullptr: of another version
+    std::string tunable_name;
+    bool confirmed = false;
+};
+
+// The columns of CHANGE_COLUMNS, in their order.
+class Reader {
+public:
+    explicit Reader(const Statement& row) : row_(row) {}
+    std::string text() { return row_.text(column_++); }
+    template <class T> T number() { return static_cast<T>(row_.integer(column_++)); }
+    std::optional<std::int64_t> optional_number() {
+        const int column = column_++;
+        return row_.is_null(column) ? std::nullopt : std::optional(row_.integer(column));
+    }
+    [[nodiscard]] bool at_null() const { return row_.is_null(column_); }
+    void skip(int columns) { column_ += columns; }
+
+private:
+    const Statement& row_;
+    int column_ = 0;
+};
+
+std::optional<ListenerRef> read_listener(Reader& reader) {
+    if (reader.at_null()) {
+        reader.skip(6);
+        return std::nullopt;
+    }
+    ListenerRef listener;
+    listener.cookie = reader.number<std::uint64_t>();
+    listener.inode = reader.number<std::uint64_t>();
+    listener.local.address = reader.text();
+    listener.local.port = reader.number<std::uint16_t>();
+    listener.pid = reader.number<int>();
+    listener.fd = reader.number<int>();
+    return listener;
+}
+
+std::optional<Pod> read_pod(Reader& reader) {
+    if (reader.at_null()) {
+        reader.skip(3);
+        return std::nullopt;
+    }
+    Pod pod;
+    pod.ns = reader.text();
+    pod.name = reader.text();
+    pod.container = reader.text();
+    return pod;
+}
+
+Result<Row> read_row(const Statement& statement) {
+    Reader reader(statement);
+    Row row;
+    Change& change = row.change;
+    change.id = reader.number<std::int64_t>();
+    change.time = WallTime(std::chrono::milliseconds(reader.number<std::int64_t>()));
+    change.boot = reader.text();
+    row.tunable_name = reader.text();
+    row.tunable = tunables::find(row.tunable_name);
+    if (row.tunable != nullptr) change.tunable = row.tunable->id;
+    change.scope.netns.cookie = reader.number<std::uint64_t>();
+    change.scope.netns.inode = reader.number<std::uint32_t>();
+    change.scope.netns_pid = reader.number<int>();
+    change.scope.listener = read_listener(reader);
+    change.scope.pod = read_pod(reader);
+    change.original = reader.text();
+    change.from = reader.text();
+    change.to = reader.text();
+    const std::string state = reader.text();
+    row.confirmed = reader.number<int>() != 0;
+    change.why = reader.text();
+    change.evidence = evidence_of(reader.text());
+    if (const auto reaction = reader.optional_number()) change.reaction = std::chrono::microseconds(*reaction);
+    const auto known = change_state(state);
+    if (!known) return failure("row {}: \"{}\" is no state", change.id, state);
+    change.state = *known;
+    return row;
+}
+
+// Rows become holdings, one for each object, in the order of their first rows.
+class Holdings {
+public:
+    void add(const Row& row) {
+        const Change& change = row.change;
+        const auto [place, is_new] = places_.try_emplace(key_of(change.tunable, change.scope), all_.size());
+        if (is_new) all_.emplace_back().original = change.original;
+        Holding& holding = all_[place->second];
+        holding.tunable = change.tunable;
+        holding.scope = change.scope;
+        holding.current = change.to;
+        holding.previous = change.from;
+        holding.confirmed = row.confirmed;
+        holding.rows.push_back(change.id);
+    }
+    std::vector<Holding> take() { return std::move(all_); }
+
+private:
+    std::map<ObjectKey, std::size_t> places_;
+    std::vector<Holding> all_;
+};
+
+// Every byte that has a meaning in a URI is escaped.
+std::string uri(const std::string& path) {
+    std::string text = "file:";
+    for (const char c : path)
+        text += c == '/' ? std::string("/") : fmt::format("%{:02x}", static_cast<unsigned char>(c));
+    return text;
+}
+
+// sqlite3_open() would make it with a mode of its own choice.
+Result<> create_file(const std::filesystem::path& directory) {
+    std::error_code error;
+    if (std::filesystem::create_directories(directory, error))
+        std::filesystem::permissions(directory, std::filesystem::perms{0750}, error);
+    if (error)
+        return std::unexpected(Error{fmt::format("create {}: {}", directory.string(), error.message()), error.value()});
+    const auto path = directory / file_name;
+    const sys::Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640));
+    if (!file) return system_failure(errno, "open {}", path.string());
+    return {};
+}
+
+// Without a log beside it nobody has it open: it is complete in itself, and `immutable` keeps SQLite from making files.
+Result<sqlite::Database> open_to_read(const std::string& path) {
+    const bool has_log = ::access((path + "-wal").c_str(), F_OK) == 0;
+    auto opened =
+        sqlite::Database::open(uri(path) + (has_log ? "" : "?immutable=1"), SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
+    if (opened) sqlite3_busy_timeout(opened->handle(), busy_ms);
+    return opened;
+}
+
+// Before anything else is asked of it.
+Result<int> version_of(sqlite::Database& database) {
+    const auto text = database.value("PRAGMA user_version");
+    if (!text) return std::unexpected(text.error());
+    const auto version = parse_number(*text);
+    if (!version) return with_context(version.error(), "user_version");
+    if (*version > schema_version)
+        return failure("written by a newer version of bpftune-k8s (schema {}, this one knows {})", *version,
+                       schema_version);
+    return static_cast<int>(*version);
+}
+
+Result<> prepare_database(sqlite::Database& database) {
+    sqlite3_busy_timeout(database.handle(), busy_ms);
+    const auto version = version_of(database);
+    if (!version) return std::unexpected(version.error());
+    const auto mode = database.value("PRAGMA journal_mode = WAL");
+    if (!mode) return std::unexpected(mode.error());
+    if (*mode != "wal") return failure("this file system does not take SQLite's write-ahead log");
+    if (auto set = database.run("PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0"); !set) return set;
+    if (*version == 0) return database.run(schema);
+    const auto check = database.value("PRAGMA quick_check(1)");
+    if (!check) return std::unexpected(check.error());
+    if (*check != "ok") return failure("damaged ({}). Move it away to begin a new one", *check);
+    return {};
+}
+
+Result<> delete_old_rows(sqlite::Database& database, const std::string& boot) {
+    auto statement = database.prepare(retention);
+    if (!statement) return std::unexpected(statement.error());
+    return statement->bind(boot).run();
+}
+
+} // namespace
+
+struct Journal::Database {
+    std::string path;
+    std::string boot;
+    std::optional<sqlite::Database> connection; // nullopt: there is none to read
+    bool writable = false;
+    Statement insert, written, failed, settle, yield, release;
+
+    Result<> prepare() {
+        if (auto ready = prepare_database(*connection); !ready) return ready;
+        if (auto deleted = delete_old_rows(*connection, boot); !deleted) return deleted;
+        for (const auto& [statement, sql] : {std::pair{&insert, insert_change}, std::pair{&written, mark_written},
+                                             std::pair{&failed, mark_failed}, std::pair{&settle, settle_object},
+                                             std::pair{&yield, yield_object}, std::pair{&release, release_object}}) {
+            auto prepared = connection->prepare(sql);
+            if (!prepared) return std::unexpected(prepared.error());
+            *statement = std::move(*prepared);
+        }
+        return {};
+    }
+
+    template <class... Values> Result<> run(Statement& statement, const char* what, const Values&... values) {
+        if (!writable) return failure("journal {}: {}: opened for reading only", path, what);
+        const auto done = statement.bind(values...).run();
+        if (!done) return with_context(done.error(), "journal {}: {}", path, what);
+        return {};
+    }
+
+    // A statement that is about one object, its parameters 1 to 5.
+    template <class... Values>
+    Result<> run_of(const ObjectKey& object, Statement& statement, const char* what, const Values&... values) {
+        return run(statement, what, boot, tunables::row(object.tunable).name, bits(object.netns.cookie),
+                   bits(object.netns.inode), bits(object.listener_cookie), values...);
+    }
+
+    Result<> check_changed(std::int64_t id, const char* what) const {
+        if (sqlite3_changes(connection->handle()) == 1) return {};
+        return failure("journal {}: {}: no row {}", path, what, id);
+    }
+
+    template <class Handle, class... Values>
+    Result<> for_each_row(const char* sql, Handle handle, const Values&... values) {
+        if (!connection) return {};
+        auto statement = connection->prepare(sql);
+        if (!statement) return with_context(statement.error(), "journal {}", path);
+        statement->bind(values...);
+        while (true) {
+            const auto more = statement->step();
+            if (!more) return with_context(more.error(), "journal {}", path);
+            if (!*more) return {};
+            const auto row = read_row(*statement);
+            if (!row) return with_context(row.error(), "journal {}", path);
+            if (const Result<> handled = handle(*row); !handled)
+                return with_context(handled.error(), "journal {}", path);
+        }
+    }
+};
+
+Journal::Journal(std::unique_ptr<Database> database) : database_(std::move(database)) {}
+Journal::Journal(Journal&&) noexcept = default;
+Journal& Journal::operator=(Journal&&) noexcept = default;
+Journal::~Journal() = default;
+
+Result<Journal> Journal::open(const std::filesystem::path& directory, std::string boot_id) {
+    auto database = std::make_unique<Database>();
+    database->path = (directory / file_name).string();
+    database->boot = std::move(boot_id);
+    database->writable = true;
+    if (const auto created = create_file(directory); !created) return with_context(created.error(), "journal");
+    auto opened = sqlite::Database::open(database->path, SQLITE_OPEN_READWRITE);
+    if (!opened) return with_context(opened.error(), "journal {}", database->path);
+    database->connection = std::move(*opened);
+    if (const auto ready = database->prepare(); !ready)
+        return with_context(ready.error(), "journal {}", database->path);
+    return Journal(std::move(database));
+}
+
+Result<Journal> Journal::open_read_only(const std::filesystem::path& directory, std::string boot_id) {
+    auto database = std::make_unique<Database>();
+    database->path = (directory / file_name).string();
+    database->boot = std::move(boot_id);
+    struct stat status{};
+    if (::stat(database->path.c_str(), &status) != 0) {
+        if (errno == ENOENT) return Journal(std::move(database));
+        return system_failure(errno, "journal {}", database->path);
+    }
+    auto opened = open_to_read(database->path);
+    if (!opened) return with_context(opened.error(), "journal {}", database->path);
+    database->connection = std::move(*opened);
+    const auto version = version_of(*database->connection);
+    if (!version) return with_context(version.error(), "journal {}", database->path);
+    if (*version == 0) database->connection.reset(); // a service is making it at this moment
+    return Journal(std::move(database));
+}
+
+Result<std::int64_t> Journal::begin(Change change) {
+    if (change.state != ChangeState::applied && change.state != ChangeState::recommended)
+        return failure("journal: no change begins as {}", to_string(change.state));
+    const Scope& scope = change.scope;
+    const auto* listener = scope.listener ? &*scope.listener : nullptr;
+    const auto* pod = scope.pod ? &*scope.pod : nullptr;
+    const auto number = [](bool present, auto value) { return present ? std::optional(bits(value)) : std::nullopt; };
+    const auto text = [](const std::string* value) {
+        return value ? std::optional<std::string_view>(*value) : std::nullopt;
+    };
+    const ListenerRef ref = scope.listener.value_or(ListenerRef{});
+    const auto begun = database_->run_of(
+        key_of(change.tunable, scope), database_->insert, "begin", bits(scope.netns_pid), number(listener, ref.cookie),
+        number(listener, ref.inode), text(listener ? &listener->local.address : nullptr),
+        number(listener, ref.local.port), number(listener, ref.pid), number(listener, ref.fd),
+        text(pod ? &pod->ns : nullptr), text(pod ? &pod->name : nullptr), text(pod ? &pod->container : nullptr),
+        change.from, change.to, to_string(change.state), bits(change.state == ChangeState::applied), change.why,
+        evidence_text(change.evidence), bits(change.time.time_since_epoch().count()));
+    if (!begun) return std::unexpected(begun.error());
+    return sqlite3_last_insert_rowid(database_->connection->handle());
+}
+
+Result<> Journal::written(std::int64_t id, std::optional<std::chrono::microseconds> reaction) {
+    std::optional<std::int64_t> microseconds;
+    if (reaction) microseconds = reaction->count();
+    if (auto done = database_->run(database_->written, "written", id, microseconds); !done) return done;
+    return database_->check_changed(id, "written");
+}
+
+Result<> Journal::failed(std::int64_t id, const std::string& error) {
+    if (auto done = database_->run(database_->failed, "failed", id, error); !done) return done;
+    return database_->check_changed(id, "failed");
+}
+
+Result<> Journal::settle(const ObjectKey& object, ChangeState state) {
+    constexpr std::array settled{ChangeState::kept, ChangeState::restored, ChangeState::rolled_back,
+                                 ChangeState::failed};
+    if (std::ranges::find(settled, state) == settled.end())
+        return failure("journal: nothing settles as {}", to_string(state));
+    return database_->run_of(object, database_->settle, "settle", to_string(state), bits(state == ChangeState::kept));
+}
+
+Result<> Journal::yielded(const ObjectKey& object, const std::string& found) {
+    return database_->run_of(object, database_->yield, "yielded", found);
+}
+
+Result<> Journal::release(const ObjectKey& object) { return database_->run_of(object, database_->release, "release"); }
+
+Result<std::vector<Holding>> Journal::holdings() const {
+    Holdings holdings;
+    const auto add = [&](const Row& row) -> Result<> {
+        if (row.tunable == nullptr)
+            return failure("row {} holds {}, which this version of bpftune-k8s does not know", row.change.id,
+                           row.tunable_name);
+        holdings.add(row);
+        return {};
+    };
+    if (const auto read = database_->for_each_row(select_held, add, database_->boot); !read)
+        return std::unexpected(read.error());
+    return holdings.take();
+}
+
+Result<std::vector<Change>> Journal::history(std::optional<WallTime> since) const {
+    std::vector<Change> changes;
+    const auto add = [&](const Row& row) -> Result<> {
+        if (row.tunable != nullptr) changes.push_back(row.change);
+        return {};
+    };
+    const auto from = since ? bits(since->time_since_epoch().count()) : std::numeric_limits<std::int64_t>::min();
+    if (const auto read = database_->for_each_row(select_history, add, from); !read)
+        return std::unexpected(read.error());
+    return changes;
+}
+
+Result<> Journal::checkpoint() {
+    if (!database_->writable) return failure("journal {}: checkpoint: opened for reading only", database_->path);
+    const int code = sqlite3_wal_checkpoint_v2(database_->connection->handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE,
+                                               nullptr, nullptr);
+    if (code != SQLITE_OK) return failure("journal {}: checkpoint: {}", database_->path, sqlite3_errstr(code));
+    return {};
+}
+
+} // namespace bpftune::actuators

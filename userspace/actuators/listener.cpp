@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "actuators/object.hpp"
+
+#include <limits>
+
+#include <linux/capability.h>
+#include <sys/socket.h>
+
+#include "sys/capabilities.hpp"
+#include "sys/directory.hpp"
+#include "sys/files.hpp"
+#include "sys/sockets.hpp"
+
+namespace bpftune::actuators {
+namespace {
+
+template <class... Args> std::unexpected<Error> gone(fmt::format_string<Args...> format, Args&&... args) {
+    return std::unexpected(Error{fmt::format(format, std::forward<Args>(args)...), ESTALE});
+}
+
+bool denied(const Error& error) { return error.code == EPERM || error.code == EACCES; }
+
+// The duplicate if that descriptor is the very socket; ESTALE if it is anything else or not there.
+Result<sys::Fd> fetch_if_same(const ListenerRef& ref, pid_t pid, int fd) {
+    auto socket = sys::fetch_descriptor(pid, fd);
+    if (!socket && socket.error().code != ESRCH && socket.error().code != EBADF && socket.error().code != EINVAL)
+        return socket;
+    if (!socket) return gone("{}", socket.error().message);
+    const auto cookie = sys::socket_cookie(socket->value());
+    if (cookie && *cookie == ref.cookie) return socket;
+    return gone("descriptor {} of process {} is another one now", fd, pid);
+}
+
+Result<sys::Fd> fetch_by_inode(const ListenerRef& ref, pid_t pid) {
+    const auto fd = sys::find_socket(pid, ref.inode);
+    if (!fd && denied(fd.error())) return std::unexpected(fd.error());
+    if (!fd || !*fd) return gone("process {} does not hold it", pid);
+    return fetch_if_same(ref, pid, **fd);
+}
+
+// The process that the hint names may have ended or passed the socket on.
+Result<sys::Fd> fetch_from_any(const ListenerRef& ref) {
+    const auto pids = sys::numbered_entries("/proc");
+    if (!pids) return std::unexpected(pids.error());
+    int hidden = 0;
+    for (const pid_t pid : *pids) {
+        auto socket = fetch_by_inode(ref, pid);
+        if (socket) return socket;
+        if (denied(socket.error())) ++hidden;
+    }
+    // What is closed even to these rights is guarded by a security module: no pod.
+    const bool all_rights = sys::has_capability(CAP_SYS_PTRACE) && sys::has_capability(CAP_DAC_READ_SEARCH);
+    if (hidden == 0 || all_rights) return gone("no process holds the listening socket {} any more", ref.inode);
+    return system_failure(EACCES,
+                          "look for socket {}: {} processes do not show theirs (it takes CAP_SYS_PTRACE and "
+                          "CAP_DAC_READ_SEARCH)",
+                          ref.inode, hidden);
+}
+
+Result<sys::Fd> fetch_socket(const ListenerRef& ref) {
+    if (ref.pid > 0) {
+        auto socket = fetch_if_same(ref, ref.pid, ref.fd);
+        if (socket || socket.error().code != ESTALE) return socket;
+        if (ref.inode != 0) socket = fetch_by_inode(ref, ref.pid);
+        if (socket || socket.error().code != ESTALE) return socket;
+    }
+    if (ref.inode == 0) return gone("the listening socket is not where it was");
+    return fetch_from_any(ref);
+}
+
+Result<> check_listens(int socket) {
+    const auto listens = sys::is_listening(socket);
+    if (!listens) return std::unexpected(listens.error());
+    if (!*listens) return gone("the socket does not listen any more");
+    return {};
+}
+
+Result<std::uint64_t> somaxconn_of(int socket, const NetnsId& expected) {
+    const auto netns = sys::netns_of_socket(socket);
+    if (!netns) return std::unexpected(netns.error());
+    const auto inside = sys::NetnsGuard::enter(*netns, expected);
+    if (!inside) return with_context(inside.error(), "the listener's network namespace");
+    return sys::read_number("/proc/sys/net/core/somaxconn");
+}
+
+} // namespace
+
+Result<ListeningSocket> ListeningSocket::fetch(const Scope& scope) {
+    if (!scope.listener || scope.listener->cookie == 0) return failure("no listening socket is named");
+    auto socket = fetch_socket(*scope.listener);
+    if (!socket) return std::unexpected(socket.error());
+    const auto cookie = sys::netns_cookie(socket->value());
+    if (!cookie) return std::unexpected(cookie.error());
+    if (*cookie != scope.netns.cookie && scope.netns.cookie != 0)
+        return gone("the listening socket belongs to another network namespace");
+    if (const auto listens = check_listens(socket->value()); !listens) return std::unexpected(listens.error());
+    return ListeningSocket(std::move(*socket), scope.netns);
+}
+
+Result<std::uint64_t> ListeningSocket::value() const {
+    const auto queue = sys::accept_queue(socket_.value());
+    if (!queue) return std::unexpected(queue.error());
+    return queue->limit;
+}
+
+Result<> ListeningSocket::set(std::uint64_t limit) const {
+    const auto somaxconn = somaxconn_of(socket_.value(), netns_);
+    if (!somaxconn) return std::unexpected(somaxconn.error());
+    if (limit > *somaxconn || limit > std::numeric_limits<int>::max())
+        return std::unexpected(Error{
+            fmt::format("net.core.somaxconn of its network namespace is {}: {} would be cut to it", *somaxconn, limit),
+            ERANGE});
+    // Last, as listen() would revive a socket that was shut down.
+    if (const auto listens = check_listens(socket_.value()); !listens) return listens;
+    if (::listen(socket_.value(), static_cast<int>(limit)) != 0) return system_failure(errno, "listen with {}", limit);
+    return {};
+}
+
+} // namespace bpftune::actuators

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the writer changes: an object that has been reached, is proven to be the one that the scope names, and is let
+// go of at the end of the request. One class for each Kind of tunable.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "core/change.hpp"
+#include "core/result.hpp"
+#include "sys/fd.hpp"
+#include "sys/netns.hpp"
+#include "tunables/catalog.hpp"
+
+namespace bpftune::actuators {
+
+// netns_sysctl, host_sysctl: a file below /proc/sys, opened and used inside its namespace (/proc/sys/net follows the
+// thread).
+class Sysctl {
+public:
+    enum class For { reading, writing };
+
+    // Error code ESTALE: the namespace is gone. A value of the node is refused (EPERM) unless the scope is the
+    // init network namespace.
+    static Result<Sysctl> open(const tunables::Tunable& tunable, const Scope& scope, For use);
+
+    [[nodiscard]] Result<std::uint64_t> value() const;
+    [[nodiscard]] Result<> set(std::uint64_t value) const;
+
+private:
+    Sysctl(sys::NetnsGuard inside, sys::Fd file, std::string path)
+        : inside_(std::move(inside)), file_(std::move(file)), path_(std::move(path)) {}
+
+    sys::NetnsGuard inside_;
+    sys::Fd file_;
+    std::string path_;
+};
+
+// listener: a listening socket of another process, fetched as a duplicate.
+class ListeningSocket {
+public:
+    // Error code ESTALE: it is closed, or does not listen any more.
+    static Result<ListeningSocket> fetch(const Scope& scope);
+
+    [[nodiscard]] Result<std::uint64_t> value() const; // sk_max_ack_backlog
+
+    // Refused (ERANGE) past somaxconn of the socket's namespace, to which the kernel would silently cut it.
+    [[nodiscard]] Result<> set(std::uint64_t limit) const;
+
+private:
+    ListeningSocket(sys::Fd socket, NetnsId netns) : socket_(std::move(socket)), netns_(netns) {}
+
+    sys::Fd socket_;
+    NetnsId netns_;
+};
+
+// Both in full, by the tunable's kind; `write` compares, sets, reads back, and where the kernel made something else of
+// `to`, puts `from` back and says so.
+Result<std::uint64_t> read_object(const tunables::Tunable& tunable, const Scope& scope);
+Outcome write_object(const tunables::Tunable& tunable, const Scope& scope, std::uint64_t from, std::uint64_t to);
+
+} // namespace bpftune::actuators

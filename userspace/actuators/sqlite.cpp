@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "actuators/sqlite.hpp"
+
+namespace bpftune::actuators::sqlite {
+namespace {
+
+std::unexpected<Error> error_of(sqlite3* database) {
+    const int code = sqlite3_errcode(database);
+    if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
+        return failure("damaged ({}). Move it away to begin a new one; what was raised since this boot is then not "
+                       "restored, but only lasts until the next",
+                       sqlite3_errmsg(database));
+    const int system = sqlite3_system_errno(database);
+    if (code == SQLITE_CANTOPEN && system != 0) return system_failure(system, "{}", sqlite3_errmsg(database));
+    return failure("{}", sqlite3_errmsg(database));
+}
+
+} // namespace
+
+Result<bool> Statement::step() {
+    const int code = bind_error_ == SQLITE_OK ? sqlite3_step(statement_.get()) : bind_error_;
+    if (code == SQLITE_ROW) return true;
+    if (code == SQLITE_DONE) return false;
+    auto error = error_of(sqlite3_db_handle(statement_.get()));
+    reset(); // a failed statement must not hold its lock
+    return error;
+}
+
+Result<> Statement::run() {
+    while (true) {
+        const auto row = step();
+        if (!row) return std::unexpected(row.error());
+        if (*row) continue;
+        reset();
+        return {};
+    }
+}
+
+void Statement::reset() {
+    sqlite3_reset(statement_.get());
+    bind_error_ = SQLITE_OK;
+}
+
+std::int64_t Statement::integer(int column) const { return sqlite3_column_int64(statement_.get(), column); }
+
+std::string Statement::text(int column) const {
+    const auto* bytes = static_cast<const char*>(sqlite3_column_blob(statement_.get(), column));
+    const int size = sqlite3_column_bytes(statement_.get(), column);
+    return bytes == nullptr ? std::string() : std::string(bytes, static_cast<std::size_t>(size));
+}
+
+bool Statement::is_null(int column) const { return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL; }
+
+void Statement::bind_one(int index, std::int64_t value) { note(sqlite3_bind_int64(statement_.get(), index, value)); }
+
+void Statement::bind_one(int index, std::string_view value) {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): SQLite's way to say "copy it"
+    note(sqlite3_bind_text64(statement_.get(), index, value.empty() ? "" : value.data(), value.size(), SQLITE_TRANSIENT,
+                             SQLITE_UTF8));
+}
+
+void Statement::bind_one(int index, std::nullptr_t) { note(sqlite3_bind_null(statement_.get(), index)); }
+
+void Statement::note(int code) {
+    if (bind_error_ == SQLITE_OK) bind_error_ = code;
+}
+
+Result<Database> Database::open(const std::string& name, int flags) {
+    sqlite3* handle = nullptr;
+    const int code = sqlite3_open_v2(name.c_str(), &handle, flags | SQLITE_OPEN_NOMUTEX, nullptr);
+    Database database(handle); // to be closed also where the opening failed
+    if (handle == nullptr) return failure("out of memory");
+    if (code != SQLITE_OK) return error_of(handle);
+    sqlite3_extended_result_codes(handle, 0);
+    return database;
+}
+
+Result<Statement> Database::prepare(std::string_view sql) {
+    sqlite3_stmt* statement = nullptr;
+    const int code = sqlite3_prepare_v3(handle(), sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT,
+                                        &statement, nullptr);
+    if (code != SQLITE_OK) return error_of(handle());
+    return Statement(statement);
+}
+
+Result<> Database::run(const char* sql) {
+    if (sqlite3_exec(handle(), sql, nullptr, nullptr, nullptr) != SQLITE_OK) return error_of(handle());
+    return {};
+}
+
+Result<std::string> Database::value(std::string_view sql) {
+    auto statement = prepare(sql);
+    if (!statement) return std::unexpected(statement.error());
+    const auto row = statement->step();
+    if (!row) return std::unexpected(row.error());
+    return *row ? statement->text(0) : std::string();
+}
+
+} // namespace bpftune::actuators::sqlite

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "actuators/writer_process.hpp"
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/capability.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "actuators/object.hpp"
+#include "actuators/protocol.hpp"
+
+namespace bpftune::actuators {
+namespace {
+
+// Each was found by leaving it out.
+constexpr std::array needed_capabilities{
+    CAP_SYS_ADMIN,       // setns()
+    CAP_SYS_PTRACE,      // /proc/PID/ns/net and pidfd_getfd() of processes of other users
+    CAP_NET_ADMIN,       // sysctls of a namespace whose root is not ours; SIOCGSKNS
+    CAP_DAC_READ_SEARCH, // /proc/PID/fd of other users, when a hint is stale
+};
+
+void reset_signals() {
+    for (int number = 1; number < NSIG; ++number) std::signal(number, SIG_DFL);
+    // The parent decides when the writer ends, also where a terminal or systemd signals both.
+    for (const int number : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE}) std::signal(number, SIG_IGN);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+// Descriptors 0 to 2 stay taken, so that nothing opened later is mistaken for a standard stream.
+Result<> close_all_but(std::vector<int> kept) {
+    std::ranges::sort(kept);
+    unsigned next = 0;
+    for (const int fd : kept) {
+        const auto number = static_cast<unsigned>(fd);
+        if (number > next) ::close_range(next, number - 1, 0);
+        next = std::max(next, number + 1);
+    }
+    ::close_range(next, ~0U, 0);
+    while (true) {
+        const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (null < 0) return system_failure(errno, "open /dev/null");
+        if (null <= STDERR_FILENO) continue;
+        ::close(null);
+        return {};
+    }
+}
+
+// What exec() could give back. Without CAP_SETPCAP it stays, but no_new_privs holds all the same.
+void drop_bounding_set() {
+    for (cap_value_t value = 0; value < cap_max_bits(); ++value)
+        if (std::ranges::find(needed_capabilities, value) == needed_capabilities.end()) cap_drop_bound(value);
+    ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+Result<> drop_capabilities() {
+    drop_bounding_set();
+    const auto release = [](cap_t state) { cap_free(state); };
+    using State = std::unique_ptr<std::remove_pointer_t<cap_t>, decltype(release)>;
+    const State have(cap_get_proc(), release);
+    const State keep(cap_init(), release);
+    if (!have || !keep) return system_failure(errno, "read the capabilities");
+    for (const cap_value_t value : needed_capabilities) {
+        cap_flag_value_t permitted = CAP_CLEAR;
+        cap_get_flag(have.get(), value, CAP_PERMITTED, &permitted);
+        cap_set_flag(keep.get(), CAP_PERMITTED, 1, &value, permitted);
+        cap_set_flag(keep.get(), CAP_EFFECTIVE, 1, &value, permitted);
+    }
+    cap_reset_ambient();
+    if (cap_set_proc(keep.get()) != 0) return system_failure(errno, "give up capabilities");
+    return {};
+}
+
+Result<> prepare(int socket, std::span<const int> inherit, pid_t parent) {
+    ::prctl(PR_SET_NAME, "bpftune-writer", 0, 0, 0);
+    reset_signals();
+    std::vector<int> kept(inherit.begin(), inherit.end());
+    kept.push_back(socket);
+    if (auto closed = close_all_but(std::move(kept)); !closed) return closed;
+    if (auto dropped = drop_capabilities(); !dropped) return dropped;
+    // After the capabilities: a change of credentials may clear it.
+    if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return system_failure(errno, "PR_SET_PDEATHSIG");
+    if (::getppid() != parent) ::_exit(0); // it ended before that took effect
+    return {};
+}
+
+Answer answer(Outcome::Kind kind, std::uint64_t value, int code, std::string_view error) {
+    Answer answer{.kind = static_cast<std::uint32_t>(kind), .code = code, .value = value};
+    answer.error_size = static_cast<std::uint32_t>(std::min(error.size(), answer.error.size()));
+    std::memcpy(answer.error.data(), error.data(), answer.error_size);
+    return answer;
+}
+
+Answer refusal(const Error& error) { return answer(Outcome::Kind::failed, 0, error.code, error.message); }
+
+Answer read(const tunables::Tunable& tunable, const Scope& scope) {
+    const auto value = read_object(tunable, scope);
+    if (value) return answer(Outcome::Kind::written, *value, 0, {});
+    return refusal(value.error());
+}
+
+Answer write(const tunables::Tunable& tunable, const Scope& scope, std::uint64_t from, std::uint64_t to) {
+    if (to < tunable.kernel_min || to > tunable.kernel_max)
+        return refusal(
+            {fmt::format("{}: {} is not within {} and {}", tunable.name, to, tunable.kernel_min, tunable.kernel_max),
+             ERANGE});
+    const Outcome outcome = write_object(tunable, scope, from, to);
+    return answer(outcome.kind, outcome.value, 0, outcome.error);
+}
+
+Answer serve(const Request& request, std::size_t size) {
+    if (size != sizeof request || request.version != protocol_version)
+        return refusal(
+            {fmt::format("a request of {} bytes, version {}, is none of the writer's", size, request.version)});
+    if (request.tunable >= tunables::catalog().size())
+        return refusal({fmt::format("tunable {} is not in the catalog", request.tunable)});
+    const tunables::Tunable& tunable = tunables::catalog()[request.tunable];
+    const Scope scope = scope_of(request);
+    switch (request.operation) {
+    case Operation::read: return read(tunable, scope);
+    case Operation::write: return write(tunable, scope, request.from, request.to);
+    }
+    return refusal({fmt::format("operation {} is none of the writer's", static_cast<unsigned>(request.operation))});
+}
+
+bool send(int socket, const Answer& answer) {
+    return ::send(socket, &answer, sizeof answer, MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof answer);
+}
+
+} // namespace
+
+void run_writer_process(int socket, std::span<const int> inherit, pid_t parent) {
+    const auto prepared = prepare(socket, inherit, parent);
+    const bool told = send(socket, prepared ? answer(Outcome::Kind::written, 0, 0, {}) : refusal(prepared.error()));
+    while (prepared && told) {
+        Request request;
+        const ssize_t size = ::recv(socket, &request, sizeof request, MSG_TRUNC);
+        if (size < 0 && errno == EINTR) continue;
+        if (size <= 0) break;
+        if (!send(socket, serve(request, static_cast<std::size_t>(size)))) break;
+    }
+    ::_exit(0);
+}
+
+} // namespace bpftune::actuators

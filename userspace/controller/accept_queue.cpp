@@ -67,12 +67,14 @@ Listener up_to_date(const Gate& gate, const Listener& listener) {
         now.somaxconn = static_cast<std::uint32_t>(held->current);
     const Held* held = held_of(gate, {TunableId::listener_backlog, listener.netns, listener.cookie});
     if (held != nullptr && listener.read <= held->since) now.limit = static_cast<std::uint32_t>(held->current);
+    if (now.binds == Binds::application && now.limit == now.somaxconn) now.binds = Binds::somaxconn;
     return now;
 }
 
-// The application asked for more than it has: as far as is known, and as far as somaxconn will let it.
+// What the application is entitled to under this somaxconn. One that asked for just as much as was allowed (Go reads
+// somaxconn and passes it on) asked for as much as is allowed; so did an older one whose limit equals somaxconn.
 std::uint64_t granted(const Listener& listener, std::uint64_t somaxconn) {
-    if (listener.asked) return std::min<std::uint64_t>(*listener.asked, somaxconn);
+    if (listener.asked && *listener.asked > listener.limit) return std::min<std::uint64_t>(*listener.asked, somaxconn);
     return listener.binds == Binds::somaxconn ? somaxconn : listener.limit;
 }
 
@@ -83,7 +85,8 @@ bool grant(Gate& gate, const Listener& listener, std::uint64_t share, std::uint6
     wish.from = listener.limit;
     wish.to = share;
     wish.within_asked = share <= granted(listener, share);
-    wish.why = listener.asked
+    const bool asked_for_more = listener.asked && *listener.asked > listener.limit;
+    wish.why = asked_for_more
                    ? fmt::format("{} asked for {}; somaxconn is {}", name_of(listener), *listener.asked, somaxconn)
                    : fmt::format("{} was held to somaxconn, which is {} now", name_of(listener), somaxconn);
     return gate.raise(std::move(wish)) > listener.limit;
@@ -203,10 +206,12 @@ Drain drain_of(const Listener& listener, Snapshot::Cause cause) {
     const QueueWindow& window = listener.window;
     if (cause == Snapshot::Cause::tick) {
         if (window.length < shortest_window) return Drain::unsure;
-        const bool stayed_full = std::uint64_t{window.floor} * 2 > listener.limit;
-        return stayed_full ? Drain::stuck : Drain::bursts;
+        if (std::uint64_t{window.floor} * 2 > listener.limit) return Drain::stuck;
+        if (std::uint64_t{listener.queue} * 2 <= listener.limit) return Drain::bursts;
+    } else if (window.length < burst_length) {
+        return Drain::bursts;
     }
-    if (window.length < burst_length) return Drain::bursts;
+    // It has been filling for a while: as a burst does that is being worked off, or because the application is slow?
     const double rate = static_cast<double>(window.accepted) / Seconds(window.length).count();
     return window.peak <= rate * longest_wait_seconds ? Drain::bursts : Drain::unsure;
 }

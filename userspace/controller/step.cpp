@@ -78,6 +78,7 @@ void tend(Gate& gate, const Snapshot& snapshot) {
         Held& held = entry->second;
         const Observed observed = observe(snapshot, key, held.since);
         if (!observed.present) {
+            gate.add(about(Decision::Act::forget, key, held, held.current));
             entry = state.held.erase(entry);
             continue;
         }

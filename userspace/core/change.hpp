@@ -63,6 +63,7 @@ struct Decision {
         recommend, // say so, write nothing
         keep,      // the trial of this object's change is over: it stays
         yield,     // someone else set this object to `to`: leave it alone
+        forget,    // the object is no longer seen
     };
 
     Act act = Act::write;

@@ -23,9 +23,9 @@ std::optional<std::uint64_t> take_digits(std::string_view& text) {
 
 Result<std::uint64_t> parse_number(std::string_view text) {
     std::uint64_t value = 0;
-    const char* const last = text.data() + text.size();
-    const auto [end, error] = std::from_chars(text.data(), last, value);
-    if (error == std::errc::invalid_argument || end != last) return failure("'{}' is no whole number", printable(text));
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error == std::errc::invalid_argument || end != text.data() + text.size())
+        return failure("'{}' is no whole number", printable(text));
     if (error != std::errc{}) return failure("'{}' is too large", printable(text));
     return value;
 }

@@ -42,7 +42,7 @@ template <class Range> std::string_view nearest(std::string_view word, const Ran
     const std::string sought = to_lower(word);
     std::string_view best;
     std::size_t least = std::clamp<std::size_t>(word.size() / 3, 1, 4) + 1; // more is another word, not a misspelling
-    for (std::string_view candidate : candidates) {
+    for (const std::string_view candidate : candidates) {
         if (candidate.size() >= word.size() + least || word.size() >= candidate.size() + least) continue;
         const std::size_t distance = edit_distance(sought, to_lower(candidate));
         if (distance < least) {

@@ -26,11 +26,14 @@ std::string_view to_string(OnExit on_exit) { return on_exit == OnExit::keep ? "k
 std::string_view to_string(OnConflict) { return "yield"; }
 
 Policy::Policy() {
-    for (const tunables::Tunable& tunable : tunables::catalog()) of(tunable.id).max = tunable.default_max;
+    for (const tunables::Tunable& tunable : tunables::catalog()) {
+        of(tunable.id).named = !tunable.opt_in;
+        of(tunable.id).max = tunable.default_max;
+    }
 }
 
 Mode Policy::mode_of(TunableId id) const {
-    if (tunables::row(id).opt_in && !of(id).named) return Mode::observe;
+    if (!of(id).named) return Mode::observe;
     return std::min(mode, of(id).mode);
 }
 

@@ -27,10 +27,12 @@ enum class OnConflict { yield };
 std::string_view to_string(OnConflict on_conflict);
 
 struct TunablePolicy {
-    bool named = false;               // the file names it: opts in
+    bool named = false;               // allowed at all: the file names it, or the catalog asks for no opt-in
     Mode mode = Mode::automatic;      // before the lowest is taken with spec.mode
     std::optional<std::uint64_t> min; // a value below it is raised to it
     std::uint64_t max = 0;            // no raise goes past it
+
+    bool operator==(const TunablePolicy&) const = default;
 };
 
 struct Policy {
@@ -42,7 +44,9 @@ struct Policy {
     std::optional<std::uint64_t> memory_budget_bytes; // if the file gives an absolute size instead
     std::array<TunablePolicy, 4> tunables;            // by TunableId
 
-    Policy(); // the catalog's bounds; nothing named; observe
+    Policy(); // the catalog's bounds; nothing opted in; observe
+
+    bool operator==(const Policy&) const = default;
 
     [[nodiscard]] const TunablePolicy& of(TunableId id) const { return tunables[static_cast<std::size_t>(id)]; }
     [[nodiscard]] TunablePolicy& of(TunableId id) { return tunables[static_cast<std::size_t>(id)]; }

@@ -199,6 +199,17 @@ TEST_CASE("does not raise a queue that fills slowly because the application is s
     CHECK(act(automatic(), state, snapshot_of(Snapshot::Cause::pressure, at(0s), {listener}), at(0s)).empty());
 }
 
+TEST_CASE("waits for the next tick with a queue that filled and is still full") {
+    State state;
+    Listener listener = nginx();
+    listener.queue = 129;
+    const QueueWindow filling{
+        .length = 1s, .peak = 129, .floor = 0, .arrivals = 230, .accepted = 101, .overflows = 215};
+    CHECK(act(automatic(), state, tick(listener, filling, at(1s)), at(1s)).empty());
+    const QueueWindow busy{.length = 1s, .peak = 129, .floor = 0, .arrivals = 5000, .accepted = 4900, .overflows = 215};
+    CHECK(!act(automatic(), state, tick(listener, busy, at(1s)), at(1s)).empty());
+}
+
 TEST_CASE("raises at the tick what lost connections between two ticks") {
     State state;
     const QueueWindow bursts{.length = 1s, .peak = 129, .floor = 0, .arrivals = 500, .accepted = 500, .overflows = 871};
@@ -215,6 +226,17 @@ TEST_CASE("grants no listener more than it asked for") {
     listener.asked = 200;
     CHECK(writes(act(automatic(), state, pressure(listener, 65, at(0s)), at(0s))) ==
           std::vector<Written>{{TunableId::somaxconn, 128, 512}, {TunableId::listener_backlog, 128, 200}});
+}
+
+TEST_CASE("an application that asked for just as much as was allowed is granted more, more than once") {
+    State state;
+    Listener go = nginx();
+    go.asked = 128; // Go reads somaxconn and passes it to listen()
+    CHECK(writes(act(automatic(), state, pressure(go, 65, at(0s)), at(0s))) ==
+          std::vector<Written>{{TunableId::somaxconn, 128, 512}, {TunableId::listener_backlog, 128, 512}});
+    go.limit = go.somaxconn = 512;
+    CHECK(writes(act(automatic(), state, after_burst(go, 513, 600, at(40ms)), at(40ms))) ==
+          std::vector<Written>{{TunableId::somaxconn, 512, 4096}, {TunableId::listener_backlog, 512, 4096}});
 }
 
 TEST_CASE("grants the other listeners of the namespace too, after the one under pressure, and no other namespace") {

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "policy/parse.hpp"
+
+#include <string>
+#include <tuple>
+
+#include <fmt/format.h>
+
+#include "policy/keys.hpp"
+#include "unit/policy/files.hpp"
+
+using namespace bpftune;
+using namespace bpftune::policy;
+using namespace bpftune::policy::test;
+
+namespace {
+
+Policy parsed(const std::string& text) {
+    const auto policy = parse(text);
+    INFO(text);
+    if (!policy) FAIL(render("test.yaml", text, policy.error()));
+    return *policy;
+}
+
+std::size_t problems(const std::string& text) {
+    const auto policy = parse(text);
+    return policy ? 0 : policy.error().size();
+}
+
+} // namespace
+
+TEST_CASE("the shipped policies are valid and called as their files") {
+    const auto shipped = files("policies", ".yaml");
+    CHECK(shipped.size() >= 4);
+    for (const auto& path : shipped) CHECK(parsed(content_of(path)).name == path.stem().string());
+}
+
+TEST_CASE("the shipped observe policy is what holds without a policy") {
+    Policy expected;
+    expected.name = "observe";
+    CHECK(parsed(content_of(std::string(SOURCE_DIR) + "/policies/observe.yaml")) == expected);
+}
+
+TEST_CASE("the documentation's example is valid, and its errors are as they are shown") {
+    const std::string page = content_of(std::string(SOURCE_DIR) + "/docs/policy.md");
+    const auto block = [&](const std::string& language) {
+        const std::size_t begin = page.find("```" + language + "\n") + language.size() + 4;
+        return page.substr(begin, page.find("```", begin) - begin);
+    };
+    CHECK(parsed(block("yaml")).name == "web-nodes");
+    const std::string broken = with_spec("  mode: Auto\n  tunables:\n    somaxconn: {max: 65535}\n");
+    CHECK(render("policy.yaml", broken, parse(broken).error()) == block("text"));
+}
+
+TEST_CASE("the documentation tells the defaults and ranges of the catalog") {
+    const std::string page = content_of(std::string(SOURCE_DIR) + "/docs/policy.md");
+    for (const tunables::Tunable& row : tunables::catalog())
+        CHECK_THAT(page, Catch::Contains(fmt::format("| `{}` | {} | {} to {} |", row.name, row.default_max,
+                                                     row.kernel_min, row.kernel_max)));
+}
+
+TEST_CASE("an empty spec leaves every default") {
+    Policy expected;
+    expected.name = "test";
+    CHECK(parsed(with_spec("  {}\n")) == expected);
+}
+
+TEST_CASE("the defaults that the table of keys tells are those that hold") {
+    std::string lines;
+    for (const Key& key : spec_keys)
+        if (!key.fallback.empty()) lines += "  " + std::string(key.name) + ": " + std::string(key.fallback) + "\n";
+    lines += "  tunables: {net.core.somaxconn: {";
+    for (const Key& key : tunable_keys)
+        if (!key.fallback.empty()) lines += std::string(key.name) + ": " + std::string(key.fallback);
+    CHECK(parsed(with_spec(lines + "}}\n")) == parsed(with_spec("  {}\n")));
+}
+
+TEST_CASE("every key is read") {
+    const Policy policy = parsed(with_spec("  mode: auto\n"
+                                           "  onExit: restore\n"
+                                           "  onConflict: yield\n"
+                                           "  memoryBudget: 512MiB\n"
+                                           "  tunables:\n"
+                                           "    listener.backlog: {min: 128, max: 4096, mode: recommend}\n"));
+    CHECK(policy.name == "test");
+    CHECK(policy.mode == Mode::automatic);
+    CHECK(policy.on_exit == OnExit::restore);
+    CHECK(policy.on_conflict == OnConflict::yield);
+    CHECK(policy.memory_budget_bytes == 512u << 20);
+    const TunablePolicy& backlog = policy.of(TunableId::listener_backlog);
+    CHECK(backlog == TunablePolicy{.named = true, .mode = Mode::recommend, .min = 128, .max = 4096});
+    CHECK(policy.of(TunableId::somaxconn) == Policy().of(TunableId::somaxconn));
+}
+
+TEST_CASE("naming a tunable opts in, also with nothing behind it") {
+    const std::string value = GENERATE("", " {}", " ~", " null", " {mode: auto}");
+    const Policy policy = parsed(with_spec("  mode: auto\n  tunables:\n    listener.backlog:" + value + "\n"));
+    CHECK(policy.mode_of(TunableId::listener_backlog) == Mode::automatic);
+    CHECK(policy.of(TunableId::listener_backlog).max == tunables::row(TunableId::listener_backlog).default_max);
+}
+
+TEST_CASE("quotes, comments, flow style, CRLF and a byte order mark change nothing") {
+    const Policy plain = parsed(with_spec("  mode: auto\n  tunables:\n    net.core.somaxconn:\n      max: 4096\n"));
+    const std::string text = GENERATE(
+        with_spec("  \"mode\": 'auto' # why\n  tunables: {\"net.core.somaxconn\": {max: \"4096\",},}\n"),
+        with_spec("  mode: auto\r\n  tunables:\r\n    net.core.somaxconn:\r\n      max: 4096\r\n"),
+        "\xef\xbb\xbf" + with_spec("  mode: auto\n  tunables: {net.core.somaxconn: {max: 4096}}\n"),
+        "---\n" + with_spec("  mode: auto\n\n  tunables: {net.core.somaxconn: {max: 4096}}\n") + "...\n",
+        std::string(
+            R"({"apiVersion": "bpftune-k8s.io/v1alpha1", "kind": "NodeTuningPolicy", "metadata": {"name": "test"},
+                        "spec": {"mode": "auto", "tunables": {"net.core.somaxconn": {"max": 4096}}}})"));
+    CHECK(parsed(text) == plain);
+}
+
+TEST_CASE("a budget is a percentage or a size") {
+    const auto [text, ratio] = GENERATE(table<std::string, double>(
+        {{"2%", 0.02}, {"0.5%", 0.005}, {"100%", 1.0}, {"100.0%", 1.0}, {"0.001%", 0.00001}, {"\"7%\"", 0.07}}));
+    CHECK(parsed(with_spec("  memoryBudget: " + text + "\n")).memory_budget_ratio == Approx(ratio));
+    CHECK(parsed(with_spec("  memoryBudget: 1GiB\n")).memory_budget_bytes == 1u << 30);
+}
+
+TEST_CASE("what is no budget is refused") {
+    const std::string text = GENERATE("%", ".5%", "5.%", "1.%", "-1%", "+1%", "1e1%", "0x2%", "100.001%", "0%", "nan%",
+                                      "2 %", "2%%", "2", "0KiB", "-1MiB", "1.5GiB", "\"\"", "1TiB");
+    CAPTURE(text);
+    CHECK(problems(with_spec("  memoryBudget: " + text + "\n")) == 1);
+}
+
+TEST_CASE("bounds may be all that the kernel takes, and no more") {
+    for (const tunables::Tunable& row : tunables::catalog()) {
+        const auto with = [&](std::uint64_t min, std::uint64_t max) {
+            return with_spec(fmt::format("  tunables: {{{}: {{min: {}, max: {}}}}}\n", row.name, min, max));
+        };
+        CHECK(problems(with(row.kernel_min, row.kernel_max)) == 0);
+        CHECK(problems(with(row.kernel_max, row.kernel_max)) == 0);
+        CHECK(problems(with(row.kernel_min, row.kernel_max + 1)) == 1);
+        if (row.kernel_min > 0) CHECK(problems(with(row.kernel_min - 1, row.kernel_max)) == 1);
+    }
+}
+
+TEST_CASE("a name is an RFC 1123 label") {
+    const auto with = [](const std::string& name) {
+        return "apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: " + name +
+               "}\nspec: {}\n";
+    };
+    for (const std::string& name : {std::string("a"), std::string("web-1"), std::string("0"), std::string(63, 'x')})
+        CHECK(problems(with(name)) == 0);
+    for (const std::string& name : {std::string("\"\""), std::string("-a"), std::string("a-"), std::string("A"),
+                                    std::string("a.b"), std::string("ä"), std::string(64, 'x')})
+        CHECK(problems(with(name)) == 1);
+}
+
+TEST_CASE("problems come in the order of their places") {
+    for (const auto& path : files("tests/policy/broken", ".yaml")) {
+        const auto policy = parse(content_of(path));
+        REQUIRE_FALSE(policy);
+        CHECK(std::ranges::is_sorted(policy.error(), {},
+                                     [](const Diagnostic& d) { return std::tuple(d.line, d.column); }));
+    }
+}
+
+TEST_CASE("a file past one MiB is refused, whatever is in it") {
+    const std::string valid = with_spec("  {}\n");
+    CHECK(problems(valid + std::string(largest_file_bytes - valid.size(), '\n')) == 0);
+    const auto larger = parse(valid + std::string(largest_file_bytes - valid.size() + 1, '\n'));
+    REQUIRE_FALSE(larger);
+    CHECK(larger.error().front().message == "the file is too large: 1048577 bytes");
+}
+
+TEST_CASE("more than a hundred problems are counted, not listed") {
+    std::string text = with_spec("  {}\n");
+    for (int i = 0; i < 150; ++i) text += "unknown: 1\n";
+    const auto policy = parse(text);
+    REQUIRE_FALSE(policy);
+    CHECK(policy.error().size() == 101);
+    CHECK(policy.error().back().message == "and 50 more problems");
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "policy/policy.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace bpftune;
+using namespace bpftune::policy;
+
+TEST_CASE("the mode that counts is the lower one") {
+    Policy policy;
+    policy.mode = Mode::recommend;
+    CHECK(policy.mode_of(TunableId::somaxconn) == Mode::recommend);
+    policy.mode = Mode::automatic;
+    CHECK(policy.mode_of(TunableId::somaxconn) == Mode::automatic);
+    policy.of(TunableId::somaxconn).mode = Mode::observe;
+    CHECK(policy.mode_of(TunableId::somaxconn) == Mode::observe);
+}
+
+TEST_CASE("an opt-in tunable that is not named is only observed") {
+    Policy policy;
+    policy.mode = Mode::automatic;
+    CHECK(policy.mode_of(TunableId::listener_backlog) == Mode::observe);
+    policy.of(TunableId::listener_backlog).named = true;
+    CHECK(policy.mode_of(TunableId::listener_backlog) == Mode::automatic);
+}
+
+TEST_CASE("a budget of its own size does not depend on the node's memory") {
+    Policy policy;
+    CHECK(policy.budget_bytes(1000) == 20);
+    policy.memory_budget_bytes = 4096;
+    CHECK(policy.budget_bytes(1000) == 4096);
+}
+
+TEST_CASE("modes are read as they are written") {
+    for (const Mode each : {Mode::observe, Mode::recommend, Mode::automatic}) CHECK(mode(to_string(each)) == each);
+    CHECK_FALSE(mode("Auto"));
+    CHECK_FALSE(mode(""));
+}

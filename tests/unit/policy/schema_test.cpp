@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "policy/parse.hpp"
+
+#include <regex>
+#include <string>
+
+#include <nlohmann/json.hpp>
+#include <yaml-cpp/yaml.h>
+
+#include "policy/keys.hpp"
+#include "unit/policy/files.hpp"
+
+using namespace bpftune;
+using namespace bpftune::policy;
+using namespace bpftune::policy::test;
+using nlohmann::json;
+
+namespace {
+
+const json& properties(const json& schema, const std::string& key) { return schema.at("properties").at(key); }
+
+// As far as the schema uses JSON Schema: objects closed to other keys, required keys, enum, const, pattern, ranges.
+void check(const YAML::Node& node, const json& schema, const std::string& path) {
+    CAPTURE(path);
+    if (schema.contains("properties")) {
+        if (node.IsNull()) {
+            CHECK(schema.at("type").dump().find("null") != std::string::npos);
+            return;
+        }
+        for (const auto& name : schema.value("required", json::array())) CHECK(node[name.get<std::string>()]);
+        for (const auto& entry : node) {
+            const auto key = entry.first.as<std::string>();
+            INFO(key);
+            REQUIRE(schema.at("properties").contains(key));
+            check(entry.second, properties(schema, key), path + "." + key);
+        }
+        return;
+    }
+    const auto text = node.as<std::string>();
+    if (schema.contains("const")) CHECK(schema["const"] == text);
+    if (schema.contains("enum")) CHECK(schema["enum"].dump().find('"' + text + '"') != std::string::npos);
+    if (schema.contains("pattern")) CHECK(std::regex_match(text, std::regex(schema["pattern"].get<std::string>())));
+    if (schema.contains("minimum")) CHECK(node.as<std::uint64_t>() >= schema["minimum"].get<std::uint64_t>());
+    if (schema.contains("maximum")) CHECK(node.as<std::uint64_t>() <= schema["maximum"].get<std::uint64_t>());
+}
+
+// Both ways: what the table takes is in the schema, what is in the schema is in the table.
+void same_keys(const json& schema, std::span<const Key> keys) {
+    CHECK(schema.at("additionalProperties") == false);
+    std::size_t taken = 0;
+    for (const Key& key : keys) {
+        CAPTURE(key.name);
+        CHECK(schema.at("properties").contains(std::string(key.name)) == (key.kind != Kind::planned));
+        taken += key.kind == Kind::planned ? 0 : 1;
+        if (key.kind == Kind::map) same_keys(properties(schema, std::string(key.name)), key.keys);
+    }
+    CHECK(schema.at("properties").size() == taken);
+}
+
+} // namespace
+
+TEST_CASE("the schema has the keys that the parser takes, and no others") {
+    const json parsed = json::parse(schema());
+    CHECK(parsed.at("$schema") == "https://json-schema.org/draft/2020-12/schema");
+    same_keys(parsed, file_keys);
+    const json& tunables = properties(properties(parsed, "spec"), "tunables");
+    CHECK(tunables.at("additionalProperties") == false);
+    CHECK(tunables.at("properties").size() == tunables::catalog().size());
+    for (const tunables::Tunable& row : tunables::catalog()) {
+        const json& tunable = properties(tunables, std::string(row.name));
+        same_keys(tunable, tunable_keys);
+        CHECK(properties(tunable, "max").at("default") == row.default_max);
+        CHECK(properties(tunable, "min").at("maximum") == row.kernel_max);
+        CHECK_THAT(tunable.at("description").get<std::string>(), Catch::StartsWith(std::string(row.help)));
+    }
+}
+
+TEST_CASE("everything in the schema says what it is for") {
+    const json parsed = json::parse(schema());
+    for (const auto& property : parsed.at("properties")) CHECK(property.contains("description"));
+    for (const auto& property : properties(parsed, "spec").at("properties")) CHECK(property.contains("description"));
+}
+
+TEST_CASE("the shipped policies and the shown default satisfy the schema") {
+    const json parsed = json::parse(schema());
+    for (const auto& path : files("policies", ".yaml")) check(YAML::LoadFile(path), parsed, path.filename());
+    check(YAML::Load(show(Policy())), parsed, "default");
+}
+
+TEST_CASE("the schema's patterns take what the parser takes") {
+    const json parsed = json::parse(schema());
+    const std::regex budget(properties(properties(parsed, "spec"), "memoryBudget").at("pattern").get<std::string>());
+    for (const std::string text : {"2%", "0.5%", "100%", "1.125%", "1.1234%", ".5%", "5.%", "2", "2 %", "-1%", "1KiB",
+                                   "512MiB", "2GiB", "512MB", "1.5GiB", "MiB", "%", "1TiB", "1e1%"}) {
+        CAPTURE(text);
+        CHECK(std::regex_match(text, budget) == parse(with_spec("  memoryBudget: " + text + "\n")).has_value());
+    }
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "policy/parse.hpp"
+
+#include <random>
+#include <string>
+
+#include "unit/policy/files.hpp"
+
+using namespace bpftune;
+using namespace bpftune::policy;
+using namespace bpftune::policy::test;
+
+namespace {
+
+// Any policy that a file can express.
+class RandomPolicy {
+public:
+    explicit RandomPolicy(std::mt19937_64& random) : random_(random) {}
+
+    Policy operator()() {
+        Policy policy;
+        policy.name = "p" + std::to_string(below(1000));
+        policy.mode = mode();
+        policy.on_exit = chance() ? OnExit::restore : OnExit::keep;
+        if (chance())
+            policy.memory_budget_bytes = (below(1 << 20) + 1) << (10 + 10 * below(3));
+        else
+            policy.memory_budget_ratio = static_cast<double>(below(100'000) + 1) / 1000 / 100;
+        for (const tunables::Tunable& row : tunables::catalog())
+            if (chance()) bounds(row, policy.of(row.id));
+        return policy;
+    }
+
+private:
+    std::uint64_t below(std::uint64_t end) { return random_() % end; }
+    bool chance() { return below(2) == 0; }
+    Mode mode() { return static_cast<Mode>(below(3)); }
+
+    void bounds(const tunables::Tunable& row, TunablePolicy& out) {
+        out.named = true;
+        out.mode = mode();
+        out.max = row.kernel_min + below(row.kernel_max - row.kernel_min + 1);
+        if (chance()) out.min = row.kernel_min + below(out.max - row.kernel_min + 1);
+    }
+
+    std::mt19937_64& random_;
+};
+
+} // namespace
+
+TEST_CASE("what is shown parses to the same policy") {
+    std::mt19937_64 random(7); // the same policies each time
+    RandomPolicy any(random);
+    for (int round = 0; round < 500; ++round) {
+        const Policy policy = any();
+        const auto again = parse(show(policy));
+        CAPTURE(show(policy));
+        REQUIRE(again);
+        REQUIRE(*again == policy);
+    }
+}
+
+TEST_CASE("the shipped policies survive being shown") {
+    for (const auto& path : files("policies", ".yaml")) {
+        const auto policy = parse(content_of(path));
+        REQUIRE(policy);
+        CHECK(parse(show(*policy)).value() == *policy);
+    }
+}
+
+TEST_CASE("the policy that holds without a file is shown with every default") {
+    CHECK(show(Policy()) == "apiVersion: bpftune-k8s.io/v1alpha1\n"
+                            "kind: NodeTuningPolicy\n"
+                            "metadata:\n"
+                            "  name: \"default\"\n"
+                            "spec:\n"
+                            "  mode: observe\n"
+                            "  onExit: keep\n"
+                            "  onConflict: yield\n"
+                            "  memoryBudget: 2%\n"
+                            "  tunables:\n"
+                            "    net.core.somaxconn: {max: 65535, mode: auto}\n"
+                            "    # not allowed unless named: listener.backlog: {max: 16384, mode: auto}\n"
+                            "    net.netfilter.nf_conntrack_max: {max: 4194304, mode: auto}\n"
+                            "    net.netfilter.nf_conntrack_buckets: {max: 4194304, mode: auto}\n");
+}
+
+TEST_CASE("a budget is shown in the largest unit that is exact") {
+    const auto [written, shown] = GENERATE(table<std::string, std::string>({
+        {"1536MiB", "1536MiB"},
+        {"2048MiB", "2GiB"},
+        {"1GiB", "1GiB"},
+        {"1025KiB", "1025KiB"},
+        {"2.50%", "2.5%"},
+        {"10%", "10%"},
+        {"0.001%", "0.001%"},
+    }));
+    const auto policy = parse(with_spec("  memoryBudget: " + written + "\n"));
+    REQUIRE(policy);
+    CHECK_THAT(show(*policy), Catch::Contains("memoryBudget: " + shown + "\n"));
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// The keys of a policy file, once: what `parse` takes, what its hints offer, what `schema` describes.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace bpftune::policy {
+
+enum class Kind {
+    choice,   // one of `choices`
+    name,     // RFC 1123 label
+    budget,   // "2%" or "512MiB"
+    count,    // whole number, in the range of its tunable
+    map,      // of `keys`
+    tunables, // map from names of the tunables' catalog to maps of `keys`
+    planned,  // known, but not implemented in this version: refused, never ignored
+};
+
+struct Key {
+    std::string_view name;
+    Kind kind;
+    std::string_view help; // one sentence
+    bool required = false;
+    std::string_view example;  // of a required key that has no choices
+    std::string_view fallback; // what holds without the key; empty: nothing, or it depends on the tunable
+    std::span<const std::string_view> choices;
+    std::string_view planned_choice; // as Kind::planned
+    std::span<const Key> keys;
+};
+
+inline constexpr std::uint64_t largest_file_bytes = 1 << 20; // what a ConfigMap holds at most
+
+inline constexpr std::array<std::string_view, 1> api_versions{"bpftune-k8s.io/v1alpha1"};
+inline constexpr std::array<std::string_view, 1> kinds{"NodeTuningPolicy"};
+inline constexpr std::array<std::string_view, 3> modes{"observe", "recommend", "auto"};
+inline constexpr std::array<std::string_view, 2> exits{"keep", "restore"};
+inline constexpr std::array<std::string_view, 1> conflicts{"yield"};
+
+inline constexpr std::array tunable_keys{
+    Key{.name = "min", .kind = Kind::count, .help = "A value found below it is raised to it."},
+    Key{.name = "max", .kind = Kind::count, .help = "No raise goes past it; a value found above it is left alone."},
+    Key{.name = "mode",
+        .kind = Kind::choice,
+        .help = "The lower of this and spec.mode counts.",
+        .fallback = "auto",
+        .choices = modes},
+};
+
+inline constexpr std::array metadata_keys{
+    Key{.name = "name",
+        .kind = Kind::name,
+        .help = "What the policy is called in logs and in top.",
+        .required = true,
+        .example = "web-nodes"},
+};
+
+inline constexpr std::array spec_keys{
+    Key{.name = "mode",
+        .kind = Kind::choice,
+        .help = "observe: show. recommend: also say what would be changed. auto: change it.",
+        .fallback = "observe",
+        .choices = modes},
+    Key{.name = "onExit",
+        .kind = Kind::choice,
+        .help = "keep: the next start adopts the changed values. restore: a normal stop puts the originals back.",
+        .fallback = "keep",
+        .choices = exits},
+    Key{.name = "onConflict",
+        .kind = Kind::choice,
+        .help = "yield: what someone else has set since our write is left alone.",
+        .fallback = "yield",
+        .choices = conflicts,
+        .planned_choice = "reassert"},
+    Key{.name = "memoryBudget",
+        .kind = Kind::budget,
+        .help = "Memory that all raises together may cost at worst: a part of the node's, or a size.",
+        .fallback = "2%"},
+    Key{.name = "tunables",
+        .kind = Kind::tunables,
+        .help = "Bounds by tunable. One that is not named keeps the defaults; some must be named to be changed at all.",
+        .keys = tunable_keys},
+    Key{.name = "pods", .kind = Kind::planned, .help = "Modes by pod."},
+    Key{.name = "shrinkAfter", .kind = Kind::planned, .help = "When to take back what is no longer needed."},
+};
+
+inline constexpr std::array file_keys{
+    Key{.name = "apiVersion",
+        .kind = Kind::choice,
+        .help = "Version of this format.",
+        .required = true,
+        .choices = api_versions},
+    Key{.name = "kind", .kind = Kind::choice, .help = "What this file is.", .required = true, .choices = kinds},
+    Key{.name = "metadata",
+        .kind = Kind::map,
+        .help = "How the policy is called.",
+        .required = true,
+        .example = "{name: web-nodes}",
+        .keys = metadata_keys},
+    Key{.name = "spec",
+        .kind = Kind::map,
+        .help = "What is allowed on the node.",
+        .required = true,
+        .example = "{mode: observe}",
+        .keys = spec_keys},
+};
+
+} // namespace bpftune::policy

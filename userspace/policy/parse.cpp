@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "policy/parse.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <optional>
+#include <tuple>
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "core/parse.hpp"
+#include "core/text.hpp"
+#include "policy/document.hpp"
+#include "policy/keys.hpp"
+
+namespace bpftune::policy {
+namespace {
+
+using tunables::Tunable;
+
+constexpr std::size_t most_problems = 100; // a file with more is not a policy
+
+std::string shown(std::string_view text) { return truncated(printable(text), 60); }
+
+bool only_digits(std::string_view text) {
+    return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+bool is_label(std::string_view text) {
+    constexpr std::string_view alphanumeric = "abcdefghijklmnopqrstuvwxyz0123456789";
+    return !text.empty() && text.size() <= 63 && alphanumeric.contains(text.front()) &&
+           alphanumeric.contains(text.back()) &&
+           std::ranges::all_of(text, [=](char c) { return c == '-' || alphanumeric.contains(c); });
+}
+
+// "2.5" -> 0.025. Three decimals at most: so many survive `show`.
+std::optional<double> ratio_of_percent(std::string_view text) {
+    const std::size_t point = text.find('.');
+    const bool plain = point == std::string_view::npos;
+    if (!only_digits(text.substr(0, point))) return std::nullopt;
+    if (!plain && (!only_digits(text.substr(point + 1)) || text.size() - point > 4)) return std::nullopt;
+    double percent = 0;
+    if (std::from_chars(text.data(), text.data() + text.size(), percent).ec != std::errc{}) return std::nullopt;
+    return percent / 100;
+}
+
+std::vector<std::string_view> names(std::span<const Key> keys) {
+    std::vector<std::string_view> out;
+    for (const Key& key : keys)
+        if (key.kind != Kind::planned) out.push_back(key.name);
+    return out;
+}
+
+std::vector<std::string_view> tunable_names() {
+    std::vector<std::string_view> out;
+    for (const Tunable& tunable : tunables::catalog()) out.push_back(tunable.name);
+    return out;
+}
+
+std::string list_of(std::span<const std::string_view> words) { return fmt::format("{}", fmt::join(words, ", ")); }
+
+// What a hint tells to write.
+std::string expected(const Key& key) {
+    switch (key.kind) {
+    case Kind::choice: return (key.choices.size() == 1 ? "" : "one of ") + list_of(key.choices);
+    case Kind::name: return fmt::format("a name such as {}", key.example);
+    case Kind::budget: return "a percentage such as 2% or a size such as 512MiB";
+    case Kind::count: return "a whole number";
+    case Kind::map: return "a map of " + list_of(names(key.keys));
+    case Kind::tunables: return "a map such as 'net.core.somaxconn: {max: 65535}'";
+    case Kind::planned: return "nothing";
+    }
+    std::unreachable();
+}
+
+std::string_view name_of(Element::Kind kind) {
+    switch (kind) {
+    case Element::Kind::list: return "is a list";
+    case Element::Kind::map: return "is a map";
+    case Element::Kind::scalar: return "is a single value";
+    case Element::Kind::null:
+    case Element::Kind::refused: return "has no value";
+    }
+    std::unreachable();
+}
+
+// "somaxconn" for "net.core.somaxconn" is no misspelling, but no riddle either.
+std::string_view nearest_tunable(std::string_view word, std::span<const std::string_view> candidates) {
+    for (const std::string_view candidate : candidates)
+        if (candidate.substr(candidate.rfind('.') + 1) == word) return candidate;
+    return nearest(word, candidates);
+}
+
+// The values of a map, by the name of their key.
+class Fields {
+public:
+    void set(std::string_view name, const Element& value) { values_.emplace(name, &value); }
+    [[nodiscard]] const Element* find(std::string_view name) const {
+        const auto found = values_.find(name);
+        return found == values_.end() ? nullptr : found->second;
+    }
+
+private:
+    std::map<std::string_view, const Element*> values_;
+};
+
+const Key& key_named(std::span<const Key> keys, std::string_view name) {
+    return *std::ranges::find(keys, name, &Key::name);
+}
+
+// Reads what is right and writes down what is wrong: one pass, all problems.
+class Checker {
+public:
+    explicit Checker(std::vector<Diagnostic> problems) : problems_(std::move(problems)) {}
+
+    Policy file(const Element& root);
+    [[nodiscard]] std::vector<Diagnostic> take() { return std::move(problems_); }
+
+private:
+    template <class... Args>
+    void problem(const Element& node, std::string hint, fmt::format_string<Args...> format, Args&&... args) {
+        problems_.push_back(
+            {node.place.line, node.place.column, fmt::format(format, std::forward<Args>(args)...), std::move(hint)});
+    }
+
+    bool is(const Element& node, Element::Kind kind, std::string_view name, const std::string& wanted);
+    template <class Take> void entries(const Element& map, Take take);
+    Fields fields(const Element& map, std::span<const Key> keys, std::string_view where);
+    std::string_view unknown_key(const Element& key, std::span<const Key> keys, std::string_view where);
+    void unknown_tunable(const Element& key);
+
+    std::optional<Mode> mode(const Element* value, std::span<const Key> keys);
+    std::optional<std::string_view> choice(const Element* value, const Key& key);
+    std::optional<std::uint64_t> count(const Element* value, const Key& key, const Tunable& tunable);
+    std::optional<std::uint64_t> number(const Element& value, const Key& key, const Tunable& tunable);
+    void not_a_number(const Element& value, const Key& key, const Tunable& tunable);
+
+    void metadata(const Element* value, Policy& policy);
+    void spec(const Element* value, Policy& policy);
+    void budget(const Element* value, Policy& policy);
+    void percentage(const Element& value, Policy& policy);
+    void size(const Element& value, Policy& policy);
+    void tunables(const Element* value, Policy& policy);
+    void tunable(const Element& value, const Tunable& row, TunablePolicy& out);
+
+    std::vector<Diagnostic> problems_;
+};
+
+// Says no more about a node that has been refused already.
+bool Checker::is(const Element& node, Element::Kind kind, std::string_view name, const std::string& wanted) {
+    if (node.kind == kind) return true;
+    if (node.kind != Element::Kind::refused) problem(node, "write " + wanted, "'{}' {}", name, name_of(node.kind));
+    return false;
+}
+
+// take(key, value) for each entry with a key that is a word and comes for the first time.
+template <class Take> void Checker::entries(const Element& map, Take take) {
+    std::map<std::string_view, Place> seen;
+    for (std::size_t i = 0; i < map.keys.size(); ++i) {
+        const Element& key = map.keys[i];
+        if (key.kind == Element::Kind::refused) continue;
+        if (key.kind != Element::Kind::scalar) {
+            problem(key, "write 'KEY: VALUE'", "a key that is no word");
+            continue;
+        }
+        const auto [first, is_new] = seen.emplace(key.text, key.place);
+        if (is_new)
+            take(key, map.values[i]);
+        else
+            problem(key, fmt::format("first given on line {}; keep one of them", first->second.line),
+                    "duplicate key '{}'", shown(key.text));
+    }
+}
+
+Fields Checker::fields(const Element& map, std::span<const Key> keys, std::string_view where) {
+    Fields out;
+    std::vector<std::string_view> meant; // by misspelt keys: those are not missing as well
+    entries(map, [&](const Element& key, const Element& value) {
+        const auto known = std::ranges::find(keys, std::string_view(key.text), &Key::name);
+        if (known == keys.end())
+            meant.push_back(unknown_key(key, keys, where));
+        else if (known->kind == Kind::planned)
+            problem(key, "take it out; this version would not act on it", "'{}' is not implemented in this version yet",
+                    known->name);
+        else
+            out.set(known->name, value);
+    });
+    for (const Key& key : keys)
+        if (key.required && out.find(key.name) == nullptr && std::ranges::find(meant, key.name) == meant.end())
+            problem(map, fmt::format("add '{}: {}'", key.name, key.choices.empty() ? key.example : key.choices.front()),
+                    "'{}' is missing in {}", key.name, where);
+    return out;
+}
+
+// Returns the key that was probably meant, or an empty view.
+std::string_view Checker::unknown_key(const Element& key, std::span<const Key> keys, std::string_view where) {
+    const std::vector<std::string_view> known = names(keys);
+    const std::string_view start = std::string_view(key.text).substr(0, key.text.find_first_of(":= "));
+    const std::string_view near = nearest(key.text, known);
+    std::string hint = "known here: " + list_of(known);
+    if (!near.empty())
+        hint = fmt::format("did you mean '{}'?", near);
+    else if (std::ranges::find(known, start) != known.end())
+        hint = fmt::format("write '{}: VALUE', with a space after the colon", start);
+    problem(key, hint, "unknown key '{}' in {}", shown(key.text), where);
+    return near;
+}
+
+void Checker::unknown_tunable(const Element& key) {
+    const std::vector<std::string_view> known = tunable_names();
+    const std::string_view near = nearest_tunable(key.text, known);
+    problem(key, near.empty() ? "known: " + list_of(known) : fmt::format("did you mean '{}'?", near),
+            "unknown tunable '{}'", shown(key.text));
+}
+
+std::optional<std::string_view> Checker::choice(const Element* value, const Key& key) {
+    if (value == nullptr || !is(*value, Element::Kind::scalar, key.name, expected(key))) return std::nullopt;
+    const auto chosen = std::ranges::find(key.choices, std::string_view(value->text));
+    if (chosen != key.choices.end()) return *chosen;
+    const std::string_view near = nearest(value->text, key.choices);
+    if (!key.planned_choice.empty() && value->text == key.planned_choice)
+        problem(*value, "write " + expected(key), "{} '{}' is not implemented in this version yet", key.name,
+                key.planned_choice);
+    else
+        problem(*value, near.empty() ? "write " + expected(key) : fmt::format("did you mean '{}'?", near),
+                "unknown {} '{}'", key.name, shown(value->text));
+    return std::nullopt;
+}
+
+std::optional<Mode> Checker::mode(const Element* value, std::span<const Key> keys) {
+    const auto text = choice(value, key_named(keys, "mode"));
+    return text ? policy::mode(*text) : std::nullopt;
+}
+
+std::string range_of(const Tunable& tunable) {
+    return fmt::format("{} takes {} to {}", tunable.name, tunable.kernel_min, tunable.kernel_max);
+}
+
+// Digits and nothing else, since readers of YAML disagree on the rest: 010 is 8 or 10, 1_000 a number or a text.
+std::optional<std::uint64_t> Checker::number(const Element& value, const Key& key, const Tunable& tunable) {
+    const std::string_view text = value.text;
+    if (!only_digits(text)) {
+        not_a_number(value, key, tunable);
+        return std::nullopt;
+    }
+    if (text.size() > 1 && text.front() == '0') {
+        problem(value, "write it without the leading zero", "{} '{}' could be octal", key.name, shown(text));
+        return std::nullopt;
+    }
+    const auto parsed = parse_number(text);
+    if (parsed && *parsed >= tunable.kernel_min && *parsed <= tunable.kernel_max) return *parsed;
+    problem(value, range_of(tunable), "{} {} is outside of what the kernel takes", key.name, shown(text));
+    return std::nullopt;
+}
+
+void Checker::not_a_number(const Element& value, const Key& key, const Tunable& tunable) {
+    const std::string_view text = value.text;
+    std::string joined(text);
+    std::erase_if(joined, [](char c) { return c == '_' || c == ',' || c == ' '; });
+    if (text.starts_with('-') && only_digits(text.substr(1)))
+        problem(value, range_of(tunable), "{} {} is negative", key.name, shown(text));
+    else if (const auto bytes = parse_size(text))
+        problem(value, fmt::format("write {}", *bytes), "{} '{}' is a size, but {} is a count", key.name, shown(text),
+                tunable.name);
+    else if (only_digits(joined))
+        problem(value, fmt::format("write {}", shown(joined)), "{} '{}' is no whole number", key.name, shown(text));
+    else
+        problem(value, "write digits only, such as 65535", "{} '{}' is no whole number", key.name, shown(text));
+}
+
+std::optional<std::uint64_t> Checker::count(const Element* value, const Key& key, const Tunable& tunable) {
+    if (value == nullptr || !is(*value, Element::Kind::scalar, key.name, expected(key))) return std::nullopt;
+    return number(*value, key, tunable);
+}
+
+void Checker::tunable(const Element& value, const Tunable& row, TunablePolicy& out) {
+    out.named = true;
+    if (value.kind == Element::Kind::null) return; // "listener.backlog:" names it, no more
+    const std::string wanted = "a map such as '{max: 4096}', or {} for the defaults";
+    if (!is(value, Element::Kind::map, row.name, wanted)) return;
+    const Fields given = fields(value, tunable_keys, row.name);
+    out.mode = mode(given.find("mode"), tunable_keys).value_or(out.mode);
+    const Element* const max_node = given.find("max");
+    const auto max = count(max_node, key_named(tunable_keys, "max"), row);
+    if (max) out.max = *max;
+    out.min = count(given.find("min"), key_named(tunable_keys, "min"), row);
+    if (!out.min || *out.min <= out.max || (max_node != nullptr && !max)) return;
+    if (max)
+        problem(*given.find("min"), "swap them, or lower min", "min {} is above max {}", *out.min, *max);
+    else
+        problem(*given.find("min"), "give a max as well", "min {} is above max, which is {} by default", *out.min,
+                out.max);
+}
+
+void Checker::tunables(const Element* value, Policy& policy) {
+    if (value == nullptr || !is(*value, Element::Kind::map, "tunables", expected(key_named(spec_keys, "tunables"))))
+        return;
+    entries(*value, [&](const Element& key, const Element& bounds) {
+        if (const Tunable* row = tunables::find(key.text))
+            tunable(bounds, *row, policy.of(row->id));
+        else
+            unknown_tunable(key);
+    });
+}
+
+void Checker::percentage(const Element& value, Policy& policy) {
+    const std::string_view text = value.text;
+    const auto ratio = ratio_of_percent(text.substr(0, text.size() - 1));
+    if (!ratio)
+        problem(value, "write a number such as 2% or 0.5%, with at most three decimals",
+                "memoryBudget '{}' is no percentage", shown(text));
+    else if (*ratio > 1)
+        problem(value, "write at most 100%", "memoryBudget {} is more than the node's memory", shown(text));
+    else if (*ratio <= 0)
+        problem(value, "to change nothing, write 'mode: observe'", "memoryBudget {} allows no raise", shown(text));
+    else
+        policy.memory_budget_ratio = *ratio;
+}
+
+void Checker::size(const Element& value, Policy& policy) {
+    const std::string_view text = value.text;
+    const auto bytes = parse_size(text);
+    if (only_digits(text))
+        problem(value, fmt::format("write {0}% of the node's memory, or a size such as {0}MiB", shown(text)),
+                "memoryBudget '{}' has no unit", shown(text));
+    else if (!bytes)
+        problem(value, "write " + expected(key_named(spec_keys, "memoryBudget")) + "; units are KiB, MiB, GiB",
+                "memoryBudget '{}' is no percentage and no usable size", shown(text));
+    else if (*bytes == 0)
+        problem(value, "to change nothing, write 'mode: observe'", "memoryBudget {} allows no raise", shown(text));
+    else
+        policy.memory_budget_bytes = *bytes;
+}
+
+void Checker::budget(const Element* value, Policy& policy) {
+    const Key& key = key_named(spec_keys, "memoryBudget");
+    if (value == nullptr || !is(*value, Element::Kind::scalar, key.name, expected(key))) return;
+    value->text.ends_with('%') ? percentage(*value, policy) : size(*value, policy);
+}
+
+void Checker::metadata(const Element* value, Policy& policy) {
+    if (value == nullptr || !is(*value, Element::Kind::map, "metadata", expected(key_named(file_keys, "metadata"))))
+        return;
+    const Element* const name = fields(*value, metadata_keys, "metadata").find("name");
+    if (name == nullptr || !is(*name, Element::Kind::scalar, "name", expected(metadata_keys[0]))) return;
+    if (is_label(name->text))
+        policy.name = name->text;
+    else
+        problem(*name, "at most 63 of a-z, 0-9 and '-', neither first nor last a '-'", "'{}' can't be a name",
+                shown(name->text));
+}
+
+void Checker::spec(const Element* value, Policy& policy) {
+    if (value == nullptr || !is(*value, Element::Kind::map, "spec", expected(key_named(file_keys, "spec")))) return;
+    const Fields given = fields(*value, spec_keys, "spec");
+    policy.mode = mode(given.find("mode"), spec_keys).value_or(policy.mode);
+    if (const auto text = choice(given.find("onExit"), key_named(spec_keys, "onExit")))
+        policy.on_exit = *text == to_string(OnExit::restore) ? OnExit::restore : OnExit::keep;
+    choice(given.find("onConflict"), key_named(spec_keys, "onConflict"));
+    budget(given.find("memoryBudget"), policy);
+    tunables(given.find("tunables"), policy);
+}
+
+Policy Checker::file(const Element& root) {
+    Policy policy;
+    if (root.kind == Element::Kind::null) {
+        problem(root, "'bpftune-k8s policy show' prints one to begin with", "the file is empty");
+        return policy;
+    }
+    if (root.kind != Element::Kind::map) {
+        problem(root, "begin with 'apiVersion:', 'kind:', 'metadata:' and 'spec:'", "the file {}", name_of(root.kind));
+        return policy;
+    }
+    const Fields given = fields(root, file_keys, "the file");
+    choice(given.find("apiVersion"), key_named(file_keys, "apiVersion"));
+    choice(given.find("kind"), key_named(file_keys, "kind"));
+    metadata(given.find("metadata"), policy);
+    spec(given.find("spec"), policy);
+    return policy;
+}
+
+void sort_and_cap(std::vector<Diagnostic>& problems) {
+    std::ranges::stable_sort(problems, {}, [](const Diagnostic& d) { return std::tuple(d.line, d.column); });
+    if (problems.size() <= most_problems) return;
+    const std::size_t more = problems.size() - most_problems;
+    problems.resize(most_problems);
+    const Diagnostic last = problems.back();
+    problems.push_back({last.line, last.column, fmt::format("and {} more problems", more), ""});
+}
+
+} // namespace
+
+std::expected<Policy, std::vector<Diagnostic>> parse(std::string_view text) {
+    auto document = read(text);
+    Policy policy;
+    std::vector<Diagnostic> problems;
+    if (document) {
+        Checker checker(std::move(document->problems));
+        policy = checker.file(document->root);
+        problems = checker.take();
+    } else {
+        problems.push_back(std::move(document.error()));
+    }
+    if (problems.empty()) return policy;
+    sort_and_cap(problems);
+    count_code_points(text, problems);
+    return std::unexpected(std::move(problems));
+}
+
+} // namespace bpftune::policy

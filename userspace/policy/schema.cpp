@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "policy/parse.hpp"
+
+#include <utility>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "policy/keys.hpp"
+
+namespace bpftune::policy {
+namespace {
+
+using nlohmann::ordered_json;
+
+ordered_json object_of(std::span<const Key> keys, const tunables::Tunable* tunable);
+
+ordered_json count_of(const tunables::Tunable* tunable) {
+    if (tunable == nullptr) return {{"type", "integer"}};
+    return {{"type", "integer"}, {"minimum", tunable->kernel_min}, {"maximum", tunable->kernel_max}};
+}
+
+ordered_json one_of(std::span<const std::string_view> choices) {
+    if (choices.size() == 1) return {{"const", choices.front()}};
+    return {{"type", "string"}, {"enum", choices}};
+}
+
+// A tunable may be named without a value.
+ordered_json tunable_of(const Key& key, const tunables::Tunable& tunable) {
+    ordered_json out = object_of(key.keys, &tunable);
+    out["type"] = {"object", "null"};
+    out["description"] = fmt::format("{} Risk: {}", tunable.help, tunable.risk);
+    out["properties"]["max"]["default"] = tunable.default_max;
+    return out;
+}
+
+ordered_json tunables_of(const Key& key) {
+    ordered_json properties = ordered_json::object();
+    for (const tunables::Tunable& tunable : tunables::catalog())
+        properties[std::string(tunable.name)] = tunable_of(key, tunable);
+    return {{"type", "object"}, {"additionalProperties", false}, {"properties", std::move(properties)}};
+}
+
+ordered_json type_of(const Key& key, const tunables::Tunable* tunable) {
+    switch (key.kind) {
+    case Kind::choice: return one_of(key.choices);
+    case Kind::name: return {{"type", "string"}, {"pattern", "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"}};
+    case Kind::budget: return {{"type", "string"}, {"pattern", "^([0-9]+(\\.[0-9]{1,3})?%|[0-9]+(KiB|MiB|GiB))$"}};
+    case Kind::count: return count_of(tunable);
+    case Kind::map: return object_of(key.keys, tunable);
+    case Kind::tunables: return tunables_of(key);
+    case Kind::planned: break;
+    }
+    std::unreachable();
+}
+
+// `tunable`: whose bounds these keys are, if any's.
+ordered_json object_of(std::span<const Key> keys, const tunables::Tunable* tunable) {
+    ordered_json properties = ordered_json::object();
+    ordered_json required = ordered_json::array();
+    for (const Key& key : keys) {
+        if (key.kind == Kind::planned) continue;
+        ordered_json property = type_of(key, tunable);
+        property["description"] = key.help;
+        if (!key.fallback.empty()) property["default"] = key.fallback;
+        properties[std::string(key.name)] = std::move(property);
+        if (key.required) required.push_back(key.name);
+    }
+    ordered_json out{{"type", "object"}, {"additionalProperties", false}, {"properties", std::move(properties)}};
+    if (!required.empty()) out["required"] = std::move(required);
+    return out;
+}
+
+} // namespace
+
+std::string schema() {
+    ordered_json out{{"$schema", "https://json-schema.org/draft/2020-12/schema"}, {"title", kinds[0]}};
+    out.update(object_of(file_keys, nullptr));
+    return out.dump(2) + "\n";
+}
+
+} // namespace bpftune::policy

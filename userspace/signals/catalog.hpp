@@ -23,15 +23,38 @@ enum class Kind {
     counter, // since the source began
 };
 
+// How the gauges of rows that have the same labels become one number. Counters are always summed.
+enum class Aggregate { sum, max, min };
+
+// What `top` puts the most troubled rows first by.
+enum class Rank {
+    none,
+    loss_rate, // losses per second now: what counts most
+    loss,      // losses since the source began: any is worth a look
+    use,       // of `limit`
+    limit,
+};
+
+// Whether a cell shares the column of the signal before it.
+enum class Join {
+    none,
+    colon,   // behind it: address, port
+    instead, // in its place when known: command, pod
+};
+
 struct Signal {
     std::string_view name; // "listener.overflows"
     Kind kind;
     std::string_view json;   // field in a row of `top -o json`
     std::string_view metric; // whole Prometheus name in base units, "_total" on counters; empty: no metric
     std::string_view column; // heading in `top`; empty: not shown there
-    unsigned width;          // columns there; text is cut to it
+    unsigned width = 0;      // columns there that it can always have; text is cut to it where space is short
     std::string_view help;   // one sentence, for people: HELP line, docs
     std::string_view source; // the kernel's own name for it
+    Aggregate aggregate = Aggregate::sum;
+    Rank rank = Rank::none;
+    Join join = Join::none;
+    bool wide = false; // shown only where every column fits
 };
 
 // How rows of one table become one series: summed over all rows that have the same labels.

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "signals/catalog.hpp"
+
+#include <algorithm>
+#include <set>
+#include <string>
+
+#include <catch2/catch.hpp>
+#include <fmt/format.h>
+
+namespace bpftune::signals {
+namespace {
+
+bool is_name(std::string_view text, std::string_view also) {
+    return !text.empty() && std::ranges::all_of(text, [&](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || also.find(c) != std::string_view::npos;
+    });
+}
+
+template <class Check> void for_each_signal(Check check) {
+    for (const Table& table : catalog())
+        for (const Signal& signal : table.signals) {
+            INFO(signal.name);
+            check(table, signal);
+        }
+}
+
+std::string fields(const Table& table) {
+    std::string text;
+    for (const Signal& signal : table.signals) text += fmt::format("{} ", signal.json);
+    return text;
+}
+
+} // namespace
+
+TEST_CASE("tables have the documented fields in the documented order, new ones behind them") {
+    const auto tables = catalog();
+    REQUIRE(tables.size() == 5);
+    CHECK(tables[0].json == "listeners");
+    CHECK(fields(tables[0]) == "netns inode address port pid command pod queue queue_peak limit asked somaxconn binds "
+                               "drops overflows overflows_per_second arrivals ");
+    CHECK(tables[1].json == "syn_queue");
+    CHECK(fields(tables[1]) == "netns dropped cookies_sent listen_overflows overflows_of_closed pod ");
+    CHECK(tables[2].json == "time_wait");
+    CHECK(fields(tables[2]) == "netns sockets limit entries_per_second overflows ports_exhausted "
+                               "ports_exhausted_command ports_exhausted_pid entries pod ");
+    CHECK(tables[3].json == "softirq");
+    CHECK(fields(tables[3]) == "cpu processed dropped time_squeeze backlog_limit backlog ");
+    CHECK(tables[4].json == "conntrack");
+    CHECK(fields(tables[4]) == "netns entries limit entries_per_second inserts_per_second drops early_drops "
+                               "insert_failed full_in_seconds buckets pod ");
+}
+
+TEST_CASE("signal names, fields and metrics are unique and well formed") {
+    std::set<std::string_view> names;
+    std::set<std::string> columns;
+    std::set<std::string_view> metrics;
+    for_each_signal([&](const Table& table, const Signal& signal) {
+        CHECK(is_name(signal.name, "."));
+        CHECK(names.insert(signal.name).second);
+        CHECK(is_name(signal.json, ""));
+        CHECK(columns.insert(fmt::format("{}/{}", table.json, signal.json)).second);
+        if (signal.metric.empty()) return;
+        CHECK(is_name(signal.metric, ""));
+        CHECK(signal.metric.starts_with("bpftune_"));
+        CHECK(metrics.insert(signal.metric).second);
+    });
+}
+
+TEST_CASE("metrics end in _total exactly where they count, and labels are none") {
+    for_each_signal([](const Table&, const Signal& signal) {
+        if (signal.kind == Kind::label) CHECK(signal.metric.empty());
+        if (!signal.metric.empty()) CHECK(signal.metric.ends_with("_total") == (signal.kind == Kind::counter));
+    });
+}
+
+TEST_CASE("every signal has one sentence of help and the kernel's name, fit for a Markdown table and a HELP line") {
+    for_each_signal([](const Table&, const Signal& signal) {
+        CHECK(signal.help.ends_with("."));
+        CHECK_FALSE(signal.source.empty());
+        for (const std::string_view text : {signal.help, signal.source})
+            CHECK(std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~' && c != '|' && c != '\\'; }));
+    });
+}
+
+TEST_CASE("a joined signal has a column before it, and a column has a width") {
+    for (const Table& table : catalog()) {
+        REQUIRE_FALSE(table.signals.empty());
+        CHECK(table.signals.front().join == Join::none);
+    }
+    for_each_signal([](const Table&, const Signal& signal) {
+        if (signal.join == Join::none) CHECK(signal.column.empty() == (signal.width == 0));
+    });
+}
+
+TEST_CASE("tables that are labelled by pod or CPU have that field") {
+    for (const Table& table : catalog()) {
+        INFO(table.json);
+        const std::string_view field = table.labels == Labels::cpu ? "cpu" : "pod";
+        if (table.labels != Labels::none) CHECK(std::ranges::count(table.signals, field, &Signal::json) == 1);
+    }
+}
+
+TEST_CASE("one object keeps its identity while its values change, and two differ") {
+    Snapshot snapshot;
+    snapshot.listeners.resize(2);
+    snapshot.listeners[0].cookie = 1;
+    snapshot.listeners[1].cookie = 2;
+    const Table& listeners = catalog()[0];
+    const std::string first = listeners.identity(snapshot, 0);
+    CHECK(first != listeners.identity(snapshot, 1));
+    snapshot.listeners[0].queue = 9;
+    snapshot.listeners[0].pod = Pod{"shop", "web-0", "nginx"};
+    CHECK(first == listeners.identity(snapshot, 0));
+}
+
+} // namespace bpftune::signals

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "views/history.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "core/text.hpp"
+#include "unit/views/sample.hpp"
+#include "views/restored.hpp"
+
+namespace bpftune::views {
+namespace {
+
+std::vector<Change> two_changes() {
+    Change second = sample_change();
+    second.time += std::chrono::hours(3);
+    second.tunable = TunableId::conntrack_buckets;
+    second.scope = {.netns = {.cookie = 1, .inode = 4026531833}, .listener = {}, .pod = {}};
+    second.from = "65536";
+    second.to = "262144";
+    second.state = ChangeState::rolled_back;
+    second.reaction = std::chrono::microseconds(12'400);
+    second.why = "the table would have been full in 4 s at 950 more entries each second";
+    return {sample_change(), second};
+}
+
+std::size_t longest_line(std::string_view text) {
+    std::size_t longest = 0;
+    while (!text.empty()) {
+        const std::size_t end = text.find('\n');
+        longest = std::max(longest, display_width(text.substr(0, end)));
+        text.remove_prefix(end + 1);
+    }
+    return longest;
+}
+
+} // namespace
+
+TEST_CASE("history is read as what, and below it for whom and why") {
+    CHECK(history_table(changes_document(two_changes()), 80) ==
+          R"(2026-11-21
+22:00:01  net.core.somaxconn  128 → 1024  kept
+          shop/web-0, 0.0.0.0:8080, 310 µs after the event: accept queue of
+          0.0.0.0:8080 (nginx) reached 97 of 128 while it was being accepted
+          from
+2026-11-22
+01:00:01  net.netfilter.nf_conntrack_buckets  65536 → 262144  rolled back
+          netns 4026531833, 12.4 ms after the event: the table would have been
+          full in 4 s at 950 more entries each second
+)");
+    CHECK(history_table(Json::array(), 80) == "no changes\n");
+}
+
+TEST_CASE("no line of history is longer than the screen, and hostile text stays text") {
+    for (const std::string& name : hostile_names()) {
+        Change change = sample_change();
+        change.why = name + name + name;
+        change.scope.pod = Pod{name, name, name};
+        change.to = name;
+        for (const std::size_t width : {1U, 20U, 80U, 200U}) {
+            const std::string text = history_table(changes_document(std::span(&change, 1)), width);
+            CHECK(longest_line(text) <= width);
+            CHECK(std::ranges::none_of(text, [](char c) { return c != '\n' && (c == 0x7f || (c >= 0 && c < ' ')); }));
+        }
+    }
+}
+
+TEST_CASE("a change of another version shows what is there") {
+    CHECK(history_table(Json::parse(R"([{"tunable":"vm.new","state":7},3])"), 80) ==
+          "-  vm.new  - → -  7\n          -: -\n-  -  - → -  -\n          -: -\n");
+}
+
+TEST_CASE("restore says what became of each value") {
+    const std::vector<RestoreLine> lines{
+        {"net.core.somaxconn", "netns 4026532247", "128", "1024", "restored", ""},
+        {"listener.backlog", "netns 4026532247, 0.0.0.0:8080", "128", "", "gone", ""},
+        {"net.netfilter.nf_conntrack_max", "node", "65536", "131072", "would_restore", "set by\x1b[2J someone else"}};
+    CHECK(restored_table(lines, 80) ==
+          R"(RESULT         TUNABLE                          FOUND  ORIGINAL
+restored       net.core.somaxconn                1024       128
+    netns 4026532247
+gone           listener.backlog                     -       128
+    netns 4026532247, 0.0.0.0:8080
+would restore  net.netfilter.nf_conntrack_max  131072     65536
+    node: set by\x1b[2J someone else
+3 values: 1 gone, 1 restored, 1 would restore
+)");
+    CHECK(restored_table({}, 80) == "nothing to restore\n");
+    CHECK(to_text(restored_document(std::span(lines).subspan(1, 1))) ==
+          R"([{"tunable":"listener.backlog","object":"netns 4026532247, 0.0.0.0:8080","original":"128","found":null,)"
+          R"("result":"gone","detail":null}])");
+}
+
+} // namespace bpftune::views

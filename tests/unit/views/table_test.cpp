@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "views/table.hpp"
+
+#include <algorithm>
+
+#include <catch2/catch.hpp>
+
+#include "core/text.hpp"
+#include "unit/views/sample.hpp"
+
+namespace bpftune::views {
+namespace {
+
+std::string table(const Snapshot& snapshot, const TableOptions& options) {
+    const std::vector changes{sample_change()};
+    return *top_table(top_document(snapshot, {.mode = "auto", .changes = changes, .policy_error = {}}), options);
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+    std::vector<std::string> lines;
+    for (std::size_t start = 0; start < text.size();) {
+        const std::size_t end = text.find('\n', start);
+        lines.push_back(text.substr(start, end - start));
+        start = end + 1;
+    }
+    return lines;
+}
+
+// The line that begins with `start`.
+std::string line(const std::string& text, std::string_view start) {
+    for (const std::string& candidate : lines_of(text))
+        if (candidate.starts_with(start)) return candidate;
+    return {};
+}
+
+// Nothing that `printable` would escape but backslashes.
+bool is_safe(std::string text) {
+    std::erase(text, '\\');
+    return printable(text) == text;
+}
+
+Snapshot crowded() {
+    Snapshot snapshot = sample_snapshot();
+    for (std::uint16_t i = 0; i < 40; ++i)
+        snapshot.listeners.push_back(quiet_listener("service", static_cast<std::uint16_t>(20000 + i)));
+    return snapshot;
+}
+
+} // namespace
+
+TEST_CASE("top at 80 columns") {
+    CHECK(table(sample_snapshot(), {}) ==
+          R"(2026-11-21T22:00:00.123Z  n1  mode auto  events lost 0
+measured: listen by tracepoint, time_wait by tracepoint, softirq by procfs,
+conntrack by netlink
+
+Listeners: 3, 1 with loss
+LISTENS ON    WHO             QUEUE  PEAK  LIMIT  ASKED  BINDS      LOST  LOST/S
+0.0.0.0:8080  shop/web-0/ng~      3   129    128    511  somaxconn   351    12.0
+    net.core.somaxconn of its network namespace limits the queue to 128; the
+    application asked for 511
+[::]:10250    kubelet             7     7   4096      -  somaxconn     0     0.0
+[::]:22       sshd                0     0   4096      -  somaxconn     0     0.0
+
+SYN queues by network namespace: 1, 0 with loss
+NETNS       SYN DROPPED  COOKIES SENT  ACCEPT LOST  OF CLOSED  POD
+4026532247            0          7814          351          0  shop/web-0
+
+TIME_WAIT by network namespace: 1, 0 with loss
+NETNS      SOCKETS LIMIT ENTERED/S OVERFLOWS NO PORT NO PORT FOR POD
+4026532247     812  131k      40.0         0       0 -           shop/web-0
+
+Softirq backlog by CPU: 2, 0 with loss
+CPU  PROCESSED  DROPPED  SQUEEZED  LIMIT  BACKLOG
+1        1.23M        0         0   1000        2
+0           15        0         0   1000        0
+
+Conntrack by network namespace: 1, 1 with loss
+NETNS      ENTRIES LIMIT GROWTH/S DROPS EARLY CLASHED FULL IN S POD
+4026532247   20000 20000      950 16013     0       0       0.0 shop/web-0
+
+Changes, newest first
+22:00:01  net.core.somaxconn  128 → 1024  kept: accept queue of 0.0.0.0:8080 (n~
+)");
+}
+
+TEST_CASE("a wide screen shows more columns") {
+    const std::string text = table(sample_snapshot(), {.width = 200});
+    CHECK(
+        line(text, "NETNS       LISTENS") ==
+        "NETNS       LISTENS ON    PID  WHO               QUEUE  PEAK  LIMIT  ASKED  SOMAXCONN  BINDS      DROPS  LOST"
+        "  LOST/S  ARRIVALS");
+    CHECK(
+        line(text, "4026532247  0.0.0.0") ==
+        "4026532247  0.0.0.0:8080  712  shop/web-0/nginx      3   129    128    511        128  somaxconn    355   351"
+        "    12.0      1211");
+}
+
+TEST_CASE("a long address is cut before its port") {
+    Snapshot snapshot = sample_snapshot();
+    snapshot.listeners = {sample_listener()};
+    snapshot.listeners[0].local = {"fd00:10:244:0:ffff:1234:5678:9abc", 8080};
+    CHECK(line(table(snapshot, {.width = 80}), "[fd00") ==
+          "[fd00:10:244:0~:8080 shop/web-0/ng~     3  129   128   511 somaxconn  351   12.0");
+    CHECK(line(table(snapshot, {.width = 120}), "[fd00").starts_with("[fd00:10:244:0:ffff:1234:5678:9abc]:8080  shop"));
+}
+
+TEST_CASE("what limits a listener that lost connections is said in words") {
+    const auto note = [](Listener listener) {
+        Snapshot snapshot = sample_snapshot();
+        snapshot.listeners = {std::move(listener)};
+        return line(table(snapshot, {.width = 300}), "    ");
+    };
+    Listener listener = sample_listener();
+    CHECK(note(listener) ==
+          "    net.core.somaxconn of its network namespace limits the queue to 128; the application asked for 511");
+    listener.asked.reset();
+    CHECK(note(listener) == "    net.core.somaxconn of its network namespace limits the queue to 128; the application "
+                            "asked for a number that was not seen");
+    listener.somaxconn = 1024;
+    CHECK(note(listener) == "    net.core.somaxconn is 1024 now, but the queue keeps the 128 of when listen() was "
+                            "called; the application asked for a number that was not seen");
+    listener.binds = Binds::application;
+    listener.asked = 128;
+    CHECK(note(listener) == "    the application asked for a queue of only 128: raising net.core.somaxconn (1024) "
+                            "cannot help, its own backlog setting can, or listener.backlog in the policy");
+    listener.binds = Binds::syn_backlog;
+    CHECK(note(listener) == "    net.ipv4.tcp_max_syn_backlog of its network namespace is the smaller limit, "
+                            "syncookies being off");
+    listener.overflows = 0;
+    listener.overflows_per_second = 0;
+    CHECK(note(listener).empty());
+}
+
+TEST_CASE("the listener that loses most now comes first, then who has lost, then the fullest") {
+    Snapshot snapshot = sample_snapshot();
+    Listener once = quiet_listener("once", 1);
+    once.overflows = 1'000'000;
+    Listener slow = quiet_listener("slow", 2);
+    slow.overflows = 1;
+    slow.overflows_per_second = 0.5;
+    snapshot.listeners.insert(snapshot.listeners.end(), {once, slow});
+    const std::string text = table(snapshot, {.width = 200});
+    std::vector<std::size_t> places;
+    for (const char* who : {" nginx", "slow ", "once ", "kubelet ", "sshd "}) places.push_back(text.find(who));
+    places[0] = text.find("shop/web-0/nginx");
+    CHECK(std::ranges::is_sorted(places));
+}
+
+TEST_CASE("rows that do not fit are counted, those without loss go first, and the screen is not passed") {
+    for (const std::size_t height : {20U, 24U, 30U, 40U, 50U, 60U, 70U}) {
+        const std::string text = table(crowded(), {.width = 120, .height = height});
+        CHECK(lines_of(text).size() <= height);
+        CHECK(text.find("shop/web-0/nginx") != std::string::npos);
+    }
+    const std::string text = table(crowded(), {.width = 120, .height = 24});
+    CHECK(line(text, "Listeners") == "Listeners: 43, 1 with loss … 34 more without loss");
+    CHECK(line(text, "Without") == "Without loss: SYN queues by network namespace: 1; TIME_WAIT by network namespace: "
+                                   "1; Softirq backlog by CPU: 2");
+    CHECK(lines_of(table(crowded(), {.width = 120})).size() > 60);
+}
+
+TEST_CASE("where nothing fits the number of rows with loss is told") {
+    Snapshot snapshot = crowded();
+    snapshot.listeners.assign(5, sample_listener());
+    const std::string text = table(snapshot, {.width = 120, .height = 15});
+    CHECK(line(text, "Listeners") == "Listeners: 5, 5 with loss … 4 more, 4 of them with loss");
+}
+
+TEST_CASE("the last ten changes are shown, the newest first") {
+    std::vector<Change> changes(12, sample_change());
+    for (std::size_t i = 0; i < changes.size(); ++i) changes[i].to = std::to_string(1000 + i);
+    const Json top = top_document(sample_snapshot(), {.mode = "auto", .changes = changes, .policy_error = {}});
+    const auto lines = lines_of(*top_table(top, {}));
+    CHECK(lines[lines.size() - 10].find("128 → 1011") != std::string::npos);
+    CHECK(lines.back().find("128 → 1002") != std::string::npos);
+    CHECK(lines_of(*top_table(top_document({}, {.mode = "auto", .policy_error = {}}), {})).back() == "Changes: none");
+}
+
+TEST_CASE("the error of a policy that was not reloaded is above the tables") {
+    const Json top = top_document({}, {.mode = "auto", .policy_error = "p.yaml:3:5: unknown key"});
+    CHECK(line(*top_table(top, {}), "The policy") ==
+          "The policy was not reloaded, the old one stays: p.yaml:3:5: unknown key");
+}
+
+TEST_CASE("escapes appear only where colour was asked for") {
+    CHECK(table(sample_snapshot(), {}).find('\x1b') == std::string::npos);
+    const std::string text = table(sample_snapshot(), {.color = true});
+    CHECK(text.find("\x1b[1mListeners: 3, 1 with loss\x1b[0m\n") != std::string::npos);
+    CHECK(text.find("\x1b[31m0.0.0.0:8080") != std::string::npos);
+    CHECK(text.find("\x1b[31m[::]:22") == std::string::npos);
+}
+
+TEST_CASE("hostile names stay on their line, inside the screen, without control characters") {
+    for (const std::string& name : hostile_names()) {
+        Snapshot snapshot = sample_snapshot();
+        snapshot.node = name;
+        snapshot.listeners[0].command = name;
+        snapshot.listeners[2].pod = Pod{name, name, name};
+        snapshot.tcp[0].ports_exhausted_command = name;
+        const std::size_t lines = lines_of(table(sample_snapshot(), {})).size();
+        for (const std::size_t width : {20U, 80U, 120U, 200U}) {
+            const std::string text = table(snapshot, {.width = width});
+            if (width == 80) CHECK(lines_of(text).size() == lines);
+            for (const std::string& each : lines_of(text)) {
+                CHECK(display_width(each) <= width);
+                CHECK(is_safe(each));
+            }
+        }
+    }
+}
+
+TEST_CASE("the answer of another version shows what is known, and the rest as unknown") {
+    const auto shown = top_table(Json::parse(R"({"schema":1,"sources":[],"listeners":[7,{"port":80,"queue":"x",
+        "overflows":[1],"pod":{"name":3},"binds":{"a":1},"brand_new":1}],"new_table":[{}],"softirq":"?"})"),
+                                 {});
+    REQUIRE(shown);
+    CHECK(*shown == R"(-  -  mode -  events lost -
+measured: -
+
+Listeners: 1, 0 with loss
+LISTENS ON  WHO  QUEUE  PEAK  LIMIT  ASKED  BINDS  LOST  LOST/S
+-:80        -        x     -      -      -  -         -       -
+
+Changes: none
+)");
+    CHECK(top_table(Json("text"), {}).error().message == "not a JSON object");
+}
+
+} // namespace bpftune::views

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "signals/attribution.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+namespace bpftune::signals {
+
+std::vector<std::uint64_t> divide(std::uint64_t total, std::span<const std::uint64_t> claims) {
+    std::vector<std::uint64_t> shares(claims.begin(), claims.end());
+    const std::uint64_t claimed = std::accumulate(claims.begin(), claims.end(), std::uint64_t{0});
+    if (claimed <= total) return shares;
+
+    std::vector<std::size_t> by_remainder(claims.size());
+    std::iota(by_remainder.begin(), by_remainder.end(), std::size_t{0});
+    const auto product = [&](std::size_t i) { return static_cast<unsigned __int128>(total) * claims[i]; };
+    std::uint64_t given = 0;
+    for (std::size_t i = 0; i < claims.size(); ++i) {
+        shares[i] = static_cast<std::uint64_t>(product(i) / claimed);
+        given += shares[i];
+    }
+    std::ranges::stable_sort(by_remainder, std::greater{},
+                             [&](std::size_t i) { return static_cast<std::uint64_t>(product(i) % claimed); });
+    for (std::size_t k = 0; given < total; ++k, ++given) ++shares[by_remainder[k]];
+    return shares;
+}
+
+} // namespace bpftune::signals

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "signals/collector.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+
+#include <unistd.h>
+
+#include "core/text.hpp"
+#include "sys/clock.hpp"
+#include "sys/netns.hpp"
+
+namespace bpftune::signals {
+namespace {
+
+// A census may take this share of one core's time: 26 ms, for 100,000 open files, every 10 s.
+constexpr int census_pause = 400;
+// A burst that lasts longer is no burst; the tick judges it.
+constexpr Nanoseconds longest_burst = std::chrono::seconds(1);
+
+} // namespace
+
+Node this_node() {
+    Node node;
+    std::array<char, 256> host{};
+    if (const char* name = std::getenv("NODE_NAME"); name != nullptr && *name != '\0') {
+        node.name = printable(name);
+    } else if (::gethostname(host.data(), host.size() - 1) == 0) {
+        node.name = printable(host.data());
+    }
+    if (const auto netns = sys::init_netns()) node.host = *netns;
+    const auto pages = ::sysconf(_SC_PHYS_PAGES);
+    const auto page = ::sysconf(_SC_PAGESIZE);
+    if (pages > 0 && page > 0) node.memory_bytes = static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page);
+    return node;
+}
+
+Collector::Collector(probes::Probes& probes, Node node, Now now) : probes_(probes), node_(std::move(node)) {
+    tick(now);
+}
+
+Snapshot Collector::blank(Snapshot::Cause cause, Now now) const {
+    Snapshot snapshot;
+    snapshot.cause = cause;
+    snapshot.time = now;
+    snapshot.node = node_.name;
+    snapshot.host = node_.host;
+    snapshot.memory_bytes = node_.memory_bytes;
+    for (const Probe probe : all_probes) snapshot.sources[static_cast<std::size_t>(probe)] = probes_.rung(probe);
+    snapshot.lost_events = probes_.lost_events();
+    return snapshot;
+}
+
+template <class T> std::vector<T> Collector::reading(Result<std::vector<T>> result) {
+    if (result) return std::move(*result);
+    if (!problems_.empty()) problems_ += "; ";
+    problems_ += result.error().message;
+    return {};
+}
+
+void Collector::refresh(Now now) {
+    auto namespaces = probes_.namespaces();
+    const bool read = namespaces.has_value();
+    auto now_there = reading(std::move(namespaces));
+    if (!read) return; // not the same as "none is there": what is known stays
+    namespaces_ = std::move(now_there);
+    const bool census = now.mono >= next_census_ && take_census(now);
+    const std::vector<probes::QueueReading> queues = reading(probes_.queues());
+    TcpTable::Readings readings{.namespaces = namespaces_, .queues = queues};
+    if (census) readings.listeners = listeners_;
+    tcp_.update(readings, now.mono);
+}
+
+// One that failed says nothing of what is gone.
+bool Collector::take_census(Now now) {
+    const MonoTime begin = sys::now().mono;
+    auto listeners = probes_.listeners();
+    census_interval_ = (sys::now().mono - begin) * census_pause;
+    next_census_ = now.mono + census_interval_;
+    const bool taken = listeners.has_value();
+    listeners_ = reading(std::move(listeners));
+    return taken;
+}
+
+Snapshot Collector::tick(Now now) {
+    problems_.clear();
+    Snapshot snapshot = blank(Snapshot::Cause::tick, now);
+    refresh(now);
+    tcp_.tick(snapshot, now.mono);
+    read_softirq(snapshot);
+    read_conntrack(snapshot);
+    return snapshot;
+}
+
+void Collector::read_softirq(Snapshot& snapshot) {
+    if (snapshot.source(Probe::softirq) == Rung::none) return;
+    const std::uint64_t limit = probes_.netdev_max_backlog().value_or(0);
+    for (const probes::SoftirqReading& now : reading(probes_.softirq())) {
+        const probes::SoftirqReading& base = softirq_base_.try_emplace(now.cpu, now).first->second;
+        snapshot.softirq.push_back({.cpu = now.cpu,
+                                    .processed = now.processed - base.processed,
+                                    .dropped = now.dropped - base.dropped,
+                                    .time_squeeze = now.time_squeeze - base.time_squeeze,
+                                    .backlog = now.backlog,
+                                    .backlog_limit = limit});
+    }
+}
+
+void Collector::read_conntrack(Snapshot& snapshot) {
+    const auto limit = probes_.conntrack_max();
+    if (snapshot.source(Probe::conntrack) == Rung::none || !limit) return;
+    const double seconds = Seconds(snapshot.interval).count();
+    for (auto& [netns, table] : conntrack_) table.seen = false;
+    for (const probes::ConntrackReading& now : reading(probes_.conntrack(namespaces_))) {
+        auto [entry, is_new] = conntrack_.try_emplace(now.netns);
+        Table& table = entry->second;
+        if (is_new && !conntrack_started_) table.base = now;
+        const Conntrack before = table.row;
+        Conntrack& row = table.row;
+        table.seen = true;
+        row = {.netns = now.netns,
+               .entries = now.entries,
+               .limit = *limit,
+               .buckets = probes_.conntrack_buckets().value_or(0),
+               .drops = now.drops - table.base.drops,
+               .early_drops = now.early_drops - table.base.early_drops,
+               .insert_failed = now.insert_failed - table.base.insert_failed};
+        row.window_drops = row.drops + row.early_drops - before.drops - before.early_drops;
+        if (seconds > 0 && !is_new)
+            row.entries_per_second = (static_cast<double>(now.entries) - static_cast<double>(before.entries)) / seconds;
+        if (row.entries_per_second > 0)
+            row.full_in_seconds = (static_cast<double>(*limit) - static_cast<double>(std::min(now.entries, *limit))) /
+                                  row.entries_per_second;
+        else if (now.entries >= *limit)
+            row.full_in_seconds = 0;
+        snapshot.conntrack.push_back(row);
+    }
+    std::erase_if(conntrack_, [](const auto& entry) { return !entry.second.seen; });
+    conntrack_started_ = true;
+}
+
+std::optional<Snapshot> Collector::on_event(const probes::Event& event, Now now) {
+    if (const auto* began = std::get_if<probes::ListenEvent>(&event)) {
+        tcp_.began(*began);
+    } else if (const auto* exhausted = std::get_if<probes::PortsExhaustedEvent>(&event)) {
+        tcp_.ports_exhausted(*exhausted);
+    } else if (const auto* pressure = std::get_if<probes::PressureEvent>(&event)) {
+        Snapshot snapshot = blank(Snapshot::Cause::pressure, now);
+        if (tcp_.pressure(*pressure, snapshot)) return snapshot;
+    }
+    return std::nullopt;
+}
+
+std::optional<Snapshot> Collector::follow_bursts(Now now) {
+    Snapshot snapshot = blank(Snapshot::Cause::pressure, now);
+    refresh(now);
+    if (!tcp_.follow_bursts(snapshot, now.mono, longest_burst)) return std::nullopt;
+    return snapshot;
+}
+
+} // namespace bpftune::signals

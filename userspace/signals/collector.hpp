@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads the probes and makes Snapshots: on every tick, at once when a queue comes under pressure, and while it is.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "core/snapshot.hpp"
+#include "probes/probes.hpp"
+#include "signals/tcp_table.hpp"
+
+namespace bpftune::signals {
+
+struct Node {
+    std::string name;
+    NetnsId host; // the init network namespace
+    std::uint64_t memory_bytes = 0;
+};
+
+// Of this machine; name: the environment's NODE_NAME (as a DaemonSet sets it), else the host name.
+Node this_node();
+
+class Collector {
+public:
+    // Reads everything once: the zero of all counters. `probes` outlives it.
+    Collector(probes::Probes& probes, Node node, Now now);
+
+    // Everything, with rates since the last tick. What could not be read is missing, and `problems` says so.
+    Snapshot tick(Now now);
+
+    // A snapshot to act on, for an event that asks for it.
+    std::optional<Snapshot> on_event(const probes::Event& event, Now now);
+
+    // While a burst lasts, and once more after it: what has become of it. nullopt: no burst is being followed.
+    std::optional<Snapshot> follow_bursts(Now now);
+
+    // How often the listeners are counted: every tick, or less where a census takes long.
+    [[nodiscard]] Nanoseconds census_interval() const { return census_interval_; }
+
+    // What could not be read in the last tick; empty: nothing.
+    [[nodiscard]] const std::string& problems() const { return problems_; }
+
+private:
+    struct Table { // conntrack of one namespace
+        probes::ConntrackReading base;
+        Conntrack row;
+        bool seen = false;
+    };
+
+    void refresh(Now now);
+    bool take_census(Now now);
+    void read_softirq(Snapshot& snapshot);
+    void read_conntrack(Snapshot& snapshot);
+    [[nodiscard]] Snapshot blank(Snapshot::Cause cause, Now now) const;
+    template <class T> std::vector<T> reading(Result<std::vector<T>> result);
+
+    probes::Probes& probes_;
+    Node node_;
+    TcpTable tcp_;
+    std::vector<probes::NetnsReading> namespaces_;   // of the last refresh
+    std::vector<probes::ListenerReading> listeners_; // of the last census
+    std::map<unsigned, probes::SoftirqReading> softirq_base_;
+    std::map<NetnsId, Table> conntrack_;
+    bool conntrack_started_ = false;
+    Nanoseconds census_interval_{};
+    MonoTime next_census_;
+    std::string problems_;
+};
+
+} // namespace bpftune::signals

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "views/json.hpp"
+
+#include <type_traits>
+
+#include "core/text.hpp"
+#include "signals/catalog.hpp"
+#include "tunables/catalog.hpp"
+#include "views/text.hpp"
+
+namespace bpftune::views {
+namespace {
+
+Json to_json(const Pod& pod) {
+    return {
+        {"namespace", pod.ns}, {"name", pod.name}, {"container", pod.container.empty() ? Json() : Json(pod.container)}};
+}
+
+Json to_json(const signals::Value& value) {
+    return std::visit(
+        [](const auto& v) -> Json {
+            using Type = std::decay_t<decltype(v)>;
+            if constexpr (std::is_same_v<Type, std::monostate>)
+                return nullptr;
+            else if constexpr (std::is_same_v<Type, Pod>)
+                return to_json(v);
+            else
+                return v;
+        },
+        value);
+}
+
+Json rows_of(const signals::Table& table, const Snapshot& snapshot) {
+    Json rows = Json::array();
+    for (std::size_t row = 0; row < table.rows(snapshot); ++row) {
+        Json object = Json::object();
+        for (std::size_t signal = 0; signal < table.signals.size(); ++signal)
+            object[std::string(table.signals[signal].json)] = to_json(table.cell(snapshot, row, signal));
+        rows.push_back(std::move(object));
+    }
+    return rows;
+}
+
+Json scope_of(const Scope& scope) {
+    Json json{{"netns", scope.netns.inode}, {"listener", nullptr}, {"pod", nullptr}};
+    if (const auto& listener = scope.listener)
+        json["listener"] = {
+            {"inode", listener->inode}, {"address", listener->local.address}, {"port", listener->local.port}};
+    if (scope.pod) json["pod"] = {{"namespace", scope.pod->ns}, {"name", scope.pod->name}};
+    return json;
+}
+
+Json to_json(const Change& change) {
+    Json evidence = Json::object();
+    for (const auto& [name, value] : change.evidence) evidence[name] = value;
+    return {{"id", change.id},
+            {"time", to_string(change.time)},
+            {"tunable", tunables::row(change.tunable).name},
+            {"scope", scope_of(change.scope)},
+            {"from", change.from},
+            {"to", change.to},
+            {"state", to_string(change.state)},
+            {"why", change.why},
+            {"evidence", std::move(evidence)},
+            {"reaction_us", change.reaction ? Json(change.reaction->count()) : Json()}};
+}
+
+} // namespace
+
+Json top_document(const Snapshot& snapshot, const Top& top) {
+    Json sources = Json::object();
+    for (const Probe probe : all_probes) sources[std::string(to_string(probe))] = to_string(snapshot.source(probe));
+    Json document{{"schema", schema}, {"time", to_string(snapshot.time.wall)}, {"node", snapshot.node},
+                  {"mode", top.mode}, {"sources", std::move(sources)},         {"lost_events", snapshot.lost_events}};
+    if (top.policy_error) document["policy_error"] = *top.policy_error;
+    for (const signals::Table& table : signals::catalog())
+        if (snapshot.source(table.probe) != Rung::none) document[std::string(table.json)] = rows_of(table, snapshot);
+    document["changes"] = changes_document(top.changes);
+    return document;
+}
+
+Json changes_document(std::span<const Change> changes) {
+    Json array = Json::array();
+    for (const Change& change : changes) array.push_back(to_json(change));
+    return array;
+}
+
+std::string to_text(const Json& document) { return document.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+std::string top_json(const Snapshot& snapshot, const Top& top) { return to_text(top_document(snapshot, top)); }
+
+std::string changes_json(std::span<const Change> changes) { return to_text(changes_document(changes)); }
+
+Result<Json> parse_top(std::string_view text) {
+    Json document = Json::parse(text, nullptr, false);
+    if (document.is_discarded() || !document.is_object())
+        return failure("the answer is not a JSON object: {}", truncated(terminal_safe(text.substr(0, 200)), 60));
+    const Json* version = find(document, "schema");
+    if (version == nullptr || !version->is_number_integer())
+        return failure("the answer has no \"schema\": it is not from bpftune-k8s");
+    if (*version != schema)
+        return failure("the service speaks schema {} and this program schema {}: use the program of the service's "
+                       "version",
+                       to_text(*version), schema);
+    return document;
+}
+
+const Json* find(const Json& object, std::string_view key) {
+    if (!object.is_object()) return nullptr;
+    const auto found = object.find(key);
+    return found == object.end() || found->is_null() ? nullptr : &*found;
+}
+
+std::optional<std::string> known_text(const Json& object, std::string_view key) {
+    const Json* value = find(object, key);
+    if (value == nullptr || value->is_array()) return std::nullopt;
+    std::string text = value->is_object()   ? pod_text(*value)
+                       : value->is_string() ? terminal_safe(value->get_ref<const std::string&>())
+                                            : to_text(*value);
+    return text.empty() ? std::nullopt : std::optional(std::move(text));
+}
+
+std::string text_of(const Json& object, std::string_view key) { return known_text(object, key).value_or("-"); }
+
+double number_of(const Json& object, std::string_view key) {
+    const Json* value = find(object, key);
+    return value != nullptr && value->is_number() ? value->get<double>() : 0;
+}
+
+std::string pod_text(const Json& pod) {
+    std::string text;
+    for (const std::string_view part : {"namespace", "name", "container"}) {
+        const Json* value = find(pod, part);
+        if (value == nullptr || !value->is_string() || value->get_ref<const std::string&>().empty()) continue;
+        if (!text.empty()) text += '/';
+        text += terminal_safe(value->get_ref<const std::string&>());
+    }
+    return text;
+}
+
+} // namespace bpftune::views

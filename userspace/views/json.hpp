@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The documents that every other view renders: `top -o json` and `history -o json`. The service sends them, and `top`
+// without a service makes its own, so that there is one path to the screen.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json.hpp>
+
+#include "core/change.hpp"
+#include "core/result.hpp"
+#include "core/snapshot.hpp"
+
+namespace bpftune::views {
+
+using Json = nlohmann::ordered_json; // fields stay in the order in which the documentation has them
+
+inline constexpr int schema = 1;
+
+struct Top {
+    std::string_view mode;                   // observe, recommend or auto
+    std::span<const Change> changes;         // oldest first
+    std::optional<std::string> policy_error; // why the last reload of the policy failed
+};
+
+// A table whose probe has no rung on this node has no key.
+Json top_document(const Snapshot& snapshot, const Top& top);
+Json changes_document(std::span<const Change> changes);
+
+// On one line, without a newline. Never throws on any bytes: what is no UTF-8 becomes U+FFFD.
+std::string to_text(const Json& document);
+std::string top_json(const Snapshot& snapshot, const Top& top);
+std::string changes_json(std::span<const Change> changes);
+
+// What a service of this or another version sent, as far as it can be shown: an object of a schema that is known.
+Result<Json> parse_top(std::string_view text);
+
+// For documents that others may have made. The field, or nullptr where it is missing or null.
+const Json* find(const Json& object, std::string_view key);
+// Made safe for a terminal; nullopt for what is missing, empty or has no place in a table (an array).
+std::optional<std::string> known_text(const Json& object, std::string_view key);
+std::string text_of(const Json& object, std::string_view key); // "-" for nullopt
+double number_of(const Json& object, std::string_view key);    // 0 for what is no number
+// "shop/web-0/nginx"; empty for what is no pod
+std::string pod_text(const Json& pod);
+
+} // namespace bpftune::views

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Prometheus text format (0.0.4) of the signals and of what the service did. Labels name a pod or a CPU, never a
+// process, port, address or network namespace: the number of series stays that of the pods.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <prometheus/metric_family.h>
+
+#include "core/change.hpp"
+#include "core/snapshot.hpp"
+#include "signals/catalog.hpp"
+
+namespace bpftune::views {
+
+// Not for several threads at once.
+class Metrics {
+public:
+    explicit Metrics(std::string version);
+
+    // A snapshot of a pressure event is not the whole node and changes nothing.
+    void update(const Snapshot& snapshot, std::string_view mode);
+
+    // To be called each time that a change reaches a state, the first one included.
+    void changed(TunableId tunable, ChangeState state);
+
+    [[nodiscard]] std::string text() const;
+
+private:
+    using Labels = std::vector<prometheus::ClientMetric::Label>;
+
+    // A counter never falls while its series lives, though the rows that it sums over come and go.
+    struct Total {
+        std::uint64_t value = 0;
+        MonoTime seen;
+    };
+    struct SignalSeries {
+        std::map<Labels, double> gauges; // of the last tick
+        std::map<Labels, Total> totals;
+    };
+    // By identity, for each signal: what is in the totals already.
+    using RowCounts = std::map<std::string, std::vector<std::uint64_t>>;
+    struct TableSeries {
+        std::vector<SignalSeries> signals; // as in the catalog
+        RowCounts rows;
+    };
+
+    static void update(const signals::Table& table, TableSeries& series, const Snapshot& snapshot);
+    static void add_row(const signals::Table& table, TableSeries& series, const RowCounts& before,
+                        const Snapshot& snapshot, std::size_t row);
+    [[nodiscard]] std::vector<prometheus::MetricFamily> signal_families() const;
+    [[nodiscard]] std::vector<prometheus::MetricFamily> service_families() const;
+
+    std::string version_;
+    std::string mode_;
+    std::array<Rung, all_probes.size()> sources_{};
+    std::uint64_t lost_events_ = 0;
+    std::vector<TableSeries> tables_; // as in the catalog
+    std::map<TunableId, std::array<std::uint64_t, all_change_states.size()>> changes_;
+};
+
+} // namespace bpftune::views

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "views/reference.hpp"
+
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "signals/catalog.hpp"
+#include "tunables/catalog.hpp"
+
+namespace bpftune::views {
+namespace {
+
+std::string_view kind_of(signals::Kind kind) {
+    switch (kind) {
+    case signals::Kind::label: return "label";
+    case signals::Kind::gauge: return "gauge";
+    case signals::Kind::counter: return "counter";
+    }
+    return "";
+}
+
+std::string_view labels_of(signals::Labels labels) {
+    switch (labels) {
+    case signals::Labels::none: return "none";
+    case signals::Labels::pod: return "`namespace`, `pod`, `container` (empty for what belongs to no pod)";
+    case signals::Labels::cpu: return "`cpu`";
+    }
+    return "";
+}
+
+std::string metric_of(const signals::Signal& signal) {
+    if (signal.metric.empty()) return "";
+    if (signal.kind == signals::Kind::counter) return fmt::format("`{}`", signal.metric);
+    switch (signal.aggregate) {
+    case signals::Aggregate::sum: return fmt::format("`{}`", signal.metric);
+    case signals::Aggregate::max: return fmt::format("`{}`, the largest", signal.metric);
+    case signals::Aggregate::min: return fmt::format("`{}`, the least", signal.metric);
+    }
+    return "";
+}
+
+std::string section_of(const signals::Table& table) {
+    std::string text =
+        fmt::format("\n## {}\n\n`{}` in `top -o json`, measured by the probe `{}`. Labels of its metrics: {}.\n\n"
+                    "| field | kind | meaning | metric | in the kernel |\n|---|---|---|---|---|\n",
+                    table.title, table.json, to_string(table.probe), labels_of(table.labels));
+    for (const signals::Signal& signal : table.signals)
+        text += fmt::format("| `{}` | {} | {} | {} | `{}` |\n", signal.json, kind_of(signal.kind), signal.help,
+                            metric_of(signal), signal.source);
+    return text;
+}
+
+std::string_view scope_of(tunables::Kind kind) {
+    switch (kind) {
+    case tunables::Kind::netns_sysctl: return "sysctl, one value for each network namespace";
+    case tunables::Kind::host_sysctl: return "sysctl, one value for the node";
+    case tunables::Kind::listener: return "one value for each listening socket";
+    }
+    return "";
+}
+
+std::string cost_of(std::uint64_t unit_bytes) {
+    return unit_bytes == 0 ? "none by itself" : fmt::format("at most {} bytes for each unit more", unit_bytes);
+}
+
+std::string section_of(const tunables::Tunable& tunable) {
+    return fmt::format("\n## {}\n\n{}\n\n"
+                       "| | |\n|---|---|\n"
+                       "| scope | {} |\n"
+                       "| raised when | `{}` grows |\n"
+                       "| raised without a policy's `max` | to at most {} |\n"
+                       "| the kernel takes | {} to {} |\n"
+                       "| opt-in | {} |\n"
+                       "| memory | {} |\n"
+                       "| risk | {} |\n"
+                       "| in the kernel | `{}` |\n",
+                       tunable.name, tunable.help, scope_of(tunable.kind), tunable.serves, tunable.default_max,
+                       tunable.kernel_min, tunable.kernel_max,
+                       tunable.opt_in ? "yes: only a policy that names it allows it" : "no: follows `spec.mode`",
+                       cost_of(tunable.unit_bytes), tunable.risk, tunable.source);
+}
+
+} // namespace
+
+std::string signals_reference() {
+    std::string text = "<!-- SPDX-License-Identifier: Apache-2.0 -->\n"
+                       "<!-- Made from userspace/signals/catalog.cpp: do not edit. -->\n"
+                       "# Signals\n\n"
+                       "What is measured. Counters are since the start of the source (the service, or `top` without "
+                       "one); rates are per second over the last interval; null means unknown, never zero. A table "
+                       "whose probe is unavailable on a node is not there. As metrics, rows that have the same labels "
+                       "are one series: counters are summed, gauges too unless the table says otherwise; rates have "
+                       "no metric, use `rate()` of the counter.\n";
+    for (const signals::Table& table : signals::catalog()) text += section_of(table);
+    return text;
+}
+
+std::string tunables_reference() {
+    std::string text = "<!-- SPDX-License-Identifier: Apache-2.0 -->\n"
+                       "<!-- Made from userspace/tunables/catalog.cpp: do not edit. -->\n"
+                       "# Tunables\n\n"
+                       "What may be raised, each only as far as the policy allows. The original value is in the "
+                       "journal before the first write; `bpftune-k8s restore` puts it back.\n";
+    for (const tunables::Tunable& tunable : tunables::catalog()) text += section_of(tunable);
+    return text;
+}
+
+} // namespace bpftune::views

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// What `restore` did.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "views/json.hpp"
+
+namespace bpftune::views {
+
+struct RestoreLine {
+    std::string tunable;
+    std::string object;   // whose value: "netns 4026532247, 0.0.0.0:8080"
+    std::string original; // what it was before our first write
+    std::string found;    // what it was when restore came; empty: not known
+    std::string result;   // restored, would_restore, unchanged, gone, foreign or failed
+    std::string detail;   // the error, or empty
+};
+
+// An array of objects with these fields; `found` and `detail` are null when empty.
+Json restored_document(std::span<const RestoreLine> lines);
+
+// What a service sent: an array of such objects, or its {"error": ...}.
+Result<std::vector<RestoreLine>> parse_restored(std::string_view text);
+
+// A table, with whose value it was and what went wrong below each row, and a last line that counts the results. Lines
+// end in a newline.
+std::string restored_table(std::span<const RestoreLine> lines, std::size_t width);
+
+} // namespace bpftune::views

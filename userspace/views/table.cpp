@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "views/table.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "core/text.hpp"
+#include "signals/catalog.hpp"
+#include "views/grid.hpp"
+#include "views/history.hpp"
+#include "views/text.hpp"
+
+namespace bpftune::views {
+namespace {
+
+using signals::Join;
+using signals::Rank;
+using signals::Signal;
+
+constexpr std::size_t changes_shown = 10;
+
+// How much a row deserves to be looked at.
+struct Trouble {
+    double loss_rate = 0;
+    double loss = 0;
+    double use = 0;
+    double limit = 0;
+
+    [[nodiscard]] bool lossy() const { return loss_rate > 0 || loss > 0; }
+    [[nodiscard]] auto key() const { return std::tuple(loss_rate, lossy(), limit > 0 ? use / limit : 0, loss); }
+};
+
+Trouble trouble_of(const signals::Table& table, const Json& row) {
+    Trouble trouble;
+    for (const Signal& signal : table.signals) {
+        const double number = signal.rank == Rank::none ? 0 : number_of(row, signal.json);
+        switch (signal.rank) {
+        case Rank::none: break;
+        case Rank::loss_rate: trouble.loss_rate += number; break;
+        case Rank::loss: trouble.loss += number; break;
+        case Rank::use: trouble.use = number; break;
+        case Rank::limit: trouble.limit = number; break;
+        }
+    }
+    return trouble;
+}
+
+// What a listener that loses connections is limited by, for people who have never heard of it.
+std::string what_binds(const Json& row) {
+    const std::string limit = text_of(row, "limit");
+    const std::string somaxconn = text_of(row, "somaxconn");
+    const std::string asked = known_text(row, "asked").value_or("a number that was not seen");
+    const std::string binds = text_of(row, "binds");
+    if (binds == "application")
+        return fmt::format("the application asked for a queue of only {}: raising net.core.somaxconn ({}) cannot help, "
+                           "its own backlog setting can, or listener.backlog in the policy",
+                           known_text(row, "asked").value_or(limit), somaxconn);
+    if (binds == "syn_backlog")
+        return "net.ipv4.tcp_max_syn_backlog of its network namespace is the smaller limit, syncookies being off";
+    if (binds != "somaxconn") return {};
+    if (limit != somaxconn)
+        return fmt::format("net.core.somaxconn is {} now, but the queue keeps the {} of when listen() was called; the "
+                           "application asked for {}",
+                           somaxconn, limit, asked);
+    return fmt::format("net.core.somaxconn of its network namespace limits the queue to {}; the application asked for "
+                       "{}",
+                       limit, asked);
+}
+
+struct Row {
+    const Json* json = nullptr;
+    Trouble trouble;
+    std::vector<std::string> notes; // lines below it
+
+    [[nodiscard]] std::size_t lines() const { return 1 + notes.size(); }
+};
+
+struct Section {
+    const signals::Table* table = nullptr;
+    std::vector<Row> rows; // the most troubled first
+    std::size_t lossy = 0; // that many of them have lost something
+    std::size_t shown = 0;
+    bool folded = false; // shares a line with others that are not shown
+};
+
+std::vector<std::string> notes_of(const Row& row, std::size_t width) {
+    const std::string text = row.trouble.lossy() && row.json->contains("binds") ? what_binds(*row.json) : "";
+    std::vector<std::string> lines = wrapped(text, width > 24 ? width - 4 : 20);
+    for (std::string& line : lines) line.insert(0, 4, ' ');
+    return lines;
+}
+
+Section section_of(const signals::Table& table, const Json& rows, std::size_t width) {
+    Section section{.table = &table, .rows = {}};
+    for (const Json& json : rows) {
+        if (!json.is_object()) continue;
+        Row row{.json = &json, .trouble = trouble_of(table, json), .notes = {}};
+        row.notes = notes_of(row, width);
+        section.lossy += row.trouble.lossy() ? 1 : 0;
+        section.rows.push_back(std::move(row));
+    }
+    std::ranges::stable_sort(section.rows, std::greater{}, [](const Row& row) { return row.trouble.key(); });
+    return section;
+}
+
+std::vector<Section> sections_of(const Json& top, std::size_t width) {
+    std::vector<Section> sections;
+    for (const signals::Table& table : signals::catalog())
+        if (const Json* rows = find(top, table.json); rows != nullptr && rows->is_array())
+            sections.push_back(section_of(table, *rows, width));
+    return sections;
+}
+
+// Title, heading and an empty line.
+std::size_t frame_of(const Section& section) { return section.rows.empty() ? 2 : 3; }
+
+std::size_t lines_of(const Section& section) {
+    std::size_t lines = frame_of(section);
+    for (const Row& row : section.rows) lines += row.lines();
+    return lines;
+}
+
+// Gives every section one row more in turn, up to `most(section)` of them, while lines are left.
+template <class Most> void deal(std::vector<Section>& sections, std::size_t& lines, Most most) {
+    for (bool dealt = true; dealt;) {
+        dealt = false;
+        for (Section& section : sections) {
+            if (section.folded || section.shown >= most(section)) continue;
+            const std::size_t cost = section.rows[section.shown].lines();
+            if (cost > lines) continue;
+            lines -= cost;
+            ++section.shown;
+            dealt = true;
+        }
+    }
+}
+
+// Chooses what is shown in `height` lines: first what has lost something, then the rest; tables without any loss share
+// one line.
+void fit(std::vector<Section>& sections, std::size_t height) {
+    std::size_t wanted = 0;
+    for (const Section& section : sections) wanted += lines_of(section);
+    if (wanted <= height) {
+        for (Section& section : sections) section.shown = section.rows.size();
+        return;
+    }
+    std::size_t frames = 2; // of the folded
+    for (Section& section : sections) {
+        section.folded = section.lossy == 0 && &section != &sections.front();
+        if (!section.folded) frames += frame_of(section);
+    }
+    std::size_t lines = height > frames ? height - frames : 0;
+    deal(sections, lines, [](const Section& section) { return section.lossy; });
+    deal(sections, lines, [](const Section& section) { return section.rows.size(); });
+}
+
+std::string number_text(const Json& value) {
+    if (value.is_number_unsigned()) return short_number(value.get<std::uint64_t>());
+    return short_number(value.get<double>());
+}
+
+std::string cell_text(const Json& row, const Signal& signal) {
+    const Json* value = find(row, signal.json);
+    // A label is a name even where it is a number.
+    if (value != nullptr && value->is_number() && signal.kind != signals::Kind::label) return number_text(*value);
+    return text_of(row, signal.json);
+}
+
+void join(Cell& cell, const Json& row, const Signal& signal) {
+    if (signal.join == Join::instead) {
+        cell.text = known_text(row, signal.json).value_or(cell.text);
+    } else if (signal.join == Join::colon) {
+        if (cell.text.find(':') != std::string::npos) cell.text = "[" + cell.text + "]";
+        cell.tail = ":" + cell_text(row, signal);
+    }
+}
+
+std::vector<Cell> cells_of(std::span<const Signal> signals, const Json& row) {
+    std::vector<Cell> cells;
+    for (const Signal& signal : signals) {
+        if (signal.join != Join::none)
+            join(cells.back(), row, signal);
+        else if (!signal.column.empty())
+            cells.push_back({cell_text(row, signal)});
+    }
+    return cells;
+}
+
+std::vector<Column> columns_of(std::span<const Signal> signals) {
+    std::vector<Column> columns;
+    for (const Signal& signal : signals)
+        if (signal.join == Join::none && !signal.column.empty())
+            columns.push_back(
+                {std::string(signal.column), signal.width, signal.kind == signals::Kind::label, signal.wide});
+    return columns;
+}
+
+// Collects lines that fit; the only place that knows about escapes.
+class Screen {
+public:
+    explicit Screen(const TableOptions& options) : options_(options) {}
+
+    void plain(std::string_view text = {}) { out_ += truncated(text, options_.width) + "\n"; }
+    void bold(std::string_view text) { styled("\x1b[1m", text); }
+    void alarm(std::string_view text) { styled("\x1b[31m", text); }
+    [[nodiscard]] std::size_t lines() const { return static_cast<std::size_t>(std::ranges::count(out_, '\n')); }
+    [[nodiscard]] std::string text() && { return std::move(out_); }
+
+private:
+    void styled(std::string_view escape, std::string_view text) {
+        if (!options_.color) return plain(text);
+        out_ += fmt::format("{}{}\x1b[0m\n", escape, truncated(text, options_.width));
+    }
+
+    TableOptions options_;
+    std::string out_;
+};
+
+// "Listeners: 44, 2 with loss … 41 more without loss"
+std::string title_of(const Section& section) {
+    const std::size_t count = section.rows.size();
+    const std::size_t left = count - section.shown;
+    const std::size_t lossy_left = section.lossy - std::min(section.lossy, section.shown);
+    if (count == 0) return fmt::format("{}: none", section.table->title);
+    std::string title = fmt::format("{}: {}, {} with loss", section.table->title, count, section.lossy);
+    if (left > 0 && lossy_left == 0) title += fmt::format(" … {} more without loss", left);
+    if (left > 0 && lossy_left > 0) title += fmt::format(" … {} more, {} of them with loss", left, lossy_left);
+    return title;
+}
+
+void print_rows(Screen& screen, const Section& section, std::size_t width) {
+    const std::span<const Signal> signals = section.table->signals;
+    const std::span<const Row> rows(section.rows.data(), section.shown);
+    std::vector<std::vector<Cell>> cells;
+    for (const Row& row : rows) cells.push_back(cells_of(signals, *row.json));
+    const std::vector<std::string> lines = grid(columns_of(signals), cells, width);
+    screen.plain(lines.front());
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        rows[i].trouble.lossy() ? screen.alarm(lines[i + 1]) : screen.plain(lines[i + 1]);
+        for (const std::string& note : rows[i].notes) screen.plain(note);
+    }
+}
+
+void print_sections(Screen& screen, const std::vector<Section>& sections, std::size_t width) {
+    std::string folded;
+    for (const Section& section : sections) {
+        if (section.folded) {
+            folded += fmt::format("{}{}: {}", folded.empty() ? "Without loss: " : "; ", section.table->title,
+                                  section.rows.size());
+            continue;
+        }
+        screen.bold(title_of(section));
+        if (section.shown > 0) print_rows(screen, section, width);
+        screen.plain();
+    }
+    if (folded.empty()) return;
+    screen.plain(folded);
+    screen.plain();
+}
+
+std::string sources_of(const Json& top) {
+    const Json* sources = find(top, "sources");
+    if (sources == nullptr || !sources->is_object()) return "-";
+    std::string text;
+    for (const auto& [probe, source] : sources->items())
+        text += fmt::format("{}{} by {}", text.empty() ? "" : ", ", terminal_safe(probe), text_of(*sources, probe));
+    return text;
+}
+
+void print_header(Screen& screen, const Json& top, std::size_t width) {
+    screen.bold(fmt::format("{}  {}  mode {}  events lost {}", text_of(top, "time"), text_of(top, "node"),
+                            text_of(top, "mode"), text_of(top, "lost_events")));
+    for (const std::string& line : wrapped("measured: " + sources_of(top), width)) screen.plain(line);
+    if (const auto error = known_text(top, "policy_error"))
+        for (const std::string& line : wrapped("The policy was not reloaded, the old one stays: " + *error, width))
+            screen.alarm(line);
+    screen.plain();
+}
+
+// Newest first.
+std::vector<std::string> change_lines(const Json& top, const TableOptions& options) {
+    std::vector<std::string> lines;
+    const Json* changes = find(top, "changes");
+    if (changes == nullptr || !changes->is_array()) return lines;
+    std::size_t most = std::min(changes->size(), changes_shown);
+    if (options.height > 0) most = std::min(most, std::max<std::size_t>(options.height / 6, 1));
+    for (std::size_t i = 0; i < most; ++i)
+        lines.push_back(change_line((*changes)[changes->size() - 1 - i], options.width));
+    return lines;
+}
+
+} // namespace
+
+Result<std::string> top_table(const Json& top, const TableOptions& options) {
+    if (!top.is_object()) return failure("not a JSON object");
+    Screen screen(options);
+    print_header(screen, top, options.width);
+    const std::vector<std::string> changes = change_lines(top, options);
+    std::vector<Section> sections = sections_of(top, options.width);
+    const std::size_t used = screen.lines() + 1 + changes.size();
+    fit(sections, options.height == 0 ? SIZE_MAX : options.height - std::min(options.height, used));
+    print_sections(screen, sections, options.width);
+    screen.bold(changes.empty() ? "Changes: none" : "Changes, newest first");
+    for (const std::string& line : changes) screen.plain(line);
+    return std::move(screen).text();
+}
+
+} // namespace bpftune::views

@@ -16,6 +16,7 @@
 
 #include "actuators/object.hpp"
 #include "actuators/protocol.hpp"
+#include "sys/capabilities.hpp"
 
 namespace bpftune::actuators {
 namespace {
@@ -56,38 +57,13 @@ Result<> close_all_but(std::vector<int> kept) {
     }
 }
 
-// What exec() could give back. Without CAP_SETPCAP it stays, but no_new_privs holds all the same.
-void drop_bounding_set() {
-    for (cap_value_t value = 0; value < cap_max_bits(); ++value)
-        if (std::ranges::find(needed_capabilities, value) == needed_capabilities.end()) cap_drop_bound(value);
-    ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-}
-
-Result<> drop_capabilities() {
-    drop_bounding_set();
-    const auto release = [](cap_t state) { cap_free(state); };
-    using State = std::unique_ptr<std::remove_pointer_t<cap_t>, decltype(release)>;
-    const State have(cap_get_proc(), release);
-    const State keep(cap_init(), release);
-    if (!have || !keep) return system_failure(errno, "read the capabilities");
-    for (const cap_value_t value : needed_capabilities) {
-        cap_flag_value_t permitted = CAP_CLEAR;
-        cap_get_flag(have.get(), value, CAP_PERMITTED, &permitted);
-        cap_set_flag(keep.get(), CAP_PERMITTED, 1, &value, permitted);
-        cap_set_flag(keep.get(), CAP_EFFECTIVE, 1, &value, permitted);
-    }
-    cap_reset_ambient();
-    if (cap_set_proc(keep.get()) != 0) return system_failure(errno, "give up capabilities");
-    return {};
-}
-
 Result<> prepare(int socket, std::span<const int> inherit, pid_t parent) {
     ::prctl(PR_SET_NAME, "bpftune-writer", 0, 0, 0);
     reset_signals();
     std::vector<int> kept(inherit.begin(), inherit.end());
     kept.push_back(socket);
     if (auto closed = close_all_but(std::move(kept)); !closed) return closed;
-    if (auto dropped = drop_capabilities(); !dropped) return dropped;
+    if (auto dropped = sys::keep_capabilities(needed_capabilities); !dropped) return dropped;
     // After the capabilities: a change of credentials may clear it.
     if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return system_failure(errno, "PR_SET_PDEATHSIG");
     if (::getppid() != parent) ::_exit(0); // it ended before that took effect

@@ -89,6 +89,7 @@ bool grant(Gate& gate, const Listener& listener, std::uint64_t share, std::uint6
     wish.why = asked_for_more
                    ? fmt::format("{} asked for {}; somaxconn is {}", name_of(listener), *listener.asked, somaxconn)
                    : fmt::format("{} was held to somaxconn, which is {} now", name_of(listener), somaxconn);
+    if (!wish.within_asked) wish.why += fmt::format("; the policy's listener.backlog allows {}", share);
     return gate.raise(std::move(wish)) > listener.limit;
 }
 
@@ -187,6 +188,11 @@ void judge(Gate& gate, const Snapshot& snapshot, const Listener& listener) {
     // An event from before our last write is about a limit that is no more.
     const Held* held = held_of(gate, {TunableId::listener_backlog, listener.netns, listener.cookie});
     if (held != nullptr && listener.window.event && *listener.window.event <= held->since) return;
+
+    // A tick's window that began before it mixes what was lost then with what the new limit does.
+    const bool mixed = snapshot.cause == Snapshot::Cause::tick && held != nullptr &&
+                       held->since > snapshot.time.mono - listener.window.length;
+    if (mixed) return;
 
     const Drain drain = drain_of(listener, snapshot.cause);
     Queue& queue = gate.state().queues[listener.cookie];

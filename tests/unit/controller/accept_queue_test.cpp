@@ -151,6 +151,17 @@ TEST_CASE("leaves the limit when the burst needed no more than the first raise g
     CHECK(act(automatic(), state, after_burst(raised, 200, 0, at(40ms)), at(40ms)).empty());
 }
 
+TEST_CASE("does not count a loss again at the tick that an earlier raise has answered") {
+    State state;
+    act(automatic(), state, pressure(nginx(), 65, at(0s)), at(0s));
+    Listener raised = nginx();
+    raised.limit = raised.somaxconn = 512;
+    act(automatic(), state, after_burst(raised, 129, 284, at(40ms)), at(40ms));
+    raised.limit = raised.somaxconn = 1024;
+    const QueueWindow both{.length = 1s, .peak = 360, .floor = 0, .arrivals = 6000, .accepted = 6000, .overflows = 284};
+    CHECK(act(automatic(), state, tick(raised, both, at(900ms)), at(900ms)).empty());
+}
+
 TEST_CASE("ignores events from before its last write") {
     State state;
     act(automatic(), state, pressure(nginx(), 65, at(0s)), at(0s));
@@ -285,6 +296,17 @@ TEST_CASE("an application's own backlog") {
     SECTION("is exceeded where the policy names it") {
         CHECK(writes(act(allowing_backlog(), state, pressure(listener, 65, at(0s)), at(0s))) ==
               std::vector<Written>{{TunableId::listener_backlog, 128, 512}});
+    }
+    SECTION("is exceeded together with a somaxconn that bound before it") {
+        listener.asked = 200;
+        listener.somaxconn = 128;
+        listener.binds = Binds::somaxconn;
+        const auto decisions = act(allowing_backlog(), state, pressure(listener, 65, at(0s)), at(0s));
+        CHECK(writes(decisions) ==
+              std::vector<Written>{{TunableId::somaxconn, 128, 512}, {TunableId::listener_backlog, 128, 512}});
+        CHECK(decisions.back().why ==
+              "0.0.0.0:8080 (nginx) asked for 200; somaxconn is 512; the policy's listener.backlog "
+              "allows 512");
     }
     SECTION("takes somaxconn with it where that is too small and may be raised") {
         listener.somaxconn = 256;

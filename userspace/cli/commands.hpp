@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// The subcommands: one file each. `add_X` declares options on `app` and sets `status` when the command has run.
+// Exit status: 0 done; 1 it failed, the reason on stderr; 2 usage or invalid policy.
+#pragma once
+
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "core/result.hpp"
+
+namespace bpftune::cli {
+
+inline constexpr int done = 0;
+inline constexpr int failed = 1;
+inline constexpr int usage = 2;
+
+inline constexpr auto default_socket = "/run/bpftune-k8s/api.sock";
+inline constexpr auto default_state_dir = "/var/lib/bpftune-k8s";
+
+void add_run(CLI::App& app, int& status);
+void add_top(CLI::App& app, int& status);
+void add_doctor(CLI::App& app, int& status);
+void add_policy(CLI::App& app, int& status);
+void add_history(CLI::App& app, int& status);
+void add_restore(CLI::App& app, int& status);
+
+// "bpftune-k8s: <message>" on stderr; returns `failed`.
+int fail(const Error& error);
+
+// For CLI::Option::check(): "500ms", "10s", "5m", "2h".
+std::string check_duration(const std::string& text);
+
+// Columns of the terminal, or of a plain table where standard output is none.
+std::size_t output_width();
+
+} // namespace bpftune::cli

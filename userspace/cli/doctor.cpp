@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+
+#include <sys/utsname.h>
+
+#include "cli/commands.hpp"
+#include "probes/probes.hpp"
+#include "service/survey.hpp"
+#include "views/json.hpp"
+
+namespace bpftune::cli {
+namespace {
+
+struct Report {
+    std::string kernel;
+    probes::Probes probes;
+    std::vector<service::TunableReport> tunables;
+    std::vector<service::RightReport> rights;
+};
+
+constexpr int everything = 0;
+constexpr int less = 1;
+constexpr int nothing = 2;
+
+Report examine() {
+    utsname name{};
+    ::uname(&name);
+    return {name.release, probes::Probes::open({}), service::survey_tunables(), service::survey_rights()};
+}
+
+int status_of(const Report& report) {
+    const auto blind = [&](Probe probe) { return report.probes.rung(probe) == Rung::none; };
+    if (std::ranges::all_of(all_probes, blind)) return nothing;
+    const bool full = std::ranges::none_of(all_probes, blind) &&
+                      std::ranges::all_of(report.tunables, &service::TunableReport::writable) &&
+                      std::ranges::all_of(report.rights, &service::RightReport::held);
+    return full ? everything : less;
+}
+
+std::string_view verdict(int status) {
+    switch (status) {
+    case everything: return "everything works";
+    case less: return "works with less";
+    default: return "cannot work";
+    }
+}
+
+views::Json known(const std::string& text) { return text.empty() ? views::Json() : views::Json(text); }
+
+views::Json document_of(const Report& report) {
+    views::Json probes = views::Json::array();
+    for (const Probe probe : all_probes) {
+        views::Json ladder = views::Json::array();
+        for (const probes::Step& step : report.probes.ladder())
+            if (step.probe == probe)
+                ladder.push_back(
+                    {{"rung", to_string(step.rung)}, {"taken", step.taken}, {"reason", known(step.reason)}});
+        probes.push_back({{"probe", to_string(probe)},
+                          {"rung", to_string(report.probes.rung(probe))},
+                          {"ladder", std::move(ladder)}});
+    }
+    views::Json tunables = views::Json::array();
+    for (const service::TunableReport& tunable : report.tunables)
+        tunables.push_back({{"tunable", tunable.name},
+                            {"present", tunable.present},
+                            {"writable", tunable.writable},
+                            {"reason", known(tunable.reason)},
+                            {"set_by", tunable.set_by}});
+    views::Json rights = views::Json::array();
+    for (const service::RightReport& right : report.rights)
+        rights.push_back({{"capability", right.name}, {"held", right.held}, {"needed_for", right.needed_for}});
+    return {{"schema", views::schema},     {"kernel", report.kernel},         {"verdict", verdict(status_of(report))},
+            {"probes", std::move(probes)}, {"tunables", std::move(tunables)}, {"rights", std::move(rights)}};
+}
+
+void print(const Report& report) {
+    fmt::print("kernel {}: {}\n\nPROBES\n", report.kernel, verdict(status_of(report)));
+    for (const probes::Step& step : report.probes.ladder())
+        fmt::print("  {:<10} {:<11} {:<10} {}\n", to_string(step.probe), to_string(step.rung),
+                   step.taken ? "taken" : "-", step.reason);
+    fmt::print("\nTUNABLES\n");
+    for (const service::TunableReport& tunable : report.tunables) {
+        fmt::print("  {:<34} {}\n", tunable.name, tunable.writable ? "writable" : tunable.reason);
+        for (const std::string& who : tunable.set_by) fmt::print("  {:<34}   also set by {}\n", "", who);
+    }
+    fmt::print("\nRIGHTS\n");
+    for (const service::RightReport& right : report.rights)
+        fmt::print("  {:<34} {:<8} {}\n", right.name, right.held ? "held" : "MISSING", right.needed_for);
+}
+
+int doctor(const std::string& format) {
+    const Report report = examine();
+    if (format == "json") {
+        fmt::print("{}\n", views::to_text(document_of(report)));
+    } else {
+        print(report);
+    }
+    return status_of(report);
+}
+
+} // namespace
+
+void add_doctor(CLI::App& app, int& status) {
+    auto format = std::make_shared<std::string>("table");
+    CLI::App& command =
+        *app.add_subcommand("doctor", "What this kernel and these rights allow. Exit status: 0 everything, "
+                                      "1 works with less, 2 cannot work");
+    command.add_option("-o", *format, "Format")->check(CLI::IsMember({"table", "json"}))->capture_default_str();
+    command.callback([format, &status] { status = doctor(*format); });
+}
+
+} // namespace bpftune::cli

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <exception>
+
+#include "cli/commands.hpp"
+
+int main(int argc, char** argv) {
+    using namespace bpftune;
+    try {
+        CLI::App app("Sees the connections and packets that a Kubernetes node loses, says which kernel limit binds, "
+                     "and raises it where a policy allows.",
+                     "bpftune-k8s");
+        app.set_version_flag("--version", BPFTUNE_VERSION);
+        app.require_subcommand(1);
+        int status = cli::done;
+        cli::add_run(app, status);
+        cli::add_top(app, status);
+        cli::add_doctor(app, status);
+        cli::add_policy(app, status);
+        cli::add_history(app, status);
+        cli::add_restore(app, status);
+        try {
+            app.parse(argc, argv);
+        } catch (const CLI::ParseError& error) {
+            return app.exit(error) == 0 ? cli::done : cli::usage;
+        }
+        return status;
+    } catch (const std::exception& error) {
+        return cli::fail({error.what()});
+    }
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <memory>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.hpp"
+#include "service/api.hpp"
+#include "service/boot.hpp"
+#include "service/lock.hpp"
+#include "service/restoring.hpp"
+#include "views/json.hpp"
+#include "views/restored.hpp"
+
+namespace bpftune::cli {
+namespace {
+
+struct Options {
+    std::string state_dir = default_state_dir;
+    std::string socket = default_socket;
+    bool dry_run = false;
+    std::string format = "table";
+};
+
+using Lines = std::vector<views::RestoreLine>;
+
+// The service restores itself, so that it does not raise again what was just put back.
+Result<Lines> by_service(const Options& options) {
+    const nlohmann::json request{{"command", "restore"}, {"dry_run", options.dry_run}};
+    const auto answer = service::ask(options.socket, request.dump());
+    if (!answer) return std::unexpected(answer.error());
+    return views::parse_restored(*answer);
+}
+
+Result<Lines> alone(const Options& options) {
+    // A journal that was never written has nothing to restore; none is made for that.
+    std::error_code ignored;
+    if (!std::filesystem::exists(options.state_dir, ignored))
+        return failure("{} is not there: no service has kept its state in it", options.state_dir);
+    const auto lock = service::lock_state(options.state_dir, std::chrono::seconds(5));
+    if (!lock) return std::unexpected(lock.error());
+    const std::array inherited{lock->value()};
+    auto writer = actuators::Writer::start(inherited);
+    if (!writer) return with_context(writer.error(), "writer");
+    const auto boot = service::boot_id();
+    if (!boot) return std::unexpected(boot.error());
+    auto journal = actuators::Journal::open(options.state_dir, *boot);
+    if (!journal) return std::unexpected(journal.error());
+    return service::restore_lines(*journal, *writer, options.dry_run);
+}
+
+int restore(const Options& options) {
+    auto lines = by_service(options);
+    const bool no_service = !lines && (lines.error().code == ENOENT || lines.error().code == ECONNREFUSED);
+    if (no_service) lines = alone(options);
+    if (!lines) return fail(lines.error());
+    if (options.format == "json") {
+        fmt::print("{}\n", views::to_text(views::restored_document(*lines)));
+    } else {
+        fmt::print("{}", views::restored_table(*lines, output_width()));
+    }
+    const bool any_failed = std::ranges::any_of(*lines, [](const auto& line) { return line.result == "failed"; });
+    return any_failed ? failed : done;
+}
+
+} // namespace
+
+void add_restore(CLI::App& app, int& status) {
+    auto options = std::make_shared<Options>();
+    CLI::App& command =
+        *app.add_subcommand("restore", "Put every original value back, with or without a running service");
+    command.add_flag("--dry-run", options->dry_run, "Only say what would be done");
+    command.add_option("--state-dir", options->state_dir, "Of the service")->capture_default_str();
+    command.add_option("--socket", options->socket, "Of the service")->capture_default_str();
+    command.add_option("-o", options->format, "Format")->check(CLI::IsMember({"table", "json"}))->capture_default_str();
+    command.callback([options, &status] { status = restore(*options); });
+}
+
+} // namespace bpftune::cli

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdint>
+#include <memory>
+#include <thread>
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "cli/commands.hpp"
+#include "core/parse.hpp"
+#include "probes/probes.hpp"
+#include "service/api.hpp"
+#include "signals/collector.hpp"
+#include "sys/clock.hpp"
+#include "views/csv.hpp"
+#include "views/json.hpp"
+#include "views/table.hpp"
+
+namespace bpftune::cli {
+namespace {
+
+struct Options {
+    bool once = false;
+    std::uint64_t count = 0; // 0: until interrupted
+    std::string delay = "1s";
+    std::string format = "table";
+    std::string socket = default_socket;
+};
+
+// Where the documents come from: the service, else probes of our own.
+class Source {
+public:
+    explicit Source(const Options& options) : socket_(options.socket), delay_(*parse_duration(options.delay)) {}
+
+    // Waits for the next interval's end where there is one to wait for.
+    Result<views::Json> next() {
+        if (!collector_) {
+            auto document = ask_service();
+            const bool no_service =
+                !document && (document.error().code == ENOENT || document.error().code == ECONNREFUSED);
+            if (!no_service) return document;
+            if (asked_) return document; // it was there, and has gone
+            open_probes();
+        }
+        std::this_thread::sleep_for(delay_);
+        return look();
+    }
+
+    // The service has a pace of its own; between two questions we keep ours.
+    void pause() const {
+        if (!collector_) std::this_thread::sleep_for(delay_);
+    }
+
+private:
+    Result<views::Json> ask_service() {
+        const auto answer = service::ask(socket_, R"({"command": "top"})");
+        if (!answer) return std::unexpected(answer.error());
+        asked_ = true;
+        return views::parse_top(*answer);
+    }
+
+    void open_probes() {
+        probes_ = std::make_unique<probes::Probes>(probes::Probes::open({}));
+        collector_ = std::make_unique<signals::Collector>(*probes_, signals::this_node(), sys::now());
+    }
+
+    Result<views::Json> look() {
+        probes_->drain([&](const probes::Event& event) { (void)collector_->on_event(event, sys::now()); });
+        const Snapshot snapshot = collector_->tick(sys::now());
+        const bool blind = std::ranges::all_of(snapshot.sources, [](Rung rung) { return rung == Rung::none; });
+        if (blind)
+            return failure("no service answers at {}, and no probe can be used with these rights; run as root, and see "
+                           "bpftune-k8s doctor",
+                           socket_);
+        return views::top_document(snapshot, {.mode = "observe"});
+    }
+
+    std::string socket_;
+    Nanoseconds delay_;
+    bool asked_ = false;
+    std::unique_ptr<probes::Probes> probes_;
+    std::unique_ptr<signals::Collector> collector_;
+};
+
+Result<std::string> rendered(const views::Json& document, const Options& options) {
+    if (options.format == "json") return views::to_text(document) + "\n";
+    if (options.format == "csv") return views::top_csv(document);
+    winsize size{};
+    const bool terminal = ::isatty(STDOUT_FILENO) != 0 && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
+    return views::top_table(document, {.width = output_width(),
+                                       .height = terminal && !options.once ? size.ws_row : std::size_t{0},
+                                       .color = terminal});
+}
+
+void show(const std::string& text, const Options& options) {
+    const bool refresh = options.format == "table" && !options.once && ::isatty(STDOUT_FILENO) != 0;
+    fmt::print("{}{}", refresh ? "\x1b[H\x1b[2J" : "", text);
+    std::fflush(stdout);
+}
+
+int top(const Options& options) {
+    Source source(options);
+    const std::uint64_t count = options.once ? 1 : options.count;
+    if (options.format == "csv") fmt::print("{}", views::csv_heading());
+    for (std::uint64_t shown = 0; count == 0 || shown < count; ++shown) {
+        if (shown > 0) source.pause();
+        const auto document = source.next();
+        if (!document) return fail(document.error());
+        const auto text = rendered(*document, options);
+        if (!text) return fail(text.error());
+        show(*text, options);
+    }
+    return done;
+}
+
+} // namespace
+
+void add_top(CLI::App& app, int& status) {
+    auto options = std::make_shared<Options>();
+    CLI::App& command = *app.add_subcommand("top", "The live view: what is lost, where, and which limit binds");
+    command.add_flag("--once", options->once, "One look, then end");
+    command.add_option("-n", options->count, "Looks, then end")->type_name("COUNT")->check(CLI::PositiveNumber);
+    command.add_option("-d", options->delay, "Between two looks")
+        ->type_name("DURATION")
+        ->check(check_duration)
+        ->capture_default_str();
+    command.add_option("-o", options->format, "Format")
+        ->check(CLI::IsMember({"table", "json", "csv"}))
+        ->capture_default_str();
+    command.add_option("--socket", options->socket, "Of the service; without one, probes of its own")
+        ->capture_default_str();
+    command.callback([options, &status] { status = top(*options); });
+}
+
+} // namespace bpftune::cli

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// The local API: one JSON object a line in, one JSON document a line out, over a Unix socket.
+//
+//   {"command": "top"}                       -> the document of `top --once -o json`
+//   {"command": "restore", "dry_run": true}  -> the document of `restore -o json`
+//   anything else                            -> {"error": "..."}
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+
+#include <systemd/sd-event.h>
+
+#include "core/result.hpp"
+#include "sys/fd.hpp"
+
+namespace bpftune::service {
+
+class ApiServer {
+public:
+    using Handler = std::function<std::string(const std::string& line)>;
+
+    // Listens on `path` (root, 0660), replacing a socket that nobody answers at.
+    static Result<std::unique_ptr<ApiServer>> start(sd_event* loop, const std::filesystem::path& path, Handler handler);
+
+    ApiServer(const ApiServer&) = delete;
+    ApiServer& operator=(const ApiServer&) = delete;
+    ~ApiServer(); // removes the socket
+
+private:
+    struct Client {
+        ApiServer* server = nullptr;
+        sys::Fd socket;
+        sd_event_source* source = nullptr;
+        std::string in;
+        std::string out;
+    };
+
+    ApiServer(std::filesystem::path path, Handler handler, sys::Fd socket)
+        : path_(std::move(path)), handler_(std::move(handler)), socket_(std::move(socket)) {}
+    static int on_connection(sd_event_source*, int fd, std::uint32_t, void* self);
+    static int on_client(sd_event_source*, int fd, std::uint32_t events, void* client);
+    bool serve(Client& client, std::uint32_t events);
+    void drop(const Client& client);
+
+    std::filesystem::path path_;
+    Handler handler_;
+    sys::Fd socket_;
+    sd_event_source* source_ = nullptr;
+    std::list<Client> clients_;
+};
+
+// One request to a service: connects, sends `line`, returns the answer's line. The error's code is that of connect():
+// ENOENT or ECONNREFUSED where no service runs.
+Result<std::string> ask(const std::filesystem::path& path, const std::string& line);
+
+} // namespace bpftune::service

@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/daemon.hpp"
+
+#include <array>
+#include <csignal>
+#include <memory>
+#include <vector>
+
+#include <linux/capability.h>
+#include <nlohmann/json.hpp>
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+
+#include "actuators/journal.hpp"
+#include "actuators/restore.hpp"
+#include "actuators/writer.hpp"
+#include "controller/step.hpp"
+#include "core/parse.hpp"
+#include "probes/probes.hpp"
+#include "service/api.hpp"
+#include "service/boot.hpp"
+#include "service/executor.hpp"
+#include "service/http.hpp"
+#include "service/lock.hpp"
+#include "service/policy_file.hpp"
+#include "service/restoring.hpp"
+#include "signals/collector.hpp"
+#include "sys/capabilities.hpp"
+#include "sys/clock.hpp"
+#include "views/json.hpp"
+#include "views/metrics.hpp"
+#include "views/restored.hpp"
+
+namespace bpftune::service {
+namespace {
+
+constexpr int failed = 1;
+constexpr int ahead_of_others = -10;
+constexpr int invalid_policy = 2;
+
+// How soon after a pressure event the burst is looked at again, until it is over: bursts that come every few hundred
+// milliseconds then find the corrected limit.
+constexpr Nanoseconds burst_interval = std::chrono::milliseconds(20);
+// `top` shows changes that are not older.
+constexpr auto recent = std::chrono::hours(1);
+// A health check that found no tick for so many intervals fails.
+constexpr int missed_ticks = 5;
+
+std::uint64_t microseconds(Nanoseconds time) {
+    return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(time).count());
+}
+
+struct LoopDeleter {
+    void operator()(sd_event* loop) const { sd_event_unref(loop); }
+};
+using Loop = std::unique_ptr<sd_event, LoopDeleter>;
+
+class Daemon {
+public:
+    Daemon(const Config& config, PolicyFile policy_file, policy::Policy policy, actuators::Journal journal,
+           actuators::Writer writer)
+        : config_(config), policy_file_(std::move(policy_file)), policy_(std::move(policy)),
+          journal_(std::move(journal)), writer_(std::move(writer)), metrics_(BPFTUNE_VERSION),
+          probes_(probes::Probes::open({})), collector_(probes_, signals::this_node(), sys::now()),
+          executor_(journal_, writer_, state_,
+                    [this](TunableId id, ChangeState state) { metrics_.changed(id, state); }) {}
+
+    Result<> start();
+    Result<> loop();
+    void finish();
+
+private:
+    Result<> open_loop();
+    Result<> open_doors();
+    void adopt();
+    void log_probes() const;
+
+    void tick();
+    void on_events();
+    void follow_bursts();
+    void act_on(const Snapshot& snapshot);
+    void reload(std::string_view why);
+    void remember_changes();
+    std::string answer(const std::string& line);
+    std::string top_text();
+    std::string restore_text(bool dry_run);
+
+    [[nodiscard]] policy::Mode mode() const { return policy_.mode; }
+    void apply_mode() {
+        if (config_.mode) policy_.mode = *config_.mode;
+    }
+    void arm(sd_event_source* timer, Nanoseconds delay) const {
+        sd_event_source_set_time_relative(timer, microseconds(delay));
+        sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
+    }
+
+    template <auto Method> static int on_time(sd_event_source*, std::uint64_t, void* self) {
+        (static_cast<Daemon*>(self)->*Method)();
+        return 0;
+    }
+
+    const Config& config_;
+    PolicyFile policy_file_;
+    policy::Policy policy_;
+    std::optional<std::string> policy_error_; // of the last reload
+    actuators::Journal journal_;
+    actuators::Writer writer_;
+    views::Metrics metrics_;
+    controller::State state_;
+    probes::Probes probes_;
+    signals::Collector collector_;
+    Executor executor_;
+    Snapshot last_;
+    std::vector<Change> changes_; // recent ones
+    bool changes_stale_ = true;
+    std::string problems_; // of the last tick, so that each is logged once
+    Nanoseconds census_interval_{};
+
+    Loop loop_;
+    sd_event_source* tick_timer_ = nullptr;
+    sd_event_source* burst_timer_ = nullptr;
+    sd_event_source* policy_timer_ = nullptr;
+    std::unique_ptr<ApiServer> api_;
+    std::unique_ptr<HttpServer> http_;
+};
+
+Result<> Daemon::start() {
+    apply_mode();
+    // What enters and writes is the writer's; this process only goes on reading what is attached. Before any thread.
+    constexpr std::array needed{CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN};
+    if (auto dropped = sys::keep_capabilities(needed); !dropped) return dropped;
+    if (auto opened = open_loop(); !opened) return opened;
+    if (auto opened = open_doors(); !opened) return opened;
+    log_probes();
+    adopt();
+    tick();
+    if (http_) http_->ready();
+    sd_notify(0, "READY=1\nSTATUS=watching");
+    spdlog::info("ready: mode {}, policy '{}'", policy::to_string(mode()), policy_.name);
+    return {};
+}
+
+Result<> Daemon::open_loop() {
+    sd_event* loop = nullptr;
+    if (const int error = sd_event_new(&loop); error < 0) return system_failure(-error, "event loop");
+    loop_.reset(loop);
+    const auto ends = [](sd_event_source* source, const signalfd_siginfo*, void*) {
+        return sd_event_exit(sd_event_source_get_event(source), 0);
+    };
+    const auto reloads = [](sd_event_source*, const signalfd_siginfo*, void* self) {
+        static_cast<Daemon*>(self)->reload("SIGHUP");
+        return 0;
+    };
+    const auto events = [](sd_event_source*, int, std::uint32_t, void* self) {
+        static_cast<Daemon*>(self)->on_events();
+        return 0;
+    };
+    const auto policy_events = [](sd_event_source*, int, std::uint32_t, void* self) {
+        auto& daemon = *static_cast<Daemon*>(self);
+        // An editor writes in several steps: look when it is quiet.
+        if (daemon.policy_file_.changed()) daemon.arm(daemon.policy_timer_, std::chrono::milliseconds(100));
+        return 0;
+    };
+    const auto reload_now = [](sd_event_source*, std::uint64_t, void* self) {
+        auto& daemon = *static_cast<Daemon*>(self);
+        if (daemon.policy_file_.changed()) daemon.reload("the file changed");
+        return 0;
+    };
+    sd_event_add_signal(loop, nullptr, SIGTERM, ends, this);
+    sd_event_add_signal(loop, nullptr, SIGINT, ends, this);
+    sd_event_add_signal(loop, nullptr, SIGHUP, reloads, this);
+    sd_event_add_time_relative(loop, &tick_timer_, CLOCK_MONOTONIC, microseconds(config_.interval), 0,
+                               on_time<&Daemon::tick>, this);
+    sd_event_add_time_relative(loop, &burst_timer_, CLOCK_MONOTONIC, 0, 100, on_time<&Daemon::follow_bursts>, this);
+    sd_event_source_set_enabled(burst_timer_, SD_EVENT_OFF);
+    sd_event_add_time_relative(loop, &policy_timer_, CLOCK_MONOTONIC, 0, 0, reload_now, this);
+    sd_event_source_set_enabled(policy_timer_, SD_EVENT_OFF);
+    if (probes_.event_fd() >= 0) {
+        sd_event_source* source = nullptr;
+        if (const int error = sd_event_add_io(loop, &source, probes_.event_fd(), EPOLLIN, events, this); error < 0)
+            return system_failure(-error, "watch the ring buffer");
+        sd_event_source_set_priority(source, SD_EVENT_PRIORITY_IMPORTANT); // a burst does not wait for a tick
+    }
+    if (const int watch = policy_file_.watch(); watch >= 0) {
+        sd_event_add_io(loop, nullptr, watch, EPOLLIN, policy_events, this);
+    } else {
+        spdlog::warn("the folder of {} cannot be watched: a changed policy takes SIGHUP", policy_file_.path().string());
+    }
+    sd_event_set_watchdog(loop, 1); // does nothing where systemd asks for none
+    return {};
+}
+
+Result<> Daemon::open_doors() {
+    auto api = ApiServer::start(loop_.get(), config_.socket, [this](const std::string& line) { return answer(line); });
+    if (!api) return std::unexpected(api.error());
+    api_ = std::move(*api);
+    if (config_.listen == "none") return {};
+    auto http = HttpServer::start(config_.listen);
+    if (!http) return std::unexpected(http.error());
+    http_ = std::move(*http);
+    spdlog::info("metrics on port {}", http_->port());
+    return {};
+}
+
+void Daemon::log_probes() const {
+    for (const probes::Step& step : probes_.ladder())
+        spdlog::info("probe {}: {} {}{}{}", to_string(step.probe), to_string(step.rung),
+                     step.taken ? "taken" : "not taken", step.reason.empty() ? "" : ": ", step.reason);
+}
+
+// Values that an earlier run left: held on, if they are still what it wrote. The controller's first tick finds out.
+void Daemon::adopt() {
+    const auto holdings = journal_.holdings();
+    if (!holdings) {
+        spdlog::error("journal: nothing adopted: {}", holdings.error().message);
+        return;
+    }
+    for (const actuators::Holding& holding : *holdings) {
+        const auto original = parse_number(holding.original);
+        const auto current = parse_number(holding.current);
+        if (!original || !current) continue;
+        const auto value = writer_.read(holding.tunable, holding.scope);
+        const ObjectKey object = key_of(holding.tunable, holding.scope);
+        if (!value && value.error().code == ESTALE) continue; // gone; history keeps the row
+        if (value && *value != *current && std::to_string(*value) == holding.previous) {
+            // It died between journal and write.
+            if (holding.previous == holding.original) {
+                (void)journal_.settle(object, ChangeState::failed);
+                continue;
+            }
+        } else if (value && *value != *current) {
+            spdlog::warn("{} is {} and not {} as we left it: someone else's, left alone",
+                         tunables::row(holding.tunable).name, *value, *current);
+            (void)journal_.yielded(object, std::to_string(*value));
+            state_.yielded.insert(object);
+            continue;
+        }
+        controller::adopt(state_, holding.tunable, holding.scope, *original, value ? *value : *current,
+                          sys::now().mono);
+        spdlog::info("adopted: {} = {} (was {})", tunables::row(holding.tunable).name, holding.current,
+                     holding.original);
+    }
+}
+
+Result<> Daemon::loop() {
+    const int status = sd_event_loop(loop_.get());
+    if (status < 0) return system_failure(-status, "event loop");
+    if (status > 0) return failure("the writer has ended");
+    return {};
+}
+
+void Daemon::finish() {
+    sd_notify(0, "STOPPING=1");
+    if (policy_.on_exit == policy::OnExit::restore) {
+        const auto lines = restore_lines(journal_, writer_, false);
+        if (!lines)
+            spdlog::error("restore: {}", lines.error().message);
+        else
+            spdlog::info("restored:\n{}", views::restored_table(*lines, 120));
+    }
+    if (const auto done = journal_.checkpoint(); !done) spdlog::warn("journal: {}", done.error().message);
+    spdlog::info("stopped");
+}
+
+void Daemon::tick() {
+    arm(tick_timer_, config_.interval);
+    last_ = collector_.tick(sys::now());
+    if (collector_.problems() != problems_) {
+        problems_ = collector_.problems();
+        if (!problems_.empty()) spdlog::warn("could not read: {}", problems_);
+    }
+    const Nanoseconds census = collector_.census_interval();
+    if (census > config_.interval && (census > 2 * census_interval_ || census_interval_ <= config_.interval))
+        spdlog::info("many open files: listeners are counted every {:.1f} s", Seconds(census).count());
+    census_interval_ = census;
+    act_on(last_);
+    metrics_.update(last_, policy::to_string(mode()));
+    if (http_) http_->publish(metrics_.text(), sys::now().mono + missed_ticks * config_.interval);
+    if (changes_stale_) {
+        remember_changes();
+        if (const auto done = journal_.checkpoint(); !done) spdlog::warn("journal: {}", done.error().message);
+    }
+}
+
+void Daemon::act_on(const Snapshot& snapshot) {
+    const auto decisions = controller::step(policy_, state_, snapshot, sys::now().mono);
+    changes_stale_ |= executor_.carry_out(decisions);
+    // Without its writer the service can do nothing but watch, and cannot start another: systemd starts both anew.
+    if (writer_.pid() < 0) sd_event_exit(loop_.get(), failed);
+}
+
+void Daemon::on_events() {
+    bool pressure = false;
+    probes_.drain([&](const probes::Event& event) {
+        const auto snapshot = collector_.on_event(event, sys::now());
+        if (!snapshot) return;
+        pressure = true;
+        act_on(*snapshot);
+    });
+    if (pressure) arm(burst_timer_, burst_interval);
+}
+
+void Daemon::follow_bursts() {
+    const auto snapshot = collector_.follow_bursts(sys::now());
+    if (!snapshot) return;
+    act_on(*snapshot);
+    arm(burst_timer_, burst_interval);
+}
+
+void Daemon::reload(std::string_view why) {
+    auto loaded = policy_file_.load();
+    if (!loaded) {
+        policy_error_ = loaded.error().message;
+        spdlog::error("policy: {}; the old one stays:\n{}", why, *policy_error_);
+        return;
+    }
+    policy_error_.reset();
+    policy_ = std::move(*loaded);
+    apply_mode();
+    controller::reloaded(state_);
+    spdlog::info("policy: {}: '{}' loaded, mode {}", why, policy_.name, policy::to_string(mode()));
+}
+
+void Daemon::remember_changes() {
+    if (auto changes = journal_.history(sys::now().wall - recent)) {
+        changes_ = std::move(*changes);
+        changes_stale_ = false;
+    } else {
+        spdlog::error("journal: {}", changes.error().message);
+    }
+}
+
+std::string Daemon::top_text() {
+    if (changes_stale_) remember_changes();
+    return views::top_json(last_, {policy::to_string(mode()), changes_, policy_error_});
+}
+
+// From here on nothing is written until the policy is reloaded: what was just put back would only be raised again.
+std::string Daemon::restore_text(bool dry_run) {
+    const auto lines = restore_lines(journal_, writer_, dry_run);
+    if (!lines) return views::to_text({{"error", lines.error().message}});
+    if (!dry_run) {
+        state_ = {};
+        policy_.mode = policy::Mode::observe;
+        changes_stale_ = true;
+        spdlog::warn("restored on request; observing until the policy is reloaded (SIGHUP)");
+    }
+    return views::to_text(views::restored_document(*lines));
+}
+
+std::string Daemon::answer(const std::string& line) {
+    const auto request = nlohmann::json::parse(line, nullptr, false);
+    const std::string command = request.is_object() && request.contains("command") && request["command"].is_string()
+                                    ? request["command"].get<std::string>()
+                                    : std::string();
+    if (command == "top") return top_text();
+    if (command == "restore") {
+        const auto dry_run = request.find("dry_run");
+        return restore_text(dry_run != request.end() && dry_run->is_boolean() && dry_run->get<bool>());
+    }
+    return views::to_text({{"error", R"(one JSON object a line: {"command": "top"} or {"command": "restore"})"}});
+}
+
+// Signals are taken by the loop, in the one thread that runs it: blocked before any other thread starts.
+void block_signals() {
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGPIPE}) sigaddset(&set, signal);
+    sigprocmask(SIG_BLOCK, &set, nullptr);
+}
+
+int stop_with(int status, std::string_view what, const Error& error) {
+    spdlog::error("{}{}{}", what, what.empty() ? "" : ": ", error.message);
+    return status;
+}
+
+} // namespace
+
+int run(const Config& config) {
+    // A burst that fills a queue takes milliseconds, on a node that is busy with it: to act in time, the service must
+    // not wait for its turn. Both processes are idle but for that. Without CAP_SYS_NICE it goes on as it is.
+    (void)::setpriority(PRIO_PROCESS, 0, ahead_of_others);
+    PolicyFile policy_file(config.policy, config.policy_required);
+    auto policy = policy_file.load();
+    if (!policy) {
+        fmt::print(stderr, "{}\n", policy.error().message);
+        return invalid_policy;
+    }
+    auto lock = lock_state(config.state_dir, std::chrono::seconds(2));
+    if (!lock) return stop_with(failed, "", lock.error());
+    const std::array inherited{lock->value()};
+    auto writer = actuators::Writer::start(inherited);
+    if (!writer) return stop_with(failed, "writer", writer.error());
+    const auto boot = boot_id();
+    if (!boot) return stop_with(failed, "boot id", boot.error());
+    auto journal = actuators::Journal::open(config.state_dir, *boot);
+    if (!journal) return stop_with(failed, "journal", journal.error());
+
+    block_signals();
+    Daemon daemon(config, std::move(policy_file), std::move(*policy), std::move(*journal), std::move(*writer));
+    if (const auto started = daemon.start(); !started) return stop_with(failed, "", started.error());
+    const auto ended = daemon.loop();
+    daemon.finish();
+    return ended ? 0 : stop_with(failed, "", ended.error());
+}
+
+} // namespace bpftune::service

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// The node service: the only place that connects probes, signals, controller, actuators and views.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "core/time.hpp"
+#include "policy/policy.hpp"
+
+namespace bpftune::service {
+
+struct Config {
+    std::filesystem::path policy = "/etc/bpftune-k8s/policy.yaml";
+    bool policy_required = false;     // named on the command line
+    std::optional<policy::Mode> mode; // in place of the policy's
+    std::filesystem::path state_dir = "/var/lib/bpftune-k8s";
+    std::filesystem::path socket = "/run/bpftune-k8s/api.sock";
+    std::string listen = "127.0.0.1:9810"; // or "none"
+    Nanoseconds interval = std::chrono::seconds(1);
+};
+
+// Until SIGTERM or SIGINT. The exit status: 0; 1: it failed; 2: the policy is invalid. The reason goes to stderr.
+int run(const Config& config);
+
+} // namespace bpftune::service

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/executor.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include "controller/step.hpp"
+#include "sys/clock.hpp"
+#include "tunables/catalog.hpp"
+
+namespace bpftune::service {
+namespace {
+
+Change change_of(const Decision& decision, ChangeState state) {
+    Change change;
+    change.time = sys::now().wall;
+    change.tunable = decision.tunable;
+    change.scope = decision.scope;
+    change.from = std::to_string(decision.from);
+    change.to = std::to_string(decision.to);
+    change.state = state;
+    change.why = decision.why;
+    change.evidence = decision.evidence;
+    return change;
+}
+
+std::string described(const Decision& decision) {
+    const auto& name = tunables::row(decision.tunable).name;
+    const std::string where = decision.scope.listener && decision.tunable == TunableId::listener_backlog
+                                  ? to_string(decision.scope.listener->local)
+                                  : fmt::format("netns {}", decision.scope.netns.inode);
+    return fmt::format("{} of {}: {} -> {}", name, where, decision.from, decision.to);
+}
+
+void log_if_failed(const Result<>& result, std::string_view what) {
+    if (!result) spdlog::error("journal: {}: {}", what, result.error().message);
+}
+
+} // namespace
+
+bool Executor::carry_out(std::span<const Decision> decisions) {
+    for (const Decision& decision : decisions) carry_out(decision);
+    return !decisions.empty();
+}
+
+void Executor::carry_out(const Decision& decision) {
+    const ObjectKey object = key_of(decision.tunable, decision.scope);
+    switch (decision.act) {
+    case Decision::Act::write: write(decision); break;
+    case Decision::Act::recommend:
+        spdlog::info("recommended: {}: {}", described(decision), decision.why);
+        if (const auto row = journal_.begin(change_of(decision, ChangeState::recommended)); !row)
+            spdlog::error("journal: {}", row.error().message);
+        on_change_(decision.tunable, ChangeState::recommended);
+        break;
+    case Decision::Act::keep:
+        spdlog::info("kept: {}", described(decision));
+        log_if_failed(journal_.settle(object, ChangeState::kept), "keep");
+        on_change_(decision.tunable, ChangeState::kept);
+        break;
+    case Decision::Act::yield:
+        spdlog::warn("yielded: {}: someone else set it; left alone until restart or reload", described(decision));
+        log_if_failed(journal_.yielded(object, std::to_string(decision.to)), "yield");
+        on_change_(decision.tunable, ChangeState::yielded);
+        break;
+    case Decision::Act::forget: forget(decision); break;
+    }
+}
+
+// Only what is really gone needs no undoing: a namespace without processes can still be bound to a file.
+void Executor::forget(const Decision& decision) {
+    const auto value = writer_.read(decision.tunable, decision.scope);
+    if (value || value.error().code != ESTALE) return;
+    spdlog::info("gone: {}", described(decision));
+    log_if_failed(journal_.release(key_of(decision.tunable, decision.scope)), "forget");
+}
+
+// No row, no write: what cannot be undone is not done.
+void Executor::write(const Decision& decision) {
+    const auto row = journal_.begin(change_of(decision, ChangeState::applied));
+    if (!row) {
+        spdlog::error("not written, because the journal failed: {}: {}", described(decision), row.error().message);
+        controller::settle(state_, decision, {Outcome::Kind::failed, 0, row.error().message}, sys::now().mono);
+        return;
+    }
+    finish(decision, *row, writer_.write(decision.tunable, decision.scope, decision.from, decision.to));
+}
+
+void Executor::finish(const Decision& decision, std::int64_t row, const Outcome& outcome) {
+    const MonoTime now = sys::now().mono;
+    controller::settle(state_, decision, outcome, now);
+    switch (outcome.kind) {
+    case Outcome::Kind::written: {
+        std::optional<std::chrono::microseconds> reaction;
+        if (decision.event) reaction = std::chrono::duration_cast<std::chrono::microseconds>(now - *decision.event);
+        log_if_failed(journal_.written(row, reaction), "written");
+        spdlog::info("applied: {}: {}", described(decision), decision.why);
+        on_change_(decision.tunable, ChangeState::applied);
+        break;
+    }
+    case Outcome::Kind::conflict:
+        not_written(decision, row, fmt::format("it was {} by then: someone else's, not written", outcome.value));
+        break;
+    case Outcome::Kind::gone:
+        not_written(decision, row, "gone before it could be written");
+        log_if_failed(journal_.release(key_of(decision.tunable, decision.scope)), "gone");
+        break;
+    case Outcome::Kind::failed:
+        // Without an answer it may have been written: the row stays, and `restore` takes both values for ours.
+        if (writer_.pid() < 0)
+            spdlog::error("no answer: {}: {}", described(decision), outcome.error);
+        else
+            not_written(decision, row, outcome.error);
+        break;
+    }
+}
+
+void Executor::not_written(const Decision& decision, std::int64_t row, const std::string& error) {
+    spdlog::warn("not written: {}: {}", described(decision), error);
+    log_if_failed(journal_.failed(row, error), "failed");
+    on_change_(decision.tunable, ChangeState::failed);
+}
+
+} // namespace bpftune::service

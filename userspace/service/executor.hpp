@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Carries decisions out: journal, write, read-back, journal; and tells the controller what became of them.
+#pragma once
+
+#include <functional>
+#include <span>
+
+#include "actuators/journal.hpp"
+#include "actuators/writer.hpp"
+#include "controller/state.hpp"
+#include "core/change.hpp"
+
+namespace bpftune::service {
+
+class Executor {
+public:
+    using OnChange = std::function<void(TunableId, ChangeState)>;
+
+    // `on_change` is told each state that a change reaches.
+    Executor(actuators::Journal& journal, actuators::Writer& writer, controller::State& state, OnChange on_change)
+        : journal_(journal), writer_(writer), state_(state), on_change_(std::move(on_change)) {}
+
+    // In their order. What fails is journalled, logged, and told to the controller; it stops nothing else.
+    // Whether anything was recorded.
+    bool carry_out(std::span<const Decision> decisions);
+
+private:
+    void carry_out(const Decision& decision);
+    void write(const Decision& decision);
+    void forget(const Decision& decision);
+    void finish(const Decision& decision, std::int64_t row, const Outcome& outcome);
+    void not_written(const Decision& decision, std::int64_t row, const std::string& error);
+
+    actuators::Journal& journal_;
+    actuators::Writer& writer_;
+    controller::State& state_;
+    OnChange on_change_;
+};
+
+} // namespace bpftune::service

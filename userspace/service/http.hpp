@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// /metrics, /healthz and /readyz, on a thread of their own that sees only finished texts.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "core/result.hpp"
+#include "core/time.hpp"
+
+namespace bpftune::service {
+
+class HttpServer {
+public:
+    // `address`: "127.0.0.1:9810" or "[::1]:9810"; port 0 takes a free one.
+    static Result<std::unique_ptr<HttpServer>> start(std::string_view address);
+
+    HttpServer(const HttpServer&) = delete;
+    HttpServer& operator=(const HttpServer&) = delete;
+    ~HttpServer();
+
+    // What /metrics says from now on; `deadline`: /healthz fails when nothing was published by then.
+    void publish(std::string metrics, MonoTime deadline);
+    // From now on /readyz succeeds.
+    void ready();
+
+    [[nodiscard]] int port() const;
+
+private:
+    struct Server;
+    explicit HttpServer(std::unique_ptr<Server> server);
+    std::unique_ptr<Server> server_;
+};
+
+} // namespace bpftune::service

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/policy_file.hpp"
+
+#include <array>
+
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "policy/parse.hpp"
+#include "sys/files.hpp"
+
+namespace bpftune::service {
+
+Result<policy::Policy> PolicyFile::load() {
+    auto text = sys::read_file(path_);
+    if (!text) {
+        text_.reset();
+        if (text.error().code == ENOENT && !required_) return policy::Policy{};
+        return std::unexpected(text.error());
+    }
+    text_ = std::move(*text);
+    auto parsed = policy::parse(*text_);
+    if (!parsed) return failure("{}", policy::render(path_.string(), *text_, parsed.error()));
+    return std::move(*parsed);
+}
+
+int PolicyFile::watch() {
+    watch_.reset(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+    constexpr std::uint32_t events = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_MOVED_FROM;
+    std::error_code ignored;
+    const std::filesystem::path real = std::filesystem::weakly_canonical(path_, ignored);
+    bool watched = false;
+    for (const auto& folder : {path_.parent_path(), real.parent_path()})
+        watched |= ::inotify_add_watch(watch_.value(), folder.empty() ? "." : folder.c_str(), events) >= 0;
+    if (!watched) watch_.reset();
+    return watch_.value();
+}
+
+bool PolicyFile::changed() {
+    std::array<char, 4096> buffer{};
+    while (::read(watch_.value(), buffer.data(), buffer.size()) > 0) {
+    }
+    const auto text = sys::read_file(path_);
+    if (!text) return text_.has_value();
+    return !text_ || *text != *text_;
+}
+
+} // namespace bpftune::service

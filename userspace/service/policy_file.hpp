@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// The policy file on disk: read, checked, and watched for changes.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "core/result.hpp"
+#include "policy/policy.hpp"
+#include "sys/fd.hpp"
+
+namespace bpftune::service {
+
+class PolicyFile {
+public:
+    // `required`: a file that is not there is an error; else it means the default policy, which observes.
+    PolicyFile(std::filesystem::path path, bool required) : path_(std::move(path)), required_(required) {}
+
+    // The error is the rendered diagnostics, as `policy check` prints them, or why the file could not be read.
+    Result<policy::Policy> load();
+
+    // Readable when something happened in the folders that the file and what it links to are in: an edit in place, a
+    // rename over it, the symlink swap of a ConfigMap. -1: it cannot be watched.
+    [[nodiscard]] int watch();
+    // Takes the waiting notifications; whether the text is another one than `load` saw last.
+    bool changed();
+
+    [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+private:
+    std::filesystem::path path_;
+    bool required_;
+    std::optional<std::string> text_; // as loaded last
+    sys::Fd watch_;
+};
+
+} // namespace bpftune::service

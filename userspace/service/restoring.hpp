@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// `restore`, by the service and without one: the same lines.
+#pragma once
+
+#include <vector>
+
+#include "actuators/journal.hpp"
+#include "actuators/writer.hpp"
+#include "core/result.hpp"
+#include "views/restored.hpp"
+
+namespace bpftune::service {
+
+Result<std::vector<views::RestoreLine>> restore_lines(actuators::Journal& journal, actuators::Writer& writer,
+                                                      bool dry_run);
+
+} // namespace bpftune::service

@@ -43,7 +43,7 @@ inline std::string random_name(const std::string& prefix) {
 // A named network namespace (as `ip netns`) with loopback up and nobody in it.
 class Namespace {
 public:
-    Namespace() : name_(random_name("bpftune-")) {
+    explicit Namespace(std::string name = random_name("bpftune-")) : name_(std::move(name)) {
         shell("ip netns add " + name_);
         fd_ = sys::Fd(::open(("/run/netns/" + name_).c_str(), O_RDONLY | O_CLOEXEC));
         must(static_cast<bool>(fd_), "open namespace");

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the service counts is what the kernel counts, to the last one.
+#include "fixtures.hpp"
+
+using namespace bpftune;
+using namespace bpftune::testing;
+
+namespace {
+
+constexpr std::uint16_t port = 8080;
+
+std::uint64_t overflows_of(const Json& top, const Site& site) {
+    const Json row = row_where(top["syn_queue"], {{"netns", site.netns.inode()}});
+    std::uint64_t sum = row.is_null() ? 0 : row["overflows_of_closed"].get<std::uint64_t>();
+    for (const Json& listener : top["listeners"])
+        if (listener["netns"] == site.netns.inode()) sum += listener["overflows"].get<std::uint64_t>();
+    return sum;
+}
+
+// Waits until the counts of two looks in a row are the kernel's.
+bool agrees(const Home& home, const Site& site, std::uint64_t since) {
+    const auto same = [&] { return overflows_of(home.top(), site) == netstat(site.netns, "ListenOverflows") - since; };
+    return comes_true([&] { return same() && same(); });
+}
+
+// More clients at once than the queue holds, from several threads, so that also last ACKs find it full.
+void overflow(const Site& site, std::uint16_t at) {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 4; ++i) threads.emplace_back([&site, at] { (void)site.connect(30, at); });
+}
+
+void track_connections(const Site& site) {
+    shell("ip netns exec " + site.netns.name() +
+          " nft 'add table ip t; add chain ip t c { type filter hook output priority 0; }; "
+          "add rule ip t c ct state invalid drop'");
+}
+
+// The node's table is small for a moment.
+class SmallConntrack {
+public:
+    SmallConntrack() { set("10"); }
+    SmallConntrack(const SmallConntrack&) = delete;
+    SmallConntrack& operator=(const SmallConntrack&) = delete;
+    ~SmallConntrack() { static_cast<void>(sys::write_file(path_, original_)); }
+
+private:
+    void set(const std::string& value) { must(sys::write_file(path_, value).has_value(), "set nf_conntrack_max"); }
+
+    fs::path path_ = "/proc/sys/net/netfilter/nf_conntrack_max";
+    std::string original_ = contents(path_);
+};
+
+} // namespace
+
+TEST_CASE("overflows of several listeners at once add up to the kernel's, also after one of them closed") {
+    const Home home;
+    home.set_policy(policy_text("counts", "mode: observe"));
+    const Site site(4);
+    std::array<sys::Fd, 3> listeners;
+    for (std::uint16_t i = 0; i < 3; ++i) listeners[i] = site.listen(static_cast<std::uint16_t>(port + i));
+    overflow(site, port); // before the start: not counted
+    accept_all(listeners[0]);
+    const std::uint64_t since = netstat(site.netns, "ListenOverflows");
+    const Running service(home);
+    CHECK(overflows_of(home.top(), site) == 0);
+
+    for (int round = 0; round < 3; ++round) {
+        std::vector<std::jthread> all;
+        for (std::uint16_t i = 0; i < 3; ++i)
+            all.emplace_back([&site, i] { overflow(site, static_cast<std::uint16_t>(port + i)); });
+        all.clear();
+        for (const auto& listener : listeners) accept_all(listener);
+        CHECK(agrees(home, site, since));
+    }
+    CHECK(netstat(site.netns, "ListenOverflows") - since > 300);
+    for (std::uint16_t i = 0; i < 3; ++i) CHECK(listener_row(home.top(), site, port + i)["overflows"] > 0);
+
+    overflow(site, port);
+    listeners[0].reset();
+    REQUIRE(comes_true([&] { return listener_row(home.top(), site, port).is_null(); }));
+    CHECK(agrees(home, site, since));
+    overflow(site, port + 1);
+    CHECK(agrees(home, site, since));
+}
+
+TEST_CASE("the overflows of the one listener that overflows are the kernel's") {
+    const Home home;
+    home.set_policy(policy_text("counts", "mode: observe"));
+    const Running service(home);
+    const Site site(4); // it comes after the start: counted from its birth
+    const auto full = site.listen(port);
+    const auto idle = site.listen(port + 1);
+    overflow(site, port);
+    REQUIRE(comes_true([&] {
+        const Json row = listener_row(home.top(), site, port);
+        return !row.is_null() && row["overflows"] == netstat(site.netns, "ListenOverflows");
+    }));
+    const Json row = listener_row(home.top(), site, port);
+    CHECK(row["overflows"] > 0);
+    CHECK(row["queue"] == 5); // one more than the limit fits
+    CHECK(row["queue_peak"] == 5);
+    CHECK(row["limit"] == 4);
+    CHECK(row["asked"] == 1000);
+    CHECK(row["binds"] == "somaxconn");
+    CHECK(listener_row(home.top(), site, port + 1)["overflows"] == 0);
+}
+
+TEST_CASE("TIME_WAIT entries are the kernel's") {
+    const Home home;
+    home.set_policy(policy_text("counts", "mode: observe"));
+    const Site site(64);
+    site.netns.write("sys/net/ipv4/tcp_max_tw_buckets", "15");
+    const auto listener = site.listen(port);
+    const auto kernel = [&] { return netstat(site.netns, "TW") + netstat(site.netns, "TWKilled"); };
+    const auto one_closes_first = [&] {
+        auto connected = site.connect(1, port);
+        const sys::Fd accepted = accept_one(listener);
+        connected.clear();
+    };
+    one_closes_first();
+    const std::uint64_t since = kernel();
+    const Running service(home);
+
+    for (int i = 0; i < 20; ++i) one_closes_first();
+    const auto row = [&] { return row_where(home.top()["time_wait"], {{"netns", site.netns.inode()}}); };
+    REQUIRE(comes_true([&] { return row()["sockets"] == 15; }));
+    CHECK(row()["entries"] == kernel() - since);
+    CHECK(row()["limit"] == 15);
+    CHECK(row()["overflows"] == netstat(site.netns, "TCPTimeWaitOverflow"));
+    CHECK(row()["overflows"] == 6);
+}
+
+TEST_CASE("conntrack's drops are the kernel's") {
+    const Home home;
+    home.set_policy(policy_text("counts", "mode: observe"));
+    const Site site(64);
+    track_connections(site);
+    const auto listener = site.listen(port);
+    const Running service(home);
+    if (home.top()["sources"]["conntrack"] == "unavailable") return; // a kernel without it
+    {
+        const SmallConntrack small;
+        site.netns.inside([] {
+            for (int i = 0; i < 30; ++i) {
+                const sys::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+                static_cast<void>(connect_to(socket, "127.0.0.1", port));
+            }
+        });
+    }
+    const auto agree = [&] {
+        const auto stat = sys::parse_conntrack_stat(site.netns.read("net/stat/nf_conntrack")).value();
+        const Json row = row_where(home.top()["conntrack"], {{"netns", site.netns.inode()}});
+        return !row.is_null() && stat.drop > 0 && row["drops"] == stat.drop && row["early_drops"] == stat.early_drop &&
+               row["insert_failed"] == stat.insert_failed;
+    };
+    CHECK(comes_true(agree));
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+// What goes in and out: commands without a service, hostile names, the HTTP port.
+#include <set>
+
+#include "fixtures.hpp"
+#include "service/api.hpp"
+
+using namespace bpftune;
+using namespace bpftune::testing;
+
+namespace {
+
+constexpr std::uint16_t port = 8080;
+constexpr auto hostile = "\xff\x1b[31m\"'\\\n";
+
+bool has_controls(const std::string& text) {
+    return std::ranges::any_of(text, [](unsigned char c) { return (c < 0x20 && c != '\n') || c == 0x7f; });
+}
+
+// The whole answer to a GET of the host.
+std::string get(std::uint16_t at, const std::string& path) {
+    const sys::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    must(connect_to(socket, "127.0.0.1", at) == 0, "connect to the HTTP port");
+    const std::string request = "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    must(::write(socket.value(), request.data(), request.size()) == static_cast<ssize_t>(request.size()), "ask");
+    std::string answer;
+    std::array<char, 4096> chunk{};
+    for (ssize_t size = 0; (size = ::read(socket.value(), chunk.data(), chunk.size())) > 0;)
+        answer.append(chunk.data(), static_cast<std::size_t>(size));
+    return answer;
+}
+
+std::uint16_t http_port(const Service& service) {
+    const std::string log = service.err();
+    const std::string before = "metrics on port ";
+    return static_cast<std::uint16_t>(std::stoi(log.substr(log.find(before) + before.size())));
+}
+
+// Label names and metric names of a text exposition.
+struct Names {
+    std::set<std::string> metrics;
+    std::set<std::string> described; // by both HELP and TYPE
+    std::set<std::string> labels;
+};
+
+void take_labels(std::string text, std::set<std::string>& labels) {
+    for (std::size_t equals = text.find("=\""); equals != std::string::npos; equals = text.find("=\"")) {
+        labels.insert(text.substr(0, equals));
+        const std::size_t next = text.find("\",", equals + 2);
+        text = next == std::string::npos ? "" : text.substr(next + 2);
+    }
+}
+
+Names names_of(const std::string& answer) {
+    Names names;
+    std::set<std::string> helped;
+    std::istringstream lines(answer.substr(answer.find("\r\n\r\n") + 4));
+    for (std::string line; std::getline(lines, line);) {
+        std::istringstream words(line);
+        std::string first;
+        std::string second;
+        std::string name;
+        words >> first >> second >> name;
+        if (second == "HELP") helped.insert(name);
+        if (second == "TYPE" && helped.contains(name)) names.described.insert(name);
+        if (line.empty() || line.starts_with('#')) continue;
+        const std::size_t brace = line.find('{');
+        names.metrics.insert(line.substr(0, std::min(brace, line.find(' '))));
+        if (brace != std::string::npos) take_labels(line.substr(brace + 1), names.labels);
+    }
+    return names;
+}
+
+} // namespace
+
+TEST_CASE("a process with a hostile name is named, and nothing it is called reaches a terminal") {
+    const Home home;
+    home.set_policy(policy_text("hostile", "mode: auto"));
+    const Site site(4);
+    const Process server(site.netns, [] {
+        ::prctl(PR_SET_NAME, hostile);
+        static const sys::Fd listener = listen_on("127.0.0.1", port, 1000);
+        return std::uint64_t{0};
+    });
+    const Running service(home, {.listen = "127.0.0.1:0"});
+    const auto waiting = site.connect(40, port);
+    const auto row = [&] { return listener_row(home.top(), site, port); };
+    REQUIRE(comes_true([&] { return row()["pid"] == server.pid() && row()["queue_peak"] > 4; }));
+    REQUIRE(comes_true([&] { return !home.history().empty(); }));
+
+    const std::string command = row()["command"];
+    CHECK(command.find("[31m\"'") != std::string::npos);
+    CHECK_FALSE(has_controls(command));
+    const std::string why = home.history().back()["why"];
+    CHECK(why.find("[31m\"'") != std::string::npos);
+    const Ran table = run({"top", "--once", "--socket", home.socket()});
+    const Ran history = run({"history", "--state-dir", home.state()});
+    CHECK(table.out.find("[31m\"'") != std::string::npos);
+    CHECK_FALSE(has_controls(table.out));
+    CHECK_FALSE(has_controls(run({"top", "--once", "-o", "csv", "--socket", home.socket()}).out));
+    CHECK_FALSE(has_controls(history.out));
+    CHECK_FALSE(has_controls(service.err()));
+    const std::string metrics = get(http_port(service), "/metrics");
+    CHECK_FALSE(has_controls(metrics.substr(metrics.find("\r\n\r\n") + 4)));
+}
+
+TEST_CASE("the HTTP port tells metrics, health and readiness") {
+    const Home home;
+    home.set_policy(policy_text("http", "mode: observe"));
+    const Site site(4);
+    const auto listener = site.listen(port);
+    const Running service(home, {.listen = "127.0.0.1:0"});
+    const std::uint16_t at = http_port(service);
+    CHECK(get(at, "/healthz").starts_with("HTTP/1.1 200 "));
+    CHECK(get(at, "/readyz").starts_with("HTTP/1.1 200 "));
+    CHECK(get(at, "/nothing").starts_with("HTTP/1.1 404 "));
+
+    const auto waiting = site.connect(20, port);
+    REQUIRE(comes_true([&] { return listener_row(home.top(), site, port)["overflows"] > 0; }));
+    const std::string metrics = get(at, "/metrics");
+    CHECK(metrics.starts_with("HTTP/1.1 200 "));
+    const Names names = names_of(metrics);
+    CHECK(names.metrics.contains("bpftune_listener_overflows_total"));
+    for (const std::string& name : names.metrics) {
+        INFO(name);
+        CHECK(name.starts_with("bpftune_"));
+        CHECK(names.described.contains(name));
+    }
+    for (const std::string& label : names.labels) {
+        INFO(label);
+        CHECK(label.find("pid") == std::string::npos);
+        CHECK(label.find("port") == std::string::npos);
+        CHECK(label.find("address") == std::string::npos);
+    }
+    CHECK(names.labels.contains("namespace"));
+}
+
+TEST_CASE("a port that is taken is an error at start") {
+    const Home home;
+    home.set_policy(policy_text("http", "mode: observe"));
+    const Running first(home, {.listen = "127.0.0.1:0"});
+    const std::string address = fmt::format("127.0.0.1:{}", http_port(first));
+    const Ran second = run({"run", "--policy", home.policy(), "--state-dir", home / "state2", "--socket",
+                            home / "other.sock", "--listen", address});
+    CHECK(second.status == 1);
+    CHECK(second.err.find(address) != std::string::npos);
+}
+
+TEST_CASE("the socket answers what it does not understand with an error, and is the administrator's") {
+    const Home home;
+    home.set_policy(policy_text("socket", "mode: observe"));
+    const Running service(home);
+    CHECK((fs::status(home.socket()).permissions() & fs::perms::mask) ==
+          (fs::perms::owner_read | fs::perms::owner_write | fs::perms::group_read | fs::perms::group_write));
+    for (const std::string line : {"", "{", "[]", "\xff", R"({"command": 7})", R"({"command": "stop"})"}) {
+        const auto answer = service::ask(home.socket(), line);
+        REQUIRE(answer.has_value());
+        CHECK(Json::parse(*answer).contains("error"));
+    }
+    CHECK(home.top()["schema"] == 1);
+}
+
+TEST_CASE("top works without a service, by probes of its own") {
+    const Home home;
+    const Site site(4);
+    const auto listener = site.listen(port);
+    const auto waiting = site.connect(3, port);
+    const Ran ran = run({"top", "--once", "-d", "200ms", "-o", "json", "--socket", home.socket()});
+    const Json top = json_of(ran);
+    CHECK(ran.err.empty());
+    CHECK(top["mode"] == "observe");
+    CHECK(top["changes"].empty());
+    const Json row = listener_row(top, site, port);
+    CHECK(row["queue"] == 3);
+    CHECK(row["limit"] == 4);
+    CHECK(row["somaxconn"] == 4);
+    CHECK(row["overflows"] == 0);
+    for (const char* field : {"listen", "time_wait", "softirq", "conntrack"}) CHECK(top["sources"].contains(field));
+    CHECK(top["time"].is_string());
+    CHECK(top["node"].is_string());
+    CHECK(top["lost_events"] == 0);
+}
+
+TEST_CASE("top counts what happens in its one interval without a service") {
+    const Home home;
+    const Site site(4);
+    const auto listener = site.listen(port);
+    const std::jthread later([&site] {
+        std::this_thread::sleep_for(std::chrono::seconds(2));
+        (void)site.connect(30, port);
+    });
+    const Json top = json_of(run({"top", "--once", "-d", "4s", "-o", "json", "--socket", home.socket()}));
+    CHECK(listener_row(top, site, port)["overflows"] == netstat(site.netns, "ListenOverflows"));
+}
+
+TEST_CASE("history and restore work where no service has ever run") {
+    const Home home;
+    if (GENERATE(false, true)) fs::create_directory(home.state());
+    CHECK(home.history().empty());
+    const Ran restored = home.restored();
+    if (fs::exists(home.state())) {
+        CHECK(json_of(restored).empty());
+    } else {
+        CHECK(restored.status == 1);
+        CHECK(restored.err.find(home.state()) != std::string::npos);
+        CHECK_FALSE(fs::exists(home.state()));
+    }
+    CHECK(run({"history", "--state-dir", home.state()}).out == "no changes\n");
+}
+
+TEST_CASE("usage errors are exit 2, with nothing on stdout") {
+    const Words words =
+        GENERATE(Words{}, Words{"dance"}, Words{"run", "--mode", "fast"}, Words{"run", "--interval", "1"},
+                 Words{"top", "-o", "xml"}, Words{"top", "-n", "0"}, Words{"policy", "check"},
+                 Words{"history", "--since", "yesterday"}, Words{"restore", "--now"});
+    const Ran ran = run(words);
+    CHECK(ran.status == 2);
+    CHECK(ran.out.empty());
+    CHECK_FALSE(ran.err.empty());
+}
+
+TEST_CASE("the shipped policies pass the check without a word") {
+    for (const auto& entry : fs::directory_iterator(SOURCE_DIR "/policies")) {
+        const Ran ran = run({"policy", "check", entry.path()});
+        INFO(entry.path());
+        CHECK(ran.status == 0);
+        CHECK(ran.out.empty());
+        CHECK(ran.err.empty());
+    }
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+// The real program as a child process, and namespaces with listeners for it to look after.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <filesystem>
+#include <initializer_list>
+#include <map>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "netns/actuators/fixtures.hpp"
+#include "netns/probes/traffic.hpp"
+#include "sys/files.hpp"
+
+namespace bpftune::testing {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+using Words = std::vector<std::string>;
+
+inline const std::string program_path = BUILD_DIR "/bpftune-k8s";
+
+// The tests change namespaces of their own only: the node's own limits are never theirs to raise.
+inline std::string policy_text(const std::string& name, const std::string& spec) {
+    return "apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: " + name + "}\nspec:\n  " +
+           spec +
+           "\n  tunables:\n    net.netfilter.nf_conntrack_max: {mode: observe}\n"
+           "    net.netfilter.nf_conntrack_buckets: {mode: observe}\n";
+}
+
+// Patience of a slow machine: what is waited for comes in milliseconds.
+template <class Condition> bool comes_true(Condition condition) {
+    for (int i = 0; i < 6; ++i)
+        if (eventually(condition)) return true;
+    return false;
+}
+
+class Folder {
+public:
+    Folder() : path_(fs::temp_directory_path() / random_name("bpftune-")) { fs::create_directory(path_); }
+    Folder(const Folder&) = delete;
+    Folder& operator=(const Folder&) = delete;
+    ~Folder() {
+        std::error_code ignored;
+        fs::remove_all(path_, ignored);
+    }
+    [[nodiscard]] fs::path operator/(const fs::path& name) const { return path_ / name; }
+
+private:
+    fs::path path_;
+};
+
+inline std::string contents(const fs::path& path) { return take(sys::read_file(path)); }
+
+inline void write_text(const fs::path& path, const std::string& text) {
+    std::ofstream file(path, std::ios::trunc);
+    file << text << std::flush;
+    must(file.good(), "write " + path.string());
+}
+
+// The program, running with its output in files.
+class Program {
+public:
+    Program(const Words& words, const fs::path& out, const fs::path& err) : out_(out), err_(err) {
+        pid_ = ::fork();
+        must(pid_ >= 0, "fork");
+        if (pid_ == 0) execute(words);
+    }
+    Program(const Program&) = delete;
+    Program& operator=(const Program&) = delete;
+    ~Program() {
+        if (pid_ > 0) kill();
+    }
+
+    [[nodiscard]] pid_t pid() const { return pid_; }
+    [[nodiscard]] std::string out() const { return contents(out_); }
+    [[nodiscard]] std::string err() const { return contents(err_); }
+    void signal(int number) const { must(::kill(pid_, number) == 0, "signal the program"); }
+
+    // The exit status; minus the signal that ended it.
+    int wait() {
+        must(comes_true([this] { return ended(); }), "wait for the program's end");
+        return status_;
+    }
+    void kill() {
+        ::kill(pid_, SIGKILL);
+        ::waitpid(std::exchange(pid_, -1), nullptr, 0);
+    }
+    bool ended() {
+        int status = 0;
+        if (pid_ < 0 || ::waitpid(pid_, &status, WNOHANG) != pid_) return pid_ < 0;
+        pid_ = -1;
+        status_ = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+        return true;
+    }
+
+private:
+    [[noreturn]] void execute(const Words& words) const {
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (const auto& [path, fd] : {std::pair(out_, STDOUT_FILENO), std::pair(err_, STDERR_FILENO)}) {
+            const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+            if (file < 0 || ::dup2(file, fd) < 0) ::_exit(126);
+        }
+        std::vector<char*> arguments{const_cast<char*>(program_path.c_str())};
+        for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
+        arguments.push_back(nullptr);
+        ::execv(program_path.c_str(), arguments.data());
+        ::_exit(127);
+    }
+
+    fs::path out_;
+    fs::path err_;
+    pid_t pid_ = -1;
+    int status_ = 0;
+};
+
+struct Ran {
+    int status;
+    std::string out;
+    std::string err;
+};
+
+inline Ran run(const Words& words) {
+    const Folder folder;
+    Program program(words, folder / "out", folder / "err");
+    const int status = program.wait();
+    return {status, program.out(), program.err()};
+}
+
+inline Json json_of(const Ran& ran) {
+    INFO(ran.out << ran.err);
+    REQUIRE(ran.status == 0);
+    return Json::parse(ran.out);
+}
+
+// Where a service lives: its policy, its state, its socket. One at a time on the machine, with the lab and the tests
+// that change the host, for it looks after every namespace that it sees.
+class Home {
+public:
+    [[nodiscard]] fs::path operator/(const fs::path& name) const { return folder_ / name; }
+    [[nodiscard]] fs::path policy() const { return folder_ / "policy.yaml"; }
+    [[nodiscard]] std::string state() const { return folder_ / "state"; }
+    [[nodiscard]] std::string socket() const { return folder_ / "api.sock"; }
+    void set_policy(const std::string& text) const { write_text(policy(), text); }
+
+    [[nodiscard]] Json top() const { return json_of(run({"top", "--once", "-o", "json", "--socket", socket()})); }
+    [[nodiscard]] Json history() const { return json_of(run({"history", "-o", "json", "--state-dir", state()})); }
+    [[nodiscard]] Ran restored(Words more = {}) const {
+        more.insert(more.begin(), {"restore", "-o", "json", "--state-dir", state(), "--socket", socket()});
+        return run(more);
+    }
+    [[nodiscard]] Json restore() const { return json_of(restored()); }
+
+private:
+    HostLock lock_;
+    Folder folder_;
+};
+
+class Service : public Program {
+public:
+    struct Settings {
+        std::string interval = "100ms";
+        std::string listen = "none";
+        std::string policy = {}; // other than the home's
+        Words more = {};
+    };
+    explicit Service(const Home& home) : Service(home, Settings{}) {}
+    Service(const Home& home, const Settings& settings)
+        : Program(words(home, settings), home / random_name("out-"), home / random_name("log-")) {}
+
+    void await_ready() {
+        if (!says(" ready: mode ")) throw std::runtime_error("the service is not ready:\n" + err());
+    }
+    // Whether the log has this text, or comes to have it.
+    [[nodiscard]] bool says(const std::string& text) {
+        return comes_true([&] { return err().find(text) != std::string::npos || ended(); }) &&
+               err().find(text) != std::string::npos;
+    }
+
+private:
+    static Words words(const Home& home, const Settings& settings) {
+        const std::string policy = settings.policy.empty() ? home.policy().string() : settings.policy;
+        Words words{"run",          "--policy",    policy,       "--state-dir",     home.state(),
+                    "--socket",     home.socket(), "--interval", settings.interval, "--listen",
+                    settings.listen};
+        words.insert(words.end(), settings.more.begin(), settings.more.end());
+        return words;
+    }
+};
+
+// A service that is ready.
+struct Running : Service {
+    explicit Running(const Home& home) : Running(home, Settings{}) {}
+    Running(const Home& home, const Settings& settings) : Service(home, settings) { await_ready(); }
+};
+
+// A namespace with a process in it, as a pod's, and listeners that belong to the test itself: make all sites before the
+// first listener, as a process inherits the sockets of the test.
+struct Site {
+    Namespace netns;
+    Process resident{netns, [] { return std::uint64_t{0}; }};
+
+    explicit Site(std::uint64_t somaxconn = 8) {
+        netns.write("sys/net/core/somaxconn", std::to_string(somaxconn));
+        netns.write("sys/net/ipv4/tcp_max_tw_buckets", "0"); // bursts without end never run out of ports
+    }
+    [[nodiscard]] sys::Fd listen(std::uint16_t port, int backlog = 1000) const {
+        return netns.inside([&] { return listen_on("127.0.0.1", port, backlog); });
+    }
+    [[nodiscard]] std::vector<sys::Fd> connect(std::size_t count, std::uint16_t port) const {
+        return netns.inside([&] { return clients(count, "127.0.0.1", port); });
+    }
+    // Many connections at once, accepted a moment later.
+    void burst(const sys::Fd& listener, std::uint16_t port, std::size_t count = 40) const {
+        const auto connected = connect(count, port);
+        accept_all(listener);
+    }
+};
+
+inline std::uint64_t limit_of(const sys::Fd& listener) { return take(sys::accept_queue(listener.value())).limit; }
+
+// The row of the first object in `rows` for which every named field has this value; null: none.
+inline Json row_where(const Json& rows, const Json& fields) {
+    for (const Json& row : rows)
+        if (std::ranges::all_of(fields.items(), [&](const auto& field) { return row[field.key()] == field.value(); }))
+            return row;
+    return nullptr;
+}
+
+inline Json listener_row(const Json& top, const Site& site, std::uint16_t port) {
+    return row_where(top["listeners"], {{"netns", site.netns.inode()}, {"port", port}});
+}
+
+// The newest change of this tunable in this namespace; null: none.
+inline Json newest(const Json& changes, const Site& site, const std::string& tunable) {
+    Json found;
+    for (const Json& change : changes)
+        if (change["tunable"] == tunable && change["scope"]["netns"] == site.netns.inode()) found = change;
+    return found;
+}
+
+} // namespace bpftune::testing

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// The service is killed: nothing that it wrote is lost, and nothing that is another's is touched.
+#include <atomic>
+#include <random>
+
+#include "fixtures.hpp"
+
+using namespace bpftune;
+using namespace bpftune::testing;
+
+namespace {
+
+constexpr std::uint16_t port = 8080;
+const std::string automatic = policy_text("killed", "mode: auto");
+
+// Three namespaces of three listeners each.
+class Town {
+public:
+    Town() {
+        for (std::size_t i = 0; i < sites_.size(); ++i)
+            for (std::uint16_t n = 0; n < 3; ++n) listeners_[i][n] = sites_[i].listen(port_of(n));
+    }
+    void bursts() const {
+        for (std::size_t i = 0; i < sites_.size(); ++i)
+            for (std::uint16_t n = 0; n < 3; ++n) sites_[i].burst(listeners_[i][n], port_of(n), 24);
+    }
+    [[nodiscard]] std::vector<std::uint64_t> values() const {
+        std::vector<std::uint64_t> values;
+        for (const Site& site : sites_) values.push_back(somaxconn_in(site.netns));
+        for (const auto& of_site : listeners_)
+            for (const sys::Fd& listener : of_site) values.push_back(limit_of(listener));
+        return values;
+    }
+
+private:
+    static std::uint16_t port_of(unsigned number) { return static_cast<std::uint16_t>(port + number); }
+
+    std::array<Site, 3> sites_;
+    std::array<std::array<sys::Fd, 3>, 3> listeners_;
+};
+
+// Half of them in the first moments of the burst, when the writes are.
+std::chrono::microseconds some_moment(std::mt19937& random) {
+    const int longest = random() % 2 == 0 ? 10'000 : 300'000;
+    return std::chrono::microseconds(std::uniform_int_distribution(0, longest)(random));
+}
+
+void burst_until_killed(const Town& town, Service& service, std::chrono::microseconds moment) {
+    std::atomic<bool> killed = false;
+    const std::jthread killer([&] {
+        std::this_thread::sleep_for(moment);
+        service.kill();
+        killed = true;
+    });
+    while (!killed) town.bursts();
+}
+
+bool is_open(const Json& change) { return change["state"] == "applied" || change["state"] == "kept"; }
+
+} // namespace
+
+TEST_CASE("kill -9 at fifty random moments leaves nothing that restore does not put back") {
+    const Home home;
+    const Town town;
+    home.set_policy(automatic);
+    const auto original = town.values();
+    const auto seed = std::random_device{}();
+    std::mt19937 random(seed);
+
+    int raised = 0;
+    for (int round = 0; round < 50; ++round) {
+        const auto moment = some_moment(random);
+        INFO("seed " << seed << ", round " << round << ", killed after " << moment.count() << " us");
+        Running service(home, {.interval = "50ms"});
+        burst_until_killed(town, service, moment);
+        if (town.values() != original) ++raised;
+        const Ran restored = home.restored();
+        INFO(restored.out << restored.err);
+        REQUIRE(restored.status == 0);
+        REQUIRE(town.values() == original);
+    }
+    CHECK(raised >= 25);
+    CHECK(std::ranges::none_of(home.history(), is_open));
+}
+
+TEST_CASE("values are adopted after kill -9, and restored through the service, which then observes until SIGHUP") {
+    const Home home;
+    const Site site;
+    const auto listener = site.listen(port);
+    home.set_policy(automatic);
+    {
+        Running service(home);
+        site.burst(listener, port);
+        REQUIRE(comes_true([&] { return limit_of(listener) > 8 && limit_of(listener) == somaxconn_in(site.netns); }));
+        service.kill();
+    }
+    const std::uint64_t raised = limit_of(listener);
+    Running service(home);
+    CHECK(service.err().find(fmt::format("adopted: net.core.somaxconn = {} (was 8)", raised)) != std::string::npos);
+    CHECK(home.top()["mode"] == "auto");
+
+    const Json lines = home.restore();
+    CHECK(lines.size() == 2);
+    for (const Json& line : lines) CHECK(line["result"] == "restored");
+    CHECK(limit_of(listener) == 8);
+    CHECK(somaxconn_in(site.netns) == 8);
+    CHECK(home.top()["mode"] == "observe");
+    const auto rows = home.history().size();
+    site.burst(listener, port);
+    REQUIRE(comes_true([&] { return listener_row(home.top(), site, port)["arrivals"] >= 9; }));
+    CHECK(limit_of(listener) == 8);
+    CHECK(home.history().size() == rows);
+
+    service.signal(SIGHUP);
+    REQUIRE(comes_true([&] { return home.top()["mode"] == "auto"; }));
+    site.burst(listener, port);
+    CHECK(comes_true([&] { return limit_of(listener) > 8; }));
+}
+
+TEST_CASE("a namespace that was deleted and made again since is not written to") {
+    const Home home;
+    home.set_policy(automatic);
+    std::uint64_t raised = 0;
+    std::string name;
+    {
+        const Site site;
+        const auto listener = site.listen(port);
+        name = site.netns.name();
+        Running service(home);
+        site.burst(listener, port);
+        REQUIRE(comes_true([&] { return limit_of(listener) > 8 && limit_of(listener) == somaxconn_in(site.netns); }));
+        service.kill();
+        raised = limit_of(listener);
+    }
+    // What was written before looks as if it still were: only its identity tells.
+    const Namespace again(name);
+    again.write("sys/net/core/somaxconn", std::to_string(raised));
+    const auto listener = again.inside([] { return listen_on("127.0.0.1", port, 1000); });
+    const Process resident(again, [] { return std::uint64_t{0}; });
+
+    SECTION("by restore") {
+        const Json lines = home.restore();
+        CHECK(lines.size() == 2);
+        for (const Json& line : lines) CHECK(line["result"] == "gone");
+    }
+    SECTION("by a service that starts and restores") {
+        Running service(home);
+        CHECK(service.err().find("adopted") == std::string::npos);
+        for (const Json& line : home.restore()) CHECK(line["result"] == "gone");
+    }
+    CHECK(somaxconn_in(again) == raised);
+    CHECK(limit_of(listener) == raised);
+    CHECK(home.restore().empty());
+}
+
+TEST_CASE("a second service on the same state directory refuses to start") {
+    const Home home;
+    home.set_policy(automatic);
+    const Running first(home);
+    const Ran second = run({"run", "--policy", home.policy(), "--state-dir", home.state(), "--socket",
+                            home / "other.sock", "--listen", "none"});
+    CHECK(second.status == 1);
+    CHECK(second.err.find(fmt::format("pid {}", first.pid())) != std::string::npos);
+    CHECK(second.err.find(home.state()) != std::string::npos);
+    CHECK(home.top()["mode"] == "auto");
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// The policy file: at start, and when it changes under a running service.
+#include "fixtures.hpp"
+
+using namespace bpftune;
+using namespace bpftune::testing;
+
+namespace {
+
+std::string named(const std::string& name, const std::string& mode = "observe") {
+    return policy_text(name, "mode: " + mode);
+}
+
+// The way that kubelet shows a ConfigMap: FOLDER/policy.yaml -> ..data/policy.yaml, ..data -> ..VERSION.
+void show_version(const fs::path& folder, const std::string& version, const std::string& text) {
+    fs::create_directories(folder / (".." + version));
+    write_text(folder / (".." + version) / "policy.yaml", text);
+    fs::create_directory_symlink(".." + version, folder / "..data_tmp");
+    fs::rename(folder / "..data_tmp", folder / "..data");
+    if (!fs::is_symlink(folder / "policy.yaml")) fs::create_symlink("..data/policy.yaml", folder / "policy.yaml");
+}
+
+constexpr auto misspelt = "mode: automatic";
+
+} // namespace
+
+TEST_CASE("a changed policy is taken on SIGHUP") {
+    const Home home;
+    home.set_policy(named("first"));
+    Running service(home);
+    service.signal(SIGHUP);
+    CHECK(service.says("policy: SIGHUP: 'first' loaded, mode observe"));
+}
+
+TEST_CASE("a changed policy is taken when it is written in place") {
+    const Home home;
+    home.set_policy(named("first"));
+    Running service(home);
+    home.set_policy(named("second", "recommend"));
+    CHECK(service.says("'second' loaded, mode recommend"));
+    CHECK(home.top()["mode"] == "recommend");
+}
+
+TEST_CASE("a changed policy is taken when another file is renamed over it") {
+    const Home home;
+    home.set_policy(named("first"));
+    Running service(home);
+    for (const std::string name : {"second", "third"}) {
+        write_text(home / "new", named(name));
+        fs::rename(home / "new", home.policy());
+        CHECK(service.says("'" + name + "' loaded"));
+    }
+}
+
+TEST_CASE("a changed policy is taken when a ConfigMap's symlink is swapped") {
+    const Home home;
+    const fs::path folder = home / "config";
+    show_version(folder, "v1", named("first"));
+    Running service(home, {.policy = folder / "policy.yaml"});
+    for (const std::string name : {"second", "third"}) {
+        const fs::path before = folder / fs::read_symlink(folder / "..data");
+        show_version(folder, name, named(name));
+        fs::remove_all(before);
+        CHECK(service.says("'" + name + "' loaded"));
+    }
+}
+
+TEST_CASE("a broken policy on reload leaves the old one in force, and says so") {
+    const Home home;
+    home.set_policy(named("first", "recommend"));
+    Running service(home);
+    CHECK_FALSE(home.top().contains("policy_error"));
+
+    home.set_policy(policy_text("second", misspelt));
+    REQUIRE(comes_true([&] { return home.top().contains("policy_error"); }));
+    const std::string error = home.top()["policy_error"];
+    CHECK(error.find(home.policy().string() + ":5:9: error: ") == 0);
+    CHECK(error.find("hint: did you mean 'auto'?") != std::string::npos);
+    CHECK(service.err().find(error) != std::string::npos);
+    CHECK(home.top()["mode"] == "recommend");
+
+    home.set_policy(named("third"));
+    CHECK(service.says("'third' loaded"));
+    CHECK_FALSE(home.top().contains("policy_error"));
+}
+
+TEST_CASE("a policy that is deleted leaves the old one in force, and says so") {
+    const Home home;
+    home.set_policy(named("first", "recommend"));
+    Running service(home);
+    fs::remove(home.policy());
+    REQUIRE(comes_true([&] { return home.top().contains("policy_error"); }));
+    CHECK(home.top()["mode"] == "recommend");
+}
+
+TEST_CASE("a broken policy at start is exit 2 and its diagnostics") {
+    const Home home;
+    home.set_policy(policy_text("first", misspelt));
+    Service service(home);
+    CHECK(service.wait() == 2);
+    const Ran check = run({"policy", "check", home.policy()});
+    CHECK(check.status == 2);
+    CHECK(service.err() == check.err);
+    CHECK(check.err.find(home.policy().string() + ":5:9: error: ") == 0);
+    CHECK(check.out.empty());
+    CHECK_FALSE(fs::exists(home.state()));
+}
+
+TEST_CASE("a policy that is named but not there is an error at start") {
+    const Home home;
+    Service service(home);
+    CHECK(service.wait() != 0);
+    CHECK(service.err().find(home.policy()) != std::string::npos);
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the service does to the kernel while it runs, and what it leaves behind when it stops as it should.
+#include "fixtures.hpp"
+
+using namespace bpftune;
+using namespace bpftune::testing;
+
+namespace {
+
+constexpr std::uint16_t port = 8080;
+const std::string automatic = policy_text("tuning", "mode: auto");
+
+// Every sysctl below /proc/sys/net, as the calling thread's namespace has it.
+std::map<std::string, std::string> sysctls() {
+    std::map<std::string, std::string> values;
+    for (const auto& entry : fs::recursive_directory_iterator("/proc/sys/net")) {
+        std::ifstream file(entry.path());
+        if (!entry.is_regular_file() || entry.path().filename() == "nf_conntrack_count") continue;
+        values[entry.path()] = std::string(std::istreambuf_iterator<char>(file), {});
+    }
+    return values;
+}
+
+// Every field that the interface promises.
+void check_change(const Json& change, const Site& site) {
+    INFO(change.dump());
+    CHECK(change["id"].is_number_integer());
+    CHECK(change["time"].get<std::string>().size() == std::string("2026-11-21T22:00:01.004Z").size());
+    CHECK(change["scope"]["netns"] == site.netns.inode());
+    CHECK(change["scope"]["listener"]["address"] == "127.0.0.1");
+    CHECK(change["scope"]["listener"]["port"] == port);
+    CHECK(change["scope"]["listener"]["inode"].get<std::uint64_t>() > 0);
+    CHECK(change["scope"]["pod"].is_null());
+    CHECK(change["state"] == "applied");
+    CHECK(change["why"].get<std::string>().size() > 10);
+    CHECK(change["evidence"]["queue_peak"].get<std::uint64_t>() > 4);
+    CHECK(change["evidence"]["limit"] == 8);
+    CHECK(change["evidence"]["arrivals"].get<std::uint64_t>() > 4);
+    CHECK(change["reaction_us"].get<std::int64_t>() > 0);
+}
+
+} // namespace
+
+TEST_CASE("a burst raises somaxconn and the live listener with it") {
+    const Home home;
+    const Site site;
+    const auto listener = site.listen(port);
+    home.set_policy(automatic);
+    const Running service(home);
+
+    site.burst(listener, port);
+    REQUIRE(comes_true([&] { return limit_of(listener) > 8; }));
+    // The burst's end may correct it once more.
+    REQUIRE(comes_true([&] { return limit_of(listener) == somaxconn_in(site.netns); }));
+
+    const Json history = home.history();
+    const Json somaxconn = row_where(history, {{"tunable", "net.core.somaxconn"}, {"from", "8"}});
+    const Json backlog = row_where(history, {{"tunable", "listener.backlog"}, {"from", "8"}});
+    check_change(somaxconn, site);
+    check_change(backlog, site);
+    CHECK(somaxconn["to"] == backlog["to"]);
+    CHECK(home.top()["changes"] == history);
+    CHECK(newest(history, site, "net.core.somaxconn")["to"] == std::to_string(somaxconn_in(site.netns)));
+    CHECK(newest(history, site, "listener.backlog")["to"] == std::to_string(limit_of(listener)));
+    const Json row = listener_row(home.top(), site, port);
+    CHECK(row["asked"].is_null()); // it listened before the service came
+    CHECK(row["binds"] == "somaxconn");
+    CHECK(row["pid"] == ::getpid());
+}
+
+TEST_CASE("a listener that the raise is not for, but that asked for more, gets its share") {
+    const Home home;
+    const Site site;
+    home.set_policy(automatic);
+    const Running service(home);
+    const auto wide = site.listen(port, 511);
+    const auto narrow = site.listen(port + 1, 5);
+    const auto busy = site.listen(port + 2, 4096);
+
+    REQUIRE(comes_true([&] { return listener_row(home.top(), site, port)["asked"] == 511; }));
+    site.burst(busy, port + 2);
+    REQUIRE(comes_true([&] { return limit_of(wide) == somaxconn_in(site.netns) && limit_of(wide) > 8; }));
+    CHECK(limit_of(narrow) == 5);
+}
+
+TEST_CASE("the application's own argument binds unless the policy names listener.backlog") {
+    const Home home;
+    const Site site(4096);
+    const auto listener = site.listen(port, 8);
+    home.set_policy(automatic);
+    const Running service(home);
+
+    site.burst(listener, port);
+    REQUIRE(comes_true([&] { return newest(home.history(), site, "listener.backlog").is_object(); }));
+    const Json told = newest(home.history(), site, "listener.backlog");
+    CHECK(told["state"] == "recommended");
+    CHECK(told["why"].get<std::string>().find("listener.backlog named in the policy") != std::string::npos);
+    CHECK(listener_row(home.top(), site, port)["binds"] == "application");
+    CHECK(limit_of(listener) == 8);
+
+    home.set_policy(automatic + "    listener.backlog: {max: 64}\n");
+    service.signal(SIGHUP);
+    REQUIRE(comes_true([&] {
+        site.burst(listener, port);
+        return limit_of(listener) > 8;
+    }));
+    CHECK(limit_of(listener) <= 64);
+    CHECK(somaxconn_in(site.netns) == 4096);
+}
+
+TEST_CASE("observe and recommend write nothing at all") {
+    const std::string mode = GENERATE("observe", "recommend");
+    const Home home;
+    const Site site;
+    const auto listener = site.listen(port);
+    home.set_policy(policy_text("tuning", "mode: " + mode));
+    const auto host = sysctls();
+    const auto inside = site.netns.inside([] { return sysctls(); });
+
+    Running service(home);
+    site.burst(listener, port);
+    REQUIRE(comes_true([&] { return listener_row(home.top(), site, port)["queue_peak"] == 9; }));
+    if (mode == "recommend") REQUIRE(comes_true([&] { return !home.history().empty(); }));
+    service.signal(SIGTERM);
+    CHECK(service.wait() == 0);
+
+    CHECK(site.netns.inside([] { return sysctls(); }) == inside);
+    CHECK(sysctls() == host);
+    CHECK(limit_of(listener) == 8);
+    const Json history = home.history();
+    CHECK(history.empty() == (mode == "observe"));
+    for (const Json& change : history) {
+        CHECK(change["state"] == "recommended");
+        CHECK(change["reaction_us"].is_null());
+        CHECK(change["why"].get<std::string>().find("mode is recommend") != std::string::npos);
+    }
+    CHECK(home.restore().empty());
+}
+
+TEST_CASE("--mode takes the place of the policy's mode") {
+    const Home home;
+    const Site site;
+    const auto listener = site.listen(port);
+    home.set_policy(automatic);
+    const Running service(home, {.more = {"--mode", "observe"}});
+    CHECK(home.top()["mode"] == "observe");
+    site.burst(listener, port);
+    REQUIRE(comes_true([&] { return listener_row(home.top(), site, port)["queue_peak"] == 9; }));
+    CHECK(limit_of(listener) == 8);
+}
+
+TEST_CASE("every value is back after SIGTERM with onExit: restore") {
+    const Home home;
+    const Site site;
+    const auto listener = site.listen(port);
+    home.set_policy(policy_text("tuning", "mode: auto\n  onExit: restore"));
+    Running service(home);
+    site.burst(listener, port);
+    REQUIRE(comes_true([&] { return limit_of(listener) > 8; }));
+    service.signal(SIGTERM);
+    CHECK(service.wait() == 0);
+
+    CHECK(limit_of(listener) == 8);
+    CHECK(somaxconn_in(site.netns) == 8);
+    for (const Json& change : home.history()) CHECK(change["state"] == "restored");
+    CHECK_FALSE(fs::exists(home.socket()));
+}
+
+TEST_CASE("values stay after SIGTERM with onExit: keep, are adopted by the next start, and restored on request") {
+    const Home home;
+    const Site site;
+    const auto listener = site.listen(port);
+    home.set_policy(automatic);
+    Running first(home);
+    site.burst(listener, port);
+    REQUIRE(comes_true([&] { return limit_of(listener) > 8 && limit_of(listener) == somaxconn_in(site.netns); }));
+    first.signal(SIGTERM);
+    CHECK(first.wait() == 0);
+    const std::uint64_t raised = limit_of(listener);
+    CHECK(raised > 8);
+    CHECK(somaxconn_in(site.netns) == raised);
+
+    Running second(home);
+    CHECK(second.err().find(fmt::format("adopted: net.core.somaxconn = {} (was 8)", raised)) != std::string::npos);
+    CHECK(second.err().find(fmt::format("adopted: listener.backlog = {} (was 8)", raised)) != std::string::npos);
+    second.signal(SIGTERM);
+    CHECK(second.wait() == 0);
+    CHECK(limit_of(listener) == raised);
+
+    const Ran dry = home.restored({"--dry-run"});
+    CHECK(json_of(dry).size() == 2);
+    for (const Json& line : json_of(dry)) CHECK(line["result"] == "would_restore");
+    CHECK(limit_of(listener) == raised);
+    for (const Json& line : home.restore()) CHECK(line["result"] == "restored");
+    CHECK(limit_of(listener) == 8);
+    CHECK(somaxconn_in(site.netns) == 8);
+    CHECK(home.restore().empty());
+}
+
+TEST_CASE("a value that someone else changes after our raise is left alone") {
+    const Home home;
+    const Site site;
+    const auto listener = site.listen(port);
+    home.set_policy(automatic);
+    Running service(home);
+    site.burst(listener, port);
+    REQUIRE(comes_true([&] { return limit_of(listener) > 8 && limit_of(listener) == somaxconn_in(site.netns); }));
+
+    SECTION("while the service runs") {
+        site.netns.write("sys/net/core/somaxconn", "5000");
+        REQUIRE(comes_true([&] { return newest(home.history(), site, "net.core.somaxconn")["state"] == "yielded"; }));
+        site.burst(listener, port, 6000);
+        (void)home.restore();
+        CHECK(limit_of(listener) == 8);
+    }
+    SECTION("while no service runs: restore reports it") {
+        service.signal(SIGTERM);
+        REQUIRE(service.wait() == 0);
+        site.netns.write("sys/net/core/somaxconn", "5000");
+        const Json lines = home.restore();
+        const Json line = row_where(lines, {{"tunable", "net.core.somaxconn"}});
+        CHECK(line["result"] == "foreign");
+        CHECK(line["found"] == "5000");
+        CHECK(row_where(lines, {{"tunable", "listener.backlog"}})["result"] == "restored");
+        CHECK(newest(home.history(), site, "net.core.somaxconn")["state"] == "yielded");
+    }
+    SECTION("before a start: it is not adopted") {
+        service.kill();
+        site.netns.write("sys/net/core/somaxconn", "5000");
+        const Running next(home);
+        CHECK(newest(home.history(), site, "net.core.somaxconn")["state"] == "yielded");
+    }
+    CHECK(somaxconn_in(site.netns) == 5000);
+}

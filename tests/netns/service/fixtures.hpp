@@ -69,9 +69,11 @@ inline void write_text(const fs::path& path, const std::string& text) {
 class Program {
 public:
     Program(const Words& words, const fs::path& out, const fs::path& err) : out_(out), err_(err) {
+        const sys::Fd out_file = create(out);
+        const sys::Fd err_file = create(err);
         pid_ = ::fork();
         must(pid_ >= 0, "fork");
-        if (pid_ == 0) execute(words);
+        if (pid_ == 0) execute(words, out_file.value(), err_file.value());
     }
     Program(const Program&) = delete;
     Program& operator=(const Program&) = delete;
@@ -102,12 +104,14 @@ public:
     }
 
 private:
-    [[noreturn]] void execute(const Words& words) const {
+    static sys::Fd create(const fs::path& path) {
+        sys::Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+        must(static_cast<bool>(file), "create " + path.string());
+        return file;
+    }
+    [[noreturn]] static void execute(const Words& words, int out, int err) {
         ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-        for (const auto& [path, fd] : {std::pair(out_, STDOUT_FILENO), std::pair(err_, STDERR_FILENO)}) {
-            const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-            if (file < 0 || ::dup2(file, fd) < 0) ::_exit(126);
-        }
+        if (::dup2(out, STDOUT_FILENO) < 0 || ::dup2(err, STDERR_FILENO) < 0) ::_exit(126);
         std::vector<char*> arguments{const_cast<char*>(program_path.c_str())};
         for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
         arguments.push_back(nullptr);

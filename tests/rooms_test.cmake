@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+# Fails when a room includes a header of a room that it may not know.
+#   cmake -DSOURCE_DIR=DIR "-DROOMS=room may may...;room may..." -P rooms_test.cmake
+
+cmake_minimum_required(VERSION 3.25)
+set(violations "")
+foreach(room IN LISTS ROOMS)
+    separate_arguments(may UNIX_COMMAND "${room}")
+    list(GET may 0 name)
+    file(GLOB sources ${SOURCE_DIR}/userspace/${name}/*.cpp ${SOURCE_DIR}/userspace/${name}/*.hpp)
+    if(NOT sources)
+        message(FATAL_ERROR "room ${name} is empty: the test looks in the wrong place")
+    endif()
+    foreach(source IN LISTS sources)
+        file(STRINGS ${source} includes REGEX "^#include \"")
+        foreach(include IN LISTS includes)
+            string(REGEX REPLACE "^#include \"([a-z_]+)/.*" "\\1" used "${include}")
+            if(used STREQUAL "bpf" AND name STREQUAL "probes")
+                continue() # the structs that both sides share
+            endif()
+            if(include MATCHES "/" AND NOT used IN_LIST may)
+                file(RELATIVE_PATH file ${SOURCE_DIR} ${source})
+                string(APPEND violations "  ${file}: ${include}\n")
+            endif()
+        endforeach()
+    endforeach()
+endforeach()
+if(violations)
+    message(FATAL_ERROR "these rooms may not know what they include (CMakeLists.txt, MAY_USE):\n${violations}")
+endif()

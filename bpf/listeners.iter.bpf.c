@@ -9,10 +9,10 @@
 DEFINE_ASKED_MAP;
 DEFINE_LAST_ACK_OVERFLOWS_MAP;
 
-static __always_inline void fill_learned(struct abi_listener *listener)
+static __always_inline void fill_learned(struct abi_listener *listener, __u64 cookie)
 {
-	__u64 *overflows = bpf_map_lookup_elem(&last_ack_overflows, &listener->cookie);
-	__u32 *wish = bpf_map_lookup_elem(&asked, &listener->cookie);
+	__u64 *overflows = bpf_map_lookup_elem(&last_ack_overflows, &cookie);
+	__u32 *wish = bpf_map_lookup_elem(&asked, &cookie);
 
 	if (overflows)
 		listener->last_ack_overflows = *overflows;
@@ -29,7 +29,8 @@ int listeners(struct bpf_iter__task_file *ctx)
 	struct task_struct *task = ctx->task;
 	struct file *file = ctx->file;
 	struct socket *socket;
-	struct sock *sk;
+	struct sock *sk, *subflow;
+	__u64 cookie;
 
 	if (!task || !file)
 		return 0;
@@ -37,11 +38,19 @@ int listeners(struct bpf_iter__task_file *ctx)
 	if (!socket)
 		return 0;
 	sk = socket->sk;
-	if (!sk || sk->__sk_common.skc_state != TCP_LISTEN || !is_tcp(sk))
+	if (!sk || sk->__sk_common.skc_state != TCP_LISTEN)
+		return 0;
+	subflow = first_subflow(sk);
+	if (!subflow && !is_tcp(sk))
 		return 0;
 	fill_listener(&record.listener, sk);
 	fill_process(&record.listener, task);
-	fill_learned(&record.listener);
+	cookie = record.listener.cookie;
+	if (subflow) {
+		fill_queue_of_subflow(&record.listener, subflow);
+		cookie = BPF_CORE_READ(subflow, __sk_common.skc_cookie.counter);
+	}
+	fill_learned(&record.listener, cookie);
 	record.listener.inode = file->f_inode->i_ino;
 	record.listener.fd = ctx->fd;
 	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));

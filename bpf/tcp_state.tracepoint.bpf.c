@@ -135,6 +135,9 @@ static __always_inline void on_listen(struct sock *sk)
 	known = listen_arguments(task, &fd, &backlog);
 	if (known)
 		bpf_map_update_elem(&asked, &cookie, &backlog, BPF_ANY);
+	/* The census knows the MPTCP socket that a process holds; this one is within it. */
+	if (is_subflow(sk))
+		return;
 	event = reserve_event(sizeof(*event));
 	if (!event)
 		return;

@@ -36,7 +36,7 @@ enum {
 
 /* include/linux/socket.h, include/uapi/linux/in.h, include/net/tcp_states.h */
 enum { AF_INET = 2, AF_INET6 = 10 };
-enum { IPPROTO_TCP = 6 };
+enum { IPPROTO_TCP = 6, IPPROTO_MPTCP = 262 };
 enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_SYN_RECV = 3, TCP_CLOSE = 7, TCP_LISTEN = 10 };
 
 /* include/linux/sched.h */
@@ -47,6 +47,10 @@ enum { PF_IO_WORKER = 0x10, PF_KTHREAD = 0x200000 };
 typedef struct {
 	int counter;
 } atomic_t;
+
+typedef struct {
+	__s64 counter;
+} atomic64_t;
 
 typedef struct refcount_struct {
 	atomic_t refs;
@@ -114,6 +118,7 @@ struct sock_common {
 	unsigned char skc_reuseport : 1;
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_rcv_saddr;
+	atomic64_t skc_cookie;
 };
 
 struct socket;
@@ -129,6 +134,14 @@ struct sock {
 
 struct inet_sock {
 	__be16 inet_sport;
+};
+
+struct tcp_sock {
+	bool is_mptcp;
+};
+
+struct mptcp_sock {
+	struct sock *first;
 };
 
 struct inode {

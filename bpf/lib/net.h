@@ -54,6 +54,35 @@ static __always_inline void fill_listener(struct abi_listener *to, struct sock *
 	to->reuseport = BPF_CORE_READ_BITFIELD(&sk->__sk_common, skc_reuseport);
 }
 
+/*
+ * An MPTCP listener (Go's default since 1.24) takes connections on its first subflow, a TCP socket
+ * that no process holds: what is asked of the one happens at the other (net/mptcp/protocol.c,
+ * mptcp_listen). Has to be read with care: the pointer is not one that the verifier knows.
+ */
+static __always_inline struct sock *first_subflow(struct sock *sk)
+{
+	struct mptcp_sock *mptcp = (struct mptcp_sock *)sk;
+
+	if (sk->sk_protocol != IPPROTO_MPTCP || !bpf_core_field_exists(mptcp->first))
+		return NULL;
+	return BPF_CORE_READ(mptcp, first);
+}
+
+static __always_inline bool is_subflow(const struct sock *sk)
+{
+	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+
+	return bpf_core_field_exists(tcp->is_mptcp) && BPF_CORE_READ(tcp, is_mptcp);
+}
+
+/* After fill_listener() for the MPTCP socket. */
+static __always_inline void fill_queue_of_subflow(struct abi_listener *to, struct sock *subflow)
+{
+	to->queue = BPF_CORE_READ(subflow, sk_ack_backlog);
+	to->limit = BPF_CORE_READ(subflow, sk_max_ack_backlog);
+	to->drops = BPF_CORE_READ(subflow, sk_drops.counter);
+}
+
 static __always_inline bool is_tcp(const struct sock *sk)
 {
 	__u16 family = sk->__sk_common.skc_family;

@@ -58,13 +58,13 @@ public:
         bool listens;
     };
 
-    Server(const Namespace& netns, int backlog, uid_t user = 0) : netns_(netns) {
+    Server(const Namespace& netns, int backlog, uid_t user = 0, int protocol = IPPROTO_TCP) : netns_(netns) {
         int ends[2];
         must(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0, "socketpair");
         control_ = sys::Fd(ends[0]);
         pid_ = ::fork();
         must(pid_ >= 0, "fork");
-        if (pid_ == 0) serve(netns, ends[1], backlog, user);
+        if (pid_ == 0) serve(netns, ends[1], backlog, user, protocol);
         ::close(ends[1]);
         first_ = ask('?');
     }
@@ -117,8 +117,8 @@ private:
         return any;
     }
 
-    static int listen_with(int backlog) {
-        const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    static int listen_with(int backlog, int protocol = IPPROTO_TCP) {
+        const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, protocol);
         const sockaddr_in any = address(0);
         must(fd >= 0, "socket");
         must(::bind(fd, reinterpret_cast<const sockaddr*>(&any), sizeof any) == 0, "bind");
@@ -156,12 +156,12 @@ private:
         }
     }
 
-    [[noreturn]] static void serve(const Namespace& netns, int control, int backlog, uid_t user) {
+    [[noreturn]] static void serve(const Namespace& netns, int control, int backlog, uid_t user, int protocol) {
         ::prctl(PR_SET_PDEATHSIG, SIGKILL);
         try {
             netns.enter();
             must(user == 0 || ::setresuid(user, user, user) == 0, "change user");
-            int fd = listen_with(backlog);
+            int fd = listen_with(backlog, protocol);
             char order = 0;
             while (::read(control, &order, 1) == 1) {
                 obey(order, fd);

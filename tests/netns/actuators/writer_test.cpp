@@ -163,6 +163,19 @@ TEST_CASE("raises and lowers a live listener, which goes on as if nothing had be
     }
 }
 
+TEST_CASE("raises a live MPTCP listener") {
+    if (!std::filesystem::exists("/proc/sys/net/mptcp")) {
+        WARN("this kernel has no MPTCP");
+        return;
+    }
+    const Namespace netns;
+    Server server(netns, 5, 0, IPPROTO_MPTCP);
+    auto writer = take(Writer::start());
+    CHECK(kind(writer.write(TunableId::listener_backlog, server.scope(), 5, 64)) == Outcome::Kind::written);
+    CHECK(server.facts().limit == 64);
+    CHECK(server.serves());
+}
+
 TEST_CASE("a listener is found where its hint is stale, also another user's") {
     const Namespace netns;
     auto writer = take(Writer::start());

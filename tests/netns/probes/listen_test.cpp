@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "traffic.hpp"
 
@@ -72,6 +73,28 @@ TEST_CASE("a listener that is older than the probe has an unknown wish") {
     CHECK(found.limit == 7);
     CHECK_FALSE(found.asked.has_value());
     CHECK(found.local.address == "127.0.0.1");
+}
+
+TEST_CASE("an MPTCP listener is counted with the queue of the subflow that takes its connections") {
+    if (!std::filesystem::exists("/proc/sys/net/mptcp")) {
+        WARN("this kernel has no MPTCP");
+        return;
+    }
+    auto probes = Probes::open({});
+    const Namespace netns;
+    const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 7, IPPROTO_MPTCP); });
+    const auto waiting = netns.inside([] { return clients(9, "127.0.0.1", port); });
+    const auto found = listener_of(probes, netns, port);
+    CHECK(found.pid == ::getpid());
+    CHECK(found.fd == listener.value());
+    CHECK(found.limit == 7);
+    CHECK(found.queue == 8);
+    CHECK(found.asked == 7);
+    CHECK(found.drops - found.last_ack_overflows == reading_of(probes, netns).listen_overflows);
+    std::uint64_t cookie = 0;
+    socklen_t size = sizeof cookie;
+    REQUIRE(::getsockopt(listener.value(), SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0);
+    CHECK(found.cookie == cookie);
 }
 
 TEST_CASE("a socket held by several processes is one listener, of the lowest pid") {

@@ -28,8 +28,8 @@ inline sockaddr_in address_of(const char* address, std::uint16_t port) {
 }
 
 // Bound and listening, in the namespace of the calling thread.
-inline sys::Fd listen_on(const char* address, std::uint16_t port, int backlog) {
-    sys::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+inline sys::Fd listen_on(const char* address, std::uint16_t port, int backlog, int protocol = IPPROTO_TCP) {
+    sys::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
     const sockaddr_in at = address_of(address, port);
     must(::bind(socket.value(), reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0, "bind");
     must(::listen(socket.value(), backlog) == 0, "listen");

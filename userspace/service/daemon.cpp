@@ -128,8 +128,9 @@ private:
 
 Result<> Daemon::start() {
     apply_mode();
-    // What enters and writes is the writer's; this process only goes on reading what is attached. Before any thread.
-    constexpr std::array needed{CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN};
+    // What enters and writes is the writer's; this process only goes on reading what is attached, and the conntrack
+    // tables of namespaces, which it tells apart by /proc/PID/ns/net (CAP_SYS_PTRACE). Before any thread.
+    constexpr std::array needed{CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_SYS_PTRACE};
     if (auto dropped = sys::keep_capabilities(needed); !dropped) return dropped;
     if (auto opened = open_loop(); !opened) return opened;
     if (auto opened = open_doors(); !opened) return opened;

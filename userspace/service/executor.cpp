@@ -85,8 +85,20 @@ void Executor::write(const Decision& decision) {
     finish(decision, *row, writer_.write(decision.tunable, decision.scope, decision.from, decision.to));
 }
 
+// Only what we held before this write can be yielded; else the other's value is a new original.
+void Executor::lost_to_another(const Decision& decision, std::int64_t row, std::uint64_t found, bool was_ours) {
+    not_written(decision, row, fmt::format("it was {} by then: someone else's, not written", found));
+    if (!was_ours) return;
+    const ObjectKey object = key_of(decision.tunable, decision.scope);
+    state_.yielded.insert(object);
+    log_if_failed(journal_.yielded(object, std::to_string(found)), "yield");
+    on_change_(decision.tunable, ChangeState::yielded);
+}
+
 void Executor::finish(const Decision& decision, std::int64_t row, const Outcome& outcome) {
     const MonoTime now = sys::now().mono;
+    const auto held = state_.held.find(key_of(decision.tunable, decision.scope));
+    const bool was_ours = held != state_.held.end() && held->second.original != decision.from;
     controller::settle(state_, decision, outcome, now);
     switch (outcome.kind) {
     case Outcome::Kind::written: {
@@ -97,9 +109,7 @@ void Executor::finish(const Decision& decision, std::int64_t row, const Outcome&
         on_change_(decision.tunable, ChangeState::applied);
         break;
     }
-    case Outcome::Kind::conflict:
-        not_written(decision, row, fmt::format("it was {} by then: someone else's, not written", outcome.value));
-        break;
+    case Outcome::Kind::conflict: lost_to_another(decision, row, outcome.value, was_ours); break;
     case Outcome::Kind::gone:
         not_written(decision, row, "gone before it could be written");
         log_if_failed(journal_.release(key_of(decision.tunable, decision.scope)), "gone");

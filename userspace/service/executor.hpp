@@ -29,6 +29,7 @@ private:
     void write(const Decision& decision);
     void forget(const Decision& decision);
     void finish(const Decision& decision, std::int64_t row, const Outcome& outcome);
+    void lost_to_another(const Decision& decision, std::int64_t row, std::uint64_t found, bool was_ours);
     void not_written(const Decision& decision, std::int64_t row, const std::string& error);
 
     actuators::Journal& journal_;

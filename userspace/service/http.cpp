@@ -51,6 +51,11 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(std::string_view text) {
     // Scrapes are rare and small: one worker, short patience, no connection kept.
     state.http.new_task_queue = [] { return new httplib::ThreadPool(1); };
     state.http.set_keep_alive_max_count(1);
+    // Not httplib's SO_REUSEPORT: two services would share one port, and each scrape would meet either.
+    state.http.set_socket_options([](socket_t socket) {
+        constexpr int yes = 1;
+        ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    });
     state.http.set_read_timeout(2, 0);
     state.http.set_write_timeout(2, 0);
     state.http.set_payload_max_length(1024);

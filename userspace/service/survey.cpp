@@ -151,6 +151,7 @@ std::vector<RightReport> survey_rights() {
         Right{CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", "finding a listening socket that moved to another process"},
     };
     std::vector<RightReport> reports;
+    reports.reserve(rights.size());
     for (const Right& right : rights)
         reports.push_back(
             {std::string(right.name), sys::has_capability(right.capability), std::string(right.needed_for)});

@@ -14,8 +14,10 @@
 namespace bpftune::signals {
 namespace {
 
-// A census may take this share of one core's time: 26 ms, for 100,000 open files, every 10 s.
+// A census waits for so many times what the last one took: of 26 ms, for 100,000 open files, one every 10 s. While a
+// burst is followed, a second at most, its end is worth more.
 constexpr int census_pause = 400;
+constexpr int burst_census_pause = 10;
 // A burst that lasts longer is no burst; the tick judges it.
 constexpr Nanoseconds longest_burst = std::chrono::seconds(1);
 
@@ -59,13 +61,13 @@ template <class T> std::vector<T> Collector::reading(Result<std::vector<T>> resu
     return {};
 }
 
-void Collector::refresh(Now now) {
+void Collector::refresh(Now now, MonoTime next_census) {
     auto namespaces = probes_.namespaces();
     const bool read = namespaces.has_value();
     auto now_there = reading(std::move(namespaces));
     if (!read) return; // not the same as "none is there": what is known stays
     namespaces_ = std::move(now_there);
-    const bool census = now.mono >= next_census_ && take_census(now);
+    const bool census = now.mono >= next_census && take_census(now);
     const std::vector<probes::QueueReading> queues = reading(probes_.queues());
     TcpTable::Readings readings{.namespaces = namespaces_, .queues = queues};
     if (census) readings.listeners = listeners_;
@@ -76,8 +78,10 @@ void Collector::refresh(Now now) {
 bool Collector::take_census(Now now) {
     const MonoTime begin = sys::now().mono;
     auto listeners = probes_.listeners();
-    census_interval_ = (sys::now().mono - begin) * census_pause;
+    const Nanoseconds cost = sys::now().mono - begin;
+    census_interval_ = cost * census_pause;
     next_census_ = now.mono + census_interval_;
+    next_burst_census_ = now.mono + cost * burst_census_pause;
     const bool taken = listeners.has_value();
     listeners_ = reading(std::move(listeners));
     return taken;
@@ -86,7 +90,7 @@ bool Collector::take_census(Now now) {
 Snapshot Collector::tick(Now now) {
     problems_.clear();
     Snapshot snapshot = blank(Snapshot::Cause::tick, now);
-    refresh(now);
+    refresh(now, next_census_);
     tcp_.tick(snapshot, now.mono);
     read_softirq(snapshot);
     read_conntrack(snapshot);
@@ -154,7 +158,7 @@ std::optional<Snapshot> Collector::on_event(const probes::Event& event, Now now)
 
 std::optional<Snapshot> Collector::follow_bursts(Now now) {
     Snapshot snapshot = blank(Snapshot::Cause::pressure, now);
-    refresh(now);
+    refresh(now, next_burst_census_);
     if (!tcp_.follow_bursts(snapshot, now.mono, longest_burst)) return std::nullopt;
     return snapshot;
 }

@@ -48,7 +48,7 @@ private:
         bool seen = false;
     };
 
-    void refresh(Now now);
+    void refresh(Now now, MonoTime next_census);
     bool take_census(Now now);
     void read_softirq(Snapshot& snapshot);
     void read_conntrack(Snapshot& snapshot);
@@ -65,6 +65,7 @@ private:
     bool conntrack_started_ = false;
     Nanoseconds census_interval_{};
     MonoTime next_census_;
+    MonoTime next_burst_census_;
     std::string problems_;
 };
 

@@ -194,7 +194,7 @@ void TcpTable::assign_overflows(const NetnsId& id, Namespace& netns) {
 
 void TcpTable::close_unseen() {
     for (auto entry = listeners_.begin(); entry != listeners_.end();) {
-        Tracked& tracked = entry->second;
+        const Tracked& tracked = entry->second;
         if (tracked.seen) {
             ++entry;
             continue;

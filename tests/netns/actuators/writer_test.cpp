@@ -289,7 +289,7 @@ TEST_CASE("what the kernel makes something else of is put back and said") {
 
 TEST_CASE("the writer holds no descriptor longer than a request") {
     const Namespace netns;
-    Server server(netns, 10);
+    const Server server(netns, 10);
     auto writer = take(Writer::start());
     const auto at_start = open_descriptors(writer.pid());
     CHECK(at_start == 4); // /dev/null three times, its socket

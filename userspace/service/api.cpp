@@ -15,7 +15,7 @@ namespace bpftune::service {
 namespace {
 
 constexpr std::size_t most_clients = 32;
-constexpr std::size_t longest_request = 64 * 1024;
+constexpr std::size_t longest_request = std::size_t{64} * 1024;
 constexpr timeval patience{.tv_sec = 10, .tv_usec = 0};
 
 Result<sockaddr_un> address_of(const std::filesystem::path& path) {
@@ -69,7 +69,7 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(sd_event* loop, const std::f
 }
 
 ApiServer::~ApiServer() {
-    for (Client& client : clients_) sd_event_source_disable_unref(client.source);
+    for (const Client& client : clients_) sd_event_source_disable_unref(client.source);
     sd_event_source_disable_unref(source_);
     std::error_code ignored;
     std::filesystem::remove(path_, ignored);

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 using namespace bpftune;
-using actuators::Holding;
 using actuators::Journal;
 
 namespace {

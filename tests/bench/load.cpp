@@ -5,6 +5,7 @@
 //   second,
 //                               and how many a second of its processor's time: one thread that never waits, so on a
 //                               quiet machine both are the same, and on a busy one the second still tells
+//   bench-load empty DURATION   the same, with empty programs at the hooks of the service's
 //   bench-load press COUNT      presses the accept queues of COUNT servers, each in a namespace of its own, once
 #include <chrono>
 #include <cstdio>
@@ -12,8 +13,11 @@
 #include <ctime>
 #include <deque>
 #include <exception>
+#include <optional>
 #include <string_view>
+#include <thread>
 
+#include "bench/empty_programs.hpp"
 #include "core/parse.hpp"
 #include "core/time.hpp"
 #include "netns/namespace.hpp"
@@ -95,7 +99,7 @@ void press(std::size_t count) {
 }
 
 int usage() {
-    std::fputs("bench-load rate DURATION | press COUNT\n", stderr);
+    std::fputs("bench-load rate DURATION | empty DURATION | press COUNT\n", stderr);
     return 2;
 }
 
@@ -103,6 +107,9 @@ int run(std::string_view what, std::string_view argument) {
     const auto length = parse_duration(argument);
     const auto count = parse_number(argument);
     if (what == "rate" && length) {
+        rate(*length);
+    } else if (what == "empty" && length) {
+        const EmptyPrograms nothing;
         rate(*length);
     } else if (what == "press" && count) {
         press(*count);

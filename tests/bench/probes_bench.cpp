@@ -11,6 +11,7 @@
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 
+#include "bench/empty_programs.hpp"
 #include "netns/probes/traffic.hpp"
 
 namespace {
@@ -64,26 +65,6 @@ Cost measured(const std::map<__u32, Cost>& others) {
     return sum;
 }
 
-// A program that does nothing at the hook of a tp_btf program.
-class Empty {
-public:
-    explicit Empty(const char* hook) {
-        constexpr bpf_insn nothing[] = {
-            {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
-            {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
-        LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_TRACE_RAW_TP,
-                    .attach_btf_id = static_cast<__u32>(libbpf_find_vmlinux_btf_id(hook, BPF_TRACE_RAW_TP)));
-        program_ = sys::Fd(bpf_prog_load(BPF_PROG_TYPE_TRACING, "empty", "GPL", nothing, 2, &options));
-        must(static_cast<bool>(program_), "load an empty program");
-        link_ = sys::Fd(bpf_raw_tracepoint_open(nullptr, program_.value()));
-        must(static_cast<bool>(link_), "attach an empty program");
-    }
-
-private:
-    sys::Fd program_;
-    sys::Fd link_;
-};
-
 void run() {
     const sys::Fd statistics(bpf_enable_stats(BPF_STATS_RUN_TIME)); // off again when closed
     must(static_cast<bool>(statistics), "bpf_stats");
@@ -97,9 +78,7 @@ void run() {
             ours.nanoseconds += cost.nanoseconds;
             ours.runs += cost.runs;
         }
-        const Empty state("inet_sock_set_state");
-        const Empty drops("kfree_skb");
-        const Empty more_drops("kfree_skb");
+        const EmptyPrograms nothing;
         const Cost cost = measured(others);
         empty.nanoseconds += cost.nanoseconds;
         empty.runs += cost.runs;

@@ -32,8 +32,7 @@ private:
 // As many as there are of ours.
 struct EmptyPrograms {
     Empty tcp_state{"inet_sock_set_state"};
-    Empty listen_overflow{"kfree_skb"};
-    Empty softirq{"kfree_skb"};
+    Empty drops{"kfree_skb"};
 };
 
 } // namespace bpftune::testing

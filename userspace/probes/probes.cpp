@@ -43,11 +43,12 @@ Result<std::string> not_yet(State&) { return failure("not in this version"); }
 
 Result<std::string> listen_by_tracepoint(State& state) {
     if (auto done = state.programs.attach_tcp_state(); !done) return std::unexpected(done.error());
-    const auto overflows = state.programs.attach_listen_overflow();
+    // Without it the rest carries on; the softirq ladder says why it was refused.
+    (void)state.programs.attach_drops();
     // Without a census tcp_state stays: it also counts the connects that found no port.
     if (auto done = state.programs.attach_listeners(); !done) return std::unexpected(done.error());
-    if (overflows) return "a second listen() on one socket";
-    return fmt::format("overflows of each listener are estimated from its drops ({})", overflows.error().message);
+    if (state.programs.counts_last_ack_overflows()) return "a second listen() on one socket";
+    return "whose last ACKs overflowed: a listener's share of the namespace's overflows is estimated from its drops";
 }
 
 Result<std::string> time_wait_by_iterator(State& state) {
@@ -64,7 +65,7 @@ Result<std::string> time_wait_by_procfs(State& state) {
 Result<std::string> softirq_by_procfs(State& state) {
     const auto text = sys::read_file(state.proc / "thread-self/net/softnet_stat");
     if (!text) return std::unexpected(text.error());
-    const auto events = state.programs.attach_softirq();
+    const auto events = state.programs.attach_drops();
     if (events) return "which device's packets were dropped; drops are announced by a tracepoint";
     return fmt::format("drops between two readings ({})", events.error().message);
 }

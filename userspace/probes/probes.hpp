@@ -50,7 +50,7 @@ public:
     [[nodiscard]] std::uint64_t lost_events() const; // that BPF could not pass on
 
     // Whether ListenerReading::last_ack_overflows is counted, so that `drops` less it is exactly the listener's part of
-    // ListenOverflows. Kernels before 6.12 do not say whose they were.
+    // ListenOverflows. Older kernels do not say whose they were (6.1), or give that drop no name (6.12).
     [[nodiscard]] bool counts_last_ack_overflows() const;
 
     // Every listener of the node. Costs up to 26 ms with 100,000 open files: the caller paces it.

@@ -36,20 +36,21 @@ Result<> Programs::attach_tcp_state() {
     return add_ring(tcp_state_->maps.events);
 }
 
-Result<> Programs::attach_listen_overflow() {
-    auto object = attach<listen_overflow_tracepoint>([](listen_overflow_tracepoint&) {});
-    if (!object) return std::unexpected(object.error());
-    listen_overflow_ = std::move(*object);
-    return {};
+Result<Object<drops_tracepoint>> Programs::load_drops(bool by_listener) const {
+    return attach<drops_tracepoint>([&](drops_tracepoint& drops) {
+        drops.rodata->event_interval_ns = static_cast<__u64>(options_.event_interval.count());
+        bpf_program__set_autoload(drops.progs.drops_by_listener, by_listener);
+        bpf_program__set_autoload(drops.progs.drops_of_backlog, !by_listener);
+    });
 }
 
-Result<> Programs::attach_softirq() {
-    auto object = attach<softirq_tracepoint>([this](softirq_tracepoint& softirq) {
-        softirq.rodata->event_interval_ns = static_cast<__u64>(options_.event_interval.count());
-    });
+Result<> Programs::attach_drops() {
+    if (drops_) return {};
+    auto object = load_drops(true);
+    if (!object) object = load_drops(false);
     if (!object) return std::unexpected(object.error());
-    softirq_ = std::move(*object);
-    return add_ring(softirq_->maps.events);
+    drops_ = std::move(*object);
+    return add_ring(drops_->maps.events);
 }
 
 Result<> Programs::attach_listeners() {
@@ -59,7 +60,7 @@ Result<> Programs::attach_listeners() {
         configure_mibs(listeners, *indices);
         if (tcp_state_) share(listeners.maps.asked, tcp_state_->maps.asked);
         if (tcp_state_) share(listeners.maps.port_failures, tcp_state_->maps.port_failures);
-        if (listen_overflow_) share(listeners.maps.last_ack_overflows, listen_overflow_->maps.last_ack_overflows);
+        if (drops_) share(listeners.maps.last_ack_overflows, drops_->maps.last_ack_overflows);
     });
     if (!object) return std::unexpected(object.error());
     listeners_ = std::move(*object);
@@ -128,7 +129,7 @@ void Programs::drain(const Handler& handle) {
 }
 
 std::uint64_t Programs::lost_events() const {
-    return (tcp_state_ ? tcp_state_->bss->lost_events : 0) + (softirq_ ? softirq_->bss->lost_events : 0);
+    return (tcp_state_ ? tcp_state_->bss->lost_events : 0) + (drops_ ? drops_->bss->lost_events : 0);
 }
 
 } // namespace bpftune::probes

@@ -10,10 +10,9 @@
 
 #include <bpf/libbpf.h>
 
-#include "listen_overflow_tracepoint.skel.h"
+#include "drops_tracepoint.skel.h"
 #include "listeners_iter.skel.h"
 #include "namespaces_iter.skel.h"
-#include "softirq_tracepoint.skel.h"
 #include "tcp_state_tracepoint.skel.h"
 
 #include "probes/decode.hpp"
@@ -37,12 +36,11 @@ public:
 
     // The iterators read what the tracepoints before them have learned: attach those first.
     Result<> attach_tcp_state();
-    Result<> attach_listen_overflow();
-    Result<> attach_softirq();
+    Result<> attach_drops(); // a second call says what the first one said
     Result<> attach_listeners();
     Result<> attach_namespaces();
 
-    [[nodiscard]] bool counts_last_ack_overflows() const { return listen_overflow_ != nullptr; }
+    [[nodiscard]] bool counts_last_ack_overflows() const { return drops_ && drops_->links.drops_by_listener; }
 
     // Each needs its program attached.
     Result<Census> listeners();
@@ -54,13 +52,13 @@ public:
     [[nodiscard]] std::uint64_t lost_events() const;
 
 private:
+    Result<Object<drops_tracepoint>> load_drops(bool by_listener) const;
     Result<> add_ring(const bpf_map* events);
     static int on_sample(void* self, void* data, std::size_t size);
 
     Options options_;
     Object<tcp_state_tracepoint> tcp_state_;
-    Object<listen_overflow_tracepoint> listen_overflow_;
-    Object<softirq_tracepoint> softirq_;
+    Object<drops_tracepoint> drops_;
     Object<listeners_iter> listeners_;
     Object<namespaces_iter> namespaces_;
     std::unique_ptr<ring_buffer, FreeRing> ring_;

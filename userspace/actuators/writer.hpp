@@ -39,6 +39,8 @@ public:
     Outcome write(TunableId tunable, const Scope& scope, std::uint64_t from, std::uint64_t to);
 
     [[nodiscard]] pid_t pid() const { return pid_; } // -1: it has ended
+    // For epoll: EPOLLHUP when the child has ended. Not for reading.
+    [[nodiscard]] int socket() const { return socket_.value(); }
 
 private:
     Writer(pid_t pid, sys::Fd socket) : pid_(pid), socket_(std::move(socket)) {}

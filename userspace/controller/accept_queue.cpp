@@ -51,7 +51,7 @@ Wish wish_for(const Listener& listener, TunableId tunable, std::uint64_t from, s
         wish.why += fmt::format(" and lost {}", window.overflows);
         wish.evidence.push_back({"overflows", window.overflows});
     }
-    wish.why += " while it was being accepted from";
+    if (window.accepted > 0) wish.why += " while it was being accepted from";
     return wish;
 }
 

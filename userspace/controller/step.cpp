@@ -169,7 +169,7 @@ void settle(State& state, const Decision& decision, const Outcome& outcome, Mono
 void adopt(State& state, TunableId tunable, const Scope& scope, std::uint64_t original, std::uint64_t current,
            MonoTime now) {
     state.held[key_of(tunable, scope)] = {
-        .scope = scope, .original = original, .current = current, .since = now, .on_trial = false, .clean_since = now};
+        .scope = scope, .original = original, .current = current, .since = now, .on_trial = true, .clean_since = now};
 }
 
 void reloaded(State& state) {

@@ -18,7 +18,7 @@ std::vector<Decision> step(const policy::Policy& policy, State& state, const Sna
 // What became of a write that `step` asked for.
 void settle(State& state, const Decision& decision, const Outcome& outcome, MonoTime now);
 
-// An object that an earlier run of the service holds, from the journal: taken over as kept.
+// An object that an earlier run of the service holds, from the journal: its trial begins anew.
 void adopt(State& state, TunableId tunable, const Scope& scope, std::uint64_t original, std::uint64_t current,
            MonoTime now);
 

@@ -104,15 +104,22 @@ bool ApiServer::serve(Client& client, std::uint32_t events) {
         client.in.append(chunk.data(), static_cast<std::size_t>(count));
         if (client.in.size() > longest_request) return false;
     }
-    for (std::size_t end = client.in.find('\n'); end != std::string::npos; end = client.in.find('\n')) {
-        client.out += handler_(client.in.substr(0, end)) + "\n";
+    if (!flush(client)) return false;
+    // One answer at a time: who does not read gets no more.
+    for (std::size_t end = 0; client.out.empty() && (end = client.in.find('\n')) != std::string::npos;) {
+        client.out = handler_(client.in.substr(0, end)) + "\n";
         client.in.erase(0, end + 1);
+        if (!flush(client)) return false;
     }
+    const std::uint32_t wanted = client.out.empty() ? std::uint32_t{EPOLLIN} : std::uint32_t{EPOLLOUT};
+    sd_event_source_set_io_events(client.source, wanted);
+    return true;
+}
+
+bool ApiServer::flush(Client& client) {
     const ssize_t sent = ::send(client.socket.value(), client.out.data(), client.out.size(), MSG_NOSIGNAL);
     if (sent < 0 && errno != EAGAIN) return false;
     if (sent > 0) client.out.erase(0, static_cast<std::size_t>(sent));
-    const std::uint32_t wanted = client.out.empty() ? std::uint32_t{EPOLLIN} : std::uint32_t{EPOLLOUT};
-    sd_event_source_set_io_events(client.source, wanted);
     return true;
 }
 

@@ -44,6 +44,7 @@ private:
     static int on_connection(sd_event_source*, int fd, std::uint32_t, void* self);
     static int on_client(sd_event_source*, int fd, std::uint32_t events, void* client);
     bool serve(Client& client, std::uint32_t events);
+    static bool flush(Client& client);
     void drop(const Client& client);
 
     std::filesystem::path path_;

@@ -189,6 +189,11 @@ Result<> Daemon::open_loop() {
     } else {
         spdlog::warn("the folder of {} cannot be watched: a changed policy takes SIGHUP", policy_file_.path().string());
     }
+    // Without its writer the service can do nothing but watch, and has no rights to start another: systemd starts both.
+    const auto writer_ended = [](sd_event_source* source, int, std::uint32_t, void*) {
+        return sd_event_exit(sd_event_source_get_event(source), failed);
+    };
+    sd_event_add_io(loop, nullptr, writer_.socket(), EPOLLRDHUP, writer_ended, this); // EPOLLHUP comes unasked
     sd_event_set_watchdog(loop, 1); // does nothing where systemd asks for none
     return {};
 }
@@ -288,8 +293,6 @@ void Daemon::tick() {
 void Daemon::act_on(const Snapshot& snapshot) {
     const auto decisions = controller::step(policy_, state_, snapshot, sys::now().mono);
     changes_stale_ |= executor_.carry_out(decisions);
-    // Without its writer the service can do nothing but watch, and cannot start another: systemd starts both anew.
-    if (writer_.pid() < 0) sd_event_exit(loop_.get(), failed);
 }
 
 void Daemon::on_events() {

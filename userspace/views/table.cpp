@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <span>
+#include <sstream>
+#include <string>
 #include <string_view>
 #include <tuple>
 #include <vector>
@@ -277,9 +279,13 @@ void print_header(Screen& screen, const Json& top, std::size_t width) {
     screen.bold(fmt::format("{}  {}  mode {}  events lost {}", text_of(top, "time"), text_of(top, "node"),
                             text_of(top, "mode"), text_of(top, "lost_events")));
     for (const std::string& line : wrapped("measured: " + sources_of(top), width)) screen.plain(line);
-    if (const auto error = known_text(top, "policy_error"))
-        for (const std::string& line : wrapped("The policy was not reloaded, the old one stays: " + *error, width))
-            screen.alarm(line);
+    const Json* error = find(top, "policy_error");
+    if (error != nullptr && error->is_string()) {
+        screen.alarm("The policy was not reloaded, the old one stays:");
+        // Diagnostics have lines of their own, with carets below their places.
+        std::istringstream lines(error->get<std::string>());
+        for (std::string line; std::getline(lines, line);) screen.alarm(truncated(terminal_safe(line), width));
+    }
     screen.plain();
 }
 

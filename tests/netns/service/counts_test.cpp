@@ -97,8 +97,8 @@ TEST_CASE("the overflows of the one listener that overflows are the kernel's") {
     }));
     const Json row = listener_row(home.top(), site, port);
     CHECK(row["overflows"] > 0);
-    CHECK(row["queue"] == 5); // one more than the limit fits
-    CHECK(row["queue_peak"] == 5);
+    CHECK(row["queue"] >= 5); // one more than the limit fits; two CPUs may both find the last place free
+    CHECK(row["queue_peak"] == row["queue"]);
     CHECK(row["limit"] == 4);
     CHECK(row["asked"] == 1000);
     CHECK(row["binds"] == "somaxconn");

@@ -62,7 +62,7 @@ Snapshot snapshot_of(Snapshot::Cause cause, MonoTime time, std::vector<Listener>
 Snapshot pressure(Listener listener, std::uint32_t depth, MonoTime time) {
     listener.queue = depth;
     listener.read = time;
-    listener.window = {.length = 2ms, .peak = depth, .arrivals = depth, .event = time};
+    listener.window = {.length = 2ms, .peak = depth, .arrivals = depth + 5, .accepted = 5, .event = time};
     return snapshot_of(Snapshot::Cause::pressure, time, {listener});
 }
 

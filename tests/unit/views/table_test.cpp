@@ -178,9 +178,12 @@ TEST_CASE("the last ten changes are shown, the newest first") {
 }
 
 TEST_CASE("the error of a policy that was not reloaded is above the tables") {
-    const Json top = top_document({}, {.mode = "auto", .policy_error = "p.yaml:3:5: unknown key"});
-    CHECK(line(*top_table(top, {}), "The policy") ==
-          "The policy was not reloaded, the old one stays: p.yaml:3:5: unknown key");
+    const Json top =
+        top_document({}, {.mode = "auto", .policy_error = "p.yaml:3:5: error: unknown key\n    mod: auto\n    ^"});
+    CHECK(top_table(top, {})->find("The policy was not reloaded, the old one stays:\n"
+                                   "p.yaml:3:5: error: unknown key\n"
+                                   "    mod: auto\n"
+                                   "    ^\n") != std::string::npos);
 }
 
 TEST_CASE("escapes appear only where colour was asked for") {

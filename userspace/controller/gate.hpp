@@ -34,6 +34,8 @@ public:
     static constexpr Nanoseconds cooldown = std::chrono::seconds(10);
     // A write that failed is not tried again before.
     static constexpr Nanoseconds retry = std::chrono::minutes(1);
+    // A value that was another one than the snapshot said is looked at again first.
+    static constexpr Nanoseconds look_again = std::chrono::seconds(1);
     // The same thing is said again after.
     static constexpr Nanoseconds reminder = std::chrono::hours(1);
 

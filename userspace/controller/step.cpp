@@ -164,6 +164,7 @@ void settle(State& state, const Decision& decision, const Outcome& outcome, Mono
         state.held.erase(held);
     }
     if (outcome.kind == Outcome::Kind::failed) state.retry_after[key] = now + Gate::retry;
+    if (outcome.kind == Outcome::Kind::conflict) state.retry_after[key] = now + Gate::look_again;
 }
 
 void adopt(State& state, TunableId tunable, const Scope& scope, std::uint64_t original, std::uint64_t current,

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "policy/parse.hpp"
+#include "policy/diagnostic.hpp"
 
 namespace bpftune::policy {
 

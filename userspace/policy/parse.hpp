@@ -7,16 +7,10 @@
 #include <string_view>
 #include <vector>
 
+#include "policy/diagnostic.hpp"
 #include "policy/policy.hpp"
 
 namespace bpftune::policy {
-
-struct Diagnostic {
-    std::size_t line = 0;   // from 1
-    std::size_t column = 0; // from 1, in code points
-    std::string message;    // lower case, no full stop
-    std::string hint;       // empty: none
-};
 
 // All problems at once, in the order of their places.
 std::expected<Policy, std::vector<Diagnostic>> parse(std::string_view text);

@@ -392,6 +392,15 @@ TEST_CASE("a write that failed is not held, and not tried again at once") {
     CHECK(step(policy, state, pressure(nginx(), 66, at(1s)), at(1s)).empty());
 }
 
+TEST_CASE("a value that was another one than the snapshot said is looked at again before the next try") {
+    State state;
+    const policy::Policy policy = automatic();
+    for (const Decision& decision : step(policy, state, pressure(nginx(), 65, at(0s)), at(0s)))
+        settle(state, decision, {.kind = Outcome::Kind::conflict, .value = 200}, at(1ms));
+    CHECK(state.held.empty());
+    CHECK(step(policy, state, pressure(nginx(), 66, at(5ms)), at(5ms)).empty());
+}
+
 TEST_CASE("raises to the policy's min without any loss") {
     State state;
     policy::Policy policy = automatic();

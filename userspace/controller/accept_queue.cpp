@@ -190,15 +190,18 @@ void judge(Gate& gate, const Snapshot& snapshot, const Listener& listener) {
     if (held != nullptr && listener.window.event && *listener.window.event <= held->since) return;
 
     // A tick's window that began before it mixes what was lost then with what the new limit does.
-    const bool mixed = snapshot.cause == Snapshot::Cause::tick && held != nullptr &&
-                       held->since > snapshot.time.mono - listener.window.length;
-    if (mixed) return;
+    const bool tick = snapshot.cause == Snapshot::Cause::tick;
+    if (tick && held != nullptr && held->since > snapshot.time.mono - listener.window.length) return;
 
     const Drain drain = drain_of(listener, snapshot.cause);
     Queue& queue = gate.state().queues[listener.cookie];
     if (drain == Drain::stuck) {
         queue.in_burst = false;
+        queue.stuck = true;
         if (listener.window.overflows > 0 || listener.window.peak >= listener.limit) find_stuck(gate, listener);
+    } else if (queue.stuck) {
+        // What is left of a load that was too much says nothing about bursts: the window in which it ends drains too.
+        queue.stuck = !tick || pressed(listener);
     } else if (queue.in_burst) {
         follow_burst(gate, snapshot, listener, queue);
     } else if (pressed(listener) && drain == Drain::bursts) {

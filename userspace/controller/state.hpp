@@ -36,6 +36,7 @@ struct Queue {
     bool raised = false;      // in this burst: its end may correct that once
     std::uint64_t demand = 0; // of this burst so far: waiting at the peak, and lost
     bool sized = false;       // a burst has ended: the demand is known from now on
+    bool stuck = false;       // it did not drain, and has had no calm window since
 };
 
 struct State {

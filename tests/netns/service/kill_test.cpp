@@ -95,7 +95,7 @@ TEST_CASE("values are adopted after kill -9, and restored through the service, w
         service.kill();
     }
     const std::uint64_t raised = limit_of(listener);
-    Running service(home);
+    const Running service(home);
     CHECK(service.err().find(fmt::format("adopted: net.core.somaxconn = {} (was 8)", raised)) != std::string::npos);
     CHECK(home.top()["mode"] == "auto");
 
@@ -144,7 +144,7 @@ TEST_CASE("a namespace that was deleted and made again since is not written to")
         for (const Json& line : lines) CHECK(line["result"] == "gone");
     }
     SECTION("by a service that starts and restores") {
-        Running service(home);
+        const Running service(home);
         CHECK(service.err().find("adopted") == std::string::npos);
         for (const Json& line : home.restore()) CHECK(line["result"] == "gone");
     }

@@ -87,7 +87,7 @@ TEST_CASE("a broken policy on reload leaves the old one in force, and says so") 
 TEST_CASE("a policy that is deleted leaves the old one in force, and says so") {
     const Home home;
     home.set_policy(named("first", "recommend"));
-    Running service(home);
+    const Running service(home);
     fs::remove(home.policy());
     REQUIRE(comes_true([&] { return home.top().contains("policy_error"); }));
     CHECK(home.top()["mode"] == "recommend");

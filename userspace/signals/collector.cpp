@@ -112,11 +112,20 @@ void Collector::read_softirq(Snapshot& snapshot) {
 }
 
 void Collector::read_conntrack(Snapshot& snapshot) {
+    // Read in any case: a module that was loaded meanwhile is found by that, and its rung is another one then.
+    auto result = probes_.conntrack(namespaces_);
+    const bool read = result.has_value();
+    const auto readings = reading(std::move(result));
+    snapshot.sources[static_cast<std::size_t>(Probe::conntrack)] = probes_.rung(Probe::conntrack);
     const auto limit = probes_.conntrack_max();
-    if (snapshot.source(Probe::conntrack) == Rung::none || !limit) return;
+    if (!limit) { // what is loaded later counts from its birth
+        conntrack_.clear();
+        conntrack_started_ = true;
+    }
+    if (!limit || !read) return;
     const double seconds = Seconds(snapshot.interval).count();
     for (auto& [netns, table] : conntrack_) table.seen = false;
-    for (const probes::ConntrackReading& now : reading(probes_.conntrack(namespaces_))) {
+    for (const probes::ConntrackReading& now : readings) {
         auto [entry, is_new] = conntrack_.try_emplace(now.netns);
         Table& table = entry->second;
         if (is_new && !conntrack_started_) table.base = now;

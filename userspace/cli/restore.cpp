@@ -53,8 +53,7 @@ Result<Lines> alone(const Options& options) {
 
 int restore(const Options& options) {
     auto lines = by_service(options);
-    const bool no_service = !lines && (lines.error().code == ENOENT || lines.error().code == ECONNREFUSED);
-    if (no_service) lines = alone(options);
+    if (!lines && service::no_service(lines.error())) lines = alone(options);
     if (!lines) return fail(lines.error());
     if (options.format == "json") {
         fmt::print("{}\n", views::to_text(views::restored_document(*lines)));

@@ -36,9 +36,7 @@ public:
     Result<views::Json> next() {
         if (!collector_) {
             auto document = ask_service();
-            const bool no_service =
-                !document && (document.error().code == ENOENT || document.error().code == ECONNREFUSED);
-            if (!no_service) return document;
+            if (document || !service::no_service(document.error())) return document;
             if (asked_) return document; // it was there, and has gone
             open_probes();
         }

@@ -27,12 +27,6 @@ bool pressed(const Listener& listener) {
     return listener.window.overflows > 0 || std::uint64_t{listener.window.peak} * 2 > listener.limit;
 }
 
-ListenerRef reference(const Listener& listener) {
-    return {listener.cookie, listener.inode, listener.local, listener.pid, listener.fd};
-}
-
-Scope scope_of(const Listener& listener) { return {listener.netns, listener.pid, reference(listener), listener.pod}; }
-
 std::string name_of(const Listener& listener) {
     return fmt::format("{} ({})", to_string(listener.local),
                        listener.pod ? listener.pod->ns + "/" + listener.pod->name : listener.command);
@@ -210,6 +204,11 @@ void judge(Gate& gate, const Snapshot& snapshot, const Listener& listener) {
 }
 
 } // namespace
+
+Scope scope_of(const Listener& listener) {
+    return {listener.netns, listener.pid,
+            ListenerRef{listener.cookie, listener.inode, listener.local, listener.pid, listener.fd}, listener.pod};
+}
 
 Drain drain_of(const Listener& listener, Snapshot::Cause cause) {
     const QueueWindow& window = listener.window;

@@ -23,6 +23,9 @@ enum class Drain {
 // How the queue behaved in its window.
 Drain drain_of(const Listener& listener, Snapshot::Cause cause);
 
+// The listener as an object of changes.
+Scope scope_of(const Listener& listener);
+
 void accept_queue_rule(Gate& gate, const Snapshot& snapshot);
 
 } // namespace bpftune::controller

@@ -114,12 +114,8 @@ void raise_to_min(Gate& gate, TunableId tunable, const Scope& scope, std::uint64
 void minimum_rule(Gate& gate, const Snapshot& snapshot) {
     for (const NetnsTcp& tcp : snapshot.tcp)
         raise_to_min(gate, TunableId::somaxconn, {tcp.netns, tcp.pid, {}, tcp.pod}, tcp.somaxconn);
-    for (const Listener& listener : snapshot.listeners) {
-        const Scope scope{listener.netns, listener.pid,
-                          ListenerRef{listener.cookie, listener.inode, listener.local, listener.pid, listener.fd},
-                          listener.pod};
-        raise_to_min(gate, TunableId::listener_backlog, scope, listener.limit, listener.somaxconn);
-    }
+    for (const Listener& listener : snapshot.listeners)
+        raise_to_min(gate, TunableId::listener_backlog, scope_of(listener), listener.limit, listener.somaxconn);
     if (snapshot.conntrack.empty()) return;
     const Conntrack& table = snapshot.conntrack.front();
     raise_to_min(gate, TunableId::conntrack_max, {.netns = snapshot.host}, table.limit);

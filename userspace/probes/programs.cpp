@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <array>
 
-#include "probes/mibs.hpp"
-
 namespace bpftune::probes {
 namespace {
 
@@ -53,8 +51,15 @@ Result<> Programs::attach_drops() {
     return add_ring(drops_->maps.events);
 }
 
+Result<MibIndices> Programs::mibs() {
+    if (mibs_) return *mibs_;
+    auto indices = mib_indices();
+    if (indices) mibs_ = *indices;
+    return indices;
+}
+
 Result<> Programs::attach_listeners() {
-    const auto indices = mib_indices();
+    const auto indices = mibs();
     if (!indices) return std::unexpected(indices.error());
     auto object = attach<listeners_iter>([&](listeners_iter& listeners) {
         configure_mibs(listeners, *indices);
@@ -68,7 +73,7 @@ Result<> Programs::attach_listeners() {
 }
 
 Result<> Programs::attach_namespaces() {
-    const auto indices = mib_indices();
+    const auto indices = mibs();
     if (!indices) return std::unexpected(indices.error());
     auto object = attach<namespaces_iter>([&](namespaces_iter& namespaces) {
         configure_mibs(namespaces, *indices);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "tcp_state_tracepoint.skel.h"
 
 #include "probes/decode.hpp"
+#include "probes/mibs.hpp"
 #include "probes/object.hpp"
 #include "probes/probes.hpp"
 
@@ -53,6 +55,7 @@ public:
 
 private:
     Result<Object<drops_tracepoint>> load_drops(bool by_listener) const;
+    Result<MibIndices> mibs(); // walking BTF takes 15 ms or more: once
     Result<> add_ring(const bpf_map* events);
     static int on_sample(void* self, void* data, std::size_t size);
 
@@ -63,6 +66,7 @@ private:
     Object<namespaces_iter> namespaces_;
     std::unique_ptr<ring_buffer, FreeRing> ring_;
     const Handler* handler_ = nullptr;
+    std::optional<MibIndices> mibs_;
 };
 
 } // namespace bpftune::probes

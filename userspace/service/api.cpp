@@ -128,6 +128,8 @@ void ApiServer::drop(const Client& client) {
     std::erase_if(clients_, [&](const Client& other) { return &other == &client; });
 }
 
+bool no_service(const Error& error) { return error.code == ENOENT || error.code == ECONNREFUSED; }
+
 Result<std::string> ask(const std::filesystem::path& path, const std::string& line) {
     auto socket = connect_to(path);
     if (!socket) return std::unexpected(socket.error());

@@ -54,8 +54,10 @@ private:
     std::list<Client> clients_;
 };
 
-// One request to a service: connects, sends `line`, returns the answer's line. The error's code is that of connect():
-// ENOENT or ECONNREFUSED where no service runs.
+// One request to a service: connects, sends `line`, returns the answer's line.
 Result<std::string> ask(const std::filesystem::path& path, const std::string& line);
+
+// Whether an error of `ask` says that no service runs: its code is that of connect().
+bool no_service(const Error& error);
 
 } // namespace bpftune::service

@@ -60,7 +60,6 @@ void TcpTable::update_namespaces(std::span<const probes::NetnsReading> readings)
         if (is_new && !started_) netns.base = reading; // one that came later counts from its birth
         const probes::NetnsReading& base = netns.base;
         NetnsTcp& row = netns.row;
-        if (is_new) netns.entries_before = 0;
         netns.seen = true;
         netns.max_syn_backlog = reading.max_syn_backlog;
         netns.syncookies = reading.syncookies;
@@ -80,7 +79,7 @@ void TcpTable::update_namespaces(std::span<const probes::NetnsReading> readings)
     }
 }
 
-TcpTable::Tracked& TcpTable::take_in(const probes::ListenerReading& reading, bool is_new_socket, MonoTime now) {
+void TcpTable::take_in(const probes::ListenerReading& reading, bool is_new_socket, MonoTime now) {
     auto [entry, is_new] = listeners_.try_emplace(reading.cookie);
     Tracked& tracked = entry->second;
     Listener& row = tracked.row;
@@ -109,7 +108,6 @@ TcpTable::Tracked& TcpTable::take_in(const probes::ListenerReading& reading, boo
     row.window.floor = std::min(row.window.floor, reading.queue);
     row.read = now;
     if (tracked.burst) tracked.burst->peak = std::max(tracked.burst->peak, reading.queue);
-    return tracked;
 }
 
 void TcpTable::update_listeners(std::span<const probes::ListenerReading> readings, MonoTime now) {

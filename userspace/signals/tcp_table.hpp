@@ -78,7 +78,7 @@ private:
 
     void update_namespaces(std::span<const probes::NetnsReading> readings);
     void update_listeners(std::span<const probes::ListenerReading> readings, MonoTime now);
-    Tracked& take_in(const probes::ListenerReading& reading, bool is_new_socket, MonoTime now);
+    void take_in(const probes::ListenerReading& reading, bool is_new_socket, MonoTime now);
     void update_queues(std::span<const probes::QueueReading> readings);
     void assign_overflows(const NetnsId& id, Namespace& netns);
     void close_unseen();

@@ -4,10 +4,12 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
 #include "core/result.hpp"
+#include "probes/probes.hpp"
 
 namespace bpftune::cli {
 
@@ -30,6 +32,11 @@ int fail(const Error& error);
 
 // For CLI::Option::check(): "500ms", "10s", "5m", "2h".
 std::string check_duration(const std::string& text);
+
+// Adds --rung to `command`. What it checks is whether the ladder has that rung; whether the kernel has it,
+// Probes::as_asked says.
+void add_rungs(CLI::App& command, std::vector<std::string>& choices);
+std::vector<probes::RungChoice> rungs_of(const std::vector<std::string>& choices);
 
 // Columns of the terminal, or of a plain table where standard output is none.
 std::size_t output_width();

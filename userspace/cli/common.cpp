@@ -19,6 +19,23 @@ std::string check_duration(const std::string& text) {
     return duration ? std::string() : duration.error().message;
 }
 
+void add_rungs(CLI::App& command, std::vector<std::string>& choices) {
+    const auto check = [](const std::string& text) {
+        const auto choice = probes::parse_rung_choice(text);
+        return choice ? std::string() : choice.error().message;
+    };
+    command.add_option("--rung", choices, "PROBE=RUNG: that rung in place of the best; doctor shows the ladders")
+        ->type_name("PROBE=RUNG")
+        ->check(check)
+        ->allow_extra_args(false);
+}
+
+std::vector<probes::RungChoice> rungs_of(const std::vector<std::string>& choices) {
+    std::vector<probes::RungChoice> rungs;
+    for (const std::string& choice : choices) rungs.push_back(*probes::parse_rung_choice(choice));
+    return rungs;
+}
+
 std::size_t output_width() {
     constexpr std::size_t plain = 160;
     winsize size{};

@@ -24,10 +24,10 @@ constexpr int everything = 0;
 constexpr int less = 1;
 constexpr int nothing = 2;
 
-Report examine() {
+Report examine(const std::vector<probes::RungChoice>& rungs) {
     utsname name{};
     ::uname(&name);
-    return {name.release, probes::Probes::open({}), service::survey_tunables(), service::survey_rights()};
+    return {name.release, probes::Probes::open({.rungs = rungs}), service::survey_tunables(), service::survey_rights()};
 }
 
 int status_of(const Report& report) {
@@ -90,9 +90,15 @@ void print(const Report& report) {
         fmt::print("  {:<34} {:<8} {}\n", right.name, right.held ? "held" : "MISSING", right.needed_for);
 }
 
-int doctor(const std::string& format) {
-    const Report report = examine();
-    if (format == "json") {
+struct Options {
+    std::string format = "table";
+    std::vector<std::string> rungs;
+};
+
+int doctor(const Options& options) {
+    const Report report = examine(rungs_of(options.rungs));
+    if (const auto asked = report.probes.as_asked(); !asked) return fail(with_context(asked.error(), "--rung").error());
+    if (options.format == "json") {
         fmt::print("{}\n", views::to_text(document_of(report)));
     } else {
         print(report);
@@ -103,12 +109,13 @@ int doctor(const std::string& format) {
 } // namespace
 
 void add_doctor(CLI::App& app, int& status) {
-    auto format = std::make_shared<std::string>("table");
+    auto options = std::make_shared<Options>();
     CLI::App& command =
         *app.add_subcommand("doctor", "What this kernel and these rights allow. Exit status: 0 everything, "
                                       "1 works with less, 2 cannot work");
-    command.add_option("-o", *format, "Format")->check(CLI::IsMember({"table", "json"}))->capture_default_str();
-    command.callback([format, &status] { status = doctor(*format); });
+    command.add_option("-o", options->format, "Format")->check(CLI::IsMember({"table", "json"}))->capture_default_str();
+    add_rungs(command, options->rungs);
+    command.callback([options, &status] { status = doctor(*options); });
 }
 
 } // namespace bpftune::cli

@@ -16,6 +16,7 @@ struct Options {
     std::string policy;
     std::string mode;
     std::string interval = "1s";
+    std::vector<std::string> rungs;
 };
 
 int run(Options& options) {
@@ -26,6 +27,7 @@ int run(Options& options) {
     if (config.policy_required) config.policy = options.policy;
     config.mode = policy::mode(options.mode);
     config.interval = *parse_duration(options.interval);
+    config.rungs = rungs_of(options.rungs);
     return service::run(config);
 }
 
@@ -45,6 +47,7 @@ void add_run(CLI::App& app, int& status) {
     command.add_option("--interval", options->interval, "Between two looks at the kernel's counters")
         ->check(check_duration)
         ->capture_default_str();
+    add_rungs(command, options->rungs);
     command.callback([options, &status] { status = run(*options); });
 }
 

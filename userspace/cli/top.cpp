@@ -25,20 +25,24 @@ struct Options {
     std::string delay = "1s";
     std::string format = "table";
     std::string socket = default_socket;
+    std::vector<std::string> rungs;
 };
 
 // Where the documents come from: the service, else probes of our own.
 class Source {
 public:
-    explicit Source(const Options& options) : socket_(options.socket), delay_(*parse_duration(options.delay)) {}
+    explicit Source(const Options& options)
+        : socket_(options.socket), delay_(*parse_duration(options.delay)), rungs_(rungs_of(options.rungs)) {}
 
     // Waits for the next interval's end where there is one to wait for.
     Result<views::Json> next() {
         if (!collector_) {
-            auto document = ask_service();
-            if (document || !service::no_service(document.error())) return document;
-            if (asked_) return document; // it was there, and has gone
-            open_probes();
+            if (rungs_.empty()) { // the service has chosen its own
+                auto document = ask_service();
+                if (document || !service::no_service(document.error())) return document;
+                if (asked_) return document; // it was there, and has gone
+            }
+            if (auto opened = open_probes(); !opened) return std::unexpected(opened.error());
         }
         std::this_thread::sleep_for(delay_);
         return look();
@@ -57,9 +61,11 @@ private:
         return views::parse_top(*answer);
     }
 
-    void open_probes() {
-        probes_ = std::make_unique<probes::Probes>(probes::Probes::open({}));
+    Result<> open_probes() {
+        probes_ = std::make_unique<probes::Probes>(probes::Probes::open({.rungs = rungs_}));
+        if (auto asked = probes_->as_asked(); !asked) return with_context(asked.error(), "--rung");
         collector_ = std::make_unique<signals::Collector>(*probes_, signals::this_node(), sys::now());
+        return {};
     }
 
     Result<views::Json> look() {
@@ -75,6 +81,7 @@ private:
 
     std::string socket_;
     Nanoseconds delay_;
+    std::vector<probes::RungChoice> rungs_;
     bool asked_ = false;
     std::unique_ptr<probes::Probes> probes_;
     std::unique_ptr<signals::Collector> collector_;
@@ -127,6 +134,7 @@ void add_top(CLI::App& app, int& status) {
         ->capture_default_str();
     command.add_option("--socket", options->socket, "Of the service; without one, probes of its own")
         ->capture_default_str();
+    add_rungs(command, options->rungs);
     command.callback([options, &status] { status = top(*options); });
 }
 

@@ -16,14 +16,22 @@
 namespace bpftune::probes {
 
 struct Probes::State {
-    explicit State(const Options& chosen) : proc(chosen.proc_root), programs(chosen), conntrack(chosen.proc_root) {
+    explicit State(const Options& chosen)
+        : proc(chosen.proc_root), rungs(chosen.rungs), programs(chosen), conntrack(chosen.proc_root) {
         taken.fill(Rung::none);
+    }
+
+    // What was asked for; `none`: nothing, the best is wanted.
+    [[nodiscard]] Rung asked(Probe probe) const {
+        const auto choice = std::ranges::find(rungs.rbegin(), rungs.rend(), probe, &RungChoice::probe);
+        return choice == rungs.rend() ? Rung::none : choice->rung;
     }
 
     [[nodiscard]] Rung& rung(Probe probe) { return taken[static_cast<std::size_t>(probe)]; }
     void climb(Probe probe);
 
     std::filesystem::path proc;
+    std::vector<RungChoice> rungs;
     Programs programs;
     ConntrackReader conntrack;
     Widened<std::uint64_t> drops;           // by socket cookie
@@ -88,20 +96,25 @@ struct Row {
     Attempt attempt;
 };
 
-// Best first: the cheapest that is exact.
+// Best first: the cheapest that is exact. What the kernel counts anyway (TIME_WAIT entries, softnet) needs no fentry.
 constexpr std::array rows{
     Row{Probe::listen, Rung::fentry, not_yet},
     Row{Probe::listen, Rung::tracepoint, listen_by_tracepoint},
     Row{Probe::listen, Rung::netlink, not_yet},
-    Row{Probe::time_wait, Rung::fentry, not_yet},
     Row{Probe::time_wait, Rung::tracepoint, time_wait_by_iterator},
     Row{Probe::time_wait, Rung::procfs, time_wait_by_procfs},
-    Row{Probe::softirq, Rung::fentry, not_yet},
     Row{Probe::softirq, Rung::procfs, softirq_by_procfs},
     Row{Probe::conntrack, Rung::fentry, not_yet},
     Row{Probe::conntrack, Rung::procfs, conntrack_by_procfs},
     Row{Probe::conntrack, Rung::netlink, conntrack_by_netlink},
 };
+
+std::string rungs_of(Probe probe) {
+    std::string names;
+    for (const Row& row : rows)
+        if (row.probe == probe) names += fmt::format("{}{}", names.empty() ? "" : ", ", to_string(row.rung));
+    return names;
+}
 
 std::optional<std::uint64_t> number_in(const std::filesystem::path& path) {
     const auto number = sys::read_number(path);
@@ -110,13 +123,28 @@ std::optional<std::uint64_t> number_in(const std::filesystem::path& path) {
 
 } // namespace
 
+Result<RungChoice> parse_rung_choice(std::string_view text) {
+    const std::size_t equals = std::min(text.find('='), text.size());
+    const std::string_view probe_name = text.substr(0, equals);
+    const std::string_view rung_name = text.substr(std::min(equals + 1, text.size()));
+    const auto probe = std::ranges::find(all_probes, probe_name, [](Probe each) { return to_string(each); });
+    if (equals == text.size() || probe == all_probes.end())
+        return failure("'{}' is not PROBE=RUNG with a probe of listen, time_wait, softirq, conntrack", text);
+    const auto row = std::ranges::find_if(
+        rows, [&](const Row& each) { return each.probe == *probe && to_string(each.rung) == rung_name; });
+    if (row == rows.end()) return failure("{} has no rung '{}'; it has {}", probe_name, rung_name, rungs_of(*probe));
+    return RungChoice{row->probe, row->rung};
+}
+
 void Probes::State::climb(Probe probe) {
     rung(probe) = Rung::none;
     std::erase_if(ladder, [&](const Step& step) { return step.probe == probe; });
     for (const Row& row : rows) {
         if (row.probe != probe) continue;
         Step step{.probe = probe, .rung = row.rung, .taken = false, .reason = "a better one is taken"};
-        if (rung(probe) == Rung::none) {
+        if (asked(probe) != Rung::none && asked(probe) != row.rung) {
+            step.reason = fmt::format("{} was asked for", to_string(asked(probe)));
+        } else if (rung(probe) == Rung::none) {
             const auto tried = row.attempt(*this);
             step.taken = tried.has_value();
             step.reason = tried ? "does not see: " + *tried : tried.error().message;
@@ -142,6 +170,15 @@ Probes Probes::open(const Options& options) {
 Rung Probes::rung(Probe probe) const { return state_->rung(probe); }
 
 std::span<const Step> Probes::ladder() const { return state_->ladder; }
+
+Result<> Probes::as_asked() const {
+    for (const Step& step : state_->ladder) {
+        if (step.taken || step.rung != state_->asked(step.probe)) continue;
+        if (step.probe == Probe::conntrack && !state_->conntrack.loaded()) continue;
+        return failure("{}={} cannot be had here: {}", to_string(step.probe), to_string(step.rung), step.reason);
+    }
+    return {};
+}
 
 int Probes::event_fd() const { return state_->programs.event_fd(); }
 

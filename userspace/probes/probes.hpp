@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -16,7 +17,17 @@
 
 namespace bpftune::probes {
 
+// A rung that somebody asked for, in place of the best that attaches.
+struct RungChoice {
+    Probe probe = Probe::listen;
+    Rung rung = Rung::none;
+};
+
+// "listen=netlink". Error: there is no such probe, or its ladder has no such rung; the message names those that are.
+Result<RungChoice> parse_rung_choice(std::string_view text);
+
 struct Options {
+    std::vector<RungChoice> rungs;                             // of two for one probe the last counts
     double pressure_ratio = 0.5;                               // of a listener's limit: depth that raises an event
     Nanoseconds event_interval = std::chrono::milliseconds(5); // between two events of one queue
     std::filesystem::path proc_root = "/proc";
@@ -43,6 +54,9 @@ public:
 
     [[nodiscard]] Rung rung(Probe probe) const;
     [[nodiscard]] std::span<const Step> ladder() const;
+
+    // Error: a rung of Options::rungs cannot be had here, and why. That nf_conntrack is not loaded yet is none.
+    [[nodiscard]] Result<> as_asked() const;
 
     // Becomes readable when events wait; -1: no events on these rungs. `drain` hands over all that wait.
     [[nodiscard]] int event_fd() const;

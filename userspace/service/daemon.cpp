@@ -63,7 +63,7 @@ public:
            actuators::Writer writer)
         : config_(config), policy_file_(std::move(policy_file)), policy_(std::move(policy)),
           journal_(std::move(journal)), writer_(std::move(writer)), metrics_(BPFTUNE_VERSION),
-          probes_(probes::Probes::open({})), collector_(probes_, signals::this_node(), sys::now()),
+          probes_(probes::Probes::open({.rungs = config.rungs})), collector_(probes_, signals::this_node(), sys::now()),
           executor_(journal_, writer_, state_,
                     [this](TunableId id, ChangeState state) { metrics_.changed(id, state); }) {}
 
@@ -127,6 +127,7 @@ private:
 };
 
 Result<> Daemon::start() {
+    if (auto asked = probes_.as_asked(); !asked) return with_context(asked.error(), "--rung");
     apply_mode();
     // What enters and writes is the writer's; this process only goes on reading what is attached, and the conntrack
     // tables of namespaces, which it tells apart by /proc/PID/ns/net (CAP_SYS_PTRACE). Before any thread.

@@ -5,9 +5,11 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/time.hpp"
 #include "policy/policy.hpp"
+#include "probes/probes.hpp"
 
 namespace bpftune::service {
 
@@ -19,6 +21,7 @@ struct Config {
     std::filesystem::path socket = "/run/bpftune-k8s/api.sock";
     std::string listen = "127.0.0.1:9810"; // or "none"
     Nanoseconds interval = std::chrono::seconds(1);
+    std::vector<probes::RungChoice> rungs; // in place of the best ones
 };
 
 // Until SIGTERM or SIGINT. The exit status: 0; 1: it failed; 2: the policy is invalid. The reason goes to stderr.

@@ -6,6 +6,7 @@
 #include <netinet/udp.h>
 #include <sys/file.h>
 
+#include "netns/rungs.hpp"
 #include "probes/ctnetlink.hpp"
 #include "probes/proc_namespaces.hpp"
 #include "sys/files.hpp"
@@ -59,7 +60,7 @@ void track_connections(const Namespace& netns) {
 } // namespace
 
 TEST_CASE("TIME_WAIT entries and sockets are those of /proc") {
-    auto probes = Probes::open({});
+    auto probes = open_probes();
     REQUIRE(probes.rung(Probe::time_wait) == Rung::tracepoint);
     const Namespace netns;
     const Process resident(netns, [] { return std::uint64_t{0}; });
@@ -77,7 +78,7 @@ TEST_CASE("TIME_WAIT entries and sockets are those of /proc") {
 }
 
 TEST_CASE("two rungs of time_wait agree under the same traffic") {
-    auto probes = Probes::open({});
+    auto probes = open_probes();
     const Namespace netns;
     const Process resident(netns, [] { return std::uint64_t{0}; });
     const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 8); });
@@ -97,7 +98,7 @@ TEST_CASE("two rungs of time_wait agree under the same traffic") {
 }
 
 TEST_CASE("connects that find no local port are counted, with who suffered") {
-    auto probes = Probes::open({.event_interval = std::chrono::hours(1)});
+    auto probes = open_probes({.event_interval = std::chrono::hours(1)});
     const Namespace netns;
     const Process resident(netns, [] { return std::uint64_t{0}; });
     netns.write("sys/net/ipv4/ip_local_port_range", "30000 30003");
@@ -120,7 +121,7 @@ TEST_CASE("connects that find no local port are counted, with who suffered") {
 }
 
 TEST_CASE("a refused connect and one that is given up are no want of a port") {
-    auto probes = Probes::open({});
+    auto probes = open_probes();
     const Namespace here;
     const Namespace there;
     connect(here, there);
@@ -135,7 +136,7 @@ TEST_CASE("a refused connect and one that is given up are no want of a port") {
 }
 
 TEST_CASE("conntrack's drops are those of /proc, and both rungs agree") {
-    auto probes = Probes::open({});
+    auto probes = open_probes();
     if (probes.rung(Probe::conntrack) == Rung::none) return; // a kernel without it
     const Namespace netns;
     const Process resident(netns, [] { return std::uint64_t{0}; });
@@ -163,7 +164,7 @@ TEST_CASE("conntrack's drops are those of /proc, and both rungs agree") {
 }
 
 TEST_CASE("a namespace whose process is another's by now is left out of conntrack's reading") {
-    auto probes = Probes::open({});
+    auto probes = open_probes();
     auto namespaces = probes.namespaces().value();
     REQUIRE_FALSE(namespaces.empty());
     ++namespaces[0].netns.inode;
@@ -171,7 +172,7 @@ TEST_CASE("a namespace whose process is another's by now is left out of conntrac
 }
 
 TEST_CASE("softirq counters are those of softnet_stat") {
-    auto probes = Probes::open({});
+    auto probes = open_probes();
     REQUIRE(probes.rung(Probe::softirq) == Rung::procfs);
     CHECK(eventually([&] {
         const auto before = sys::read_file("/proc/net/softnet_stat").value();
@@ -190,7 +191,7 @@ TEST_CASE("softirq counters are those of softnet_stat") {
 }
 
 TEST_CASE("a packet dropped for a full backlog is announced") {
-    auto probes = Probes::open({});
+    auto probes = open_probes();
     const Namespace here;
     const Namespace there;
     connect(here, there);

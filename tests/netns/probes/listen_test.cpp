@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "netns/rungs.hpp"
 #include "traffic.hpp"
 
 using namespace bpftune;
@@ -40,7 +41,7 @@ std::vector<sys::Fd> late_acks(const Namespace& netns, std::size_t count) {
 } // namespace
 
 TEST_CASE("the census names a listener's holder, descriptor, limit and wish") {
-    auto probes = Probes::open({});
+    auto probes = open_probes();
     REQUIRE(probes.rung(Probe::listen) == Rung::tracepoint);
     const Namespace netns;
     netns.write("sys/net/core/somaxconn", "300");
@@ -68,7 +69,7 @@ TEST_CASE("the census names a listener's holder, descriptor, limit and wish") {
 TEST_CASE("a listener that is older than the probe has an unknown wish") {
     const Namespace netns;
     const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 7); });
-    auto probes = Probes::open({});
+    auto probes = open_probes();
     const auto found = listener_of(probes, netns, port);
     CHECK(found.limit == 7);
     CHECK_FALSE(found.asked.has_value());
@@ -80,7 +81,7 @@ TEST_CASE("an MPTCP listener is counted with the queue of the subflow that takes
         WARN("this kernel has no MPTCP");
         return;
     }
-    auto probes = Probes::open({});
+    auto probes = open_probes();
     const Namespace netns;
     const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 7, IPPROTO_MPTCP); });
     const auto waiting = netns.inside([] { return clients(9, "127.0.0.1", port); });
@@ -98,7 +99,7 @@ TEST_CASE("an MPTCP listener is counted with the queue of the subflow that takes
 }
 
 TEST_CASE("a socket held by several processes is one listener, of the lowest pid") {
-    auto probes = Probes::open({});
+    auto probes = open_probes();
     const Namespace netns;
     const auto socket = netns.inside([] { return listen_on("0.0.0.0", port, 7); });
     const Process heir([] { return std::uint64_t{0}; });
@@ -108,7 +109,7 @@ TEST_CASE("a socket held by several processes is one listener, of the lowest pid
 }
 
 TEST_CASE("a namespace that has a listener but no task is read as well") {
-    auto probes = Probes::open({});
+    auto probes = open_probes();
     const Namespace netns;
     netns.write("sys/net/core/somaxconn", "123");
     const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 7); });
@@ -119,7 +120,7 @@ TEST_CASE("a namespace that has a listener but no task is read as well") {
 }
 
 TEST_CASE("a socket that begins to listen is announced with the arguments of the call") {
-    auto probes = Probes::open({});
+    auto probes = open_probes();
     const Namespace netns;
     const Process server(netns, [] { return static_cast<std::uint64_t>(listen_on("127.0.0.1", port, -1).release()); });
     std::vector<ListenEvent> events = events_of<ListenEvent>(probes);
@@ -136,7 +137,7 @@ TEST_CASE("a socket that begins to listen is announced with the arguments of the
 }
 
 TEST_CASE("IPv6 listeners and the IPv4 connections that they take have addresses of their kind") {
-    auto probes = Probes::open({});
+    auto probes = open_probes();
     const Namespace netns;
     const auto listener = netns.inside([] {
         sys::Fd socket(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -156,7 +157,7 @@ TEST_CASE("IPv6 listeners and the IPv4 connections that they take have addresses
 }
 
 TEST_CASE("the bytes of a process name come through raw") {
-    auto probes = Probes::open({});
+    auto probes = open_probes();
     const Namespace netns;
     constexpr auto name = "\xff\x1b[31m\"\\\n'\x80";
     const Process server(netns, [] {
@@ -167,7 +168,7 @@ TEST_CASE("the bytes of a process name come through raw") {
 }
 
 TEST_CASE("a queue under pressure is announced before the first drop") {
-    auto probes = Probes::open({});
+    auto probes = open_probes();
     const Namespace netns;
     const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 64); });
     const auto half = netns.inside([] { return clients(32, "127.0.0.1", port); });
@@ -188,7 +189,7 @@ TEST_CASE("a queue under pressure is announced before the first drop") {
 }
 
 TEST_CASE("a queue that stays under pressure is announced once per interval") {
-    auto probes = Probes::open({.event_interval = std::chrono::hours(1)});
+    auto probes = open_probes({.event_interval = std::chrono::hours(1)});
     const Namespace netns;
     const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 16); });
     const auto connected = netns.inside([] { return clients(17, "127.0.0.1", port); });
@@ -196,7 +197,7 @@ TEST_CASE("a queue that stays under pressure is announced once per interval") {
 }
 
 TEST_CASE("peak, floor and arrivals are those of the epoch") {
-    auto probes = Probes::open({});
+    auto probes = open_probes();
     const Namespace netns;
     const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 64); });
     const auto first = netns.inside([] { return clients(10, "127.0.0.1", port); });
@@ -222,7 +223,7 @@ TEST_CASE("peak, floor and arrivals are those of the epoch") {
 }
 
 TEST_CASE("overflows are what the kernel counts, and the listener's drops account for them") {
-    auto probes = Probes::open({});
+    auto probes = open_probes();
     const Namespace netns;
     const Process resident(netns, [] { return std::uint64_t{0}; });
     const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 4); });

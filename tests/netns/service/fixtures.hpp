@@ -17,6 +17,7 @@
 
 #include "netns/actuators/fixtures.hpp"
 #include "netns/probes/traffic.hpp"
+#include "netns/rungs.hpp"
 #include "sys/files.hpp"
 
 namespace bpftune::testing {
@@ -194,6 +195,7 @@ private:
         Words words{"run",          "--policy",    policy,       "--state-dir",     home.state(),
                     "--socket",     home.socket(), "--interval", settings.interval, "--listen",
                     settings.listen};
+        for (const std::string& rung : rung_words()) words.insert(words.end(), {"--rung", rung});
         words.insert(words.end(), settings.more.begin(), settings.more.end());
         return words;
     }

@@ -76,7 +76,7 @@ struct NetnsTcp {
     std::uint32_t somaxconn = 0;
     std::uint64_t listen_overflows = 0;    // LINUX_MIB_LISTENOVERFLOWS
     std::uint64_t overflows_of_closed = 0; // the part of it that no listener of now suffered
-    std::uint64_t syn_dropped = 0;         // SYNs refused by a full SYN queue: LINUX_MIB_TCPREQQFULLDROP
+    std::uint64_t syn_dropped = 0;         // SYNs refused by a full SYN queue
     std::uint64_t cookies_sent = 0;        // LINUX_MIB_SYNCOOKIESSENT: no loss by itself
     std::uint64_t time_wait_sockets = 0;   // now
     std::uint64_t time_wait_limit = 0;     // tcp_max_tw_buckets

@@ -29,6 +29,14 @@ int score(const Endpoint& listening, const Endpoint& local) {
     return own == "::" ? 1 : 0;
 }
 
+// Of each lost SYN and last ACK the kernel says that it was dropped, and then of some that the accept queue was the
+// cause. What is left found the SYN queue full: at `sk_max_ack_backlog` (counted as TCPReqQFullDrop too) or, where
+// syncookies are off, at three quarters of tcp_max_syn_backlog (counted nowhere else; net/ipv4/tcp_input.c,
+// tcp_conn_request).
+std::uint64_t syn_drops_of(const probes::NetnsReading& reading) {
+    return reading.listen_drops - std::min(reading.listen_drops, reading.listen_overflows);
+}
+
 std::uint64_t accepted(std::uint64_t arrivals, std::uint32_t before, std::uint32_t after) {
     const std::uint64_t available = arrivals + before;
     return available > after ? available - after : 0;
@@ -69,7 +77,8 @@ void TcpTable::update_namespaces(std::span<const probes::NetnsReading> readings)
         row.pid = reading.pid;
         row.somaxconn = reading.somaxconn;
         row.listen_overflows = overflows;
-        row.syn_dropped = reading.syn_dropped - base.syn_dropped;
+        const std::uint64_t syn_drops = syn_drops_of(reading) - std::min(syn_drops_of(reading), syn_drops_of(base));
+        row.syn_dropped = std::max(row.syn_dropped, syn_drops); // the two sums are not of one instant
         row.cookies_sent = reading.cookies_sent - base.cookies_sent;
         row.time_wait_sockets = reading.time_wait_sockets;
         row.time_wait_limit = reading.time_wait_limit;

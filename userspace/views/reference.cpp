@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "signals/catalog.hpp"
+#include "signals/sight.hpp"
 #include "tunables/catalog.hpp"
 
 namespace bpftune::views {
@@ -51,6 +52,19 @@ std::string section_of(const signals::Table& table) {
     return text;
 }
 
+// Only what is not exact: the rest of the table would say one word.
+std::string rungs_section() {
+    std::string text = "\n## What a rung does not see\n\n"
+                       "Each probe takes the best rung of its ladder that this kernel and these rights allow; "
+                       "`sources` says which, `doctor` why. Whatever is not in this table is exact on every rung: a "
+                       "test holds all rungs to it, on each kernel.\n\n"
+                       "| signal | rung | sees it | what is lost |\n|---|---|---|---|\n";
+    for (const signals::Limitation& each : signals::limitations())
+        text += fmt::format("| `{}` | {} | {}{} | {} |\n", each.signal, to_string(each.rung), to_string(each.sight),
+                            each.where.empty() ? "" : fmt::format(", {}", each.where), each.what);
+    return text;
+}
+
 std::string_view scope_of(tunables::Kind kind) {
     switch (kind) {
     case tunables::Kind::netns_sysctl: return "sysctl, one value for each network namespace";
@@ -93,6 +107,7 @@ std::string signals_reference() {
                        "are one series: counters are summed, gauges too unless the table says otherwise; rates have "
                        "no metric, use `rate()` of the counter.\n";
     for (const signals::Table& table : signals::catalog()) text += section_of(table);
+    text += rungs_section();
     return text;
 }
 

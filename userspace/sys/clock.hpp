@@ -8,4 +8,7 @@ namespace bpftune::sys {
 
 Now now();
 
+// What the calling thread has cost so far. Moments in which the machine did something else do not count.
+Nanoseconds thread_cpu_time();
+
 } // namespace bpftune::sys

@@ -71,11 +71,11 @@ std::optional<ChangeState> last_state(const Journal& journal) {
     return rows.empty() ? std::nullopt : std::optional(rows.back().state);
 }
 
-// A service that raises all the time, until it is killed.
+// A service that raises all the time, until it is killed. Its writer holds `alive` as long as it lives.
 [[noreturn]] void raise_for_ever(const std::filesystem::path& directory, const Scope& netns, std::uint64_t somaxconn,
-                                 const Scope& listener) {
+                                 const Scope& listener, int alive) {
     try {
-        auto writer = take(Writer::start());
+        auto writer = take(Writer::start(std::array{alive}));
         auto journal = take(Journal::open(directory, boot));
         for (std::uint64_t step = 0;; ++step) {
             apply(journal, writer, TunableId::somaxconn, netns, somaxconn + step, somaxconn + step + 1);
@@ -217,14 +217,21 @@ TEST_CASE("after kill -9 at any moment restore finds the originals") {
     const Scope listener = server.scope();
     std::minstd_rand random(Catch::rngSeed() + 1);
     for (int round = 0; round < 20; ++round) {
+        int ends[2];
+        REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+        const sys::Fd all_ended(ends[0]);
+        sys::Fd alive(ends[1]);
         const pid_t pid = ::fork();
         REQUIRE(pid >= 0);
-        if (pid == 0) raise_for_ever(directory.path(), scope_of(netns), original, listener);
+        if (pid == 0) raise_for_ever(directory.path(), scope_of(netns), original, listener, alive.value());
+        alive.reset();
         ::usleep(static_cast<useconds_t>(random() % 20000));
         REQUIRE(::kill(pid, SIGKILL) == 0);
         int status = 0;
         REQUIRE(::waitpid(pid, &status, 0) == pid);
         REQUIRE(WIFSIGNALED(status)); // it did not end by itself
+        char none = 0;
+        REQUIRE(::read(all_ended.value(), &none, 1) == 0); // nor is its writer in the middle of a last write
 
         auto writer = take(Writer::start());
         auto journal = take(Journal::open(directory.path(), boot));

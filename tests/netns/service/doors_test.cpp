@@ -2,6 +2,8 @@
 // What goes in and out: commands without a service, hostile names, the HTTP port.
 #include <set>
 
+#include <sys/syscall.h>
+
 #include "fixtures.hpp"
 #include "service/api.hpp"
 
@@ -34,6 +36,11 @@ std::uint16_t http_port(const Service& service) {
     const std::string log = service.err();
     const std::string before = "metrics on port ";
     return static_cast<std::uint16_t>(std::stoi(log.substr(log.find(before) + before.size())));
+}
+
+bool sleeps(const Program& program) {
+    const auto call = sys::read_file(fmt::format("/proc/{}/syscall", program.pid()));
+    return call && call->starts_with(fmt::format("{} ", SYS_clock_nanosleep));
 }
 
 // Label names and metric names of a text exposition.
@@ -187,12 +194,13 @@ TEST_CASE("top counts what happens in its one interval without a service") {
     const Home home;
     const Site site(4);
     const auto listener = site.listen(port);
-    const std::jthread later([&site] {
-        std::this_thread::sleep_for(std::chrono::seconds(2));
-        (void)site.connect(30, port);
-    });
-    const Json top = json_of(run({"top", "--once", "-d", "4s", "-o", "json", "--socket", home.socket()}));
-    CHECK(listener_row(top, site, port)["overflows"] == netstat(site.netns, "ListenOverflows"));
+    Program top({"top", "--once", "-d", "4s", "-o", "json", "--socket", home.socket()}, home / "out", home / "err");
+    REQUIRE(comes_true([&] { return sleeps(top); })); // its zero is taken
+    (void)site.connect(30, port);
+    REQUIRE(top.wait() == 0);
+    const Json row = listener_row(Json::parse(top.out()), site, port);
+    CHECK(row["overflows"] > 0);
+    CHECK(row["overflows"] == netstat(site.netns, "ListenOverflows"));
 }
 
 TEST_CASE("history and restore work where no service has ever run") {

@@ -171,7 +171,8 @@ private:
 class Service : public Program {
 public:
     struct Settings {
-        std::string interval = "100ms";
+        // As by default. A shorter one would take a test that stalls between connect() and accept() for a slow server.
+        std::string interval = "1s";
         std::string listen = "none";
         std::string policy = {}; // other than the home's
         Words more = {};

@@ -67,8 +67,11 @@ TEST_CASE("kill -9 at fifty random moments leaves nothing that restore does not 
     const auto seed = std::random_device{}();
     std::mt19937 random(seed);
 
+    // The rounds in which something had been written are counted: where the machine stalls there are more of the
+    // others.
     int raised = 0;
-    for (int round = 0; round < 50; ++round) {
+    for (int round = 0; round < 50 || raised < 25; ++round) {
+        REQUIRE(round < 150);
         const auto moment = some_moment(random);
         INFO("seed " << seed << ", round " << round << ", killed after " << moment.count() << " us");
         Running service(home, {.interval = "50ms"});
@@ -79,7 +82,6 @@ TEST_CASE("kill -9 at fifty random moments leaves nothing that restore does not 
         REQUIRE(restored.status == 0);
         REQUIRE(town.values() == original);
     }
-    CHECK(raised >= 25);
     CHECK(std::ranges::none_of(home.history(), is_open));
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // An open-loop client: bursts of connections, each burst due at its own time whether or not the last one is done.
 // Latency counts from the due time to the end of the reply, so a client that falls behind shows it instead of hiding
-// it. Every connection ends as ok or as failed with a reason.
+// it. Every connection ends as ok or as failed with a reason. With --skip-late, for a load that must stay steady,
+// bursts whose time is long past are left out and counted: caught up all at once they would be one great burst.
 
 #include <algorithm>
 #include <array>
@@ -13,6 +14,7 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <arpa/inet.h>
@@ -48,6 +50,7 @@ struct Options {
     unsigned source_addresses = 0;                 // 0: the kernel chooses address and port
     pid_t counters_of = 0;                         // 0: none
     bool close_first = false;
+    bool skip_late = false;
     bool phases = false;
     bool per_burst = false;
 };
@@ -78,6 +81,7 @@ struct Burst {
     std::vector<Connection> connections;
     std::vector<double> latencies_ms; // of the ok ones
     std::array<std::size_t, failures> failed{};
+    bool skipped = false;
     std::size_t finished = 0;
     MonoTime last_finished;
     Nanoseconds sent_after{}; // from the due time until the last connect() returned
@@ -133,6 +137,7 @@ private:
     Result<> prepare(std::size_t burst, std::size_t at_most);
     Result<> prepare_one(std::size_t burst, std::size_t index);
     Result<Fd> new_socket(std::size_t serial) const;
+    void skip_late(MonoTime at);
     Result<> fire(std::size_t burst);
     Result<bool> handle_events(int timeout_ms);
     void handle(std::size_t serial, std::uint32_t events);
@@ -184,8 +189,9 @@ Result<> Client::run() {
     while (!all_done()) {
         const MonoTime at = now();
         expire(at);
+        if (options_.skip_late) skip_late(at);
         if (next_ < bursts_.size() && at >= bursts_[next_].due) {
-            if (next_ == 1) {
+            if (next_ > 0 && overflows_.size() == 1) {
                 if (auto sampled = sample_counters(); !sampled) return sampled;
             }
             if (auto sent = fire(next_); !sent) return sent;
@@ -246,6 +252,18 @@ Result<Fd> Client::new_socket(std::size_t serial) const {
         return system_failure(errno, "bind to source address {} of {}", serial % options_.source_addresses + 1,
                               options_.source_addresses);
     return fd;
+}
+
+void Client::skip_late(MonoTime at) {
+    const std::size_t first = next_;
+    for (; next_ < bursts_.size() && at > bursts_[next_].due + 2 * options_.every; ++next_) {
+        bursts_[next_].skipped = true;
+        bursts_[next_].finished = options_.connections;
+    }
+    if (next_ == first) return;
+    // The sockets that were made for it serve the next one.
+    auto sockets = std::exchange(bursts_[first].connections, {});
+    if (next_ < bursts_.size()) bursts_[next_].connections = std::move(sockets);
 }
 
 Result<> Client::fire(std::size_t burst) {
@@ -355,19 +373,22 @@ Json Client::summary(const char* phase, std::size_t from, std::size_t to) const 
     std::array<std::size_t, failures> failed{};
     MonoTime end = bursts_[from].due;
     Nanoseconds sent_after{};
+    std::size_t skipped = 0;
     for (std::size_t i = from; i < to; ++i) {
         const Burst& burst = bursts_[i];
+        if (burst.skipped) skipped += options_.connections;
         latencies.insert(latencies.end(), burst.latencies_ms.begin(), burst.latencies_ms.end());
         for (std::size_t reason = 0; reason < failures; ++reason) failed[reason] += burst.failed[reason];
         end = std::max(end, burst.last_finished);
         sent_after = std::max(sent_after, burst.sent_after);
     }
     std::ranges::sort(latencies);
-    const std::size_t sent = (to - from) * options_.connections;
+    const std::size_t sent = (to - from) * options_.connections - skipped;
     Json errors;
     for (std::size_t reason = 0; reason < failures; ++reason) errors[failure_names[reason]] = failed[reason];
     return {{"phase", phase},
             {"sent", sent},
+            {"skipped", skipped},
             {"ok", latencies.size()},
             {"failed", sent - latencies.size()},
             {"p50_ms", quantile(latencies, 0.50)},
@@ -391,6 +412,7 @@ std::vector<Json> Client::report() const {
         lines.back()["listen_overflows"] = overflows_.back() - overflows_.front();
     }
     for (std::size_t i = 0; options_.per_burst && i < end; ++i) {
+        if (bursts_[i].skipped) continue;
         Json burst = summary("burst", i, i + 1);
         lines.back()["bursts"].push_back({{"index", i},
                                           {"ok", burst["ok"]},
@@ -456,6 +478,8 @@ int main(int argc, char** argv) {
                    "address and port of its own (default: the kernel chooses)");
     app.add_option("--counters-of", options.counters_of, "report ListenOverflows of this process's network namespace");
     app.add_flag("--close-first", options.close_first, "close before the server does: TIME_WAIT stays on this side");
+    app.add_flag("--skip-late", options.skip_late,
+                 "leave out what is more than two intervals late; without it everything is sent, however late");
     app.add_flag("--phases", options.phases, "one line each for the first burst, the rest, and all");
     app.add_flag("--per-burst", options.per_burst, "add an array with a row for each burst");
     CLI11_PARSE(app, argc, argv);

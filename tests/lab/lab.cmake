@@ -14,6 +14,6 @@ if(TARGET bpftune-k8s)
         string(REPLACE "_" " " sentence ${name})
         add_test(NAME "lab: ${sentence}"
             COMMAND ${lab_test} ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR} ${name})
-        set_tests_properties("lab: ${sentence}" PROPERTIES LABELS lab TIMEOUT 300 RUN_SERIAL ON)
+        set_tests_properties("lab: ${sentence}" PROPERTIES LABELS lab TIMEOUT 600 RUN_SERIAL ON)
     endforeach()
 endif()

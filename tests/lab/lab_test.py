@@ -6,34 +6,91 @@
 """
 
 import json
+import multiprocessing
 import os
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 WRITTEN = {"applied", "kept", "rolled_back", "restored", "yielded"}
+STALL_SECONDS = 0.05  # longer than a busy scheduler keeps a process waiting that sleeps nearly all the time
+TRIES = 5
+TEN_BURSTS = ("--bursts", "10")  # of 1500: where all of them wait, they need no more than 20,000 descriptors
+
+
+class Watch:
+    """The longest time for which a CPU ran nothing of ours, as a busy host does to its guests: a process on each that
+    goes first where there is a choice, and finds out how late it wakes."""
+
+    def __enter__(self):
+        self._longest = [multiprocessing.RawValue("d", 0) for _ in os.sched_getaffinity(0)]
+        self._processes = [
+            multiprocessing.Process(target=self._wake, args=each, daemon=True)
+            for each in zip(os.sched_getaffinity(0), self._longest)
+        ]
+        for process in self._processes:
+            process.start()
+        return self
+
+    def __exit__(self, *_):
+        for process in self._processes:
+            process.kill()
+            process.join()
+        self.seconds = max(longest.value for longest in self._longest)
+
+    @staticmethod
+    def _wake(cpu, longest, pause=0.01):
+        os.sched_setaffinity(0, {cpu})
+        os.nice(-20)
+        while True:
+            before = time.monotonic()
+            time.sleep(pause)
+            longest.value = max(longest.value, time.monotonic() - before - pause)
 
 
 class Lab:
     """One invocation of scripts/lab, its phases and what was kept of each run."""
 
-    def __init__(self, case, tuners, *options, rounds=1, policy=None):
+    def __init__(self, case, tuners, *options, policy=None):
         self.directory = tempfile.TemporaryDirectory(prefix="bpftune-lab-test-")
-        command = lab_command(case, "--tuner", tuners, "--rounds", str(rounds), "--keep-output", self.directory.name)
+        command = lab_command(case, "--tuner", tuners, "--keep-output", self.directory.name)
         if policy:
             command += ["--policy", os.path.join(SOURCE, "tests/lab", policy)]
-        out = subprocess.run(command + list(options), stdout=subprocess.PIPE, check=True, text=True).stdout
+        with Watch() as stall:
+            out = subprocess.run(command + list(options), stdout=subprocess.PIPE, check=True, text=True).stdout
+        self.stalled_seconds = stall.seconds
         sys.stderr.write(out)
         self.phases = [json.loads(line) for line in out.splitlines()]
 
-    def phase(self, tuner, phase, round=1):
-        return next(p for p in self.phases if (p["tuner"], p["phase"], p["round"]) == (tuner, phase, round))
+    def phase(self, tuner, phase):
+        return next(p for p in self.phases if (p["tuner"], p["phase"]) == (tuner, phase))
 
-    def kept(self, name, tuner="auto", round=1):
-        with open(os.path.join(self.directory.name, f"{tuner}-{round}", name), encoding="utf-8") as file:
-            return json.load(file)
+    def kept(self, name, tuner="auto"):
+        """One object, or the last of several lines."""
+        with open(os.path.join(self.directory.name, f"{tuner}-1", name), encoding="utf-8") as file:
+            return [json.loads(line) for line in file][-1]
+
+    def p99s_of_bursts(self, tuner):
+        """From the second on."""
+        return [burst["p99_ms"] for burst in self.kept("client.json", tuner)["bursts"] if burst["index"] > 0]
+
+
+def run_until_undisturbed(check, *arguments):
+    """The first Lab of which `check` holds. Where the machine stalled, the load was not the case's or the service could
+    not act: a failure says nothing then, and the case is run again, a few times. Any other failure is one."""
+    for left in reversed(range(TRIES)):
+        lab = Lab(*arguments)
+        try:
+            check(lab)
+            return lab
+        except AssertionError as error:
+            if left == 0 or lab.stalled_seconds < STALL_SECONDS:
+                raise
+            stall = f"the machine stalled for {lab.stalled_seconds * 1000:.0f} ms"
+            print(f"{error}\n{stall}: the case is run again", file=sys.stderr)
 
 
 def lab_command(*arguments):
@@ -76,18 +133,26 @@ def expect_recommended(lab, *words):
     expect(any(all(word in row["why"] for word in words) for row in rows), f"no row says {words}: {rows}")
 
 
-def expect_raised_and_as_good_as_static(lab, rounds):
-    """From the second burst on; medians, since a round lasts seconds and the machine has other work."""
-    for round in range(1, rounds + 1):
-        expect_no_loss(lab.phase("auto", "rest", round))
-        phase = lab.phase("auto", "all", round)
-        expect(phase["limit_after"] > phase["limit_before"], f"not raised: {phase}")
-        expect_equal(phase["limit_after_exit"], phase["limit_before"], "the limit after the service ended")
+def expect_raised_and_restored(lab):
+    phase = lab.phase("auto", "all")
+    expect(phase["limit_after"] > phase["limit_before"], f"not raised: {phase}")
+    expect_equal(phase["limit_after_exit"], phase["limit_before"], "the limit after the service ended")
+
+
+def expect_raised_without_loss(lab):
+    expect_no_loss(lab.phase("auto", "rest"))
+    expect_raised_and_restored(lab)
+
+
+def expect_as_good_as_static(case):
+    """By the quarter of bursts that went best: what a stall hits is late under any tuner, and so are the bursts behind
+    it. A queue that is too short spoils every burst, and what is rarely lost is seen by its counter."""
+    labs = [run_until_undisturbed(expect_raised_without_loss, case, "static,auto", *TEN_BURSTS) for _ in range(3)]
     p99 = {
-        tuner: statistics.median(lab.phase(tuner, "rest", round)["p99_ms"] for round in range(1, rounds + 1))
+        tuner: statistics.quantiles([p99 for lab in labs for p99 in lab.p99s_of_bursts(tuner)], n=4)[0]
         for tuner in ("static", "auto")
     }
-    expect(p99["auto"] <= 1.5 * p99["static"], f"p99 {p99}")
+    expect(p99["auto"] <= 1.5 * p99["static"], f"p99 of a burst, lower quartile {p99}")
 
 
 def expect_listener(lab, **wanted):
@@ -106,13 +171,11 @@ def expect_listener(lab, **wanted):
 
 
 def test_flash_sale_is_as_good_as_tuned_by_hand_from_the_second_burst_on():
-    rounds = 3
-    lab = Lab("flash-sale", "static,auto", rounds=rounds)
-    expect_raised_and_as_good_as_static(lab, rounds)
+    expect_as_good_as_static("flash-sale")
 
 
 def test_flash_sale_observed_shows_the_overflow_and_the_limit_that_binds():
-    lab = Lab("flash-sale", "auto", policy="observe.yaml")
+    lab = Lab("flash-sale", "auto", *TEN_BURSTS, policy="observe.yaml")
     expect_nothing_written(lab)
     listener = expect_listener(lab, command="nginx", limit=128, somaxconn=128, binds="somaxconn")
     expect(listener["overflows"] > 0, "nothing overflowed: the case shows nothing")
@@ -120,13 +183,11 @@ def test_flash_sale_observed_shows_the_overflow_and_the_limit_that_binds():
 
 
 def test_app_backlog_is_raised_beyond_what_the_application_asked_where_allowed():
-    rounds = 3
-    lab = Lab("app-backlog", "static,auto", rounds=rounds)
-    expect_raised_and_as_good_as_static(lab, rounds)
+    expect_as_good_as_static("app-backlog")
 
 
 def test_app_backlog_is_left_alone_where_not_allowed_and_history_says_what_binds():
-    lab = Lab("app-backlog", "auto", policy="listener_backlog_not_named.yaml")
+    lab = Lab("app-backlog", "auto", *TEN_BURSTS, policy="listener_backlog_not_named.yaml")
     expect_nothing_written(lab)
     # The service came after the server's listen(): how much it asked for is unknown, that it binds is not.
     expect_recommended(lab, "the application's own backlog binds", "listener.backlog named in the policy")
@@ -135,11 +196,11 @@ def test_app_backlog_is_left_alone_where_not_allowed_and_history_says_what_binds
 
 
 def test_conntrack_loses_nothing_once_raised():
-    lab = Lab("conntrack", "auto")
-    phase = lab.phase("auto", "all")
-    expect_equal(lab.phase("auto", "rest")["failed"], 0, "failed after the first burst")
-    expect(phase["limit_after"] > phase["limit_before"], f"not raised: {phase}")
-    expect_equal(phase["limit_after_exit"], phase["limit_before"], "the limit after the service ended")
+    def check(lab):
+        expect_equal(lab.phase("auto", "rest")["failed"], 0, "failed after the first burst")
+        expect_raised_and_restored(lab)
+
+    run_until_undisturbed(check, "conntrack", "auto")
 
 
 def test_conntrack_observed_counts_what_the_kernel_counts():
@@ -154,13 +215,15 @@ def test_conntrack_observed_counts_what_the_kernel_counts():
 
 
 def test_slow_server_is_not_given_a_longer_queue_and_is_told_why():
-    lab = Lab("slow-server", "auto")
-    expect_nothing_written(lab)
-    expect_recommended(lab, "it is too slow")
-    expect_listener(lab, command="slow-server", limit=128)
-    netns = lab.kept("run.json")["netns"]
-    changes = [row for row in lab.kept("top.json")["changes"] if row["scope"]["netns"] == netns]
-    expect(any("it is too slow" in row["why"] for row in changes), f"top does not say why: {changes}")
+    def check(lab):
+        expect_nothing_written(lab)
+        expect_recommended(lab, "it is too slow")
+        expect_listener(lab, command="slow-server", limit=128)
+        netns = lab.kept("run.json")["netns"]
+        changes = [row for row in lab.kept("top.json")["changes"] if row["scope"]["netns"] == netns]
+        expect(any("it is too slow" in row["why"] for row in changes), f"top does not say why: {changes}")
+
+    run_until_undisturbed(check, "slow-server", "auto")
 
 
 def test_backlog_drop_is_counted_as_the_kernel_does():
@@ -192,9 +255,10 @@ def test_interrupted_lab_leaves_nothing_behind():
         names = [*os.listdir("/tmp"), *(os.listdir("/run/netns") if os.path.isdir("/run/netns") else [])]
         return values, sorted(name for name in names if name.startswith(("bpftune-lab.", "bpftune-lab-")))
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         before = traces()
-        # A process group of its own, and SIGINT not ignored as it would be for a background job.
+        # A process group of its own; SIGINT is not ignored there, also where this test is a background job.
         lab = subprocess.Popen(lab_command("conntrack", "--tuner", "static"), stdout=subprocess.DEVNULL,
                                stderr=subprocess.PIPE, text=True, start_new_session=True)
         while "load" not in lab.stderr.readline():

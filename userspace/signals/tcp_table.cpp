@@ -276,22 +276,26 @@ bool TcpTable::pressure(const probes::PressureEvent& event, Snapshot& snapshot) 
 }
 
 bool TcpTable::follow_bursts(Snapshot& snapshot, MonoTime now, Nanoseconds longest) {
-    bool any = false;
+    std::vector<NetnsId> about;
+    for (const auto& [cookie, tracked] : listeners_)
+        if (tracked.burst) about.push_back(tracked.row.netns);
     for (auto& [cookie, tracked] : listeners_) {
-        if (!tracked.burst) continue;
-        any = true;
+        if (std::ranges::find(about, tracked.row.netns) == about.end()) continue;
         Listener row = row_of(tracked);
-        const Burst& burst = *tracked.burst;
-        row.window = {.length = std::max(now - burst.since, Nanoseconds(1)),
-                      .peak = burst.peak,
-                      .arrivals = burst.arrivals,
-                      .accepted = accepted(burst.arrivals, 0, row.queue),
-                      .overflows = row.overflows - burst.overflows_base};
-        const bool over = std::uint64_t{row.queue} * 4 <= row.limit;
-        if (over || now - burst.since > longest) tracked.burst.reset();
+        row.window = {};
+        if (tracked.burst) {
+            const Burst& burst = *tracked.burst;
+            row.window = {.length = std::max(now - burst.since, Nanoseconds(1)),
+                          .peak = burst.peak,
+                          .arrivals = burst.arrivals,
+                          .accepted = accepted(burst.arrivals, 0, row.queue),
+                          .overflows = row.overflows - burst.overflows_base};
+            const bool over = std::uint64_t{row.queue} * 4 <= row.limit;
+            if (over || now - burst.since > longest) tracked.burst.reset();
+        }
         snapshot.listeners.push_back(std::move(row));
     }
-    return any;
+    return !about.empty();
 }
 
 } // namespace bpftune::signals

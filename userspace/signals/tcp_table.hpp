@@ -38,8 +38,8 @@ public:
     // burst is followed from now on. False: no such listener is known.
     bool pressure(const probes::PressureEvent& event, Snapshot& snapshot);
 
-    // Rows for the bursts that are being followed, each with its window since it began. Ends those that lasted longer
-    // than `longest`. False: none.
+    // Rows of the listeners of the namespaces in which bursts are being followed; the window of those that have one
+    // covers it. Ends bursts that lasted longer than `longest`. False: none.
     bool follow_bursts(Snapshot& snapshot, MonoTime now, Nanoseconds longest);
 
 private:

@@ -213,7 +213,7 @@ TEST_CASE("a pressure event makes a snapshot of its namespace's listeners, with 
 
 TEST_CASE("a burst is followed until its queue has emptied") {
     Feed feed;
-    feed.tick({netns(0)}, {listening(1, 80)});
+    feed.tick({netns(0)}, {listening(1, 80), listening(2, 81)});
     Snapshot first;
     feed.table.pressure({.time = at(1500ms),
                          .netns = shop,
@@ -225,7 +225,7 @@ TEST_CASE("a burst is followed until its queue has emptied") {
                         first);
     auto after = listening(1, 80);
     after.drops = 40;
-    const std::vector listeners{after};
+    const std::vector listeners{after, listening(2, 81)};
     const std::vector namespaces{netns(40)};
     const std::vector queues{
         probes::QueueReading{.netns = shop, .local = {"10.0.0.1", 80}, .epoch_peak = 129, .epoch_arrivals = 900}};
@@ -237,6 +237,10 @@ TEST_CASE("a burst is followed until its queue has emptied") {
     CHECK(window.overflows == 40);
     CHECK(window.arrivals == 900);
     CHECK(window.length == 22ms);
+    // What is raised for it is shared with the others of its namespace.
+    REQUIRE(snapshot.listeners.size() == 2);
+    CHECK(snapshot.listeners.at(1).local.port == 81);
+    CHECK(snapshot.listeners.at(1).window.length == 0ms);
     Snapshot none;
     CHECK_FALSE(feed.table.follow_bursts(none, at(1540ms), 1s));
 }

@@ -59,7 +59,7 @@ bool is_open(const Json& change) { return change["state"] == "applied" || change
 
 } // namespace
 
-TEST_CASE("kill -9 at fifty random moments leaves nothing that restore does not put back") {
+TEST_CASE("kill -9 at fifty random moments leaves nothing that restore does not put back", "[any-kernel]") {
     const Home home;
     const Town town;
     home.set_policy(automatic);

@@ -86,7 +86,9 @@ TEST_CASE("a listener that the raise is not for, but that asked for more, gets i
 
     REQUIRE(comes_true([&] { return listener_row(home.top(), site, port)["asked"] == 511; }));
     site.burst(busy, port + 2);
-    REQUIRE(comes_true([&] { return limit_of(wide) == somaxconn_in(site.netns) && limit_of(wide) > 8; }));
+    const bool raised = comes_true([&] { return limit_of(wide) == somaxconn_in(site.netns) && limit_of(wide) > 8; });
+    INFO(home.history().dump(1) << service.err());
+    REQUIRE(raised);
     CHECK(limit_of(narrow) == 5);
 }
 

@@ -168,17 +168,11 @@ private:
     Folder folder_;
 };
 
-// As by default: a shorter one would take a test that stalls between connect() and accept() for a slow server. Where all
-// of it is emulated, tests are given a longer one.
-inline std::string usual_interval() {
-    const char* given = std::getenv("BPFTUNE_TEST_INTERVAL"); // NOLINT(concurrency-mt-unsafe)
-    return given == nullptr ? "1s" : given;
-}
-
 class Service : public Program {
 public:
     struct Settings {
-        std::string interval = usual_interval();
+        // As by default. A shorter one would take a test that stalls between connect() and accept() for a slow server.
+        std::string interval = "1s";
         std::string listen = "none";
         std::string policy = {}; // other than the home's
         Words more = {};

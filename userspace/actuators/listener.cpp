@@ -91,7 +91,8 @@ Result<ListeningSocket> ListeningSocket::fetch(const Scope& scope) {
     if (!socket) return std::unexpected(socket.error());
     const auto cookie = sys::netns_cookie(socket->value());
     if (!cookie) return std::unexpected(cookie.error());
-    if (*cookie != scope.netns.cookie && scope.netns.cookie != 0)
+    // 0: a kernel that tells this only inside; set() goes there.
+    if (*cookie != scope.netns.cookie && *cookie != 0)
         return gone("the listening socket belongs to another network namespace");
     if (const auto listens = check_listens(socket->value()); !listens) return std::unexpected(listens.error());
     return ListeningSocket(std::move(*socket), scope.netns);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What passes between the service and its writer over a SOCK_SEQPACKET pair: one request, one answer. Both ends are
-// one program; version and size are checked so that a broken message is refused and not believed.
+// one program; version and size are checked so that a broken message is refused and not believed. The answer to a visit
+// may carry one descriptor (SCM_RIGHTS).
 #pragma once
 
 #include <array>
@@ -8,12 +9,13 @@
 #include <type_traits>
 
 #include "core/change.hpp"
+#include "sys/visit.hpp"
 
 namespace bpftune::actuators {
 
-inline constexpr std::uint32_t protocol_version = 1;
+inline constexpr std::uint32_t protocol_version = 2;
 
-enum class Operation : std::uint32_t { read = 1, write = 2 };
+enum class Operation : std::uint32_t { read = 1, write = 2, visit = 3 };
 
 struct Request {
     std::uint32_t version = protocol_version;
@@ -26,21 +28,23 @@ struct Request {
     std::int32_t netns_pid = 0;
     std::int32_t listener_pid = 0;
     std::int32_t listener_fd = -1;
-    std::uint32_t reserved = 0;
-    std::uint64_t from = 0; // write only
+    sys::Netlink netlink = sys::Netlink::none; // visit only: the socket that is wanted
+    std::uint64_t from = 0;                    // write only
     std::uint64_t to = 0;
 };
 static_assert(sizeof(Request) == 72 && std::is_trivially_copyable_v<Request>);
 
 struct Answer {
     std::uint32_t version = protocol_version;
-    std::uint32_t kind = 0; // Outcome::Kind; a read that succeeded is `written`
+    std::uint32_t kind = 0; // Outcome::Kind; a read or visit that succeeded is `written`
     std::int32_t code = 0;  // errno of a failure
     std::uint32_t error_size = 0;
     std::uint64_t value = 0;
-    std::array<char, 1000> error{};
+    std::uint64_t netns_cookie = 0; // visit only, as are these
+    sys::NetnsSysctls sysctls;
+    std::array<char, 976> error{};
 };
-static_assert(sizeof(Answer) == 1024 && std::is_trivially_copyable_v<Answer>);
+static_assert(sizeof(sys::NetnsSysctls) == 16 && sizeof(Answer) == 1024 && std::is_trivially_copyable_v<Answer>);
 
 inline Request request_of(Operation operation, TunableId tunable, const Scope& scope) {
     const ListenerRef listener = scope.listener.value_or(ListenerRef{});

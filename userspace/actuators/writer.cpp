@@ -2,7 +2,9 @@
 #include "actuators/writer.hpp"
 
 #include <algorithm>
+#include <array>
 #include <csignal>
+#include <cstring>
 #include <string_view>
 #include <utility>
 
@@ -30,6 +32,25 @@ Error error_of(const Answer& answer) {
 std::string describe(int status) {
     if (WIFSIGNALED(status)) return fmt::format("was killed by signal {}", WTERMSIG(status));
     return fmt::format("ended with status {}", WEXITSTATUS(status));
+}
+
+// One message, whole or cut short; a descriptor that comes unasked is closed.
+ssize_t receive_message(int socket, Answer& answer, sys::Fd* passed) {
+    iovec place{.iov_base = &answer, .iov_len = sizeof answer};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    msghdr message{};
+    message.msg_iov = &place;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    const ssize_t size = ::recvmsg(socket, &message, MSG_TRUNC | MSG_CMSG_CLOEXEC);
+    const cmsghdr* header = size < 0 ? nullptr : CMSG_FIRSTHDR(&message);
+    if (header == nullptr || header->cmsg_type != SCM_RIGHTS || header->cmsg_len != CMSG_LEN(sizeof(int))) return size;
+    int fd = -1;
+    std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
+    sys::Fd received(fd);
+    if (passed != nullptr) *passed = std::move(received);
+    return size;
 }
 
 // Waits for a child that has ended or is about to.
@@ -96,18 +117,34 @@ Outcome Writer::write(TunableId tunable, const Scope& scope, std::uint64_t from,
         .kind = static_cast<Outcome::Kind>(answer->kind), .value = answer->value, .error = error_of(*answer).message};
 }
 
-Result<Answer> Writer::exchange(const Request& request) {
+Result<sys::Visit> Writer::visit(const NetnsId& netns, pid_t hint, sys::Netlink protocol) {
+    const Request request{.operation = Operation::visit,
+                          .netns_inode = netns.inode,
+                          .netns_cookie = netns.cookie,
+                          .netns_pid = hint,
+                          .netlink = protocol};
+    sys::Fd socket;
+    const auto answer = exchange(request, &socket);
+    if (!answer) return std::unexpected(answer.error());
+    if (answer->kind != static_cast<std::uint32_t>(Outcome::Kind::written)) return std::unexpected(error_of(*answer));
+    if (protocol != sys::Netlink::none && !socket) return failure("the writer passed no socket on");
+    return sys::Visit{.id = {.cookie = answer->netns_cookie, .inode = netns.inode},
+                      .sysctls = answer->sysctls,
+                      .socket = std::move(socket)};
+}
+
+Result<Answer> Writer::exchange(const Request& request, sys::Fd* passed) {
     if (pid_ < 0) return failure("{}", ended_);
     if (::send(socket_.value(), &request, sizeof request, MSG_NOSIGNAL) != sizeof request && errno != EPIPE &&
         errno != ECONNRESET)
         return system_failure(errno, "send to the writer");
-    return receive(); // which sees that it ended
+    return receive(passed); // which sees that it ended
 }
 
-Result<Answer> Writer::receive() {
+Result<Answer> Writer::receive(sys::Fd* passed) {
     Answer answer;
     ssize_t size = 0;
-    do size = ::recv(socket_.value(), &answer, sizeof answer, MSG_TRUNC);
+    do size = receive_message(socket_.value(), answer, passed);
     while (size < 0 && errno == EINTR);
     if (size == sizeof answer && answer.version == protocol_version &&
         answer.kind <= static_cast<std::uint32_t>(Outcome::Kind::failed))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The writer: the one process that enters namespaces, fetches descriptors and writes. It is single-threaded, so setns()
-// needs no care; it takes a closed set of typed requests, checks identity and bounds itself, and answers with what it
-// read back.
+// needs no care; it takes a closed set of typed requests (read, write, visit), checks identity and bounds itself, and
+// answers with what it read back.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,7 @@
 #include "core/change.hpp"
 #include "core/result.hpp"
 #include "sys/fd.hpp"
+#include "sys/visit.hpp"
 
 namespace bpftune::actuators {
 
@@ -38,15 +39,18 @@ public:
     // no second writer (its rights are gone), so every later request fails and says why.
     Outcome write(TunableId tunable, const Scope& scope, std::uint64_t from, std::uint64_t to);
 
+    // sys::visit_netns() by the writer, with its rights.
+    Result<sys::Visit> visit(const NetnsId& netns, pid_t hint, sys::Netlink protocol);
+
     [[nodiscard]] pid_t pid() const { return pid_; } // -1: it has ended
     // For epoll: EPOLLHUP when the child has ended. Not for reading.
     [[nodiscard]] int socket() const { return socket_.value(); }
 
 private:
     Writer(pid_t pid, sys::Fd socket) : pid_(pid), socket_(std::move(socket)) {}
-    Result<Answer> exchange(const Request& request);
-    Result<Answer> receive();
-    std::string end(); // says how it ended
+    Result<Answer> exchange(const Request& request, sys::Fd* passed = nullptr);
+    Result<Answer> receive(sys::Fd* passed = nullptr); // `passed`: the descriptor that came with it
+    std::string end();                                 // says how it ended
 
     pid_t pid_ = -1;
     sys::Fd socket_;

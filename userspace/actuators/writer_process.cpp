@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstring>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include <fcntl.h>
@@ -94,10 +95,25 @@ Answer write(const tunables::Tunable& tunable, const Scope& scope, std::uint64_t
     return answer(outcome.kind, outcome.value, 0, outcome.error);
 }
 
-Answer serve(const Request& request, std::size_t size) {
+Answer visit(const Request& request, sys::Fd& passed) {
+    if (request.netlink > sys::Netlink::netfilter)
+        return refusal({fmt::format("netlink socket {} is none of the writer's", std::to_underlying(request.netlink))});
+    auto visit = sys::visit_netns({.cookie = request.netns_cookie, .inode = request.netns_inode}, request.netns_pid,
+                                  request.netlink);
+    if (!visit) return refusal(visit.error());
+    passed = std::move(visit->socket);
+    Answer done = answer(Outcome::Kind::written, 0, 0, {});
+    done.netns_cookie = visit->id.cookie;
+    done.sysctls = visit->sysctls;
+    return done;
+}
+
+// `passed`: a descriptor that goes with the answer.
+Answer serve(const Request& request, std::size_t size, sys::Fd& passed) {
     if (size != sizeof request || request.version != protocol_version)
         return refusal(
             {fmt::format("a request of {} bytes, version {}, is none of the writer's", size, request.version)});
+    if (request.operation == Operation::visit) return visit(request, passed);
     if (request.tunable >= tunables::catalog().size())
         return refusal({fmt::format("tunable {} is not in the catalog", request.tunable)});
     const tunables::Tunable& tunable = tunables::catalog()[request.tunable];
@@ -105,12 +121,28 @@ Answer serve(const Request& request, std::size_t size) {
     switch (request.operation) {
     case Operation::read: return read(tunable, scope);
     case Operation::write: return write(tunable, scope, request.from, request.to);
+    case Operation::visit: break;
     }
     return refusal({fmt::format("operation {} is none of the writer's", static_cast<unsigned>(request.operation))});
 }
 
-bool send(int socket, const Answer& answer) {
-    return ::send(socket, &answer, sizeof answer, MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof answer);
+bool send(int socket, const Answer& answer, const sys::Fd& passed = {}) {
+    iovec place{.iov_base = const_cast<Answer*>(&answer), .iov_len = sizeof answer};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    msghdr message{};
+    message.msg_iov = &place;
+    message.msg_iovlen = 1;
+    if (passed) {
+        message.msg_control = control.data();
+        message.msg_controllen = control.size();
+        cmsghdr* header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof(int));
+        const int fd = passed.value();
+        std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
+    }
+    return ::sendmsg(socket, &message, MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof answer);
 }
 
 } // namespace
@@ -123,7 +155,9 @@ void run_writer_process(int socket, std::span<const int> inherit, pid_t parent) 
         const ssize_t size = ::recv(socket, &request, sizeof request, MSG_TRUNC);
         if (size < 0 && errno == EINTR) continue;
         if (size <= 0) break;
-        if (!send(socket, serve(request, static_cast<std::size_t>(size)))) break;
+        sys::Fd passed; // closed here as soon as it is on its way
+        const Answer reply = serve(request, static_cast<std::size_t>(size), passed);
+        if (!send(socket, reply, passed)) break;
     }
     ::_exit(0);
 }

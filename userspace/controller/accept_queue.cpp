@@ -39,8 +39,9 @@ Wish wish_for(const Listener& listener, TunableId tunable, std::uint64_t from, s
               .from = from,
               .to = to,
               .why = fmt::format("accept queue of {} reached {} of {}", name_of(listener), window.peak, listener.limit),
-              .evidence = {{"queue_peak", window.peak}, {"limit", listener.limit}, {"arrivals", window.arrivals}},
+              .evidence = {{"queue_peak", window.peak}, {"limit", listener.limit}},
               .event = window.event};
+    if (window.arrivals) wish.evidence.push_back({"arrivals", *window.arrivals});
     if (window.overflows > 0) {
         wish.why += fmt::format(" and lost {}", window.overflows);
         wish.evidence.push_back({"overflows", window.overflows});
@@ -90,7 +91,7 @@ bool grant(Gate& gate, const Listener& listener, std::uint64_t share, std::uint6
 // Raises somaxconn of the listener's namespace. What it is afterwards.
 std::uint64_t raise_somaxconn(Gate& gate, const Listener& listener, Wish cause, std::uint64_t to) {
     cause.tunable = TunableId::somaxconn;
-    cause.from = listener.somaxconn;
+    cause.from = *listener.somaxconn;
     cause.to = to;
     return gate.raise(std::move(cause));
 }
@@ -112,7 +113,7 @@ bool raise_beyond(Gate& gate, const Listener& listener, Wish wish) {
     wish.why += listener.asked ? fmt::format("; the application asked for only {}", *listener.asked)
                                : std::string("; the application's own backlog binds");
     const std::uint64_t wanted = std::min(wish.to, gate.policy().of(TunableId::listener_backlog).max);
-    std::uint64_t ceiling = listener.somaxconn;
+    std::uint64_t ceiling = *listener.somaxconn;
     if (wanted > ceiling && gate.policy().mode_of(TunableId::listener_backlog) == policy::Mode::automatic)
         ceiling = raise_somaxconn(gate, listener, wish, wanted);
     if (wanted > ceiling && gate.policy().mode_of(TunableId::listener_backlog) != policy::Mode::observe) {
@@ -134,26 +135,28 @@ bool raise_queue(Gate& gate, const Snapshot& snapshot, const Listener& listener,
     }
     const std::uint64_t entitled = granted(listener, size);
     if (entitled <= listener.limit) return raise_beyond(gate, listener, std::move(wish));
-    const std::uint64_t somaxconn =
-        size > listener.somaxconn ? raise_somaxconn(gate, listener, wish, size) : std::uint64_t{listener.somaxconn};
+    const std::uint64_t before = *listener.somaxconn;
+    const std::uint64_t somaxconn = size > before ? raise_somaxconn(gate, listener, wish, size) : before;
     const bool beyond = gate.policy().mode_of(TunableId::listener_backlog) == policy::Mode::automatic;
     const std::uint64_t share = std::min(somaxconn, beyond ? size : entitled);
     const bool raised = grant(gate, listener, share, somaxconn, wish);
-    if (somaxconn > listener.somaxconn) grant_others(gate, snapshot, listener, somaxconn, wish);
-    return raised || somaxconn > listener.somaxconn;
+    if (somaxconn > before) grant_others(gate, snapshot, listener, somaxconn, wish);
+    return raised || somaxconn > before;
 }
 
 void find_stuck(Gate& gate, const Listener& listener) {
     const QueueWindow& window = listener.window;
     const double seconds = Seconds(window.length).count();
     const double rate = seconds > 0 ? static_cast<double>(window.accepted) / seconds : 0;
+    const std::string pace = window.arrivals ? fmt::format("while the application accepted {:.0f} a second", rate)
+                                             : "at two looks in a row, whatever the application accepted";
     Wish finding = wish_for(listener, TunableId::listener_backlog, listener.limit, listener.limit);
     finding.why =
-        fmt::format("accept queue of {} stayed between {} and {} of {} while the application accepted {:.0f} a "
-                    "second: it is too slow, and a longer queue would only add delay; nothing raised",
-                    name_of(listener), window.floor, window.peak, listener.limit, rate);
+        fmt::format("accept queue of {} stayed between {} and {} of {} {}: it is too slow, and a longer queue "
+                    "would only add delay; nothing raised",
+                    name_of(listener), window.floor, window.peak, listener.limit, pace);
     finding.evidence.push_back({"queue_floor", window.floor});
-    finding.evidence.push_back({"accepted", window.accepted});
+    if (window.arrivals) finding.evidence.push_back({"accepted", window.accepted});
     gate.say(std::move(finding), "stuck");
 }
 
@@ -179,6 +182,8 @@ void follow_burst(Gate& gate, const Snapshot& snapshot, const Listener& listener
 }
 
 void judge(Gate& gate, const Snapshot& snapshot, const Listener& listener) {
+    if (!listener.somaxconn) return; // what may not be read may not be written
+
     // An event from before our last write is about a limit that is no more.
     const Held* held = held_of(gate, {TunableId::listener_backlog, listener.netns, listener.cookie});
     if (held != nullptr && listener.window.event && *listener.window.event <= held->since) return;

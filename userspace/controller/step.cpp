@@ -113,9 +113,10 @@ void raise_to_min(Gate& gate, TunableId tunable, const Scope& scope, std::uint64
 
 void minimum_rule(Gate& gate, const Snapshot& snapshot) {
     for (const NetnsTcp& tcp : snapshot.tcp)
-        raise_to_min(gate, TunableId::somaxconn, {tcp.netns, tcp.pid, {}, tcp.pod}, tcp.somaxconn);
+        if (tcp.somaxconn) raise_to_min(gate, TunableId::somaxconn, {tcp.netns, tcp.pid, {}, tcp.pod}, *tcp.somaxconn);
     for (const Listener& listener : snapshot.listeners)
-        raise_to_min(gate, TunableId::listener_backlog, scope_of(listener), listener.limit, listener.somaxconn);
+        if (listener.somaxconn)
+            raise_to_min(gate, TunableId::listener_backlog, scope_of(listener), listener.limit, *listener.somaxconn);
     if (snapshot.conntrack.empty()) return;
     const Conntrack& table = snapshot.conntrack.front();
     raise_to_min(gate, TunableId::conntrack_max, {.netns = snapshot.host}, table.limit);

@@ -11,7 +11,8 @@
 namespace bpftune {
 
 // A network namespace. The inode number is what users see (`ip netns`, `lsns`), but the kernel reuses it within
-// seconds; the cookie (net->net_cookie, kernel 5.12 and later, SO_NETNS_COOKIE from 5.14) is never reused.
+// seconds. The cookie is never reused: net->net_cookie (SO_NETNS_COOKIE, 5.14); on older kernels the SO_COOKIE of the
+// namespace's rtnetlink socket, which the kernel makes and ends with it.
 struct NetnsId {
     std::uint64_t cookie = 0; // 0: this kernel has none to read
     std::uint32_t inode = 0;  // 0: unknown

@@ -31,15 +31,16 @@ enum class Binds { somaxconn, application, syn_backlog };
 std::string_view to_string(Binds binds);
 
 // What happened to an accept queue in the time that one snapshot covers: one interval for a tick; for a pressure event
-// the time since the queue was last seen empty. This is what the controller decides on.
+// the time since the queue was last seen empty. This is what the controller decides on. No length: it was not looked
+// at.
 struct QueueWindow {
     Nanoseconds length{};
-    std::uint32_t peak = 0;        // connections waiting at the fullest moment seen
-    std::uint32_t floor = 0;       // at the emptiest moment seen
-    std::uint64_t arrivals = 0;    // completed handshakes
-    std::uint64_t accepted = 0;    // taken by the application
-    std::uint64_t overflows = 0;   // lost because the queue was full
-    std::optional<MonoTime> event; // when the kernel raised the pressure event, if one is what this is about
+    std::uint32_t peak = 0;                // connections waiting at the fullest moment seen
+    std::uint32_t floor = 0;               // at the emptiest moment seen
+    std::optional<std::uint64_t> arrivals; // completed handshakes
+    std::uint64_t accepted = 0;            // taken by the application; at least so many where arrivals are not seen
+    std::uint64_t overflows = 0;           // lost because the queue was full
+    std::optional<MonoTime> event;         // when the kernel raised the pressure event, if one is what this is about
 };
 
 // One listening TCP socket.
@@ -53,17 +54,17 @@ struct Listener {
     std::string command;
     std::optional<Pod> pod;
 
-    std::uint32_t queue = 0;            // sk_ack_backlog, now
-    std::uint32_t queue_peak = 0;       // the largest since the source began
-    std::uint32_t limit = 0;            // sk_max_ack_backlog; the kernel lets limit + 1 wait
-    std::optional<std::uint32_t> asked; // the argument of listen()
-    std::uint32_t somaxconn = 0;        // of its namespace, now
+    std::uint32_t queue = 0;                // sk_ack_backlog, now
+    std::uint32_t queue_peak = 0;           // the largest since the source began
+    std::uint32_t limit = 0;                // sk_max_ack_backlog; the kernel lets limit + 1 wait
+    std::optional<std::uint32_t> asked;     // the argument of listen()
+    std::optional<std::uint32_t> somaxconn; // of its namespace, now
     Binds binds = Binds::somaxconn;
     std::uint64_t drops = 0;     // sk_drops, which includes other discards
     std::uint64_t overflows = 0; // the part for a full accept queue
     double overflows_per_second = 0;
-    std::uint64_t arrivals = 0; // completed handshakes
-    MonoTime read;              // when `queue` and `limit` were read
+    std::optional<std::uint64_t> arrivals; // completed handshakes
+    MonoTime read;                         // when `queue` and `limit` were read
     QueueWindow window;
 };
 
@@ -73,14 +74,14 @@ struct NetnsTcp {
     int pid = 0; // a process in it, by which it can be reached; 0: none found
     std::optional<Pod> pod;
 
-    std::uint32_t somaxconn = 0;
-    std::uint64_t listen_overflows = 0;    // LINUX_MIB_LISTENOVERFLOWS
-    std::uint64_t overflows_of_closed = 0; // the part of it that no listener of now suffered
-    std::uint64_t syn_dropped = 0;         // SYNs refused by a full SYN queue
-    std::uint64_t cookies_sent = 0;        // LINUX_MIB_SYNCOOKIESSENT: no loss by itself
-    std::uint64_t time_wait_sockets = 0;   // now
-    std::uint64_t time_wait_limit = 0;     // tcp_max_tw_buckets
-    std::uint64_t time_wait_entries = 0;   // LINUX_MIB_TIMEWAITED + LINUX_MIB_TIMEWAITKILLED
+    std::optional<std::uint32_t> somaxconn;
+    std::uint64_t listen_overflows = 0;           // LINUX_MIB_LISTENOVERFLOWS
+    std::uint64_t overflows_of_closed = 0;        // the part of it that no listener of now suffered
+    std::uint64_t syn_dropped = 0;                // SYNs refused by a full SYN queue
+    std::uint64_t cookies_sent = 0;               // LINUX_MIB_SYNCOOKIESSENT: no loss by itself
+    std::uint64_t time_wait_sockets = 0;          // now
+    std::optional<std::uint64_t> time_wait_limit; // tcp_max_tw_buckets
+    std::uint64_t time_wait_entries = 0;          // LINUX_MIB_TIMEWAITED + LINUX_MIB_TIMEWAITKILLED
     double time_wait_entries_per_second = 0;
     std::uint64_t time_wait_overflows = 0;        // LINUX_MIB_TCPTIMEWAITOVERFLOW
     std::optional<std::uint64_t> ports_exhausted; // connects that failed for want of a local port

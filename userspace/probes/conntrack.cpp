@@ -13,9 +13,9 @@ namespace {
 
 constexpr auto stat_file = "net/stat/nf_conntrack";
 
-bool is_in(int process, std::uint32_t inode) {
+bool is_in(int directory, const std::filesystem::path& netns, std::uint32_t inode) {
     struct stat info{};
-    return ::fstatat(process, "ns/net", &info, 0) == 0 && info.st_ino == inode;
+    return ::fstatat(directory, netns.c_str(), &info, 0) == 0 && info.st_ino == inode;
 }
 
 Result<sys::ConntrackStat> parsed_file(const std::filesystem::path& path) {
@@ -35,7 +35,9 @@ Result<> ConntrackReader::try_procfs() const {
 }
 
 Result<> ConntrackReader::try_netlink() const {
-    const auto stat = ctnetlink_stat();
+    const auto socket = sys::open_netlink(sys::Netlink::netfilter);
+    if (!socket) return std::unexpected(socket.error());
+    const auto stat = ctnetlink_stat(*socket);
     if (!stat) return std::unexpected(stat.error());
     return {};
 }
@@ -51,9 +53,11 @@ ConntrackReading ConntrackReader::widen(const NetnsId& netns, const sys::Conntra
 std::vector<ConntrackReading> ConntrackReader::by_procfs(std::span<const NetnsReading> namespaces) {
     std::vector<ConntrackReading> readings;
     for (const NetnsReading& netns : namespaces) {
-        // The directory stays that of one process, also when its number is used again.
-        const sys::Fd process(::open((proc_ / std::to_string(netns.pid)).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-        if (netns.pid == 0 || !process || !is_in(process.value(), netns.netns.inode)) continue;
+        // The directory stays that of one process, also when its number is used again. Our own takes no right.
+        const bool own = is_in(AT_FDCWD, proc_ / "thread-self/ns/net", netns.netns.inode);
+        const auto path = proc_ / (own ? "thread-self" : std::to_string(netns.pid));
+        const sys::Fd process(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+        if (!process || !is_in(process.value(), "ns/net", netns.netns.inode)) continue;
         const auto stat = parsed_file(proc_ / "self/fd" / std::to_string(process.value()) / stat_file);
         if (stat) readings.push_back(widen(netns.netns, *stat));
     }
@@ -63,11 +67,10 @@ std::vector<ConntrackReading> ConntrackReader::by_procfs(std::span<const NetnsRe
 
 std::vector<ConntrackReading> ConntrackReader::by_netlink(std::span<const NetnsReading> namespaces) {
     std::vector<ConntrackReading> readings;
-    struct stat own{};
-    if (::stat((proc_ / "thread-self/ns/net").c_str(), &own) != 0) return readings;
     for (const NetnsReading& netns : namespaces) {
-        if (netns.netns.inode != own.st_ino) continue;
-        if (const auto stat = ctnetlink_stat()) readings.push_back(widen(netns.netns, *stat));
+        const auto visit = visit_(netns.netns, netns.pid, sys::Netlink::netfilter);
+        if (!visit) continue;
+        if (const auto stat = ctnetlink_stat(visit->socket)) readings.push_back(widen(netns.netns, *stat));
     }
     counters_.end_of_reading();
     return readings;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/result.hpp"
+#include "probes/probes.hpp"
 #include "probes/readings.hpp"
 #include "probes/widened.hpp"
 #include "sys/procfs.hpp"
@@ -16,7 +17,7 @@ namespace bpftune::probes {
 
 class ConntrackReader {
 public:
-    explicit ConntrackReader(std::filesystem::path proc) : proc_(std::move(proc)) {}
+    ConntrackReader(std::filesystem::path proc, Visitor visit) : proc_(std::move(proc)), visit_(std::move(visit)) {}
 
     [[nodiscard]] bool loaded() const; // nf_conntrack: built in, or its module is there
     [[nodiscard]] Result<> try_procfs() const;
@@ -24,7 +25,6 @@ public:
 
     // Of those namespaces that still are what the reading says; the others are left out.
     std::vector<ConntrackReading> by_procfs(std::span<const NetnsReading> namespaces);
-    // Of the reader's own namespace, if it is among them: netlink would have to be opened in each of the others.
     std::vector<ConntrackReading> by_netlink(std::span<const NetnsReading> namespaces);
 
 private:
@@ -32,6 +32,7 @@ private:
 
     enum Counter { drop, early_drop, insert_failed };
     std::filesystem::path proc_;
+    Visitor visit_;
     Widened<std::pair<NetnsId, Counter>> counters_;
 };
 

@@ -2,20 +2,16 @@
 #include "probes/ctnetlink.hpp"
 
 #include <array>
-#include <memory>
 
 #include <arpa/inet.h>
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 
+#include "sys/netlink.hpp"
+
 namespace bpftune::probes {
 namespace {
-
-struct Close {
-    void operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
-};
-using Socket = std::unique_ptr<mnl_socket, Close>;
 
 int add_counter(const nlattr* attribute, void* to) {
     auto& sum = *static_cast<sys::ConntrackStat*>(to);
@@ -36,37 +32,26 @@ int take_entries(const nlattr* attribute, void* to) {
     return MNL_CB_OK;
 }
 
-int on_cpu(const nlmsghdr* message, void* to) { return mnl_attr_parse(message, sizeof(nfgenmsg), add_counter, to); }
-int on_global(const nlmsghdr* message, void* to) { return mnl_attr_parse(message, sizeof(nfgenmsg), take_entries, to); }
-
-Result<> ask(mnl_socket* socket, int what, int flags, mnl_cb_t handle, sys::ConntrackStat& into) {
-    std::array<char, 32768> buffer{};
-    nlmsghdr* message = mnl_nlmsg_put_header(buffer.data());
-    message->nlmsg_type = static_cast<__u16>((NFNL_SUBSYS_CTNETLINK << 8) | what);
-    message->nlmsg_flags = static_cast<__u16>(NLM_F_REQUEST | flags);
-    auto* family = static_cast<nfgenmsg*>(mnl_nlmsg_put_extra_header(message, sizeof(nfgenmsg)));
+Result<> ask(const sys::Fd& socket, int what, int flags, mnl_attr_cb_t take, sys::ConntrackStat& into) {
+    alignas(nlmsghdr) std::array<char, 256> buffer{};
+    nlmsghdr* question = mnl_nlmsg_put_header(buffer.data());
+    question->nlmsg_type = static_cast<__u16>((NFNL_SUBSYS_CTNETLINK << 8) | what);
+    question->nlmsg_flags = static_cast<__u16>(NLM_F_REQUEST | flags);
+    auto* family = static_cast<nfgenmsg*>(mnl_nlmsg_put_extra_header(question, sizeof(nfgenmsg)));
     family->version = NFNETLINK_V0;
-    if (mnl_socket_sendto(socket, message, message->nlmsg_len) < 0) return system_failure(errno, "ask ctnetlink");
-    int more = MNL_CB_OK;
-    while (more == MNL_CB_OK) {
-        const ssize_t count = mnl_socket_recvfrom(socket, buffer.data(), buffer.size());
-        if (count < 0) return system_failure(errno, "read ctnetlink");
-        more =
-            mnl_cb_run(buffer.data(), static_cast<std::size_t>(count), 0, mnl_socket_get_portid(socket), handle, &into);
-        if (more < 0) return system_failure(errno, "ctnetlink");
-    }
+    const auto asked = sys::ask_kernel(
+        socket, *question, [&](const nlmsghdr& message) { mnl_attr_parse(&message, sizeof(nfgenmsg), take, &into); });
+    if (!asked) return with_context(asked.error(), "ctnetlink");
     return {};
 }
 
 } // namespace
 
-Result<sys::ConntrackStat> ctnetlink_stat() {
-    const Socket socket(mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC));
-    if (!socket || mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0) return system_failure(errno, "ctnetlink");
+Result<sys::ConntrackStat> ctnetlink_stat(const sys::Fd& socket) {
     sys::ConntrackStat sum;
-    if (auto asked = ask(socket.get(), IPCTNL_MSG_CT_GET_STATS_CPU, NLM_F_DUMP, on_cpu, sum); !asked)
+    if (auto asked = ask(socket, IPCTNL_MSG_CT_GET_STATS_CPU, NLM_F_DUMP, add_counter, sum); !asked)
         return std::unexpected(asked.error());
-    if (auto asked = ask(socket.get(), IPCTNL_MSG_CT_GET_STATS, NLM_F_ACK, on_global, sum); !asked)
+    if (auto asked = ask(socket, IPCTNL_MSG_CT_GET_STATS, NLM_F_ACK, take_entries, sum); !asked)
         return std::unexpected(asked.error());
     return sum;
 }

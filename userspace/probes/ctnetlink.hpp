@@ -3,11 +3,12 @@
 #pragma once
 
 #include "core/result.hpp"
+#include "sys/fd.hpp"
 #include "sys/procfs.hpp"
 
 namespace bpftune::probes {
 
-// Of the network namespace that the calling thread is in. Same meaning as /proc/net/stat/nf_conntrack.
-Result<sys::ConntrackStat> ctnetlink_stat();
+// Of the network namespace that `socket` (Netlink::netfilter) belongs to. Same meaning as /proc/net/stat/nf_conntrack.
+Result<sys::ConntrackStat> ctnetlink_stat(const sys::Fd& socket);
 
 } // namespace bpftune::probes

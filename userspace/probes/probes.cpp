@@ -4,12 +4,15 @@
 #include <algorithm>
 #include <utility>
 
+#include <linux/capability.h>
 #include <malloc.h>
 
 #include "probes/conntrack.hpp"
+#include "probes/netlink_listeners.hpp"
 #include "probes/proc_namespaces.hpp"
 #include "probes/programs.hpp"
 #include "probes/widened.hpp"
+#include "sys/capabilities.hpp"
 #include "sys/files.hpp"
 #include "sys/procfs.hpp"
 
@@ -17,7 +20,8 @@ namespace bpftune::probes {
 
 struct Probes::State {
     explicit State(const Options& chosen)
-        : proc(chosen.proc_root), rungs(chosen.rungs), programs(chosen), conntrack(chosen.proc_root) {
+        : proc(chosen.proc_root), rungs(chosen.rungs), programs(chosen), namespaces(chosen.proc_root, chosen.visit),
+          listeners(chosen.proc_root, chosen.visit), conntrack(chosen.proc_root, chosen.visit) {
         taken.fill(Rung::none);
     }
 
@@ -29,10 +33,13 @@ struct Probes::State {
 
     [[nodiscard]] Rung& rung(Probe probe) { return taken[static_cast<std::size_t>(probe)]; }
     void climb(Probe probe);
+    Result<Census> census(std::span<const NetnsReading> of_namespaces);
 
     std::filesystem::path proc;
     std::vector<RungChoice> rungs;
     Programs programs;
+    ProcNamespaces namespaces; // netlink and procfs: below the programs
+    NetlinkListeners listeners;
     ConntrackReader conntrack;
     Widened<std::uint64_t> drops;           // by socket cookie
     std::vector<NetnsReading> of_listeners; // namespaces that the last census came upon
@@ -64,10 +71,33 @@ Result<std::string> time_wait_by_iterator(State& state) {
     return "single entries: the kernel's sums are read";
 }
 
+// What a rung would see, and these rights keep from it. What is closed to CAP_SYS_PTRACE too is guarded by a security
+// module: no pod.
+std::string withheld(const ProcNamespaces::Unseen& unseen) {
+    std::string text;
+    if (unseen.processes > 0 && !sys::has_capability(CAP_SYS_PTRACE))
+        text += fmt::format("; the namespaces of {} processes (CAP_SYS_PTRACE)", unseen.processes);
+    if (unseen.namespaces > 0)
+        text += fmt::format("; what is in {} other namespaces (CAP_SYS_ADMIN, CAP_SYS_PTRACE)", unseen.namespaces);
+    return text;
+}
+
+Result<std::string> listen_by_netlink(State& state) {
+    const auto namespaces = state.namespaces.read();
+    if (!namespaces) return std::unexpected(namespaces.error());
+    if (auto read = state.listeners.read(*namespaces); !read) return std::unexpected(read.error());
+    std::string unseen =
+        "whose last ACKs overflowed (a listener's share of the namespace's overflows is estimated from "
+        "its drops, where several overflow at once); namespaces without a process";
+    if (!state.programs.sees_arrivals())
+        unseen += "; what happens to a queue between two readings; arrivals; what listen() asked for";
+    return unseen + withheld(state.namespaces.unseen());
+}
+
 Result<std::string> time_wait_by_procfs(State& state) {
-    const auto readings = namespaces_by_procfs(state.proc);
+    const auto readings = state.namespaces.read();
     if (!readings) return std::unexpected(readings.error());
-    return "sysctls of other namespaces, connects without a port";
+    return "connects without a port; namespaces without a process" + withheld(state.namespaces.unseen());
 }
 
 Result<std::string> softirq_by_procfs(State& state) {
@@ -87,7 +117,7 @@ Result<std::string> conntrack_by_procfs(State& state) {
 Result<std::string> conntrack_by_netlink(State& state) {
     if (!state.conntrack.loaded()) return failure("nf_conntrack is not loaded");
     if (auto done = state.conntrack.try_netlink(); !done) return std::unexpected(done.error());
-    return "inserts; other network namespaces than our own";
+    return "inserts: only net growth";
 }
 
 struct Row {
@@ -100,7 +130,7 @@ struct Row {
 constexpr std::array rows{
     Row{Probe::listen, Rung::fentry, not_yet},
     Row{Probe::listen, Rung::tracepoint, listen_by_tracepoint},
-    Row{Probe::listen, Rung::netlink, not_yet},
+    Row{Probe::listen, Rung::netlink, listen_by_netlink},
     Row{Probe::time_wait, Rung::tracepoint, time_wait_by_iterator},
     Row{Probe::time_wait, Rung::procfs, time_wait_by_procfs},
     Row{Probe::softirq, Rung::procfs, softirq_by_procfs},
@@ -186,11 +216,22 @@ void Probes::drain(const std::function<void(const Event&)>& handle) { state_->pr
 
 std::uint64_t Probes::lost_events() const { return state_->programs.lost_events(); }
 
-bool Probes::counts_last_ack_overflows() const { return state_->programs.counts_last_ack_overflows(); }
+bool Probes::counts_last_ack_overflows() const {
+    return rung(Probe::listen) != Rung::netlink && state_->programs.counts_last_ack_overflows();
+}
 
-Result<std::vector<ListenerReading>> Probes::listeners() {
+bool Probes::sees_arrivals() const { return rung(Probe::listen) != Rung::none && state_->programs.sees_arrivals(); }
+
+Result<Census> Probes::State::census(std::span<const NetnsReading> of_namespaces) {
     if (rung(Probe::listen) == Rung::none) return failure("the listen probe is unavailable");
-    auto found = state_->programs.listeners();
+    if (rung(Probe::listen) != Rung::netlink) return programs.listeners();
+    auto found = listeners.read(of_namespaces);
+    if (!found) return std::unexpected(found.error());
+    return Census{.listeners = std::move(*found), .namespaces = {}};
+}
+
+Result<std::vector<ListenerReading>> Probes::listeners(std::span<const NetnsReading> namespaces) {
+    auto found = state_->census(namespaces);
     if (!found) return std::unexpected(found.error());
     for (ListenerReading& listener : found->listeners)
         listener.drops = state_->drops.update(listener.cookie, listener.drops);
@@ -200,13 +241,13 @@ Result<std::vector<ListenerReading>> Probes::listeners() {
 }
 
 Result<std::vector<QueueReading>> Probes::queues() {
-    if (rung(Probe::listen) == Rung::none) return failure("the listen probe is unavailable");
+    if (!sees_arrivals()) return std::vector<QueueReading>{};
     return state_->programs.queues();
 }
 
 Result<std::vector<NetnsReading>> Probes::namespaces() {
     if (rung(Probe::time_wait) == Rung::none) return failure("the time_wait probe is unavailable");
-    if (rung(Probe::time_wait) == Rung::procfs) return namespaces_by_procfs(state_->proc);
+    if (rung(Probe::time_wait) == Rung::procfs) return state_->namespaces.read();
     auto found = state_->programs.namespaces();
     if (!found) return std::unexpected(found.error());
     auto& readings = found->namespaces;

@@ -1,49 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "probes/proc_namespaces.hpp"
 
-#include <charconv>
-#include <set>
+#include <cerrno>
 #include <string>
 
 #include <sys/stat.h>
 
+#include "sys/directory.hpp"
 #include "sys/files.hpp"
 #include "sys/procfs.hpp"
 
 namespace bpftune::probes {
 namespace {
 
-int pid_of(const std::string& name) {
-    int pid = 0;
-    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
-    return error == std::errc{} && end == name.data() + name.size() ? pid : 0;
-}
-
-// 0: the process has gone.
-std::uint32_t netns_inode(const std::filesystem::path& process) {
+Result<std::uint32_t> netns_inode(const std::filesystem::path& process) {
     struct stat info{};
-    return ::stat((process / "ns/net").c_str(), &info) == 0 ? static_cast<std::uint32_t>(info.st_ino) : 0;
+    if (::stat((process / "ns/net").c_str(), &info) != 0) return system_failure(errno, "stat {}", process.string());
+    return static_cast<std::uint32_t>(info.st_ino);
 }
 
-void fill_sysctls(const std::filesystem::path& proc, NetnsReading& reading) {
-    const auto value = [&](const char* name) {
-        return static_cast<std::uint32_t>(sys::read_number(proc / "sys/net" / name).value_or(0));
-    };
-    reading.somaxconn = value("core/somaxconn");
-    reading.max_syn_backlog = value("ipv4/tcp_max_syn_backlog");
-    reading.syncookies = value("ipv4/tcp_syncookies");
-    reading.time_wait_limit = value("ipv4/tcp_max_tw_buckets");
-}
-
-Result<NetnsReading> reading_of(const std::filesystem::path& process, int pid, std::uint32_t inode) {
+// `process`: a directory of /proc whose net/ shows the namespace.
+Result<NetnsReading> counters_of(const std::filesystem::path& process) {
     const auto netstat = sys::read_file(process / "net/netstat");
     if (!netstat) return std::unexpected(netstat.error());
     const auto sockstat = sys::read_file(process / "net/sockstat");
     if (!sockstat) return std::unexpected(sockstat.error());
     const auto mib = [&](const char* name) { return sys::netstat_value(*netstat, "TcpExt", name).value_or(0); };
-    return NetnsReading{.netns = {.cookie = 0, .inode = inode},
-                        .pid = pid,
-                        .listen_overflows = mib("ListenOverflows"),
+    return NetnsReading{.listen_overflows = mib("ListenOverflows"),
                         .listen_drops = mib("ListenDrops"),
                         .syn_dropped = mib("TCPReqQFullDrop"),
                         .cookies_sent = mib("SyncookiesSent"),
@@ -55,22 +38,49 @@ Result<NetnsReading> reading_of(const std::filesystem::path& process, int pid, s
 
 } // namespace
 
-Result<std::vector<NetnsReading>> namespaces_by_procfs(const std::filesystem::path& proc) {
-    std::vector<NetnsReading> readings;
-    std::set<std::uint32_t> seen;
-    const std::uint32_t own = netns_inode(proc / "thread-self");
-    std::error_code error;
-    for (std::filesystem::directory_iterator at(proc, error), end; !error && at != end; at.increment(error)) {
-        const int pid = pid_of(at->path().filename().string());
-        const std::uint32_t inode = pid > 0 ? netns_inode(at->path()) : 0;
-        if (inode == 0 || seen.contains(inode)) continue;
-        auto reading = reading_of(at->path(), pid, inode);
-        if (!reading) continue; // it ended meanwhile; another process of that namespace may come
-        if (inode == own) fill_sysctls(proc, *reading);
-        seen.insert(inode);
-        readings.push_back(*reading);
+// The lowest process of each.
+std::map<std::uint32_t, int> ProcNamespaces::processes_by_netns() {
+    std::map<std::uint32_t, int> processes;
+    for (const int pid : sys::numbered_entries(proc_).value_or(std::vector<int>{})) {
+        const auto inode = netns_inode(proc_ / std::to_string(pid));
+        if (inode) processes.try_emplace(*inode, pid);
+        if (!inode && sys::is_denied(inode.error())) ++unseen_.processes;
     }
-    if (error) return system_failure(error.value(), "list {}", proc.string());
+    // Our own is known without any right.
+    if (const auto own = netns_inode(proc_ / "thread-self")) processes.try_emplace(*own, 0);
+    return processes;
+}
+
+// False: it has gone.
+bool ProcNamespaces::look_into(NetnsReading& reading) {
+    NetnsId& known = known_[reading.netns.inode];
+    const auto visit = visit_({.cookie = 0, .inode = reading.netns.inode}, reading.pid, sys::Netlink::none);
+    if (!visit && sys::is_denied(visit.error())) ++unseen_.namespaces;
+    if (!visit) {
+        reading.netns = known.known() ? known : reading.netns;
+        return visit.error().code != ESTALE;
+    }
+    reading.netns = known = visit->id;
+    reading.somaxconn = visit->sysctls.somaxconn;
+    reading.max_syn_backlog = visit->sysctls.max_syn_backlog;
+    reading.syncookies = visit->sysctls.syncookies;
+    reading.time_wait_limit = visit->sysctls.max_tw_buckets;
+    return true;
+}
+
+Result<std::vector<NetnsReading>> ProcNamespaces::read() {
+    unseen_ = {};
+    const auto processes = processes_by_netns();
+    if (processes.empty()) return failure("no process shows its network namespace in {}", proc_.string());
+    std::vector<NetnsReading> readings;
+    for (const auto& [inode, pid] : processes) {
+        auto reading = counters_of(proc_ / (pid == 0 ? "thread-self" : std::to_string(pid)));
+        if (!reading) continue; // it ended meanwhile
+        reading->netns.inode = inode;
+        reading->pid = pid;
+        if (look_into(*reading)) readings.push_back(*reading);
+    }
+    std::erase_if(known_, [&](const auto& known) { return !processes.contains(known.first); });
     return readings;
 }
 

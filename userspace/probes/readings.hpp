@@ -78,12 +78,12 @@ struct BacklogDropEvent {
 };
 
 // A network namespace that some task is in, or that some listener of the census belongs to (without a task: as of the
-// last census). On the procfs rung the sysctls of other namespaces than our own are unknown: 0.
+// last census). nullopt: not seen on this rung, or with these rights.
 struct NetnsReading {
     NetnsId netns;
     int pid = 0; // a process in it; 0: none found
-    std::uint32_t somaxconn = 0;
-    std::uint32_t max_syn_backlog = 0;
+    std::optional<std::uint32_t> somaxconn;
+    std::uint32_t max_syn_backlog = 0; // known where somaxconn is, as are these
     std::uint32_t syncookies = 1;
     std::uint64_t listen_overflows = 0;
     std::uint64_t listen_drops = 0;
@@ -93,8 +93,8 @@ struct NetnsReading {
     std::uint64_t time_wait_killed = 0;
     std::uint64_t time_wait_overflows = 0;
     std::uint64_t time_wait_sockets = 0;
-    std::uint64_t time_wait_limit = 0;
-    std::uint64_t ports_exhausted = 0; // since the probe was attached
+    std::optional<std::uint64_t> time_wait_limit;
+    std::optional<std::uint64_t> ports_exhausted; // since the probe was attached
 };
 
 struct SoftirqReading {

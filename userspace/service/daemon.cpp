@@ -63,7 +63,11 @@ public:
            actuators::Writer writer)
         : config_(config), policy_file_(std::move(policy_file)), policy_(std::move(policy)),
           journal_(std::move(journal)), writer_(std::move(writer)), metrics_(BPFTUNE_VERSION),
-          probes_(probes::Probes::open({.rungs = config.rungs})), collector_(probes_, signals::this_node(), sys::now()),
+          probes_(probes::Probes::open(
+              {.rungs = config.rungs,
+               .visit = [this](const NetnsId& netns, pid_t hint,
+                               sys::Netlink protocol) { return writer_.visit(netns, hint, protocol); }})),
+          collector_(probes_, signals::this_node(), sys::now()),
           executor_(journal_, writer_, state_,
                     [this](TunableId id, ChangeState state) { metrics_.changed(id, state); }) {}
 

@@ -70,7 +70,8 @@ void Collector::refresh(Now now, MonoTime next_census) {
     namespaces_ = std::move(now_there);
     const bool census = now.mono >= next_census && take_census(now);
     const std::vector<probes::QueueReading> queues = reading(probes_.queues());
-    TcpTable::Readings readings{.namespaces = namespaces_, .queues = queues};
+    TcpTable::Readings readings{.namespaces = namespaces_, .queues = {}};
+    if (probes_.sees_arrivals()) readings.queues = queues;
     if (census) readings.listeners = listeners_;
     tcp_.update(readings, now.mono);
 }
@@ -78,7 +79,7 @@ void Collector::refresh(Now now, MonoTime next_census) {
 // One that failed says nothing of what is gone.
 bool Collector::take_census(Now now) {
     const Nanoseconds begin = sys::thread_cpu_time();
-    auto listeners = probes_.listeners();
+    auto listeners = probes_.listeners(namespaces_);
     const Nanoseconds cost = sys::thread_cpu_time() - begin;
     census_interval_ = cost * census_pause;
     next_census_ = now.mono + census_interval_;

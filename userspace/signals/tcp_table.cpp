@@ -51,9 +51,10 @@ Binds binds_of(const Listener& listener, std::uint32_t max_syn_backlog, std::uin
 }
 
 void TcpTable::update(const Readings& readings, MonoTime now) {
+    sees_arrivals_ = readings.queues.has_value();
     update_namespaces(readings.namespaces);
     if (readings.listeners) update_listeners(*readings.listeners, now);
-    update_queues(readings.queues);
+    if (readings.queues) update_queues(*readings.queues);
     for (auto& [id, netns] : namespaces_) assign_overflows(id, netns);
     if (readings.listeners) close_unseen();
     std::erase_if(namespaces_, [](const auto& entry) { return !entry.second.seen; });
@@ -84,7 +85,7 @@ void TcpTable::update_namespaces(std::span<const probes::NetnsReading> readings)
         row.time_wait_limit = reading.time_wait_limit;
         row.time_wait_entries = entries_of(reading) - entries_of(base);
         row.time_wait_overflows = reading.time_wait_overflows - base.time_wait_overflows;
-        row.ports_exhausted = reading.ports_exhausted - base.ports_exhausted;
+        if (reading.ports_exhausted) row.ports_exhausted = *reading.ports_exhausted - base.ports_exhausted.value_or(0);
     }
 }
 
@@ -97,6 +98,8 @@ void TcpTable::take_in(const probes::ListenerReading& reading, bool is_new_socke
         tracked.drops_base = is_new_socket ? 0 : reading.drops;
         tracked.claim.seen = is_new_socket ? 0 : claims;
         tracked.queue_before = row.window.peak = row.window.floor = reading.queue;
+        if (is_new_socket) tracked.queue_before = row.window.floor = 0; // as it began
+        if (sees_arrivals_) row.arrivals = row.window.arrivals = 0;
     }
     tracked.seen = true;
     tracked.claim.fresh += claims - std::min(claims, tracked.claim.seen);
@@ -168,9 +171,9 @@ void TcpTable::update_queues(std::span<const probes::QueueReading> readings) {
             Listener& row = tracked.row;
             // Which of a group took a connection is not known here: an equal share each.
             const std::uint64_t arrivals = (reading.epoch_arrivals + i) / listeners.size();
-            row.arrivals += arrivals;
+            row.arrivals = row.arrivals.value_or(0) + arrivals;
             row.queue_peak = std::max(row.queue_peak, reading.epoch_peak);
-            row.window.arrivals += arrivals;
+            row.window.arrivals = row.window.arrivals.value_or(0) + arrivals;
             row.window.peak = std::max(row.window.peak, reading.epoch_peak);
             row.window.floor = std::min(row.window.floor, reading.epoch_floor);
             if (!tracked.burst) continue;
@@ -223,20 +226,34 @@ Listener TcpTable::row_of(const Tracked& tracked) const {
     return row;
 }
 
+void TcpTable::end_window(Tracked& tracked, MonoTime began, MonoTime now) {
+    Listener& row = tracked.row;
+    row.window.length = now - began;
+    row.window.accepted = accepted(row.window.arrivals.value_or(0), tracked.queue_before, row.queue);
+    row.window.overflows = row.overflows - tracked.overflows_before;
+    row.overflows_per_second = per_second(row.window.overflows, row.window.length);
+}
+
+void TcpTable::begin_window(Tracked& tracked, MonoTime now) const {
+    Listener& row = tracked.row;
+    tracked.window_began = now;
+    tracked.queue_before = row.queue;
+    tracked.overflows_before = row.overflows;
+    row.window = {.peak = row.queue, .floor = row.queue};
+    if (sees_arrivals_) row.window.arrivals = 0;
+}
+
 void TcpTable::tick(Snapshot& snapshot, MonoTime now) {
-    const Nanoseconds interval = last_tick_ ? now - *last_tick_ : Nanoseconds{};
+    const MonoTime last_tick = last_tick_.value_or(now);
+    const Nanoseconds interval = now - last_tick;
     last_tick_ = now;
     snapshot.interval = interval;
     for (auto& [cookie, tracked] : listeners_) {
-        Listener& row = tracked.row;
-        row.window.length = interval;
-        row.window.accepted = accepted(row.window.arrivals, tracked.queue_before, row.queue);
-        row.window.overflows = row.overflows - tracked.overflows_before;
-        row.overflows_per_second = per_second(row.window.overflows, interval);
+        // Where arrivals are not seen, a queue is known as of each census: what is between two of them is one window.
+        const bool looked_at = sees_arrivals_ || tracked.row.read > last_tick;
+        if (looked_at) end_window(tracked, tracked.window_began.value_or(last_tick), now);
         snapshot.listeners.push_back(row_of(tracked));
-        tracked.queue_before = row.queue;
-        tracked.overflows_before = row.overflows;
-        row.window = {.peak = row.queue, .floor = row.queue};
+        if (looked_at) begin_window(tracked, now);
     }
     for (auto& [id, netns] : namespaces_) {
         netns.row.overflows_of_closed = netns.of_closed + netns.unassigned;

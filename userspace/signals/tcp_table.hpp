@@ -19,7 +19,8 @@ public:
     struct Readings {
         std::span<const probes::NetnsReading> namespaces; // read before the listeners, so that each overflow counted
                                                           // here has its sk_drops counted there
-        std::span<const probes::QueueReading> queues;
+        // nullopt: this rung sees no arrivals.
+        std::optional<std::span<const probes::QueueReading>> queues;
         // nullopt: no census this time; what is known of the listeners stays.
         std::optional<std::span<const probes::ListenerReading>> listeners;
     };
@@ -60,7 +61,8 @@ private:
         Listener row;
         std::uint64_t drops_base = 0; // sk_drops when the source began
         Claim claim;
-        std::uint32_t queue_before = 0; // at the last tick
+        std::uint32_t queue_before = 0; // when the window began
+        std::optional<MonoTime> window_began;
         std::uint64_t overflows_before = 0;
         std::optional<Burst> burst;
         bool seen = false;
@@ -82,11 +84,14 @@ private:
     void update_queues(std::span<const probes::QueueReading> readings);
     void assign_overflows(const NetnsId& id, Namespace& netns);
     void close_unseen();
+    static void end_window(Tracked& tracked, MonoTime began, MonoTime now);
+    void begin_window(Tracked& tracked, MonoTime now) const;
     void index();
     std::vector<Tracked*> at(const NetnsId& netns, const Endpoint& local);
     [[nodiscard]] Listener row_of(const Tracked& tracked) const;
 
     bool started_ = false;
+    bool sees_arrivals_ = false;
     std::optional<MonoTime> last_tick_;
     std::map<std::uint64_t, Tracked> listeners_; // by cookie; ordered, so that output is stable
     std::map<NetnsId, Namespace> namespaces_;

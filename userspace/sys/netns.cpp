@@ -9,7 +9,10 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <libmnl/libmnl.h>
 #include <linux/capability.h>
+#include <linux/netlink_diag.h>
+#include <linux/sock_diag.h>
 #include <sched.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -18,6 +21,7 @@
 #include "sys/capabilities.hpp"
 #include "sys/directory.hpp"
 #include "sys/files.hpp"
+#include "sys/netlink.hpp"
 #include "sys/sockets.hpp"
 
 namespace bpftune::sys {
@@ -52,11 +56,46 @@ Result<Fd> open_netns(const std::string& path, std::uint32_t inode) {
     return netns;
 }
 
+// The SO_COOKIE of the kernel's own end of rtnetlink, a socket that is made and ends with its namespace. Netlink port 0
+// is the kernel's alone. 0: this kernel does not list netlink sockets (netlink_diag).
+std::uint64_t rtnetlink_cookie_here() {
+    const auto socket = open_netlink(Netlink::sock_diag);
+    if (!socket) return 0;
+    struct {
+        nlmsghdr header;
+        netlink_diag_req about;
+    } question{};
+    question.header = {.nlmsg_len = sizeof question,
+                       .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+                       .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
+                       .nlmsg_seq = 0,
+                       .nlmsg_pid = 0};
+    question.about.sdiag_family = AF_NETLINK;
+    question.about.sdiag_protocol = NETLINK_ROUTE;
+    std::uint64_t cookie = 0;
+    const auto asked = ask_kernel(*socket, question.header, [&](const nlmsghdr& answer) {
+        const auto* found = static_cast<const netlink_diag_msg*>(mnl_nlmsg_get_payload(&answer));
+        if (mnl_nlmsg_get_payload_len(&answer) < sizeof *found || found->ndiag_portid != 0) return;
+        cookie = std::uint64_t{found->ndiag_cookie[1]} << 32 | found->ndiag_cookie[0];
+    });
+    return asked ? cookie : 0;
+}
+
 // Any socket that is made here belongs here.
 Result<std::uint64_t> cookie_here() {
     const Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (!socket) return system_failure(errno, "make a socket");
-    return netns_cookie(socket.value());
+    auto cookie = netns_cookie(socket.value());
+    if (cookie && *cookie == 0) return rtnetlink_cookie_here();
+    return cookie;
+}
+
+std::unexpected<Error> no_identity(std::uint32_t inode) {
+    return std::unexpected(
+        Error{fmt::format("net:[{}] cannot be told from a later one with its number: this kernel has "
+                          "neither SO_NETNS_COOKIE (5.14) nor netlink_diag",
+                          inode),
+              EOPNOTSUPP});
 }
 
 std::string unescaped(std::string_view text) {
@@ -126,7 +165,7 @@ Result<NetnsId> netns_of(pid_t pid) {
     if (!inode) return std::unexpected(inode.error());
     auto own = own_netns();
     if (!own || own->inode == *inode) return own;
-    const auto inside = NetnsGuard::enter(*netns, {.cookie = 0, .inode = *inode});
+    const auto inside = NetnsGuard::enter(*netns);
     if (!inside) return with_context(inside.error(), "process {}", pid);
     const auto cookie = cookie_here();
     if (!cookie) return std::unexpected(cookie.error());
@@ -162,17 +201,27 @@ std::optional<std::string> bound_netns(std::string_view mountinfo, std::uint32_t
     return std::nullopt;
 }
 
-Result<NetnsGuard> NetnsGuard::enter(const Fd& netns, const NetnsId& expected) {
+Result<NetnsGuard> NetnsGuard::enter(const Fd& netns) {
     auto home = open_netns(own_path);
     if (!home) return std::unexpected(home.error());
+    const auto from = inode_of(*home);
+    const auto to = inode_of(netns);
+    if (!from || !to) return std::unexpected(from ? to.error() : from.error());
+    if (*from == *to) return NetnsGuard(Fd()); // also without the right to enter any
+    if (::setns(netns.value(), CLONE_NEWNET) != 0) return system_failure(errno, "enter net:[{}]", *to);
+    return NetnsGuard(std::move(*home));
+}
+
+Result<NetnsGuard> NetnsGuard::enter(const Fd& netns, const NetnsId& expected) {
     const auto inode = inode_of(netns);
     if (!inode) return std::unexpected(inode.error());
     if (*inode != expected.inode) return std::unexpected(Error{fmt::format("it is net:[{}] now", *inode), ESTALE});
-    if (::setns(netns.value(), CLONE_NEWNET) != 0) return system_failure(errno, "enter net:[{}]", *inode);
-    NetnsGuard inside(std::move(*home));
-    if (expected.cookie == 0) return inside;
+    if (expected.cookie == 0) return no_identity(*inode);
+    auto inside = enter(netns);
+    if (!inside) return inside;
     const auto cookie = cookie_here();
     if (!cookie) return std::unexpected(cookie.error());
+    if (*cookie == 0) return no_identity(*inode);
     if (*cookie == expected.cookie) return inside;
     return std::unexpected(Error{
         fmt::format("net:[{}] is another namespace now: its cookie is {}, not {}", *inode, *cookie, expected.cookie),

@@ -39,8 +39,11 @@ std::optional<std::string> bound_netns(std::string_view mountinfo, std::uint32_t
 // While it lives, the thread that made it is in another network namespace. It must be destroyed on that thread.
 class NetnsGuard {
 public:
-    // Error code ESTALE: what was entered is not `expected`; the thread is back where it was.
+    // Error codes: ESTALE: what was entered is not `expected`; EOPNOTSUPP: nothing tells it from a later one with its
+    // number, as `expected` or this kernel has no cookie. The thread is back where it was.
     static Result<NetnsGuard> enter(const Fd& netns, const NetnsId& expected);
+    // To look around, whichever it is.
+    static Result<NetnsGuard> enter(const Fd& netns);
 
     NetnsGuard(NetnsGuard&&) noexcept = default;
     NetnsGuard& operator=(NetnsGuard&&) = delete;
@@ -48,7 +51,7 @@ public:
 
 private:
     explicit NetnsGuard(Fd home) : home_(std::move(home)) {}
-    Fd home_;
+    Fd home_; // none: it is where it was
 };
 
 } // namespace bpftune::sys

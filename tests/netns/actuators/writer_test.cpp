@@ -139,6 +139,45 @@ TEST_CASE("a namespace that was deleted and made again is not written") {
     }
 }
 
+TEST_CASE("a visit tells the limits of one namespace, and brings a socket of it") {
+    const Namespace netns;
+    netns.write("sys/net/core/somaxconn", "300");
+    netns.write("sys/net/ipv4/tcp_max_tw_buckets", "15");
+    auto writer = take(Writer::start());
+    const NetnsId id = id_of(netns);
+    const auto visit = take(writer.visit({.cookie = 0, .inode = id.inode}, 0, sys::Netlink::sock_diag));
+    CHECK(visit.id == id);
+    CHECK(id.cookie != 0);
+    CHECK(visit.sysctls.somaxconn == 300);
+    CHECK(visit.sysctls.max_tw_buckets == 15);
+    struct stat where{};
+    REQUIRE(::fstat(take(sys::netns_of_socket(visit.socket.value())).value(), &where) == 0);
+    CHECK(where.st_ino == id.inode);
+    CHECK((::fcntl(visit.socket.value(), F_GETFD) & FD_CLOEXEC) != 0);
+    CHECK_FALSE(take(writer.visit(id, 0, sys::Netlink::none)).socket);
+}
+
+TEST_CASE("a visit to a namespace that is another one by now is refused") {
+    const Namespace netns;
+    auto writer = take(Writer::start());
+    NetnsId id = id_of(netns);
+    id.cookie += 1;
+    CHECK(writer.visit(id, 0, sys::Netlink::sock_diag).error().code == ESTALE);
+    CHECK_FALSE(writer.visit(id_of(netns), 0, static_cast<sys::Netlink>(7)));
+}
+
+TEST_CASE("a namespace whose cookie is not known may be looked at and not written") {
+    const Namespace netns;
+    auto writer = take(Writer::start());
+    const auto before = somaxconn_in(netns);
+    const Scope scope{.netns = {.cookie = 0, .inode = netns.inode()}, .netns_pid = 0, .listener = {}, .pod = {}};
+    CHECK(writer.visit(scope.netns, 0, sys::Netlink::none));
+    const Outcome outcome = writer.write(TunableId::somaxconn, scope, before, 1234);
+    CHECK(kind(outcome) == Outcome::Kind::failed);
+    CHECK(mentions(outcome.error, "cannot be told from a later one with its number"));
+    CHECK(somaxconn_in(netns) == before);
+}
+
 TEST_CASE("a namespace that is not known is not written") {
     auto writer = take(Writer::start());
     CHECK(kind(writer.write(TunableId::somaxconn, {}, 4096, 8192)) == Outcome::Kind::gone);
@@ -302,6 +341,7 @@ TEST_CASE("the writer holds no descriptor longer than a request") {
             for (const TunableId tunable :
                  {TunableId::somaxconn, TunableId::listener_backlog, TunableId::conntrack_max})
                 static_cast<void>(writer.read(tunable, scope));
+        static_cast<void>(take(writer.visit(server.scope().netns, server.pid(), sys::Netlink::netfilter)));
         CHECK(kind(writer.write(TunableId::listener_backlog, server.scope(), 10, 100000)) == Outcome::Kind::failed);
     }
     CHECK(open_descriptors(writer.pid()) == at_start);

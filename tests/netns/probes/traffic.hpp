@@ -82,8 +82,13 @@ inline std::uint64_t netstat(const Namespace& netns, const char* name) {
     return sys::netstat_value(netns.read("net/netstat"), "TcpExt", name).value_or(0);
 }
 
+// Of the whole node.
+inline std::vector<probes::ListenerReading> listeners_of(probes::Probes& probes) {
+    return probes.listeners(probes.namespaces().value()).value();
+}
+
 inline probes::ListenerReading listener_of(probes::Probes& probes, const Namespace& netns, std::uint16_t port) {
-    const auto listeners = probes.listeners().value();
+    const auto listeners = listeners_of(probes);
     for (const auto& listener : listeners)
         if (listener.netns.inode == netns.inode() && listener.local.port == port) return listener;
     throw std::runtime_error("no such listener in the census");

@@ -23,7 +23,7 @@ Listener nginx() {
     listener.pid = 712;
     listener.fd = 6;
     listener.command = "nginx";
-    listener.limit = listener.somaxconn = 128;
+    listener.somaxconn = listener.limit = 128;
     listener.asked = 65535;
     listener.binds = Binds::somaxconn;
     return listener;
@@ -133,12 +133,12 @@ TEST_CASE("corrects once when the burst is over, in spite of the cooldown, and t
     State state;
     act(automatic(), state, pressure(nginx(), 65, at(0s)), at(0s));
     Listener raised = nginx();
-    raised.limit = raised.somaxconn = 512;
+    raised.somaxconn = raised.limit = 512;
     const auto correction = act(automatic(), state, after_burst(raised, 513, 600, at(40ms)), at(40ms));
     CHECK(writes(correction) ==
           std::vector<Written>{{TunableId::somaxconn, 512, 4096}, {TunableId::listener_backlog, 512, 4096}});
 
-    raised.limit = raised.somaxconn = 4096;
+    raised.somaxconn = raised.limit = 4096;
     CHECK(act(automatic(), state, pressure(raised, 1400, at(250ms)), at(250ms)).empty());
     CHECK(act(automatic(), state, after_burst(raised, 1400, 0, at(290ms)), at(290ms)).empty());
 }
@@ -147,7 +147,7 @@ TEST_CASE("leaves the limit when the burst needed no more than the first raise g
     State state;
     act(automatic(), state, pressure(nginx(), 65, at(0s)), at(0s));
     Listener raised = nginx();
-    raised.limit = raised.somaxconn = 512;
+    raised.somaxconn = raised.limit = 512;
     CHECK(act(automatic(), state, after_burst(raised, 200, 0, at(40ms)), at(40ms)).empty());
 }
 
@@ -155,9 +155,9 @@ TEST_CASE("does not count a loss again at the tick that an earlier raise has ans
     State state;
     act(automatic(), state, pressure(nginx(), 65, at(0s)), at(0s));
     Listener raised = nginx();
-    raised.limit = raised.somaxconn = 512;
+    raised.somaxconn = raised.limit = 512;
     act(automatic(), state, after_burst(raised, 129, 284, at(40ms)), at(40ms));
-    raised.limit = raised.somaxconn = 1024;
+    raised.somaxconn = raised.limit = 1024;
     const QueueWindow both{.length = 1s, .peak = 360, .floor = 0, .arrivals = 6000, .accepted = 6000, .overflows = 284};
     CHECK(act(automatic(), state, tick(raised, both, at(900ms)), at(900ms)).empty());
 }
@@ -173,7 +173,7 @@ TEST_CASE("doubles what waits once the demand is known") {
     const policy::Policy policy = automatic();
     act(policy, state, pressure(nginx(), 65, at(0s)), at(0s));
     Listener raised = nginx();
-    raised.limit = raised.somaxconn = 512;
+    raised.somaxconn = raised.limit = 512;
     act(policy, state, after_burst(raised, 200, 0, at(40ms)), at(40ms));
     const auto later = act(policy, state, pressure(raised, 300, at(1min)), at(1min));
     CHECK(writes(later) ==
@@ -185,7 +185,7 @@ TEST_CASE("holds during the cooldown after a raise") {
     const policy::Policy policy = automatic();
     act(policy, state, pressure(nginx(), 65, at(0s)), at(0s));
     Listener raised = nginx();
-    raised.limit = raised.somaxconn = 512;
+    raised.somaxconn = raised.limit = 512;
     act(policy, state, after_burst(raised, 200, 0, at(40ms)), at(40ms));
     CHECK(writes(act(policy, state, pressure(raised, 300, at(5s)), at(5s))).empty());
 }
@@ -244,6 +244,39 @@ TEST_CASE("raises at the tick what lost connections between two ticks") {
           "accept queue of 0.0.0.0:8080 (nginx) reached 129 of 128 and lost 871 while it was being accepted from");
 }
 
+TEST_CASE("where arrivals are not seen, a queue that overflowed and is empty was a burst") {
+    State state;
+    const QueueWindow gone{.length = 1s, .peak = 0, .floor = 0, .overflows = 200};
+    const auto decisions = controller::step(automatic(), state, tick(nginx(), gone, at(0s)), at(0s));
+    REQUIRE(decisions.size() == 2);
+    CHECK(decisions[0].tunable == TunableId::somaxconn);
+    CHECK(decisions[0].to == 512);
+    for (const Evidence& evidence : decisions[0].evidence) CHECK(evidence.name != "arrivals");
+}
+
+TEST_CASE("where arrivals are not seen, a queue that is over half full at two looks in a row is stuck") {
+    State state;
+    Listener listener = nginx();
+    listener.queue = 129;
+    const QueueWindow twice{.length = 1s, .peak = 129, .floor = 120, .overflows = 50};
+    const auto decisions = controller::step(automatic(), state, tick(listener, twice, at(0s)), at(0s));
+    REQUIRE(decisions.size() == 1);
+    CHECK(decisions[0].act == Decision::Act::recommend);
+    CHECK(decisions[0].why.find("stayed between 120 and 129 of 128 at two looks in a row") != std::string::npos);
+}
+
+TEST_CASE("what was not looked at, or whose limits could not be read, is left alone") {
+    State state;
+    Listener listener = nginx();
+    QueueWindow window{.peak = 129, .floor = 129, .overflows = 50};
+    SECTION("not looked at") {}
+    SECTION("not read") {
+        listener.somaxconn.reset();
+        window.length = 1s;
+    }
+    CHECK(controller::step(automatic(), state, tick(listener, window, at(0s)), at(0s)).empty());
+}
+
 TEST_CASE("grants no listener more than it asked for") {
     State state;
     Listener listener = nginx();
@@ -258,7 +291,7 @@ TEST_CASE("an application that asked for just as much as was allowed is granted 
     go.asked = 128; // Go reads somaxconn and passes it to listen()
     CHECK(writes(act(automatic(), state, pressure(go, 65, at(0s)), at(0s))) ==
           std::vector<Written>{{TunableId::somaxconn, 128, 512}, {TunableId::listener_backlog, 128, 512}});
-    go.limit = go.somaxconn = 512;
+    go.somaxconn = go.limit = 512;
     CHECK(writes(act(automatic(), state, after_burst(go, 513, 600, at(40ms)), at(40ms))) ==
           std::vector<Written>{{TunableId::somaxconn, 512, 4096}, {TunableId::listener_backlog, 512, 4096}});
 }
@@ -389,7 +422,7 @@ TEST_CASE("keeps a change when its trial saw no loss") {
     const policy::Policy policy = automatic();
     act(policy, state, pressure(nginx(), 65, at(0s)), at(0s));
     Listener raised = nginx();
-    raised.limit = raised.somaxconn = 512;
+    raised.somaxconn = raised.limit = 512;
     CHECK(act(policy, state, tick(raised, {.length = 1s}, at(5s)), at(5s)).empty());
     CHECK(of_act(act(policy, state, tick(raised, {.length = 1s}, at(12s)), at(12s)), Decision::Act::keep).size() == 2);
     CHECK(act(policy, state, tick(raised, {.length = 1s}, at(13s)), at(13s)).empty());

@@ -41,6 +41,17 @@ struct Feed {
     TcpTable table;
     MonoTime now = at(0s);
 
+    // As on a rung that sees no arrivals; nullopt: no census this time.
+    Snapshot look(probes::NetnsReading namespaces, std::optional<probes::ListenerReading> listener) {
+        now += 1s;
+        TcpTable::Readings readings{.namespaces = std::span(&namespaces, 1), .queues = {}};
+        if (listener) readings.listeners = std::span<const probes::ListenerReading>(&*listener, 1);
+        table.update(readings, now);
+        Snapshot snapshot;
+        table.tick(snapshot, now);
+        return snapshot;
+    }
+
     Snapshot tick(std::vector<probes::NetnsReading> namespaces, std::vector<probes::ListenerReading> listeners,
                   std::vector<probes::QueueReading> queues = {}) {
         now += 1s;
@@ -269,4 +280,46 @@ TEST_CASE("a hostile process name is made printable once") {
     auto hostile = listening(1, 80);
     hostile.command = "\x1b[31m\xff\"";
     CHECK(feed.tick({netns(0)}, {hostile}).listeners.at(0).command == "\\x1b[31m\\xff\"");
+}
+
+TEST_CASE("without arrivals a window goes from census to census, and what was not looked at has none") {
+    Feed feed;
+    auto listener = listening(1, 80);
+    feed.look(netns(0), listener);
+    listener.queue = 100;
+    auto row = feed.look(netns(0), listener).listeners.at(0);
+    CHECK_FALSE(row.arrivals.has_value());
+    CHECK_FALSE(row.window.arrivals.has_value());
+    CHECK(row.window.length == 1s);
+    CHECK(row.window.floor == 0); // as it was at the census before
+    CHECK(row.window.peak == 100);
+
+    CHECK(feed.look(netns(7), std::nullopt).listeners.at(0).window.length == 0s);
+    listener.queue = 90;
+    listener.drops = 7;
+    row = feed.look(netns(7), listener).listeners.at(0);
+    CHECK(row.window.length == 2s);
+    CHECK(row.window.floor == 90); // over half of its limit at both: it does not drain
+    CHECK(row.window.overflows == 7);
+}
+
+TEST_CASE("a listener that is new since the last census began with an empty queue") {
+    Feed feed;
+    feed.look(netns(0), listening(1, 80));
+    auto listener = listening(2, 81);
+    listener.queue = 129;
+    const auto row = feed.look(netns(0), listener).listeners.at(0);
+    CHECK(row.window.floor == 0);
+    CHECK(row.window.peak == 129);
+}
+
+TEST_CASE("limits that could not be read are unknown, and zero connects without a port are not the same as none seen") {
+    Feed feed;
+    auto reading = netns(0);
+    reading.somaxconn.reset();
+    const Snapshot snapshot = feed.tick({reading}, {listening(1, 80)});
+    CHECK_FALSE(snapshot.listeners.at(0).somaxconn.has_value());
+    CHECK_FALSE(snapshot.tcp.at(0).somaxconn.has_value());
+    CHECK_FALSE(snapshot.tcp.at(0).ports_exhausted.has_value());
+    CHECK_FALSE(snapshot.tcp.at(0).time_wait_limit.has_value());
 }

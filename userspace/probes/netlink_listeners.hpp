@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// The census by netlink: every namespace is visited, and asked for its listeners.
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "core/result.hpp"
+#include "probes/holders.hpp"
+#include "probes/probes.hpp"
+#include "probes/readings.hpp"
+
+namespace bpftune::probes {
+
+class NetlinkListeners {
+public:
+    NetlinkListeners(const std::filesystem::path& proc, Visitor visit) : visit_(std::move(visit)), holders_(proc) {}
+
+    // Without namespaces that are gone by now, or that our rights do not open.
+    Result<std::vector<ListenerReading>> read(std::span<const NetnsReading> namespaces);
+
+private:
+    Visitor visit_;
+    Holders holders_;
+};
+
+} // namespace bpftune::probes

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "probes/sock_diag.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include <arpa/inet.h>
+#include <libmnl/libmnl.h>
+#include <linux/inet_diag.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+
+#include "probes/decode.hpp"
+#include "sys/netlink.hpp"
+
+namespace bpftune::probes {
+namespace {
+
+constexpr __u32 listening = 1U << 10; // TCP_LISTEN (include/net/tcp_states.h)
+
+// The kernel's number; that of MPTCP needs an attribute of its own, as the field has 8 bits.
+constexpr int mptcp = 262;
+
+std::uint64_t cookie_of(const inet_diag_msg& socket) {
+    return std::uint64_t{socket.id.idiag_cookie[1]} << 32 | socket.id.idiag_cookie[0];
+}
+
+Endpoint endpoint_of(const inet_diag_msg& socket) {
+    abi_endpoint local{};
+    if (socket.idiag_family == AF_INET) {
+        local.address[10] = local.address[11] = 0xff; // as the kernel maps IPv4
+        std::memcpy(local.address + 12, socket.id.idiag_src, sizeof(in_addr));
+    } else {
+        std::memcpy(local.address, socket.id.idiag_src, sizeof(in6_addr));
+    }
+    local.port = ntohs(socket.id.idiag_sport);
+    return endpoint(local);
+}
+
+int take_drops(const nlattr* attribute, void* to) {
+    std::array<__u32, SK_MEMINFO_VARS> numbers{};
+    if (mnl_attr_get_type(attribute) != INET_DIAG_SKMEMINFO) return MNL_CB_OK;
+    std::memcpy(numbers.data(), mnl_attr_get_payload(attribute),
+                std::min<std::size_t>(mnl_attr_get_payload_len(attribute), sizeof numbers));
+    *static_cast<std::uint64_t*>(to) = numbers[SK_MEMINFO_DROPS];
+    return MNL_CB_OK;
+}
+
+std::uint64_t drops_of(const nlmsghdr& message) {
+    std::uint64_t drops = 0;
+    mnl_attr_parse(&message, sizeof(inet_diag_msg), take_drops, &drops);
+    return drops;
+}
+
+// Of a listener rqueue is its queue and wqueue its limit (net/ipv4/tcp_diag.c, tcp_diag_get_info).
+ListenerReading reading_of(const nlmsghdr& message, const inet_diag_msg& socket) {
+    return {.cookie = cookie_of(socket),
+            .inode = socket.idiag_inode,
+            .local = endpoint_of(socket),
+            .queue = socket.idiag_rqueue,
+            .limit = socket.idiag_wqueue,
+            .drops = drops_of(message)};
+}
+
+template <class Take> Result<> dump(const sys::Fd& socket, int family, int protocol, Take take) {
+    alignas(nlmsghdr) std::array<char, 256> buffer{};
+    nlmsghdr* question = mnl_nlmsg_put_header(buffer.data());
+    question->nlmsg_type = SOCK_DIAG_BY_FAMILY;
+    question->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+    auto* about = static_cast<inet_diag_req_v2*>(mnl_nlmsg_put_extra_header(question, sizeof(inet_diag_req_v2)));
+    about->sdiag_family = static_cast<__u8>(family);
+    about->sdiag_protocol = static_cast<__u8>(protocol);
+    about->idiag_ext = 1U << (INET_DIAG_SKMEMINFO - 1);
+    about->idiag_states = listening;
+    if (protocol == mptcp) mnl_attr_put_u32(question, INET_DIAG_REQ_PROTOCOL, mptcp);
+    return sys::ask_kernel(socket, *question, [&](const nlmsghdr& message) {
+        if (mnl_nlmsg_get_payload_len(&message) < sizeof(inet_diag_msg)) return;
+        take(message, *static_cast<const inet_diag_msg*>(mnl_nlmsg_get_payload(&message)));
+    });
+}
+
+// A process holds the MPTCP socket and knows its cookie; the queue is that of the subflow, which has the same inode.
+Result<> name_mptcp(const sys::Fd& socket, int family, std::vector<ListenerReading>& listeners) {
+    const auto named = dump(socket, family, mptcp, [&](const nlmsghdr&, const inet_diag_msg& holder) {
+        const auto subflow = std::ranges::find(listeners, holder.idiag_inode, &ListenerReading::inode);
+        if (holder.idiag_inode != 0 && subflow != listeners.end()) subflow->cookie = cookie_of(holder);
+    });
+    const bool unknown = !named && (named.error().code == ENOENT || named.error().code == EINVAL);
+    return unknown ? Result<>() : named;
+}
+
+} // namespace
+
+Result<std::vector<ListenerReading>> listeners_by_sock_diag(const sys::Fd& socket) {
+    std::vector<ListenerReading> listeners;
+    const auto add = [&](const nlmsghdr& message, const inet_diag_msg& found) {
+        listeners.push_back(reading_of(message, found));
+    };
+    for (const int family : {AF_INET, AF_INET6}) {
+        if (auto done = dump(socket, family, IPPROTO_TCP, add); !done) return std::unexpected(done.error());
+        if (listeners.empty()) continue;
+        if (auto done = name_mptcp(socket, family, listeners); !done) return std::unexpected(done.error());
+    }
+    return listeners;
+}
+
+} // namespace bpftune::probes

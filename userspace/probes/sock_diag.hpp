@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Listeners by netlink (sock_diag), for kernels that refuse BPF.
+#pragma once
+
+#include <vector>
+
+#include "core/result.hpp"
+#include "probes/readings.hpp"
+#include "sys/fd.hpp"
+
+namespace bpftune::probes {
+
+// The listening TCP sockets of the namespace that `socket` (Netlink::sock_diag) belongs to, MPTCP's with the queue of
+// their subflow. Who holds them is not told, nor which namespace it is.
+Result<std::vector<ListenerReading>> listeners_by_sock_diag(const sys::Fd& socket);
+
+} // namespace bpftune::probes

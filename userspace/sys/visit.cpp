@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sys/visit.hpp"
+
+#include <string>
+
+#include "sys/files.hpp"
+#include "sys/netns.hpp"
+
+namespace bpftune::sys {
+namespace {
+
+// /proc/sys/net follows the thread.
+Result<NetnsSysctls> read_sysctls() {
+    NetnsSysctls sysctls;
+    for (const auto& [name, value] : {std::pair{"core/somaxconn", &sysctls.somaxconn},
+                                      std::pair{"ipv4/tcp_max_syn_backlog", &sysctls.max_syn_backlog},
+                                      std::pair{"ipv4/tcp_syncookies", &sysctls.syncookies},
+                                      std::pair{"ipv4/tcp_max_tw_buckets", &sysctls.max_tw_buckets}}) {
+        const auto number = read_number(std::string("/proc/sys/net/") + name);
+        const bool not_built = !number && number.error().code == ENOENT && value == &sysctls.syncookies;
+        if (!number && !not_built) return std::unexpected(number.error());
+        *value = static_cast<std::uint32_t>(number.value_or(0));
+    }
+    return sysctls;
+}
+
+} // namespace
+
+Result<Visit> visit_netns(const NetnsId& id, pid_t hint, Netlink protocol) {
+    const auto netns = find_netns(id, hint);
+    if (!netns) return std::unexpected(netns.error());
+    const auto inside = id.cookie == 0 ? NetnsGuard::enter(*netns) : NetnsGuard::enter(*netns, id);
+    if (!inside) return std::unexpected(inside.error());
+    const auto here = own_netns();
+    if (!here) return std::unexpected(here.error());
+    const auto sysctls = read_sysctls();
+    if (!sysctls) return std::unexpected(sysctls.error());
+    auto socket = open_netlink(protocol);
+    if (!socket) return std::unexpected(socket.error());
+    return Visit{.id = *here, .sysctls = *sysctls, .socket = std::move(*socket)};
+}
+
+} // namespace bpftune::sys

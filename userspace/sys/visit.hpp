@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// A look into a network namespace: what /proc shows of it to nobody outside.
+#pragma once
+
+#include <cstdint>
+
+#include <sys/types.h>
+
+#include "core/ids.hpp"
+#include "core/result.hpp"
+#include "sys/fd.hpp"
+#include "sys/netlink.hpp"
+
+namespace bpftune::sys {
+
+struct NetnsSysctls {
+    std::uint32_t somaxconn = 0;
+    std::uint32_t max_syn_backlog = 0;
+    std::uint32_t syncookies = 0; // also where the kernel has none
+    std::uint32_t max_tw_buckets = 0;
+};
+
+struct Visit {
+    NetnsId id; // its cookie as read there; 0: this kernel has none to read
+    NetnsSysctls sysctls;
+    Fd socket; // Netlink::none: none. Close it soon: it holds the namespace
+};
+
+// Finds the namespace as find_netns() does. An `id` without cookie is taken for whatever has its inode number, for
+// reading. The calling thread enters it for a moment (CAP_SYS_ADMIN, CAP_SYS_PTRACE), unless it is there anyway.
+// Error codes: ESTALE: it is gone, or another one by now; is_denied(): it takes more rights.
+Result<Visit> visit_netns(const NetnsId& id, pid_t hint, Netlink protocol);
+
+inline bool is_denied(const Error& error) { return error.code == EPERM || error.code == EACCES; }
+
+} // namespace bpftune::sys

@@ -8,14 +8,23 @@
 
 DEFINE_ASKED_MAP;
 DEFINE_LAST_ACK_OVERFLOWS_MAP;
+DEFINE_LISTENER_QUEUES_MAP;
 
-static __always_inline void fill_learned(struct abi_listener *listener, __u64 cookie)
+/* Whether listener_queues is somebody's who fills it. Set before loading. */
+const volatile bool overflows_are_counted;
+
+static __always_inline void fill_learned(struct abi_listener *listener)
 {
+	__u64 cookie = listener->queue_cookie;
+	struct listener_queue *queue = bpf_map_lookup_elem(&listener_queues, &cookie);
 	__u64 *overflows = bpf_map_lookup_elem(&last_ack_overflows, &cookie);
 	__u32 *wish = bpf_map_lookup_elem(&asked, &cookie);
 
 	if (overflows)
 		listener->last_ack_overflows = *overflows;
+	listener->overflows_known = overflows_are_counted;
+	if (queue)
+		listener->overflows = queue->overflows;
 	if (wish) {
 		listener->asked_known = true;
 		listener->asked = *wish;
@@ -30,7 +39,6 @@ int listeners(struct bpf_iter__task_file *ctx)
 	struct file *file = ctx->file;
 	struct socket *socket;
 	struct sock *sk, *subflow;
-	__u64 cookie;
 
 	if (!task || !file)
 		return 0;
@@ -45,12 +53,9 @@ int listeners(struct bpf_iter__task_file *ctx)
 		return 0;
 	fill_listener(&record.listener, sk);
 	fill_process(&record.listener, task);
-	cookie = record.listener.cookie;
-	if (subflow) {
+	if (subflow)
 		fill_queue_of_subflow(&record.listener, subflow);
-		cookie = BPF_CORE_READ(subflow, __sk_common.skc_cookie.counter);
-	}
-	fill_learned(&record.listener, cookie);
+	fill_learned(&record.listener);
 	record.listener.inode = file->f_inode->i_ino;
 	record.listener.fd = ctx->fd;
 	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));

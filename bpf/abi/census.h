@@ -28,7 +28,7 @@ struct listener_record {
 	__u64 kind;
 	struct abi_listener listener;
 };
-ABI_SIZE(struct listener_record, 120);
+ABI_SIZE(struct listener_record, 136);
 
 struct netns_record {
 	__u64 kind;

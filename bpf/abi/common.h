@@ -42,8 +42,10 @@ struct abi_listener {
 	__u64 cookie;
 	__u64 inode; /* of the socket */
 	__u64 last_ack_overflows;
-	__u32 pid;		  /* of the process, not the thread */
-	__s32 fd;		  /* -1: unknown */
+	__u64 overflows;    /* if overflows_known */
+	__u64 queue_cookie; /* of the socket that takes its connections: another one with MPTCP */
+	__u32 pid;	    /* of the process, not the thread */
+	__s32 fd;	    /* -1: unknown */
 	__u8 comm[ABI_COMM_SIZE]; /* of the thread group's leader */
 	__u32 queue;		  /* sk_ack_backlog */
 	__u32 limit;		  /* sk_max_ack_backlog */
@@ -51,14 +53,16 @@ struct abi_listener {
 	__u32 asked;		  /* if asked_known: what listen() was given */
 	__u8 asked_known;
 	__u8 reuseport;
-	__u8 unused[6];
+	__u8 overflows_known;
+	__u8 unused[5];
 };
-ABI_SIZE(struct abi_listener, 112);
+ABI_SIZE(struct abi_listener, 128);
 ABI_OFFSET(struct abi_listener, local, 16);
 ABI_OFFSET(struct abi_listener, cookie, 40);
-ABI_OFFSET(struct abi_listener, pid, 64);
-ABI_OFFSET(struct abi_listener, comm, 72);
-ABI_OFFSET(struct abi_listener, queue, 88);
-ABI_OFFSET(struct abi_listener, asked_known, 104);
+ABI_OFFSET(struct abi_listener, overflows, 64);
+ABI_OFFSET(struct abi_listener, pid, 80);
+ABI_OFFSET(struct abi_listener, comm, 88);
+ABI_OFFSET(struct abi_listener, queue, 104);
+ABI_OFFSET(struct abi_listener, asked_known, 120);
 
 #endif

@@ -11,24 +11,28 @@ enum abi_event_kind {
 	ABI_LISTEN_EVENT = 2,
 	ABI_PORTS_EXHAUSTED_EVENT = 3,
 	ABI_BACKLOG_DROP_EVENT = 4,
+	ABI_CONNTRACK_FULL_EVENT = 5,
 };
 
-/* An accept queue has passed the share of its limit that the program was loaded with. */
+/* An accept queue has passed the share of its limit that the program was loaded with. By fentry
+ * also each SYN that it drops, being full. */
 struct pressure_event {
 	__u32 kind;
-	__u32 depth; /* with this arrival */
+	__u32 depth; /* with this arrival, if it is let in */
 	__u64 time;
 	struct abi_netns netns;
-	struct abi_endpoint local;
-	__u64 busy_since; /* an arrival last found the queue empty; the first one seen, if never */
+	struct abi_endpoint local; /* of the connection; by fentry of the listener */
+	__u64 cookie;		   /* of the socket whose queue it is; 0: unknown */
+	__u64 busy_since; /* an arrival last found the queue empty; the first one seen, if never; 0:
+			   * before the first one seen */
 	__u64 busy_arrivals; /* since then */
 	__u32 limit;
 	__u32 unused;
 };
-ABI_SIZE(struct pressure_event, 80);
+ABI_SIZE(struct pressure_event, 88);
 ABI_OFFSET(struct pressure_event, netns, 16);
-ABI_OFFSET(struct pressure_event, busy_since, 56);
-ABI_OFFSET(struct pressure_event, limit, 72);
+ABI_OFFSET(struct pressure_event, cookie, 56);
+ABI_OFFSET(struct pressure_event, limit, 80);
 
 struct listen_event {
 	__u32 kind;
@@ -36,7 +40,7 @@ struct listen_event {
 	__u64 time;
 	struct abi_listener listener;
 };
-ABI_SIZE(struct listen_event, 128);
+ABI_SIZE(struct listen_event, 144);
 ABI_OFFSET(struct listen_event, listener, 16);
 
 struct ports_exhausted_event {
@@ -55,5 +59,14 @@ struct backlog_drop_event {
 	__u64 time;
 };
 ABI_SIZE(struct backlog_drop_event, 16);
+
+struct conntrack_full_event {
+	__u32 kind;
+	__u32 unused;
+	__u64 time;
+	struct abi_netns netns;
+};
+ABI_SIZE(struct conntrack_full_event, 32);
+ABI_OFFSET(struct conntrack_full_event, netns, 16);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The accept queues as the arriving connections saw them: one map entry per local endpoint. */
+/* The accept queues as those saw them that arrived: one map entry per local endpoint, or, where the
+ * listener is known, per listener. */
 #ifndef BPFTUNE_ABI_QUEUES_H
 #define BPFTUNE_ABI_QUEUES_H
 
@@ -15,9 +16,10 @@ ABI_OFFSET(struct queue_key, local, 8);
 struct queue_epoch {
 	__u64 arrivals_before;
 	__u32 epoch;
-	__u32 peak;  /* depth with the arrival itself */
-	__u32 floor; /* depth that an arrival found */
-	__u32 unused;
+	__u32 peak;	/* depth with the arrival itself */
+	__u32 floor;	/* depth that an arrival found */
+	__u32 syn_peak; /* half-open connections with the SYN that came; 0: none came, or not seen
+			 */
 };
 ABI_SIZE(struct queue_epoch, 24);
 
@@ -38,6 +40,16 @@ struct queue_stats {
 ABI_SIZE(struct queue_stats, 88);
 ABI_OFFSET(struct queue_stats, epochs, 32);
 ABI_OFFSET(struct queue_stats, limit, 80);
+
+/* By the socket's cookie. */
+struct listener_queue {
+	struct queue_stats stats;
+	struct abi_netns netns;
+	struct abi_endpoint local;
+	__u64 overflows; /* SYNs and last ACKs that found the queue full */
+};
+ABI_SIZE(struct listener_queue, 136);
+ABI_OFFSET(struct listener_queue, overflows, 128);
 
 /* Connects that failed for want of a local port, per namespace (key as above). */
 struct port_failures {

@@ -37,6 +37,8 @@ enum {
 /* include/linux/socket.h, include/uapi/linux/in.h, include/net/tcp_states.h */
 enum { AF_INET = 2, AF_INET6 = 10 };
 enum { IPPROTO_TCP = 6, IPPROTO_MPTCP = 262 };
+enum { TCPHDR_SYN = 0x02, TCPHDR_RST = 0x04, TCPHDR_ACK = 0x10 }; /* include/net/tcp.h */
+enum { EADDRNOTAVAIL = 99 };
 enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_SYN_RECV = 3, TCP_CLOSE = 7, TCP_LISTEN = 10 };
 
 /* include/linux/sched.h */
@@ -136,6 +138,39 @@ struct inet_sock {
 	__be16 inet_sport;
 };
 
+struct request_sock_queue {
+	__u8 rskq_defer_accept;
+	atomic_t qlen;
+};
+
+struct inet_connection_sock {
+	struct request_sock_queue icsk_accept_queue;
+};
+
+struct request_sock {
+	__u8 num_timeout : 7;
+};
+
+struct tcp_request_sock {
+	__u32 rcv_isn;
+	__u32 rcv_nxt;
+};
+
+struct sk_buff {
+	char cb[48];
+};
+
+/* What TCP keeps in sk_buff.cb. */
+struct tcp_skb_cb {
+	__u32 seq;
+	__u32 end_seq;
+	__u16 tcp_flags;
+};
+
+struct nf_conn {
+	possible_net_t ct_net;
+};
+
 struct tcp_sock {
 	bool is_mptcp;
 };
@@ -217,8 +252,6 @@ struct pt_regs {
 #endif
 
 #pragma clang attribute pop
-
-struct sk_buff;
 
 /* Values move between kernels: always through bpf_core_enum_value(). */
 enum skb_drop_reason {

@@ -4,6 +4,7 @@
 #define BPFTUNE_LIB_MAPS_H
 
 #include "bpf/lib/kernel.h"
+#include "bpf/abi/conntrack.h"
 #include "bpf/abi/queues.h"
 
 /*
@@ -31,6 +32,15 @@
 		__type(key, __u64);                                                                \
 		__type(value, __u64);                                                              \
 	} last_ack_overflows SEC(".maps")
+
+/* By socket cookie. */
+#define DEFINE_LISTENER_QUEUES_MAP                                                                 \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_LRU_HASH);                                               \
+		__uint(max_entries, MAX_QUEUES);                                                   \
+		__type(key, __u64);                                                                \
+		__type(value, struct listener_queue);                                              \
+	} listener_queues SEC(".maps")
 
 /* By netns_key(). */
 #define DEFINE_PORT_FAILURES_MAP                                                                   \

@@ -47,7 +47,7 @@ static __always_inline void fill_listener(struct abi_listener *to, struct sock *
 {
 	fill_netns(&to->netns, sk->__sk_common.skc_net.net);
 	fill_local(&to->local, sk);
-	to->cookie = bpf_get_socket_cookie(sk);
+	to->cookie = to->queue_cookie = bpf_get_socket_cookie(sk);
 	to->queue = sk->sk_ack_backlog;
 	to->limit = sk->sk_max_ack_backlog;
 	to->drops = socket_drops(sk);
@@ -81,6 +81,24 @@ static __always_inline void fill_queue_of_subflow(struct abi_listener *to, struc
 	to->queue = BPF_CORE_READ(subflow, sk_ack_backlog);
 	to->limit = BPF_CORE_READ(subflow, sk_max_ack_backlog);
 	to->drops = BPF_CORE_READ(subflow, sk_drops.counter);
+	to->queue_cookie = BPF_CORE_READ(subflow, __sk_common.skc_cookie.counter);
+}
+
+/* Of a listener: connections whose handshake is under way, cookies not counted. */
+static __always_inline __u32 syn_queue_length(struct sock *listener)
+{
+	struct inet_connection_sock *csk = (struct inet_connection_sock *)listener;
+
+	return BPF_CORE_READ(csk, icsk_accept_queue.qlen.counter);
+}
+
+/* TCP_DEFER_ACCEPT: a handshake counts as completed when data comes, or after some time. */
+static __always_inline bool is_deferred(struct sock *listener, struct request_sock *req)
+{
+	struct inet_connection_sock *csk = (struct inet_connection_sock *)listener;
+
+	return BPF_CORE_READ_BITFIELD(req, num_timeout) <
+	       BPF_CORE_READ(csk, icsk_accept_queue.rskq_defer_accept);
 }
 
 static __always_inline bool is_tcp(const struct sock *sk)

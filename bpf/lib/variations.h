@@ -63,4 +63,35 @@ static __always_inline __u32 socket_drops(struct sock *sk)
 	return (__u32)sk->sk_drops.counter;
 }
 
+/*
+ * One byte until 2c2f08d31d2f ("tcp: extend TCP flags to allow AE bit/ACE field"), two since.
+ */
+static __always_inline __u32 tcp_flags(struct tcp_skb_cb *segment)
+{
+	return BPF_CORE_READ_BITFIELD_PROBED(segment, tcp_flags);
+}
+
+/*
+ * What the function returned that an fexit program is attached to. libbpf's macro looks for it
+ * behind the arguments, whose number changes: tcp_check_req() has one more since e34100c2ecbb
+ * ("tcp: add a drop_reason pointer to tcp_check_req()"), tcp_get_cookie_sock() one less since
+ * efce3d1fdff5 ("tcp: Don't initialise tp->tsoffset in tcp_get_cookie_sock()."). Needs 5.17.
+ */
+static __always_inline __u64 result_of(void *ctx)
+{
+	__u64 result = 0;
+
+	bpf_get_func_ret(ctx, &result);
+	return result;
+}
+
+/*
+ * ">=" before 3479c7549fb1 ("tcp/dccp: allow a connection when sk_max_ack_backlog is zero"), which
+ * is in 6.1 and 6.12 as well.
+ */
+static __always_inline bool syn_queue_is_full(const struct sock *listener, __u32 half_open)
+{
+	return half_open > listener->sk_max_ack_backlog;
+}
+
 #endif

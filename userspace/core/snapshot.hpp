@@ -63,8 +63,9 @@ struct Listener {
     std::uint64_t drops = 0;     // sk_drops, which includes other discards
     std::uint64_t overflows = 0; // the part for a full accept queue
     double overflows_per_second = 0;
-    std::optional<std::uint64_t> arrivals; // completed handshakes
-    MonoTime read;                         // when `queue` and `limit` were read
+    std::optional<std::uint64_t> arrivals;  // completed handshakes
+    std::optional<std::uint32_t> syn_queue; // most handshakes under way at once in the last interval, as SYNs found it
+    MonoTime read;                          // when `queue` and `limit` were read
     QueueWindow window;
 };
 

@@ -27,6 +27,7 @@ Event to_event(const pressure_event& event) {
     return PressureEvent{.time = mono(event.time),
                          .netns = netns_id(event.netns),
                          .local = endpoint(event.local),
+                         .cookie = event.cookie,
                          .depth = event.depth,
                          .limit = event.limit,
                          .busy_since = mono(event.busy_since),
@@ -42,6 +43,10 @@ Event to_event(const ports_exhausted_event& event) {
                                .netns = netns_id(event.netns),
                                .pid = static_cast<int>(event.pid),
                                .command = command(event.comm)};
+}
+
+Event to_event(const conntrack_full_event& event) {
+    return ConntrackFullEvent{.time = mono(event.time), .netns = netns_id(event.netns)};
 }
 
 Event to_event(const backlog_drop_event& event) { return BacklogDropEvent{.time = mono(event.time), .cpu = event.cpu}; }
@@ -91,8 +96,11 @@ ListenerReading listener_reading(const abi_listener& listener) {
                             .limit = listener.limit,
                             .drops = listener.drops,
                             .last_ack_overflows = listener.last_ack_overflows,
+                            .overflows = std::nullopt,
+                            .queue_cookie = listener.queue_cookie,
                             .asked = std::nullopt};
     if (listener.asked_known != 0) reading.asked = listener.asked;
+    if (listener.overflows_known != 0) reading.overflows = listener.overflows;
     return reading;
 }
 
@@ -114,11 +122,11 @@ NetnsReading netns_reading(const netns_record& record) {
             .ports_exhausted = record.ports_exhausted};
 }
 
-QueueReading queue_reading(const queue_key& key, const queue_stats& stats, std::uint32_t epoch) {
-    // Without a cookie the key is the inode.
-    const NetnsId netns{.cookie = key.netns == stats.netns_inode ? 0 : key.netns, .inode = stats.netns_inode};
-    QueueReading reading{
-        .netns = netns, .local = endpoint(key.local), .arrivals = stats.arrivals, .limit = stats.limit};
+namespace {
+
+QueueReading queue_reading(const NetnsId& netns, const abi_endpoint& local, const queue_stats& stats,
+                           std::uint32_t epoch) {
+    QueueReading reading{.netns = netns, .local = endpoint(local), .arrivals = stats.arrivals, .limit = stats.limit};
     const queue_epoch& ended = stats.epochs[epoch & 1];
     const queue_epoch& next = stats.epochs[(epoch + 1) & 1];
     if (ended.epoch != epoch) return reading;
@@ -126,6 +134,21 @@ QueueReading queue_reading(const queue_key& key, const queue_stats& stats, std::
     reading.epoch_floor = ended.floor;
     const __u64 end = next.epoch == epoch + 1 ? next.arrivals_before : stats.arrivals;
     reading.epoch_arrivals = end - ended.arrivals_before;
+    if (ended.syn_peak != 0) reading.epoch_syn_peak = ended.syn_peak;
+    return reading;
+}
+
+} // namespace
+
+QueueReading queue_reading(const queue_key& key, const queue_stats& stats, std::uint32_t epoch) {
+    // Without a cookie the key is the inode.
+    const NetnsId netns{.cookie = key.netns == stats.netns_inode ? 0 : key.netns, .inode = stats.netns_inode};
+    return queue_reading(netns, key.local, stats, epoch);
+}
+
+QueueReading queue_reading(std::uint64_t cookie, const listener_queue& queue, std::uint32_t epoch) {
+    QueueReading reading = queue_reading(netns_id(queue.netns), queue.local, queue.stats, epoch);
+    reading.cookie = cookie;
     return reading;
 }
 
@@ -135,6 +158,7 @@ std::optional<Event> event(std::span<const std::byte> bytes) {
     case ABI_LISTEN_EVENT: return decoded<listen_event>(bytes);
     case ABI_PORTS_EXHAUSTED_EVENT: return decoded<ports_exhausted_event>(bytes);
     case ABI_BACKLOG_DROP_EVENT: return decoded<backlog_drop_event>(bytes);
+    case ABI_CONNTRACK_FULL_EVENT: return decoded<conntrack_full_event>(bytes);
     default: return std::nullopt;
     }
 }

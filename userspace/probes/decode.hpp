@@ -22,6 +22,7 @@ NetnsReading netns_reading(const netns_record& record);
 
 // `epoch` is the one that has ended.
 QueueReading queue_reading(const queue_key& key, const queue_stats& stats, std::uint32_t epoch);
+QueueReading queue_reading(std::uint64_t cookie, const listener_queue& queue, std::uint32_t epoch);
 
 // nullopt: of no kind that this version knows, or cut short.
 std::optional<Event> event(std::span<const std::byte> bytes);

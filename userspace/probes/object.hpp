@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <cstddef>
 #include <memory>
+#include <span>
+#include <string>
 #include <vector>
 
 #include <bpf/bpf.h>
@@ -28,6 +30,40 @@ template <class Skeleton, class Configure> Result<Object<Skeleton>> attach(Confi
     configure(*object);
     if (const int error = Skeleton::load(object.get())) return failure("{}", refusal(log.text(), -error));
     if (const int error = Skeleton::attach(object.get())) return failure("{}", refusal(log.text(), -error));
+    return object;
+}
+
+// A program that the others of its object can do without.
+struct Dispensable {
+    const char* name;
+    const char* sees;
+};
+
+// attach(), with as many of the dispensable programs as this kernel takes. `unseen`: what the others would have seen.
+// Takes several attempts only where one is refused.
+template <class Skeleton, class Configure> Result<Object<Skeleton>>
+attach_most(std::span<const Dispensable> dispensable, Configure configure, std::string& unseen) {
+    std::vector<bool> wanted(dispensable.size(), true);
+    const auto attempt = [&] {
+        return attach<Skeleton>([&](Skeleton& object) {
+            configure(object);
+            for (std::size_t i = 0; i < dispensable.size(); ++i)
+                bpf_program__set_autoload(bpf_object__find_program_by_name(object.obj, dispensable[i].name), wanted[i]);
+        });
+    };
+    if (auto all = attempt()) return all;
+    wanted.assign(wanted.size(), false);
+    auto object = attempt();
+    if (!object) return object;
+    for (std::size_t i = 0; i < dispensable.size(); ++i) {
+        wanted[i] = true;
+        if (auto with_it = attempt()) {
+            object = std::move(with_it);
+        } else {
+            wanted[i] = false;
+            unseen += (unseen.empty() ? "" : ", ") + std::string(dispensable[i].sees);
+        }
+    }
     return object;
 }
 

@@ -56,6 +56,16 @@ using Attempt = Result<std::string> (*)(State&);
 
 Result<std::string> not_yet(State&) { return failure("not in this version"); }
 
+std::string with(std::string_view sentence, const std::string& unseen) {
+    return unseen.empty() ? std::string(sentence) : fmt::format("{}, {}", sentence, unseen);
+}
+
+Result<std::string> listen_by_fentry(State& state) {
+    const auto unseen = state.programs.attach_listen_fentry();
+    if (!unseen) return std::unexpected(unseen.error());
+    return with("a second listen() on one socket", *unseen);
+}
+
 Result<std::string> listen_by_tracepoint(State& state) {
     if (auto done = state.programs.attach_tcp_state(); !done) return std::unexpected(done.error());
     // Without it the rest carries on; the softirq ladder says why it was refused.
@@ -108,6 +118,14 @@ Result<std::string> softirq_by_procfs(State& state) {
     return fmt::format("drops between two readings ({})", events.error().message);
 }
 
+Result<std::string> conntrack_by_fentry(State& state) {
+    if (!state.conntrack.loaded()) return failure("nf_conntrack is not loaded");
+    if (!state.conntrack.try_procfs()) return failure("entries and drops are read from /proc, which has none");
+    const auto unseen = state.programs.attach_conntrack_fentry();
+    if (!unseen) return std::unexpected(unseen.error());
+    return with("connections that leave the table; nf_conntrack, if a module, cannot be unloaded meanwhile", *unseen);
+}
+
 Result<std::string> conntrack_by_procfs(State& state) {
     if (!state.conntrack.loaded()) return failure("nf_conntrack is not loaded");
     if (auto done = state.conntrack.try_procfs(); !done) return std::unexpected(done.error());
@@ -128,13 +146,13 @@ struct Row {
 
 // Best first: the cheapest that is exact. What the kernel counts anyway (TIME_WAIT entries, softnet) needs no fentry.
 constexpr std::array rows{
-    Row{Probe::listen, Rung::fentry, not_yet},
+    Row{Probe::listen, Rung::fentry, listen_by_fentry},
     Row{Probe::listen, Rung::tracepoint, listen_by_tracepoint},
     Row{Probe::listen, Rung::netlink, listen_by_netlink},
     Row{Probe::time_wait, Rung::tracepoint, time_wait_by_iterator},
     Row{Probe::time_wait, Rung::procfs, time_wait_by_procfs},
     Row{Probe::softirq, Rung::procfs, softirq_by_procfs},
-    Row{Probe::conntrack, Rung::fentry, not_yet},
+    Row{Probe::conntrack, Rung::fentry, conntrack_by_fentry},
     Row{Probe::conntrack, Rung::procfs, conntrack_by_procfs},
     Row{Probe::conntrack, Rung::netlink, conntrack_by_netlink},
 };
@@ -276,6 +294,12 @@ Result<std::vector<ConntrackReading>> Probes::conntrack(std::span<const NetnsRea
     const bool known = rung(Probe::conntrack) != Rung::none;
     if (known != state_->conntrack.loaded()) state_->climb(Probe::conntrack);
     switch (rung(Probe::conntrack)) {
+    case Rung::fentry: {
+        auto readings = state_->conntrack.by_procfs(namespaces);
+        if (auto filled = state_->programs.fill_conntrack_inserts(readings); !filled)
+            return std::unexpected(filled.error());
+        return readings;
+    }
     case Rung::procfs: return state_->conntrack.by_procfs(namespaces);
     case Rung::netlink: return state_->conntrack.by_netlink(namespaces);
     default: return std::vector<ConntrackReading>{};

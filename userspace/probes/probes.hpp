@@ -46,7 +46,7 @@ struct Step {
     std::string reason; // why not, or what this rung cannot see; one line
 };
 
-using Event = std::variant<PressureEvent, ListenEvent, PortsExhaustedEvent, BacklogDropEvent>;
+using Event = std::variant<PressureEvent, ListenEvent, PortsExhaustedEvent, BacklogDropEvent, ConntrackFullEvent>;
 
 class Probes {
 public:

@@ -4,10 +4,18 @@
 #include <algorithm>
 #include <array>
 
+#include "probes/map_entries.hpp"
+
 namespace bpftune::probes {
 namespace {
 
-void share(bpf_map* to, const bpf_map* from) { bpf_map__reuse_fd(to, bpf_map__fd(from)); }
+// What nobody fills takes no memory.
+void share(bpf_map* to, const bpf_map* from) {
+    if (from != nullptr)
+        bpf_map__reuse_fd(to, bpf_map__fd(from));
+    else
+        bpf_map__set_max_entries(to, 1);
+}
 
 // What lib/netns_record.h needs to know of this machine.
 template <class Skeleton> void configure_mibs(Skeleton& object, const MibIndices& indices) {
@@ -22,6 +30,27 @@ Result<Census> census_of(const bpf_link* link) {
 }
 
 } // namespace
+
+Result<std::string> Programs::attach_listen_fentry() {
+    auto listen = ListenFentry::attach(options_);
+    if (!listen) return std::unexpected(listen.error());
+    listen_ = std::move(*listen);
+    if (auto census = attach_listeners(); !census) {
+        listen_.reset();
+        return std::unexpected(census.error());
+    }
+    if (auto added = add_ring(listen_->events()); !added) return std::unexpected(added.error());
+    return listen_->unseen();
+}
+
+Result<std::string> Programs::attach_conntrack_fentry() {
+    if (conntrack_) return conntrack_->unseen();
+    auto conntrack = ConntrackFentry::attach(options_);
+    if (!conntrack) return std::unexpected(conntrack.error());
+    conntrack_ = std::move(*conntrack);
+    if (auto added = add_ring(conntrack_->events()); !added) return std::unexpected(added.error());
+    return conntrack_->unseen();
+}
 
 Result<> Programs::attach_tcp_state() {
     auto object = attach<tcp_state_tracepoint>([this](tcp_state_tracepoint& tcp) {
@@ -44,8 +73,8 @@ Result<Object<drops_tracepoint>> Programs::load_drops(bool by_listener) const {
 
 Result<> Programs::attach_drops() {
     if (drops_) return {};
-    auto object = load_drops(true);
-    if (!object) object = load_drops(false);
+    auto object = load_drops(!listen_); // which counts these itself
+    if (!object && !listen_) object = load_drops(false);
     if (!object) return std::unexpected(object.error());
     drops_ = std::move(*object);
     return add_ring(drops_->maps.events);
@@ -63,9 +92,11 @@ Result<> Programs::attach_listeners() {
     if (!indices) return std::unexpected(indices.error());
     auto object = attach<listeners_iter>([&](listeners_iter& listeners) {
         configure_mibs(listeners, *indices);
-        if (tcp_state_) share(listeners.maps.asked, tcp_state_->maps.asked);
-        if (tcp_state_) share(listeners.maps.port_failures, tcp_state_->maps.port_failures);
-        if (drops_) share(listeners.maps.last_ack_overflows, drops_->maps.last_ack_overflows);
+        listeners.rodata->overflows_are_counted = listen_.has_value();
+        share(listeners.maps.asked, asked());
+        share(listeners.maps.port_failures, port_failures());
+        share(listeners.maps.listener_queues, listen_ ? listen_->listener_queues() : nullptr);
+        share(listeners.maps.last_ack_overflows, drops_ ? drops_->maps.last_ack_overflows : nullptr);
     });
     if (!object) return std::unexpected(object.error());
     listeners_ = std::move(*object);
@@ -77,11 +108,21 @@ Result<> Programs::attach_namespaces() {
     if (!indices) return std::unexpected(indices.error());
     auto object = attach<namespaces_iter>([&](namespaces_iter& namespaces) {
         configure_mibs(namespaces, *indices);
-        if (tcp_state_) share(namespaces.maps.port_failures, tcp_state_->maps.port_failures);
+        share(namespaces.maps.port_failures, port_failures());
     });
     if (!object) return std::unexpected(object.error());
     namespaces_ = std::move(*object);
     return {};
+}
+
+const bpf_map* Programs::asked() const {
+    if (listen_) return listen_->asked();
+    return tcp_state_ ? tcp_state_->maps.asked : nullptr;
+}
+
+const bpf_map* Programs::port_failures() const {
+    if (listen_) return listen_->port_failures();
+    return tcp_state_ ? tcp_state_->maps.port_failures : nullptr;
 }
 
 Result<Census> Programs::listeners() { return census_of(listeners_->links.listeners); }
@@ -89,23 +130,18 @@ Result<Census> Programs::listeners() { return census_of(listeners_->links.listen
 Result<Census> Programs::namespaces() { return census_of(namespaces_->links.namespaces); }
 
 Result<std::vector<QueueReading>> Programs::queues() {
-    constexpr __u32 chunk = 512;
+    if (listen_) return listen_->queues();
     const std::uint32_t ended = tcp_state_->bss->epoch++;
-    const int map = bpf_map__fd(tcp_state_->maps.queues);
-    std::vector<queue_key> keys(chunk);
-    std::vector<queue_stats> stats(chunk);
     std::vector<QueueReading> readings;
-    __u32 position = 0;
-    bool first = true;
-    while (true) {
-        __u32 count = chunk;
-        const int error = bpf_map_lookup_batch(map, first ? nullptr : &position, &position, keys.data(), stats.data(),
-                                               &count, nullptr);
-        if (error != 0 && error != -ENOENT) return system_failure(-error, "read the queues");
-        for (__u32 i = 0; i < count; ++i) readings.push_back(queue_reading(keys[i], stats[i], ended));
-        if (error != 0) return readings;
-        first = false;
-    }
+    const auto read = for_each_entry<queue_key, queue_stats>(
+        tcp_state_->maps.queues,
+        [&](const queue_key& key, const queue_stats& stats) { readings.push_back(queue_reading(key, stats, ended)); });
+    if (!read) return std::unexpected(read.error());
+    return readings;
+}
+
+Result<> Programs::fill_conntrack_inserts(std::span<ConntrackReading> readings) const {
+    return conntrack_->fill_inserts(readings);
 }
 
 Result<> Programs::add_ring(const bpf_map* events) {
@@ -134,7 +170,8 @@ void Programs::drain(const Handler& handle) {
 }
 
 std::uint64_t Programs::lost_events() const {
-    return (tcp_state_ ? tcp_state_->bss->lost_events : 0) + (drops_ ? drops_->bss->lost_events : 0);
+    return (listen_ ? listen_->lost_events() : 0) + (tcp_state_ ? tcp_state_->bss->lost_events : 0) +
+           (drops_ ? drops_->bss->lost_events : 0) + (conntrack_ ? conntrack_->lost_events() : 0);
 }
 
 } // namespace bpftune::probes

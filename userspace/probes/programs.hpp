@@ -16,7 +16,9 @@
 #include "namespaces_iter.skel.h"
 #include "tcp_state_tracepoint.skel.h"
 
+#include "probes/conntrack_fentry.hpp"
 #include "probes/decode.hpp"
+#include "probes/listen_fentry.hpp"
 #include "probes/mibs.hpp"
 #include "probes/object.hpp"
 #include "probes/probes.hpp"
@@ -36,7 +38,11 @@ public:
     Programs& operator=(const Programs&) = delete;
     ~Programs() = default;
 
-    // The iterators read what the tracepoints before them have learned: attach those first.
+    // The value says what those programs would have seen that were refused.
+    Result<std::string> attach_listen_fentry();    // with its census
+    Result<std::string> attach_conntrack_fentry(); // a second call says what the first one said
+
+    // The iterators read what the programs before them have learned: attach those first.
     Result<> attach_tcp_state();
     Result<> attach_drops(); // a second call says what the first one said
     Result<> attach_listeners();
@@ -49,6 +55,7 @@ public:
     Result<Census> listeners();
     Result<Census> namespaces();
     Result<std::vector<QueueReading>> queues();
+    Result<> fill_conntrack_inserts(std::span<ConntrackReading> readings) const;
 
     [[nodiscard]] int event_fd() const { return ring_ ? ring_buffer__epoll_fd(ring_.get()) : -1; }
     void drain(const Handler& handle);
@@ -60,7 +67,13 @@ private:
     Result<> add_ring(const bpf_map* events);
     static int on_sample(void* self, void* data, std::size_t size);
 
+    // Of the rung of `listen` that is attached; nullptr: none is.
+    [[nodiscard]] const bpf_map* asked() const;
+    [[nodiscard]] const bpf_map* port_failures() const;
+
     Options options_;
+    std::optional<ListenFentry> listen_;
+    std::optional<ConntrackFentry> conntrack_;
     Object<tcp_state_tracepoint> tcp_state_;
     Object<drops_tracepoint> drops_;
     Object<listeners_iter> listeners_;

@@ -27,32 +27,39 @@ struct ListenerReading {
     std::string command;
     std::uint32_t queue = 0;
     std::uint32_t limit = 0;
-    std::uint64_t drops = 0;              // sk_drops; 32 bits in the kernel, widened by the probe as it is read
-    std::uint64_t last_ack_overflows = 0; // kfree_skb TCP_LISTEN_OVERFLOW with rx_sk: each was counted in drops twice
+    std::uint64_t drops = 0;                // sk_drops; 32 bits in the kernel, widened by the probe as it is read
+    std::uint64_t last_ack_overflows = 0;   // kfree_skb TCP_LISTEN_OVERFLOW with rx_sk: each was counted in drops twice
+    std::optional<std::uint64_t> overflows; // its own part of ListenOverflows, since the probe was attached
+    std::uint64_t queue_cookie = 0;         // of the socket that takes its connections: another one with MPTCP
     std::optional<std::uint32_t> asked;
 };
 
-// What passed through the accept queue of one local endpoint (of one listener, unless several share the port).
-// "Epoch": since the previous reading.
+// What passed through one accept queue: that of the socket `cookie`; without it, those at a local endpoint (of one
+// listener, unless several share the port). "Epoch": since the previous reading.
 struct QueueReading {
     NetnsId netns;
-    Endpoint local; // of the connections: never a wildcard
+    Endpoint local;           // with a cookie of the listener, else of the connections: never a wildcard
+    std::uint64_t cookie = 0; // 0: unknown
     std::uint64_t arrivals = 0;
     std::uint32_t limit = 0;       // that the last arrival saw
     std::uint32_t epoch_peak = 0;  // depth including the arrival itself
     std::uint32_t epoch_floor = 0; // depth that the emptiest arrival found
     std::uint64_t epoch_arrivals = 0;
+    std::optional<std::uint32_t> epoch_syn_peak; // half-open connections at the fullest moment that a SYN made
 };
 
 // A queue has passed the share of its limit that Options::pressure_ratio says. Sent once when that happens and again
-// at most every Options::event_interval while it lasts.
+// at most every Options::event_interval while it lasts: for connections that get in, and by fentry also for those that
+// a full queue turns away.
 struct PressureEvent {
     MonoTime time;
     NetnsId netns;
-    Endpoint local;          // of the connection: never a wildcard
-    std::uint32_t depth = 0; // including this arrival
+    Endpoint local;           // as in QueueReading
+    std::uint64_t cookie = 0; // as in QueueReading
+    std::uint32_t depth = 0;  // including this arrival
     std::uint32_t limit = 0;
-    MonoTime busy_since;             // when an arrival last found the queue empty; time of the first one seen if never
+    MonoTime busy_since;             // when an arrival last found the queue empty; time of the first one seen if never;
+                                     // 0 if that one found others waiting
     std::uint64_t busy_arrivals = 0; // since then
 };
 
@@ -75,6 +82,12 @@ struct PortsExhaustedEvent {
 struct BacklogDropEvent {
     MonoTime time;
     unsigned cpu = 0; // that dropped it; with RPS the full backlog may be another's: softnet_stat says whose
+};
+
+// The conntrack table was full when a connection came. At most one per namespace and Options::event_interval.
+struct ConntrackFullEvent {
+    MonoTime time;
+    NetnsId netns;
 };
 
 // A network namespace that some task is in, or that some listener of the census belongs to (without a task: as of the
@@ -111,6 +124,7 @@ struct ConntrackReading {
     std::uint64_t drops = 0;
     std::uint64_t early_drops = 0;
     std::uint64_t insert_failed = 0;
+    std::optional<std::uint64_t> inserts; // since the probe was attached
 };
 
 } // namespace bpftune::probes

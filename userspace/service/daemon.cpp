@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/daemon.hpp"
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <memory>
@@ -40,6 +41,8 @@ constexpr int failed = 1;
 constexpr int ahead_of_others = -10;
 constexpr int invalid_policy = 2;
 
+// A full conntrack table does not wait for the next tick; growth over less than this says nothing.
+constexpr Nanoseconds shortest_tick = std::chrono::milliseconds(100);
 // How soon after a pressure event the burst is looked at again, until it is over: bursts that come every few hundred
 // milliseconds then find the corrected limit.
 constexpr Nanoseconds burst_interval = std::chrono::milliseconds(20);
@@ -302,13 +305,17 @@ void Daemon::act_on(const Snapshot& snapshot) {
 
 void Daemon::on_events() {
     bool pressure = false;
+    bool conntrack_full = false;
     probes_.drain([&](const probes::Event& event) {
+        conntrack_full |= std::holds_alternative<probes::ConntrackFullEvent>(event);
         const auto snapshot = collector_.on_event(event, sys::now());
         if (!snapshot) return;
         pressure = true;
         act_on(*snapshot);
     });
     if (pressure) arm(burst_timer_, burst_interval);
+    if (conntrack_full)
+        arm(tick_timer_, std::max(last_.time.mono + shortest_tick - sys::now().mono, Nanoseconds::zero()));
 }
 
 void Daemon::follow_bursts() {

@@ -184,9 +184,21 @@ constexpr std::array listeners{
                    .column = "ARRIVALS",
                    .width = 8,
                    .help = "Handshakes completed, each a connection put into the accept queue.",
-                   .source = "inet_sock_set_state, SYN_RECV to ESTABLISHED",
+                   .source = "tcp_create_openreq_child; inet_sock_set_state, SYN_RECV to ESTABLISHED",
                    .wide = true},
                   field<&Listener::arrivals>},
+    Row<Listener>{
+        {.name = "listener.syn_queue",
+         .kind = gauge,
+         .json = "syn_queue",
+         .metric = "bpftune_listener_syn_queue_connections",
+         .column = "SYN QUEUE",
+         .width = 9,
+         .help = "Most handshakes under way at once in the last interval; null without a SYN, and below fentry.",
+         .source = "icsk_accept_queue.qlen at tcp_conn_request",
+         .aggregate = Aggregate::max,
+         .wide = true},
+        field<&Listener::syn_queue>},
 };
 
 constexpr std::array syn_queue{

@@ -141,6 +141,9 @@ void Collector::read_conntrack(Snapshot& snapshot) {
                .drops = now.drops - table.base.drops,
                .early_drops = now.early_drops - table.base.early_drops,
                .insert_failed = now.insert_failed - table.base.insert_failed};
+        const auto inserts_before = std::exchange(table.inserts, now.inserts);
+        if (seconds > 0 && now.inserts && inserts_before && *now.inserts >= *inserts_before)
+            row.inserts_per_second = static_cast<double>(*now.inserts - *inserts_before) / seconds;
         row.window_drops = row.drops + row.early_drops - before.drops - before.early_drops;
         if (seconds > 0 && !is_new)
             row.entries_per_second = (static_cast<double>(now.entries) - static_cast<double>(before.entries)) / seconds;

@@ -45,6 +45,7 @@ private:
     struct Table { // conntrack of one namespace
         probes::ConntrackReading base;
         Conntrack row;
+        std::optional<std::uint64_t> inserts;
         bool seen = false;
     };
 

@@ -93,7 +93,8 @@ void TcpTable::take_in(const probes::ListenerReading& reading, bool is_new_socke
     auto [entry, is_new] = listeners_.try_emplace(reading.cookie);
     Tracked& tracked = entry->second;
     Listener& row = tracked.row;
-    const std::uint64_t claims = reading.drops - std::min(reading.drops, reading.last_ack_overflows);
+    const std::uint64_t claims =
+        reading.overflows.value_or(reading.drops - std::min(reading.drops, reading.last_ack_overflows));
     if (is_new) {
         tracked.drops_base = is_new_socket ? 0 : reading.drops;
         tracked.claim.seen = is_new_socket ? 0 : claims;
@@ -102,6 +103,7 @@ void TcpTable::take_in(const probes::ListenerReading& reading, bool is_new_socke
         if (sees_arrivals_) row.arrivals = row.window.arrivals = 0;
     }
     tracked.seen = true;
+    tracked.queue_cookie = reading.queue_cookie;
     tracked.claim.fresh += claims - std::min(claims, tracked.claim.seen);
     tracked.claim.seen = std::max(claims, tracked.claim.seen);
     row.netns = reading.netns;
@@ -142,8 +144,11 @@ void TcpTable::ports_exhausted(const probes::PortsExhaustedEvent& event) {
 
 void TcpTable::index() {
     by_port_.clear();
-    for (const auto& [cookie, tracked] : listeners_)
+    by_queue_.clear();
+    for (const auto& [cookie, tracked] : listeners_) {
         by_port_.emplace(std::pair(tracked.row.netns, tracked.row.local.port), cookie);
+        by_queue_.emplace(tracked.queue_cookie, cookie);
+    }
 }
 
 // The listeners that take connections to `local`: several where they share the port by SO_REUSEPORT.
@@ -162,10 +167,18 @@ std::vector<TcpTable::Tracked*> TcpTable::at(const NetnsId& netns, const Endpoin
     return best;
 }
 
+// The listener whose queue it is; where that is not said (`cookie` 0), those at the address.
+std::vector<TcpTable::Tracked*> TcpTable::with_queue(std::uint64_t cookie, const NetnsId& netns,
+                                                     const Endpoint& local) {
+    const auto known = by_queue_.find(cookie);
+    if (cookie == 0 || known == by_queue_.end()) return at(netns, local);
+    return {&listeners_.at(known->second)};
+}
+
 void TcpTable::update_queues(std::span<const probes::QueueReading> readings) {
     for (const probes::QueueReading& reading : readings) {
-        if (reading.epoch_arrivals == 0) continue;
-        const std::vector<Tracked*> listeners = at(reading.netns, reading.local);
+        if (reading.epoch_arrivals == 0 && !reading.epoch_syn_peak) continue;
+        const std::vector<Tracked*> listeners = with_queue(reading.cookie, reading.netns, reading.local);
         for (std::size_t i = 0; i < listeners.size(); ++i) {
             Tracked& tracked = *listeners[i];
             Listener& row = tracked.row;
@@ -176,6 +189,7 @@ void TcpTable::update_queues(std::span<const probes::QueueReading> readings) {
             row.window.arrivals = row.window.arrivals.value_or(0) + arrivals;
             row.window.peak = std::max(row.window.peak, reading.epoch_peak);
             row.window.floor = std::min(row.window.floor, reading.epoch_floor);
+            row.syn_queue = std::max(row.syn_queue, reading.epoch_syn_peak);
             if (!tracked.burst) continue;
             tracked.burst->arrivals += arrivals;
             tracked.burst->peak = std::max(tracked.burst->peak, reading.epoch_peak);
@@ -254,6 +268,7 @@ void TcpTable::tick(Snapshot& snapshot, MonoTime now) {
         if (looked_at) end_window(tracked, tracked.window_began.value_or(last_tick), now);
         snapshot.listeners.push_back(row_of(tracked));
         if (looked_at) begin_window(tracked, now);
+        tracked.row.syn_queue.reset();
     }
     for (auto& [id, netns] : namespaces_) {
         netns.row.overflows_of_closed = netns.of_closed + netns.unassigned;
@@ -265,7 +280,7 @@ void TcpTable::tick(Snapshot& snapshot, MonoTime now) {
 }
 
 bool TcpTable::pressure(const probes::PressureEvent& event, Snapshot& snapshot) {
-    const std::vector<Tracked*> about = at(event.netns, event.local);
+    const std::vector<Tracked*> about = with_queue(event.cookie, event.netns, event.local);
     for (Tracked* tracked : about) {
         tracked->row.queue = event.depth;
         tracked->row.limit = event.limit;

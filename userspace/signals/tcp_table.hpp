@@ -44,8 +44,8 @@ public:
     bool follow_bursts(Snapshot& snapshot, MonoTime now, Nanoseconds longest);
 
 private:
-    // Drops of one listener that no counted overflow has explained yet. What stays unexplained through two updates was
-    // a discard of another kind.
+    // Overflows of one listener that the namespace's count has not shown yet: known, or guessed from its drops. What
+    // stays unexplained through two updates was a discard of another kind.
     struct Claim {
         std::uint64_t seen = 0; // of the kernel's counter
         std::uint64_t fresh = 0;
@@ -64,6 +64,7 @@ private:
         std::uint32_t queue_before = 0; // when the window began
         std::optional<MonoTime> window_began;
         std::uint64_t overflows_before = 0;
+        std::uint64_t queue_cookie = 0; // of the socket that has the queue
         std::optional<Burst> burst;
         bool seen = false;
     };
@@ -88,6 +89,7 @@ private:
     void begin_window(Tracked& tracked, MonoTime now) const;
     void index();
     std::vector<Tracked*> at(const NetnsId& netns, const Endpoint& local);
+    std::vector<Tracked*> with_queue(std::uint64_t cookie, const NetnsId& netns, const Endpoint& local);
     [[nodiscard]] Listener row_of(const Tracked& tracked) const;
 
     bool started_ = false;
@@ -96,6 +98,7 @@ private:
     std::map<std::uint64_t, Tracked> listeners_; // by cookie; ordered, so that output is stable
     std::map<NetnsId, Namespace> namespaces_;
     std::multimap<std::pair<NetnsId, std::uint16_t>, std::uint64_t> by_port_; // cookies
+    std::map<std::uint64_t, std::uint64_t> by_queue_;                         // cookies, by queue_cookie
 };
 
 // The limit that set `listener.limit`. `syncookies` 0 makes tcp_max_syn_backlog count (net/ipv4/tcp_input.c,

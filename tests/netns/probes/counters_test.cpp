@@ -2,6 +2,8 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <array>
+#include <optional>
 
 #include <netinet/udp.h>
 #include <sys/file.h>
@@ -172,6 +174,101 @@ TEST_CASE("a namespace whose process is another's by now is left out of conntrac
     REQUIRE_FALSE(namespaces.empty());
     ++namespaces[0].netns.inode;
     CHECK(probes.conntrack(std::span(namespaces).first(1)).value().empty());
+}
+
+namespace {
+
+std::optional<ConntrackReading> conntrack_of(Probes& probes, const Namespace& netns) {
+    const auto readings = probes.conntrack(probes.namespaces().value()).value();
+    const auto found = std::ranges::find(readings, netns.inode(), [](const auto& one) { return one.netns.inode; });
+    return found == readings.end() ? std::nullopt : std::optional(*found);
+}
+
+// One entry for each port.
+void send_datagrams(const Namespace& netns, std::uint16_t first_port, std::uint16_t count) {
+    netns.inside([&] {
+        const sys::Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+        const sockaddr_in from = address_of("127.0.0.1", 8999);
+        must(::bind(socket.value(), reinterpret_cast<const sockaddr*>(&from), sizeof from) == 0, "bind");
+        for (std::uint16_t i = 0; i < count; ++i) {
+            const sockaddr_in to = address_of("127.0.0.1", static_cast<std::uint16_t>(first_port + i));
+            ::sendto(socket.value(), "x", 1, 0, reinterpret_cast<const sockaddr*>(&to), sizeof to);
+        }
+    });
+}
+
+} // namespace
+
+TEST_CASE("conntrack inserts are what was put into the table, and the rest is what procfs says") {
+    auto by_fentry = Probes::open({.rungs = {{Probe::conntrack, Rung::fentry}}});
+    auto by_procfs = Probes::open({.rungs = {{Probe::conntrack, Rung::procfs}}});
+    if (by_fentry.rung(Probe::conntrack) == Rung::none || by_procfs.rung(Probe::conntrack) == Rung::none) {
+        WARN("no two rungs of conntrack here");
+        return;
+    }
+    const std::array<Namespace, 2> namespaces;
+    const Process first(namespaces[0], [] { return std::uint64_t{0}; });
+    const Process second(namespaces[1], [] { return std::uint64_t{0}; });
+    for (const Namespace& netns : namespaces) track_connections(netns);
+    send_datagrams(namespaces[0], 9000, 300);
+    send_datagrams(namespaces[1], 9000, 20);
+    send_datagrams(namespaces[1], 9000, 30); // 20 of them are known
+    const auto listener = namespaces[1].inside([] { return listen_on("127.0.0.1", port, 64); });
+    connect_and_close(namespaces[1], listener, 5);
+
+    const std::array<std::uint64_t, 2> sent{300, 35};
+    for (std::size_t i = 0; i < namespaces.size(); ++i) {
+        const auto better = conntrack_of(by_fentry, namespaces[i]).value();
+        const auto lower = conntrack_of(by_procfs, namespaces[i]).value();
+        CHECK(better.inserts == sent[i]);
+        CHECK(better.entries == sent[i]); // none was old enough to leave
+        CHECK(lower.entries == better.entries);
+        CHECK(lower.drops == better.drops);
+        CHECK(lower.early_drops == better.early_drops);
+        CHECK(lower.insert_failed == better.insert_failed);
+        CHECK_FALSE(lower.inserts.has_value());
+    }
+}
+
+TEST_CASE("a conntrack table that is full is announced") {
+    auto probes = Probes::open({.rungs = {{Probe::conntrack, Rung::fentry}}, .event_interval = std::chrono::hours(1)});
+    if (probes.rung(Probe::conntrack) == Rung::none) {
+        WARN("no fentry for conntrack here: " << probes.as_asked().error().message);
+        return;
+    }
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    track_connections(netns);
+    send_datagrams(netns, 9000, 10);
+    CHECK(events_of<ConntrackFullEvent>(probes).empty());
+    {
+        const HostSysctl small("/proc/sys/net/netfilter/nf_conntrack_max", 10);
+        send_datagrams(netns, 9100, 5);
+    }
+    std::vector<ConntrackFullEvent> events = events_of<ConntrackFullEvent>(probes);
+    std::erase_if(events, [&](const ConntrackFullEvent& event) { return event.netns.inode != netns.inode(); });
+    CHECK(events.size() == 1);
+    CHECK(conntrack_of(probes, netns).value().drops == 5);
+}
+
+// Changes what the machine has loaded: for a virtual one, by name.
+TEST_CASE("nf_conntrack that is loaded later is noticed, and held while it is watched", "[.modules]") {
+    auto probes = open_probes();
+    REQUIRE(probes.rung(Probe::conntrack) == Rung::none);
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    track_connections(netns); // loads it
+    REQUIRE(conntrack_of(probes, netns).has_value());
+    const bool counts_inserts = probes.rung(Probe::conntrack) == Rung::fentry;
+    send_datagrams(netns, 9000, 10);
+    CHECK(conntrack_of(probes, netns).value().entries == 10);
+    if (counts_inserts) CHECK(conntrack_of(probes, netns).value().inserts == 10);
+    shell("ip netns exec " + netns.name() + " nft delete table ip t");
+    const int status = std::system("modprobe -r nft_ct nf_conntrack 2>/dev/null"); // NOLINT(cert-env33-c)
+    CHECK((status == 0) == !counts_inserts);
+    if (status != 0) return;
+    CHECK_FALSE(conntrack_of(probes, netns).has_value());
+    CHECK(probes.rung(Probe::conntrack) == Rung::none);
 }
 
 TEST_CASE("softirq counters are those of softnet_stat") {

@@ -78,6 +78,36 @@ template <class Condition> bool eventually(Condition done) {
     return false;
 }
 
+inline std::uint64_t cookie_of(const sys::Fd& socket) {
+    std::uint64_t cookie = 0;
+    socklen_t size = sizeof cookie;
+    must(::getsockopt(socket.value(), SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0, "SO_COOKIE");
+    return cookie;
+}
+
+// While it lasts the last ACKs of handshakes are lost: clients believe to be connected, and what they send later brings
+// them all at once. `flags`: of the segments that are lost instead.
+class LostLastAcks {
+public:
+    explicit LostLastAcks(const Namespace& netns, const std::string& flags = "(syn|ack) == ack")
+        : nft_("ip netns exec " + netns.name() + " nft ") {
+        shell(nft_ +
+              "'add table inet lost; add chain inet lost c { type filter hook input priority 0; }; "
+              "add rule inet lost c tcp flags & " +
+              flags + " drop'");
+    }
+    LostLastAcks(const LostLastAcks&) = delete;
+    LostLastAcks& operator=(const LostLastAcks&) = delete;
+    ~LostLastAcks() {
+        [[maybe_unused]] const int status = std::system((nft_ + "delete table inet lost 2>/dev/null").c_str());
+    }
+
+    void end() const { shell(nft_ + "delete table inet lost"); }
+
+private:
+    std::string nft_;
+};
+
 inline std::uint64_t netstat(const Namespace& netns, const char* name) {
     return sys::netstat_value(netns.read("net/netstat"), "TcpExt", name).value_or(0);
 }

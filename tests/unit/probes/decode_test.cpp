@@ -116,6 +116,24 @@ TEST_CASE("an epoch's arrivals end where the next one's begin") {
     }
 }
 
+TEST_CASE("a listener's queue comes with its identity, and with SYNs where some came") {
+    listener_queue queue{};
+    queue.stats.epochs[1] = {.epoch = 5, .syn_peak = 3};
+    queue.netns = {.cookie = 12, .inode = 4026531833, .unused = 0};
+    const auto reading = queue_reading(77, queue, 5);
+    CHECK(reading.cookie == 77);
+    CHECK(reading.netns == NetnsId{.cookie = 12, .inode = 4026531833});
+    CHECK(reading.epoch_syn_peak == 3U);
+    CHECK_FALSE(queue_reading(77, queue, 6).epoch_syn_peak.has_value());
+}
+
+TEST_CASE("a listener's overflows are unknown where nobody counts them") {
+    abi_listener listener{.overflows = 4};
+    CHECK_FALSE(listener_reading(listener).overflows.has_value());
+    listener.overflows_known = 1;
+    CHECK(listener_reading(listener).overflows == 4U);
+}
+
 TEST_CASE("a queue's namespace has no cookie where the kernel has none") {
     const queue_stats stats{.netns_inode = 4026531833};
     CHECK(queue_reading({.netns = 4026531833}, stats, 1).netns == NetnsId{.cookie = 0, .inode = 4026531833});

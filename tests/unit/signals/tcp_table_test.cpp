@@ -323,3 +323,49 @@ TEST_CASE("limits that could not be read are unknown, and zero connects without 
     CHECK_FALSE(snapshot.tcp.at(0).ports_exhausted.has_value());
     CHECK_FALSE(snapshot.tcp.at(0).time_wait_limit.has_value());
 }
+
+TEST_CASE("overflows that are known are not guessed from drops") {
+    Feed feed;
+    auto one = listening(1, 80);
+    auto other = listening(2, 81);
+    one.overflows = 5; // counted before the table began
+    other.overflows = 0;
+    feed.tick({netns(5)}, {one, other});
+    one.drops = 1000; // of other kinds
+    one.overflows = 8;
+    other.overflows = 7;
+    const Snapshot snapshot = feed.tick({netns(15)}, {one, other});
+    CHECK(snapshot.listeners[0].overflows == 3);
+    CHECK(snapshot.listeners[1].overflows == 7);
+    CHECK(sum_of_overflows(snapshot) == 10);
+}
+
+TEST_CASE("a queue that says whose it is belongs to that listener, whoever shares the port") {
+    Feed feed;
+    auto one = listening(1, 80);
+    auto other = listening(2, 80);
+    one.queue_cookie = 1;
+    other.queue_cookie = 77; // an MPTCP listener's is another socket
+    const probes::QueueReading queue{
+        .netns = shop, .local = {"0.0.0.0", 80}, .cookie = 77, .epoch_peak = 9, .epoch_arrivals = 40};
+    feed.tick({netns(0)}, {one, other});
+    const Snapshot snapshot = feed.tick({netns(0)}, {one, other}, {queue});
+    CHECK(snapshot.listeners[0].arrivals == 0);
+    CHECK(snapshot.listeners[1].arrivals == 40);
+
+    const probes::PressureEvent event{
+        .time = at(3s), .netns = shop, .local = {"0.0.0.0", 80}, .cookie = 77, .depth = 70, .limit = 128};
+    Snapshot at_once;
+    CHECK(feed.table.pressure(event, at_once));
+    CHECK(at_once.listeners[0].window.peak == 0);
+    CHECK(at_once.listeners[1].window.peak == 70);
+}
+
+TEST_CASE("the SYN queue is that of the interval, and unknown without a SYN") {
+    Feed feed;
+    auto listener = listening(1, 80);
+    listener.queue_cookie = 1;
+    const probes::QueueReading syns_alone{.netns = shop, .local = {"0.0.0.0", 80}, .cookie = 1, .epoch_syn_peak = 300};
+    CHECK(feed.tick({netns(0)}, {listener}, {syns_alone}).listeners[0].syn_queue == 300);
+    CHECK_FALSE(feed.tick({netns(0)}, {listener}).listeners[0].syn_queue.has_value());
+}

@@ -28,7 +28,7 @@ TEST_CASE("top's JSON is the documented object") {
           R"("listeners":[{"netns":4026532247,"inode":48211,"address":"0.0.0.0","port":8080,"pid":712,)"
           R"("command":"nginx","pod":{"namespace":"shop","name":"web-0","container":"nginx"},)"
           R"("queue":3,"queue_peak":129,"limit":128,"asked":511,"somaxconn":128,"binds":"somaxconn",)"
-          R"("drops":355,"overflows":351,"overflows_per_second":12.0,"arrivals":1211}],)"
+          R"("drops":355,"overflows":351,"overflows_per_second":12.0,"arrivals":1211,"syn_queue":null}],)"
           R"("syn_queue":[{"netns":4026532247,"dropped":0,"cookies_sent":7814,)"
           R"("listen_overflows":351,"overflows_of_closed":0,)"
           R"("pod":{"namespace":"shop","name":"web-0","container":null}}],)"

@@ -89,11 +89,11 @@ TEST_CASE("a wide screen shows more columns") {
     CHECK(
         line(text, "NETNS       LISTENS") ==
         "NETNS       LISTENS ON    PID  WHO               QUEUE  PEAK  LIMIT  ASKED  SOMAXCONN  BINDS      DROPS  LOST"
-        "  LOST/S  ARRIVALS");
+        "  LOST/S  ARRIVALS  SYN QUEUE");
     CHECK(
         line(text, "4026532247  0.0.0.0") ==
         "4026532247  0.0.0.0:8080  712  shop/web-0/nginx      3   129    128    511        128  somaxconn    355   351"
-        "    12.0      1211");
+        "    12.0      1211          -");
 }
 
 TEST_CASE("a long address is cut before its port") {

@@ -8,6 +8,7 @@
 #include "cli/commands.hpp"
 #include "probes/probes.hpp"
 #include "service/survey.hpp"
+#include "signals/sight.hpp"
 #include "views/json.hpp"
 
 namespace bpftune::cli {
@@ -55,8 +56,9 @@ views::Json document_of(const Report& report) {
         views::Json ladder = views::Json::array();
         for (const probes::Step& step : report.probes.ladder())
             if (step.probe == probe)
-                ladder.push_back(
-                    {{"rung", to_string(step.rung)}, {"taken", step.taken}, {"reason", known(step.reason)}});
+                ladder.push_back({{"rung", to_string(step.rung)},
+                                  {"taken", step.taken},
+                                  {"reason", known(signals::described(step))}});
         probes.push_back({{"probe", to_string(probe)},
                           {"rung", to_string(report.probes.rung(probe))},
                           {"ladder", std::move(ladder)}});
@@ -79,7 +81,7 @@ void print(const Report& report) {
     fmt::print("kernel {}: {}\n\nPROBES\n", report.kernel, verdict(status_of(report)));
     for (const probes::Step& step : report.probes.ladder())
         fmt::print("  {:<10} {:<11} {:<10} {}\n", to_string(step.probe), to_string(step.rung),
-                   step.taken ? "taken" : "-", step.reason);
+                   step.taken ? "taken" : "-", signals::described(step));
     fmt::print("\nTUNABLES\n");
     for (const service::TunableReport& tunable : report.tunables) {
         fmt::print("  {:<34} {}\n", tunable.name, tunable.writable ? "writable" : tunable.reason);

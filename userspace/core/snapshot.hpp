@@ -60,8 +60,9 @@ struct Listener {
     std::optional<std::uint32_t> asked;     // the argument of listen()
     std::optional<std::uint32_t> somaxconn; // of its namespace, now
     Binds binds = Binds::somaxconn;
-    std::uint64_t drops = 0;     // sk_drops, which includes other discards
-    std::uint64_t overflows = 0; // the part for a full accept queue
+    std::uint64_t drops = 0;          // sk_drops, which includes other discards
+    std::uint64_t overflows = 0;      // the part for a full accept queue
+    bool overflows_estimated = false; // some of them may be another listener's of its namespace
     double overflows_per_second = 0;
     std::optional<std::uint64_t> arrivals;  // completed handshakes
     std::optional<std::uint32_t> syn_queue; // most handshakes under way at once in the last interval, as SYNs found it

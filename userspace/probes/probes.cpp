@@ -51,20 +51,10 @@ namespace {
 
 using State = Probes::State;
 
-// Tries a rung; the value says what it cannot see.
+// Tries a rung; the value says what this kernel or these rights keep from it.
 using Attempt = Result<std::string> (*)(State&);
 
-Result<std::string> not_yet(State&) { return failure("not in this version"); }
-
-std::string with(std::string_view sentence, const std::string& unseen) {
-    return unseen.empty() ? std::string(sentence) : fmt::format("{}, {}", sentence, unseen);
-}
-
-Result<std::string> listen_by_fentry(State& state) {
-    const auto unseen = state.programs.attach_listen_fentry();
-    if (!unseen) return std::unexpected(unseen.error());
-    return with("a second listen() on one socket", *unseen);
-}
+Result<std::string> listen_by_fentry(State& state) { return state.programs.attach_listen_fentry(); }
 
 Result<std::string> listen_by_tracepoint(State& state) {
     if (auto done = state.programs.attach_tcp_state(); !done) return std::unexpected(done.error());
@@ -72,13 +62,13 @@ Result<std::string> listen_by_tracepoint(State& state) {
     (void)state.programs.attach_drops();
     // Without a census tcp_state stays: it also counts the connects that found no port.
     if (auto done = state.programs.attach_listeners(); !done) return std::unexpected(done.error());
-    if (state.programs.counts_last_ack_overflows()) return "a second listen() on one socket";
+    if (state.programs.counts_last_ack_overflows()) return "";
     return "whose last ACKs overflowed: a listener's share of the namespace's overflows is estimated from its drops";
 }
 
 Result<std::string> time_wait_by_iterator(State& state) {
     if (auto done = state.programs.attach_namespaces(); !done) return std::unexpected(done.error());
-    return "single entries: the kernel's sums are read";
+    return "";
 }
 
 // What a rung would see, and these rights keep from it. What is closed to CAP_SYS_PTRACE too is guarded by a security
@@ -86,9 +76,10 @@ Result<std::string> time_wait_by_iterator(State& state) {
 std::string withheld(const ProcNamespaces::Unseen& unseen) {
     std::string text;
     if (unseen.processes > 0 && !sys::has_capability(CAP_SYS_PTRACE))
-        text += fmt::format("; the namespaces of {} processes (CAP_SYS_PTRACE)", unseen.processes);
+        text += fmt::format("the namespaces of {} processes (CAP_SYS_PTRACE)", unseen.processes);
     if (unseen.namespaces > 0)
-        text += fmt::format("; what is in {} other namespaces (CAP_SYS_ADMIN, CAP_SYS_PTRACE)", unseen.namespaces);
+        text += fmt::format("{}what is in {} other namespaces (CAP_SYS_ADMIN, CAP_SYS_PTRACE)",
+                            text.empty() ? "" : "; ", unseen.namespaces);
     return text;
 }
 
@@ -96,46 +87,43 @@ Result<std::string> listen_by_netlink(State& state) {
     const auto namespaces = state.namespaces.read();
     if (!namespaces) return std::unexpected(namespaces.error());
     if (auto read = state.listeners.read(*namespaces); !read) return std::unexpected(read.error());
-    std::string unseen =
-        "whose last ACKs overflowed (a listener's share of the namespace's overflows is estimated from "
-        "its drops, where several overflow at once); namespaces without a process";
+    std::string lost;
     if (!state.programs.sees_arrivals())
-        unseen += "; what happens to a queue between two readings; arrivals; what listen() asked for";
-    return unseen + withheld(state.namespaces.unseen());
+        lost = "how full a queue was between two looks; arrivals; what listen() asked for";
+    const std::string more = withheld(state.namespaces.unseen());
+    return lost + (lost.empty() || more.empty() ? "" : "; ") + more;
 }
 
 Result<std::string> time_wait_by_procfs(State& state) {
     const auto readings = state.namespaces.read();
     if (!readings) return std::unexpected(readings.error());
-    return "connects without a port; namespaces without a process" + withheld(state.namespaces.unseen());
+    return withheld(state.namespaces.unseen());
 }
 
 Result<std::string> softirq_by_procfs(State& state) {
     const auto text = sys::read_file(state.proc / "thread-self/net/softnet_stat");
     if (!text) return std::unexpected(text.error());
-    const auto events = state.programs.attach_drops();
-    if (events) return "which device's packets were dropped; drops are announced by a tracepoint";
-    return fmt::format("drops between two readings ({})", events.error().message);
+    if (const auto events = state.programs.attach_drops(); !events)
+        return fmt::format("drops between two looks ({})", events.error().message);
+    return "";
 }
 
 Result<std::string> conntrack_by_fentry(State& state) {
     if (!state.conntrack.loaded()) return failure("nf_conntrack is not loaded");
     if (!state.conntrack.try_procfs()) return failure("entries and drops are read from /proc, which has none");
-    const auto unseen = state.programs.attach_conntrack_fentry();
-    if (!unseen) return std::unexpected(unseen.error());
-    return with("connections that leave the table; nf_conntrack, if a module, cannot be unloaded meanwhile", *unseen);
+    return state.programs.attach_conntrack_fentry();
 }
 
 Result<std::string> conntrack_by_procfs(State& state) {
     if (!state.conntrack.loaded()) return failure("nf_conntrack is not loaded");
     if (auto done = state.conntrack.try_procfs(); !done) return std::unexpected(done.error());
-    return "inserts: only net growth";
+    return "";
 }
 
 Result<std::string> conntrack_by_netlink(State& state) {
     if (!state.conntrack.loaded()) return failure("nf_conntrack is not loaded");
     if (auto done = state.conntrack.try_netlink(); !done) return std::unexpected(done.error());
-    return "inserts: only net growth";
+    return "";
 }
 
 struct Row {
@@ -195,7 +183,7 @@ void Probes::State::climb(Probe probe) {
         } else if (rung(probe) == Rung::none) {
             const auto tried = row.attempt(*this);
             step.taken = tried.has_value();
-            step.reason = tried ? "does not see: " + *tried : tried.error().message;
+            step.reason = tried ? *tried : tried.error().message;
             if (tried) rung(probe) = row.rung;
         }
         ladder.push_back(std::move(step));

@@ -43,7 +43,7 @@ struct Step {
     Probe probe = Probe::listen;
     Rung rung = Rung::none;
     bool taken = false;
-    std::string reason; // why not, or what this rung cannot see; one line
+    std::string reason; // why not; of one that is taken: what this kernel or these rights keep from it; one line
 };
 
 using Event = std::variant<PressureEvent, ListenEvent, PortsExhaustedEvent, BacklogDropEvent, ConntrackFullEvent>;

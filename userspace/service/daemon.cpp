@@ -28,6 +28,7 @@
 #include "service/policy_file.hpp"
 #include "service/restoring.hpp"
 #include "signals/collector.hpp"
+#include "signals/sight.hpp"
 #include "sys/capabilities.hpp"
 #include "sys/clock.hpp"
 #include "views/json.hpp"
@@ -220,8 +221,8 @@ Result<> Daemon::open_doors() {
 
 void Daemon::log_probes() const {
     for (const probes::Step& step : probes_.ladder())
-        spdlog::info("probe {}: {} {}{}{}", to_string(step.probe), to_string(step.rung),
-                     step.taken ? "taken" : "not taken", step.reason.empty() ? "" : ": ", step.reason);
+        spdlog::info("probe {}: {} {} {}", to_string(step.probe), to_string(step.rung),
+                     step.taken ? "taken" : "not taken:", signals::described(step));
 }
 
 // Values that an earlier run left: held on, if they are still what it wrote. The controller's first tick finds out.

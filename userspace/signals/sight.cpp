@@ -5,6 +5,8 @@
 #include <array>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "signals/catalog.hpp"
 
 namespace bpftune::signals {
@@ -12,25 +14,35 @@ namespace {
 
 using enum Sight;
 
+constexpr std::string_view second_listen = "a second listen() on one socket";
 constexpr std::string_view shared_ports = "which of several listeners on one port (SO_REUSEPORT) a connection is for";
-constexpr std::string_view between_ticks = "how full a queue was between two ticks";
+constexpr std::string_view by_drops = "whose last ACKs overflowed, where several listeners of a namespace overflow";
+constexpr std::string_view no_arrivals = "where inet_sock_set_state cannot be attached";
+constexpr std::string_view only_growth = "inserts, only net growth";
+constexpr std::string_view no_process = "namespaces without a process";
 
 constexpr std::array table{
+    Limitation{Rung::fentry, "listener.asked", exact, second_listen},
+    Limitation{Rung::fentry, "conntrack.inserts_per_second", exact,
+               "the end of nf_conntrack: no module in use can be unloaded (--rung conntrack=procfs lets it)"},
+    Limitation{Rung::tracepoint, "listener.asked", exact, second_listen},
     Limitation{Rung::tracepoint, "listener.arrivals", estimated, shared_ports},
     Limitation{Rung::tracepoint, "listener.queue_peak", estimated, shared_ports},
-    Limitation{Rung::tracepoint, "listener.overflows", estimated,
-               "whose last ACKs overflowed where several listeners of a namespace overflow at once",
+    Limitation{Rung::tracepoint, "listener.overflows", estimated, by_drops,
                "where kfree_skb does not tell rx_sk and TCP_LISTEN_OVERFLOW (6.1, 6.12)"},
-    Limitation{Rung::netlink, "listener.queue_peak", sampled, between_ticks},
-    Limitation{Rung::netlink, "listener.asked", unseen, "what applications asked for"},
-    Limitation{Rung::netlink, "listener.arrivals", unseen, "completed handshakes"},
-    Limitation{Rung::netlink, "listener.overflows", estimated,
-               "whose overflows they are where several listeners of a namespace overflow at once"},
+    Limitation{Rung::tracepoint, "listener.syn_queue", unseen, "the SYN queue of a listener"},
+    Limitation{Rung::netlink, "listener.netns", exact, no_process},
+    Limitation{Rung::netlink, "listener.overflows", estimated, by_drops},
+    Limitation{Rung::netlink, "listener.syn_queue", unseen, "the SYN queue of a listener"},
+    Limitation{Rung::netlink, "listener.asked", unseen, "what listen() asked for", no_arrivals},
+    Limitation{Rung::netlink, "listener.arrivals", unseen, "completed handshakes", no_arrivals},
+    Limitation{Rung::netlink, "listener.queue_peak", sampled, "how full a queue was between two looks", no_arrivals},
+    Limitation{Rung::procfs, "time_wait.netns", exact, no_process},
     Limitation{Rung::procfs, "time_wait.ports_exhausted", unseen, "connects that found no local port"},
     Limitation{Rung::procfs, "time_wait.ports_exhausted_command", unseen, ""},
     Limitation{Rung::procfs, "time_wait.ports_exhausted_pid", unseen, ""},
-    Limitation{Rung::procfs, "conntrack.inserts_per_second", unseen, "inserts, only net growth"},
-    Limitation{Rung::netlink, "conntrack.inserts_per_second", unseen, "inserts, only net growth"},
+    Limitation{Rung::procfs, "conntrack.inserts_per_second", unseen, only_growth},
+    Limitation{Rung::netlink, "conntrack.inserts_per_second", unseen, only_growth},
 };
 
 bool belongs_to(std::string_view signal, Probe probe) {
@@ -59,14 +71,16 @@ Sight sight_of(Rung rung, std::string_view signal) {
     return found == table.end() ? exact : found->sight;
 }
 
-std::string blind_spots(Probe probe, Rung rung) {
+std::string described(const probes::Step& step) {
+    if (!step.taken) return step.reason;
     std::string text;
-    for (const Limitation& each : table) {
-        if (each.rung != rung || each.what.empty() || !each.where.empty() || !belongs_to(each.signal, probe)) continue;
-        if (text.find(each.what) != std::string::npos) continue; // one cause, several signals
-        if (!text.empty()) text += "; ";
-        text += each.what;
-    }
+    const auto add = [&](std::string_view what) {
+        if (what.empty() || text.find(what) != std::string::npos) return; // one cause, several signals
+        text += fmt::format("{}{}", text.empty() ? "does not see: " : "; ", what);
+    };
+    for (const Limitation& each : table)
+        if (each.rung == step.rung && each.where.empty() && belongs_to(each.signal, step.probe)) add(each.what);
+    add(step.reason);
     return text;
 }
 

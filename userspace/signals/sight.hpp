@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "core/snapshot.hpp"
+#include "probes/probes.hpp"
 
 namespace bpftune::signals {
 
@@ -19,20 +20,20 @@ enum class Sight {
 };
 std::string_view to_string(Sight sight);
 
-// A signal that a rung sees less than exactly. What is not in the table is exact.
+// A signal that a rung does not see, not exactly, or exactly but for `what`. What is not in the table is exact.
 struct Limitation {
     Rung rung = Rung::none;
     std::string_view signal; // its name in the catalog
     Sight sight = Sight::unseen;
     std::string_view what;       // for people, after "does not see: "
-    std::string_view where = {}; // on some kernels only: on which; there the probe's own ladder says it
+    std::string_view where = {}; // on some kernels only: on which; the probe's own ladder says it there
 };
 
 std::span<const Limitation> limitations();
 
 Sight sight_of(Rung rung, std::string_view signal);
 
-// What this rung of the probe does not see, for `doctor`: one line; empty: nothing.
-std::string blind_spots(Probe probe, Rung rung);
+// For `doctor` and the log, one line: why a rung is not taken, or what one that is does not see; empty: nothing.
+std::string described(const probes::Step& step);
 
 } // namespace bpftune::signals

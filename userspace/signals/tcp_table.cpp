@@ -206,8 +206,11 @@ void TcpTable::assign_overflows(const NetnsId& id, Namespace& netns) {
         claims.push_back(tracked.claim.old + tracked.claim.fresh);
     }
     const std::vector<std::uint64_t> shares = divide(netns.unassigned, claims);
+    const bool one_claims = std::ranges::count_if(claims, [](std::uint64_t claim) { return claim > 0; }) <= 1;
+    const bool estimated = !one_claims && shares != claims;
     for (std::size_t i = 0; i < owners.size(); ++i) {
         Claim& claim = owners[i]->claim;
+        if (shares[i] > 0) owners[i]->row.overflows_estimated |= estimated;
         owners[i]->row.overflows += shares[i];
         netns.unassigned -= shares[i];
         const std::uint64_t from_old = std::min(claim.old, shares[i]);

@@ -15,7 +15,7 @@ TEST_CASE("what a rung does not see is a signal of the catalog, and no label of 
         CHECK(std::ranges::any_of(catalog(), [&](const Table& table) {
             return std::ranges::find(table.signals, each.signal, &Signal::name) != table.signals.end();
         }));
-        CHECK(each.sight != Sight::exact);
+        CHECK((each.sight != Sight::exact || !each.what.empty()));
         CHECK(each.rung != Rung::none);
     }
 }
@@ -26,10 +26,20 @@ TEST_CASE("a rung sees exactly what the table does not say of it") {
     CHECK(sight_of(Rung::procfs, "conntrack.inserts_per_second") == Sight::unseen);
 }
 
-TEST_CASE("blind spots are those of the probe and the rung, each once") {
-    CHECK(blind_spots(Probe::conntrack, Rung::procfs) == "inserts, only net growth");
-    CHECK(blind_spots(Probe::time_wait, Rung::procfs) == "connects that found no local port");
-    CHECK(blind_spots(Probe::softirq, Rung::procfs).empty());
-    const std::string spots = blind_spots(Probe::listen, Rung::tracepoint);
-    CHECK(spots == "which of several listeners on one port (SO_REUSEPORT) a connection is for");
+TEST_CASE("a rung that is taken is described by what it does not see, each cause once, and what is lost here") {
+    const auto taken = [](Probe probe, Rung rung, const char* lost) {
+        return described({.probe = probe, .rung = rung, .taken = true, .reason = lost});
+    };
+    CHECK(taken(Probe::softirq, Rung::procfs, "").empty());
+    CHECK(taken(Probe::conntrack, Rung::procfs, "") == "does not see: inserts, only net growth");
+    CHECK(taken(Probe::time_wait, Rung::procfs, "") ==
+          "does not see: namespaces without a process; connects that found no local port");
+    CHECK(taken(Probe::softirq, Rung::procfs, "drops") == "does not see: drops");
+    CHECK(taken(Probe::listen, Rung::tracepoint, "this") ==
+          "does not see: a second listen() on one socket; which of several listeners on one port (SO_REUSEPORT) a "
+          "connection is for; the SYN queue of a listener; this");
+}
+
+TEST_CASE("a rung that is not taken is described by why not") {
+    CHECK(described({.probe = Probe::listen, .rung = Rung::fentry, .taken = false, .reason = "EPERM"}) == "EPERM");
 }

@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every rung that this kernel has, side by side under the same traffic, reports what the kernel counted: exactly,
+// unless signals/sight.cpp says otherwise. BPFTUNE_PARITY=FILE appends what was found to it, for docs/parity.md.
+#include <catch2/catch.hpp>
+
+#include <deque>
+#include <fstream>
+#include <map>
+
+#include "netns/host_sysctl.hpp"
+#include "netns/probes/traffic.hpp"
+#include "probes/probes.hpp"
+#include "signals/collector.hpp"
+#include "signals/sight.hpp"
+#include "sys/clock.hpp"
+
+using namespace bpftune;
+using namespace bpftune::testing;
+using namespace bpftune::signals;
+
+namespace {
+
+// One probe on one rung, and what it made of the traffic.
+struct Side {
+    Rung rung;
+    probes::Probes probes;
+    std::unique_ptr<Collector> collector;
+    Snapshot seen;
+
+    Side(Probe probe, Rung wanted, const Node& node)
+        : rung(wanted), probes(probes::Probes::open({.rungs = {{probe, wanted}}})),
+          collector(std::make_unique<Collector>(probes, node, sys::now())) {}
+    void look() {
+        probes.drain([&](const probes::Event& event) { (void)collector->on_event(event, sys::now()); });
+        seen = collector->tick(sys::now());
+    }
+};
+
+// What this kernel has of a probe's ladder.
+class Sides {
+public:
+    explicit Sides(Probe probe) : probe_(probe) {
+        for (const Rung rung : {Rung::fentry, Rung::tracepoint, Rung::netlink, Rung::procfs}) {
+            const auto name = fmt::format("{}={}", to_string(probe), to_string(rung));
+            if (!probes::parse_rung_choice(name)) continue;
+            if (probes::Probes::open({.rungs = {{probe, rung}}}).as_asked()) {
+                sides_.emplace_back(probe, rung, node_);
+            } else {
+                record(rung, "", "cannot be had");
+            }
+        }
+        REQUIRE_FALSE(sides_.empty());
+    }
+
+    void look() {
+        for (Side& side : sides_) side.look();
+    }
+
+    // `read` finds the signal in a Snapshot; nullopt: null, or its row is not there.
+    void expect(std::string_view signal, std::uint64_t truth,
+                const std::function<std::optional<std::uint64_t>(const Snapshot&)>& read) {
+        for (Side& side : sides_) {
+            const Sight sight = sight_here(side, signal);
+            const auto seen = read(side.seen);
+            INFO(signal << " by " << to_string(side.rung) << ", " << to_string(sight));
+            if (sight == Sight::exact) CHECK(seen.value_or(~0ULL) == truth);
+            if (sight == Sight::unseen) CHECK(seen.value_or(0) == 0);
+            record(side.rung, signal, sight == Sight::exact && seen != truth ? "WRONG" : to_string(sight));
+        }
+    }
+
+    [[nodiscard]] std::deque<Side>& all() { return sides_; }
+
+private:
+    // A limitation of some kernels is one of this kernel if the probe says so.
+    [[nodiscard]] static Sight sight_here(const Side& side, std::string_view signal) {
+        const bool on_some = std::ranges::any_of(limitations(), [&](const Limitation& each) {
+            return each.rung == side.rung && each.signal == signal && !each.where.empty();
+        });
+        const bool has_it =
+            side.rung == Rung::tracepoint ? side.probes.counts_last_ack_overflows() : side.probes.sees_arrivals();
+        return on_some && has_it ? Sight::exact : sight_of(side.rung, signal);
+    }
+
+    void record(Rung rung, std::string_view signal, std::string_view found) const {
+        const char* path = std::getenv("BPFTUNE_PARITY");
+        if (path == nullptr) return;
+        std::ofstream(path, std::ios::app)
+            << to_string(probe_) << '\t' << signal << '\t' << to_string(rung) << '\t' << found << '\n';
+    }
+
+    Probe probe_;
+    Node node_ = this_node();
+    std::deque<Side> sides_; // Collector refers to its probes
+};
+
+const Listener* listener_at(const Snapshot& snapshot, const Namespace& netns, std::uint16_t port) {
+    for (const Listener& each : snapshot.listeners)
+        if (each.netns.inode == netns.inode() && each.local.port == port) return &each;
+    return nullptr;
+}
+
+const NetnsTcp* tcp_of(const Snapshot& snapshot, const Namespace& netns) {
+    for (const NetnsTcp& each : snapshot.tcp)
+        if (each.netns.inode == netns.inode()) return &each;
+    return nullptr;
+}
+
+const Conntrack* conntrack_of(const Snapshot& snapshot, const Namespace& netns) {
+    for (const Conntrack& each : snapshot.conntrack)
+        if (each.netns.inode == netns.inode()) return &each;
+    return nullptr;
+}
+
+// Clients of `netns` whose last ACKs are lost: they believe to be connected, and their data then brings them all at
+// once.
+std::vector<sys::Fd> late_acks(const Namespace& netns, std::size_t count, std::uint16_t port) {
+    const std::string nft = "ip netns exec " + netns.name() + " nft ";
+    shell(nft +
+          fmt::format("'add table ip t; add chain ip t c {{ type filter hook input priority 0; }}; add rule ip t c "
+                      "tcp dport {} tcp flags & (syn|ack) == ack drop'",
+                      port));
+    auto connected = netns.inside([&] { return clients(count, "127.0.0.1", port); });
+    shell(nft + "delete table ip t");
+    for (const auto& client : connected) must(::send(client.value(), "x", 1, MSG_NOSIGNAL) == 1, "send");
+    return connected;
+}
+
+// So that closing it sends an RST, and nothing is sent again later.
+void reset(const sys::Fd& client) {
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    must(::setsockopt(client.value(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) == 0, "SO_LINGER");
+}
+
+// The handshakes that the kernel counts as lost to full accept queues, while `work` is done.
+std::uint64_t overflows_during(const Namespace& netns, const std::function<void()>& work) {
+    const std::uint64_t before = netstat(netns, "ListenOverflows");
+    work();
+    return netstat(netns, "ListenOverflows") - before;
+}
+
+constexpr std::uint16_t by_syn = 8081;
+constexpr std::uint16_t by_last_ack = 8082;
+constexpr std::uint16_t by_cookie = 8083;
+constexpr std::uint16_t healthy = 8084;
+
+} // namespace
+
+TEST_CASE("every rung of listen counts what the kernel counts, for each of several listeners") {
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    Sides sides(Probe::listen);
+    std::map<std::uint16_t, sys::Fd> listeners;
+    for (const std::uint16_t port : {by_syn, by_last_ack, by_cookie})
+        listeners[port] = netns.inside([&] { return listen_on("127.0.0.1", port, 4); });
+    listeners[healthy] = netns.inside([&] { return listen_on("127.0.0.1", healthy, 64); });
+
+    std::vector<sys::Fd> waiting;
+    std::map<std::uint16_t, std::uint64_t> overflows;
+    overflows[by_syn] = overflows_during(
+        netns, [&] { const auto refused = netns.inside([] { return clients(20, "127.0.0.1", by_syn); }); });
+    waiting = netns.inside([] { return clients(10, "127.0.0.1", healthy); });
+    CHECK(accept_all(listeners[healthy]) == 10);
+    const auto more = netns.inside([] { return clients(3, "127.0.0.1", healthy); });
+    overflows[healthy] = 0;
+    std::vector<sys::Fd> cookies;
+    overflows[by_cookie] = overflows_during(netns, [&] {
+        cookies = late_acks(netns, 12, by_cookie);
+        for (const sys::Fd& client : cookies) reset(client);
+        cookies.clear();
+    });
+    const std::uint64_t before = netstat(netns, "ListenOverflows");
+    const auto early = netns.inside([] { return clients(4, "127.0.0.1", by_last_ack); });
+    const auto late = late_acks(netns, 4, by_last_ack);
+
+    // They repeat themselves: compared when nothing was counted meanwhile. What no rung explains in one look it may in
+    // the next.
+    REQUIRE(eventually([&] {
+        sides.look();
+        const std::uint64_t counted = netstat(netns, "ListenOverflows");
+        overflows[by_last_ack] = counted - before;
+        sides.look();
+        return counted > before && netstat(netns, "ListenOverflows") == counted;
+    }));
+    CHECK(overflows[by_syn] >= 15);
+    CHECK(overflows[by_cookie] > 0);
+    CHECK(overflows[by_last_ack] > 0);
+
+    for (const auto& [port, truth] : overflows) {
+        const auto of_listener = [&](auto member) {
+            return [&netns, port = port, member](const Snapshot& snapshot) -> std::optional<std::uint64_t> {
+                const Listener* row = listener_at(snapshot, netns, port);
+                return row == nullptr ? std::optional<std::uint64_t>() : row->*member;
+            };
+        };
+        INFO("port " << port);
+        const bool is_healthy = port == healthy;
+        sides.expect("listener.queue", is_healthy ? 3 : 5, of_listener(&Listener::queue));
+        sides.expect("listener.limit", is_healthy ? 64 : 4, of_listener(&Listener::limit));
+        sides.expect("listener.asked", is_healthy ? 64 : 4, [&](const Snapshot& snapshot) {
+            const Listener* row = listener_at(snapshot, netns, port);
+            return row == nullptr ? std::optional<std::uint64_t>() : row->asked;
+        });
+        sides.expect("listener.somaxconn", 4096, of_listener(&Listener::somaxconn));
+        sides.expect("listener.overflows", truth, of_listener(&Listener::overflows));
+        sides.expect("listener.arrivals", is_healthy ? 13 : 5, of_listener(&Listener::arrivals));
+        sides.expect("listener.queue_peak", is_healthy ? 10 : 5, of_listener(&Listener::queue_peak));
+    }
+    // However they are divided: all of them, and what is not exact says so.
+    for (const Side& side : sides.all()) {
+        std::uint64_t sum = 0;
+        for (const Listener& row : side.seen.listeners) {
+            if (row.netns.inode != netns.inode()) continue;
+            sum += row.overflows;
+            INFO(to_string(side.rung) << ", port " << row.local.port);
+            if (!row.overflows_estimated) CHECK(row.overflows == overflows[row.local.port]);
+        }
+        const NetnsTcp* row = tcp_of(side.seen, netns);
+        REQUIRE(row != nullptr);
+        INFO(to_string(side.rung));
+        CHECK(sum + row->overflows_of_closed == row->listen_overflows);
+    }
+    const auto of_netns = [&](auto member) {
+        return [&netns, member](const Snapshot& snapshot) -> std::optional<std::uint64_t> {
+            const NetnsTcp* row = tcp_of(snapshot, netns);
+            return row == nullptr ? std::optional<std::uint64_t>() : row->*member;
+        };
+    };
+    sides.expect("syn_queue.listen_overflows", netstat(netns, "ListenOverflows"),
+                 of_netns(&NetnsTcp::listen_overflows));
+    sides.expect("syn_queue.cookies_sent", netstat(netns, "SyncookiesSent"), of_netns(&NetnsTcp::cookies_sent));
+}
+
+TEST_CASE("every rung of listen counts the SYNs that a full SYN queue refuses where cookies are off") {
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    netns.write("sys/net/ipv4/tcp_syncookies", "0");
+    netns.write("sys/net/ipv4/tcp_max_syn_backlog", "8");
+    Sides sides(Probe::listen);
+    const auto listener = netns.inside([] { return listen_on("127.0.0.1", by_syn, 8); });
+    // Handshakes that are never finished: their last ACKs are dropped.
+    const std::string nft = "ip netns exec " + netns.name() + " nft ";
+    shell(nft +
+          "'add table ip t; add chain ip t c { type filter hook input priority 0; }; add rule ip t c tcp dport 8081 "
+          "tcp flags & (syn|ack) == ack drop'");
+    const auto half_open = netns.inside([] { return clients(30, "127.0.0.1", by_syn); });
+    REQUIRE(eventually([&] {
+        const std::uint64_t counted = netstat(netns, "ListenDrops");
+        sides.look();
+        return netstat(netns, "ListenDrops") == counted;
+    }));
+    CHECK(netstat(netns, "ListenDrops") >= 20);
+    CHECK(netstat(netns, "ListenOverflows") == 0);
+    sides.expect("syn_queue.dropped", netstat(netns, "ListenDrops"), [&](const Snapshot& snapshot) {
+        const NetnsTcp* row = tcp_of(snapshot, netns);
+        return row == nullptr ? std::nullopt : std::optional<std::uint64_t>(row->syn_dropped);
+    });
+    // None of them met a full accept queue.
+    sides.expect("listener.overflows", 0, [&](const Snapshot& snapshot) {
+        const Listener* row = listener_at(snapshot, netns, by_syn);
+        return row == nullptr ? std::nullopt : std::optional<std::uint64_t>(row->overflows);
+    });
+}
+
+TEST_CASE("every rung of time_wait counts what the kernel counts") {
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    netns.write("sys/net/ipv4/tcp_max_tw_buckets", "15");
+    netns.write("sys/net/ipv4/ip_local_port_range", "30000 30022");
+    Sides sides(Probe::time_wait);
+    const auto listener = netns.inside([] { return listen_on("127.0.0.1", healthy, 64); });
+    std::vector<sys::Fd> open;
+    netns.inside([&] {
+        for (int i = 0; i < 20; ++i) {
+            auto connected = clients(1, "127.0.0.1", healthy);
+            const sys::Fd accepted = accept_one(listener);
+            connected.clear(); // the client closes first and is left with the TIME_WAIT
+        }
+        int exhausted = 0;
+        while (exhausted < 3) {
+            open.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+            if (connect_to(open.back(), "127.0.0.1", healthy) == EADDRNOTAVAIL) ++exhausted;
+        }
+    });
+    sides.look();
+    const auto of_netns = [&](auto member) {
+        return [&netns, member](const Snapshot& snapshot) -> std::optional<std::uint64_t> {
+            const NetnsTcp* row = tcp_of(snapshot, netns);
+            return row == nullptr ? std::optional<std::uint64_t>() : row->*member;
+        };
+    };
+    const std::uint64_t entries = netstat(netns, "TW") + netstat(netns, "TWKilled");
+    CHECK(entries == 15);
+    sides.expect("time_wait.entries", entries, of_netns(&NetnsTcp::time_wait_entries));
+    sides.expect("time_wait.overflows", netstat(netns, "TCPTimeWaitOverflow"),
+                 of_netns(&NetnsTcp::time_wait_overflows));
+    sides.expect("time_wait.sockets", sys::sockstat_value(netns.read("net/sockstat"), "TCP", "tw").value(),
+                 of_netns(&NetnsTcp::time_wait_sockets));
+    sides.expect("time_wait.limit", 15, of_netns(&NetnsTcp::time_wait_limit));
+    sides.expect("time_wait.ports_exhausted", 3, [&](const Snapshot& snapshot) {
+        const NetnsTcp* row = tcp_of(snapshot, netns);
+        return row == nullptr ? std::nullopt : row->ports_exhausted;
+    });
+}
+
+TEST_CASE("every rung of conntrack counts what the kernel counts") {
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    shell("ip netns exec " + netns.name() +
+          " nft 'add table ip t; add chain ip t c { type filter hook output priority 0; }; add rule ip t c ct state "
+          "invalid drop'");
+    Sides sides(Probe::conntrack);
+    const auto listener = netns.inside([] { return listen_on("127.0.0.1", healthy, 64); });
+    const auto connected = netns.inside([] { return clients(7, "127.0.0.1", healthy); });
+    {
+        const HostSysctl small("/proc/sys/net/netfilter/nf_conntrack_max", 10);
+        const auto refused = netns.inside([] {
+            std::vector<sys::Fd> sockets;
+            for (int i = 0; i < 30; ++i) {
+                sockets.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+                static_cast<void>(connect_to(sockets.back(), "127.0.0.1", healthy));
+            }
+            return sockets;
+        });
+    }
+    sides.look();
+    const auto stat = sys::parse_conntrack_stat(netns.read("net/stat/nf_conntrack")).value();
+    CHECK(stat.drop > 0);
+    const auto of_table = [&](auto member) {
+        return [&netns, member](const Snapshot& snapshot) -> std::optional<std::uint64_t> {
+            const Conntrack* row = conntrack_of(snapshot, netns);
+            return row == nullptr ? std::optional<std::uint64_t>() : row->*member;
+        };
+    };
+    for (const Side& side : sides.all()) {
+        const Conntrack* row = conntrack_of(side.seen, netns);
+        REQUIRE(row != nullptr);
+        CHECK(row->inserts_per_second.has_value() ==
+              (sight_of(side.rung, "conntrack.inserts_per_second") == Sight::exact));
+    }
+    sides.expect("conntrack.entries", stat.entries, of_table(&Conntrack::entries));
+    sides.expect("conntrack.drops", stat.drop, of_table(&Conntrack::drops));
+    sides.expect("conntrack.early_drops", stat.early_drop, of_table(&Conntrack::early_drops));
+    sides.expect("conntrack.insert_failed", stat.insert_failed, of_table(&Conntrack::insert_failed));
+}

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Accept queues by the functions that fill them. All of them are called from another file of the
- * kernel than the one they are in, so that no compiler can have inlined them.
+ * Accept queues by the functions that fill them. They are called from other files of the kernel
+ * than the one they are in, so that no compiler can have inlined them. (tcp_get_cookie_sock() also
+ * from its own: the tests see whether it was, by IPv4.)
  *
  * The programs know the listener itself: unlike inet_sock_set_state, which shows its children, they
  * see a queue that is full before any connection gets into it, tell listeners that share a port

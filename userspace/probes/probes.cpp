@@ -111,7 +111,11 @@ Result<std::string> softirq_by_procfs(State& state) {
 Result<std::string> conntrack_by_fentry(State& state) {
     if (!state.conntrack.loaded()) return failure("nf_conntrack is not loaded");
     if (!state.conntrack.try_procfs()) return failure("entries and drops are read from /proc, which has none");
-    return state.programs.attach_conntrack_fentry();
+    auto attached = state.programs.attach_conntrack_fentry();
+    // BPF_BTF_GET_FD_BY_ID, without which a module's functions cannot be named.
+    if (!attached && !sys::has_capability(CAP_SYS_ADMIN))
+        return failure("the types of a module take CAP_SYS_ADMIN, which is held at start only: restart to attach");
+    return attached;
 }
 
 Result<std::string> conntrack_by_procfs(State& state) {

@@ -19,6 +19,7 @@ struct Report {
     probes::Probes probes;
     std::vector<service::TunableReport> tunables;
     std::vector<service::RightReport> rights;
+    std::string to_grant; // empty: some are held
 };
 
 constexpr int everything = 0;
@@ -28,12 +29,14 @@ constexpr int nothing = 2;
 Report examine(const std::vector<probes::RungChoice>& rungs) {
     utsname name{};
     ::uname(&name);
-    return {name.release, probes::Probes::open({.rungs = rungs}), service::survey_tunables(), service::survey_rights()};
+    return {name.release, probes::Probes::open({.rungs = rungs}), service::survey_tunables(), service::survey_rights(),
+            service::what_to_grant()};
 }
 
 int status_of(const Report& report) {
     const auto blind = [&](Probe probe) { return report.probes.rung(probe) == Rung::none; };
-    if (std::ranges::all_of(all_probes, blind)) return nothing;
+    // Without any right, what is seen is not the node.
+    if (std::ranges::all_of(all_probes, blind) || !report.to_grant.empty()) return nothing;
     const bool full = std::ranges::none_of(all_probes, blind) &&
                       std::ranges::all_of(report.tunables, &service::TunableReport::writable) &&
                       std::ranges::all_of(report.rights, &service::RightReport::held);
@@ -73,8 +76,10 @@ views::Json document_of(const Report& report) {
     views::Json rights = views::Json::array();
     for (const service::RightReport& right : report.rights)
         rights.push_back({{"capability", right.name}, {"held", right.held}, {"needed_for", right.needed_for}});
-    return {{"schema", views::schema},     {"kernel", report.kernel},         {"verdict", verdict(status_of(report))},
-            {"probes", std::move(probes)}, {"tunables", std::move(tunables)}, {"rights", std::move(rights)}};
+    return {
+        {"schema", views::schema},        {"kernel", report.kernel},         {"verdict", verdict(status_of(report))},
+        {"probes", std::move(probes)},    {"tunables", std::move(tunables)}, {"rights", std::move(rights)},
+        {"grant", known(report.to_grant)}};
 }
 
 void print(const Report& report) {
@@ -87,6 +92,7 @@ void print(const Report& report) {
         fmt::print("  {:<34} {}\n", tunable.name, tunable.writable ? "writable" : tunable.reason);
         for (const std::string& who : tunable.set_by) fmt::print("  {:<34}   also set by {}\n", "", who);
     }
+    if (!report.to_grant.empty()) fmt::print("\nNo right is held: {}\n", report.to_grant);
     fmt::print("\nRIGHTS\n");
     for (const service::RightReport& right : report.rights)
         fmt::print("  {:<34} {:<8} {}\n", right.name, right.held ? "held" : "MISSING", right.needed_for);

@@ -10,6 +10,7 @@
 #include "core/parse.hpp"
 #include "probes/probes.hpp"
 #include "service/api.hpp"
+#include "service/survey.hpp"
 #include "signals/collector.hpp"
 #include "sys/clock.hpp"
 #include "views/csv.hpp"
@@ -62,6 +63,9 @@ private:
     }
 
     Result<> open_probes() {
+        if (const std::string grant = service::what_to_grant(); !grant.empty())
+            return failure("no service answers at {}, and without any rights the node cannot be seen: {}", socket_,
+                           grant);
         probes_ = std::make_unique<probes::Probes>(probes::Probes::open({.rungs = rungs_}));
         if (auto asked = probes_->as_asked(); !asked) return with_context(asked.error(), "--rung");
         collector_ = std::make_unique<signals::Collector>(*probes_, signals::this_node(), sys::now());

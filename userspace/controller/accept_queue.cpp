@@ -43,7 +43,7 @@ Wish wish_for(const Listener& listener, TunableId tunable, std::uint64_t from, s
               .event = window.event};
     if (window.arrivals) wish.evidence.push_back({"arrivals", *window.arrivals});
     if (window.overflows > 0) {
-        wish.why += fmt::format(" and lost {}", window.overflows);
+        wish.why += fmt::format(" and lost {}{}", window.overflows, window.arrivals ? "" : " between two looks at it");
         wish.evidence.push_back({"overflows", window.overflows});
     }
     if (window.accepted > 0) wish.why += " while it was being accepted from";

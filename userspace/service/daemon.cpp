@@ -27,6 +27,7 @@
 #include "service/lock.hpp"
 #include "service/policy_file.hpp"
 #include "service/restoring.hpp"
+#include "service/survey.hpp"
 #include "signals/collector.hpp"
 #include "signals/sight.hpp"
 #include "sys/capabilities.hpp"
@@ -96,9 +97,7 @@ private:
     std::string restore_text(bool dry_run);
 
     [[nodiscard]] policy::Mode mode() const { return policy_.mode; }
-    void apply_mode() {
-        if (config_.mode) policy_.mode = *config_.mode;
-    }
+    void apply_mode();
     void arm(sd_event_source* timer, Nanoseconds delay) const {
         sd_event_source_set_time_relative(timer, microseconds(delay));
         sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
@@ -113,6 +112,8 @@ private:
     PolicyFile policy_file_;
     policy::Policy policy_;
     std::optional<std::string> policy_error_; // of the last reload
+    std::string missing_to_write_;            // capabilities
+    std::optional<std::string> mode_reason_;
     actuators::Journal journal_;
     actuators::Writer writer_;
     views::Metrics metrics_;
@@ -134,8 +135,20 @@ private:
     std::unique_ptr<HttpServer> http_;
 };
 
+// Where the writer has not the rights to write, `auto` could only fail again and again.
+void Daemon::apply_mode() {
+    if (config_.mode) policy_.mode = *config_.mode;
+    mode_reason_.reset();
+    if (policy_.mode != policy::Mode::automatic || missing_to_write_.empty()) return;
+    policy_.mode = policy::Mode::observe;
+    mode_reason_ =
+        fmt::format("mode auto was asked for, but nothing can be written without {}: observing", missing_to_write_);
+    spdlog::warn("{}", *mode_reason_);
+}
+
 Result<> Daemon::start() {
     if (auto asked = probes_.as_asked(); !asked) return with_context(asked.error(), "--rung");
+    missing_to_write_ = missing_to_write(); // by the writer, which was forked with the same rights
     apply_mode();
     // What enters and writes is the writer's; this process only goes on reading what is attached, and the conntrack
     // tables of namespaces, which it tells apart by /proc/PID/ns/net (CAP_SYS_PTRACE). Before any thread.
@@ -351,7 +364,7 @@ void Daemon::remember_changes() {
 
 std::string Daemon::top_text() {
     if (changes_stale_) remember_changes();
-    return views::top_json(last_, {policy::to_string(mode()), changes_, policy_error_});
+    return views::top_json(last_, {policy::to_string(mode()), changes_, policy_error_, mode_reason_});
 }
 
 // From here on nothing is written until the policy is reloaded: what was just put back would only be raised again.
@@ -404,6 +417,10 @@ int run(const Config& config) {
     if (!policy) {
         fmt::print(stderr, "{}\n", policy.error().message);
         return invalid_policy;
+    }
+    if (const std::string grant = what_to_grant(); !grant.empty()) {
+        spdlog::error("without any rights the node cannot be seen: {}", grant);
+        return failed;
     }
     auto lock = lock_state(config.state_dir, std::chrono::seconds(2));
     if (!lock) return stop_with(failed, "", lock.error());

@@ -34,6 +34,23 @@ struct Agent {
 constexpr std::array agents{Agent{"kube-proxy", "net.netfilter.nf_conntrack_max"}, Agent{"tuned", "net.core.somaxconn"},
                             Agent{"tuned", "net.netfilter.nf_conntrack_max"}, Agent{"bpftune", "net.core.somaxconn"}};
 
+struct Right {
+    int capability;
+    std::string_view name;
+    std::string_view needed_for;
+    bool to_write = false; // without it nothing is
+};
+constexpr std::array rights{
+    Right{CAP_BPF, "CAP_BPF", "loading BPF programs; without it netlink and /proc are read"},
+    Right{CAP_PERFMON, "CAP_PERFMON", "BPF programs that read kernel memory; the same"},
+    Right{CAP_NET_ADMIN, "CAP_NET_ADMIN", "reading sockets, and writing sysctls of other namespaces", true},
+    Right{CAP_SYS_ADMIN, "CAP_SYS_ADMIN", "entering network namespaces: to write, and to read where BPF cannot", true},
+    Right{CAP_SYS_PTRACE, "CAP_SYS_PTRACE",
+          "finding the namespaces of processes: to write, and to read conntrack tables; fetching listening sockets",
+          true},
+    Right{CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", "finding a listening socket that moved to another process"},
+};
+
 std::string_view trimmed(std::string_view text) {
     constexpr std::string_view blanks = " \t\r";
     const std::size_t first = text.find_first_not_of(blanks);
@@ -137,25 +154,27 @@ std::vector<TunableReport> survey_tunables(const fs::path& root) {
 }
 
 std::vector<RightReport> survey_rights() {
-    struct Right {
-        int capability;
-        std::string_view name;
-        std::string_view needed_for;
-    };
-    constexpr std::array rights{
-        Right{CAP_BPF, "CAP_BPF", "loading BPF programs"},
-        Right{CAP_PERFMON, "CAP_PERFMON", "BPF programs that read kernel memory"},
-        Right{CAP_NET_ADMIN, "CAP_NET_ADMIN", "reading sockets, and sysctls of other namespaces"},
-        Right{CAP_SYS_ADMIN, "CAP_SYS_ADMIN", "entering network namespaces"},
-        Right{CAP_SYS_PTRACE, "CAP_SYS_PTRACE", "finding the namespaces of processes, fetching listening sockets"},
-        Right{CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", "finding a listening socket that moved to another process"},
-    };
     std::vector<RightReport> reports;
     reports.reserve(rights.size());
     for (const Right& right : rights)
         reports.push_back(
             {std::string(right.name), sys::has_capability(right.capability), std::string(right.needed_for)});
     return reports;
+}
+
+std::string missing_to_write() {
+    std::string names;
+    for (const Right& right : rights)
+        if (right.to_write && !sys::has_capability(right.capability))
+            names += fmt::format("{}{}", names.empty() ? "" : ", ", right.name);
+    return names;
+}
+
+std::string what_to_grant() {
+    const auto held = [](const Right& right) { return sys::has_capability(right.capability); };
+    if (std::ranges::any_of(rights, held)) return {};
+    return "run it as root, or grant CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_SYS_PTRACE to see, and CAP_SYS_ADMIN "
+           "and CAP_DAC_READ_SEARCH as well to change";
 }
 
 } // namespace bpftune::service

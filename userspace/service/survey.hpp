@@ -26,6 +26,13 @@ struct RightReport {
 std::vector<TunableReport> survey_tunables(const std::filesystem::path& root = "/");
 std::vector<RightReport> survey_rights();
 
+// The capabilities without which nothing can be written, as far as this process has them not: "CAP_SYS_ADMIN,
+// CAP_SYS_PTRACE"; empty: it may write.
+std::string missing_to_write();
+
+// For a process that has none of the rights, what would give it some; empty: it has at least one.
+std::string what_to_grant();
+
 // Lines of a sysctl.d(5) file that set `name`, as "<file>:<line>: <value>".
 std::vector<std::string> settings_of(std::string_view name, std::string_view file, std::string_view text);
 

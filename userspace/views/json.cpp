@@ -73,6 +73,7 @@ Json top_document(const Snapshot& snapshot, const Top& top) {
     Json document{{"schema", schema}, {"time", to_string(snapshot.time.wall)}, {"node", snapshot.node},
                   {"mode", top.mode}, {"sources", std::move(sources)},         {"lost_events", snapshot.lost_events}};
     if (top.policy_error) document["policy_error"] = *top.policy_error;
+    if (top.mode_reason) document["mode_reason"] = *top.mode_reason;
     for (const signals::Table& table : signals::catalog())
         if (snapshot.source(table.probe) != Rung::none) document[std::string(table.json)] = rows_of(table, snapshot);
     document["changes"] = changes_document(top.changes);

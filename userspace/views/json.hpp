@@ -24,6 +24,7 @@ struct Top {
     std::string_view mode;                   // observe, recommend or auto
     std::span<const Change> changes;         // oldest first
     std::optional<std::string> policy_error; // why the last reload of the policy failed
+    std::optional<std::string> mode_reason;  // why it is a lower one than was asked for
 };
 
 // A table whose probe has no rung on this node has no key.

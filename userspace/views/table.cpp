@@ -279,6 +279,8 @@ void print_header(Screen& screen, const Json& top, std::size_t width) {
     screen.bold(fmt::format("{}  {}  mode {}  events lost {}", text_of(top, "time"), text_of(top, "node"),
                             text_of(top, "mode"), text_of(top, "lost_events")));
     for (const std::string& line : wrapped("measured: " + sources_of(top), width)) screen.plain(line);
+    if (const auto reason = known_text(top, "mode_reason"))
+        for (const std::string& line : wrapped(*reason, width)) screen.alarm(line);
     const Json* error = find(top, "policy_error");
     if (error != nullptr && error->is_string()) {
         screen.alarm("The policy was not reloaded, the old one stays:");

@@ -92,7 +92,8 @@ TEST_CASE("two rungs of time_wait agree under the same traffic") {
     REQUIRE(by_procfs != all.end());
     CHECK(by_procfs->pid == resident.pid());
     CHECK(by_procfs->time_waited == by_iterator.time_waited);
-    CHECK(by_procfs->time_waited == 10);
+    CHECK(by_procfs->time_waited == netstat(netns, "TW")); // older kernels count it at its end
+    CHECK(by_procfs->time_wait_sockets == 10);
     CHECK(by_procfs->time_wait_killed == by_iterator.time_wait_killed);
     CHECK(by_procfs->time_wait_sockets == by_iterator.time_wait_sockets);
     CHECK(by_procfs->listen_overflows == by_iterator.listen_overflows);
@@ -292,6 +293,7 @@ TEST_CASE("softirq counters are those of softnet_stat") {
 
 TEST_CASE("a packet dropped for a full backlog is announced") {
     auto probes = open_probes();
+    if (is_blind(probes.event_fd() >= 0, "single drops")) return;
     const Namespace here;
     const Namespace there;
     connect(here, there);

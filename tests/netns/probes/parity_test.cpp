@@ -207,7 +207,7 @@ TEST_CASE("listeners that share a port have arrivals and overflows of their own"
     });
 
     const auto queues = probes->queues().value();
-    const auto listeners = probes->listeners().value();
+    const auto listeners = listeners_of(*probes);
     std::uint64_t overflows = 0;
     for (const sys::Fd& socket : group) {
         const std::uint64_t cookie = cookie_of(socket);

@@ -73,7 +73,8 @@ TEST_CASE("overflows of several listeners at once add up to the kernel's, also a
         CHECK(agrees(home, site, since));
     }
     CHECK(netstat(site.netns, "ListenOverflows") - since > 300);
-    for (std::uint16_t i = 0; i < 3; ++i) CHECK(listener_row(home.top(), site, port + i)["overflows"] > 0);
+    for (std::uint16_t i = 0; i < 3; ++i)
+        CHECK(comes_true([&] { return listener_row(home.top(), site, port + i)["overflows"] > 0; }));
 
     overflow(site, port);
     listeners[0].reset();
@@ -101,7 +102,7 @@ TEST_CASE("the overflows of the one listener that overflows are the kernel's") {
     CHECK(row["queue"] >= 5); // one more than the limit fits; two CPUs may both find the last place free
     CHECK(row["queue_peak"] == row["queue"]);
     CHECK(row["limit"] == 4);
-    CHECK(row["asked"] == 1000);
+    if (!is_blind(sees_arrivals(home), "what listen() asked for")) CHECK(row["asked"] == 1000);
     CHECK(row["binds"] == "somaxconn");
     CHECK(listener_row(home.top(), site, port + 1)["overflows"] == 0);
 }

@@ -69,12 +69,16 @@ inline void write_text(const fs::path& path, const std::string& text) {
 // The program, running with its output in files.
 class Program {
 public:
-    Program(const Words& words, const fs::path& out, const fs::path& err) : out_(out), err_(err) {
+    using Before = std::function<void()>; // what the process does before it becomes the program
+
+    Program(const Words& words, const fs::path& out, const fs::path& err, const Before& before = {})
+        : out_(out), err_(err) {
+        const sys::Fd program(::open(program_path.c_str(), O_RDONLY | O_CLOEXEC));
         const sys::Fd out_file = create(out);
         const sys::Fd err_file = create(err);
         pid_ = ::fork();
         must(pid_ >= 0, "fork");
-        if (pid_ == 0) execute(words, out_file.value(), err_file.value());
+        if (pid_ == 0) execute(words, program.value(), out_file.value(), err_file.value(), before);
     }
     Program(const Program&) = delete;
     Program& operator=(const Program&) = delete;
@@ -110,13 +114,15 @@ private:
         must(static_cast<bool>(file), "create " + path.string());
         return file;
     }
-    [[noreturn]] static void execute(const Words& words, int out, int err) {
-        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    // By descriptor: the folders above it may be closed to whom `before` makes of us.
+    [[noreturn]] static void execute(const Words& words, int program, int out, int err, const Before& before) {
         if (::dup2(out, STDOUT_FILENO) < 0 || ::dup2(err, STDERR_FILENO) < 0) ::_exit(126);
+        if (before) before();
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL); // a change of credentials clears it
         std::vector<char*> arguments{const_cast<char*>(program_path.c_str())};
         for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
         arguments.push_back(nullptr);
-        ::execv(program_path.c_str(), arguments.data());
+        ::fexecve(program, arguments.data(), environ);
         ::_exit(127);
     }
 
@@ -132,9 +138,9 @@ struct Ran {
     std::string err;
 };
 
-inline Ran run(const Words& words) {
+inline Ran run(const Words& words, const Program::Before& before = {}) {
     const Folder folder;
-    Program program(words, folder / "out", folder / "err");
+    Program program(words, folder / "out", folder / "err", before);
     const int status = program.wait();
     return {status, program.out(), program.err()};
 }
@@ -176,10 +182,11 @@ public:
         std::string listen = "none";
         std::string policy = {}; // other than the home's
         Words more = {};
+        Before before = {};
     };
     explicit Service(const Home& home) : Service(home, Settings{}) {}
     Service(const Home& home, const Settings& settings)
-        : Program(words(home, settings), home / random_name("out-"), home / random_name("log-")) {}
+        : Program(words(home, settings), home / random_name("out-"), home / random_name("log-"), settings.before) {}
 
     void await_ready() {
         if (!says(" ready: mode ")) throw std::runtime_error("the service is not ready:\n" + err());
@@ -244,6 +251,9 @@ inline Json row_where(const Json& rows, const Json& fields) {
 inline Json listener_row(const Json& top, const Site& site, std::uint16_t port) {
     return row_where(top["listeners"], {{"netns", site.netns.inode()}, {"port", port}});
 }
+
+// Whether it sees arrivals, and with them calls of listen() and pressure before the first loss.
+inline bool sees_arrivals(const Home& home) { return home.top()["sources"]["listen"] != "netlink"; }
 
 // The newest change of this tunable in this namespace; null: none.
 inline Json newest(const Json& changes, const Site& site, const std::string& tunable) {

@@ -18,8 +18,10 @@ namespace {
 // 10 s. (By the clock, one that was not scheduled for 300 ms would leave the listeners uncounted for two minutes.)
 // While a burst is followed, a second at most, its end is worth more.
 constexpr int census_pause = 400;
-// Where it is all that shows a queue: of 0.25 ms for each namespace, 100 of them every 2.5 s.
+// Where it is all that shows a queue: of 0.25 ms for each namespace, 100 of them every 2.5 s. One that was held up, by
+// the very burst that it should see, must not blind the service for a minute.
 constexpr int only_census_pause = 100;
+constexpr Nanoseconds longest_blindness = std::chrono::seconds(5);
 constexpr int burst_census_pause = 10;
 // A burst that lasts longer is no burst; the tick judges it.
 constexpr Nanoseconds longest_burst = std::chrono::seconds(1);
@@ -83,7 +85,8 @@ bool Collector::take_census(Now now) {
     const Nanoseconds begin = sys::thread_cpu_time();
     auto listeners = probes_.listeners(namespaces_);
     const Nanoseconds cost = sys::thread_cpu_time() - begin;
-    census_interval_ = cost * (probes_.sees_arrivals() ? census_pause : only_census_pause);
+    census_interval_ =
+        probes_.sees_arrivals() ? cost * census_pause : std::min(cost * only_census_pause, longest_blindness);
     next_census_ = now.mono + census_interval_;
     next_burst_census_ = now.mono + cost * burst_census_pause;
     const bool taken = listeners.has_value();

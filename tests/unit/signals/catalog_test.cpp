@@ -38,7 +38,7 @@ TEST_CASE("tables have the documented fields in the documented order, new ones b
     REQUIRE(tables.size() == 5);
     CHECK(tables[0].json == "listeners");
     CHECK(fields(tables[0]) == "netns inode address port pid command pod queue queue_peak limit asked somaxconn binds "
-                               "drops overflows overflows_per_second arrivals syn_queue ");
+                               "drops overflows overflows_per_second arrivals syn_queue overflows_are ");
     CHECK(tables[1].json == "syn_queue");
     CHECK(fields(tables[1]) == "netns dropped cookies_sent listen_overflows overflows_of_closed pod ");
     CHECK(tables[2].json == "time_wait");

@@ -48,7 +48,7 @@ public:
     Result<> attach_listeners();
     Result<> attach_namespaces();
 
-    [[nodiscard]] bool sees_arrivals() const { return tcp_state_ != nullptr; }
+    [[nodiscard]] bool sees_arrivals() const { return tcp_state_ || listen_; }
     [[nodiscard]] bool counts_last_ack_overflows() const { return drops_ && drops_->links.drops_by_listener; }
 
     // Each needs its program attached.

@@ -168,13 +168,6 @@ constexpr std::array listeners{
                    .source = "LINUX_MIB_LISTENOVERFLOWS, by listener",
                    .rank = Rank::loss},
                   field<&Listener::overflows>},
-    Row<Listener>{
-        {.name = "listener.overflows_are",
-         .kind = label,
-         .json = "overflows_are",
-         .help = "exact, or estimated: divided among listeners of the namespace that overflowed at once.",
-         .source = "sk_drops, where the kernel does not tell whose they were"},
-        [](const Listener& l) -> Value { return std::string(l.overflows_estimated ? "estimated" : "exact"); }},
     Row<Listener>{{.name = "listener.overflows_per_second",
                    .kind = gauge,
                    .json = "overflows_per_second",
@@ -206,6 +199,13 @@ constexpr std::array listeners{
          .aggregate = Aggregate::max,
          .wide = true},
         field<&Listener::syn_queue>},
+    Row<Listener>{
+        {.name = "listener.overflows_are",
+         .kind = label,
+         .json = "overflows_are",
+         .help = "exact, or estimated: divided among listeners of the namespace that overflowed at once.",
+         .source = "sk_drops, where the kernel does not tell whose they were"},
+        [](const Listener& l) -> Value { return std::string(l.overflows_estimated ? "estimated" : "exact"); }},
 };
 
 constexpr std::array syn_queue{

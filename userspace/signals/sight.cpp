@@ -38,6 +38,8 @@ constexpr std::array table{
     Limitation{Rung::netlink, "listener.arrivals", unseen, "completed handshakes", no_arrivals},
     Limitation{Rung::netlink, "listener.queue_peak", sampled, "how full a queue was between two looks", no_arrivals},
     Limitation{Rung::procfs, "time_wait.netns", exact, no_process},
+    Limitation{Rung::procfs, "time_wait.entries", exact, "entries until they end, a minute later",
+               "before 0dad4087a86a (5.17)"},
     Limitation{Rung::procfs, "time_wait.ports_exhausted", unseen, "connects that found no local port"},
     Limitation{Rung::procfs, "time_wait.ports_exhausted_command", unseen, ""},
     Limitation{Rung::procfs, "time_wait.ports_exhausted_pid", unseen, ""},

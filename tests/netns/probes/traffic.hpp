@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -69,14 +70,18 @@ inline sys::Fd accept_one(const sys::Fd& listener) {
     return accepted;
 }
 
-// Whether `done` becomes true within some seconds.
-template <class Condition> bool eventually(Condition done) {
-    for (int i = 0; i < 500; ++i) {
-        if (done()) return true;
+// Whether `done` becomes true while the clock runs on so far. What is waited for comes in milliseconds, but not on a
+// machine that is emulated.
+template <class Condition> bool within(std::chrono::seconds patience, Condition done) {
+    const auto end = std::chrono::steady_clock::now() + patience;
+    while (!done()) {
+        if (std::chrono::steady_clock::now() > end) return false;
         ::poll(nullptr, 0, 10);
     }
-    return false;
+    return true;
 }
+template <class Condition> bool eventually(Condition done) { return within(std::chrono::seconds(10), done); }
+template <class Condition> bool comes_true(Condition done) { return within(std::chrono::seconds(60), done); }
 
 inline std::uint64_t cookie_of(const sys::Fd& socket) {
     std::uint64_t cookie = 0;

@@ -36,13 +36,6 @@ inline std::string policy_text(const std::string& name, const std::string& spec)
            "    net.netfilter.nf_conntrack_buckets: {mode: observe}\n";
 }
 
-// Patience of a slow machine: what is waited for comes in milliseconds.
-template <class Condition> bool comes_true(Condition condition) {
-    for (int i = 0; i < 6; ++i)
-        if (eventually(condition)) return true;
-    return false;
-}
-
 class Folder {
 public:
     Folder() : path_(fs::temp_directory_path() / random_name("bpftune-")) { fs::create_directory(path_); }

@@ -97,6 +97,11 @@ private:
     std::deque<Side> sides_; // Collector refers to its probes
 };
 
+using Number = std::optional<std::uint64_t>;
+
+Number number(std::uint64_t value) { return value; }
+template <class T> Number number(const std::optional<T>& value) { return value ? Number(*value) : std::nullopt; }
+
 const Listener* listener_at(const Snapshot& snapshot, const Namespace& netns, std::uint16_t port) {
     for (const Listener& each : snapshot.listeners)
         if (each.netns.inode == netns.inode() && each.local.port == port) return &each;
@@ -127,13 +132,9 @@ const Conntrack* conntrack_of(const Snapshot& snapshot, const Namespace& netns) 
 // Clients of `netns` whose last ACKs are lost: they believe to be connected, and their data then brings them all at
 // once.
 std::vector<sys::Fd> late_acks(const Namespace& netns, std::size_t count, std::uint16_t port) {
-    const std::string nft = "ip netns exec " + netns.name() + " nft ";
-    shell(nft +
-          fmt::format("'add table ip t; add chain ip t c {{ type filter hook input priority 0; }}; add rule ip t c "
-                      "tcp dport {} tcp flags & (syn|ack) == ack drop'",
-                      port));
+    const LostLastAcks lost(netns);
     auto connected = netns.inside([&] { return clients(count, "127.0.0.1", port); });
-    shell(nft + "delete table ip t");
+    lost.end();
     for (const auto& client : connected) must(::send(client.value(), "x", 1, MSG_NOSIGNAL) == 1, "send");
     return connected;
 }
@@ -178,6 +179,7 @@ TEST_CASE("every rung of listen counts what the kernel counts, for each of sever
     std::vector<sys::Fd> cookies;
     overflows[by_cookie] = overflows_during(netns, [&] {
         cookies = late_acks(netns, 12, by_cookie);
+        REQUIRE(comes_true([&] { return netstat(netns, "ListenOverflows") > overflows[by_syn]; }));
         for (const sys::Fd& client : cookies) reset(client);
         cookies.clear();
     });
@@ -192,18 +194,17 @@ TEST_CASE("every rung of listen counts what the kernel counts, for each of sever
         if (const auto now = netstat(netns, "ListenOverflows"); std::exchange(counted, now) != now)
             last_change = sys::now().mono;
         sides.look();
-        return sides.oldest_look(netns, healthy) > last_change && netstat(netns, "ListenOverflows") == counted;
+        return counted > before && sides.oldest_look(netns, healthy) > last_change &&
+               netstat(netns, "ListenOverflows") == counted;
     }));
     overflows[by_last_ack] = counted - before;
-    CHECK(overflows[by_syn] >= 15);
     CHECK(overflows[by_cookie] > 0);
-    CHECK(overflows[by_last_ack] > 0);
 
     for (const auto& [port, truth] : overflows) {
         const auto of_listener = [&](auto member) {
-            return [&netns, port = port, member](const Snapshot& snapshot) -> std::optional<std::uint64_t> {
+            return [&netns, port = port, member](const Snapshot& snapshot) -> Number {
                 const Listener* row = listener_at(snapshot, netns, port);
-                return row == nullptr ? std::optional<std::uint64_t>() : row->*member;
+                return row == nullptr ? Number() : number(row->*member);
             };
         };
         INFO("port " << port);
@@ -212,7 +213,7 @@ TEST_CASE("every rung of listen counts what the kernel counts, for each of sever
         sides.expect("listener.limit", is_healthy ? 64 : 4, of_listener(&Listener::limit));
         sides.expect("listener.asked", is_healthy ? 64 : 4, [&](const Snapshot& snapshot) {
             const Listener* row = listener_at(snapshot, netns, port);
-            return row == nullptr ? std::optional<std::uint64_t>() : row->asked;
+            return row == nullptr ? Number() : number(row->asked);
         });
         sides.expect("listener.somaxconn", 4096, of_listener(&Listener::somaxconn));
         sides.expect("listener.overflows", truth, of_listener(&Listener::overflows));
@@ -234,9 +235,9 @@ TEST_CASE("every rung of listen counts what the kernel counts, for each of sever
         CHECK(sum + row->overflows_of_closed == row->listen_overflows);
     }
     const auto of_netns = [&](auto member) {
-        return [&netns, member](const Snapshot& snapshot) -> std::optional<std::uint64_t> {
+        return [&netns, member](const Snapshot& snapshot) -> Number {
             const NetnsTcp* row = tcp_of(snapshot, netns);
-            return row == nullptr ? std::optional<std::uint64_t>() : row->*member;
+            return row == nullptr ? Number() : number(row->*member);
         };
     };
     sides.expect("syn_queue.listen_overflows", netstat(netns, "ListenOverflows"),
@@ -252,10 +253,7 @@ TEST_CASE("every rung of listen counts the SYNs that a full SYN queue refuses wh
     Sides sides(Probe::listen);
     const auto listener = netns.inside([] { return listen_on("127.0.0.1", by_syn, 8); });
     // Handshakes that are never finished: their last ACKs are dropped.
-    const std::string nft = "ip netns exec " + netns.name() + " nft ";
-    shell(nft +
-          "'add table ip t; add chain ip t c { type filter hook input priority 0; }; add rule ip t c tcp dport 8081 "
-          "tcp flags & (syn|ack) == ack drop'");
+    const LostLastAcks lost(netns);
     const auto half_open = netns.inside([] { return clients(30, "127.0.0.1", by_syn); });
     std::uint64_t counted = 0;
     MonoTime last_change;
@@ -269,12 +267,12 @@ TEST_CASE("every rung of listen counts the SYNs that a full SYN queue refuses wh
     CHECK(netstat(netns, "ListenOverflows") == 0);
     sides.expect("syn_queue.dropped", netstat(netns, "ListenDrops"), [&](const Snapshot& snapshot) {
         const NetnsTcp* row = tcp_of(snapshot, netns);
-        return row == nullptr ? std::nullopt : std::optional<std::uint64_t>(row->syn_dropped);
+        return row == nullptr ? Number() : number(row->syn_dropped);
     });
     // None of them met a full accept queue.
     sides.expect("listener.overflows", 0, [&](const Snapshot& snapshot) {
         const Listener* row = listener_at(snapshot, netns, by_syn);
-        return row == nullptr ? std::nullopt : std::optional<std::uint64_t>(row->overflows);
+        return row == nullptr ? Number() : number(row->overflows);
     });
 }
 
@@ -300,13 +298,13 @@ TEST_CASE("every rung of time_wait counts what the kernel counts") {
     });
     sides.look();
     const auto of_netns = [&](auto member) {
-        return [&netns, member](const Snapshot& snapshot) -> std::optional<std::uint64_t> {
+        return [&netns, member](const Snapshot& snapshot) -> Number {
             const NetnsTcp* row = tcp_of(snapshot, netns);
-            return row == nullptr ? std::optional<std::uint64_t>() : row->*member;
+            return row == nullptr ? Number() : number(row->*member);
         };
     };
     const std::uint64_t entries = netstat(netns, "TW") + netstat(netns, "TWKilled");
-    CHECK(entries == 15);
+    CHECK((entries == 15 || entries == 0)); // before 5.17 they are counted when they end
     sides.expect("time_wait.entries", entries, of_netns(&NetnsTcp::time_wait_entries));
     sides.expect("time_wait.overflows", netstat(netns, "TCPTimeWaitOverflow"),
                  of_netns(&NetnsTcp::time_wait_overflows));
@@ -315,7 +313,7 @@ TEST_CASE("every rung of time_wait counts what the kernel counts") {
     sides.expect("time_wait.limit", 15, of_netns(&NetnsTcp::time_wait_limit));
     sides.expect("time_wait.ports_exhausted", 3, [&](const Snapshot& snapshot) {
         const NetnsTcp* row = tcp_of(snapshot, netns);
-        return row == nullptr ? std::nullopt : row->ports_exhausted;
+        return row == nullptr ? Number() : number(row->ports_exhausted);
     });
 }
 
@@ -343,9 +341,9 @@ TEST_CASE("every rung of conntrack counts what the kernel counts") {
     const auto stat = sys::parse_conntrack_stat(netns.read("net/stat/nf_conntrack")).value();
     CHECK(stat.drop > 0);
     const auto of_table = [&](auto member) {
-        return [&netns, member](const Snapshot& snapshot) -> std::optional<std::uint64_t> {
+        return [&netns, member](const Snapshot& snapshot) -> Number {
             const Conntrack* row = conntrack_of(snapshot, netns);
-            return row == nullptr ? std::optional<std::uint64_t>() : row->*member;
+            return row == nullptr ? Number() : number(row->*member);
         };
     };
     for (const Side& side : sides.all()) {

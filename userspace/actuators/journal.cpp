@@ -60,6 +60,17 @@ VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
 constexpr const char* mark_written = "UPDATE changes SET confirmed = 1, reaction_us = ?2 WHERE id = ?1";
 constexpr const char* mark_failed =
     "UPDATE changes SET state = 'failed', held = 0, why = why || '; failed: ' || ?2 WHERE id = ?1";
+// The rows of an object since its trial began. One that is being rolled back is held until that is done, and not
+// confirmed: its value may be either.
+#define ON_TRIAL OF_OBJECT " AND state IN ('applied', 'rolled_back')"
+#define WITH_VERDICT                                                                                                   \
+    "why = why || '; ' || ?6, "                                                                                        \
+    "evidence = CASE WHEN ?7 = '[]' THEN evidence WHEN evidence = '[]' THEN ?7 "                                       \
+    "ELSE substr(evidence, 1, length(evidence) - 1) || ',' || substr(?7, 2) END "
+constexpr const char* keep_object = "UPDATE changes SET state = 'kept', " WITH_VERDICT "WHERE " ON_TRIAL;
+constexpr const char* begin_roll_back = "UPDATE changes SET state = 'rolled_back', confirmed = 0 WHERE " ON_TRIAL;
+constexpr const char* end_roll_back = "UPDATE changes SET held = 0, " WITH_VERDICT "WHERE " ON_TRIAL;
+constexpr const char* undo_roll_back = "UPDATE changes SET state = 'applied', confirmed = 1 WHERE " ON_TRIAL;
 constexpr const char* settle_object = "UPDATE changes SET state = ?6, held = ?7 WHERE " OF_OBJECT;
 constexpr const char* release_object = "UPDATE changes SET held = 0 WHERE " OF_OBJECT;
 constexpr const char* yield_object =
@@ -186,8 +197,13 @@ public:
         holding.tunable = change.tunable;
         holding.scope = change.scope;
         holding.current = change.to;
-        holding.previous = change.from;
         holding.confirmed = row.confirmed;
+        holding.rolling_back = change.state == ChangeState::rolled_back;
+        if (change.state == ChangeState::kept)
+            holding.before_trial.reset();
+        else if (!holding.before_trial)
+            holding.before_trial = change.from;
+        holding.previous = holding.rolling_back ? *holding.before_trial : change.from;
         holding.rows.push_back(change.id);
     }
     std::vector<Holding> take() { return std::move(all_); }
@@ -268,13 +284,16 @@ struct Journal::Database {
     std::optional<sqlite::Database> connection; // nullopt: there is none to read
     bool writable = false;
     Statement insert, written, failed, settle, yield, release;
+    Statement keep, begin_back, end_back, undo_back;
 
     Result<> prepare() {
         if (auto ready = prepare_database(*connection); !ready) return ready;
         if (auto deleted = delete_old_rows(*connection, boot); !deleted) return deleted;
-        for (const auto& [statement, sql] : {std::pair{&insert, insert_change}, std::pair{&written, mark_written},
-                                             std::pair{&failed, mark_failed}, std::pair{&settle, settle_object},
-                                             std::pair{&yield, yield_object}, std::pair{&release, release_object}}) {
+        for (const auto& [statement, sql] :
+             {std::pair{&insert, insert_change}, std::pair{&written, mark_written}, std::pair{&failed, mark_failed},
+              std::pair{&settle, settle_object}, std::pair{&yield, yield_object}, std::pair{&release, release_object},
+              std::pair{&keep, keep_object}, std::pair{&begin_back, begin_roll_back},
+              std::pair{&end_back, end_roll_back}, std::pair{&undo_back, undo_roll_back}}) {
             auto prepared = connection->prepare(sql);
             if (!prepared) return std::unexpected(prepared.error());
             *statement = std::move(*prepared);
@@ -391,11 +410,27 @@ Result<> Journal::failed(std::int64_t id, const std::string& error) {
 }
 
 Result<> Journal::settle(const ObjectKey& object, ChangeState state) {
-    constexpr std::array settled{ChangeState::kept, ChangeState::restored, ChangeState::rolled_back,
-                                 ChangeState::failed};
+    constexpr std::array settled{ChangeState::kept, ChangeState::restored, ChangeState::failed};
     if (std::ranges::find(settled, state) == settled.end())
         return failure("journal: nothing settles as {}", to_string(state));
     return database_->run_of(object, database_->settle, "settle", to_string(state), bits(state == ChangeState::kept));
+}
+
+Result<> Journal::kept(const ObjectKey& object, const std::string& why, const std::vector<Evidence>& evidence) {
+    return database_->run_of(object, database_->keep, "kept", "kept: " + why, evidence_text(evidence));
+}
+
+Result<> Journal::rolling_back(const ObjectKey& object) {
+    return database_->run_of(object, database_->begin_back, "rolling back");
+}
+
+Result<> Journal::rolled_back(const ObjectKey& object, const std::string& why, const std::vector<Evidence>& evidence) {
+    return database_->run_of(object, database_->end_back, "rolled back", "rolled back: " + why,
+                             evidence_text(evidence));
+}
+
+Result<> Journal::not_rolled_back(const ObjectKey& object) {
+    return database_->run_of(object, database_->undo_back, "not rolled back");
 }
 
 Result<> Journal::yielded(const ObjectKey& object, const std::string& found) {

@@ -22,10 +22,12 @@ struct Holding {
     TunableId tunable = TunableId::somaxconn;
     Scope scope; // that of the newest row, as its hints are
     std::string original;
-    std::string current;    // what we wrote last
-    std::string previous;   // what it was just before: where the service died between journal and write, it still is
-    bool confirmed = false; // `current` was read back; else it may still be `previous`
-    std::vector<std::int64_t> rows; // ids, oldest first
+    std::string current;       // what we wrote last
+    std::string previous;      // what it was just before: where the service died between journal and write, it still is
+    bool confirmed = false;    // `current` was read back; else it may be `previous`
+    bool rolling_back = false; // to `previous`; where the service died meanwhile, it may be either
+    std::optional<std::string> before_trial; // nullopt: what there is was kept
+    std::vector<std::int64_t> rows;          // ids, oldest first
 };
 
 class Journal {
@@ -51,7 +53,15 @@ public:
     Result<> written(std::int64_t id, std::optional<std::chrono::microseconds> reaction);
     Result<> failed(std::int64_t id, const std::string& error);
 
-    // Every held row of the object gets this state: kept, restored, rolled_back, failed.
+    // The rows of the object that are on trial become kept; the verdict and its evidence are added to them.
+    Result<> kept(const ObjectKey& object, const std::string& why, const std::vector<Evidence>& evidence);
+
+    // The rows of the object that are on trial are taken back: said before the value is written, done after it, or not.
+    Result<> rolling_back(const ObjectKey& object);
+    Result<> rolled_back(const ObjectKey& object, const std::string& why, const std::vector<Evidence>& evidence);
+    Result<> not_rolled_back(const ObjectKey& object);
+
+    // Every held row of the object gets this state: kept, restored, failed.
     Result<> settle(const ObjectKey& object, ChangeState state);
 
     // The newest held row becomes yielded, older ones of the object stop being held (kept stays in their history).

@@ -32,6 +32,8 @@ std::string name_of(const Listener& listener) {
                        listener.pod ? listener.pod->ns + "/" + listener.pod->name : listener.command);
 }
 
+TrialKey trial_of(const Listener& listener) { return {TrialKey::Kind::accept_queue, listener.netns, listener.cookie}; }
+
 Wish wish_for(const Listener& listener, TunableId tunable, std::uint64_t from, std::uint64_t to) {
     const QueueWindow& window = listener.window;
     Wish wish{.tunable = tunable,
@@ -40,7 +42,11 @@ Wish wish_for(const Listener& listener, TunableId tunable, std::uint64_t from, s
               .to = to,
               .why = fmt::format("accept queue of {} reached {} of {}", name_of(listener), window.peak, listener.limit),
               .evidence = {{"queue_peak", window.peak}, {"limit", listener.limit}},
-              .event = window.event};
+              .event = window.event,
+              .reason = {.trial = trial_of(listener),
+                         .cause = window.overflows > 0 ? Cause::loss : Cause::forecast,
+                         .fitted = std::uint64_t{listener.limit} + 1, // net/ipv4: sk_acceptq_is_full
+                         .before = measured_queue(listener)}};
     if (window.arrivals) wish.evidence.push_back({"arrivals", *window.arrivals});
     if (window.overflows > 0) {
         wish.why += fmt::format(" and lost {}{}", window.overflows, window.arrivals ? "" : " between two looks at it");
@@ -50,17 +56,12 @@ Wish wish_for(const Listener& listener, TunableId tunable, std::uint64_t from, s
     return wish;
 }
 
-const Held* held_of(const Gate& gate, const ObjectKey& key) {
-    const auto held = gate.state().held.find(key);
-    return held == gate.state().held.end() ? nullptr : &held->second;
-}
-
 // What we wrote after a row was read is newer than the row.
 Listener up_to_date(const Gate& gate, const Listener& listener) {
     Listener now = listener;
-    if (const Held* held = held_of(gate, {TunableId::somaxconn, listener.netns}))
+    if (const Held* held = gate.held({TunableId::somaxconn, listener.netns}))
         now.somaxconn = static_cast<std::uint32_t>(held->current);
-    const Held* held = held_of(gate, {TunableId::listener_backlog, listener.netns, listener.cookie});
+    const Held* held = gate.held({TunableId::listener_backlog, listener.netns, listener.cookie});
     if (held != nullptr && listener.read <= held->since) now.limit = static_cast<std::uint32_t>(held->current);
     if (now.binds == Binds::application && now.limit == now.somaxconn) now.binds = Binds::somaxconn;
     return now;
@@ -100,7 +101,7 @@ std::uint64_t raise_somaxconn(Gate& gate, const Listener& listener, Wish cause, 
 void grant_others(Gate& gate, const Snapshot& snapshot, const Listener& cause, std::uint64_t somaxconn,
                   const Wish& wish) {
     for (const Listener& other : snapshot.listeners)
-        if (other.netns == cause.netns && other.cookie != cause.cookie) {
+        if (other.netns == cause.netns && other.cookie != cause.cookie && !gate.backs_off(trial_of(other))) {
             Wish shared = wish;
             shared.event.reset(); // its reaction time is not theirs
             const Listener now = up_to_date(gate, other);
@@ -185,7 +186,7 @@ void judge(Gate& gate, const Snapshot& snapshot, const Listener& listener) {
     if (!listener.somaxconn) return; // what may not be read may not be written
 
     // An event from before our last write is about a limit that is no more.
-    const Held* held = held_of(gate, {TunableId::listener_backlog, listener.netns, listener.cookie});
+    const Held* held = gate.held({TunableId::listener_backlog, listener.netns, listener.cookie});
     if (held != nullptr && listener.window.event && *listener.window.event <= held->since) return;
 
     // A tick's window that began before it mixes what was lost then with what the new limit does.
@@ -213,6 +214,11 @@ void judge(Gate& gate, const Snapshot& snapshot, const Listener& listener) {
 Scope scope_of(const Listener& listener) {
     return {listener.netns, listener.pid,
             ListenerRef{listener.cookie, listener.inode, listener.local, listener.pid, listener.fd}, listener.pod};
+}
+
+Measured measured_queue(const Listener& listener) {
+    const QueueWindow& window = listener.window;
+    return {.losses = window.overflows, .demand = window.arrivals + window.overflows, .use = window.peak};
 }
 
 Drain drain_of(const Listener& listener, Snapshot::Cause cause) {

@@ -26,6 +26,9 @@ Drain drain_of(const Listener& listener, Snapshot::Cause cause);
 // The listener as an object of changes.
 Scope scope_of(const Listener& listener);
 
+// What one window of it adds to a trial.
+Measured measured_queue(const Listener& listener);
+
 void accept_queue_rule(Gate& gate, const Snapshot& snapshot);
 
 } // namespace bpftune::controller

@@ -10,37 +10,61 @@
 namespace bpftune::controller {
 namespace {
 
-// Entries of closed connections live one to two minutes (nf_conntrack_proto_tcp.c: TIME_WAIT 120 s), so growth goes on
-// for a while; the table must not fill before the next few looks at it.
+// The table must not fill before the next few looks at it.
 constexpr double horizon_seconds = 30;
+// How long an entry of a connection that was closed lives, the longest of the states that follow a close
+// (nf_conntrack_proto_tcp.c: nf_conntrack_tcp_timeout_time_wait).
+constexpr double time_wait_seconds = 120;
+// Growth of less than this part of the inserts is noise about the steady state.
+constexpr double steady_growth = 0.05;
 constexpr double target_fill = 0.7;
 // A table that is filled this far is raised even when it does not grow.
 constexpr double high_fill = 0.85;
 constexpr double largest_table = 1u << 30;
 
-double growth_of(const Conntrack& table, Nanoseconds interval) {
+// What is asked of a table: entries that there will be.
+struct Need {
+    double growth = 0; // entries a second, and those that were refused
+    double entries = 0;
+};
+
+// Little's law: entries = inserts a second x mean lifetime. In the steady state the lifetime is entries / inserts, and
+// what is there is what will be there. While more begin than end, the lifetime is known by its bound alone.
+Need need_of(const Conntrack& table, Nanoseconds interval) {
     const double seconds = Seconds(interval).count();
     const double refused = seconds > 0 ? static_cast<double>(table.window_drops) / seconds : 0;
-    return std::max(table.entries_per_second, 0.0) + refused;
-}
-
-bool pressed(const Conntrack& table, double growth) {
     const auto entries = static_cast<double>(table.entries);
-    const auto limit = static_cast<double>(table.limit);
-    return table.window_drops > 0 || entries + growth * horizon_seconds > limit || entries > high_fill * limit;
+    Need need{.growth = std::max(table.entries_per_second, 0.0) + refused, .entries = entries};
+    if (!table.inserts_per_second) {
+        need.entries += need.growth * horizon_seconds;
+    } else if (const double all = *table.inserts_per_second + refused; need.growth > steady_growth * all) {
+        need.entries = std::max(entries, all * time_wait_seconds);
+    }
+    return need;
 }
 
-std::uint64_t size_for(const Conntrack& table, double growth) {
-    const double needed = (static_cast<double>(table.entries) + growth * horizon_seconds) / target_fill;
-    const auto size = static_cast<std::uint64_t>(std::ceil(std::min(needed, largest_table)));
+bool pressed(const Conntrack& table, const Need& need) {
+    const auto limit = static_cast<double>(table.limit);
+    return table.window_drops > 0 || need.entries > limit || static_cast<double>(table.entries) > high_fill * limit;
+}
+
+std::uint64_t size_for(const Conntrack& table, const Need& need) {
+    const auto size = static_cast<std::uint64_t>(std::ceil(std::min(need.entries / target_fill, largest_table)));
     return std::bit_ceil(std::max(size, table.limit + 1));
 }
 
-Wish wish_for(const Conntrack& table, const NetnsId& host, double growth) {
+Reason reason_of(const Conntrack& table, const Snapshot& snapshot) {
+    return {.trial = {TrialKey::Kind::conntrack, snapshot.host, 0},
+            .cause = table.window_drops > 0 ? Cause::loss : Cause::forecast,
+            .fitted = table.limit,
+            .before = measured_tables(snapshot)};
+}
+
+Wish wish_for(const Conntrack& table, const Snapshot& snapshot, const Need& need) {
     Wish wish{.tunable = TunableId::conntrack_max,
-              .scope = {.netns = host, .pod = table.pod},
+              .scope = {.netns = snapshot.host, .pod = table.pod},
               .from = table.limit,
-              .to = size_for(table, growth),
+              .to = size_for(table, need),
               .why = fmt::format("conntrack table of {} holds {} of {}",
                                  table.pod ? table.pod->ns + "/" + table.pod->name
                                            : fmt::format("netns {}", table.netns.inode),
@@ -48,13 +72,17 @@ Wish wish_for(const Conntrack& table, const NetnsId& host, double growth) {
               .evidence = {{"entries", table.entries},
                            {"limit", table.limit},
                            {"entries_per_second",
-                            static_cast<std::uint64_t>(std::lround(std::max(table.entries_per_second, 0.0)))}}};
+                            static_cast<std::uint64_t>(std::lround(std::max(table.entries_per_second, 0.0)))}},
+              .reason = reason_of(table, snapshot)};
+    if (table.inserts_per_second)
+        wish.evidence.push_back(
+            {"inserts_per_second", static_cast<std::uint64_t>(std::lround(std::max(*table.inserts_per_second, 0.0)))});
     if (table.window_drops > 0) {
         wish.why += fmt::format(" and dropped {} packets", table.window_drops);
         wish.evidence.push_back({"drops", table.window_drops});
         wish.urgent = true;
-    } else if (growth > 0) {
-        wish.why += fmt::format(", growing by {:.0f} a second", growth);
+    } else if (need.growth > 0) {
+        wish.why += fmt::format(", growing by {:.0f} a second", need.growth);
     }
     return wish;
 }
@@ -74,20 +102,32 @@ void raise_table(Gate& gate, const Conntrack& table, Wish wish) {
 
 } // namespace
 
+Measured measured_tables(const Snapshot& snapshot) {
+    const double seconds = Seconds(snapshot.interval).count();
+    Measured sum;
+    for (const Conntrack& table : snapshot.conntrack) {
+        const double begun = table.inserts_per_second.value_or(std::max(table.entries_per_second, 0.0)) * seconds;
+        sum.losses += table.window_drops;
+        sum.demand += static_cast<std::uint64_t>(std::llround(begun)) + table.window_drops;
+        sum.use = std::max(sum.use, table.entries); // the limit is compared with each table by itself
+    }
+    return sum;
+}
+
 void conntrack_rule(Gate& gate, const Snapshot& snapshot) {
     if (snapshot.cause != Snapshot::Cause::tick) return;
     const Conntrack* fullest = nullptr;
     std::uint64_t largest = 0;
     for (const Conntrack& table : snapshot.conntrack) {
-        const double growth = growth_of(table, snapshot.interval);
-        if (table.limit == 0 || !pressed(table, growth)) continue; // 0: no limit at all
-        if (const std::uint64_t size = size_for(table, growth); size > largest) {
+        const Need need = need_of(table, snapshot.interval);
+        if (table.limit == 0 || !pressed(table, need)) continue; // 0: no limit at all
+        if (const std::uint64_t size = size_for(table, need); size > largest) {
             largest = size;
             fullest = &table;
         }
     }
     if (fullest != nullptr)
-        raise_table(gate, *fullest, wish_for(*fullest, snapshot.host, growth_of(*fullest, snapshot.interval)));
+        raise_table(gate, *fullest, wish_for(*fullest, snapshot, need_of(*fullest, snapshot.interval)));
 }
 
 } // namespace bpftune::controller

@@ -2,15 +2,26 @@
 // The rule for the conntrack table.
 //
 // nf_conntrack_max is one number that is compared with each network namespace's own count, so the fullest one decides.
-// Size: what is there now and what the present growth adds within the horizon stand at most 70 % filled, as a power of
-// two; while packets are dropped, the drops are growth that did not get in. Buckets follow so that the average chain
-// (entries / buckets) gets no longer than it was allowed to be, or 1.
+//
+//   size = entries that there will be / 0.7, as a power of two
+//
+//   inserts unknown     entries + (net growth + drops) a second x 30 s
+//   inserts known       in the steady state: entries. While it grows: (inserts + drops) a second x 120 s
+//
+// Drops are growth that did not get in. Little's law (entries = inserts x mean lifetime) gives the second line; the
+// lifetime of what is still growing is bounded by that of TIME_WAIT, the longest state after a close. At 0.7 of the
+// limit a burst of half of what is there still fits. Raised when that exceeds the limit, at 0.85 of it, or on a drop.
+//
+// Buckets follow so that the average chain (entries / buckets) gets no longer than it was allowed to be, or 1.
 #pragma once
 
 #include "controller/gate.hpp"
 #include "core/snapshot.hpp"
 
 namespace bpftune::controller {
+
+// What one interval of all tables adds to the trial of their limit.
+Measured measured_tables(const Snapshot& snapshot);
 
 void conntrack_rule(Gate& gate, const Snapshot& snapshot);
 

@@ -20,10 +20,15 @@ Decision decision(Decision::Act act, Wish wish) {
 
 } // namespace
 
-policy::Mode Gate::mode_of(const Wish& wish) const {
+policy::Mode Gate::mode_of(TunableId tunable, bool within_asked) const {
     // What the application asked for is no override: it follows somaxconn, and listener.backlog only where it is named.
-    if (wish.within_asked && !policy_.of(wish.tunable).named) return policy_.mode_of(TunableId::somaxconn);
-    return policy_.mode_of(wish.tunable);
+    if (within_asked && !policy_.of(tunable).named) return policy_.mode_of(TunableId::somaxconn);
+    return policy_.mode_of(tunable);
+}
+
+const Held* Gate::held(const ObjectKey& object) const {
+    const auto held = state_.held.find(object);
+    return held == state_.held.end() ? nullptr : &held->second;
 }
 
 // What the raises that stand cost at worst is spent; the rest is left.
@@ -32,15 +37,52 @@ std::uint64_t Gate::budget_left() const {
     for (const auto& [key, held] : state_.held)
         if (held.current > held.original)
             spent += (held.current - held.original) * tunables::row(key.tunable).unit_bytes;
-    const std::uint64_t budget = policy_.budget_bytes(memory_bytes_);
+    const std::uint64_t budget = policy_.budget_bytes(guards_.memory_bytes);
     return budget > spent ? budget - spent : 0;
 }
 
 bool Gate::too_soon(const ObjectKey& key, const Wish& wish) const {
     if (const auto failed = state_.retry_after.find(key); failed != state_.retry_after.end() && now_ < failed->second)
         return true;
-    const auto held = state_.held.find(key);
-    return held != state_.held.end() && !wish.urgent && now_ < held->second.since + cooldown;
+    const Held* held = this->held(key);
+    return held != nullptr && !wish.urgent && now_ < held->since + cooldown;
+}
+
+bool Gate::backs_off(const TrialKey& trial) const {
+    const auto found = state_.back_offs.find(trial);
+    return found != state_.back_offs.end() && now_ < found->second.until;
+}
+
+std::size_t Gate::changes_of(const ObjectKey& key) {
+    const auto found = state_.changes.find(key);
+    if (found == state_.changes.end()) return 0;
+    std::erase_if(found->second, [&](MonoTime when) { return when <= now_ - std::chrono::hours(1); });
+    return found->second.size();
+}
+
+// What earlier trials leave to this one. The policy's min asks for no proof.
+bool Gate::fit_trials(Wish& wish) {
+    if (changes_of(key_of(wish.tunable, wish.scope)) + 2 > changes_an_hour) { // this one, and its roll-back
+        wish.why += fmt::format("; not raised to {}: changed often enough within an hour", wish.to);
+        say(wish, "often");
+        return false;
+    }
+    if (wish.reason.trial.kind == TrialKey::Kind::minimum) return true;
+    const auto trial = state_.trials.find(wish.reason.trial);
+    if (trial != state_.trials.end() && !trial->second.verdict.empty()) return false; // still being rolled back
+    const auto back_off = state_.back_offs.find(wish.reason.trial);
+    if (back_off == state_.back_offs.end()) return true;
+    const auto& [roll_backs, until] = back_off->second;
+    if (now_ < until) {
+        wish.why += fmt::format("; not raised to {}: rolled back before, {} min are not over", wish.to,
+                                std::chrono::ceil<std::chrono::minutes>(until - now_).count());
+        say(wish, "back-off");
+        return false;
+    }
+    if (wish.reason.cause == Cause::loss || roll_backs < false_forecasts) return true;
+    wish.why += fmt::format("; not raised to {} before a loss: that was not needed {} times", wish.to, roll_backs);
+    say(wish, "false forecasts");
+    return false;
 }
 
 bool Gate::fit_bounds(Wish& wish) {
@@ -74,14 +116,34 @@ bool Gate::fit_budget(Wish& wish) {
     return true;
 }
 
+void Gate::take_back(const ObjectKey& object, std::uint64_t value, const std::string& why,
+                     std::vector<Evidence> evidence) {
+    const auto found = state_.held.find(object);
+    const auto failed = state_.retry_after.find(object);
+    const bool just_failed = failed != state_.retry_after.end() && now_ < failed->second;
+    if (found == state_.held.end() || just_failed || mode_of(object.tunable, true) != policy::Mode::automatic) return;
+    Held& held = found->second;
+    decisions_.push_back({.act = Decision::Act::roll_back,
+                          .tunable = object.tunable,
+                          .scope = held.scope,
+                          .from = held.current,
+                          .to = value,
+                          .why = why,
+                          .evidence = std::move(evidence)});
+    held.current = value;
+    held.since = now_;
+    state_.changes[object].push_back(now_);
+}
+
 void Gate::write(const ObjectKey& key, Wish wish) {
     const auto [entry, is_new] = state_.held.try_emplace(key);
     Held& held = entry->second;
     if (is_new) held.original = wish.from;
     held.scope = wish.scope;
     held.current = wish.to;
-    held.since = held.clean_since = now_;
-    held.on_trial = true;
+    held.since = now_;
+    state_.changes[key].push_back(now_);
+    enter_trial(*this, key, wish.reason, wish.from);
     decisions_.push_back(decision(Decision::Act::write, std::move(wish)));
 }
 
@@ -90,7 +152,7 @@ std::uint64_t Gate::raise(Wish wish) {
     const ObjectKey key = key_of(wish.tunable, wish.scope);
     if (wish.to <= from || state_.yielded.contains(key) || too_soon(key, wish)) return from;
 
-    const policy::Mode mode = mode_of(wish);
+    const policy::Mode mode = mode_of(wish.tunable, wish.within_asked);
     if (mode == policy::Mode::observe) {
         const auto& row = tunables::row(wish.tunable);
         if (!row.opt_in || policy_.of(wish.tunable).named) return from;
@@ -104,6 +166,7 @@ std::uint64_t Gate::raise(Wish wish) {
         say(std::move(wish), "mode");
         return from;
     }
+    if (!fit_trials(wish)) return from;
     const std::uint64_t to = wish.to;
     write(key, std::move(wish));
     return to;

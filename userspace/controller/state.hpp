@@ -2,11 +2,13 @@
 // What the controller remembers between steps: plain values, so that a step can be replayed.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "core/change.hpp"
 #include "core/time.hpp"
@@ -19,8 +21,6 @@ struct Held {
     std::uint64_t original = 0; // before our first write
     std::uint64_t current = 0;  // what we wrote last
     MonoTime since;             // when
-    bool on_trial = true;       // not kept yet
-    MonoTime clean_since;       // no loss at this object since then
 };
 
 // What was last said of an object without writing, so that history has one row of it and not one a tick.
@@ -39,8 +39,61 @@ struct Queue {
     bool stuck = false;       // it did not drain, and has had no calm window since
 };
 
+// What a change is for, and where: there is one trial at a time in each. A queue has its own counters of demand and
+// loss, so the trials of two queues do not blur each other, in one namespace either.
+struct TrialKey {
+    enum class Kind { accept_queue, conntrack, minimum };
+
+    Kind kind = Kind::accept_queue;
+    NetnsId netns;
+    std::uint64_t listener_cookie = 0; // 0: of the namespace, or the node
+
+    auto operator<=>(const TrialKey&) const = default;
+};
+
+enum class Cause {
+    minimum,  // the policy's min
+    forecast, // nothing was lost yet
+    loss,
+};
+
+// One side of a trial.
+struct Measured {
+    std::uint64_t losses = 0;
+    std::uint64_t demand = 0; // accept queue: arrivals and losses; conntrack: new entries and losses
+    std::uint64_t use = 0;    // the most that waited, or was in the table, at once
+};
+
+// What must not suffer from a change. Unknown ones do not count.
+struct Guards {
+    std::optional<double> memory_pressure; // percent of time
+    std::optional<std::uint64_t> memory_available_bytes;
+    std::uint64_t memory_bytes = 0; // of the node
+};
+
+// The changes that were made for one cause, until it is known whether they helped.
+struct Trial {
+    Cause cause = Cause::forecast;
+    MonoTime since;
+    MonoTime last_raise;
+    std::uint64_t fitted = 0; // at the limit that was too small: use beyond it is what the raise is for
+    Measured before;
+    Measured after;
+    Guards guards;                             // before
+    std::map<ObjectKey, std::uint64_t> values; // before: what a roll-back goes back to
+    std::string verdict;                       // why it is being rolled back; empty: it is not
+};
+
+struct BackOff {
+    int roll_backs = 0;
+    MonoTime until;
+};
+
 struct State {
     std::map<ObjectKey, Held> held;
+    std::map<TrialKey, Trial> trials;
+    std::map<TrialKey, BackOff> back_offs;
+    std::map<ObjectKey, std::vector<MonoTime>> changes; // in the last hour
     std::map<ObjectKey, Said> said;
     std::map<ObjectKey, MonoTime> retry_after; // a write failed or just happened: not before this
     std::map<std::uint64_t, Queue> queues;     // by listener cookie

@@ -13,9 +13,6 @@
 namespace bpftune::controller {
 namespace {
 
-// A change is kept when no loss was seen at its object for this long.
-constexpr Nanoseconds trial = std::chrono::seconds(10);
-
 const Listener* listener_of(const Snapshot& snapshot, std::uint64_t cookie) {
     const auto found = std::ranges::find(snapshot.listeners, cookie, &Listener::cookie);
     return found == snapshot.listeners.end() ? nullptr : &*found;
@@ -25,13 +22,12 @@ const Listener* listener_of(const Snapshot& snapshot, std::uint64_t cookie) {
 struct Observed {
     bool present = true; // false: the object is no longer there
     std::optional<std::uint64_t> value;
-    std::uint64_t losses = 0; // in the last interval
 };
 
 Observed observe_listener(const Snapshot& snapshot, std::uint64_t cookie, MonoTime since) {
     const Listener* listener = listener_of(snapshot, cookie);
     if (listener == nullptr) return {.present = false};
-    Observed observed{.losses = listener->window.overflows};
+    Observed observed;
     if (listener->read > since) observed.value = listener->limit;
     return observed;
 }
@@ -41,18 +37,14 @@ Observed observe_somaxconn(const Snapshot& snapshot, const NetnsId& netns, MonoT
     if (tcp == snapshot.tcp.end()) return {.present = false};
     Observed observed;
     if (snapshot.time.mono > since) observed.value = tcp->somaxconn;
-    for (const Listener& listener : snapshot.listeners)
-        if (listener.netns == netns) observed.losses += listener.window.overflows;
     return observed;
 }
 
 Observed observe_conntrack(const Snapshot& snapshot, TunableId tunable, MonoTime since) {
     Observed observed;
-    for (const Conntrack& table : snapshot.conntrack) {
-        if (snapshot.time.mono > since)
-            observed.value = tunable == TunableId::conntrack_max ? table.limit : table.buckets;
-        observed.losses += table.window_drops;
-    }
+    if (snapshot.conntrack.empty() || snapshot.time.mono <= since) return observed;
+    const Conntrack& table = snapshot.conntrack.front(); // both are the node's
+    observed.value = tunable == TunableId::conntrack_max ? table.limit : table.buckets;
     return observed;
 }
 
@@ -70,30 +62,22 @@ Decision about(Decision::Act act, const ObjectKey& key, const Held& held, std::u
     return {.act = act, .tunable = key.tunable, .scope = held.scope, .from = held.current, .to = to};
 }
 
-// Looks after what we hold: forgets what is gone, yields what someone else set, ends trials.
+// Looks after what we hold: forgets what is gone, yields what someone else set.
 void tend(Gate& gate, const Snapshot& snapshot) {
     State& state = gate.state();
     for (auto entry = state.held.begin(); entry != state.held.end();) {
-        const ObjectKey& key = entry->first;
-        Held& held = entry->second;
+        const auto& [key, held] = *entry;
         const Observed observed = observe(snapshot, key, held.since);
-        if (!observed.present) {
-            gate.add(about(Decision::Act::forget, key, held, held.current));
-            entry = state.held.erase(entry);
+        const bool is_foreign = observed.value && *observed.value != held.current;
+        if (observed.present && !is_foreign) {
+            ++entry;
             continue;
         }
-        if (observed.value && *observed.value != held.current) {
-            gate.add(about(Decision::Act::yield, key, held, *observed.value));
-            state.yielded.insert(key);
-            entry = state.held.erase(entry);
-            continue;
-        }
-        if (observed.losses > 0) held.clean_since = snapshot.time.mono;
-        if (held.on_trial && gate.now() >= held.clean_since + trial) {
-            held.on_trial = false;
-            gate.add(about(Decision::Act::keep, key, held, held.current));
-        }
-        ++entry;
+        if (observed.present) state.yielded.insert(key);
+        gate.add(observed.present ? about(Decision::Act::yield, key, held, *observed.value)
+                                  : about(Decision::Act::forget, key, held, held.current));
+        leave_trial(state, key);
+        entry = state.held.erase(entry);
     }
 }
 
@@ -108,6 +92,8 @@ void raise_to_min(Gate& gate, TunableId tunable, const Scope& scope, std::uint64
         .from = value,
         .to = std::min(*min, ceiling),
         .why = fmt::format("{} is below the policy's min, {}", value, *min),
+        .reason = {.trial = {TrialKey::Kind::minimum, scope.netns, scope.listener ? scope.listener->cookie : 0},
+                   .cause = Cause::minimum},
     });
 }
 
@@ -128,16 +114,22 @@ void forget_gone(State& state, const Snapshot& snapshot) {
     std::erase_if(state.queues, [&](const auto& entry) { return listener_of(snapshot, entry.first) == nullptr; });
     std::erase_if(state.said, [&](const auto& entry) { return gone(entry.first); });
     std::erase_if(state.retry_after, [&](const auto& entry) { return gone(entry.first); });
+    std::erase_if(state.changes, [&](const auto& entry) { return gone(entry.first); });
+    std::erase_if(state.back_offs, [&](const auto& entry) {
+        const std::uint64_t cookie = entry.first.listener_cookie;
+        return cookie != 0 && listener_of(snapshot, cookie) == nullptr;
+    });
     std::erase_if(state.yielded, gone);
 }
 
 } // namespace
 
 std::vector<Decision> step(const policy::Policy& policy, State& state, const Snapshot& snapshot, MonoTime now) {
-    Gate gate(policy, state, snapshot.memory_bytes, now);
+    Gate gate(policy, state, snapshot, now);
     const bool tick = snapshot.cause == Snapshot::Cause::tick;
     if (tick) {
         tend(gate, snapshot);
+        judge_trials(gate, snapshot);
         minimum_rule(gate, snapshot);
     }
     accept_queue_rule(gate, snapshot);
@@ -146,34 +138,91 @@ std::vector<Decision> step(const policy::Policy& policy, State& state, const Sna
     return gate.take();
 }
 
+namespace {
+
+// A write that was made: its effect begins now.
+void settle_written(State& state, const ObjectKey& key, Held& held, MonoTime now) {
+    held.since = now;
+    for (auto& [trial_key, trial] : state.trials)
+        if (trial.values.contains(key)) trial.last_raise = std::max(trial.last_raise, now);
+}
+
+void settle_rolled_back(State& state, const ObjectKey& key, MonoTime now) {
+    leave_trial(state, key);
+    const auto held = state.held.find(key);
+    held->second.since = now;
+    if (held->second.current == held->second.original) state.held.erase(held);
+}
+
+// Back to what is true: the value is what it was, and if that was not ours, we hold nothing.
+void settle_failed(State& state, const Decision& decision, const ObjectKey& key) {
+    Held& held = state.held.at(key);
+    held.current = decision.from;
+    if (decision.act == Decision::Act::roll_back) return; // tried again
+    const bool as_before = std::ranges::any_of(state.trials, [&](const auto& entry) {
+        const auto value = entry.second.values.find(key);
+        return value != entry.second.values.end() && value->second == decision.from;
+    });
+    if (as_before) leave_trial(state, key);
+    if (held.original == decision.from) state.held.erase(key);
+}
+
+} // namespace
+
 void settle(State& state, const Decision& decision, const Outcome& outcome, MonoTime now) {
     const ObjectKey key = key_of(decision.tunable, decision.scope);
     const auto held = state.held.find(key);
     if (held == state.held.end()) return;
-    if (outcome.kind == Outcome::Kind::written) {
-        held->second.since = held->second.clean_since = now;
+    if (outcome.kind == Outcome::Kind::written && decision.act == Decision::Act::roll_back)
+        return settle_rolled_back(state, key, now);
+    if (outcome.kind == Outcome::Kind::written) return settle_written(state, key, held->second, now);
+
+    if (auto& changes = state.changes[key]; !changes.empty()) changes.pop_back(); // there was none
+    if (outcome.kind == Outcome::Kind::failed) {
+        settle_failed(state, decision, key);
+        state.retry_after[key] = now + Gate::retry;
         return;
     }
-    // Back to what is true: the value is what it was, and if that was not ours, we hold nothing.
-    if (outcome.kind == Outcome::Kind::failed && held->second.original != decision.from) {
-        held->second.current = decision.from;
-    } else {
-        state.held.erase(held);
-    }
-    if (outcome.kind == Outcome::Kind::failed) state.retry_after[key] = now + Gate::retry;
+    leave_trial(state, key);
+    state.held.erase(key);
     if (outcome.kind == Outcome::Kind::conflict) state.retry_after[key] = now + Gate::look_again;
 }
 
-void adopt(State& state, TunableId tunable, const Scope& scope, std::uint64_t original, std::uint64_t current,
-           MonoTime now) {
-    state.held[key_of(tunable, scope)] = {
-        .scope = scope, .original = original, .current = current, .since = now, .on_trial = true, .clean_since = now};
+namespace {
+
+// Whose trial an adopted change was on: a listener that was granted its share shares the trial of its somaxconn.
+TrialKey adopted_trial(const State& state, TunableId tunable, const Scope& scope) {
+    if (tunable == TunableId::conntrack_max || tunable == TunableId::conntrack_buckets)
+        return {TrialKey::Kind::conntrack, scope.netns, 0};
+    if (tunable == TunableId::listener_backlog)
+        for (const auto& [key, trial] : state.trials)
+            if (key.netns == scope.netns && trial.values.contains({TunableId::somaxconn, scope.netns})) return key;
+    if (!scope.listener) return {TrialKey::Kind::minimum, scope.netns, 0};
+    return {TrialKey::Kind::accept_queue, scope.netns, scope.listener->cookie};
+}
+
+} // namespace
+
+void adopt(State& state, const Adopted& adopted, MonoTime now) {
+    const ObjectKey key = key_of(adopted.tunable, adopted.scope);
+    state.held[key] = {.scope = adopted.scope, .original = adopted.original, .current = adopted.current, .since = now};
+    if (!adopted.before_trial) return;
+    // What was lost before is not known any more: it is judged as a forecast, by whether it is used without loss.
+    const std::uint64_t before = *adopted.before_trial;
+    const auto [entry, is_new] = state.trials.try_emplace(adopted_trial(state, adopted.tunable, adopted.scope));
+    Trial& trial = entry->second;
+    if (is_new) trial.since = trial.last_raise = now;
+    if (adopted.tunable == TunableId::conntrack_max) trial.fitted = before;
+    const bool is_queue = adopted.tunable == TunableId::listener_backlog;
+    if (is_queue && adopted.scope.listener->cookie == entry->first.listener_cookie) trial.fitted = before + 1;
+    trial.values[key] = before;
 }
 
 void reloaded(State& state) {
     state.yielded.clear();
     state.said.clear();
     state.retry_after.clear();
+    state.back_offs.clear();
 }
 
 } // namespace bpftune::controller

@@ -2,6 +2,7 @@
 // The controller: a pure function of policy, state, snapshot and time. It reads no clock, no file, and logs nothing.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "controller/state.hpp"
@@ -18,11 +19,17 @@ std::vector<Decision> step(const policy::Policy& policy, State& state, const Sna
 // What became of a write that `step` asked for.
 void settle(State& state, const Decision& decision, const Outcome& outcome, MonoTime now);
 
-// An object that an earlier run of the service holds, from the journal: its trial begins anew.
-void adopt(State& state, TunableId tunable, const Scope& scope, std::uint64_t original, std::uint64_t current,
-           MonoTime now);
+// An object that an earlier run of the service holds, from the journal. A trial that it was on begins anew.
+struct Adopted {
+    TunableId tunable = TunableId::somaxconn;
+    Scope scope;
+    std::uint64_t original = 0;
+    std::uint64_t current = 0;
+    std::optional<std::uint64_t> before_trial; // nullopt: it was kept
+};
+void adopt(State& state, const Adopted& adopted, MonoTime now);
 
-// The policy was loaded anew: what was yielded may be tried again, and what was said may be said again.
+// The policy was loaded anew: what was yielded or rolled back may be tried again, what was said may be said again.
 void reloaded(State& state);
 
 } // namespace bpftune::controller

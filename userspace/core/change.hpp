@@ -61,7 +61,8 @@ struct Decision {
     enum class Act {
         write,     // set `to`, having journalled `from`
         recommend, // say so, write nothing
-        keep,      // the trial of this object's change is over: it stays
+        keep,      // the trial of this object's change is over: it stays; `why` and `evidence` say for what
+        roll_back, // the same, but it did not help: set `to`, the value before the trial
         yield,     // someone else set this object to `to`: leave it alone
         forget,    // the object is no longer seen
     };
@@ -78,7 +79,7 @@ struct Decision {
     bool operator==(const Decision&) const = default;
 };
 
-// What became of a Decision of act `write`.
+// What became of a Decision of act `write` or `roll_back`.
 struct Outcome {
     enum class Kind {
         written,  // `value` was read back

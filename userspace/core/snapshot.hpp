@@ -128,8 +128,10 @@ struct Snapshot {
     Now time;
     Nanoseconds interval{}; // since the last tick
     std::string node;
-    NetnsId host;                   // the init network namespace, where the node's own limits are written
-    std::uint64_t memory_bytes = 0; // of the node; 0: unknown
+    NetnsId host;                          // the init network namespace, where the node's own limits are written
+    std::uint64_t memory_bytes = 0;        // of the node; 0: unknown
+    std::optional<double> memory_pressure; // percent of the last 10 s in which some task waited for memory (PSI)
+    std::optional<std::uint64_t> memory_available_bytes; // without swapping: MemAvailable
     std::array<Rung, all_probes.size()> sources{Rung::none, Rung::none, Rung::none, Rung::none};
     std::uint64_t lost_events = 0; // that BPF could not pass on
 

@@ -84,6 +84,7 @@ private:
     Result<> open_loop();
     Result<> open_doors();
     void adopt();
+    void adopt(const actuators::Holding& holding);
     void log_probes() const;
 
     void tick();
@@ -245,31 +246,39 @@ void Daemon::adopt() {
         spdlog::error("journal: nothing adopted: {}", holdings.error().message);
         return;
     }
-    for (const actuators::Holding& holding : *holdings) {
-        const auto original = parse_number(holding.original);
-        const auto current = parse_number(holding.current);
-        if (!original || !current) continue;
-        const auto value = writer_.read(holding.tunable, holding.scope);
-        const ObjectKey object = key_of(holding.tunable, holding.scope);
-        if (!value && value.error().code == ESTALE) continue; // gone; history keeps the row
-        if (value && *value != *current && std::to_string(*value) == holding.previous) {
-            // It died between journal and write.
-            if (holding.previous == holding.original) {
-                (void)journal_.settle(object, ChangeState::failed);
-                continue;
-            }
-        } else if (value && *value != *current) {
-            spdlog::warn("{} is {} and not {} as we left it: someone else's, left alone",
-                         tunables::row(holding.tunable).name, *value, *current);
-            (void)journal_.yielded(object, std::to_string(*value));
-            state_.yielded.insert(object);
-            continue;
-        }
-        controller::adopt(state_, holding.tunable, holding.scope, *original, value ? *value : *current,
-                          sys::now().mono);
-        spdlog::info("adopted: {} = {} (was {})", tunables::row(holding.tunable).name, holding.current,
-                     holding.original);
+    for (const actuators::Holding& holding : *holdings) adopt(holding);
+}
+
+void Daemon::adopt(const actuators::Holding& holding) {
+    const auto original = parse_number(holding.original);
+    const auto current = parse_number(holding.current);
+    if (!original || !current) return;
+    const auto value = writer_.read(holding.tunable, holding.scope);
+    if (!value && value.error().code == ESTALE) return; // gone; history keeps the row
+    const ObjectKey object = key_of(holding.tunable, holding.scope);
+    bool on_trial = holding.before_trial.has_value();
+    if (value && *value != *current && std::to_string(*value) == holding.previous) {
+        // It died between journal and write, or between the write of a roll-back and the journal.
+        on_trial = on_trial && !holding.rolling_back;
+        if (holding.rolling_back)
+            (void)journal_.rolled_back(object, "found so at the next start", {});
+        else if (holding.previous == holding.original)
+            (void)journal_.settle(object, ChangeState::failed);
+        if (holding.previous == holding.original) return;
+    } else if (value && *value != *current) {
+        spdlog::warn("{} is {} and not {} as we left it: someone else's, left alone",
+                     tunables::row(holding.tunable).name, *value, *current);
+        (void)journal_.yielded(object, std::to_string(*value));
+        state_.yielded.insert(object);
+        return;
+    } else if (holding.rolling_back) {
+        (void)journal_.not_rolled_back(object);
     }
+    controller::Adopted adopted{
+        .tunable = holding.tunable, .scope = holding.scope, .original = *original, .current = value.value_or(*current)};
+    if (on_trial) adopted.before_trial = parse_number(*holding.before_trial).value_or(*original);
+    controller::adopt(state_, adopted, sys::now().mono);
+    spdlog::info("adopted: {} = {} (was {})", tunables::row(holding.tunable).name, holding.current, holding.original);
 }
 
 Result<> Daemon::loop() {

@@ -53,10 +53,11 @@ void Executor::carry_out(const Decision& decision) {
         on_change_(decision.tunable, ChangeState::recommended);
         break;
     case Decision::Act::keep:
-        spdlog::info("kept: {}", described(decision));
-        log_if_failed(journal_.settle(object, ChangeState::kept), "keep");
+        spdlog::info("kept: {}: {}", described(decision), decision.why);
+        log_if_failed(journal_.kept(object, decision.why, decision.evidence), "keep");
         on_change_(decision.tunable, ChangeState::kept);
         break;
+    case Decision::Act::roll_back: roll_back(decision); break;
     case Decision::Act::yield:
         spdlog::warn("yielded: {}: someone else set it; left alone until restart or reload", described(decision));
         log_if_failed(journal_.yielded(object, std::to_string(decision.to)), "yield");
@@ -85,14 +86,40 @@ void Executor::write(const Decision& decision) {
     finish(decision, *row, writer_.write(decision.tunable, decision.scope, decision.from, decision.to));
 }
 
-// Only what we held before this write can be yielded; else the other's value is a new original.
-void Executor::lost_to_another(const Decision& decision, std::int64_t row, std::uint64_t found, bool was_ours) {
-    not_written(decision, row, fmt::format("it was {} by then: someone else's, not written", found));
-    if (!was_ours) return;
+// What it goes back to is in the rows of the raise: they are marked first, so that a service that dies in between
+// leaves both values for ours.
+void Executor::roll_back(const Decision& decision) {
+    const ObjectKey object = key_of(decision.tunable, decision.scope);
+    const auto marked = journal_.rolling_back(object);
+    const Outcome outcome = marked ? writer_.write(decision.tunable, decision.scope, decision.from, decision.to)
+                                   : Outcome{Outcome::Kind::failed, 0, marked.error().message};
+    controller::settle(state_, decision, outcome, sys::now().mono);
+    switch (outcome.kind) {
+    case Outcome::Kind::written:
+        log_if_failed(journal_.rolled_back(object, decision.why, decision.evidence), "rolled back");
+        spdlog::info("rolled back: {}: {}", described(decision), decision.why);
+        on_change_(decision.tunable, ChangeState::rolled_back);
+        break;
+    case Outcome::Kind::conflict: yield(decision, outcome.value); break;
+    case Outcome::Kind::gone: log_if_failed(journal_.release(object), "gone"); break;
+    case Outcome::Kind::failed:
+        spdlog::warn("not rolled back: {}: {}", described(decision), outcome.error);
+        if (writer_.pid() >= 0) log_if_failed(journal_.not_rolled_back(object), "not rolled back");
+        break;
+    }
+}
+
+void Executor::yield(const Decision& decision, std::uint64_t found) {
     const ObjectKey object = key_of(decision.tunable, decision.scope);
     state_.yielded.insert(object);
     log_if_failed(journal_.yielded(object, std::to_string(found)), "yield");
     on_change_(decision.tunable, ChangeState::yielded);
+}
+
+// Only what we held before this write can be yielded; else the other's value is a new original.
+void Executor::lost_to_another(const Decision& decision, std::int64_t row, std::uint64_t found, bool was_ours) {
+    not_written(decision, row, fmt::format("it was {} by then: someone else's, not written", found));
+    if (was_ours) yield(decision, found);
 }
 
 void Executor::finish(const Decision& decision, std::int64_t row, const Outcome& outcome) {

@@ -27,6 +27,8 @@ public:
 private:
     void carry_out(const Decision& decision);
     void write(const Decision& decision);
+    void roll_back(const Decision& decision);
+    void yield(const Decision& decision, std::uint64_t found);
     void forget(const Decision& decision);
     void finish(const Decision& decision, std::int64_t row, const Outcome& outcome);
     void lost_to_another(const Decision& decision, std::int64_t row, std::uint64_t found, bool was_ours);

@@ -9,7 +9,9 @@
 
 #include "core/text.hpp"
 #include "sys/clock.hpp"
+#include "sys/files.hpp"
 #include "sys/netns.hpp"
+#include "sys/procfs.hpp"
 
 namespace bpftune::signals {
 namespace {
@@ -54,9 +56,20 @@ Snapshot Collector::blank(Snapshot::Cause cause, Now now) const {
     snapshot.node = node_.name;
     snapshot.host = node_.host;
     snapshot.memory_bytes = node_.memory_bytes;
+    snapshot.memory_pressure = memory_pressure_;
+    snapshot.memory_available_bytes = memory_available_bytes_;
     for (const Probe probe : all_probes) snapshot.sources[static_cast<std::size_t>(probe)] = probes_.rung(probe);
     snapshot.lost_events = probes_.lost_events();
     return snapshot;
+}
+
+// Neither is a problem: a kernel may have been built without PSI. They are read at ticks alone, and are as old as that
+// in the snapshot of a burst.
+void Collector::read_memory() {
+    const auto pressure = sys::read_file("/proc/pressure/memory");
+    memory_pressure_ = pressure ? sys::pressure_avg10(*pressure) : std::nullopt;
+    const auto memory = sys::read_file("/proc/meminfo");
+    memory_available_bytes_ = memory ? sys::meminfo_bytes(*memory, "MemAvailable") : std::nullopt;
 }
 
 template <class T> std::vector<T> Collector::reading(Result<std::vector<T>> result) {
@@ -96,6 +109,7 @@ bool Collector::take_census(Now now) {
 
 Snapshot Collector::tick(Now now) {
     problems_.clear();
+    read_memory();
     Snapshot snapshot = blank(Snapshot::Cause::tick, now);
     refresh(now, next_census_);
     tcp_.tick(snapshot, now.mono);

@@ -51,6 +51,7 @@ private:
 
     void refresh(Now now, MonoTime next_census);
     bool take_census(Now now);
+    void read_memory();
     void read_softirq(Snapshot& snapshot);
     void read_conntrack(Snapshot& snapshot);
     [[nodiscard]] Snapshot blank(Snapshot::Cause cause, Now now) const;
@@ -63,6 +64,8 @@ private:
     std::vector<probes::ListenerReading> listeners_; // of the last census
     std::map<unsigned, probes::SoftirqReading> softirq_base_;
     std::map<NetnsId, Table> conntrack_;
+    std::optional<double> memory_pressure_;
+    std::optional<std::uint64_t> memory_available_bytes_;
     bool conntrack_started_ = false;
     Nanoseconds census_interval_{};
     MonoTime next_census_;

@@ -113,4 +113,26 @@ std::optional<std::uint64_t> sockstat_value(std::string_view text, std::string_v
     return std::nullopt;
 }
 
+std::optional<std::uint64_t> meminfo_bytes(std::string_view text, std::string_view name) {
+    while (!text.empty()) {
+        const auto words = words_of(take_until(text, '\n'));
+        if (words.size() < 3 || words[2] != "kB" || !words[0].starts_with(name) || words[0].size() != name.size() + 1)
+            continue;
+        const auto kibibytes = number(words[1], 10);
+        return kibibytes ? std::optional(*kibibytes * 1024) : std::nullopt;
+    }
+    return std::nullopt;
+}
+
+std::optional<double> pressure_avg10(std::string_view text) {
+    constexpr std::string_view key = "avg10=";
+    const auto words = words_of(take_until(text, '\n'));
+    if (words.size() < 2 || words[0] != "some" || !words[1].starts_with(key)) return std::nullopt;
+    const std::string_view digits = words[1].substr(key.size());
+    double percent = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), percent);
+    if (error != std::errc{} || end != digits.data() + digits.size()) return std::nullopt;
+    return percent;
+}
+
 } // namespace bpftune::sys

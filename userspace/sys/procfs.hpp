@@ -44,4 +44,10 @@ std::optional<std::uint64_t> netstat_value(std::string_view text, std::string_vi
 // /proc/net/sockstat: "TCP: inuse 5 orphan 0 tw 12 alloc 7 mem 1". sockstat_value(text, "TCP", "tw")
 std::optional<std::uint64_t> sockstat_value(std::string_view text, std::string_view group, std::string_view name);
 
+// /proc/meminfo: "MemAvailable:   12345 kB". meminfo_bytes(text, "MemAvailable")
+std::optional<std::uint64_t> meminfo_bytes(std::string_view text, std::string_view name);
+
+// /proc/pressure/memory: "some avg10=1.25 avg60=...", percent of the last 10 s in which some task waited.
+std::optional<double> pressure_avg10(std::string_view text);
+
 } // namespace bpftune::sys

@@ -417,17 +417,6 @@ TEST_CASE("leaves a value alone that someone else set, until the policy is reloa
     for (const Written& written : writes(again)) CHECK(written.tunable != TunableId::somaxconn);
 }
 
-TEST_CASE("keeps a change when its trial saw no loss") {
-    State state;
-    const policy::Policy policy = automatic();
-    act(policy, state, pressure(nginx(), 65, at(0s)), at(0s));
-    Listener raised = nginx();
-    raised.somaxconn = raised.limit = 512;
-    CHECK(act(policy, state, tick(raised, {.length = 1s}, at(5s)), at(5s)).empty());
-    CHECK(of_act(act(policy, state, tick(raised, {.length = 1s}, at(12s)), at(12s)), Decision::Act::keep).size() == 2);
-    CHECK(act(policy, state, tick(raised, {.length = 1s}, at(13s)), at(13s)).empty());
-}
-
 TEST_CASE("a write that failed is not held, and not tried again at once") {
     State state;
     const policy::Policy policy = automatic();

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// What holds whatever the node does, the kernel answers, and others write: so the controller cannot oscillate.
+//
+//  1. Bounds: no raise goes past the policy's max, nor past what the kernel takes.
+//  2. A value only rises, except where a trial takes its own raise back, and then exactly to the value before it.
+//  3. No object is changed more than `changes_an_hour` times in any hour. A raise is made only where there is room left
+//     for its roll-back too, so that this never keeps a raise that did not help.
+//  4. After a roll-back its scope is left alone for a back-off that doubles, and after `false_forecasts` of them only a
+//     loss is reason enough: a demand that comes and goes cannot raise and roll back for ever.
+//  5. No raise takes the memory of all raises together past the budget.
+//  6. In observe and recommend nothing is written, not even a roll-back.
+//  7. What we hold is known with its original until it has that again, is someone else's, or is gone: `restore` always
+//     reaches the originals.
+//
+// tests/unit/controller/properties_test.cpp holds the controller to each over random traces.
+#pragma once
+
+#include "core/time.hpp"
+
+namespace bpftune::controller {
+
+// A raise, its correction and a few more for a ramp (128 to 8,192 by powers of two), with their roll-back.
+inline constexpr std::size_t changes_an_hour = 8;
+// Two raises of one object are at least this far apart, so that the first can show its effect; those that answer a loss
+// or correct the first one are exempt.
+inline constexpr Nanoseconds cooldown = std::chrono::seconds(10);
+
+// No verdict before a trial has run for so long since its last raise.
+inline constexpr Nanoseconds trial_window = std::chrono::seconds(10);
+// A demand that has not returned by then is not waited for.
+inline constexpr Nanoseconds longest_trial = std::chrono::minutes(10);
+// After a roll-back: doubled by each further one.
+inline constexpr Nanoseconds first_back_off = std::chrono::minutes(1);
+inline constexpr Nanoseconds longest_back_off = std::chrono::hours(1);
+// A scope in which so many raises were rolled back is not raised on a forecast any more.
+inline constexpr int false_forecasts = 3;
+
+} // namespace bpftune::controller

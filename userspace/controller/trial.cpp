@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controller/trial.hpp"
+
+#include <algorithm>
+#include <ranges>
+
+#include <fmt/format.h>
+
+#include "controller/accept_queue.hpp"
+#include "controller/conntrack.hpp"
+#include "controller/gate.hpp"
+#include "controller/invariants.hpp"
+
+namespace bpftune::controller {
+namespace {
+
+// A node whose tasks wait for memory a tenth of the time more than before pays for the raise with everyone's time. What
+// other work does to this number within ten seconds is mostly below that.
+constexpr double pressure_margin = 10;
+// The kernel begins to reclaim and to kill near zero; a raise is not what the last twentieth is for.
+constexpr std::uint64_t least_available_part = 20;
+// A loss that is not at least halved was not for want of this limit.
+constexpr double worthwhile = 0.5;
+
+double loss_ratio(const Measured& side) {
+    return side.demand > 0 ? static_cast<double>(side.losses) / static_cast<double>(side.demand) : 0;
+}
+
+std::uint64_t per_1000(const Measured& side) { return static_cast<std::uint64_t>(loss_ratio(side) * 1000); }
+
+std::string worsened(const Guards& before, const Guards& now) {
+    if (before.memory_pressure && now.memory_pressure &&
+        *now.memory_pressure > *before.memory_pressure + pressure_margin)
+        return fmt::format("tasks wait for memory {:.0f} % of the time, {:.0f} % before", *now.memory_pressure,
+                           *before.memory_pressure);
+    const std::uint64_t least = now.memory_bytes / least_available_part;
+    if (before.memory_available_bytes && now.memory_available_bytes && *before.memory_available_bytes >= least &&
+        *now.memory_available_bytes < least)
+        return fmt::format("{} MiB of memory are left, {} MiB before", *now.memory_available_bytes >> 20,
+                           *before.memory_available_bytes >> 20);
+    return {};
+}
+
+std::string_view held_at_once(TrialKey::Kind kind) {
+    return kind == TrialKey::Kind::conntrack ? "were in the table" : "waited";
+}
+
+// Use passed what fitted before, or was lost at the new limit.
+Verdict verdict_on_tested(TrialKey::Kind kind, const Trial& trial) {
+    const Measured& after = trial.after;
+    if (after.losses == 0)
+        return {Verdict::Kind::keep, fmt::format("{} {} at once where {} fitted before, and none was lost", after.use,
+                                                 held_at_once(kind), trial.fitted)};
+    const std::string ratios = fmt::format("lost {} of {} since, {} of {} before", after.losses, after.demand,
+                                           trial.before.losses, trial.before.demand);
+    if (trial.cause == Cause::loss && loss_ratio(after) <= worthwhile * loss_ratio(trial.before))
+        return {Verdict::Kind::keep, ratios};
+    return {Verdict::Kind::roll_back, ratios};
+}
+
+Verdict verdict_on_untested(TrialKey::Kind kind, const Trial& trial) {
+    const std::string calm =
+        fmt::format("at most {} {} at once in {} min, where {} fitted before", trial.after.use, held_at_once(kind),
+                    std::chrono::duration_cast<std::chrono::minutes>(longest_trial).count(), trial.fitted);
+    if (trial.cause == Cause::loss) return {Verdict::Kind::keep, calm + ": the demand did not return"};
+    if (trial.after.use > trial.fitted / 2) return {Verdict::Kind::keep, calm + ": still near it"};
+    return {Verdict::Kind::roll_back, calm + ": it was not needed"};
+}
+
+std::vector<Evidence> evidence_of(const TrialKey& key, const Trial& trial) {
+    if (key.kind == TrialKey::Kind::minimum) return {};
+    return {{"loss_before_per_1000", per_1000(trial.before)},
+            {"loss_after_per_1000", per_1000(trial.after)},
+            {"demand_before", trial.before.demand},
+            {"demand_after", trial.after.demand},
+            {"use_after", trial.after.use}};
+}
+
+Decision verdict_decision(Decision::Act act, const ObjectKey& object, const Held& held, std::string why,
+                          std::vector<Evidence> evidence) {
+    return {.act = act,
+            .tunable = object.tunable,
+            .scope = held.scope,
+            .from = held.current,
+            .to = held.current,
+            .why = std::move(why),
+            .evidence = std::move(evidence)};
+}
+
+void keep(Gate& gate, const TrialKey& key, const Trial& trial, const ObjectKey& object, std::string why) {
+    if (const Held* held = gate.held(object))
+        gate.add(verdict_decision(Decision::Act::keep, object, *held, std::move(why), evidence_of(key, trial)));
+}
+
+// A running listener of ours that is longer than somaxconn was: it could not be set to its own value any more.
+bool bounds_others(const Gate& gate, const ObjectKey& object, const Trial& trial, std::uint64_t value) {
+    if (object.tunable != TunableId::somaxconn) return false;
+    return std::ranges::any_of(gate.state().held, [&](const auto& entry) {
+        const auto& [other, held] = entry;
+        return other.tunable == TunableId::listener_backlog && other.netns == object.netns && held.current > value &&
+               !trial.values.contains(other);
+    });
+}
+
+// A value that may not go back to what it was stays.
+std::string reason_to_stay(const Gate& gate, const ObjectKey& object, const Trial& trial, std::uint64_t value) {
+    if (const auto min = gate.policy().of(object.tunable).min; min && value < *min) return "the policy's min";
+    return bounds_others(gate, object, trial, value) ? "another queue of the namespace needs it" : "";
+}
+
+// What can be taken back now; the rest stays on the list of the trial for later ticks. Listeners go before the
+// somaxconn that bounds them, buckets before the limit: the reverse of how they were raised.
+void take_back(Gate& gate, const TrialKey& key, Trial& trial) {
+    std::vector<ObjectKey> stay;
+    for (const auto& [object, value] : std::views::reverse(trial.values)) {
+        const std::string why = reason_to_stay(gate, object, trial, value);
+        if (why.empty()) {
+            gate.take_back(object, value, trial.verdict, evidence_of(key, trial));
+        } else {
+            keep(gate, key, trial, object, why);
+            stay.push_back(object);
+        }
+    }
+    for (const ObjectKey& object : stay) trial.values.erase(object);
+}
+
+void back_off(Gate& gate, const TrialKey& key) {
+    BackOff& back_off = gate.state().back_offs[key];
+    Nanoseconds pause = first_back_off;
+    for (int i = 0; i < back_off.roll_backs && pause < longest_back_off; ++i) pause *= 2;
+    back_off.roll_backs++;
+    back_off.until = gate.now() + std::min(pause, longest_back_off);
+}
+
+// What the last interval adds. nullopt: there is nothing to measure any more.
+std::optional<Measured> measured(const TrialKey& key, const Snapshot& snapshot) {
+    if (key.kind == TrialKey::Kind::minimum) return Measured{};
+    if (key.kind == TrialKey::Kind::conntrack) return measured_tables(snapshot);
+    const auto listener = std::ranges::find(snapshot.listeners, key.listener_cookie, &Listener::cookie);
+    if (listener == snapshot.listeners.end()) return std::nullopt;
+    return measured_queue(*listener);
+}
+
+// A window that began before the raise mixes what was lost then with what the new limit does; a use that did not fit
+// before was of the new limit all the same.
+void add(Trial& trial, const Measured& more, bool mixed) {
+    if (!mixed || more.use > trial.fitted) trial.after.use = std::max(trial.after.use, more.use);
+    if (mixed) return;
+    trial.after.losses += more.losses;
+    trial.after.demand += more.demand;
+}
+
+Verdict judged(Gate& gate, const TrialKey& key, Trial& trial, const Snapshot& snapshot) {
+    const auto more = measured(key, snapshot);
+    if (!more) return {Verdict::Kind::keep, "what it was for is gone"};
+    add(trial, *more, trial.last_raise > snapshot.time.mono - snapshot.interval);
+    return verdict_on(key.kind, trial, gate.guards(), gate.now());
+}
+
+// Whether the trial is over.
+bool proceed(Gate& gate, const TrialKey& key, Trial& trial, const Snapshot& snapshot) {
+    if (trial.verdict.empty()) {
+        const Verdict verdict = judged(gate, key, trial, snapshot);
+        if (verdict.kind == Verdict::Kind::open) return false;
+        if (verdict.kind == Verdict::Kind::keep) {
+            for (const auto& [object, value] : trial.values) keep(gate, key, trial, object, verdict.why);
+            gate.state().back_offs.erase(key);
+            return true;
+        }
+        trial.verdict = verdict.why;
+        back_off(gate, key);
+    }
+    take_back(gate, key, trial);
+    return trial.values.empty();
+}
+
+// An object whose own queue asks for more has shown that what it was granted for another's sake is used: that stays.
+void keep_for_another(Gate& gate, const ObjectKey& object, const TrialKey& another) {
+    auto& trials = gate.state().trials;
+    for (auto entry = trials.begin(); entry != trials.end(); ++entry) {
+        auto& [key, trial] = *entry;
+        if (key == another || !trial.values.contains(object)) continue;
+        keep(gate, key, trial, object, "more is asked of it since");
+        trial.values.erase(object);
+        if (trial.values.empty()) trials.erase(entry);
+        return;
+    }
+}
+
+} // namespace
+
+Guards guards_of(const Snapshot& snapshot) {
+    return {snapshot.memory_pressure, snapshot.memory_available_bytes, snapshot.memory_bytes};
+}
+
+void enter_trial(Gate& gate, const ObjectKey& object, const Reason& reason, std::uint64_t from) {
+    keep_for_another(gate, object, reason.trial);
+    const auto [entry, is_new] = gate.state().trials.try_emplace(reason.trial);
+    Trial& trial = entry->second;
+    if (is_new) {
+        trial.since = gate.now();
+        trial.fitted = reason.fitted;
+        trial.guards = gate.guards();
+    }
+    if (is_new || reason.cause > trial.cause) {
+        trial.cause = reason.cause;
+        trial.before = reason.before;
+    }
+    trial.last_raise = gate.now();
+    trial.after = {};
+    trial.values.try_emplace(object, from);
+}
+
+void leave_trial(State& state, const ObjectKey& object) {
+    for (auto entry = state.trials.begin(); entry != state.trials.end(); ++entry) {
+        if (entry->second.values.erase(object) == 0) continue;
+        if (entry->second.values.empty()) state.trials.erase(entry);
+        return;
+    }
+}
+
+Verdict verdict_on(TrialKey::Kind kind, const Trial& trial, const Guards& guards, MonoTime now) {
+    if (kind == TrialKey::Kind::minimum) return {Verdict::Kind::keep, "the policy asks for it"};
+    if (now < trial.last_raise + trial_window) return {};
+    if (std::string worse = worsened(trial.guards, guards); !worse.empty())
+        return {Verdict::Kind::roll_back, std::move(worse)};
+    if (trial.after.use > trial.fitted || trial.after.losses > 0) return verdict_on_tested(kind, trial);
+    if (now < trial.since + longest_trial) return {};
+    return verdict_on_untested(kind, trial);
+}
+
+void judge_trials(Gate& gate, const Snapshot& snapshot) {
+    auto& trials = gate.state().trials;
+    for (auto entry = trials.begin(); entry != trials.end();)
+        entry = proceed(gate, entry->first, entry->second, snapshot) ? trials.erase(entry) : std::next(entry);
+}
+
+} // namespace bpftune::controller

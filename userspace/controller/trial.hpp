@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// A change is a trial: it stays if it helped, else it is taken back.
+//
+// Verdict, once the trial window has passed since the last raise:
+//
+//   cause      kept when                                           else
+//   minimum    at once: the policy's word
+//   loss       demand returned, and losses per unit of demand are   rolled back
+//              at most half of what they were
+//   forecast   use passed what fitted before, without loss          rolled back
+//   any        -                                                    a guard worsened: rolled back
+//
+// Demand has returned when use passes what fitted before: then the old limit would have lost again. A rate would be
+// fooled by a flash sale, which comes once in minutes and is all of the demand. Until then a loss that fell proves
+// nothing, and the trial goes on, at most for the longest one. Where demand did not come back in that time
+//
+//   - a raise for a loss is kept: what is not used costs nothing, and the loss that was seen may come again;
+//   - a raise on a forecast is kept if use came past half of what fitted: it would only be made again;
+//   - else the forecast was wrong, and it is rolled back.
+//
+// Another raise of the same cause joins the trial, whose window begins anew: the correction after a burst, a demand
+// that outgrows the raise, a loss that goes on.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "controller/state.hpp"
+#include "core/snapshot.hpp"
+
+namespace bpftune::controller {
+
+class Gate;
+
+// Why a value is changed: what its trial is judged by.
+struct Reason {
+    TrialKey trial;
+    Cause cause = Cause::forecast;
+    std::uint64_t fitted = 0;
+    Measured before;
+};
+
+Guards guards_of(const Snapshot& snapshot);
+
+// An object is about to be raised from `from`: its trial begins or grows.
+void enter_trial(Gate& gate, const ObjectKey& object, const Reason& reason, std::uint64_t from);
+
+// The object is no longer part of any trial: gone, someone else's, or not written after all.
+void leave_trial(State& state, const ObjectKey& object);
+
+// Measures the trials by a tick, and ends those of which a verdict can be given.
+void judge_trials(Gate& gate, const Snapshot& snapshot);
+
+// The verdict on a trial that is neither rolled back nor kept yet.
+struct Verdict {
+    enum class Kind { open, keep, roll_back };
+    Kind kind = Kind::open;
+    std::string why;
+};
+Verdict verdict_on(TrialKey::Kind kind, const Trial& trial, const Guards& guards, MonoTime now);
+
+} // namespace bpftune::controller

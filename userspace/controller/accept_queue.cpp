@@ -34,6 +34,8 @@ std::string name_of(const Listener& listener) {
 
 TrialKey trial_of(const Listener& listener) { return {TrialKey::Kind::accept_queue, listener.netns, listener.cookie}; }
 
+ObjectKey object_of(const Listener& listener) { return {TunableId::listener_backlog, listener.netns, listener.cookie}; }
+
 Wish wish_for(const Listener& listener, TunableId tunable, std::uint64_t from, std::uint64_t to) {
     const QueueWindow& window = listener.window;
     Wish wish{.tunable = tunable,
@@ -61,7 +63,7 @@ Listener up_to_date(const Gate& gate, const Listener& listener) {
     Listener now = listener;
     if (const Held* held = gate.held({TunableId::somaxconn, listener.netns}))
         now.somaxconn = static_cast<std::uint32_t>(held->current);
-    const Held* held = gate.held({TunableId::listener_backlog, listener.netns, listener.cookie});
+    const Held* held = gate.held(object_of(listener));
     if (held != nullptr && listener.read <= held->since) now.limit = static_cast<std::uint32_t>(held->current);
     if (now.binds == Binds::application && now.limit == now.somaxconn) now.binds = Binds::somaxconn;
     return now;
@@ -97,16 +99,19 @@ std::uint64_t raise_somaxconn(Gate& gate, const Listener& listener, Wish cause, 
     return gate.raise(std::move(cause));
 }
 
-// Everyone else in the namespace who asked for more gets it too, after the one who waits for it.
+// Everyone else in the namespace who asked for more gets it too, after the one who waits for it; but for those whose
+// own raise is not decided yet, or was rolled back a short while ago.
 void grant_others(Gate& gate, const Snapshot& snapshot, const Listener& cause, std::uint64_t somaxconn,
                   const Wish& wish) {
-    for (const Listener& other : snapshot.listeners)
-        if (other.netns == cause.netns && other.cookie != cause.cookie && !gate.backs_off(trial_of(other))) {
-            Wish shared = wish;
-            shared.event.reset(); // its reaction time is not theirs
-            const Listener now = up_to_date(gate, other);
-            grant(gate, now, granted(now, somaxconn), somaxconn, shared);
-        }
+    for (const Listener& other : snapshot.listeners) {
+        if (other.netns != cause.netns || other.cookie == cause.cookie || gate.backs_off(trial_of(other))) continue;
+        const Trial* undecided = trial_with(gate.state(), object_of(other));
+        if (undecided != nullptr && !undecided->values.contains(object_of(cause))) continue;
+        Wish shared = wish;
+        shared.event.reset(); // its reaction time is not theirs
+        const Listener now = up_to_date(gate, other);
+        grant(gate, now, granted(now, somaxconn), somaxconn, shared);
+    }
 }
 
 // The application's own argument binds: only going beyond it helps.
@@ -186,7 +191,7 @@ void judge(Gate& gate, const Snapshot& snapshot, const Listener& listener) {
     if (!listener.somaxconn) return; // what may not be read may not be written
 
     // An event from before our last write is about a limit that is no more.
-    const Held* held = gate.held({TunableId::listener_backlog, listener.netns, listener.cookie});
+    const Held* held = gate.held(object_of(listener));
     if (held != nullptr && listener.window.event && *listener.window.event <= held->since) return;
 
     // A tick's window that began before it mixes what was lost then with what the new limit does.

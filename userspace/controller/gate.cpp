@@ -48,6 +48,13 @@ bool Gate::too_soon(const ObjectKey& key, const Wish& wish) const {
     return held != nullptr && !wish.urgent && now_ < held->since + cooldown;
 }
 
+// A second write in one step would build on a first that may fail.
+bool Gate::is_written(const ObjectKey& key) const {
+    return std::ranges::any_of(decisions_, [&](const Decision& decision) {
+        return decision.act == Decision::Act::write && key_of(decision.tunable, decision.scope) == key;
+    });
+}
+
 bool Gate::backs_off(const TrialKey& trial) const {
     const auto found = state_.back_offs.find(trial);
     return found != state_.back_offs.end() && now_ < found->second.until;
@@ -62,14 +69,19 @@ std::size_t Gate::changes_of(const ObjectKey& key) {
 
 // What earlier trials leave to this one. The policy's min asks for no proof.
 bool Gate::fit_trials(Wish& wish) {
-    if (changes_of(key_of(wish.tunable, wish.scope)) + 2 > changes_an_hour) { // this one, and its roll-back
+    // What is being rolled back, the object or what it would be raised with, comes to its end first.
+    const ObjectKey object = key_of(wish.tunable, wish.scope);
+    const auto joined = state_.trials.find(wish.reason.trial);
+    if (joined != state_.trials.end() && !joined->second.verdict.empty()) return false;
+    if (const Trial* trial = trial_with(state_, object); trial != nullptr && !trial->verdict.empty()) return false;
+
+    constexpr std::size_t raise_and_roll_back = 2;
+    if (changes_of(object) + raise_and_roll_back > changes_an_hour) {
         wish.why += fmt::format("; not raised to {}: changed often enough within an hour", wish.to);
         say(wish, "often");
         return false;
     }
     if (wish.reason.trial.kind == TrialKey::Kind::minimum) return true;
-    const auto trial = state_.trials.find(wish.reason.trial);
-    if (trial != state_.trials.end() && !trial->second.verdict.empty()) return false; // still being rolled back
     const auto back_off = state_.back_offs.find(wish.reason.trial);
     if (back_off == state_.back_offs.end()) return true;
     const auto& [roll_backs, until] = back_off->second;
@@ -136,6 +148,7 @@ void Gate::take_back(const ObjectKey& object, std::uint64_t value, const std::st
 }
 
 void Gate::write(const ObjectKey& key, Wish wish) {
+    enter_trial(*this, key, wish.reason, wish.from);
     const auto [entry, is_new] = state_.held.try_emplace(key);
     Held& held = entry->second;
     if (is_new) held.original = wish.from;
@@ -143,14 +156,14 @@ void Gate::write(const ObjectKey& key, Wish wish) {
     held.current = wish.to;
     held.since = now_;
     state_.changes[key].push_back(now_);
-    enter_trial(*this, key, wish.reason, wish.from);
     decisions_.push_back(decision(Decision::Act::write, std::move(wish)));
 }
 
 std::uint64_t Gate::raise(Wish wish) {
     const std::uint64_t from = wish.from;
     const ObjectKey key = key_of(wish.tunable, wish.scope);
-    if (wish.to <= from || state_.yielded.contains(key) || too_soon(key, wish)) return from;
+    if (wish.to <= from || state_.yielded.contains(key) || too_soon(key, wish) || is_written(key)) return from;
+    if (const Held* ours = held(key); ours != nullptr && ours->current != from) return from; // the tick will yield it
 
     const policy::Mode mode = mode_of(wish.tunable, wish.within_asked);
     if (mode == policy::Mode::observe) {

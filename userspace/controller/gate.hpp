@@ -72,6 +72,7 @@ private:
     [[nodiscard]] policy::Mode mode_of(TunableId tunable, bool within_asked) const;
     [[nodiscard]] std::uint64_t budget_left() const;
     [[nodiscard]] bool too_soon(const ObjectKey& key, const Wish& wish) const;
+    [[nodiscard]] bool is_written(const ObjectKey& key) const;
     bool fit_trials(Wish& wish);
     std::size_t changes_of(const ObjectKey& key);
     bool fit_bounds(Wish& wish);

@@ -172,7 +172,10 @@ void settle_failed(State& state, const Decision& decision, const ObjectKey& key)
 void settle(State& state, const Decision& decision, const Outcome& outcome, MonoTime now) {
     const ObjectKey key = key_of(decision.tunable, decision.scope);
     const auto held = state.held.find(key);
-    if (held == state.held.end()) return;
+    if (held == state.held.end()) { // what it built on, in the same step, failed
+        leave_trial(state, key);
+        return;
+    }
     if (outcome.kind == Outcome::Kind::written && decision.act == Decision::Act::roll_back)
         return settle_rolled_back(state, key, now);
     if (outcome.kind == Outcome::Kind::written) return settle_written(state, key, held->second, now);

@@ -211,6 +211,12 @@ void enter_trial(Gate& gate, const ObjectKey& object, const Reason& reason, std:
     trial.values.try_emplace(object, from);
 }
 
+const Trial* trial_with(const State& state, const ObjectKey& object) {
+    for (const auto& [key, trial] : state.trials)
+        if (trial.values.contains(object)) return &trial;
+    return nullptr;
+}
+
 void leave_trial(State& state, const ObjectKey& object) {
     for (auto entry = state.trials.begin(); entry != state.trials.end(); ++entry) {
         if (entry->second.values.erase(object) == 0) continue;

@@ -46,6 +46,9 @@ Guards guards_of(const Snapshot& snapshot);
 // An object is about to be raised from `from`: its trial begins or grows.
 void enter_trial(Gate& gate, const ObjectKey& object, const Reason& reason, std::uint64_t from);
 
+// The trial that the object is part of, or nullptr.
+const Trial* trial_with(const State& state, const ObjectKey& object);
+
 // The object is no longer part of any trial: gone, someone else's, or not written after all.
 void leave_trial(State& state, const ObjectKey& object);
 

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+// The invariants of controller/invariants.hpp, over random traces of a node.
+//
+//   SEED=8121 unit-controller-tests "invariants hold over random traces"     one trace again, decision by decision
+#include <cstdlib>
+#include <deque>
+#include <numeric>
+#include <random>
+
+#include <catch2/catch.hpp>
+#include <fmt/format.h>
+
+#include "controller/invariants.hpp"
+#include "unit/controller/world.hpp"
+
+using namespace bpftune;
+using namespace bpftune::testing;
+using namespace std::chrono_literals;
+using controller::State;
+using policy::Mode;
+
+namespace {
+
+constexpr int traces = 10000;
+constexpr int steps_of_a_trace = 50;
+
+class Dice {
+public:
+    explicit Dice(std::uint64_t seed) : engine_(seed) {}
+    std::uint64_t up_to(std::uint64_t most) { return engine_() % (most + 1); }
+    std::uint64_t between(std::uint64_t least, std::uint64_t most) { return least + up_to(most - least); }
+    bool once_in(std::uint64_t times) { return up_to(times - 1) == 0; }
+    template <class T> T one_of(std::initializer_list<T> choices) { return choices.begin()[up_to(choices.size() - 1)]; }
+
+private:
+    std::mt19937_64 engine_;
+};
+
+// What the invariants speak of, written down by the trace itself: nothing here is taken from the controller's state.
+struct Ledger {
+    struct Ours {
+        std::uint64_t original = 0;
+        std::uint64_t value = 0;
+    };
+    std::map<ObjectKey, Ours> ours;
+    std::map<ObjectKey, std::uint64_t> before_trial;
+    std::map<ObjectKey, MonoTime> last_raise;
+    std::map<ObjectKey, std::deque<MonoTime>> changes;
+};
+
+class Trace {
+public:
+    Trace(std::uint64_t seed, bool verbose) : dice_(seed), verbose_(verbose) {
+        policy_ = random_policy();
+        world_.tables[World::host] = {.netns = World::host};
+        for (std::uint64_t i = dice_.up_to(2); i > 0; --i) add_listener();
+        style_ = dice_.one_of({Style::calm, Style::bursts, Style::ramp, Style::slow, Style::drops});
+    }
+
+    // The first invariant that does not hold, or nothing.
+    std::string run() {
+        for (int i = 0; i < steps_of_a_trace && broken_.empty(); ++i) one_step();
+        return broken_;
+    }
+
+private:
+    enum class Style { calm, bursts, ramp, slow, drops };
+
+    void fail(const std::string& what) {
+        if (broken_.empty()) broken_ = fmt::format("at {:.3f} s: {}", Seconds(now_ - MonoTime(1h)).count(), what);
+    }
+
+    policy::Policy random_policy() {
+        policy::Policy policy;
+        policy.mode = dice_.one_of({Mode::automatic, Mode::automatic, Mode::automatic, Mode::recommend, Mode::observe});
+        policy.memory_budget_bytes = dice_.one_of<std::uint64_t>({1 << 18, 1 << 22, 1 << 28});
+        for (auto& tunable : policy.tunables) {
+            if (dice_.once_in(3)) tunable.named = true;
+            if (dice_.once_in(4)) tunable.max = 2 * dice_.between(32, 1 << 15);
+            if (dice_.once_in(8)) tunable.min = 2 * dice_.between(1, tunable.max / 2);
+            if (dice_.once_in(8)) tunable.mode = dice_.one_of({Mode::observe, Mode::recommend});
+        }
+        return policy;
+    }
+
+    void add_listener() {
+        Listener listener;
+        listener.netns = {.cookie = dice_.between(2, 3), .inode = 4026532000};
+        listener.cookie = ++cookies_;
+        listener.local = {"0.0.0.0", static_cast<std::uint16_t>(8000 + cookies_)};
+        const auto somaxconn = world_.somaxconn.try_emplace(listener.netns, dice_.one_of<std::uint32_t>({128, 4096}));
+        const std::uint32_t asked = dice_.one_of<std::uint32_t>({50, 128, 510, 65534});
+        listener.limit = std::min(asked, somaxconn.first->second);
+        if (!dice_.once_in(3)) listener.asked = asked;
+        world_.listeners[listener.cookie] = listener;
+    }
+
+    void remove_listener() {
+        if (world_.listeners.empty()) return;
+        const auto gone = std::next(world_.listeners.begin(), dice_.up_to(world_.listeners.size() - 1));
+        const NetnsId netns = gone->second.netns;
+        let_go({TunableId::listener_backlog, netns, gone->first});
+        world_.listeners.erase(gone);
+        const bool others =
+            std::ranges::any_of(world_.listeners, [&](const auto& l) { return l.second.netns == netns; });
+        if (others) return;
+        let_go({TunableId::somaxconn, netns});
+        ledger_.changes.erase({TunableId::somaxconn, netns}); // the next one there is another
+        world_.somaxconn.erase(netns);
+    }
+
+    void let_go(const ObjectKey& object) {
+        ledger_.ours.erase(object);
+        ledger_.before_trial.erase(object);
+    }
+
+    // Somebody else sets a value.
+    void meddle() {
+        std::vector<ObjectKey> objects{{TunableId::conntrack_max, World::host},
+                                       {TunableId::conntrack_buckets, World::host}};
+        for (const auto& [netns, value] : world_.somaxconn) objects.push_back({TunableId::somaxconn, netns});
+        for (const auto& [cookie, listener] : world_.listeners)
+            objects.push_back({TunableId::listener_backlog, listener.netns, cookie});
+        const ObjectKey object = objects[dice_.up_to(objects.size() - 1)];
+        // Odd, and each only once: a value that changes and comes back to what we wrote cannot be told from ours.
+        const std::uint64_t value = 2 * dice_.up_to(10000) + 1;
+        if (!foreign_.insert(value).second) return;
+        world_.set(object, value);
+        let_go(object);
+    }
+
+    QueueWindow random_window(const Listener& listener, Nanoseconds length) {
+        const std::uint32_t full = listener.limit + 1;
+        QueueWindow window{.length = length};
+        switch (style_) {
+        case Style::calm: window.peak = static_cast<std::uint32_t>(dice_.up_to(full / 3)); break;
+        case Style::bursts: window.peak = static_cast<std::uint32_t>(dice_.up_to(full)); break;
+        case Style::ramp:
+            window.peak = static_cast<std::uint32_t>(std::min<std::uint64_t>(full, 10 + 40 * steps_));
+            break;
+        case Style::slow: window.peak = full; break;
+        case Style::drops: window.peak = full; break;
+        }
+        if (window.peak == full) window.overflows = dice_.up_to(2000);
+        window.floor = style_ == Style::slow && !dice_.once_in(4) ? window.peak : 0;
+        window.arrivals = window.peak + dice_.up_to(1000);
+        window.accepted = window.arrivals - window.floor;
+        return window;
+    }
+
+    void random_table() {
+        Conntrack& table = world_.tables[World::host];
+        const std::uint64_t before = table.entries;
+        const std::uint64_t wanted =
+            style_ == Style::ramp ? before + before / 10 + 100 : dice_.up_to(world_.conntrack_max * 5 / 4);
+        table.entries = std::min(wanted, world_.conntrack_max);
+        table.window_drops = wanted - table.entries;
+        table.entries_per_second = static_cast<double>(table.entries) - static_cast<double>(before);
+        table.inserts_per_second.reset();
+        if (dice_.once_in(2)) table.inserts_per_second = static_cast<double>(dice_.up_to(2000));
+    }
+
+    void one_step() {
+        ++steps_;
+        now_ += dice_.one_of<Nanoseconds>({1s, 1s, 1s, 1s, 11s, 70s, 700s});
+        if (dice_.once_in(20))
+            style_ = dice_.one_of({Style::calm, Style::bursts, Style::ramp, Style::slow, Style::drops});
+        if (dice_.once_in(25)) add_listener();
+        if (dice_.once_in(40)) remove_listener();
+        if (dice_.once_in(30)) meddle();
+        if (dice_.once_in(50)) {
+            policy_ = random_policy();
+            controller::reloaded(state_);
+        }
+        world_.memory_pressure = static_cast<double>(dice_.once_in(30) ? 40 : 0);
+        if (dice_.once_in(3) && !world_.listeners.empty()) {
+            burst();
+        } else {
+            for (auto& [cookie, listener] : world_.listeners) {
+                listener.window = random_window(listener, 1s);
+                listener.queue = listener.window.floor;
+            }
+            random_table();
+            decide(world_.tick(now_, 1s));
+        }
+    }
+
+    void burst() {
+        Listener& listener = std::next(world_.listeners.begin(), dice_.up_to(world_.listeners.size() - 1))->second;
+        listener.queue = listener.limit / 2 + 1;
+        listener.window = {.length = 2ms, .peak = listener.queue, .arrivals = listener.queue, .event = now_};
+        decide(world_.pressure(listener, now_));
+        now_ += 40ms;
+        listener.window = random_window(listener, 42ms);
+        listener.queue = 0;
+        decide(world_.pressure(listener, now_));
+    }
+
+    void decide(const Snapshot& snapshot) {
+        const auto back_offs = state_.back_offs;
+        const auto decisions = controller::step(policy_, state_, snapshot, now_);
+        check_budget(decisions);
+        if (dice_.once_in(40)) meddle(); // between the snapshot and the write
+        for (const Decision& decision : decisions) {
+            check(decision, back_offs);
+            now_ += 100us;
+            if (is_write(decision))
+                carry_out(decision, key_of(decision.tunable, decision.scope));
+            else
+                tell(decision, {});
+        }
+        check_originals();
+    }
+
+    void check(const Decision& decision, const std::map<controller::TrialKey, controller::BackOff>& back_offs) {
+        const ObjectKey object = key_of(decision.tunable, decision.scope);
+        switch (decision.act) {
+        case Decision::Act::recommend: break;
+        case Decision::Act::keep: ledger_.before_trial.erase(object); break;
+        case Decision::Act::yield:
+        case Decision::Act::forget: let_go(object); break;
+        case Decision::Act::write:
+            check_mode(decision);
+            check_raise(decision, back_offs);
+            break;
+        case Decision::Act::roll_back:
+            check_mode(decision);
+            check_roll_back(decision, object);
+            break;
+        }
+    }
+
+    void carry_out(const Decision& decision, const ObjectKey& object) {
+        Outcome outcome{.kind = Outcome::Kind::failed, .error = "Permission denied"};
+        if (!dice_.once_in(15)) outcome = world_.write(decision);
+        tell(decision, outcome);
+        settle_as_executor(state_, decision, outcome, now_);
+        if (outcome.kind == Outcome::Kind::conflict || outcome.kind == Outcome::Kind::gone) let_go(object);
+        if (outcome.kind != Outcome::Kind::written) return;
+        check_changes(object);
+        Ledger::Ours& ours = ledger_.ours.try_emplace(object, decision.from, decision.to).first->second;
+        ours.value = decision.to;
+        if (decision.act == Decision::Act::write) {
+            ledger_.before_trial.try_emplace(object, decision.from);
+            ledger_.last_raise[object] = now_;
+        } else {
+            ledger_.before_trial.erase(object);
+            if (ours.value == ours.original) ledger_.ours.erase(object);
+        }
+    }
+
+    void check_mode(const Decision& decision) {
+        if (policy_.mode != Mode::automatic) fail(fmt::format("a write in {}", policy::to_string(policy_.mode)));
+        const bool listener = decision.tunable == TunableId::listener_backlog;
+        const TunableId decides =
+            listener && !policy_.of(decision.tunable).named ? TunableId::somaxconn : decision.tunable;
+        if (policy_.of(decides).mode != Mode::automatic) fail("a write of what the policy does not let be written");
+    }
+
+    void check_raise(const Decision& decision, const std::map<controller::TrialKey, controller::BackOff>& back_offs) {
+        if (decision.to <= decision.from) fail("a write that is no raise");
+        if (decision.to > policy_.of(decision.tunable).max) fail("a raise past the policy's max");
+        if (decision.to > tunables::row(decision.tunable).kernel_max) fail("a raise past what the kernel takes");
+        if (decision.why.find("the policy's min") != std::string::npos) return;
+        const bool conntrack = decision.tunable >= TunableId::conntrack_max;
+        if (decision.tunable == TunableId::somaxconn) return; // may be raised for another queue
+        const auto back_off =
+            back_offs.find(conntrack ? controller::TrialKey{controller::TrialKey::Kind::conntrack, World::host, 0}
+                                     : controller::TrialKey{controller::TrialKey::Kind::accept_queue,
+                                                            decision.scope.netns, decision.scope.listener->cookie});
+        if (back_off != back_offs.end() && now_ < back_off->second.until) fail("a raise within its back-off");
+    }
+
+    void check_roll_back(const Decision& decision, const ObjectKey& object) {
+        const auto before = ledger_.before_trial.find(object);
+        if (world_.value(object) != decision.from) return; // someone else's by now: it will not be written
+        if (before == ledger_.before_trial.end()) return fail("a roll-back without a trial");
+        if (decision.to != before->second) fail("a roll-back to another value than the one before the trial");
+        if (now_ - ledger_.last_raise[object] < controller::trial_window) fail("a roll-back within the window");
+    }
+
+    void check_changes(const ObjectKey& object) {
+        auto& changes = ledger_.changes[object];
+        changes.push_back(now_);
+        while (changes.front() <= now_ - 1h) changes.pop_front();
+        if (changes.size() > controller::changes_an_hour) fail("too many changes of an object within an hour");
+    }
+
+    void check_budget(const std::vector<Decision>& decisions) {
+        const auto costs = [](const Decision& d) {
+            return d.act == Decision::Act::write && tunables::row(d.tunable).unit_bytes > 0;
+        };
+        if (std::ranges::none_of(decisions, costs)) return;
+        std::uint64_t spent = 0;
+        for (const auto& [object, held] : state_.held)
+            if (held.current > held.original)
+                spent += (held.current - held.original) * tunables::row(object.tunable).unit_bytes;
+        if (spent > policy_.budget_bytes(world_.memory_bytes)) fail("a raise past the memory budget");
+    }
+
+    void check_originals() {
+        for (const auto& [object, ours] : ledger_.ours) {
+            const auto held = state_.held.find(object);
+            if (held == state_.held.end()) return fail("a value of ours that is not known to be");
+            if (held->second.original != ours.original) fail("another original than the true one");
+            if (held->second.current != ours.value) fail("another value than the one that was written");
+        }
+    }
+
+    void tell(const Decision& decision, const Outcome& outcome) {
+        if (!verbose_) return;
+        fmt::print("{:.3f} s: act {}: {} of listener {}: {} -> {}: {}{}\n", Seconds(now_ - MonoTime(1h)).count(),
+                   static_cast<int>(decision.act), tunables::row(decision.tunable).name,
+                   decision.scope.listener ? decision.scope.listener->cookie : 0, decision.from, decision.to,
+                   decision.why, is_write(decision) ? fmt::format(": outcome {}", static_cast<int>(outcome.kind)) : "");
+    }
+
+    Dice dice_;
+    bool verbose_;
+    World world_;
+    policy::Policy policy_;
+    State state_;
+    Ledger ledger_;
+    Style style_ = Style::calm;
+    MonoTime now_ = MonoTime(1h);
+    std::uint64_t cookies_ = 100;
+    std::set<std::uint64_t> foreign_;
+    std::uint64_t steps_ = 0;
+    std::string broken_;
+};
+
+} // namespace
+
+TEST_CASE("invariants hold over random traces") {
+    const char* one = std::getenv("SEED");
+    const std::uint64_t first = one != nullptr ? std::strtoull(one, nullptr, 10) : 0;
+    for (std::uint64_t seed = first; seed < (one != nullptr ? first + 1 : traces); ++seed) {
+        const std::string broken = Trace(seed, one != nullptr).run();
+        INFO("SEED=" << seed << " " << broken);
+        REQUIRE(broken.empty());
+    }
+}

@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "unit/controller/scenario.hpp"
+
+#include <charconv>
+
+#include <fmt/format.h>
+#include <yaml-cpp/yaml.h>
+
+#include "policy/parse.hpp"
+
+namespace bpftune::testing {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Ends the reading of a file; never leaves read_scenarios.
+struct Wrong {
+    int line;
+    std::string what;
+};
+
+int line_of(const YAML::Node& node) { return node.Mark().line + 1; }
+
+std::string text_of(const YAML::Node& node) {
+    if (!node.IsScalar()) throw Wrong{line_of(node), "one value is expected here"};
+    return node.Scalar();
+}
+
+std::uint64_t number_of(const YAML::Node& node) {
+    const std::string text = text_of(node);
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size())
+        throw Wrong{line_of(node), fmt::format("'{}' is no number", text)};
+    return value;
+}
+
+std::uint32_t small_number_of(const YAML::Node& node) { return static_cast<std::uint32_t>(number_of(node)); }
+
+Nanoseconds duration_of(const YAML::Node& node) {
+    const std::string text = text_of(node);
+    std::int64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    const std::string unit(end, text.data() + text.size());
+    if (error == std::errc{} && unit == "ms") return std::chrono::milliseconds(value);
+    if (error == std::errc{} && unit == "s") return std::chrono::seconds(value);
+    if (error == std::errc{} && unit == "min") return std::chrono::minutes(value);
+    throw Wrong{line_of(node), fmt::format("'{}' is no duration: 500ms, 10s, 5min", text)};
+}
+
+// A map whose keys are all known and come once.
+class Fields {
+public:
+    Fields(const YAML::Node& node, std::initializer_list<std::string_view> known) : node_(node) {
+        if (!node.IsMap()) throw Wrong{line_of(node), "a map is expected here"};
+        std::set<std::string> seen;
+        for (const auto& entry : node) {
+            const std::string key = text_of(entry.first);
+            if (std::ranges::find(known, key) == known.end())
+                throw Wrong{line_of(entry.first), fmt::format("'{}' is not known here", key)};
+            if (!seen.insert(key).second) throw Wrong{line_of(entry.first), fmt::format("'{}' comes twice", key)};
+        }
+    }
+    [[nodiscard]] bool has(const char* key) const { return static_cast<bool>(node_[key]); }
+    [[nodiscard]] YAML::Node at(const char* key) const {
+        if (!has(key)) throw Wrong{line_of(node_), fmt::format("'{}' is missing", key)};
+        return node_[key];
+    }
+    template <class T, class Read> void into(T& value, const char* key, Read read) const {
+        if (has(key)) value = static_cast<T>(read(node_[key]));
+    }
+    [[nodiscard]] int line() const { return line_of(node_); }
+
+private:
+    YAML::Node node_;
+};
+
+// One item, or a list of them.
+std::vector<YAML::Node> items_of(const YAML::Node& node) {
+    if (!node.IsSequence()) return {node};
+    return {node.begin(), node.end()};
+}
+
+policy::Policy policy_of(const YAML::Node& node) {
+    std::string text =
+        "apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: scenario}\nspec:\n";
+    std::string spec = YAML::Dump(node) + "\n";
+    for (std::size_t begin = 0; begin < spec.size(); begin = spec.find('\n', begin) + 1)
+        text += "  " + spec.substr(begin, spec.find('\n', begin) - begin + 1);
+    const auto policy = policy::parse(text);
+    if (!policy) throw Wrong{line_of(node), policy::render("policy", text, policy.error())};
+    return *policy;
+}
+
+// Names of the file become identities of the world.
+class Names {
+public:
+    NetnsId netns(const std::string& name) {
+        if (name == "host") return World::host;
+        const auto number = static_cast<std::uint32_t>(netns_.size() + 1);
+        return netns_.try_emplace(name, NetnsId{.cookie = 1 + number, .inode = 4026532000U + number}).first->second;
+    }
+    NetnsId netns_at(const Fields& fields, const char* otherwise) {
+        return netns(fields.has("in") ? text_of(fields.at("in")) : otherwise);
+    }
+    void add_port(std::uint64_t port, std::uint64_t cookie) { ports_[port] = cookie; }
+    [[nodiscard]] std::uint64_t cookie(const YAML::Node& port) const {
+        const auto found = ports_.find(number_of(port));
+        if (found == ports_.end())
+            throw Wrong{line_of(port), fmt::format("no listener of this scenario has port {}", number_of(port))};
+        return found->second;
+    }
+
+private:
+    std::map<std::string, NetnsId> netns_;
+    std::map<std::uint64_t, std::uint64_t> ports_;
+};
+
+void add_listener(World& world, Names& names, const YAML::Node& node) {
+    const Fields fields(node, {"port", "in", "limit", "asked", "somaxconn"});
+    Listener listener;
+    listener.netns = names.netns_at(fields, "pod");
+    listener.local = {"0.0.0.0", static_cast<std::uint16_t>(number_of(fields.at("port")))};
+    listener.cookie = listener.local.port;
+    listener.pid = 712;
+    listener.command = "nginx";
+    listener.limit = small_number_of(fields.at("limit"));
+    fields.into(listener.asked, "asked", small_number_of);
+    std::uint32_t& somaxconn = world.somaxconn.try_emplace(listener.netns, listener.limit).first->second;
+    fields.into(somaxconn, "somaxconn", small_number_of);
+    names.add_port(listener.local.port, listener.cookie);
+    world.listeners[listener.cookie] = listener;
+}
+
+World world_of(const YAML::Node& node, Names& names) {
+    const Fields fields(node, {"listener", "conntrack", "memory", "syncookies"});
+    World world;
+    if (fields.has("listener"))
+        for (const YAML::Node& each : items_of(fields.at("listener"))) add_listener(world, names, each);
+    if (fields.has("conntrack")) {
+        const Fields table(fields.at("conntrack"), {"limit", "buckets"});
+        table.into(world.conntrack_max, "limit", number_of);
+        table.into(world.conntrack_buckets, "buckets", number_of);
+    }
+    if (fields.has("memory")) world.memory_bytes = number_of(fields.at("memory")) << 20;
+    fields.into(world.syncookies, "syncookies", small_number_of);
+    return world;
+}
+
+void read_window(Step& step, const Names& names, const YAML::Node& node) {
+    const Fields fields(node, {"port", "in", "queue", "peak", "floor", "arrivals", "accepted", "lost"});
+    const std::uint64_t cookie = names.cookie(fields.at("port"));
+    QueueWindow window;
+    window.length = step.kind == Step::Kind::tick ? 1s : step.kind == Step::Kind::after ? 40ms : 2ms;
+    fields.into(window.length, "in", duration_of);
+    fields.into(window.peak, "peak", small_number_of);
+    fields.into(window.floor, "floor", small_number_of);
+    window.arrivals = window.peak;
+    fields.into(window.arrivals, "arrivals", number_of);
+    fields.into(window.overflows, "lost", number_of);
+    std::uint32_t& queue = step.queues[cookie];
+    queue = step.kind == Step::Kind::pressure ? window.peak : window.floor;
+    fields.into(queue, "queue", small_number_of);
+    window.accepted = window.arrivals - std::min<std::uint64_t>(window.arrivals, queue);
+    fields.into(window.accepted, "accepted", number_of);
+    if (step.kind == Step::Kind::pressure) window.event = MonoTime(1h + step.at);
+    step.windows.emplace_back(cookie, window);
+}
+
+void read_table(Step& step, Names& names, const YAML::Node& node) {
+    const Fields fields(node, {"in", "entries", "growth", "inserts", "drops"});
+    Conntrack table{.netns = names.netns_at(fields, "host"), .entries = number_of(fields.at("entries"))};
+    const auto rate = [](const YAML::Node& value) { return static_cast<double>(number_of(value)); };
+    fields.into(table.entries_per_second, "growth", rate);
+    if (fields.has("inserts")) table.inserts_per_second = rate(fields.at("inserts"));
+    fields.into(table.window_drops, "drops", number_of);
+    step.tables.push_back(table);
+}
+
+void read_value(Step& step, Names& names, const YAML::Node& node) {
+    const Fields fields(node, {"somaxconn", "in", "port", "limit", "conntrack_max", "conntrack_buckets"});
+    const auto add = [&](const ObjectKey& object, const char* key) {
+        step.values.emplace_back(object, number_of(fields.at(key)));
+    };
+    if (fields.has("somaxconn")) add({TunableId::somaxconn, names.netns_at(fields, "pod")}, "somaxconn");
+    if (fields.has("port"))
+        add({TunableId::listener_backlog, names.netns_at(fields, "pod"), names.cookie(fields.at("port"))}, "limit");
+    if (fields.has("conntrack_max")) add({TunableId::conntrack_max, World::host}, "conntrack_max");
+    if (fields.has("conntrack_buckets")) add({TunableId::conntrack_buckets, World::host}, "conntrack_buckets");
+}
+
+Outcome::Kind answer_of(const YAML::Node& node) {
+    const std::string text = text_of(node);
+    if (text == "failed") return Outcome::Kind::failed;
+    if (text == "conflict") return Outcome::Kind::conflict;
+    if (text == "gone") return Outcome::Kind::gone;
+    throw Wrong{line_of(node), fmt::format("'{}' is no answer: failed, conflict, gone", text)};
+}
+
+Expected expected_of(const YAML::Node& node) {
+    Expected expected{.text = text_of(node)};
+    const std::size_t comma = expected.text.find(", ");
+    expected.head = expected.text.substr(0, comma);
+    if (comma != std::string::npos) expected.why = expected.text.substr(comma + 2);
+    return expected;
+}
+
+Step::Kind kind_of(const Fields& fields) {
+    if (fields.has("pressure")) return Step::Kind::pressure;
+    if (fields.has("after")) return Step::Kind::after;
+    if (fields.has("reload")) return Step::Kind::reload;
+    if (fields.has("set")) return Step::Kind::set;
+    return fields.has("gone") ? Step::Kind::gone : Step::Kind::tick;
+}
+
+Step step_of(const YAML::Node& node, Names& names) {
+    const Fields fields(node, {"at", "until", "tick", "pressure", "after", "reload", "set", "gone", "conntrack",
+                               "memory_pressure", "available", "answer", "expect"});
+    Step step{.line = fields.line(), .kind = kind_of(fields), .at = duration_of(fields.at("at"))};
+    step.until = step.at;
+    fields.into(step.until, "until", duration_of);
+    for (const char* key : {"tick", "pressure", "after"})
+        if (fields.has(key) && !fields.at(key).IsNull())
+            for (const YAML::Node& each : items_of(fields.at(key))) read_window(step, names, each);
+    if (fields.has("conntrack"))
+        for (const YAML::Node& each : items_of(fields.at("conntrack"))) read_table(step, names, each);
+    if (fields.has("memory_pressure"))
+        step.memory_pressure = static_cast<double>(number_of(fields.at("memory_pressure")));
+    if (fields.has("available")) step.memory_available_bytes = number_of(fields.at("available")) << 20;
+    if (step.kind == Step::Kind::reload) step.policy = policy_of(fields.at("reload"));
+    if (step.kind == Step::Kind::set) read_value(step, names, fields.at("set"));
+    if (step.kind == Step::Kind::gone)
+        for (const YAML::Node& each : items_of(fields.at("gone"))) step.gone.push_back(names.cookie(each));
+    fields.into(step.answer, "answer", answer_of);
+    if (fields.has("expect"))
+        for (const YAML::Node& each : items_of(fields.at("expect"))) step.expected.push_back(expected_of(each));
+    return step;
+}
+
+Scenario scenario_of(const std::string& file, const YAML::Node& node) {
+    const Fields fields(node, {"scenario", "policy", "node", "steps"});
+    Names names;
+    Scenario scenario{.file = file, .line = fields.line(), .sentence = text_of(fields.at("scenario"))};
+    scenario.policy = policy_of(fields.at("policy"));
+    scenario.world = world_of(fields.at("node"), names);
+    if (!fields.at("steps").IsSequence()) throw Wrong{fields.line(), "'steps' is a list"};
+    Nanoseconds last = -1ns;
+    for (const YAML::Node& each : fields.at("steps")) {
+        scenario.steps.push_back(step_of(each, names));
+        if (scenario.steps.back().at < last) throw Wrong{line_of(each), "earlier than the step before it"};
+        last = scenario.steps.back().until;
+    }
+    return scenario;
+}
+
+std::string_view name_of(Decision::Act act) {
+    switch (act) {
+    case Decision::Act::write: return "write";
+    case Decision::Act::recommend: return "recommend";
+    case Decision::Act::keep: return "keep";
+    case Decision::Act::roll_back: return "roll_back";
+    case Decision::Act::yield: return "yield";
+    case Decision::Act::forget: return "forget";
+    }
+    return "";
+}
+
+std::string head_of(const Decision& decision) {
+    std::string where;
+    if (decision.tunable == TunableId::listener_backlog)
+        where = fmt::format(" of {}", decision.scope.listener->local.port);
+    return fmt::format("{} {}{} {} -> {}", name_of(decision.act), tunables::row(decision.tunable).name, where,
+                       decision.from, decision.to);
+}
+
+std::string difference(const std::vector<Decision>& decisions, const std::vector<Expected>& expected) {
+    bool same = decisions.size() == expected.size();
+    for (std::size_t i = 0; same && i < expected.size(); ++i)
+        same = head_of(decisions[i]) == expected[i].head && decisions[i].why.find(expected[i].why) != std::string::npos;
+    if (same) return {};
+    std::string text;
+    for (const Decision& decision : decisions)
+        text += fmt::format("\n  came      {}, {}", head_of(decision), decision.why);
+    for (const Expected& each : expected) text += fmt::format("\n  expected  {}", each.text);
+    return text;
+}
+
+class Player {
+public:
+    explicit Player(const Scenario& scenario) : scenario_(scenario), policy_(scenario.policy), world_(scenario.world) {}
+
+    std::string run() {
+        for (const Step& step : scenario_.steps) {
+            const std::string different = play(step);
+            if (!different.empty())
+                return fmt::format("{}:{}: {}:{}", scenario_.file, step.line, scenario_.sentence, different);
+        }
+        return {};
+    }
+
+private:
+    std::string play(const Step& step) {
+        switch (step.kind) {
+        case Step::Kind::reload:
+            policy_ = step.policy;
+            controller::reloaded(state_);
+            return {};
+        case Step::Kind::set:
+            for (const auto& [object, value] : step.values) world_.set(object, value);
+            return {};
+        case Step::Kind::gone:
+            for (const std::uint64_t cookie : step.gone) remove(cookie);
+            return {};
+        case Step::Kind::tick: return ticks(step);
+        case Step::Kind::pressure:
+        case Step::Kind::after: break;
+        }
+        take_windows(step);
+        const MonoTime now(1h + step.at);
+        return decide(step, world_.pressure(world_.listeners.at(step.windows.front().first), now), now, step.expected);
+    }
+
+    std::string ticks(const Step& step) {
+        for (Nanoseconds at = step.at; at <= step.until; at += 1s) {
+            take_windows(step);
+            const MonoTime now(1h + at);
+            const bool last = at + 1s > step.until;
+            std::string different =
+                decide(step, world_.tick(now, 1s), now, last ? step.expected : std::vector<Expected>{});
+            if (!different.empty()) return fmt::format(" at {:.0f} s:{}", Seconds(at).count(), different);
+        }
+        return {};
+    }
+
+    void remove(std::uint64_t cookie) {
+        const NetnsId netns = world_.listeners.at(cookie).netns;
+        world_.listeners.erase(cookie);
+        const bool others =
+            std::ranges::any_of(world_.listeners, [&](const auto& l) { return l.second.netns == netns; });
+        if (!others) world_.somaxconn.erase(netns);
+    }
+
+    void take_windows(const Step& step) {
+        for (auto& [cookie, listener] : world_.listeners) {
+            listener.window = {.length = 1s};
+            listener.queue = 0;
+        }
+        for (const auto& [cookie, window] : step.windows) world_.listeners.at(cookie).window = window;
+        for (const auto& [cookie, queue] : step.queues) world_.listeners.at(cookie).queue = queue;
+        world_.tables.clear();
+        for (const Conntrack& table : step.tables) world_.tables[table.netns] = table;
+        world_.memory_pressure = step.memory_pressure;
+        world_.memory_available_bytes = step.memory_available_bytes;
+    }
+
+    std::string decide(const Step& step, const Snapshot& snapshot, MonoTime now,
+                       const std::vector<Expected>& expected) {
+        const auto decisions = controller::step(policy_, state_, snapshot, now);
+        for (const Decision& decision : decisions) {
+            if (!is_write(decision)) continue;
+            Outcome outcome{.kind = step.answer, .value = decision.from + 1, .error = "Permission denied"};
+            if (step.answer == Outcome::Kind::written) outcome = world_.write(decision);
+            settle_as_executor(state_, decision, outcome, now + 1ms);
+        }
+        return difference(decisions, expected);
+    }
+
+    const Scenario& scenario_;
+    policy::Policy policy_;
+    World world_;
+    controller::State state_;
+};
+
+} // namespace
+
+std::expected<std::vector<Scenario>, std::string> read_scenarios(const std::string& file, const std::string& text) {
+    try {
+        const YAML::Node root = YAML::Load(text);
+        if (!root.IsSequence()) throw Wrong{1, "a list of scenarios is expected"};
+        std::vector<Scenario> scenarios;
+        for (const YAML::Node& node : root) scenarios.push_back(scenario_of(file, node));
+        return scenarios;
+    } catch (const Wrong& wrong) {
+        return std::unexpected(fmt::format("{}:{}: {}", file, wrong.line, wrong.what));
+    } catch (const YAML::Exception& error) {
+        return std::unexpected(fmt::format("{}:{}: {}", file, error.mark.line + 1, error.msg));
+    }
+}
+
+std::string play(const Scenario& scenario) { return Player(scenario).run(); }
+
+} // namespace bpftune::testing

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads tests/scenarios/*.yaml (its README.md describes the shorthand) and plays it to the controller.
+#pragma once
+
+#include <expected>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "policy/policy.hpp"
+#include "unit/controller/world.hpp"
+
+namespace bpftune::testing {
+
+struct Expected {
+    std::string text; // as in the file
+    std::string head; // "write net.core.somaxconn 128 -> 512"
+    std::string why;  // a part of it; empty: any
+};
+
+struct Step {
+    enum class Kind { tick, pressure, after, reload, set, gone };
+
+    int line = 0;
+    Kind kind = Kind::tick;
+    Nanoseconds at{};
+    Nanoseconds until{}; // ticks, one a second; decisions are expected of the last one alone
+    std::vector<std::pair<std::uint64_t, QueueWindow>> windows; // by listener cookie
+    std::map<std::uint64_t, std::uint32_t> queues;              // how many wait now
+    std::vector<Conntrack> tables;
+    std::optional<double> memory_pressure;
+    std::optional<std::uint64_t> memory_available_bytes;
+    policy::Policy policy;                                   // reload
+    std::vector<std::pair<ObjectKey, std::uint64_t>> values; // set
+    std::vector<std::uint64_t> gone;
+    Outcome::Kind answer = Outcome::Kind::written; // to every write of this step
+    std::vector<Expected> expected;
+};
+
+struct Scenario {
+    std::string file;
+    int line = 0;
+    std::string sentence;
+    policy::Policy policy;
+    World world;
+    std::vector<Step> steps;
+};
+
+// All scenarios of one file, or "FILE:LINE: what is wrong".
+std::expected<std::vector<Scenario>, std::string> read_scenarios(const std::string& file, const std::string& text);
+
+// "FILE:LINE: SENTENCE: what came in place of what", or nothing where all came as expected.
+std::string play(const Scenario& scenario);
+
+} // namespace bpftune::testing

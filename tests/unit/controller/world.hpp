@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// A kernel to decide about: it has the values, takes writes as the writer makes them, and tells what a node would.
+#pragma once
+
+#include <map>
+#include <set>
+#include <vector>
+
+#include "controller/step.hpp"
+#include "signals/tcp_table.hpp"
+
+namespace bpftune::testing {
+
+class World {
+public:
+    static constexpr NetnsId host{.cookie = 1, .inode = 4026531833};
+
+    std::uint64_t memory_bytes = std::uint64_t{16} << 30;
+    std::optional<double> memory_pressure;
+    std::optional<std::uint64_t> memory_available_bytes;
+    std::uint32_t syncookies = 1;
+    std::uint32_t max_syn_backlog = 128;
+    std::map<NetnsId, std::uint32_t> somaxconn;
+    std::map<std::uint64_t, Listener> listeners; // by cookie; the window is what the next snapshot says
+    std::map<NetnsId, Conntrack> tables;         // of which the limit and buckets are the world's
+    std::uint64_t conntrack_max = 20000;
+    std::uint64_t conntrack_buckets = 8192;
+
+    // What is there now. A pressure snapshot has the namespace of `cause` alone, and a window for that listener only.
+    [[nodiscard]] Snapshot tick(MonoTime now, Nanoseconds interval) const {
+        Snapshot snapshot = blank(now);
+        snapshot.interval = interval;
+        for (const auto& [netns, value] : somaxconn) snapshot.tcp.push_back({.netns = netns, .somaxconn = value});
+        for (const auto& [cookie, listener] : listeners) snapshot.listeners.push_back(row(listener, now));
+        for (auto [netns, table] : tables) {
+            table.limit = conntrack_max;
+            table.buckets = conntrack_buckets;
+            snapshot.conntrack.push_back(table);
+        }
+        return snapshot;
+    }
+
+    [[nodiscard]] Snapshot pressure(const Listener& cause, MonoTime now) const {
+        Snapshot snapshot = blank(now);
+        snapshot.cause = Snapshot::Cause::pressure;
+        for (const auto& [cookie, listener] : listeners) {
+            if (listener.netns != cause.netns) continue;
+            snapshot.listeners.push_back(row(listener, now));
+            if (cookie != cause.cookie) snapshot.listeners.back().window = {};
+        }
+        return snapshot;
+    }
+
+    [[nodiscard]] std::optional<std::uint64_t> value(const ObjectKey& object) const {
+        switch (object.tunable) {
+        case TunableId::somaxconn: return found(somaxconn, object.netns);
+        case TunableId::listener_backlog: {
+            const auto listener = listeners.find(object.listener_cookie);
+            if (listener == listeners.end()) return std::nullopt;
+            return listener->second.limit;
+        }
+        case TunableId::conntrack_max: return conntrack_max;
+        case TunableId::conntrack_buckets: return conntrack_buckets;
+        }
+        return std::nullopt;
+    }
+
+    // As anybody's hand, without a look at what was there.
+    void set(const ObjectKey& object, std::uint64_t value) {
+        switch (object.tunable) {
+        case TunableId::somaxconn: somaxconn[object.netns] = static_cast<std::uint32_t>(value); break;
+        case TunableId::listener_backlog:
+            listeners.at(object.listener_cookie).limit = static_cast<std::uint32_t>(value);
+            break;
+        case TunableId::conntrack_max: conntrack_max = value; break;
+        case TunableId::conntrack_buckets: conntrack_buckets = value; break;
+        }
+    }
+
+    // As the writer does it.
+    Outcome write(const Decision& decision) {
+        const ObjectKey object = key_of(decision.tunable, decision.scope);
+        const auto now = value(object);
+        if (!now) return {.kind = Outcome::Kind::gone};
+        if (*now != decision.from) return {.kind = Outcome::Kind::conflict, .value = *now};
+        if (object.tunable == TunableId::listener_backlog && decision.to > somaxconn.at(object.netns))
+            return {.kind = Outcome::Kind::failed, .error = "would be cut to somaxconn"};
+        set(object, decision.to);
+        return {.kind = Outcome::Kind::written, .value = decision.to};
+    }
+
+private:
+    template <class Map, class Key> static std::optional<std::uint64_t> found(const Map& map, const Key& key) {
+        const auto entry = map.find(key);
+        return entry == map.end() ? std::nullopt : std::optional<std::uint64_t>(entry->second);
+    }
+
+    [[nodiscard]] Listener row(Listener listener, MonoTime now) const {
+        listener.somaxconn = somaxconn.at(listener.netns);
+        listener.binds = signals::binds_of(listener, max_syn_backlog, syncookies);
+        listener.read = now;
+        return listener;
+    }
+
+    [[nodiscard]] Snapshot blank(MonoTime now) const {
+        Snapshot snapshot;
+        snapshot.time.mono = now;
+        snapshot.host = host;
+        snapshot.memory_bytes = memory_bytes;
+        snapshot.memory_pressure = memory_pressure;
+        snapshot.memory_available_bytes = memory_available_bytes;
+        return snapshot;
+    }
+};
+
+// What becomes of the writes of a step, as the service's executor tells it to the controller.
+inline void settle_as_executor(controller::State& state, const Decision& decision, const Outcome& outcome,
+                               MonoTime now) {
+    const ObjectKey object = key_of(decision.tunable, decision.scope);
+    const auto held = state.held.find(object);
+    const bool was_ours = held != state.held.end() && held->second.original != decision.from;
+    controller::settle(state, decision, outcome, now);
+    if (outcome.kind == Outcome::Kind::conflict && was_ours) state.yielded.insert(object);
+}
+
+inline bool is_write(const Decision& decision) {
+    return decision.act == Decision::Act::write || decision.act == Decision::Act::roll_back;
+}
+
+} // namespace bpftune::testing

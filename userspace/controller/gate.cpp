@@ -92,7 +92,7 @@ bool Gate::fit_trials(Wish& wish) {
         return false;
     }
     if (wish.reason.cause == Cause::loss || roll_backs < false_forecasts) return true;
-    wish.why += fmt::format("; not raised to {} before a loss: that was not needed {} times", wish.to, roll_backs);
+    wish.why += fmt::format("; not raised to {} before a loss: rolled back {} times", wish.to, roll_backs);
     say(wish, "false forecasts");
     return false;
 }

@@ -33,6 +33,9 @@ struct Tunable {
     std::string_view help;     // one sentence
     std::string_view risk;     // one sentence
     std::string_view source;   // kernel file behind the facts above
+    std::string_view formula;  // how much a raise asks for; the controller's rule has it in code
+    std::string_view derived;  // where the formula comes from
+    std::string_view assumes;  // what must hold for it to be right
 };
 
 std::span<const Tunable> catalog(); // in the order of TunableId

@@ -79,20 +79,23 @@ std::string cost_of(std::uint64_t unit_bytes) {
 }
 
 std::string section_of(const tunables::Tunable& tunable) {
-    return fmt::format("\n## {}\n\n{}\n\n"
-                       "| | |\n|---|---|\n"
-                       "| scope | {} |\n"
-                       "| raised when | `{}` grows |\n"
-                       "| raised without a policy's `max` | to at most {} |\n"
-                       "| the kernel takes | {} to {} |\n"
-                       "| opt-in | {} |\n"
-                       "| memory | {} |\n"
-                       "| risk | {} |\n"
-                       "| in the kernel | `{}` |\n",
-                       tunable.name, tunable.help, scope_of(tunable.kind), tunable.serves, tunable.default_max,
-                       tunable.kernel_min, tunable.kernel_max,
-                       tunable.opt_in ? "yes: only a policy that names it allows it" : "no: follows `spec.mode`",
-                       cost_of(tunable.unit_bytes), tunable.risk, tunable.source);
+    return fmt::format(
+        "\n## {}\n\n{}\n\n"
+        "| | |\n|---|---|\n"
+        "| scope | {} |\n"
+        "| raised when | `{}` grows |\n"
+        "| raised without a policy's `max` | to at most {} |\n"
+        "| the kernel takes | {} to {} |\n"
+        "| opt-in | {} |\n"
+        "| memory | {} |\n"
+        "| risk | {} |\n"
+        "| in the kernel | `{}` |\n"
+        "| raised to | {} |\n"
+        "| because | {} |\n"
+        "| assuming | {} |\n",
+        tunable.name, tunable.help, scope_of(tunable.kind), tunable.serves, tunable.default_max, tunable.kernel_min,
+        tunable.kernel_max, tunable.opt_in ? "yes: only a policy that names it allows it" : "no: follows `spec.mode`",
+        cost_of(tunable.unit_bytes), tunable.risk, tunable.source, tunable.formula, tunable.derived, tunable.assumes);
 }
 
 } // namespace

@@ -228,6 +228,64 @@ TEST_CASE("settling concerns every held row of one object and only those") {
     CHECK(take(journal.holdings())[1].original == "256");
 }
 
+TEST_CASE("a verdict is about the rows on trial, and adds its evidence to theirs") {
+    const TemporaryDirectory directory;
+    auto journal = take(Journal::open(directory.path(), boot));
+    Change change = somaxconn_change(7, "128", "512");
+    change.evidence = {{"queue_peak", 97}};
+    take(journal.begin(change));
+    ok(journal.kept(key(change), "none was lost", {{"demand_after", 700}, {"loss_after_per_1000", 0}}));
+    CHECK_FALSE(take(journal.holdings())[0].before_trial);
+
+    take(journal.begin(somaxconn_change(7, "512", "2048")));
+    take(journal.begin(somaxconn_change(7, "2048", "4096")));
+    CHECK(take(journal.holdings())[0].before_trial == "512");
+    ok(journal.rolling_back(key(change)));
+    ok(journal.rolled_back(key(change), "lost 9 of 10", {{"demand_after", 10}}));
+
+    const auto rows = history(journal);
+    CHECK(rows[0].state == ChangeState::kept);
+    CHECK(rows[0].why == "accept queue reached 97 of 128; kept: none was lost");
+    CHECK(rows[0].evidence ==
+          std::vector<Evidence>{{"queue_peak", 97}, {"demand_after", 700}, {"loss_after_per_1000", 0}});
+    CHECK(rows[1].state == ChangeState::rolled_back);
+    CHECK(rows[2].state == ChangeState::rolled_back);
+    CHECK(rows[2].why == "accept queue reached 97 of 128; rolled back: lost 9 of 10");
+    CHECK(rows[2].evidence == std::vector<Evidence>{{"demand_after", 10}});
+    const auto holdings = take(journal.holdings()); // what was kept before still is
+    REQUIRE(holdings.size() == 1);
+    CHECK(holdings[0].original == "128");
+    CHECK(holdings[0].current == "512");
+}
+
+TEST_CASE("what is being rolled back when the service dies may have either value, and is held until that is known") {
+    const TemporaryDirectory directory;
+    auto journal = take(Journal::open(directory.path(), boot));
+    const Change change = somaxconn_change(7, "128", "512");
+    ok(journal.written(take(journal.begin(change)), {}));
+    ok(journal.written(take(journal.begin(somaxconn_change(7, "512", "2048"))), {}));
+    ok(journal.rolling_back(key(change)));
+
+    const auto holdings = take(journal.holdings());
+    REQUIRE(holdings.size() == 1);
+    CHECK(holdings[0].rolling_back);
+    CHECK_FALSE(holdings[0].confirmed);
+    CHECK(holdings[0].current == "2048");
+    CHECK(holdings[0].previous == "128");
+
+    SECTION("not written after all") {
+        ok(journal.not_rolled_back(key(change)));
+        CHECK(take(journal.holdings())[0].confirmed);
+        CHECK_FALSE(take(journal.holdings())[0].rolling_back);
+        CHECK(history(journal)[1].state == ChangeState::applied);
+    }
+    SECTION("restored") {
+        ok(journal.settle(key(change), ChangeState::restored));
+        CHECK(take(journal.holdings()).empty());
+        CHECK(history(journal)[0].state == ChangeState::restored);
+    }
+}
+
 TEST_CASE("nothing begins or settles in a state that makes no sense") {
     const TemporaryDirectory directory;
     auto journal = take(Journal::open(directory.path(), boot));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <catch2/catch.hpp>
 
+#include "controller/accept_queue.hpp"
 #include "controller/step.hpp"
 
 using namespace bpftune;
@@ -434,6 +435,41 @@ TEST_CASE("a value that was another one than the snapshot said is looked at agai
         settle(state, decision, {.kind = Outcome::Kind::conflict, .value = 200}, at(1ms));
     CHECK(state.held.empty());
     CHECK(step(policy, state, pressure(nginx(), 66, at(5ms)), at(5ms)).empty());
+}
+
+TEST_CASE("a change that was on trial when the service ended begins its trial anew, with what was granted for it") {
+    State state;
+    const Listener listener = nginx();
+    const Scope scope = controller::scope_of(listener);
+    adopt(state, {TunableId::somaxconn, scope, 128, 512, 128}, at(0s));
+    adopt(state, {TunableId::listener_backlog, scope, 128, 512, 128}, at(0s));
+    CHECK(state.trials.size() == 1);
+    Listener raised = listener;
+    raised.limit = raised.somaxconn = 512;
+
+    SECTION("used without loss") {
+        CHECK(act(automatic(), state, tick(raised, {.length = 1s, .peak = 200}, at(9s)), at(9s)).empty());
+        const auto decisions = act(automatic(), state, tick(raised, {.length = 1s, .peak = 20}, at(10s)), at(10s));
+        CHECK(of_act(decisions, Decision::Act::keep).size() == 2);
+    }
+    SECTION("not used") {
+        const auto decisions = act(automatic(), state, tick(raised, {.length = 1s}, at(10min)), at(10min));
+        const auto back = of_act(decisions, Decision::Act::roll_back);
+        REQUIRE(back.size() == 2);
+        CHECK(back[0].tunable == TunableId::listener_backlog); // while somaxconn still allows it
+        CHECK(back[0].to == 128);
+        CHECK(back[1].to == 128);
+        for (const Decision& decision : back) settle(state, decision, {.kind = Outcome::Kind::written}, at(10min));
+        CHECK(state.held.empty());
+        CHECK(state.trials.empty());
+    }
+}
+
+TEST_CASE("a change that was kept before the service ended is not tried again") {
+    State state;
+    adopt(state, {TunableId::somaxconn, controller::scope_of(nginx()), 128, 512, {}}, at(0s));
+    CHECK(state.held.size() == 1);
+    CHECK(state.trials.empty());
 }
 
 TEST_CASE("raises to the policy's min without any loss") {

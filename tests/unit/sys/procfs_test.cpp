@@ -86,3 +86,18 @@ TEST_CASE("sockstat's numbers follow their names") {
     CHECK_FALSE(sockstat_value(text, "UDP", "tw").has_value());
     CHECK_FALSE(sockstat_value(text, "TCP6", "tw").has_value());
 }
+
+TEST_CASE("meminfo's numbers stand under their names, in bytes") {
+    constexpr auto text =
+        "MemTotal:       16316412 kB\nMemFree:         1000 kB\nMemAvailable:       2048 kB\nHugePages_Total:  3\n";
+    CHECK(meminfo_bytes(text, "MemAvailable") == 2048U * 1024);
+    CHECK_FALSE(meminfo_bytes(text, "Mem").has_value());
+    CHECK_FALSE(meminfo_bytes(text, "HugePages_Total").has_value());
+}
+
+TEST_CASE("pressure is that of some task in the last ten seconds") {
+    CHECK(pressure_avg10("some avg10=1.25 avg60=0.50 avg300=0.00 total=99\nfull avg10=7.00\n") == 1.25);
+    CHECK_FALSE(pressure_avg10("full avg10=7.00 avg60=0.00\n").has_value());
+    CHECK_FALSE(pressure_avg10("some avg10=high\n").has_value());
+    CHECK_FALSE(pressure_avg10("").has_value());
+}

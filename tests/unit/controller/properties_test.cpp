@@ -95,9 +95,15 @@ private:
         world_.listeners[listener.cookie] = listener;
     }
 
+    std::map<std::uint64_t, Listener>::iterator random_listener() {
+        auto listener = world_.listeners.begin();
+        for (std::uint64_t i = dice_.up_to(world_.listeners.size() - 1); i > 0; --i) ++listener;
+        return listener;
+    }
+
     void remove_listener() {
         if (world_.listeners.empty()) return;
-        const auto gone = std::next(world_.listeners.begin(), dice_.up_to(world_.listeners.size() - 1));
+        const auto gone = random_listener();
         const NetnsId netns = gone->second.netns;
         let_go({TunableId::listener_backlog, netns, gone->first});
         world_.listeners.erase(gone);
@@ -138,7 +144,7 @@ private:
         case Style::ramp:
             window.peak = static_cast<std::uint32_t>(std::min<std::uint64_t>(full, 10 + 40 * steps_));
             break;
-        case Style::slow: window.peak = full; break;
+        case Style::slow:
         case Style::drops: window.peak = full; break;
         }
         if (window.peak == full) window.overflows = dice_.up_to(2000);
@@ -186,7 +192,7 @@ private:
     }
 
     void burst() {
-        Listener& listener = std::next(world_.listeners.begin(), dice_.up_to(world_.listeners.size() - 1))->second;
+        Listener& listener = random_listener()->second;
         listener.queue = listener.limit / 2 + 1;
         listener.window = {.length = 2ms, .peak = listener.queue, .arrivals = listener.queue, .event = now_};
         decide(world_.pressure(listener, now_));

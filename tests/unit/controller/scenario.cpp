@@ -84,7 +84,7 @@ std::vector<YAML::Node> items_of(const YAML::Node& node) {
 policy::Policy policy_of(const YAML::Node& node) {
     std::string text =
         "apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: scenario}\nspec:\n";
-    std::string spec = YAML::Dump(node) + "\n";
+    const std::string spec = YAML::Dump(node) + "\n";
     for (std::size_t begin = 0; begin < spec.size(); begin = spec.find('\n', begin) + 1)
         text += "  " + spec.substr(begin, spec.find('\n', begin) - begin + 1);
     const auto policy = policy::parse(text);

@@ -223,7 +223,9 @@ Scope scope_of(const Listener& listener) {
 
 Measured measured_queue(const Listener& listener) {
     const QueueWindow& window = listener.window;
-    return {.losses = window.overflows, .demand = window.arrivals + window.overflows, .use = window.peak};
+    return {.losses = window.overflows,
+            .demand = window.arrivals.value_or(window.accepted) + window.overflows,
+            .use = window.peak};
 }
 
 Drain drain_of(const Listener& listener, Snapshot::Cause cause) {

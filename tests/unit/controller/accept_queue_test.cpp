@@ -445,7 +445,7 @@ TEST_CASE("a change that was on trial when the service ended begins its trial an
     adopt(state, {TunableId::listener_backlog, scope, 128, 512, 128}, at(0s));
     CHECK(state.trials.size() == 1);
     Listener raised = listener;
-    raised.limit = raised.somaxconn = 512;
+    raised.somaxconn = raised.limit = 512;
 
     SECTION("used without loss") {
         CHECK(act(automatic(), state, tick(raised, {.length = 1s, .peak = 200}, at(9s)), at(9s)).empty());

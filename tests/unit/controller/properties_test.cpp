@@ -150,7 +150,7 @@ private:
         if (window.peak == full) window.overflows = dice_.up_to(2000);
         window.floor = style_ == Style::slow && !dice_.once_in(4) ? window.peak : 0;
         window.arrivals = window.peak + dice_.up_to(1000);
-        window.accepted = window.arrivals - window.floor;
+        window.accepted = *window.arrivals - window.floor;
         return window;
     }
 

@@ -161,7 +161,8 @@ void read_window(Step& step, const Names& names, const YAML::Node& node) {
     std::uint32_t& queue = step.queues[cookie];
     queue = step.kind == Step::Kind::pressure ? window.peak : window.floor;
     fields.into(queue, "queue", small_number_of);
-    window.accepted = window.arrivals - std::min<std::uint64_t>(window.arrivals, queue);
+    const std::uint64_t arrived = window.arrivals.value_or(0);
+    window.accepted = arrived - std::min<std::uint64_t>(arrived, queue);
     fields.into(window.accepted, "accepted", number_of);
     if (step.kind == Step::Kind::pressure) window.event = MonoTime(1h + step.at);
     step.windows.emplace_back(cookie, window);

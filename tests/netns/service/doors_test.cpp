@@ -229,6 +229,27 @@ TEST_CASE("usage errors are exit 2, with nothing on stdout") {
     CHECK_FALSE(ran.err.empty());
 }
 
+TEST_CASE("each rung that is asked for is taken, or refused with the kernel's reason and nothing else done") {
+    const Home home;
+    for (const std::string probe : {"listen", "time_wait", "softirq", "conntrack"})
+        for (const std::string rung : {"fentry", "tracepoint", "netlink", "procfs"}) {
+            const std::string choice = probe + "=" + rung;
+            INFO(choice);
+            const Ran ran = run({"doctor", "--rung", choice, "-o", "json"});
+            if (!probes::parse_rung_choice(choice)) { // which no kernel has
+                CHECK(ran.status == 2);
+                CHECK(ran.err.find("has no rung") != std::string::npos);
+            } else if (ran.out.empty()) {
+                CHECK(ran.status == 1);
+                CHECK(ran.err.starts_with("bpftune-k8s: --rung: " + choice + " cannot be had here: "));
+                CHECK(run({"top", "--once", "--rung", choice}).err == ran.err);
+            } else {
+                const Json taken = row_where(Json::parse(ran.out)["probes"], {{"probe", probe}});
+                CHECK(taken["rung"] == rung);
+            }
+        }
+}
+
 TEST_CASE("the shipped policies pass the check without a word") {
     for (const auto& entry : fs::directory_iterator(SOURCE_DIR "/policies")) {
         const Ran ran = run({"policy", "check", entry.path()});

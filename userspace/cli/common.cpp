@@ -32,6 +32,7 @@ void add_rungs(CLI::App& command, std::vector<std::string>& choices) {
 
 std::vector<probes::RungChoice> rungs_of(const std::vector<std::string>& choices) {
     std::vector<probes::RungChoice> rungs;
+    rungs.reserve(choices.size());
     for (const std::string& choice : choices) rungs.push_back(*probes::parse_rung_choice(choice));
     return rungs;
 }

@@ -62,7 +62,7 @@ public:
     // `read` finds the signal in a Snapshot; nullopt: null, or its row is not there.
     void expect(std::string_view signal, std::uint64_t truth,
                 const std::function<std::optional<std::uint64_t>(const Snapshot&)>& read) {
-        for (Side& side : sides_) {
+        for (const Side& side : sides_) {
             const Sight sight = sight_here(side, signal);
             const auto seen = read(side.seen);
             INFO(signal << " by " << to_string(side.rung) << ", " << to_string(sight));
@@ -100,7 +100,8 @@ private:
 using Number = std::optional<std::uint64_t>;
 
 Number number(std::uint64_t value) { return value; }
-template <class T> Number number(const std::optional<T>& value) { return value ? Number(*value) : std::nullopt; }
+Number number(const Number& value) { return value; }
+Number number(const std::optional<std::uint32_t>& value) { return value ? Number(*value) : std::nullopt; }
 
 const Listener* listener_at(const Snapshot& snapshot, const Namespace& netns, std::uint16_t port) {
     for (const Listener& each : snapshot.listeners)
@@ -200,9 +201,10 @@ TEST_CASE("every rung of listen counts what the kernel counts, for each of sever
     overflows[by_last_ack] = counted - before;
     CHECK(overflows[by_cookie] > 0);
 
-    for (const auto& [port, truth] : overflows) {
+    for (const auto& [at, truth] : overflows) {
+        const std::uint16_t port = at; // a lambda takes no part of a structured binding
         const auto of_listener = [&](auto member) {
-            return [&netns, port = port, member](const Snapshot& snapshot) -> Number {
+            return [&netns, port, member](const Snapshot& snapshot) -> Number {
                 const Listener* row = listener_at(snapshot, netns, port);
                 return row == nullptr ? Number() : number(row->*member);
             };

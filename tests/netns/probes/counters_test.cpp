@@ -6,8 +6,8 @@
 #include <optional>
 
 #include <netinet/udp.h>
-#include <sys/file.h>
 
+#include "netns/host_sysctl.hpp"
 #include "netns/rungs.hpp"
 #include "probes/ctnetlink.hpp"
 #include "probes/proc_namespaces.hpp"
@@ -21,26 +21,6 @@ using namespace bpftune::probes;
 namespace {
 
 constexpr std::uint16_t port = 8080;
-
-// A sysctl of the whole machine, changed for the time of a test; one test at a time.
-class HostSysctl {
-public:
-    HostSysctl(std::string path, std::uint64_t value) : path_(std::move(path)) {
-        ::mkdir("/run/lock", 0755); // a bare machine may not have it
-        lock_ = sys::Fd(::open("/run/lock/bpftune-k8s-host-sysctl.lock", O_CREAT | O_RDWR | O_CLOEXEC, 0600));
-        must(::flock(lock_.value(), LOCK_EX) == 0, "lock host sysctls");
-        original_ = sys::read_number(path_).value();
-        REQUIRE(sys::write_file(path_, std::to_string(value)).has_value());
-    }
-    HostSysctl(const HostSysctl&) = delete;
-    HostSysctl& operator=(const HostSysctl&) = delete;
-    ~HostSysctl() { static_cast<void>(sys::write_file(path_, std::to_string(original_))); }
-
-private:
-    sys::Fd lock_;
-    std::string path_;
-    std::uint64_t original_ = 0;
-};
 
 // Connections that the client closes first, so that it is left with the TIME_WAIT.
 void connect_and_close(const Namespace& netns, const sys::Fd& listener, std::size_t count) {

@@ -16,6 +16,9 @@ namespace {
 Result<std::uint32_t> netns_inode(const std::filesystem::path& process) {
     struct stat info{};
     if (::stat((process / "ns/net").c_str(), &info) != 0) return system_failure(errno, "stat {}", process.string());
+    // Without the right to follow it 5.10 does not fail: the path stays at the folder (fs/proc/namespaces.c,
+    // proc_ns_get_link). A namespace is a regular file.
+    if (!S_ISREG(info.st_mode)) return system_failure(EACCES, "follow {}/ns/net", process.string());
     return static_cast<std::uint32_t>(info.st_ino);
 }
 

@@ -204,6 +204,7 @@ public:
         else if (!holding.before_trial)
             holding.before_trial = change.from;
         holding.previous = holding.rolling_back ? *holding.before_trial : change.from;
+        holding.evidence = change.evidence;
         holding.rows.push_back(change.id);
     }
     std::vector<Holding> take() { return std::move(all_); }

@@ -27,6 +27,7 @@ struct Holding {
     bool confirmed = false;    // `current` was read back; else it may be `previous`
     bool rolling_back = false; // to `previous`; where the service died meanwhile, it may be either
     std::optional<std::string> before_trial; // nullopt: what there is was kept
+    std::vector<Evidence> evidence;          // of the newest row
     std::vector<std::int64_t> rows;          // ids, oldest first
 };
 

@@ -16,6 +16,8 @@ constexpr Nanoseconds burst_length = std::chrono::milliseconds(50);
 constexpr double longest_wait_seconds = 0.25;
 // A tick that saw less says nothing about draining.
 constexpr Nanoseconds shortest_window = std::chrono::milliseconds(100);
+// The next burst may be twice the last.
+constexpr std::uint64_t headroom = 2;
 // The largest backlog that rounding up to a power of two may ask for.
 constexpr std::uint64_t largest_backlog = std::uint64_t{1} << 30;
 
@@ -36,13 +38,15 @@ TrialKey trial_of(const Listener& listener) { return {TrialKey::Kind::accept_que
 
 ObjectKey object_of(const Listener& listener) { return {TunableId::listener_backlog, listener.netns, listener.cookie}; }
 
-Wish wish_for(const Listener& listener, TunableId tunable, std::uint64_t from, std::uint64_t to) {
+// `expected`: how many are expected to wait at once, with headroom.
+Wish wish_for(const Listener& listener, std::uint64_t to, std::uint64_t expected) {
     const QueueWindow& window = listener.window;
-    Wish wish{.tunable = tunable,
+    Wish wish{.tunable = TunableId::listener_backlog,
               .scope = scope_of(listener),
-              .from = from,
+              .from = listener.limit,
               .to = to,
               .why = fmt::format("accept queue of {} reached {} of {}", name_of(listener), window.peak, listener.limit),
+              .expected = {expected},
               .evidence = {{"queue_peak", window.peak}, {"limit", listener.limit}},
               .event = window.event,
               .reason = {.trial = trial_of(listener),
@@ -91,11 +95,12 @@ bool grant(Gate& gate, const Listener& listener, std::uint64_t share, std::uint6
     return gate.raise(std::move(wish)) > listener.limit;
 }
 
-// Raises somaxconn of the listener's namespace. What it is afterwards.
+// Raises somaxconn of the listener's namespace. What it is afterwards. Those who wait are charged to their queues.
 std::uint64_t raise_somaxconn(Gate& gate, const Listener& listener, Wish cause, std::uint64_t to) {
     cause.tunable = TunableId::somaxconn;
     cause.from = *listener.somaxconn;
     cause.to = to;
+    cause.expected.clear();
     return gate.raise(std::move(cause));
 }
 
@@ -108,7 +113,8 @@ void grant_others(Gate& gate, const Snapshot& snapshot, const Listener& cause, s
         const Trial* undecided = trial_with(gate.state(), object_of(other));
         if (undecided != nullptr && !undecided->values.contains(object_of(cause))) continue;
         Wish shared = wish;
-        shared.event.reset(); // its reaction time is not theirs
+        shared.event.reset();                            // its reaction time is not theirs
+        shared.expected = {headroom * demand_of(other)}; // nor is its demand
         const Listener now = up_to_date(gate, other);
         grant(gate, now, granted(now, somaxconn), somaxconn, shared);
     }
@@ -130,8 +136,9 @@ bool raise_beyond(Gate& gate, const Listener& listener, Wish wish) {
 }
 
 // Whether something was raised for this queue.
-bool raise_queue(Gate& gate, const Snapshot& snapshot, const Listener& listener, std::uint64_t size, bool urgent) {
-    Wish wish = wish_for(listener, TunableId::listener_backlog, listener.limit, size);
+bool raise_queue(Gate& gate, const Snapshot& snapshot, const Listener& listener, std::uint64_t expected, bool urgent) {
+    const std::uint64_t size = power_of_two(expected);
+    Wish wish = wish_for(listener, size, expected);
     wish.urgent = urgent;
     if (listener.binds == Binds::syn_backlog) {
         wish.to = wish.from;
@@ -156,7 +163,7 @@ void find_stuck(Gate& gate, const Listener& listener) {
     const double rate = seconds > 0 ? static_cast<double>(window.accepted) / seconds : 0;
     const std::string pace = window.arrivals ? fmt::format("while the application accepted {:.0f} a second", rate)
                                              : "at two looks in a row, whatever the application accepted";
-    Wish finding = wish_for(listener, TunableId::listener_backlog, listener.limit, listener.limit);
+    Wish finding = wish_for(listener, listener.limit, 0);
     finding.why =
         fmt::format("accept queue of {} stayed between {} and {} of {} {}: it is too slow, and a longer queue "
                     "would only add delay; nothing raised",
@@ -171,8 +178,8 @@ void open_burst(Gate& gate, const Snapshot& snapshot, const Listener& listener, 
     queue.in_burst = true;
     queue.demand = demand_of(listener);
     const std::uint64_t unknown = queue.sized ? 0 : std::uint64_t{4} * listener.limit;
-    const std::uint64_t size = power_of_two(std::max(2 * queue.demand, unknown));
-    queue.raised = raise_queue(gate, snapshot, listener, size, listener.window.overflows > 0);
+    const std::uint64_t expected = std::max(headroom * queue.demand, unknown);
+    queue.raised = raise_queue(gate, snapshot, listener, expected, listener.window.overflows > 0);
 }
 
 // While a burst lasts its demand is collected; when the queue has emptied, one correction closes it.
@@ -182,9 +189,9 @@ void follow_burst(Gate& gate, const Snapshot& snapshot, const Listener& listener
     if (!over) return;
     queue.in_burst = false;
     queue.sized = true;
-    const std::uint64_t size = power_of_two(2 * queue.demand);
-    if (size > listener.limit)
-        raise_queue(gate, snapshot, listener, size, queue.raised || listener.window.overflows > 0);
+    const std::uint64_t expected = headroom * queue.demand;
+    if (power_of_two(expected) > listener.limit)
+        raise_queue(gate, snapshot, listener, expected, queue.raised || listener.window.overflows > 0);
 }
 
 void judge(Gate& gate, const Snapshot& snapshot, const Listener& listener) {

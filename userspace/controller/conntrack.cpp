@@ -48,9 +48,21 @@ bool pressed(const Conntrack& table, const Need& need) {
     return table.window_drops > 0 || need.entries > limit || static_cast<double>(table.entries) > high_fill * limit;
 }
 
+// With headroom.
+std::uint64_t expected_entries(const Need& need) {
+    return static_cast<std::uint64_t>(std::ceil(std::min(need.entries / target_fill, largest_table)));
+}
+
 std::uint64_t size_for(const Conntrack& table, const Need& need) {
-    const auto size = static_cast<std::uint64_t>(std::ceil(std::min(need.entries / target_fill, largest_table)));
-    return std::bit_ceil(std::max(size, table.limit + 1));
+    return std::bit_ceil(std::max(expected_entries(need), table.limit + 1));
+}
+
+// Of every namespace: the limit is the node's, so whoever grows under it costs.
+std::vector<std::uint64_t> expected_entries(const Snapshot& snapshot) {
+    std::vector<std::uint64_t> expected;
+    for (const Conntrack& table : snapshot.conntrack)
+        expected.push_back(expected_entries(need_of(table, snapshot.interval)));
+    return expected;
 }
 
 Reason reason_of(const Conntrack& table, const Snapshot& snapshot) {
@@ -69,6 +81,7 @@ Wish wish_for(const Conntrack& table, const Snapshot& snapshot, const Need& need
                                  table.pod ? table.pod->ns + "/" + table.pod->name
                                            : fmt::format("netns {}", table.netns.inode),
                                  table.entries, table.limit),
+              .expected = expected_entries(snapshot),
               .evidence = {{"entries", table.entries},
                            {"limit", table.limit},
                            {"entries_per_second",
@@ -96,6 +109,7 @@ void raise_table(Gate& gate, const Conntrack& table, Wish wish) {
     buckets.tunable = TunableId::conntrack_buckets;
     buckets.from = table.buckets;
     buckets.to = std::min(std::bit_ceil(limit / chain), gate.policy().of(TunableId::conntrack_buckets).max);
+    buckets.expected = {buckets.to}; // allocated at once
     buckets.why = fmt::format("nf_conntrack_max goes to {}: chains stay at {}", limit, chain);
     gate.raise(std::move(buckets));
 }

@@ -6,12 +6,11 @@
 
 #include <fmt/format.h>
 
+#include "controller/cost.hpp"
 #include "tunables/catalog.hpp"
 
 namespace bpftune::controller {
 namespace {
-
-std::string mebibytes(std::uint64_t bytes) { return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / 1048576); }
 
 Decision decision(Decision::Act act, Wish wish) {
     return {act,     wish.tunable,        std::move(wish.scope),    wish.from,
@@ -29,16 +28,6 @@ policy::Mode Gate::mode_of(TunableId tunable, bool within_asked) const {
 const Held* Gate::held(const ObjectKey& object) const {
     const auto held = state_.held.find(object);
     return held == state_.held.end() ? nullptr : &held->second;
-}
-
-// What the raises that stand cost at worst is spent; the rest is left.
-std::uint64_t Gate::budget_left() const {
-    std::uint64_t spent = 0;
-    for (const auto& [key, held] : state_.held)
-        if (held.current > held.original)
-            spent += (held.current - held.original) * tunables::row(key.tunable).unit_bytes;
-    const std::uint64_t budget = policy_.budget_bytes(guards_.memory_bytes);
-    return budget > spent ? budget - spent : 0;
 }
 
 bool Gate::too_soon(const ObjectKey& key, const Wish& wish) const {
@@ -110,22 +99,38 @@ bool Gate::fit_bounds(Wish& wish) {
     return true;
 }
 
+// The object as the wish would leave it. What an earlier raise expected is not forgotten.
+Held Gate::after(const Wish& wish) const {
+    const Held* ours = held(key_of(wish.tunable, wish.scope));
+    Held next = ours != nullptr ? *ours : Held{.original = wish.from};
+    next.scope = wish.scope;
+    next.current = wish.to;
+    next.since = now_;
+    if (beyond(next.original, no_limit, wish.expected) >= beyond(next.original, no_limit, next.expected))
+        next.expected = wish.expected;
+    return next;
+}
+
 bool Gate::fit_budget(Wish& wish) {
-    const std::uint64_t unit = tunables::row(wish.tunable).unit_bytes;
-    const std::uint64_t left = budget_left();
-    const std::uint64_t cost = (wish.to - wish.from) * unit;
-    if (cost <= left) return true;
-    const std::uint64_t fits = std::bit_floor(wish.from + left / unit);
+    const std::uint64_t spent = charged_bytes(state_, snapshot_, key_of(wish.tunable, wish.scope));
+    const std::uint64_t budget = policy_.budget_bytes(snapshot_.memory_bytes);
+    const std::uint64_t left = budget - std::min(budget, spent);
+    const auto cost = [&] { return cost_of(wish.tunable, after(wish), snapshot_); };
+    const std::uint64_t wanted = wish.to;
+    const Cost whole = cost();
+    while (wish.to > wish.from && cost().charged_bytes > left) wish.to = std::bit_floor(wish.to - 1);
+    if (wish.to == wanted) return true;
+
     const std::string refusal =
-        fmt::format("{} would cost up to {}, memoryBudget has {} left", wish.to, mebibytes(cost), mebibytes(left));
-    if (fits <= wish.from) {
-        wish.why += "; not raised: " + refusal;
-        say(wish, "budget");
-        return false;
+        fmt::format("{} would cost {}, memoryBudget has {} left", wanted, to_string(whole), size_text(left));
+    if (wish.to > wish.from) {
+        wish.why += "; " + refusal;
+        return true;
     }
-    wish.why += "; " + refusal;
-    wish.to = fits;
-    return true;
+    wish.to = wanted;
+    wish.why += "; not raised: " + refusal;
+    say(wish, "budget");
+    return false;
 }
 
 void Gate::take_back(const ObjectKey& object, std::uint64_t value, const std::string& why,
@@ -149,12 +154,11 @@ void Gate::take_back(const ObjectKey& object, std::uint64_t value, const std::st
 
 void Gate::write(const ObjectKey& key, Wish wish) {
     enter_trial(*this, key, wish.reason, wish.from);
-    const auto [entry, is_new] = state_.held.try_emplace(key);
-    Held& held = entry->second;
-    if (is_new) held.original = wish.from;
-    held.scope = wish.scope;
-    held.current = wish.to;
-    held.since = now_;
+    const Held& held = state_.held[key] = after(wish);
+    const Cost cost = cost_of(wish.tunable, held, snapshot_);
+    if (!held.expected.empty()) wish.evidence.push_back({std::string(expected_use), std::ranges::max(held.expected)});
+    wish.evidence.push_back({"cost_bytes", cost.charged_bytes});
+    wish.evidence.push_back({"worst_case_bytes", cost.worst_bytes});
     state_.changes[key].push_back(now_);
     decisions_.push_back(decision(Decision::Act::write, std::move(wish)));
 }

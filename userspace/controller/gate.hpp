@@ -18,12 +18,18 @@
 
 namespace bpftune::controller {
 
+// The evidence of a write that says what use is expected: after a restart the raise is charged by it.
+inline constexpr std::string_view expected_use = "expected_use";
+
 struct Wish {
     TunableId tunable = TunableId::somaxconn;
     Scope scope;
     std::uint64_t from = 0;
     std::uint64_t to = 0;
     std::string why;
+    // The use that is expected, headroom included, by each who is held to the limit: what is charged. A table or queue
+    // that is allocated whole: `to`.
+    std::vector<std::uint64_t> expected;
     std::vector<Evidence> evidence;
     std::optional<MonoTime> event;
     Reason reason;
@@ -41,7 +47,7 @@ public:
     static constexpr Nanoseconds reminder = std::chrono::hours(1);
 
     Gate(const policy::Policy& policy, State& state, const Snapshot& snapshot, MonoTime now)
-        : policy_(policy), state_(state), guards_(guards_of(snapshot)), now_(now) {}
+        : policy_(policy), state_(state), snapshot_(snapshot), now_(now) {}
 
     // Decides on one raise. The value that the object will then have: `wish.to` or less if written, else `wish.from`.
     std::uint64_t raise(Wish wish);
@@ -64,24 +70,24 @@ public:
     [[nodiscard]] State& state() { return state_; }
     [[nodiscard]] const State& state() const { return state_; }
     [[nodiscard]] const Held* held(const ObjectKey& object) const;
-    [[nodiscard]] const Guards& guards() const { return guards_; }
+    [[nodiscard]] const Snapshot& snapshot() const { return snapshot_; }
     [[nodiscard]] MonoTime now() const { return now_; }
     [[nodiscard]] std::vector<Decision> take() { return std::move(decisions_); }
 
 private:
     [[nodiscard]] policy::Mode mode_of(TunableId tunable, bool within_asked) const;
-    [[nodiscard]] std::uint64_t budget_left() const;
     [[nodiscard]] bool too_soon(const ObjectKey& key, const Wish& wish) const;
     [[nodiscard]] bool is_written(const ObjectKey& key) const;
     bool fit_trials(Wish& wish);
     std::size_t changes_of(const ObjectKey& key);
     bool fit_bounds(Wish& wish);
+    [[nodiscard]] Held after(const Wish& wish) const;
     bool fit_budget(Wish& wish);
     void write(const ObjectKey& key, Wish wish);
 
     const policy::Policy& policy_;
     State& state_;
-    Guards guards_;
+    const Snapshot& snapshot_;
     MonoTime now_;
     std::vector<Decision> decisions_;
 };

@@ -7,7 +7,9 @@
 //     for its roll-back too, so that this never keeps a raise that did not help.
 //  4. After a roll-back its scope is left alone for a back-off that doubles, and after `false_forecasts` of them only a
 //     loss is reason enough: a demand that comes and goes cannot raise and roll back for ever.
-//  5. No raise takes the memory of all raises together past the budget.
+//  5. No raise takes the memory of all raises together past the budget: of each, what its forecast expects to be used
+//  or
+//     what is in use, whichever is more (cost.hpp). What grows beyond its forecast is counted, and ends further raises.
 //  6. In observe and recommend nothing is written, not even a roll-back.
 //  7. What we hold is known with its original until it has that again, is someone else's, or is gone: `restore` always
 //     reaches the originals.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/change.hpp"
+#include "core/snapshot.hpp"
 #include "core/time.hpp"
 
 namespace bpftune::controller {
@@ -21,6 +22,9 @@ struct Held {
     std::uint64_t original = 0; // before our first write
     std::uint64_t current = 0;  // what we wrote last
     MonoTime since;             // when
+    // What its raises were made for: the use that their forecast expects, by each who is held to the limit.
+    std::vector<std::uint64_t> expected;
+    std::uint64_t used = 0; // beyond the original, as of the last tick
 };
 
 // What was last said of an object without writing, so that history has one row of it and not one a tick.
@@ -62,13 +66,6 @@ struct Measured {
     std::uint64_t losses = 0;
     std::uint64_t demand = 0; // accept queue: arrivals and losses; conntrack: new entries and losses
     std::uint64_t use = 0;    // the most that waited, or was in the table, at once
-};
-
-// What must not suffer from a change. Unknown ones do not count.
-struct Guards {
-    std::optional<double> memory_pressure; // percent of time
-    std::optional<std::uint64_t> memory_available_bytes;
-    std::uint64_t memory_bytes = 0; // of the node
 };
 
 // The changes that were made for one cause, until it is known whether they helped.

@@ -8,6 +8,7 @@
 
 #include "controller/accept_queue.hpp"
 #include "controller/conntrack.hpp"
+#include "controller/cost.hpp"
 #include "controller/gate.hpp"
 
 namespace bpftune::controller {
@@ -92,6 +93,7 @@ void raise_to_min(Gate& gate, TunableId tunable, const Scope& scope, std::uint64
         .from = value,
         .to = std::min(*min, ceiling),
         .why = fmt::format("{} is below the policy's min, {}", value, *min),
+        .expected = {std::min(*min, ceiling)}, // the policy's word is all that is known
         .reason = {.trial = {TrialKey::Kind::minimum, scope.netns, scope.listener ? scope.listener->cookie : 0},
                    .cause = Cause::minimum},
     });
@@ -129,6 +131,7 @@ std::vector<Decision> step(const policy::Policy& policy, State& state, const Sna
     const bool tick = snapshot.cause == Snapshot::Cause::tick;
     if (tick) {
         tend(gate, snapshot);
+        note_use(state, snapshot);
         judge_trials(gate, snapshot);
         minimum_rule(gate, snapshot);
     }
@@ -208,7 +211,12 @@ TrialKey adopted_trial(const State& state, TunableId tunable, const Scope& scope
 
 void adopt(State& state, const Adopted& adopted, MonoTime now) {
     const ObjectKey key = key_of(adopted.tunable, adopted.scope);
-    state.held[key] = {.scope = adopted.scope, .original = adopted.original, .current = adopted.current, .since = now};
+    const auto use = std::ranges::find(adopted.evidence, expected_use, &Evidence::name);
+    state.held[key] = {.scope = adopted.scope,
+                       .original = adopted.original,
+                       .current = adopted.current,
+                       .since = now,
+                       .expected = {use != adopted.evidence.end() ? use->value : adopted.current}};
     if (!adopted.before_trial) return;
     // What was lost before is not known any more: it is judged as a forecast, by whether it is used without loss.
     const std::uint64_t before = *adopted.before_trial;

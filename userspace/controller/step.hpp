@@ -26,6 +26,7 @@ struct Adopted {
     std::uint64_t original = 0;
     std::uint64_t current = 0;
     std::optional<std::uint64_t> before_trial; // nullopt: it was kept
+    std::vector<Evidence> evidence;            // of its newest write
 };
 void adopt(State& state, const Adopted& adopted, MonoTime now);
 

@@ -9,16 +9,12 @@
 #include "controller/accept_queue.hpp"
 #include "controller/conntrack.hpp"
 #include "controller/gate.hpp"
+#include "controller/guards.hpp"
 #include "controller/invariants.hpp"
 
 namespace bpftune::controller {
 namespace {
 
-// A node whose tasks wait for memory a tenth of the time more than before pays for the raise with everyone's time. What
-// other work does to this number within ten seconds is mostly below that.
-constexpr double pressure_margin = 10;
-// The kernel begins to reclaim and to kill near zero; a raise is not what the last twentieth is for.
-constexpr std::uint64_t least_available_part = 20;
 // A loss that is not at least halved was not for want of this limit.
 constexpr double worthwhile = 0.5;
 
@@ -27,19 +23,6 @@ double loss_ratio(const Measured& side) {
 }
 
 std::uint64_t per_1000(const Measured& side) { return static_cast<std::uint64_t>(loss_ratio(side) * 1000); }
-
-std::string worsened(const Guards& before, const Guards& now) {
-    if (before.memory_pressure && now.memory_pressure &&
-        *now.memory_pressure > *before.memory_pressure + pressure_margin)
-        return fmt::format("tasks wait for memory {:.0f} % of the time, {:.0f} % before", *now.memory_pressure,
-                           *before.memory_pressure);
-    const std::uint64_t least = now.memory_bytes / least_available_part;
-    if (before.memory_available_bytes && now.memory_available_bytes && *before.memory_available_bytes >= least &&
-        *now.memory_available_bytes < least)
-        return fmt::format("{} MiB of memory are left, {} MiB before", *now.memory_available_bytes >> 20,
-                           *before.memory_available_bytes >> 20);
-    return {};
-}
 
 std::string_view held_at_once(TrialKey::Kind kind) {
     return kind == TrialKey::Kind::conntrack ? "were in the table" : "waited";
@@ -154,7 +137,7 @@ Verdict judged(Gate& gate, const TrialKey& key, Trial& trial, const Snapshot& sn
     const auto more = measured(key, snapshot);
     if (!more) return {Verdict::Kind::keep, "what it was for is gone"};
     add(trial, *more, trial.last_raise > snapshot.time.mono - snapshot.interval);
-    return verdict_on(key.kind, trial, gate.guards(), gate.now());
+    return verdict_on(key.kind, trial, snapshot, gate.now());
 }
 
 // Whether the trial is over.
@@ -189,10 +172,6 @@ void keep_for_another(Gate& gate, const ObjectKey& object, const TrialKey& anoth
 
 } // namespace
 
-Guards guards_of(const Snapshot& snapshot) {
-    return {snapshot.memory_pressure, snapshot.memory_available_bytes, snapshot.memory_bytes};
-}
-
 void enter_trial(Gate& gate, const ObjectKey& object, const Reason& reason, std::uint64_t from) {
     keep_for_another(gate, object, reason.trial);
     const auto [entry, is_new] = gate.state().trials.try_emplace(reason.trial);
@@ -200,7 +179,7 @@ void enter_trial(Gate& gate, const ObjectKey& object, const Reason& reason, std:
     if (is_new) {
         trial.since = gate.now();
         trial.fitted = reason.fitted;
-        trial.guards = gate.guards();
+        trial.guards = gate.snapshot().guards;
     }
     if (is_new || reason.cause > trial.cause) {
         trial.cause = reason.cause;
@@ -225,10 +204,10 @@ void leave_trial(State& state, const ObjectKey& object) {
     }
 }
 
-Verdict verdict_on(TrialKey::Kind kind, const Trial& trial, const Guards& guards, MonoTime now) {
+Verdict verdict_on(TrialKey::Kind kind, const Trial& trial, const Snapshot& snapshot, MonoTime now) {
     if (kind == TrialKey::Kind::minimum) return {Verdict::Kind::keep, "the policy asks for it"};
     if (now < trial.last_raise + trial_window) return {};
-    if (std::string worse = worsened(trial.guards, guards); !worse.empty())
+    if (std::string worse = worsened(trial.guards, snapshot.guards, snapshot.memory_bytes); !worse.empty())
         return {Verdict::Kind::roll_back, std::move(worse)};
     if (trial.after.use > trial.fitted || trial.after.losses > 0) return verdict_on_tested(kind, trial);
     if (now < trial.since + longest_trial) return {};

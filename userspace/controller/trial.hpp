@@ -41,8 +41,6 @@ struct Reason {
     Measured before;
 };
 
-Guards guards_of(const Snapshot& snapshot);
-
 // An object is about to be raised from `from`: its trial begins or grows.
 void enter_trial(Gate& gate, const ObjectKey& object, const Reason& reason, std::uint64_t from);
 
@@ -61,6 +59,6 @@ struct Verdict {
     Kind kind = Kind::open;
     std::string why;
 };
-Verdict verdict_on(TrialKey::Kind kind, const Trial& trial, const Guards& guards, MonoTime now);
+Verdict verdict_on(TrialKey::Kind kind, const Trial& trial, const Snapshot& snapshot, MonoTime now);
 
 } // namespace bpftune::controller

@@ -118,6 +118,28 @@ struct Conntrack {
     std::uint64_t window_drops = 0;        // drops + early_drops in the last interval
 };
 
+// TCP's memory: one pool for all network namespaces (net/ipv4/tcp.c, sysctl_tcp_mem).
+struct TcpMemory {
+    std::uint64_t bytes = 0;          // in use
+    std::uint64_t pressure_bytes = 0; // from here on the kernel shrinks everyone's buffers
+    std::uint64_t high_bytes = 0;     // from here on it drops
+};
+
+// What must not suffer from a change. Read at ticks alone: in the snapshot of a burst they are as old as the last one.
+struct Guards {
+    std::optional<double> memory_pressure; // percent of the last 10 s in which some task waited for memory (PSI)
+    std::optional<std::uint64_t> memory_available_bytes; // without swapping: MemAvailable
+    std::optional<TcpMemory> tcp_memory;
+    std::optional<double> softirq; // percent of all CPUs' time, mean of about the last 10 s
+};
+
+// What one more takes of this kernel's memory. nullopt: not to be had, the catalog of tunables has a constant.
+struct UnitBytes {
+    std::optional<std::uint64_t> conntrack_entry;
+    std::optional<std::uint64_t> queued_connection; // that waits for accept(), with the first segment of its request
+    std::optional<std::uint64_t> full_connection;   // the same with a full receive buffer
+};
+
 struct Snapshot {
     enum class Cause {
         tick,     // whole: what is not in it is gone
@@ -128,10 +150,10 @@ struct Snapshot {
     Now time;
     Nanoseconds interval{}; // since the last tick
     std::string node;
-    NetnsId host;                          // the init network namespace, where the node's own limits are written
-    std::uint64_t memory_bytes = 0;        // of the node; 0: unknown
-    std::optional<double> memory_pressure; // percent of the last 10 s in which some task waited for memory (PSI)
-    std::optional<std::uint64_t> memory_available_bytes; // without swapping: MemAvailable
+    NetnsId host;                   // the init network namespace, where the node's own limits are written
+    std::uint64_t memory_bytes = 0; // of the node; 0: unknown
+    Guards guards;
+    UnitBytes unit_bytes;
     std::array<Rung, all_probes.size()> sources{Rung::none, Rung::none, Rung::none, Rung::none};
     std::uint64_t lost_events = 0; // that BPF could not pass on
 

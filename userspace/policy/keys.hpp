@@ -76,7 +76,7 @@ inline constexpr std::array spec_keys{
         .planned_choice = "reassert"},
     Key{.name = "memoryBudget",
         .kind = Kind::budget,
-        .help = "Memory that all raises together may cost at worst: a part of the node's, or a size.",
+        .help = "Memory that all raises together may take, by the use they expect: a part of the node's, or a size.",
         .fallback = "2%"},
     Key{.name = "tunables",
         .kind = Kind::tunables,

@@ -274,8 +274,11 @@ void Daemon::adopt(const actuators::Holding& holding) {
     } else if (holding.rolling_back) {
         (void)journal_.not_rolled_back(object);
     }
-    controller::Adopted adopted{
-        .tunable = holding.tunable, .scope = holding.scope, .original = *original, .current = value.value_or(*current)};
+    controller::Adopted adopted{.tunable = holding.tunable,
+                                .scope = holding.scope,
+                                .original = *original,
+                                .current = value.value_or(*current),
+                                .evidence = holding.evidence};
     if (on_trial) adopted.before_trial = parse_number(*holding.before_trial).value_or(*original);
     controller::adopt(state_, adopted, sys::now().mono);
     spdlog::info("adopted: {} = {} (was {})", tunables::row(holding.tunable).name, holding.current, holding.original);

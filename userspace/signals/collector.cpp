@@ -2,16 +2,8 @@
 #include "signals/collector.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cstdlib>
 
-#include <unistd.h>
-
-#include "core/text.hpp"
 #include "sys/clock.hpp"
-#include "sys/files.hpp"
-#include "sys/netns.hpp"
-#include "sys/procfs.hpp"
 
 namespace bpftune::signals {
 namespace {
@@ -30,21 +22,6 @@ constexpr Nanoseconds longest_burst = std::chrono::seconds(1);
 
 } // namespace
 
-Node this_node() {
-    Node node;
-    std::array<char, 256> host{};
-    if (const char* name = std::getenv("NODE_NAME"); name != nullptr && *name != '\0') {
-        node.name = printable(name);
-    } else if (::gethostname(host.data(), host.size() - 1) == 0) {
-        node.name = printable(host.data());
-    }
-    if (const auto netns = sys::init_netns()) node.host = *netns;
-    const auto pages = ::sysconf(_SC_PHYS_PAGES);
-    const auto page = ::sysconf(_SC_PAGESIZE);
-    if (pages > 0 && page > 0) node.memory_bytes = static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page);
-    return node;
-}
-
 Collector::Collector(probes::Probes& probes, Node node, Now now) : probes_(probes), node_(std::move(node)) {
     tick(now);
 }
@@ -56,20 +33,11 @@ Snapshot Collector::blank(Snapshot::Cause cause, Now now) const {
     snapshot.node = node_.name;
     snapshot.host = node_.host;
     snapshot.memory_bytes = node_.memory_bytes;
-    snapshot.memory_pressure = memory_pressure_;
-    snapshot.memory_available_bytes = memory_available_bytes_;
+    snapshot.guards = node_reader_.guards();
+    snapshot.unit_bytes = node_reader_.unit_bytes();
     for (const Probe probe : all_probes) snapshot.sources[static_cast<std::size_t>(probe)] = probes_.rung(probe);
     snapshot.lost_events = probes_.lost_events();
     return snapshot;
-}
-
-// Neither is a problem: a kernel may have been built without PSI. They are read at ticks alone, and are as old as that
-// in the snapshot of a burst.
-void Collector::read_memory() {
-    const auto pressure = sys::read_file("/proc/pressure/memory");
-    memory_pressure_ = pressure ? sys::pressure_avg10(*pressure) : std::nullopt;
-    const auto memory = sys::read_file("/proc/meminfo");
-    memory_available_bytes_ = memory ? sys::meminfo_bytes(*memory, "MemAvailable") : std::nullopt;
 }
 
 template <class T> std::vector<T> Collector::reading(Result<std::vector<T>> result) {
@@ -109,7 +77,7 @@ bool Collector::take_census(Now now) {
 
 Snapshot Collector::tick(Now now) {
     problems_.clear();
-    read_memory();
+    node_reader_.tick(now.mono);
     Snapshot snapshot = blank(Snapshot::Cause::tick, now);
     refresh(now, next_census_);
     tcp_.tick(snapshot, now.mono);

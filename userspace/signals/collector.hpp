@@ -8,18 +8,10 @@
 
 #include "core/snapshot.hpp"
 #include "probes/probes.hpp"
+#include "signals/node.hpp"
 #include "signals/tcp_table.hpp"
 
 namespace bpftune::signals {
-
-struct Node {
-    std::string name;
-    NetnsId host; // the init network namespace
-    std::uint64_t memory_bytes = 0;
-};
-
-// Of this machine; name: the environment's NODE_NAME (as a DaemonSet sets it), else the host name.
-Node this_node();
 
 class Collector {
 public:
@@ -51,7 +43,6 @@ private:
 
     void refresh(Now now, MonoTime next_census);
     bool take_census(Now now);
-    void read_memory();
     void read_softirq(Snapshot& snapshot);
     void read_conntrack(Snapshot& snapshot);
     [[nodiscard]] Snapshot blank(Snapshot::Cause cause, Now now) const;
@@ -59,13 +50,12 @@ private:
 
     probes::Probes& probes_;
     Node node_;
+    NodeReader node_reader_;
     TcpTable tcp_;
     std::vector<probes::NetnsReading> namespaces_;   // of the last refresh
     std::vector<probes::ListenerReading> listeners_; // of the last census
     std::map<unsigned, probes::SoftirqReading> softirq_base_;
     std::map<NetnsId, Table> conntrack_;
-    std::optional<double> memory_pressure_;
-    std::optional<std::uint64_t> memory_available_bytes_;
     bool conntrack_started_ = false;
     Nanoseconds census_interval_{};
     MonoTime next_census_;

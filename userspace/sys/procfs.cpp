@@ -14,10 +14,10 @@ std::string_view take_until(std::string_view& text, char separator) {
     return front;
 }
 
-std::vector<std::string_view> words_of(std::string_view line) {
+std::vector<std::string_view> words_of(std::string_view line, char separator = ' ') {
     std::vector<std::string_view> words;
     while (!line.empty()) {
-        const std::string_view word = take_until(line, ' ');
+        const std::string_view word = take_until(line, separator);
         if (!word.empty()) words.push_back(word);
     }
     return words;
@@ -122,6 +122,31 @@ std::optional<std::uint64_t> meminfo_bytes(std::string_view text, std::string_vi
         return kibibytes ? std::optional(*kibibytes * 1024) : std::nullopt;
     }
     return std::nullopt;
+}
+
+std::optional<CpuTime> cpu_time(std::string_view text) {
+    constexpr std::size_t softirq = 6,
+                          steal = 7; // after the line's name: user nice system idle iowait irq softirq steal
+    const auto words = words_of(take_until(text, '\n'));
+    if (words.size() < steal + 2 || words[0] != "cpu") return std::nullopt;
+    CpuTime time;
+    for (std::size_t i = 0; i <= steal; ++i) {
+        const auto ticks = number(words[i + 1], 10);
+        if (!ticks) return std::nullopt;
+        time.total += *ticks;
+        if (i == softirq) time.softirq = *ticks;
+    }
+    return time;
+}
+
+std::vector<std::uint64_t> sysctl_numbers(std::string_view text) {
+    std::vector<std::uint64_t> numbers;
+    for (const std::string_view word : words_of(take_until(text, '\n'), '\t')) {
+        const auto value = number(word, 10);
+        if (!value) return {};
+        numbers.push_back(*value);
+    }
+    return numbers;
 }
 
 std::optional<double> pressure_avg10(std::string_view text) {

@@ -47,6 +47,18 @@ std::optional<std::uint64_t> sockstat_value(std::string_view text, std::string_v
 // /proc/meminfo: "MemAvailable:   12345 kB". meminfo_bytes(text, "MemAvailable")
 std::optional<std::uint64_t> meminfo_bytes(std::string_view text, std::string_view name);
 
+// The line "cpu" of /proc/stat, in ticks (USER_HZ) since boot, summed over all CPUs (fs/proc/stat.c, show_stat).
+struct CpuTime {
+    std::uint64_t softirq = 0;
+    std::uint64_t total = 0; // idle time too; without guests', which is in user time already
+
+    bool operator==(const CpuTime&) const = default;
+};
+std::optional<CpuTime> cpu_time(std::string_view text);
+
+// A sysctl of several numbers: "4096\t131072\t33554432\n". Empty: it is something else.
+std::vector<std::uint64_t> sysctl_numbers(std::string_view text);
+
 // /proc/pressure/memory: "some avg10=1.25 avg60=...", percent of the last 10 s in which some task waited.
 std::optional<double> pressure_avg10(std::string_view text);
 

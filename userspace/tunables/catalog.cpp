@@ -9,11 +9,13 @@ namespace {
 
 constexpr std::uint64_t int_max = 2147483647;
 
-// A socket that waits to be accepted: struct tcp_sock and what hangs on it, about 2.5 KiB in 6.18, and the first
-// segment of its request with its sk_buff, rounded up to a page together.
-constexpr std::uint64_t queued_connection_bytes = 4096;
+// Where /sys/kernel/slab does not tell (signals/node.cpp): as 6.18 has them on x86-64. A socket that waits to be
+// accepted is struct tcp_sock (2496 bytes for IPv6), its request_sock (320) and 2304 for the first segment of its
+// request; at worst its receive buffer is full, tcp_rmem's default.
+constexpr std::uint64_t queued_connection_bytes = 2496 + 320 + 2304;
+constexpr std::uint64_t full_connection_bytes = 2496 + 320 + 131072;
 
-// struct nf_conn is 248 to 256 bytes in its slab, its extensions (nat, timeout, labels) 64 to 256 in another.
+// struct nf_conn is 256 to 320 bytes in its slab, its extensions 128 to 192 in another.
 constexpr std::uint64_t conntrack_entry_bytes = 512;
 
 // One rule sizes both limits of an accept queue (controller/accept_queue.cpp).
@@ -39,7 +41,9 @@ constexpr std::array rows{
         .kernel_max = int_max,
         .default_max = 65535,
         .opt_in = false,
-        .unit_bytes = 0, // a ceiling for listen(); the queues that use it are counted
+        .unit_bytes = 0,
+        .worst_unit_bytes = 0,
+        .memory = "none by itself, it is a ceiling for listen(): each queue that is raised with it is charged",
         .serves = "listener.overflows",
         .help = "Ceiling of every listener's accept queue in its network namespace. A raise is granted at once to the "
                 "running listeners that asked for more.",
@@ -59,6 +63,13 @@ constexpr std::array rows{
         .default_max = 16384,
         .opt_in = true,
         .unit_bytes = queued_connection_bytes,
+        .worst_unit_bytes = full_connection_bytes,
+        .memory =
+            "for each connection that waits: struct tcp_sock and its request_sock, in the slabs of this kernel "
+            "(`/sys/kernel/slab/TCPv6`, `request_sock_TCPv6`, or those of IPv4 if larger), and 2304 bytes for the "
+            "first segment of its request, half a page with its sk_buff. Charged: as many as are expected to wait "
+            "at once, headroom included. At worst: every place taken, each with a full receive buffer "
+            "(`net.ipv4.tcp_rmem`)",
         .serves = "listener.overflows",
         .help = "Accept queue of one running listener, raised on the live socket. Naming it allows to go beyond what "
                 "the application asked for.",
@@ -79,6 +90,12 @@ constexpr std::array rows{
         .default_max = 4194304,
         .opt_in = false,
         .unit_bytes = conntrack_entry_bytes,
+        .worst_unit_bytes = conntrack_entry_bytes,
+        .memory =
+            "for each entry: struct nf_conn in the slab of this kernel (`/sys/kernel/slab/nf_conntrack`), and 128 "
+            "bytes for its extensions, struct nf_ct_ext (nf_conntrack_extend.c, NF_CT_EXT_PREALLOC). Charged: what "
+            "each network namespace is expected to hold, headroom included. At worst: every network namespace "
+            "that has a table fills it",
         .serves = "conntrack.drops",
         .help = "Connections that the table may hold: one number for the node, compared with each network namespace's "
                 "own count.",
@@ -106,6 +123,9 @@ constexpr std::array rows{
         .default_max = 4194304,
         .opt_in = false,
         .unit_bytes = 8,
+        .worst_unit_bytes = 8,
+        .memory =
+            "for each bucket: a pointer (struct hlist_nulls_head). Charged: all of them, they are allocated at once",
         .serves = "conntrack.drops",
         .help = "Hash buckets of the conntrack table, raised together with nf_conntrack_max so that chains stay short.",
         .risk = "A change rehashes every entry with softirqs off; it is made rarely, in powers of two.",

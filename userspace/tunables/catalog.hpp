@@ -28,14 +28,17 @@ struct Tunable {
     std::uint64_t kernel_max;
     std::uint64_t default_max; // no raise goes past it unless the policy says so
     bool opt_in;               // only a policy that names it allows it
-    std::uint64_t unit_bytes;  // what one unit more can cost the node in memory, at worst
-    std::string_view serves;   // the signal whose loss it cures
-    std::string_view help;     // one sentence
-    std::string_view risk;     // one sentence
-    std::string_view source;   // kernel file behind the facts above
-    std::string_view formula;  // how much a raise asks for; the controller's rule has it in code
-    std::string_view derived;  // where the formula comes from
-    std::string_view assumes;  // what must hold for it to be right
+    // What one unit in use costs the node in memory, where the kernel does not tell: as charged, and at worst.
+    std::uint64_t unit_bytes;
+    std::uint64_t worst_unit_bytes;
+    std::string_view memory;  // how the bytes of a unit are known, and how many units are charged
+    std::string_view serves;  // the signal whose loss it cures
+    std::string_view help;    // one sentence
+    std::string_view risk;    // one sentence
+    std::string_view source;  // kernel file behind the facts above
+    std::string_view formula; // how much a raise asks for; the controller's rule has it in code
+    std::string_view derived; // where the formula comes from
+    std::string_view assumes; // what must hold for it to be right
 };
 
 std::span<const Tunable> catalog(); // in the order of TunableId

@@ -74,8 +74,11 @@ std::string_view scope_of(tunables::Kind kind) {
     return "";
 }
 
-std::string cost_of(std::uint64_t unit_bytes) {
-    return unit_bytes == 0 ? "none by itself" : fmt::format("at most {} bytes for each unit more", unit_bytes);
+std::string memory_of(const tunables::Tunable& tunable) {
+    if (tunable.unit_bytes == 0) return std::string(tunable.memory);
+    const std::string worst =
+        tunable.worst_unit_bytes == tunable.unit_bytes ? "" : fmt::format(", {} at worst", tunable.worst_unit_bytes);
+    return fmt::format("{}. Where the kernel does not tell: {} bytes{}", tunable.memory, tunable.unit_bytes, worst);
 }
 
 std::string section_of(const tunables::Tunable& tunable) {
@@ -95,7 +98,7 @@ std::string section_of(const tunables::Tunable& tunable) {
         "| assuming | {} |\n",
         tunable.name, tunable.help, scope_of(tunable.kind), tunable.serves, tunable.default_max, tunable.kernel_min,
         tunable.kernel_max, tunable.opt_in ? "yes: only a policy that names it allows it" : "no: follows `spec.mode`",
-        cost_of(tunable.unit_bytes), tunable.risk, tunable.source, tunable.formula, tunable.derived, tunable.assumes);
+        memory_of(tunable), tunable.risk, tunable.source, tunable.formula, tunable.derived, tunable.assumes);
 }
 
 } // namespace

@@ -75,6 +75,9 @@ bool raises_on_a_burst() {
     check_change(somaxconn, site, by_event);
     check_change(backlog, site, by_event);
     CHECK(somaxconn["to"] == backlog["to"]);
+    CHECK(somaxconn["evidence"]["cost_bytes"] == 0); // a ceiling
+    CHECK(backlog["evidence"]["cost_bytes"].get<std::uint64_t>() > 2304);
+    CHECK(backlog["evidence"]["worst_case_bytes"] > backlog["evidence"]["cost_bytes"]);
     CHECK(newest(history, site, "net.core.somaxconn")["to"] == std::to_string(somaxconn_in(site.netns)));
     CHECK(newest(history, site, "listener.backlog")["to"] == std::to_string(limit_of(listener)));
     return !by_event || (!somaxconn["reaction_us"].is_null() && !backlog["reaction_us"].is_null());
@@ -85,6 +88,28 @@ bool raises_on_a_burst() {
 TEST_CASE("a burst raises somaxconn and the live listener with it") {
     // Where the machine stalls in the middle of the burst it is none, and a tick finds out what it was.
     CHECK((raises_on_a_burst() || raises_on_a_burst() || raises_on_a_burst()));
+}
+
+TEST_CASE(
+    "a queue whose raise does not fit the memory budget is left alone, and history says what it would have cost") {
+    const Home home;
+    const Site site;
+    const auto listener = site.listen(port);
+    home.set_policy(policy_text("tuning", "mode: auto\n  memoryBudget: 4KiB")); // less than one connection
+    const Running service(home);
+    REQUIRE(comes_true([&] {
+        site.burst(listener, port);
+        return newest(home.history(), site, "listener.backlog").is_object();
+    }));
+    const Json refused = newest(home.history(), site, "listener.backlog");
+    INFO(refused.dump());
+    CHECK(refused["state"] == "recommended");
+    CHECK_THAT(refused["why"].get<std::string>(), Catch::Contains("not raised: ") && Catch::Contains(" would cost ") &&
+                                                      Catch::Contains("(worst case ") &&
+                                                      Catch::Contains("memoryBudget has 4.0 KiB left"));
+    CHECK(limit_of(listener) == 8);
+    const Json ceiling = newest(home.history(), site, "net.core.somaxconn");
+    if (ceiling.is_object()) CHECK(ceiling["evidence"]["cost_bytes"] == 0);
 }
 
 TEST_CASE("a listener that the raise is not for, but that asked for more, gets its share") {

@@ -394,11 +394,11 @@ TEST_CASE("writes nothing in observe, and only says what it would do in recommen
 TEST_CASE("raises no further than the memory budget goes, and says what it would have cost") {
     State state;
     policy::Policy policy = allowing_backlog();
-    policy.memory_budget_bytes = 1024 * 1024; // 256 waiting connections of 4 KiB
+    policy.memory_budget_bytes = 1024 * 1024; // 204 waiting connections of 5 KiB
     const auto decisions = act(policy, state, pressure(nginx(), 65, at(0s)), at(0s));
     CHECK(writes(decisions) ==
           std::vector<Written>{{TunableId::somaxconn, 128, 512}, {TunableId::listener_backlog, 128, 256}});
-    CHECK(decisions[1].why.ends_with("512 would cost up to 1.5 MiB, memoryBudget has 1.0 MiB left"));
+    CHECK(decisions[1].why.ends_with("512 would cost 1.9 MiB (worst case 49.0 MiB), memoryBudget has 1.0 MiB left"));
 }
 
 TEST_CASE("leaves a value alone that someone else set, until the policy is reloaded") {

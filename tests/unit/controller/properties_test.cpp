@@ -41,6 +41,8 @@ struct Ledger {
     struct Ours {
         std::uint64_t original = 0;
         std::uint64_t value = 0;
+        std::uint64_t expected = 0; // the most that one of its raises was made for
+        std::uint64_t used = 0;     // at the last tick
     };
     std::map<ObjectKey, Ours> ours;
     std::map<ObjectKey, std::uint64_t> before_trial;
@@ -52,6 +54,7 @@ class Trace {
 public:
     Trace(std::uint64_t seed, bool verbose) : dice_(seed), verbose_(verbose) {
         policy_ = random_policy();
+        if (dice_.once_in(2)) world_.unit_bytes = {.conntrack_entry = 384, .queued_connection = 9000};
         world_.tables[World::host] = {.netns = World::host};
         for (std::uint64_t i = dice_.up_to(2); i > 0; --i) add_listener();
         style_ = dice_.one_of({Style::calm, Style::bursts, Style::ramp, Style::slow, Style::drops});
@@ -178,7 +181,7 @@ private:
             policy_ = random_policy();
             controller::reloaded(state_);
         }
-        world_.memory_pressure = static_cast<double>(dice_.once_in(30) ? 40 : 0);
+        world_.guards.memory_pressure = static_cast<double>(dice_.once_in(30) ? 40 : 0);
         if (dice_.once_in(3) && !world_.listeners.empty()) {
             burst();
         } else {
@@ -204,6 +207,7 @@ private:
 
     void decide(const Snapshot& snapshot) {
         const auto back_offs = state_.back_offs;
+        if (snapshot.cause == Snapshot::Cause::tick) note_use();
         const auto decisions = controller::step(policy_, state_, snapshot, now_);
         check_budget(decisions);
         if (dice_.once_in(40)) meddle(); // between the snapshot and the write
@@ -247,6 +251,7 @@ private:
         Ledger::Ours& ours = ledger_.ours.try_emplace(object, decision.from, decision.to).first->second;
         ours.value = decision.to;
         if (decision.act == Decision::Act::write) {
+            ours.expected = std::max(ours.expected, evidence_of(decision, "expected_use"));
             ledger_.before_trial.try_emplace(object, decision.from);
             ledger_.last_raise[object] = now_;
         } else {
@@ -292,16 +297,49 @@ private:
         if (changes.size() > controller::changes_an_hour) fail("too many changes of an object within an hour");
     }
 
+    static std::uint64_t evidence_of(const Decision& decision, const std::string& name) {
+        const auto found = std::ranges::find(decision.evidence, name, &Evidence::name);
+        return found == decision.evidence.end() ? 0 : found->value;
+    }
+
+    [[nodiscard]] std::uint64_t bytes_of(const ObjectKey& object, const Ledger::Ours& ours) const {
+        const std::uint64_t most = std::max(std::min(ours.expected, ours.value), ours.used);
+        const std::uint64_t units = most > ours.original ? most - ours.original : 0;
+        switch (object.tunable) {
+        case TunableId::somaxconn: return 0;
+        case TunableId::listener_backlog: return units * world_.unit_bytes.queued_connection.value_or(5120);
+        case TunableId::conntrack_max: return units * world_.unit_bytes.conntrack_entry.value_or(512);
+        case TunableId::conntrack_buckets: return units * 8;
+        }
+        return 0;
+    }
+
+    void note_use() {
+        for (auto& [object, ours] : ledger_.ours) {
+            if (object.tunable == TunableId::conntrack_max) ours.used = world_.tables.at(World::host).entries;
+            if (object.tunable == TunableId::listener_backlog)
+                ours.used = world_.listeners.at(object.listener_cookie).window.peak;
+        }
+    }
+
+    // What the raises of one step come to, one after the other, together with all that stand.
     void check_budget(const std::vector<Decision>& decisions) {
-        const auto costs = [](const Decision& d) {
-            return d.act == Decision::Act::write && tunables::row(d.tunable).unit_bytes > 0;
-        };
-        if (std::ranges::none_of(decisions, costs)) return;
-        std::uint64_t spent = 0;
-        for (const auto& [object, held] : state_.held)
-            if (held.current > held.original)
-                spent += (held.current - held.original) * tunables::row(object.tunable).unit_bytes;
-        if (spent > policy_.budget_bytes(world_.memory_bytes)) fail("a raise past the memory budget");
+        auto all = ledger_.ours;
+        const std::uint64_t budget = policy_.budget_bytes(world_.memory_bytes);
+        for (const Decision& decision : decisions) {
+            const ObjectKey object = key_of(decision.tunable, decision.scope);
+            if (decision.act == Decision::Act::yield || decision.act == Decision::Act::forget) all.erase(object);
+            if (!is_write(decision)) continue;
+            Ledger::Ours& ours = all.try_emplace(object, decision.from, decision.to).first->second;
+            ours.value = decision.to;
+            if (decision.act == Decision::Act::roll_back) continue;
+            ours.expected = std::max(ours.expected, evidence_of(decision, "expected_use"));
+            const std::uint64_t own = bytes_of(object, ours);
+            if (evidence_of(decision, "cost_bytes") != own) fail("a raise that is charged with another cost");
+            std::uint64_t spent = 0;
+            for (const auto& [other, held] : all) spent += bytes_of(other, held);
+            if (own > 0 && spent > budget) fail("a raise past the memory budget");
+        }
     }
 
     void check_originals() {

@@ -133,7 +133,7 @@ void add_listener(World& world, Names& names, const YAML::Node& node) {
 }
 
 World world_of(const YAML::Node& node, Names& names) {
-    const Fields fields(node, {"listener", "conntrack", "memory", "syncookies"});
+    const Fields fields(node, {"listener", "conntrack", "memory", "syncookies", "entry", "connection"});
     World world;
     if (fields.has("listener"))
         for (const YAML::Node& each : items_of(fields.at("listener"))) add_listener(world, names, each);
@@ -143,6 +143,8 @@ World world_of(const YAML::Node& node, Names& names) {
         table.into(world.conntrack_buckets, "buckets", number_of);
     }
     if (fields.has("memory")) world.memory_bytes = number_of(fields.at("memory")) << 20;
+    if (fields.has("entry")) world.unit_bytes.conntrack_entry = number_of(fields.at("entry"));
+    if (fields.has("connection")) world.unit_bytes.queued_connection = number_of(fields.at("connection"));
     fields.into(world.syncookies, "syncookies", small_number_of);
     return world;
 }
@@ -214,9 +216,22 @@ Step::Kind kind_of(const Fields& fields) {
     return fields.has("gone") ? Step::Kind::gone : Step::Kind::tick;
 }
 
+void read_guards(Guards& guards, const Fields& fields) {
+    const auto mebibytes = [](const YAML::Node& value) { return number_of(value) << 20; };
+    const auto percent = [](const YAML::Node& value) { return static_cast<double>(number_of(value)); };
+    if (fields.has("memory_pressure")) guards.memory_pressure = percent(fields.at("memory_pressure"));
+    if (fields.has("available")) guards.memory_available_bytes = mebibytes(fields.at("available"));
+    if (fields.has("softirq")) guards.softirq = percent(fields.at("softirq"));
+    if (!fields.has("tcp_memory")) return;
+    const Fields tcp(fields.at("tcp_memory"), {"used", "pressure", "high"});
+    guards.tcp_memory = {.bytes = mebibytes(tcp.at("used")),
+                         .pressure_bytes = mebibytes(tcp.at("pressure")),
+                         .high_bytes = mebibytes(tcp.at("high"))};
+}
+
 Step step_of(const YAML::Node& node, Names& names) {
     const Fields fields(node, {"at", "until", "tick", "pressure", "after", "reload", "set", "gone", "conntrack",
-                               "memory_pressure", "available", "answer", "expect"});
+                               "memory_pressure", "available", "softirq", "tcp_memory", "answer", "expect"});
     Step step{.line = fields.line(), .kind = kind_of(fields), .at = duration_of(fields.at("at"))};
     step.until = step.at;
     fields.into(step.until, "until", duration_of);
@@ -225,9 +240,7 @@ Step step_of(const YAML::Node& node, Names& names) {
             for (const YAML::Node& each : items_of(fields.at(key))) read_window(step, names, each);
     if (fields.has("conntrack"))
         for (const YAML::Node& each : items_of(fields.at("conntrack"))) read_table(step, names, each);
-    if (fields.has("memory_pressure"))
-        step.memory_pressure = static_cast<double>(number_of(fields.at("memory_pressure")));
-    if (fields.has("available")) step.memory_available_bytes = number_of(fields.at("available")) << 20;
+    read_guards(step.guards, fields);
     if (step.kind == Step::Kind::reload) step.policy = policy_of(fields.at("reload"));
     if (step.kind == Step::Kind::set) read_value(step, names, fields.at("set"));
     if (step.kind == Step::Kind::gone)
@@ -350,8 +363,7 @@ private:
         for (const auto& [cookie, queue] : step.queues) world_.listeners.at(cookie).queue = queue;
         world_.tables.clear();
         for (const Conntrack& table : step.tables) world_.tables[table.netns] = table;
-        world_.memory_pressure = step.memory_pressure;
-        world_.memory_available_bytes = step.memory_available_bytes;
+        world_.guards = step.guards;
     }
 
     std::string decide(const Step& step, const Snapshot& snapshot, MonoTime now,

@@ -29,8 +29,7 @@ struct Step {
     std::vector<std::pair<std::uint64_t, QueueWindow>> windows; // by listener cookie
     std::map<std::uint64_t, std::uint32_t> queues;              // how many wait now
     std::vector<Conntrack> tables;
-    std::optional<double> memory_pressure;
-    std::optional<std::uint64_t> memory_available_bytes;
+    Guards guards;
     policy::Policy policy;                                   // reload
     std::vector<std::pair<ObjectKey, std::uint64_t>> values; // set
     std::vector<std::uint64_t> gone;

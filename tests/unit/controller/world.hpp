@@ -16,8 +16,8 @@ public:
     static constexpr NetnsId host{.cookie = 1, .inode = 4026531833};
 
     std::uint64_t memory_bytes = std::uint64_t{16} << 30;
-    std::optional<double> memory_pressure;
-    std::optional<std::uint64_t> memory_available_bytes;
+    Guards guards;
+    UnitBytes unit_bytes;
     std::uint32_t syncookies = 1;
     std::uint32_t max_syn_backlog = 128;
     std::map<NetnsId, std::uint32_t> somaxconn;
@@ -107,8 +107,8 @@ private:
         snapshot.time.mono = now;
         snapshot.host = host;
         snapshot.memory_bytes = memory_bytes;
-        snapshot.memory_pressure = memory_pressure;
-        snapshot.memory_available_bytes = memory_available_bytes;
+        snapshot.guards = guards;
+        snapshot.unit_bytes = unit_bytes;
         return snapshot;
     }
 };

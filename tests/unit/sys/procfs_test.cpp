@@ -101,3 +101,24 @@ TEST_CASE("pressure is that of some task in the last ten seconds") {
     CHECK_FALSE(pressure_avg10("some avg10=high\n").has_value());
     CHECK_FALSE(pressure_avg10("").has_value());
 }
+
+TEST_CASE("CPU time is that of all CPUs, softirqs and everything but what guests have in user time already") {
+    const auto time = cpu_time("cpu  10 20 30 40 50 60 70 80 9 1\ncpu0 1 2 3 4 5 6 7 8 9 0\nintr 5 1 2\n");
+    REQUIRE(time.has_value());
+    CHECK(*time == CpuTime{.softirq = 70, .total = 360});
+    CHECK(cpu_time("cpu  1 1 1 1 1 1 1 1\n").has_value());
+}
+
+TEST_CASE("what is no CPU time is refused") {
+    CHECK_FALSE(cpu_time("").has_value());
+    CHECK_FALSE(cpu_time("cpu  1 1 1 1 1 1 1\n").has_value());
+    CHECK_FALSE(cpu_time("cpu0 1 1 1 1 1 1 1 1 1 1\n").has_value());
+    CHECK_FALSE(cpu_time("cpu  1 1 1 1 1 -1 1 1 0 0\n").has_value());
+}
+
+TEST_CASE("a sysctl of several numbers is all of them, or none") {
+    CHECK(sysctl_numbers("287898\t383865\t575796\n") == std::vector<std::uint64_t>{287898, 383865, 575796});
+    CHECK(sysctl_numbers("7\n") == std::vector<std::uint64_t>{7});
+    CHECK(sysctl_numbers("1\tmany\t3\n").empty());
+    CHECK(sysctl_numbers("").empty());
+}

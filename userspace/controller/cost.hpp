@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// What raises cost the node in memory.
+//
+// A limit takes no memory; what is in use beyond the original one does. A raise is charged with the use that its
+// forecast expects, headroom included, before it was rounded to a power of two; when more is in use, with that. The
+// worst case is that everyone who is held to the limit fills it. Bytes for each unit: this kernel's, else the
+// catalog's.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "controller/state.hpp"
+#include "core/change.hpp"
+#include "core/snapshot.hpp"
+
+namespace bpftune::controller {
+
+// Of all raises of one object since its original.
+struct Cost {
+    std::uint64_t charged_bytes = 0;
+    std::uint64_t worst_bytes = 0;
+    std::uint64_t sharers = 1; // network namespaces that may each fill it
+};
+Cost cost_of(TunableId tunable, const Held& held, const Snapshot& snapshot);
+
+// "412.0 MiB (worst case 3.1 GiB over 8 namespaces)"
+std::string to_string(const Cost& cost);
+
+std::string size_text(std::uint64_t bytes); // "80.0 KiB", "412.0 MiB", "3.1 GiB"
+
+// What `uses` come to beyond the original, none of them counted past the limit.
+inline constexpr std::uint64_t no_limit = std::numeric_limits<std::uint64_t>::max();
+std::uint64_t beyond(std::uint64_t original, std::uint64_t limit, const std::vector<std::uint64_t>& uses);
+
+// What is charged for everything that is held, except for one object.
+std::uint64_t charged_bytes(const State& state, const Snapshot& snapshot, const ObjectKey& except);
+
+// At a tick: what of each object is in use now. What was not looked at stays.
+void note_use(State& state, const Snapshot& snapshot);
+
+} // namespace bpftune::controller

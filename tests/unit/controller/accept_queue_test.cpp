@@ -472,6 +472,27 @@ TEST_CASE("a change that was kept before the service ended is not tried again") 
     CHECK(state.trials.empty());
 }
 
+TEST_CASE("what was adopted is charged with the use that it was raised for, all of it where that is not known") {
+    const bool known = GENERATE(true, false);
+    State state;
+    Listener other = nginx();
+    other.cookie = nginx().cookie + 1;
+    other.local.port = 99;
+    const std::vector<Evidence> evidence{{"expected_use", 130}};
+    adopt(state,
+          {.tunable = TunableId::listener_backlog,
+           .scope = controller::scope_of(other),
+           .original = 128,
+           .current = 512,
+           .evidence = known ? evidence : std::vector<Evidence>{}},
+          at(0s));
+    policy::Policy policy = allowing_backlog();
+    policy.memory_budget_bytes = 2 << 20; // one queue of 512: 384 x 5 KiB more
+    const auto decisions = act(policy, state, pressure(nginx(), 65, at(1s)), at(1s));
+    const auto raised = writes(decisions);
+    CHECK((std::ranges::find(raised, Written{TunableId::listener_backlog, 128, 512}) != raised.end()) == known);
+}
+
 TEST_CASE("raises to the policy's min without any loss") {
     State state;
     policy::Policy policy = automatic();

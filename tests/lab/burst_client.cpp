@@ -2,7 +2,8 @@
 // An open-loop client: bursts of connections, each burst due at its own time whether or not the last one is done.
 // Latency counts from the due time to the end of the reply, so a client that falls behind shows it instead of hiding
 // it. Every connection ends as ok or as failed with a reason. With --skip-late, for a load that must stay steady,
-// bursts whose time is long past are left out and counted: caught up all at once they would be one great burst.
+// bursts whose time is long past are left out and counted: caught up all at once they would be one great burst. With
+// --grow or --grow-total bursts become larger, each by the same factor.
 
 #include <algorithm>
 #include <array>
@@ -43,8 +44,10 @@ using Json = nlohmann::ordered_json;
 
 struct Options {
     sockaddr_in target{};
-    std::size_t connections = 1500; // in each burst
+    std::size_t connections = 1500; // in each burst, or in the first
     std::size_t bursts = 20;
+    double grow = 1;       // from one burst to the next
+    double grow_total = 1; // of all connections so far, from one burst to the next; 1: by `grow`
     Nanoseconds every = std::chrono::milliseconds{250};
     Nanoseconds timeout = std::chrono::seconds{5}; // from the due time
     unsigned source_addresses = 0;                 // 0: the kernel chooses address and port
@@ -78,6 +81,8 @@ struct Connection {
 
 struct Burst {
     MonoTime due;
+    std::size_t size = 0;  // connections
+    std::size_t first = 0; // how many all earlier bursts have
     std::vector<Connection> connections;
     std::vector<double> latencies_ms; // of the ok ones
     std::array<std::size_t, failures> failed{};
@@ -134,13 +139,14 @@ public:
     [[nodiscard]] std::vector<Json> report() const;
 
 private:
+    void size_bursts();
     Result<> prepare(std::size_t burst, std::size_t at_most);
     Result<> prepare_one(std::size_t burst, std::size_t index);
     Result<Fd> new_socket(std::size_t serial) const;
     void skip_late(MonoTime at);
     Result<> fire(std::size_t burst);
     Result<bool> handle_events(int timeout_ms);
-    void handle(std::size_t serial, std::uint32_t events);
+    void handle(std::uint64_t place, std::uint32_t events); // place: burst << 32 | index
     void read_reply(Burst& burst, Connection& connection);
     void finish(Burst& burst, Connection& connection, std::optional<Failure> failure);
     void expire(MonoTime at);
@@ -180,8 +186,8 @@ Result<> Client::run() {
     request_ = fmt::format("GET / HTTP/1.1\r\nHost: lab\r\nConnection: {}\r\n\r\n",
                            options_.close_first ? "keep-alive" : "close");
 
-    bursts_.resize(options_.bursts);
-    if (auto ready = prepare(0, options_.connections); !ready) return ready;
+    size_bursts();
+    if (auto ready = prepare(0, bursts_[0].size); !ready) return ready;
     if (auto sampled = sample_counters(); !sampled) return sampled;
     const MonoTime start = now() + std::chrono::milliseconds{20};
     for (std::size_t i = 0; i < bursts_.size(); ++i) bursts_[i].due = start + options_.every * i;
@@ -198,7 +204,7 @@ Result<> Client::run() {
             continue;
         }
         // Sockets are made while nothing else is to be done, so that a burst is connect() after connect().
-        const bool preparing = next_ < bursts_.size() && prepared_ < options_.connections;
+        const bool preparing = next_ < bursts_.size() && prepared_ < bursts_[next_].size;
         const auto busy = handle_events(preparing ? 0 : wait_ms());
         if (!busy) return std::unexpected(busy.error());
         if (preparing && !*busy) {
@@ -216,16 +222,31 @@ Result<> Client::sample_counters() {
     return {};
 }
 
+void Client::size_bursts() {
+    const auto count = [](double connections) { return static_cast<std::size_t>(std::llround(connections)); };
+    bursts_.resize(options_.bursts);
+    auto each = static_cast<double>(options_.connections);
+    double total = each;
+    for (std::size_t i = 0, first = 0; i < bursts_.size(); ++i) {
+        Burst& burst = bursts_[i];
+        burst.first = first;
+        burst.size = options_.grow_total > 1 ? count(total) - first : count(each);
+        first += burst.size;
+        each *= options_.grow;
+        total *= options_.grow_total;
+    }
+}
+
 Result<> Client::prepare(std::size_t burst, std::size_t at_most) {
-    bursts_[burst].connections.resize(options_.connections);
-    for (; at_most > 0 && prepared_ < options_.connections; --at_most, ++prepared_) {
+    bursts_[burst].connections.resize(bursts_[burst].size);
+    for (; at_most > 0 && prepared_ < bursts_[burst].size; --at_most, ++prepared_) {
         if (auto ready = prepare_one(burst, prepared_); !ready) return ready;
     }
     return {};
 }
 
 Result<> Client::prepare_one(std::size_t burst, std::size_t index) {
-    auto socket = new_socket(burst * options_.connections + index);
+    auto socket = new_socket(bursts_[burst].first + index);
     if (!socket) return std::unexpected(socket.error());
     bursts_[burst].connections[index].fd = std::move(*socket);
     return {};
@@ -258,7 +279,7 @@ void Client::skip_late(MonoTime at) {
     const std::size_t first = next_;
     for (; next_ < bursts_.size() && at > bursts_[next_].due + 2 * options_.every; ++next_) {
         bursts_[next_].skipped = true;
-        bursts_[next_].finished = options_.connections;
+        bursts_[next_].finished = bursts_[next_].size;
     }
     if (next_ == first) return;
     // The sockets that were made for it serve the next one.
@@ -267,9 +288,9 @@ void Client::skip_late(MonoTime at) {
 }
 
 Result<> Client::fire(std::size_t burst) {
-    if (auto ready = prepare(burst, options_.connections); !ready) return ready;
     Burst& current = bursts_[burst];
-    for (std::size_t i = 0; i < options_.connections; ++i) {
+    if (auto ready = prepare(burst, current.size); !ready) return ready;
+    for (std::size_t i = 0; i < current.size; ++i) {
         Connection& connection = current.connections[i];
         const auto* target = reinterpret_cast<const sockaddr*>(&options_.target);
         connection.state = Connection::connecting;
@@ -277,7 +298,7 @@ Result<> Client::fire(std::size_t burst) {
             finish(current, connection, failure_of(errno));
             continue;
         }
-        epoll_event event{.events = EPOLLIN | EPOLLOUT | EPOLLET, .data = {.u64 = burst * options_.connections + i}};
+        epoll_event event{.events = EPOLLIN | EPOLLOUT | EPOLLET, .data = {.u64 = burst << 32 | i}};
         if (epoll_ctl(epoll_.value(), EPOLL_CTL_ADD, connection.fd.value(), &event) < 0)
             return system_failure(errno, "epoll_ctl");
     }
@@ -304,9 +325,9 @@ Result<bool> Client::handle_events(int timeout_ms) {
     return count > 0;
 }
 
-void Client::handle(std::size_t serial, std::uint32_t events) {
-    Burst& burst = bursts_[serial / options_.connections];
-    Connection& connection = burst.connections[serial % options_.connections];
+void Client::handle(std::uint64_t place, std::uint32_t events) {
+    Burst& burst = bursts_[place >> 32];
+    Connection& connection = burst.connections[place & 0xffffffff];
     if (events & EPOLLERR) {
         int error = 0;
         socklen_t size = sizeof error;
@@ -352,13 +373,12 @@ void Client::expire(MonoTime at) {
             if (connection.state != Connection::done) finish(bursts_[i], connection, timeout);
         }
     }
-    while (oldest_ < next_ && bursts_[oldest_].finished == options_.connections) ++oldest_;
+    while (oldest_ < next_ && bursts_[oldest_].finished == bursts_[oldest_].size) ++oldest_;
 }
 
 bool Client::all_done() const {
-    return next_ == bursts_.size() &&
-           std::all_of(bursts_.begin() + static_cast<std::ptrdiff_t>(oldest_), bursts_.end(),
-                       [this](const Burst& burst) { return burst.finished == options_.connections; });
+    return next_ == bursts_.size() && std::all_of(bursts_.begin() + static_cast<std::ptrdiff_t>(oldest_), bursts_.end(),
+                                                  [](const Burst& burst) { return burst.finished == burst.size; });
 }
 
 // The nearest rank: the smallest value that at least `part` of the sorted values do not exceed.
@@ -373,17 +393,19 @@ Json Client::summary(const char* phase, std::size_t from, std::size_t to) const 
     std::array<std::size_t, failures> failed{};
     MonoTime end = bursts_[from].due;
     Nanoseconds sent_after{};
+    std::size_t sent = 0;
     std::size_t skipped = 0;
     for (std::size_t i = from; i < to; ++i) {
         const Burst& burst = bursts_[i];
-        if (burst.skipped) skipped += options_.connections;
+        sent += burst.size;
+        if (burst.skipped) skipped += burst.size;
         latencies.insert(latencies.end(), burst.latencies_ms.begin(), burst.latencies_ms.end());
         for (std::size_t reason = 0; reason < failures; ++reason) failed[reason] += burst.failed[reason];
         end = std::max(end, burst.last_finished);
         sent_after = std::max(sent_after, burst.sent_after);
     }
     std::ranges::sort(latencies);
-    const std::size_t sent = (to - from) * options_.connections - skipped;
+    sent -= skipped;
     Json errors;
     for (std::size_t reason = 0; reason < failures; ++reason) errors[failure_names[reason]] = failed[reason];
     return {{"phase", phase},
@@ -469,8 +491,14 @@ int main(int argc, char** argv) {
     std::string timeout = "5s";
     CLI::App app("Open-loop bursts of HTTP connections; one JSON object per line on stdout");
     app.add_option("--target", target, "ADDRESS:PORT of the server")->required();
-    app.add_option("--connections", options.connections, "in each burst")->check(CLI::Range(1, 1'000'000));
+    app.add_option("--connections", options.connections, "in each burst, or in the first of growing ones")
+        ->check(CLI::Range(1, 1'000'000));
     app.add_option("--bursts", options.bursts)->check(CLI::Range(1, 1'000'000));
+    auto* grow = app.add_option("--grow", options.grow, "each burst is so many times the one before");
+    grow->check(CLI::Range(1.0, 100.0));
+    app.add_option("--grow-total", options.grow_total, "with each burst, all connections so far are so many times more")
+        ->check(CLI::Range(1.0, 100.0))
+        ->excludes(grow);
     app.add_option("--every", every, "from one burst to the next");
     app.add_option("--timeout", timeout, "from the due time; a reply that takes longer has failed");
     app.add_option("--source-addresses", options.source_addresses,

@@ -186,6 +186,13 @@ Result<Row> read_row(const Statement& statement) {
     return row;
 }
 
+// A raise that is applied is on trial; what lowers a value is no raise.
+bool is_less(const std::string& to, const std::string& from) {
+    const auto left = parse_number(to);
+    const auto right = parse_number(from);
+    return left && right && *left < *right;
+}
+
 // Rows become holdings, one for each object, in the order of their first rows.
 class Holdings {
 public:
@@ -199,7 +206,8 @@ public:
         holding.current = change.to;
         holding.confirmed = row.confirmed;
         holding.rolling_back = change.state == ChangeState::rolled_back;
-        if (change.state == ChangeState::kept)
+        holding.giving_back = change.state == ChangeState::applied && is_less(change.to, change.from);
+        if (change.state == ChangeState::kept || holding.giving_back)
             holding.before_trial.reset();
         else if (!holding.before_trial)
             holding.before_trial = change.from;

@@ -26,6 +26,7 @@ struct Holding {
     std::string previous;      // what it was just before: where the service died between journal and write, it still is
     bool confirmed = false;    // `current` was read back; else it may be `previous`
     bool rolling_back = false; // to `previous`; where the service died meanwhile, it may be either
+    bool giving_back = false;  // a part of it; where the service died meanwhile, it may be `current` or `previous`
     std::optional<std::string> before_trial; // nullopt: what there is was kept
     std::vector<Evidence> evidence;          // of the newest row
     std::vector<std::int64_t> rows;          // ids, oldest first

@@ -173,13 +173,16 @@ void find_stuck(Gate& gate, const Listener& listener) {
     gate.say(std::move(finding), "stuck");
 }
 
-// Four times the limit only while nothing is known of the demand: once a burst has been seen whole, twice what waits.
+// Four times the limit only while nothing is known of the demand, or where it goes on growing: once a burst has been
+// seen whole, twice what waits. A burst past half of what an earlier one was sized for does not wait for the cooldown,
+// as the next one may be past all of it.
 void open_burst(Gate& gate, const Snapshot& snapshot, const Listener& listener, Queue& queue) {
     queue.in_burst = true;
     queue.demand = demand_of(listener);
-    const std::uint64_t unknown = queue.sized ? 0 : std::uint64_t{4} * listener.limit;
+    const bool is_known = queue.sized && !gate.is_on_ramp(object_of(listener));
+    const std::uint64_t unknown = is_known ? 0 : ramp_factor * listener.limit;
     const std::uint64_t expected = std::max(headroom * queue.demand, unknown);
-    queue.raised = raise_queue(gate, snapshot, listener, expected, listener.window.overflows > 0);
+    queue.raised = raise_queue(gate, snapshot, listener, expected, queue.sized || listener.window.overflows > 0);
 }
 
 // While a burst lasts its demand is collected; when the queue has emptied, one correction closes it.
@@ -233,6 +236,11 @@ Measured measured_queue(const Listener& listener) {
     return {.losses = window.overflows,
             .demand = window.arrivals.value_or(window.accepted) + window.overflows,
             .use = window.peak};
+}
+
+Use use_of(const Listener& listener) {
+    return {
+        .used = listener.window.peak, .wanted = power_of_two(2 * demand_of(listener)), .pressed = pressed(listener)};
 }
 
 Drain drain_of(const Listener& listener, Snapshot::Cause cause) {

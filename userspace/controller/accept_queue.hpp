@@ -3,7 +3,8 @@
 //
 // Demand is what waited at the peak plus what was lost because the queue was full, while the application accepted.
 // Size: at least twice the demand, as a power of two. At the first pressure of a burst the demand is not known yet:
-// then four times the limit if that is larger, at once, and one correction when the burst is over.
+// then four times the limit if that is larger, at once, and one correction when the burst is over. The same where
+// bursts outgrew three raises in a row: by how much the next one will is not known either.
 //
 // A queue that does not drain is not too short (Little's law: what waits is arrival rate times delay; where the
 // service rate is below the arrival rate no length suffices, and each place adds delay). It gets a finding, no raise.
@@ -28,6 +29,9 @@ Scope scope_of(const Listener& listener);
 
 // What one window of it adds to a trial.
 Measured measured_queue(const Listener& listener);
+
+// What one window of it says of how long a queue is needed.
+Use use_of(const Listener& listener);
 
 void accept_queue_rule(Gate& gate, const Snapshot& snapshot);
 

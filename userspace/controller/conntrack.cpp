@@ -53,8 +53,16 @@ std::uint64_t expected_entries(const Need& need) {
     return static_cast<std::uint64_t>(std::ceil(std::min(need.entries / target_fill, largest_table)));
 }
 
-std::uint64_t size_for(const Conntrack& table, const Need& need) {
-    return std::bit_ceil(std::max(expected_entries(need), table.limit + 1));
+std::uint64_t size_for(const Need& need) { return std::bit_ceil(expected_entries(need)); }
+
+std::uint64_t raise_for(const Conntrack& table, const Need& need) {
+    return std::max(size_for(need), std::bit_ceil(table.limit + 1));
+}
+
+// It would be full before another raise is due.
+bool is_too_fast_for_cooldown(const Conntrack& table, const Need& need) {
+    return static_cast<double>(table.entries) + need.growth * Seconds(cooldown).count() >
+           static_cast<double>(table.limit);
 }
 
 // Of every namespace: the limit is the node's, so whoever grows under it costs.
@@ -77,7 +85,7 @@ Wish wish_for(const Conntrack& table, const Snapshot& snapshot, const Need& need
     Wish wish{.tunable = TunableId::conntrack_max,
               .scope = {.netns = snapshot.host, .pod = table.pod},
               .from = table.limit,
-              .to = size_for(table, need),
+              .to = raise_for(table, need),
               .why = fmt::format("conntrack table of {} holds {} of {}",
                                  table.pod ? table.pod->ns + "/" + table.pod->name
                                            : fmt::format("netns {}", table.netns.inode),
@@ -87,14 +95,14 @@ Wish wish_for(const Conntrack& table, const Snapshot& snapshot, const Need& need
                            {"limit", table.limit},
                            {"entries_per_second",
                             static_cast<std::uint64_t>(std::lround(std::max(table.entries_per_second, 0.0)))}},
-              .reason = reason_of(table, snapshot)};
+              .reason = reason_of(table, snapshot),
+              .urgent = table.window_drops > 0 || is_too_fast_for_cooldown(table, need)};
     if (table.inserts_per_second)
         wish.evidence.push_back(
             {"inserts_per_second", static_cast<std::uint64_t>(std::lround(std::max(*table.inserts_per_second, 0.0)))});
     if (table.window_drops > 0) {
         wish.why += fmt::format(" and dropped {} packets", table.window_drops);
         wish.evidence.push_back({"drops", table.window_drops});
-        wish.urgent = true;
     } else if (need.growth > 0) {
         wish.why += fmt::format(", growing by {:.0f} a second", need.growth);
     }
@@ -105,6 +113,7 @@ Wish wish_for(const Conntrack& table, const Snapshot& snapshot, const Need& need
 void raise_table(Gate& gate, const Conntrack& table, Wish wish) {
     const std::uint64_t chain = std::max<std::uint64_t>(1, table.buckets > 0 ? table.limit / table.buckets : 1);
     Wish buckets = wish;
+    if (gate.is_on_ramp(key_of(wish.tunable, wish.scope))) wish.to = std::max(wish.to, ramp_factor * table.limit);
     const std::uint64_t limit = gate.raise(std::move(wish));
     if (limit == table.limit || table.buckets == 0) return;
     buckets.tunable = TunableId::conntrack_buckets;
@@ -129,6 +138,17 @@ Measured measured_tables(const Snapshot& snapshot) {
     return sum;
 }
 
+Use use_of(const Snapshot& snapshot) {
+    Use use;
+    for (const Conntrack& table : snapshot.conntrack) {
+        const Need need = need_of(table, snapshot.interval);
+        use.used = std::max(use.used, table.entries);
+        use.wanted = std::max(use.wanted, size_for(need));
+        use.pressed |= pressed(table, need);
+    }
+    return use;
+}
+
 void conntrack_rule(Gate& gate, const Snapshot& snapshot) {
     if (snapshot.cause != Snapshot::Cause::tick) return;
     const Conntrack* fullest = nullptr;
@@ -136,7 +156,7 @@ void conntrack_rule(Gate& gate, const Snapshot& snapshot) {
     for (const Conntrack& table : snapshot.conntrack) {
         const Need need = need_of(table, snapshot.interval);
         if (table.limit == 0 || !pressed(table, need)) continue; // 0: no limit at all
-        if (const std::uint64_t size = size_for(table, need); size > largest) {
+        if (const std::uint64_t size = raise_for(table, need); size > largest) {
             largest = size;
             fullest = &table;
         }

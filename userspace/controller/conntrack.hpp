@@ -10,7 +10,8 @@
 //
 // Drops are growth that did not get in. Little's law (entries = inserts x mean lifetime) gives the second line; the
 // lifetime of what is still growing is bounded by that of TIME_WAIT, the longest state after a close. At 0.7 of the
-// limit a burst of half of what is there still fits. Raised when that exceeds the limit, at 0.85 of it, or on a drop.
+// limit a burst of half of what is there still fits. Raised when that exceeds the limit, at 0.85 of it, or on a drop;
+// to four times the limit at least where it outgrew three raises in a row.
 //
 // Buckets follow so that the average chain (entries / buckets) gets no longer than it was allowed to be, or 1.
 #pragma once
@@ -22,6 +23,9 @@ namespace bpftune::controller {
 
 // What one interval of all tables adds to the trial of their limit.
 Measured measured_tables(const Snapshot& snapshot);
+
+// What one interval of all tables says of how large their limit needs to be.
+Use use_of(const Snapshot& snapshot);
 
 void conntrack_rule(Gate& gate, const Snapshot& snapshot);
 

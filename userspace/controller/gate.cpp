@@ -19,10 +19,17 @@ Decision decision(Decision::Act act, Wish wish) {
 
 } // namespace
 
+// What the application asked for is no override: it follows somaxconn, and listener.backlog only where it is named.
+TunableId Gate::decided_by(TunableId tunable) const {
+    return policy_.of(tunable).named ? tunable : TunableId::somaxconn;
+}
+
 policy::Mode Gate::mode_of(TunableId tunable, bool within_asked) const {
-    // What the application asked for is no override: it follows somaxconn, and listener.backlog only where it is named.
-    if (within_asked && !policy_.of(tunable).named) return policy_.mode_of(TunableId::somaxconn);
-    return policy_.mode_of(tunable);
+    return policy_.mode_of(within_asked ? decided_by(tunable) : tunable);
+}
+
+std::optional<Nanoseconds> Gate::shrink_after(TunableId tunable) const {
+    return policy_.of(decided_by(tunable)).shrink_after;
 }
 
 const Held* Gate::held(const ObjectKey& object) const {
@@ -30,11 +37,20 @@ const Held* Gate::held(const ObjectKey& object) const {
     return held == state_.held.end() ? nullptr : &held->second;
 }
 
+bool Gate::just_failed(const ObjectKey& key) const {
+    const auto failed = state_.retry_after.find(key);
+    return failed != state_.retry_after.end() && now_ < failed->second;
+}
+
 bool Gate::too_soon(const ObjectKey& key, const Wish& wish) const {
-    if (const auto failed = state_.retry_after.find(key); failed != state_.retry_after.end() && now_ < failed->second)
-        return true;
+    if (just_failed(key)) return true;
     const Held* held = this->held(key);
-    return held != nullptr && !wish.urgent && now_ < held->since + cooldown;
+    return held != nullptr && !wish.urgent && held->raised && now_ < *held->raised + cooldown;
+}
+
+bool Gate::is_on_ramp(const ObjectKey& object) const {
+    const Held* held = this->held(object);
+    return held != nullptr && held->raised && now_ < *held->raised + ramp_pause && held->raises >= ramp_after;
 }
 
 // A second write in one step would build on a first that may fail.
@@ -105,7 +121,9 @@ Held Gate::after(const Wish& wish) const {
     Held next = ours != nullptr ? *ours : Held{.original = wish.from};
     next.scope = wish.scope;
     next.current = wish.to;
+    next.raises = next.raised && now_ < *next.raised + ramp_pause ? next.raises + 1 : 1;
     next.since = now_;
+    next.raised = now_;
     if (beyond(next.original, no_limit, wish.expected) >= beyond(next.original, no_limit, next.expected))
         next.expected = wish.expected;
     return next;
@@ -135,21 +153,52 @@ bool Gate::fit_budget(Wish& wish) {
 
 void Gate::take_back(const ObjectKey& object, std::uint64_t value, const std::string& why,
                      std::vector<Evidence> evidence) {
-    const auto found = state_.held.find(object);
-    const auto failed = state_.retry_after.find(object);
-    const bool just_failed = failed != state_.retry_after.end() && now_ < failed->second;
-    if (found == state_.held.end() || just_failed || mode_of(object.tunable, true) != policy::Mode::automatic) return;
-    Held& held = found->second;
-    decisions_.push_back({.act = Decision::Act::roll_back,
-                          .tunable = object.tunable,
-                          .scope = held.scope,
-                          .from = held.current,
-                          .to = value,
-                          .why = why,
-                          .evidence = std::move(evidence)});
-    held.current = value;
+    const Held* held = this->held(object);
+    if (held == nullptr || just_failed(object) || mode_of(object.tunable, true) != policy::Mode::automatic) return;
+    lower({.act = Decision::Act::roll_back,
+           .tunable = object.tunable,
+           .scope = held->scope,
+           .from = held->current,
+           .to = value,
+           .why = why,
+           .evidence = std::move(evidence)});
+}
+
+bool Gate::give_back(const ObjectKey& object, std::uint64_t value, const std::string& why,
+                     std::vector<Evidence> evidence) {
+    const Held* held = this->held(object);
+    const policy::Mode mode = mode_of(object.tunable, true);
+    if (held == nullptr || mode == policy::Mode::observe || just_failed(object)) return false;
+    if (now_ < held->since + cooldown || trial_with(state_, object) != nullptr) return false;
+    if (mode == policy::Mode::recommend) {
+        say({.tunable = object.tunable,
+             .scope = held->scope,
+             .from = held->current,
+             .to = value,
+             .why = why + "; not written: mode is recommend",
+             .evidence = std::move(evidence)},
+            "give back");
+        return true;
+    }
+    if (changes_of(object) >= give_backs_an_hour) return false;
+    lower({.act = Decision::Act::give_back,
+           .tunable = object.tunable,
+           .scope = held->scope,
+           .from = held->current,
+           .to = value,
+           .why = why,
+           .evidence = std::move(evidence)});
+    return true;
+}
+
+void Gate::lower(Decision decision) {
+    const ObjectKey object = key_of(decision.tunable, decision.scope);
+    Held& held = state_.held.at(object);
+    held.current = decision.to;
     held.since = now_;
+    held.raises = 0;
     state_.changes[object].push_back(now_);
+    decisions_.push_back(std::move(decision));
 }
 
 void Gate::write(const ObjectKey& key, Wish wish) {

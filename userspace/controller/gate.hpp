@@ -33,7 +33,7 @@ struct Wish {
     std::vector<Evidence> evidence;
     std::optional<MonoTime> event;
     Reason reason;
-    bool urgent = false;       // exempt from the cooldown: the correction after a burst, or a loss that goes on
+    bool urgent = false;       // exempt from the cooldown
     bool within_asked = false; // a listener is granted what its application asked for: belongs to somaxconn, no opt-in
 };
 
@@ -57,6 +57,14 @@ public:
     void take_back(const ObjectKey& object, std::uint64_t value, const std::string& why,
                    std::vector<Evidence> evidence);
 
+    // Gives a part of a raise back, down to `value`. Whether that is settled: written, or said where the mode allows no
+    // more; else it is to be tried again.
+    bool give_back(const ObjectKey& object, std::uint64_t value, const std::string& why,
+                   std::vector<Evidence> evidence);
+
+    // The calm after which the policy lets it be given back; nullopt: never.
+    [[nodiscard]] std::optional<Nanoseconds> shrink_after(TunableId tunable) const;
+
     // Whether a raise was rolled back there, too short a while ago.
     [[nodiscard]] bool backs_off(const TrialKey& trial) const;
 
@@ -71,11 +79,15 @@ public:
     [[nodiscard]] const State& state() const { return state_; }
     [[nodiscard]] const Held* held(const ObjectKey& object) const;
     [[nodiscard]] const Snapshot& snapshot() const { return snapshot_; }
+    // Whether its demand outgrew so many raises that the next one is to be fourfold.
+    [[nodiscard]] bool is_on_ramp(const ObjectKey& object) const;
     [[nodiscard]] MonoTime now() const { return now_; }
     [[nodiscard]] std::vector<Decision> take() { return std::move(decisions_); }
 
 private:
+    [[nodiscard]] TunableId decided_by(TunableId tunable) const;
     [[nodiscard]] policy::Mode mode_of(TunableId tunable, bool within_asked) const;
+    [[nodiscard]] bool just_failed(const ObjectKey& key) const;
     [[nodiscard]] bool too_soon(const ObjectKey& key, const Wish& wish) const;
     [[nodiscard]] bool is_written(const ObjectKey& key) const;
     bool fit_trials(Wish& wish);
@@ -84,6 +96,7 @@ private:
     [[nodiscard]] Held after(const Wish& wish) const;
     bool fit_budget(Wish& wish);
     void write(const ObjectKey& key, Wish wish);
+    void lower(Decision decision);
 
     const policy::Policy& policy_;
     State& state_;

@@ -2,7 +2,10 @@
 // What holds whatever the node does, the kernel answers, and others write: so the controller cannot oscillate.
 //
 //  1. Bounds: no raise goes past the policy's max, nor past what the kernel takes.
-//  2. A value only rises, except where a trial takes its own raise back, and then exactly to the value before it.
+//  2. A value only rises, except
+//      - where a trial takes its own raise back, and then exactly to the value before it;
+//      - where a part of a raise that no trial is about is given back after a calm of the policy's `shrinkAfter`: by
+//        half at most, once in that time, not below the original, the policy's min, or what was in use meanwhile.
 //  3. No object is changed more than `changes_an_hour` times in any hour. A raise is made only where there is room left
 //     for its roll-back too, so that this never keeps a raise that did not help.
 //  4. After a roll-back its scope is left alone for a back-off that doubles, and after `false_forecasts` of them only a
@@ -21,10 +24,18 @@
 
 namespace bpftune::controller {
 
-// A raise, its correction and a few more for a ramp (128 to 8,192 by powers of two), with their roll-back.
+// A raise, its correction and a few more for a ramp, with their roll-back. Seven raises, the last four of them
+// fourfold, are more than lies between any limit's default and its max.
 inline constexpr std::size_t changes_an_hour = 8;
-// Two raises of one object are at least this far apart, so that the first can show its effect; those that answer a loss
-// or correct the first one are exempt.
+// Nothing is given back after so many: what is left of them is for the demand that may come.
+inline constexpr std::size_t give_backs_an_hour = 4;
+// A demand that outgrew so many raises in a row, each within the pause after the one before, is a ramp, whose end is
+// not known: each further raise is by this factor at least.
+inline constexpr std::size_t ramp_after = 3;
+inline constexpr Nanoseconds ramp_pause = std::chrono::hours(1);
+inline constexpr std::uint64_t ramp_factor = 4;
+// Two raises of one object are at least this far apart, so that the first can show its effect; exempt are those that
+// answer a loss, correct the first one, or would come too late for a demand that has outgrown it.
 inline constexpr Nanoseconds cooldown = std::chrono::seconds(10);
 
 // No verdict before a trial has run for so long since its last raise.

@@ -16,15 +16,25 @@
 
 namespace bpftune::controller {
 
+// How much of an object has been in use since its demand last pressed, or lost, or half of it was given back.
+struct Calm {
+    MonoTime since;
+    std::uint64_t used = 0;   // at the most
+    std::uint64_t wanted = 0; // the largest size that its rule made of that
+};
+
 // An object whose value is ours.
 struct Held {
     Scope scope;
-    std::uint64_t original = 0; // before our first write
-    std::uint64_t current = 0;  // what we wrote last
-    MonoTime since;             // when
+    std::uint64_t original = 0;     // before our first write
+    std::uint64_t current = 0;      // what we wrote last
+    MonoTime since;                 // when
+    std::optional<MonoTime> raised; // the last raise; nullopt: by an earlier run
+    std::size_t raises = 0;         // in a row, the last one included
     // What its raises were made for: the use that their forecast expects, by each who is held to the limit.
     std::vector<std::uint64_t> expected;
     std::uint64_t used = 0; // beyond the original, as of the last tick
+    Calm calm;
 };
 
 // What was last said of an object without writing, so that history has one row of it and not one a tick.
@@ -66,6 +76,13 @@ struct Measured {
     std::uint64_t losses = 0;
     std::uint64_t demand = 0; // accept queue: arrivals and losses; conntrack: new entries and losses
     std::uint64_t use = 0;    // the most that waited, or was in the table, at once
+};
+
+// What one window says of how much of an object is needed.
+struct Use {
+    std::uint64_t used = 0;
+    std::uint64_t wanted = 0; // what its rule would raise it to
+    bool pressed = false;     // enough to raise it, or lost
 };
 
 // The changes that were made for one cause, until it is known whether they helped.

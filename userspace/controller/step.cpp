@@ -10,6 +10,7 @@
 #include "controller/conntrack.hpp"
 #include "controller/cost.hpp"
 #include "controller/gate.hpp"
+#include "controller/give_back.hpp"
 
 namespace bpftune::controller {
 namespace {
@@ -135,9 +136,13 @@ std::vector<Decision> step(const policy::Policy& policy, State& state, const Sna
         judge_trials(gate, snapshot);
         minimum_rule(gate, snapshot);
     }
+    watch_use(gate, snapshot);
     accept_queue_rule(gate, snapshot);
     conntrack_rule(gate, snapshot);
-    if (tick) forget_gone(state, snapshot);
+    if (tick) {
+        give_back_rule(gate);
+        forget_gone(state, snapshot);
+    }
     return gate.take();
 }
 
@@ -150,7 +155,7 @@ void settle_written(State& state, const ObjectKey& key, Held& held, MonoTime now
         if (trial.values.contains(key)) trial.last_raise = std::max(trial.last_raise, now);
 }
 
-void settle_rolled_back(State& state, const ObjectKey& key, MonoTime now) {
+void settle_lowered(State& state, const ObjectKey& key, MonoTime now) {
     leave_trial(state, key);
     const auto held = state.held.find(key);
     held->second.since = now;
@@ -161,7 +166,7 @@ void settle_rolled_back(State& state, const ObjectKey& key, MonoTime now) {
 void settle_failed(State& state, const Decision& decision, const ObjectKey& key) {
     Held& held = state.held.at(key);
     held.current = decision.from;
-    if (decision.act == Decision::Act::roll_back) return; // tried again
+    if (decision.act != Decision::Act::write) return; // tried again
     const bool as_before = std::ranges::any_of(state.trials, [&](const auto& entry) {
         const auto value = entry.second.values.find(key);
         return value != entry.second.values.end() && value->second == decision.from;
@@ -179,8 +184,8 @@ void settle(State& state, const Decision& decision, const Outcome& outcome, Mono
         leave_trial(state, key);
         return;
     }
-    if (outcome.kind == Outcome::Kind::written && decision.act == Decision::Act::roll_back)
-        return settle_rolled_back(state, key, now);
+    if (outcome.kind == Outcome::Kind::written && decision.act != Decision::Act::write)
+        return settle_lowered(state, key, now);
     if (outcome.kind == Outcome::Kind::written) return settle_written(state, key, held->second, now);
 
     if (auto& changes = state.changes[key]; !changes.empty()) changes.pop_back(); // there was none

@@ -63,6 +63,7 @@ struct Decision {
         recommend, // say so, write nothing
         keep,      // the trial of this object's change is over: it stays; `why` and `evidence` say for what
         roll_back, // the same, but it did not help: set `to`, the value before the trial
+        give_back, // a calm has shown that a part of a raise is not needed: set `to`, which is less
         yield,     // someone else set this object to `to`: leave it alone
         forget,    // the object is no longer seen
     };
@@ -79,7 +80,7 @@ struct Decision {
     bool operator==(const Decision&) const = default;
 };
 
-// What became of a Decision of act `write` or `roll_back`.
+// What became of a Decision of act `write`, `roll_back` or `give_back`.
 struct Outcome {
     enum class Kind {
         written,  // `value` was read back

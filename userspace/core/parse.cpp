@@ -46,6 +46,14 @@ Result<Nanoseconds> parse_duration(std::string_view text) {
     return unit * static_cast<std::int64_t>(*number);
 }
 
+std::string duration_text(Nanoseconds duration) {
+    using namespace std::chrono;
+    if (duration % 1h == 0h) return fmt::format("{}h", duration / 1h);
+    if (duration % 1min == 0min) return fmt::format("{}m", duration / 1min);
+    if (duration % 1s == 0s) return fmt::format("{}s", duration / 1s);
+    return fmt::format("{}ms", duration / 1ms);
+}
+
 Result<std::uint64_t> parse_size(std::string_view text) {
     const std::string shown = printable(text);
     const auto number = take_digits(text);

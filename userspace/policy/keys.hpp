@@ -14,6 +14,7 @@ enum class Kind {
     name,     // RFC 1123 label
     budget,   // "2%" or "512MiB"
     count,    // whole number, in the range of its tunable
+    duration, // "24h", or `never`
     map,      // of `keys`
     tunables, // map from names of the tunables' catalog to maps of `keys`
     planned,  // known, but not implemented in this version: refused, never ignored
@@ -38,6 +39,7 @@ inline constexpr std::array<std::string_view, 1> kinds{"NodeTuningPolicy"};
 inline constexpr std::array<std::string_view, 3> modes{"observe", "recommend", "auto"};
 inline constexpr std::array<std::string_view, 2> exits{"keep", "restore"};
 inline constexpr std::array<std::string_view, 1> conflicts{"yield"};
+inline constexpr std::string_view never = "never"; // in place of a duration
 
 inline constexpr std::array tunable_keys{
     Key{.name = "min", .kind = Kind::count, .help = "A value found below it is raised to it."},
@@ -47,6 +49,9 @@ inline constexpr std::array tunable_keys{
         .help = "The lower of this and spec.mode counts.",
         .fallback = "auto",
         .choices = modes},
+    Key{.name = "shrinkAfter",
+        .kind = Kind::duration,
+        .help = "After a calm of this length half of a raise that is not needed is given back; never: it stays."},
 };
 
 inline constexpr std::array metadata_keys{
@@ -83,7 +88,6 @@ inline constexpr std::array spec_keys{
         .help = "Bounds by tunable. One that is not named keeps the defaults; some must be named to be changed at all.",
         .keys = tunable_keys},
     Key{.name = "pods", .kind = Kind::planned, .help = "Modes by pod."},
-    Key{.name = "shrinkAfter", .kind = Kind::planned, .help = "When to take back what is no longer needed."},
 };
 
 inline constexpr std::array file_keys{

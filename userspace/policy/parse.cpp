@@ -69,6 +69,7 @@ std::string expected(const Key& key) {
     case Kind::name: return fmt::format("a name such as {}", key.example);
     case Kind::budget: return "a percentage such as 2% or a size such as 512MiB";
     case Kind::count: return "a whole number";
+    case Kind::duration: return "a duration such as 24h, or never";
     case Kind::map: return "a map of " + list_of(names(key.keys));
     case Kind::tunables: return "a map such as 'net.core.somaxconn: {max: 65535}'";
     case Kind::planned: return "nothing";
@@ -137,6 +138,7 @@ private:
     std::optional<std::uint64_t> count(const Element* value, const Key& key, const Tunable& tunable);
     std::optional<std::uint64_t> number(const Element& value, const Key& key, const Tunable& tunable);
     void not_a_number(const Element& value, const Key& key, const Tunable& tunable);
+    void shrink_after(const Element* value, TunablePolicy& out);
 
     void metadata(const Element* value, Policy& policy);
     void spec(const Element* value, Policy& policy);
@@ -276,6 +278,19 @@ std::optional<std::uint64_t> Checker::count(const Element* value, const Key& key
     return number(*value, key, tunable);
 }
 
+void Checker::shrink_after(const Element* value, TunablePolicy& out) {
+    const Key& key = key_named(tunable_keys, "shrinkAfter");
+    if (value == nullptr || !is(*value, Element::Kind::scalar, key.name, expected(key))) return;
+    const auto duration = parse_duration(value->text);
+    if (duration)
+        out.shrink_after = *duration;
+    else if (value->text == never)
+        out.shrink_after.reset();
+    else
+        problem(*value, "write more than 0 and at most ten years, such as 30m or 24h; or never",
+                "shrinkAfter '{}' is no duration", shown(value->text));
+}
+
 void Checker::tunable(const Element& value, const Tunable& row, TunablePolicy& out) {
     out.named = true;
     if (value.kind == Element::Kind::null) return; // "listener.backlog:" names it, no more
@@ -283,6 +298,7 @@ void Checker::tunable(const Element& value, const Tunable& row, TunablePolicy& o
     if (!is(value, Element::Kind::map, row.name, wanted)) return;
     const Fields given = fields(value, tunable_keys, row.name);
     out.mode = mode(given.find("mode"), tunable_keys).value_or(out.mode);
+    shrink_after(given.find("shrinkAfter"), out);
     const Element* const max_node = given.find("max");
     const auto max = count(max_node, key_named(tunable_keys, "max"), row);
     if (max) out.max = *max;

@@ -29,6 +29,7 @@ Policy::Policy() {
     for (const tunables::Tunable& tunable : tunables::catalog()) {
         of(tunable.id).named = !tunable.opt_in;
         of(tunable.id).max = tunable.default_max;
+        of(tunable.id).shrink_after = tunable.default_shrink_after;
     }
 }
 

@@ -27,10 +27,11 @@ enum class OnConflict { yield };
 std::string_view to_string(OnConflict on_conflict);
 
 struct TunablePolicy {
-    bool named = false;               // allowed at all: the file names it, or the catalog asks for no opt-in
-    Mode mode = Mode::automatic;      // before the lowest is taken with spec.mode
-    std::optional<std::uint64_t> min; // a value below it is raised to it
-    std::uint64_t max = 0;            // no raise goes past it
+    bool named = false;                      // allowed at all: the file names it, or the catalog asks for no opt-in
+    Mode mode = Mode::automatic;             // before the lowest is taken with spec.mode
+    std::optional<std::uint64_t> min;        // a value below it is raised to it
+    std::uint64_t max = 0;                   // no raise goes past it
+    std::optional<Nanoseconds> shrink_after; // a calm of this length gives back; nullopt: never
 
     bool operator==(const TunablePolicy&) const = default;
 };

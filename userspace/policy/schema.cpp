@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "core/parse.hpp"
 #include "policy/keys.hpp"
 
 namespace bpftune::policy {
@@ -31,6 +32,8 @@ ordered_json tunable_of(const Key& key, const tunables::Tunable& tunable) {
     out["type"] = {"object", "null"};
     out["description"] = fmt::format("{} Risk: {}", tunable.help, tunable.risk);
     out["properties"]["max"]["default"] = tunable.default_max;
+    const auto& shrink_after = tunable.default_shrink_after;
+    out["properties"]["shrinkAfter"]["default"] = shrink_after ? duration_text(*shrink_after) : std::string(never);
     return out;
 }
 
@@ -47,6 +50,7 @@ ordered_json type_of(const Key& key, const tunables::Tunable* tunable) {
     case Kind::name: return {{"type", "string"}, {"pattern", "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"}};
     case Kind::budget: return {{"type", "string"}, {"pattern", "^([0-9]+(\\.[0-9]{1,3})?%|[0-9]+(KiB|MiB|GiB))$"}};
     case Kind::count: return count_of(tunable);
+    case Kind::duration: return {{"type", "string"}, {"pattern", "^(never|0*[1-9][0-9]*(ms|s|m|h))$"}};
     case Kind::map: return object_of(key.keys, tunable);
     case Kind::tunables: return tunables_of(key);
     case Kind::planned: break;

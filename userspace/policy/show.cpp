@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "core/parse.hpp"
 #include "policy/keys.hpp"
 
 namespace bpftune::policy {
@@ -27,7 +28,9 @@ std::string budget(const Policy& policy) {
 
 std::string bounds(const TunablePolicy& tunable) {
     const std::string min = tunable.min ? fmt::format("min: {}, ", *tunable.min) : "";
-    return fmt::format("{{{}max: {}, mode: {}}}", min, tunable.max, to_string(tunable.mode));
+    const std::string shrink_after = tunable.shrink_after ? duration_text(*tunable.shrink_after) : std::string(never);
+    return fmt::format("{{{}max: {}, mode: {}, shrinkAfter: {}}}", min, tunable.max, to_string(tunable.mode),
+                       shrink_after);
 }
 
 std::string line_of(const tunables::Tunable& row, const TunablePolicy& tunable) {

@@ -85,6 +85,7 @@ private:
     Result<> open_doors();
     void adopt();
     void adopt(const actuators::Holding& holding);
+    bool was_given_back(const actuators::Holding& holding, std::uint64_t value);
     void log_probes() const;
 
     void tick();
@@ -256,6 +257,7 @@ void Daemon::adopt(const actuators::Holding& holding) {
     const auto value = writer_.read(holding.tunable, holding.scope);
     if (!value && value.error().code == ESTALE) return; // gone; history keeps the row
     const ObjectKey object = key_of(holding.tunable, holding.scope);
+    if (holding.giving_back && value && was_given_back(holding, *value)) return;
     bool on_trial = holding.before_trial.has_value();
     if (value && *value != *current && std::to_string(*value) == holding.previous) {
         // It died between journal and write, or between the write of a roll-back and the journal.
@@ -281,7 +283,17 @@ void Daemon::adopt(const actuators::Holding& holding) {
                                 .evidence = holding.evidence};
     if (on_trial) adopted.before_trial = parse_number(*holding.before_trial).value_or(*original);
     controller::adopt(state_, adopted, sys::now().mono);
-    spdlog::info("adopted: {} = {} (was {})", tunables::row(holding.tunable).name, holding.current, holding.original);
+    spdlog::info("adopted: {} = {} (was {})", tunables::row(holding.tunable).name, adopted.current, holding.original);
+}
+
+// It died before the end of giving a part back: the row is told how far that came. Whether nothing is held any more.
+bool Daemon::was_given_back(const actuators::Holding& holding, std::uint64_t value) {
+    const std::string found = std::to_string(value);
+    if (found == holding.previous) (void)journal_.failed(holding.rows.back(), "found unwritten at the next start");
+    if (found != holding.current) return false;
+    const bool restored = holding.current == holding.original;
+    (void)journal_.settle(key_of(holding.tunable, holding.scope), restored ? ChangeState::restored : ChangeState::kept);
+    return restored;
 }
 
 Result<> Daemon::loop() {

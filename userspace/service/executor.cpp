@@ -45,7 +45,8 @@ bool Executor::carry_out(std::span<const Decision> decisions) {
 void Executor::carry_out(const Decision& decision) {
     const ObjectKey object = key_of(decision.tunable, decision.scope);
     switch (decision.act) {
-    case Decision::Act::write: write(decision); break;
+    case Decision::Act::write:
+    case Decision::Act::give_back: write(decision); break;
     case Decision::Act::recommend:
         spdlog::info("recommended: {}: {}", described(decision), decision.why);
         if (const auto row = journal_.begin(change_of(decision, ChangeState::recommended)); !row)
@@ -128,14 +129,7 @@ void Executor::finish(const Decision& decision, std::int64_t row, const Outcome&
     const bool was_ours = held != state_.held.end() && held->second.original != decision.from;
     controller::settle(state_, decision, outcome, now);
     switch (outcome.kind) {
-    case Outcome::Kind::written: {
-        std::optional<std::chrono::microseconds> reaction;
-        if (decision.event) reaction = std::chrono::duration_cast<std::chrono::microseconds>(now - *decision.event);
-        log_if_failed(journal_.written(row, reaction), "written");
-        spdlog::info("applied: {}: {}", described(decision), decision.why);
-        on_change_(decision.tunable, ChangeState::applied);
-        break;
-    }
+    case Outcome::Kind::written: written(decision, row, now); break;
     case Outcome::Kind::conflict: lost_to_another(decision, row, outcome.value, was_ours); break;
     case Outcome::Kind::gone:
         not_written(decision, row, "gone before it could be written");
@@ -149,6 +143,20 @@ void Executor::finish(const Decision& decision, std::int64_t row, const Outcome&
             not_written(decision, row, outcome.error);
         break;
     }
+}
+
+void Executor::written(const Decision& decision, std::int64_t row, MonoTime now) {
+    std::optional<std::chrono::microseconds> reaction;
+    if (decision.event) reaction = std::chrono::duration_cast<std::chrono::microseconds>(now - *decision.event);
+    log_if_failed(journal_.written(row, reaction), "written");
+    ChangeState state = ChangeState::applied;
+    if (decision.act == Decision::Act::give_back) { // no trial follows
+        const ObjectKey object = key_of(decision.tunable, decision.scope);
+        state = state_.held.contains(object) ? ChangeState::kept : ChangeState::restored;
+        log_if_failed(journal_.settle(object, state), "given back");
+    }
+    spdlog::info("{}: {}: {}", to_string(state), described(decision), decision.why);
+    on_change_(decision.tunable, state);
 }
 
 void Executor::not_written(const Decision& decision, std::int64_t row, const std::string& error) {

@@ -31,6 +31,7 @@ private:
     void yield(const Decision& decision, std::uint64_t found);
     void forget(const Decision& decision);
     void finish(const Decision& decision, std::int64_t row, const Outcome& outcome);
+    void written(const Decision& decision, std::int64_t row, MonoTime now);
     void lost_to_another(const Decision& decision, std::int64_t row, std::uint64_t found, bool was_ours);
     void not_written(const Decision& decision, std::int64_t row, const std::string& error);
 

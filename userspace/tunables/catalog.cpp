@@ -21,7 +21,8 @@ constexpr std::uint64_t conntrack_entry_bytes = 512;
 // One rule sizes both limits of an accept queue (controller/accept_queue.cpp).
 constexpr std::string_view queue_formula =
     "2 x (waiting at the peak of the burst + lost in it), as a power of two; at the first pressure, while no burst has "
-    "been seen whole, at least 4 x the limit, corrected once when the burst is over";
+    "been seen whole or where three raises in a row were outgrown, at least 4 x the limit, corrected once when the "
+    "burst is over";
 constexpr std::string_view queue_derived =
     "What waits when a burst of B connections arrives faster than it is accepted is B less what was accepted "
     "meanwhile. "
@@ -40,6 +41,7 @@ constexpr std::array rows{
         .kernel_min = 0,
         .kernel_max = int_max,
         .default_max = 65535,
+        .default_shrink_after = std::nullopt,
         .opt_in = false,
         .unit_bytes = 0,
         .worst_unit_bytes = 0,
@@ -61,6 +63,7 @@ constexpr std::array rows{
         .kernel_min = 0,
         .kernel_max = int_max,
         .default_max = 16384,
+        .default_shrink_after = std::nullopt,
         .opt_in = true,
         .unit_bytes = queued_connection_bytes,
         .worst_unit_bytes = full_connection_bytes,
@@ -88,6 +91,7 @@ constexpr std::array rows{
         .kernel_min = 0, // 0 is no limit at all
         .kernel_max = int_max,
         .default_max = 4194304,
+        .default_shrink_after = std::chrono::hours(24),
         .opt_in = false,
         .unit_bytes = conntrack_entry_bytes,
         .worst_unit_bytes = conntrack_entry_bytes,
@@ -101,10 +105,10 @@ constexpr std::array rows{
                 "own count.",
         .risk = "Entries are unswappable kernel memory, and every network namespace may hold that many.",
         .source = "net/netfilter/nf_conntrack_core.c (__nf_conntrack_alloc)",
-        .formula =
-            "entries that there will be / 0.7, as a power of two. Inserts known: in the steady state what is there, "
-            "while it grows (inserts + drops) a second x 120 s. Unknown: entries + (net growth + drops) a second "
-            "x 30 s",
+        .formula = "entries that there will be / 0.7, as a power of two; where they outgrew three raises in a row, "
+                   "at least 4 x the limit. Inserts known: in the steady state what is there, while it grows (inserts "
+                   "+ drops) a second x 120 s. Unknown: entries + (net growth + drops) a second "
+                   "x 30 s",
         .derived =
             "Little's law: entries = inserts a second x mean lifetime, which in the steady state is entries / "
             "inserts. What still grows has not ended yet: its lifetime is bounded by that of TIME_WAIT, the "
@@ -121,6 +125,7 @@ constexpr std::array rows{
         .kernel_min = 1,
         .kernel_max = 16777216,
         .default_max = 4194304,
+        .default_shrink_after = std::chrono::hours(24),
         .opt_in = false,
         .unit_bytes = 8,
         .worst_unit_bytes = 8,

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "core/change.hpp"
+#include "core/time.hpp"
 
 namespace bpftune::tunables {
 
@@ -27,7 +28,9 @@ struct Tunable {
     std::uint64_t kernel_min; // what the kernel takes
     std::uint64_t kernel_max;
     std::uint64_t default_max; // no raise goes past it unless the policy says so
-    bool opt_in;               // only a policy that names it allows it
+    // The calm after which it is given back unless the policy says otherwise; nullopt: never.
+    std::optional<Nanoseconds> default_shrink_after;
+    bool opt_in; // only a policy that names it allows it
     // What one unit in use costs the node in memory, where the kernel does not tell: as charged, and at worst.
     std::uint64_t unit_bytes;
     std::uint64_t worst_unit_bytes;

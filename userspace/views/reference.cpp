@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "core/parse.hpp"
 #include "signals/catalog.hpp"
 #include "signals/sight.hpp"
 #include "tunables/catalog.hpp"
@@ -81,6 +82,11 @@ std::string memory_of(const tunables::Tunable& tunable) {
     return fmt::format("{}. Where the kernel does not tell: {} bytes{}", tunable.memory, tunable.unit_bytes, worst);
 }
 
+std::string given_back(const std::optional<Nanoseconds>& calm) {
+    return calm ? fmt::format("after a calm of {} (`shrinkAfter`), by half at most", duration_text(*calm))
+                : "never, unless the policy's `shrinkAfter` says when";
+}
+
 std::string section_of(const tunables::Tunable& tunable) {
     return fmt::format(
         "\n## {}\n\n{}\n\n"
@@ -95,10 +101,12 @@ std::string section_of(const tunables::Tunable& tunable) {
         "| in the kernel | `{}` |\n"
         "| raised to | {} |\n"
         "| because | {} |\n"
-        "| assuming | {} |\n",
+        "| assuming | {} |\n"
+        "| given back | {} |\n",
         tunable.name, tunable.help, scope_of(tunable.kind), tunable.serves, tunable.default_max, tunable.kernel_min,
         tunable.kernel_max, tunable.opt_in ? "yes: only a policy that names it allows it" : "no: follows `spec.mode`",
-        memory_of(tunable), tunable.risk, tunable.source, tunable.formula, tunable.derived, tunable.assumes);
+        memory_of(tunable), tunable.risk, tunable.source, tunable.formula, tunable.derived, tunable.assumes,
+        given_back(tunable.default_shrink_after));
 }
 
 } // namespace

@@ -287,6 +287,35 @@ TEST_CASE("what is being rolled back when the service dies may have either value
     }
 }
 
+TEST_CASE("a part that is being given back when the service dies is on no trial, and may have either value") {
+    const TemporaryDirectory directory;
+    auto journal = take(Journal::open(directory.path(), boot));
+    const Change change = somaxconn_change(7, "128", "1024");
+    ok(journal.written(take(journal.begin(change)), {}));
+    CHECK_FALSE(take(journal.holdings())[0].giving_back);
+    ok(journal.kept(key(change), "none was lost", {}));
+    const std::int64_t row = take(journal.begin(somaxconn_change(7, "1024", "512")));
+
+    const auto holdings = take(journal.holdings());
+    REQUIRE(holdings.size() == 1);
+    CHECK(holdings[0].giving_back);
+    CHECK_FALSE(holdings[0].before_trial);
+    CHECK_FALSE(holdings[0].confirmed);
+    CHECK(holdings[0].original == "128");
+    CHECK(holdings[0].current == "512");
+    CHECK(holdings[0].previous == "1024");
+
+    SECTION("written, and kept") {
+        ok(journal.settle(key(change), ChangeState::kept));
+        CHECK_FALSE(take(journal.holdings())[0].giving_back);
+        CHECK(take(journal.holdings())[0].current == "512");
+    }
+    SECTION("not written after all") {
+        ok(journal.failed(row, "found unwritten at the next start"));
+        CHECK(take(journal.holdings())[0].current == "1024");
+    }
+}
+
 TEST_CASE("nothing begins or settles in a state that makes no sense") {
     const TemporaryDirectory directory;
     auto journal = take(Journal::open(directory.path(), boot));

@@ -181,16 +181,6 @@ TEST_CASE("doubles what waits once the demand is known") {
           std::vector<Written>{{TunableId::somaxconn, 512, 1024}, {TunableId::listener_backlog, 512, 1024}});
 }
 
-TEST_CASE("holds during the cooldown after a raise") {
-    State state;
-    const policy::Policy policy = automatic();
-    act(policy, state, pressure(nginx(), 65, at(0s)), at(0s));
-    Listener raised = nginx();
-    raised.somaxconn = raised.limit = 512;
-    act(policy, state, after_burst(raised, 200, 0, at(40ms)), at(40ms));
-    CHECK(writes(act(policy, state, pressure(raised, 300, at(5s)), at(5s))).empty());
-}
-
 TEST_CASE("does not raise a queue that stays full through a window, and says so once") {
     State state;
     const QueueWindow full{.length = 1s, .peak = 129, .floor = 128, .arrivals = 100, .accepted = 100, .overflows = 400};

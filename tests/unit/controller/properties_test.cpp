@@ -47,6 +47,8 @@ struct Ledger {
     std::map<ObjectKey, Ours> ours;
     std::map<ObjectKey, std::uint64_t> before_trial;
     std::map<ObjectKey, MonoTime> last_raise;
+    std::map<ObjectKey, MonoTime> last_write;
+    std::map<ObjectKey, std::deque<std::pair<MonoTime, std::uint64_t>>> used; // places, by the end of each window
     std::map<ObjectKey, std::deque<MonoTime>> changes;
 };
 
@@ -81,6 +83,8 @@ private:
             if (dice_.once_in(3)) tunable.named = true;
             if (dice_.once_in(4)) tunable.max = 2 * dice_.between(32, 1 << 15);
             if (dice_.once_in(8)) tunable.min = 2 * dice_.between(1, tunable.max / 2);
+            tunable.shrink_after.reset();
+            if (dice_.once_in(2)) tunable.shrink_after = dice_.one_of<Nanoseconds>({2s, 30s, 600s});
             if (dice_.once_in(8)) tunable.mode = dice_.one_of({Mode::observe, Mode::recommend});
         }
         return policy;
@@ -188,8 +192,11 @@ private:
             for (auto& [cookie, listener] : world_.listeners) {
                 listener.window = random_window(listener, 1s);
                 listener.queue = listener.window.floor;
+                note_use(listener);
             }
             random_table();
+            ledger_.used[{TunableId::conntrack_max, World::host}].emplace_back(now_,
+                                                                               world_.tables[World::host].entries);
             decide(world_.tick(now_, 1s));
         }
     }
@@ -202,6 +209,7 @@ private:
         now_ += 40ms;
         listener.window = random_window(listener, 42ms);
         listener.queue = 0;
+        note_use(listener);
         decide(world_.pressure(listener, now_));
     }
 
@@ -237,6 +245,10 @@ private:
             check_mode(decision);
             check_roll_back(decision, object);
             break;
+        case Decision::Act::give_back:
+            check_mode(decision);
+            check_give_back(decision, object);
+            break;
         }
     }
 
@@ -250,6 +262,7 @@ private:
         check_changes(object);
         Ledger::Ours& ours = ledger_.ours.try_emplace(object, decision.from, decision.to).first->second;
         ours.value = decision.to;
+        ledger_.last_write[object] = now_;
         if (decision.act == Decision::Act::write) {
             ours.expected = std::max(ours.expected, evidence_of(decision, "expected_use"));
             ledger_.before_trial.try_emplace(object, decision.from);
@@ -288,6 +301,37 @@ private:
         if (before == ledger_.before_trial.end()) return fail("a roll-back without a trial");
         if (decision.to != before->second) fail("a roll-back to another value than the one before the trial");
         if (now_ - ledger_.last_raise[object] < controller::trial_window) fail("a roll-back within the window");
+    }
+
+    void check_give_back(const Decision& decision, const ObjectKey& object) {
+        const auto ours = ledger_.ours.find(object);
+        if (world_.value(object) != decision.from) return; // someone else's by now: it will not be written
+        if (ours == ledger_.ours.end()) return fail("a value that is not ours is given back");
+        if (ledger_.before_trial.contains(object)) fail("a value on trial is given back");
+        if (decision.to >= decision.from || decision.to < decision.from / 2) fail("given back by none or over half");
+        if (decision.to < ours->second.original) fail("given back past the original");
+        if (decision.to < policy_.of(decision.tunable).min.value_or(0)) fail("given back below the policy's min");
+        const auto calm = shrink_after(decision.tunable);
+        if (!calm) return fail("given back what the policy lets never be");
+        if (now_ < ledger_.last_write[object] + *calm) return fail("given back within a calm");
+        if (object.tunable == TunableId::conntrack_buckets) return; // as the limit needs them
+        for (const auto& [when, used] : ledger_.used[object])
+            if (when > now_ - *calm && used > decision.to) fail("given back what was in use");
+        if (object.tunable != TunableId::somaxconn) return;
+        for (const auto& [other, value] : ledger_.ours)
+            if (other.tunable == TunableId::listener_backlog && other.netns == object.netns &&
+                value.value > decision.to)
+                fail("somaxconn given back below a queue of ours");
+    }
+
+    std::optional<Nanoseconds> shrink_after(TunableId tunable) const {
+        return policy_.of(policy_.of(tunable).named ? tunable : TunableId::somaxconn).shrink_after;
+    }
+
+    void note_use(const Listener& listener) {
+        const std::uint64_t used = listener.window.peak + listener.window.overflows;
+        ledger_.used[{TunableId::listener_backlog, listener.netns, listener.cookie}].emplace_back(now_, used);
+        ledger_.used[{TunableId::somaxconn, listener.netns}].emplace_back(now_, used);
     }
 
     void check_changes(const ObjectKey& object) {

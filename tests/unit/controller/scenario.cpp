@@ -273,6 +273,7 @@ std::string_view name_of(Decision::Act act) {
     case Decision::Act::recommend: return "recommend";
     case Decision::Act::keep: return "keep";
     case Decision::Act::roll_back: return "roll_back";
+    case Decision::Act::give_back: return "give_back";
     case Decision::Act::yield: return "yield";
     case Decision::Act::forget: return "forget";
     }

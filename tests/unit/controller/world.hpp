@@ -124,7 +124,8 @@ inline void settle_as_executor(controller::State& state, const Decision& decisio
 }
 
 inline bool is_write(const Decision& decision) {
-    return decision.act == Decision::Act::write || decision.act == Decision::Act::roll_back;
+    return decision.act == Decision::Act::write || decision.act == Decision::Act::roll_back ||
+           decision.act == Decision::Act::give_back;
 }
 
 } // namespace bpftune::testing

@@ -36,6 +36,12 @@ TEST_CASE("a duration is more than zero and at most ten years") {
     CHECK(parse_duration(text).error().message == "'" + text + "' is out of range; more than zero, at most ten years");
 }
 
+TEST_CASE("a duration is written in the largest unit that is exact") {
+    const std::string text = GENERATE("1ms"s, "1500ms"s, "2s"s, "90s"s, "5m"s, "90m"s, "24h"s, "87672h"s);
+    CHECK(duration_text(parse_duration(text).value()) == text);
+    CHECK(duration_text(120s) == "2m");
+}
+
 TEST_CASE("a size is bytes or has a binary unit") {
     CHECK(parse_size("4096").value() == 4096);
     CHECK(parse_size("64KiB").value() == 65536);

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <yaml-cpp/yaml.h>
 
+#include "core/parse.hpp"
 #include "policy/keys.hpp"
 #include "unit/policy/files.hpp"
 
@@ -71,6 +72,8 @@ TEST_CASE("the schema has the keys that the parser takes, and no others") {
         same_keys(tunable, tunable_keys);
         CHECK(properties(tunable, "max").at("default") == row.default_max);
         CHECK(properties(tunable, "min").at("maximum") == row.kernel_max);
+        CHECK(properties(tunable, "shrinkAfter").at("default") ==
+              (row.default_shrink_after ? duration_text(*row.default_shrink_after) : "never"));
         CHECK_THAT(tunable.at("description").get<std::string>(), Catch::StartsWith(std::string(row.help)));
     }
 }
@@ -94,5 +97,14 @@ TEST_CASE("the schema's patterns take what the parser takes") {
                                    "512MiB", "2GiB", "512MB", "1.5GiB", "MiB", "%", "1TiB", "1e1%"}) {
         CAPTURE(text);
         CHECK(std::regex_match(text, budget) == parse(with_spec("  memoryBudget: " + text + "\n")).has_value());
+    }
+    const json& tunables = properties(properties(parsed, "spec"), "tunables");
+    const json& somaxconn = properties(tunables, "net.core.somaxconn");
+    const std::regex shrink_after(properties(somaxconn, "shrinkAfter").at("pattern").get<std::string>());
+    for (const std::string text : {"24h", "30m", "1s", "500ms", "never", "0h", "24", "h", "1d", "1.5h", "1h30m", "-1h",
+                                   "24 h", "Never", "always", "000s", "01s"}) {
+        CAPTURE(text);
+        const std::string spec = "  tunables:\n    net.core.somaxconn: {shrinkAfter: " + text + "}\n";
+        CHECK(std::regex_match(text, shrink_after) == parse(with_spec(spec)).has_value());
     }
 }

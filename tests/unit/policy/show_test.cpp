@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "policy/parse.hpp"
 
+#include <array>
 #include <random>
 #include <string>
 
@@ -9,6 +10,7 @@
 using namespace bpftune;
 using namespace bpftune::policy;
 using namespace bpftune::policy::test;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -40,6 +42,9 @@ private:
         out.named = true;
         out.mode = mode();
         out.max = row.kernel_min + below(row.kernel_max - row.kernel_min + 1);
+        out.shrink_after.reset();
+        constexpr std::array<Nanoseconds, 4> units{1ms, 1s, 1min, 1h};
+        if (chance()) out.shrink_after = static_cast<std::int64_t>(below(1000) + 1) * units[below(units.size())];
         if (chance()) out.min = row.kernel_min + below(out.max - row.kernel_min + 1);
     }
 
@@ -79,10 +84,11 @@ TEST_CASE("the policy that holds without a file is shown with every default") {
                             "  onConflict: yield\n"
                             "  memoryBudget: 2%\n"
                             "  tunables:\n"
-                            "    net.core.somaxconn: {max: 65535, mode: auto}\n"
-                            "    # not allowed unless named: listener.backlog: {max: 16384, mode: auto}\n"
-                            "    net.netfilter.nf_conntrack_max: {max: 4194304, mode: auto}\n"
-                            "    net.netfilter.nf_conntrack_buckets: {max: 4194304, mode: auto}\n");
+                            "    net.core.somaxconn: {max: 65535, mode: auto, shrinkAfter: never}\n"
+                            "    # not allowed unless named: listener.backlog: {max: 16384, mode: auto, "
+                            "shrinkAfter: never}\n"
+                            "    net.netfilter.nf_conntrack_max: {max: 4194304, mode: auto, shrinkAfter: 24h}\n"
+                            "    net.netfilter.nf_conntrack_buckets: {max: 4194304, mode: auto, shrinkAfter: 24h}\n");
 }
 
 TEST_CASE("a budget is shown in the largest unit that is exact") {

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is no longer needed is given back.
+//
+// Demand that neither presses on a limit of ours nor is lost is a calm. After one of the policy's `shrinkAfter` half of
+// the limit is given back, or as much as leaves
+//
+//   - what the rule of a raise makes of the most that was in use in this time, so that the same demand raises nothing;
+//   - the value that was there before us, and the policy's min;
+//   - for somaxconn: the longest queue of its network namespace that is ours, so queues go first;
+//   - for nf_conntrack_buckets: the chains that nf_conntrack_max has now. They follow it: one rehash for each step of
+//     it, in which entries are few by then.
+//
+// Then, or where too much was in use, the next calm begins. The gate holds it to mode, cooldown and changes an
+// hour, as any write, and to trials: what is on one is left alone.
+#pragma once
+
+#include "controller/gate.hpp"
+#include "core/snapshot.hpp"
+
+namespace bpftune::controller {
+
+// Notes what is used of what we hold.
+void watch_use(Gate& gate, const Snapshot& snapshot);
+
+void give_back_rule(Gate& gate);
+
+} // namespace bpftune::controller

@@ -5,6 +5,7 @@
     lab_test.py SOURCE-DIR BUILD-DIR NAME
 """
 
+import datetime
 import json
 import multiprocessing
 import os
@@ -110,6 +111,10 @@ def history_of(lab, netns):
     return [row for row in lab.kept("history.json") if row["scope"]["netns"] == netns]
 
 
+def unix_time(text):
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
 def row_of(rows, **wanted):
     found = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
     expect(len(found) == 1, f"{len(found)} rows with {wanted} among {rows}")
@@ -212,6 +217,65 @@ def test_conntrack_observed_counts_what_the_kernel_counts():
     expect_equal(table["limit"], 20000, "limit")
     for ours, kernels in {"drops": "drop", "early_drops": "early_drop", "insert_failed": "insert_failed"}.items():
         expect_equal(table[ours], phase["kernel"]["conntrack_" + kernels], ours)
+
+
+def expect_changes_settle(lab):
+    """At most two changes of each limit, and none in the second half of the load."""
+    run = lab.kept("run.json")
+    rows = [row for row in history_of(lab, run["netns"]) if row["state"] in WRITTEN]
+    expect(rows, "nothing was written: the case shows nothing")
+    for tunable in {row["tunable"] for row in rows}:
+        expect(sum(row["tunable"] == tunable for row in rows) <= 2, f"more than two changes of {tunable}: {rows}")
+    half = run["load_from"] + (run["load_to"] - run["load_from"]) / 2
+    expect(all(unix_time(row["time"]) < half for row in rows), f"changed after {half}: {rows}")
+
+
+def test_flash_sale_settles_with_at_most_two_changes_of_each_limit():
+    run_until_undisturbed(expect_changes_settle, "flash-sale", "auto", *TEN_BURSTS)
+
+
+def expect_no_loss_anywhere(lab):
+    phase = lab.phase("auto", "all")
+    expect_no_loss(phase)
+    for counter, gained in phase["kernel"].items():
+        if counter.startswith("conntrack_") or counter == "ListenOverflows":
+            expect_equal(gained, 0, counter)
+    expect_raised_and_restored(lab)
+
+
+def test_ramp_accept_loses_nothing_where_it_does_untuned():
+    def check(lab):
+        expect(lab.phase("none", "all")["kernel"]["ListenOverflows"] > 0, "nothing overflowed: the case shows nothing")
+        expect_no_loss_anywhere(lab)
+
+    run_until_undisturbed(check, "ramp-accept", "none,auto")
+
+
+def test_ramp_conntrack_loses_nothing_where_it_does_untuned():
+    def check(lab):
+        untuned = lab.phase("none", "all")
+        expect(untuned["failed"] > 0 and untuned["kernel"]["conntrack_drop"] > 0, "nothing dropped: shows nothing")
+        expect_no_loss_anywhere(lab)
+
+    run_until_undisturbed(check, "ramp-conntrack", "none,auto")
+
+
+def test_too_little_is_rolled_back_and_not_tried_again_within_its_back_off():
+    def check(lab):
+        run = lab.kept("run.json")
+        rows = [row for row in history_of(lab, run["netns"]) if row["state"] in WRITTEN]
+        expect_equal({row["tunable"] for row in rows}, {"net.core.somaxconn", "listener.backlog"}, "what was raised")
+        for row in rows:
+            expect_equal((row["state"], row["from"], row["to"]), ("rolled_back", "128", "256"), f"{row}")
+        expect_equal(len(rows), 2, f"raises: {rows}")
+        seconds = run["load_to"] - unix_time(rows[0]["time"])
+        expect(seconds > 15, f"the load went on for {seconds} s after the raise: too short for a verdict and more")
+        phase = lab.phase("auto", "all")
+        expect_equal(phase["limit_after"], 128, "the limit")
+        expect(phase["kernel"]["ListenOverflows"] > 0, "nothing overflowed: the case shows nothing")
+        expect_recommended(lab, "rolled back before")
+
+    run_until_undisturbed(check, "too-little", "auto")
 
 
 def test_slow_server_is_not_given_a_longer_queue_and_is_told_why():

@@ -239,8 +239,9 @@ Measured measured_queue(const Listener& listener) {
 }
 
 Use use_of(const Listener& listener) {
-    return {
-        .used = listener.window.peak, .wanted = power_of_two(2 * demand_of(listener)), .pressed = pressed(listener)};
+    return {.used = listener.window.peak,
+            .wanted = power_of_two(headroom * demand_of(listener)),
+            .pressed = pressed(listener)};
 }
 
 Drain drain_of(const Listener& listener, Snapshot::Cause cause) {

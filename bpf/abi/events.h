@@ -12,6 +12,7 @@ enum abi_event_kind {
 	ABI_PORTS_EXHAUSTED_EVENT = 3,
 	ABI_BACKLOG_DROP_EVENT = 4,
 	ABI_CONNTRACK_FULL_EVENT = 5,
+	ABI_SYSCTL_WRITE_EVENT = 6,
 };
 
 /* An accept queue has passed the share of its limit that the program was loaded with. By fentry
@@ -68,5 +69,24 @@ struct conntrack_full_event {
 };
 ABI_SIZE(struct conntrack_full_event, 32);
 ABI_OFFSET(struct conntrack_full_event, netns, 16);
+
+#define ABI_SYSCTL_NAME_SIZE 64
+#define ABI_SYSCTL_VALUE_SIZE 32
+
+/* Somebody is about to write a sysctl: the kernel may still refuse it. */
+struct sysctl_write_event {
+	__u32 kind;
+	__u32 pid;
+	__u64 time;
+	struct abi_netns netns; /* of the thread that writes */
+	__u8 comm[ABI_COMM_SIZE];
+	__u8 name[ABI_SYSCTL_NAME_SIZE];   /* below /proc/sys: "net/core/somaxconn" */
+	__u8 value[ABI_SYSCTL_VALUE_SIZE]; /* what was written, cut if longer; ended by a NUL */
+};
+ABI_SIZE(struct sysctl_write_event, 144);
+ABI_OFFSET(struct sysctl_write_event, netns, 16);
+ABI_OFFSET(struct sysctl_write_event, comm, 32);
+ABI_OFFSET(struct sysctl_write_event, name, 48);
+ABI_OFFSET(struct sysctl_write_event, value, 112);
 
 #endif

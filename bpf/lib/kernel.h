@@ -29,9 +29,15 @@ typedef _Bool bool;
 enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 enum { BPF_RB_FORCE_WAKEUP = 2 };
 enum {
+	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_RINGBUF = 27,
+};
+
+struct bpf_sysctl {
+	__u32 write;
+	__u32 file_pos;
 };
 
 /* include/linux/socket.h, include/uapi/linux/in.h, include/net/tcp_states.h */

@@ -22,6 +22,14 @@ static __always_inline void fill_netns(struct abi_netns *to, struct net *net)
 	to->unused = 0;
 }
 
+/* Where the namespace is known by a pointer that the verifier does not know. */
+static __always_inline void probe_netns(struct abi_netns *to, struct net *net)
+{
+	to->cookie = probed_net_cookie(net);
+	to->inode = BPF_CORE_READ(net, ns.inum);
+	to->unused = 0;
+}
+
 static __always_inline void fill_local(struct abi_endpoint *to, const struct sock *sk)
 {
 	__be32 *words = (__be32 *)to->address;

@@ -17,6 +17,14 @@ static __always_inline __u64 net_cookie(struct net *net)
 	return 0;
 }
 
+/* The same by a pointer that the verifier does not know. */
+static __always_inline __u64 probed_net_cookie(struct net *net)
+{
+	if (bpf_core_field_exists(net->net_cookie))
+		return BPF_CORE_READ(net, net_cookie);
+	return 0;
+}
+
 /*
  * The time-wait sockets of a namespace: tw_refcount, less the one that the namespace itself holds,
  * since 5.19; tw_count before (fbb8295248e1 "tcp: allocate tcp_death_row outside of struct

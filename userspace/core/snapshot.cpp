@@ -11,6 +11,7 @@ std::string_view to_string(Probe probe) {
     case Probe::time_wait: return "time_wait";
     case Probe::softirq: return "softirq";
     case Probe::conntrack: return "conntrack";
+    case Probe::sysctl: return "sysctl";
     }
     std::unreachable();
 }
@@ -19,6 +20,7 @@ std::string_view to_string(Rung rung) {
     switch (rung) {
     case Rung::fentry: return "fentry";
     case Rung::tracepoint: return "tracepoint";
+    case Rung::cgroup: return "cgroup";
     case Rung::netlink: return "netlink";
     case Rung::procfs: return "procfs";
     case Rung::none: return "unavailable";

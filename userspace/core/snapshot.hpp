@@ -18,12 +18,13 @@
 namespace bpftune {
 
 // The probes, in the order of their keys in `sources`.
-enum class Probe { listen, time_wait, softirq, conntrack };
-inline constexpr std::array all_probes{Probe::listen, Probe::time_wait, Probe::softirq, Probe::conntrack};
+enum class Probe { listen, time_wait, softirq, conntrack, sysctl };
+inline constexpr std::array all_probes{Probe::listen, Probe::time_wait, Probe::softirq, Probe::conntrack,
+                                       Probe::sysctl};
 std::string_view to_string(Probe probe);
 
 // How a probe measures, best first. `none`: the signal is not there on this kernel or with these rights.
-enum class Rung { fentry, tracepoint, netlink, procfs, none };
+enum class Rung { fentry, tracepoint, cgroup, netlink, procfs, none };
 std::string_view to_string(Rung rung); // none: "unavailable"
 
 // The limit that set a listener's `limit`, whatever the load.
@@ -140,6 +141,26 @@ struct UnitBytes {
     std::optional<std::uint64_t> full_connection;   // the same with a full receive buffer
 };
 
+// Somebody other than this service was about to write a sysctl. The kernel may have refused it: only a value that is
+// read says what became of it.
+struct SysctlWrite {
+    MonoTime time;
+    NetnsId netns;                      // of the thread that wrote
+    std::string sysctl;                 // below /proc/sys: "net/core/somaxconn"
+    std::optional<std::uint64_t> value; // as the kernel reads it; nullopt: no number that it takes
+    int pid = 0;
+    std::string command;
+
+    bool operator==(const SysctlWrite&) const = default;
+};
+
+using Sources = std::array<Rung, all_probes.size()>; // by Probe
+constexpr Sources all_unavailable() {
+    Sources sources{};
+    sources.fill(Rung::none);
+    return sources;
+}
+
 struct Snapshot {
     enum class Cause {
         tick,     // whole: what is not in it is gone
@@ -154,13 +175,14 @@ struct Snapshot {
     std::uint64_t memory_bytes = 0; // of the node; 0: unknown
     Guards guards;
     UnitBytes unit_bytes;
-    std::array<Rung, all_probes.size()> sources{Rung::none, Rung::none, Rung::none, Rung::none};
+    Sources sources = all_unavailable();
     std::uint64_t lost_events = 0; // that BPF could not pass on
 
     std::vector<Listener> listeners;
     std::vector<NetnsTcp> tcp;
     std::vector<SoftirqCpu> softirq;
     std::vector<Conntrack> conntrack;
+    std::vector<SysctlWrite> sysctl_writes; // recent ones, oldest first
 
     [[nodiscard]] Rung source(Probe probe) const { return sources[static_cast<std::size_t>(probe)]; }
 };

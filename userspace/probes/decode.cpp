@@ -23,6 +23,9 @@ template <class T> std::optional<T> as(std::span<const std::byte> bytes) {
     return value;
 }
 
+// Ended by a NUL, else all of it.
+template <std::size_t size> std::string text(const __u8 (&bytes)[size]) { return {bytes, std::ranges::find(bytes, 0)}; }
+
 Event to_event(const pressure_event& event) {
     return PressureEvent{.time = mono(event.time),
                          .netns = netns_id(event.netns),
@@ -47,6 +50,15 @@ Event to_event(const ports_exhausted_event& event) {
 
 Event to_event(const conntrack_full_event& event) {
     return ConntrackFullEvent{.time = mono(event.time), .netns = netns_id(event.netns)};
+}
+
+Event to_event(const sysctl_write_event& event) {
+    return SysctlWriteEvent{.time = mono(event.time),
+                            .netns = netns_id(event.netns),
+                            .sysctl = text(event.name),
+                            .value = text(event.value),
+                            .pid = static_cast<int>(event.pid),
+                            .command = command(event.comm)};
 }
 
 Event to_event(const backlog_drop_event& event) { return BacklogDropEvent{.time = mono(event.time), .cpu = event.cpu}; }
@@ -78,10 +90,7 @@ Endpoint endpoint(const abi_endpoint& local) {
     return {.address = text.data(), .port = local.port};
 }
 
-std::string command(const __u8 (&comm)[ABI_COMM_SIZE]) {
-    const auto* const end = std::ranges::find(comm, 0);
-    return {comm, end};
-}
+std::string command(const __u8 (&comm)[ABI_COMM_SIZE]) { return text(comm); }
 
 ListenerReading listener_reading(const abi_listener& listener) {
     ListenerReading reading{.netns = netns_id(listener.netns),
@@ -159,6 +168,7 @@ std::optional<Event> event(std::span<const std::byte> bytes) {
     case ABI_PORTS_EXHAUSTED_EVENT: return decoded<ports_exhausted_event>(bytes);
     case ABI_BACKLOG_DROP_EVENT: return decoded<backlog_drop_event>(bytes);
     case ABI_CONNTRACK_FULL_EVENT: return decoded<conntrack_full_event>(bytes);
+    case ABI_SYSCTL_WRITE_EVENT: return decoded<sysctl_write_event>(bytes);
     default: return std::nullopt;
     }
 }

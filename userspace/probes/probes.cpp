@@ -2,6 +2,7 @@
 #include "probes/probes.hpp"
 
 #include <algorithm>
+#include <ranges>
 #include <utility>
 
 #include <linux/capability.h>
@@ -130,6 +131,18 @@ Result<std::string> conntrack_by_netlink(State& state) {
     return "";
 }
 
+// What sets a value is seen before it is set, and whether it was, by reading it.
+Result<std::string> sysctl_by_cgroup(State& state) {
+    if (auto done = state.programs.attach_sysctl(); !done) return std::unexpected(done.error());
+    return "who writes to /sys/module (nf_conntrack's hashsize)";
+}
+
+Result<std::string> sysctl_by_procfs(State& state) {
+    if (auto read = sys::read_number(state.proc / "sys/net/core/somaxconn"); !read)
+        return std::unexpected(read.error());
+    return "who set a value; that it was set, at the next tick";
+}
+
 struct Row {
     Probe probe;
     Rung rung;
@@ -147,6 +160,8 @@ constexpr std::array rows{
     Row{Probe::conntrack, Rung::fentry, conntrack_by_fentry},
     Row{Probe::conntrack, Rung::procfs, conntrack_by_procfs},
     Row{Probe::conntrack, Rung::netlink, conntrack_by_netlink},
+    Row{Probe::sysctl, Rung::cgroup, sysctl_by_cgroup},
+    Row{Probe::sysctl, Rung::procfs, sysctl_by_procfs},
 };
 
 std::string rungs_of(Probe probe) {
@@ -168,8 +183,10 @@ Result<RungChoice> parse_rung_choice(std::string_view text) {
     const std::string_view probe_name = text.substr(0, equals);
     const std::string_view rung_name = text.substr(std::min(equals + 1, text.size()));
     const auto probe = std::ranges::find(all_probes, probe_name, [](Probe each) { return to_string(each); });
-    if (equals == text.size() || probe == all_probes.end())
-        return failure("'{}' is not PROBE=RUNG with a probe of listen, time_wait, softirq, conntrack", text);
+    if (equals == text.size() || probe == all_probes.end()) {
+        const auto names = all_probes | std::views::transform([](Probe each) { return to_string(each); });
+        return failure("'{}' is not PROBE=RUNG with a probe of {}", text, fmt::join(names, ", "));
+    }
     const auto row = std::ranges::find_if(
         rows, [&](const Row& each) { return each.probe == *probe && to_string(each.rung) == rung_name; });
     if (row == rows.end()) return failure("{} has no rung '{}'; it has {}", probe_name, rung_name, rungs_of(*probe));

@@ -34,6 +34,8 @@ struct Options {
     std::vector<RungChoice> rungs;                             // of two for one probe the last counts
     double pressure_ratio = 0.5;                               // of a listener's limit: depth that raises an event
     Nanoseconds event_interval = std::chrono::milliseconds(5); // between two events of one queue
+    std::vector<std::string> sysctls;                          // whose writers are of interest: "net/core/somaxconn"
+    int own_pid = 0;                                           // of the process whose writes of them are no news
     std::filesystem::path proc_root = "/proc";
     Visitor visit = sys::visit_netns; // by the thread that reads; the service has its writer do it
 };
@@ -46,7 +48,8 @@ struct Step {
     std::string reason; // why not; of one that is taken: what this kernel or these rights keep from it; one line
 };
 
-using Event = std::variant<PressureEvent, ListenEvent, PortsExhaustedEvent, BacklogDropEvent, ConntrackFullEvent>;
+using Event = std::variant<PressureEvent, ListenEvent, PortsExhaustedEvent, BacklogDropEvent, ConntrackFullEvent,
+                           SysctlWriteEvent>;
 
 class Probes {
 public:

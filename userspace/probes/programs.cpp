@@ -3,8 +3,13 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
+
+#include <fcntl.h>
 
 #include "probes/map_entries.hpp"
+#include "sys/fd.hpp"
+#include "sys/mounts.hpp"
 
 namespace bpftune::probes {
 namespace {
@@ -27,6 +32,20 @@ Result<Census> census_of(const bpf_link* link) {
     const auto records = run_iterator(link);
     if (!records) return std::unexpected(records.error());
     return census(*records);
+}
+
+// Each with its place in the list as its number.
+Result<> watch(const bpf_map* watched, std::span<const std::string> sysctls) {
+    std::uint64_t number = 0;
+    for (const std::string& sysctl : sysctls) {
+        std::array<char, ABI_SYSCTL_NAME_SIZE> name{};
+        if (sysctl.size() >= name.size()) return failure("the name {} is too long", sysctl);
+        std::ranges::copy(sysctl, name.begin());
+        if (bpf_map_update_elem(bpf_map__fd(watched), name.data(), &number, BPF_ANY) != 0)
+            return system_failure(errno, "watch {}", sysctl);
+        ++number;
+    }
+    return {};
 }
 
 } // namespace
@@ -78,6 +97,24 @@ Result<> Programs::attach_drops() {
     if (!object) return std::unexpected(object.error());
     drops_ = std::move(*object);
     return add_ring(drops_->maps.events);
+}
+
+// By a link: it ends with this process, and others may attach there too.
+Result<> Programs::attach_sysctl() {
+    const auto path = sys::cgroup2_root(options_.proc_root);
+    if (!path) return std::unexpected(path.error());
+    const sys::Fd root(::open(path->c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!root) return system_failure(errno, "open {}", path->string());
+    auto object = attach<sysctl_cgroup>([this](sysctl_cgroup& sysctl) {
+        sysctl.rodata->event_interval_ns = static_cast<__u64>(options_.event_interval.count());
+        sysctl.rodata->own_pid = static_cast<__u32>(options_.own_pid);
+    });
+    if (!object) return std::unexpected(object.error());
+    if (auto watched = watch((*object)->maps.watched, options_.sysctls); !watched) return watched;
+    (*object)->links.sysctl_access = bpf_program__attach_cgroup((*object)->progs.sysctl_access, root.value());
+    if ((*object)->links.sysctl_access == nullptr) return system_failure(errno, "attach to {}", path->string());
+    sysctl_ = std::move(*object);
+    return add_ring(sysctl_->maps.events);
 }
 
 Result<MibIndices> Programs::mibs() {
@@ -171,7 +208,8 @@ void Programs::drain(const Handler& handle) {
 
 std::uint64_t Programs::lost_events() const {
     return (listen_ ? listen_->lost_events() : 0) + (tcp_state_ ? tcp_state_->bss->lost_events : 0) +
-           (drops_ ? drops_->bss->lost_events : 0) + (conntrack_ ? conntrack_->lost_events() : 0);
+           (drops_ ? drops_->bss->lost_events : 0) + (conntrack_ ? conntrack_->lost_events() : 0) +
+           (sysctl_ ? sysctl_->bss->lost_events : 0);
 }
 
 } // namespace bpftune::probes

@@ -14,6 +14,7 @@
 #include "drops_tracepoint.skel.h"
 #include "listeners_iter.skel.h"
 #include "namespaces_iter.skel.h"
+#include "sysctl_cgroup.skel.h"
 #include "tcp_state_tracepoint.skel.h"
 
 #include "probes/conntrack_fentry.hpp"
@@ -45,6 +46,7 @@ public:
     // The iterators read what the programs before them have learned: attach those first.
     Result<> attach_tcp_state();
     Result<> attach_drops(); // a second call says what the first one said
+    Result<> attach_sysctl();
     Result<> attach_listeners();
     Result<> attach_namespaces();
 
@@ -76,6 +78,7 @@ private:
     std::optional<ConntrackFentry> conntrack_;
     Object<tcp_state_tracepoint> tcp_state_;
     Object<drops_tracepoint> drops_;
+    Object<sysctl_cgroup> sysctl_;
     Object<listeners_iter> listeners_;
     Object<namespaces_iter> namespaces_;
     std::unique_ptr<ring_buffer, FreeRing> ring_;

@@ -90,6 +90,17 @@ struct ConntrackFullEvent {
     NetnsId netns;
 };
 
+// A process is about to write a sysctl of Options::sysctls; the kernel may refuse it. At most four for each of a
+// namespace and Options::event_interval.
+struct SysctlWriteEvent {
+    MonoTime time;
+    NetnsId netns; // of the thread that writes
+    std::string sysctl;
+    std::string value; // raw bytes, the first 31
+    int pid = 0;
+    std::string command;
+};
+
 // A network namespace that some task is in, or that some listener of the census belongs to (without a task: as of the
 // last census). nullopt: not seen on this rung, or with these rights.
 struct NetnsReading {

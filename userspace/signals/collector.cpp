@@ -19,6 +19,11 @@ constexpr Nanoseconds longest_blindness = std::chrono::seconds(5);
 constexpr int burst_census_pause = 10;
 // A burst that lasts longer is no burst; the tick judges it.
 constexpr Nanoseconds longest_burst = std::chrono::seconds(1);
+// A value is read at the next tick; one that cannot be read just then, at a later one.
+constexpr Nanoseconds writes_remembered = std::chrono::minutes(1);
+// Whoever writes without end makes only the older writes of that sysctl forgotten.
+constexpr std::ptrdiff_t most_writes_of_one = 8;
+constexpr std::size_t most_writes = 1024;
 
 } // namespace
 
@@ -37,6 +42,7 @@ Snapshot Collector::blank(Snapshot::Cause cause, Now now) const {
     snapshot.unit_bytes = node_reader_.unit_bytes();
     for (const Probe probe : all_probes) snapshot.sources[static_cast<std::size_t>(probe)] = probes_.rung(probe);
     snapshot.lost_events = probes_.lost_events();
+    snapshot.sysctl_writes = sysctl_writes_;
     return snapshot;
 }
 
@@ -78,6 +84,7 @@ bool Collector::take_census(Now now) {
 Snapshot Collector::tick(Now now) {
     problems_.clear();
     node_reader_.tick(now.mono);
+    forget_writes(now.mono);
     Snapshot snapshot = blank(Snapshot::Cause::tick, now);
     refresh(now, next_census_);
     tcp_.tick(snapshot, now.mono);
@@ -145,6 +152,26 @@ void Collector::read_conntrack(Snapshot& snapshot) {
     conntrack_started_ = true;
 }
 
+void Collector::remember(const probes::SysctlWriteEvent& write) {
+    const auto is_same = [&](const SysctlWrite& other) {
+        return other.netns == write.netns && other.sysctl == write.sysctl;
+    };
+    if (std::ranges::count_if(sysctl_writes_, is_same) >= most_writes_of_one)
+        sysctl_writes_.erase(std::ranges::find_if(sysctl_writes_, is_same));
+    else if (sysctl_writes_.size() == most_writes)
+        sysctl_writes_.erase(sysctl_writes_.begin());
+    sysctl_writes_.push_back({.time = write.time,
+                              .netns = write.netns,
+                              .sysctl = write.sysctl,
+                              .value = sys::sysctl_number(write.value),
+                              .pid = write.pid,
+                              .command = printable(write.command)});
+}
+
+void Collector::forget_writes(MonoTime now) {
+    std::erase_if(sysctl_writes_, [&](const SysctlWrite& write) { return write.time < now - writes_remembered; });
+}
+
 std::optional<Snapshot> Collector::on_event(const probes::Event& event, Now now) {
     if (const auto* began = std::get_if<probes::ListenEvent>(&event)) {
         tcp_.began(*began);
@@ -153,6 +180,8 @@ std::optional<Snapshot> Collector::on_event(const probes::Event& event, Now now)
     } else if (const auto* pressure = std::get_if<probes::PressureEvent>(&event)) {
         Snapshot snapshot = blank(Snapshot::Cause::pressure, now);
         if (tcp_.pressure(*pressure, snapshot)) return snapshot;
+    } else if (const auto* write = std::get_if<probes::SysctlWriteEvent>(&event)) {
+        remember(*write);
     }
     return std::nullopt;
 }

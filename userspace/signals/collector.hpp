@@ -27,6 +27,9 @@ public:
     // While a burst lasts, and once more after it: what has become of it. nullopt: no burst is being followed.
     std::optional<Snapshot> follow_bursts(Now now);
 
+    // Who was about to write a sysctl within the last minute, oldest first.
+    [[nodiscard]] const std::vector<SysctlWrite>& sysctl_writes() const { return sysctl_writes_; }
+
     // How often the listeners are counted: every tick, or less where a census takes long.
     [[nodiscard]] Nanoseconds census_interval() const { return census_interval_; }
 
@@ -46,6 +49,8 @@ private:
     void read_softirq(Snapshot& snapshot);
     void read_conntrack(Snapshot& snapshot);
     [[nodiscard]] Snapshot blank(Snapshot::Cause cause, Now now) const;
+    void remember(const probes::SysctlWriteEvent& write);
+    void forget_writes(MonoTime now);
     template <class T> std::vector<T> reading(Result<std::vector<T>> result);
 
     probes::Probes& probes_;
@@ -56,6 +61,7 @@ private:
     std::vector<probes::ListenerReading> listeners_; // of the last census
     std::map<unsigned, probes::SoftirqReading> softirq_base_;
     std::map<NetnsId, Table> conntrack_;
+    std::vector<SysctlWrite> sysctl_writes_;
     bool conntrack_started_ = false;
     Nanoseconds census_interval_{};
     MonoTime next_census_;

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sys/netns.hpp"
 
+#include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstdlib>
-#include <ranges>
 #include <sstream>
-#include <vector>
 
 #include <fcntl.h>
 #include <libmnl/libmnl.h>
@@ -21,6 +19,7 @@
 #include "sys/capabilities.hpp"
 #include "sys/directory.hpp"
 #include "sys/files.hpp"
+#include "sys/mounts.hpp"
 #include "sys/netlink.hpp"
 #include "sys/sockets.hpp"
 
@@ -96,20 +95,6 @@ std::unexpected<Error> no_identity(std::uint32_t inode) {
                           "neither SO_NETNS_COOKIE (5.14) nor netlink_diag",
                           inode),
               EOPNOTSUPP});
-}
-
-std::string unescaped(std::string_view text) {
-    std::string plain;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        unsigned value = 0;
-        const std::string_view digits = text.substr(i).substr(0, 4);
-        const char* end = digits.data() + digits.size();
-        const bool octal =
-            digits.size() == 4 && digits[0] == '\\' && std::from_chars(digits.data() + 1, end, value, 8).ptr == end;
-        plain += octal ? static_cast<char>(value) : text[i];
-        if (octal) i += 3;
-    }
-    return plain;
 }
 
 Result<Fd> find_by_process(std::uint32_t inode) {
@@ -192,13 +177,9 @@ Result<Fd> find_netns(const NetnsId& id, pid_t hint) {
 }
 
 std::optional<std::string> bound_netns(std::string_view mountinfo, std::uint32_t inode) {
-    const std::string wanted = fmt::format("net:[{}]", inode);
-    for (const auto line : mountinfo | std::views::split('\n')) {
-        std::vector<std::string_view> fields; // id, parent, device, root, mount point, ...
-        for (const auto field : line | std::views::split(' ') | std::views::take(5)) fields.emplace_back(field);
-        if (fields.size() == 5 && fields[3] == wanted) return unescaped(fields[4]);
-    }
-    return std::nullopt;
+    const auto mounts = parse_mountinfo(mountinfo);
+    const auto bound = std::ranges::find(mounts, fmt::format("net:[{}]", inode), &Mount::root);
+    return bound == mounts.end() ? std::nullopt : std::optional(bound->point);
 }
 
 Result<NetnsGuard> NetnsGuard::enter(const Fd& netns) {

@@ -160,4 +160,21 @@ std::optional<double> pressure_avg10(std::string_view text) {
     return percent;
 }
 
+std::optional<std::uint64_t> sysctl_number(std::string_view written) {
+    constexpr std::string_view blanks = " \t\n\v\f\r";
+    written.remove_prefix(std::min(written.find_first_not_of(blanks), written.size()));
+    std::string_view digits = written.substr(0, written.find_first_of(blanks));
+    int base = 10;
+    if (digits.starts_with("0x") || digits.starts_with("0X")) {
+        base = 16;
+        digits.remove_prefix(2);
+    } else if (digits.size() > 1 && digits.starts_with('0')) {
+        base = 8;
+    }
+    std::uint64_t number = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number, base);
+    if (error != std::errc{} || end != digits.data() + digits.size()) return std::nullopt;
+    return number;
+}
+
 } // namespace bpftune::sys

@@ -97,6 +97,23 @@ TEST_CASE("events of a later version are passed over, and so is half of one") {
     CHECK_FALSE(event({}).has_value());
 }
 
+TEST_CASE("who writes a sysctl is told in the bytes that they are") {
+    sysctl_write_event raw{.kind = ABI_SYSCTL_WRITE_EVENT, .pid = 812, .time = 7};
+    raw.netns = {.cookie = 3, .inode = 4026532247};
+    std::ranges::fill(raw.comm, 0xff); // no NUL
+    std::ranges::copy(std::string_view("net/core/somaxconn"), std::begin(raw.name));
+    std::ranges::copy(std::string_view("300\n"), std::begin(raw.value));
+    const auto decoded = event(bytes_of(raw));
+    REQUIRE(decoded.has_value());
+    const auto& write = std::get<SysctlWriteEvent>(*decoded);
+    CHECK(write.time == MonoTime(Nanoseconds(7)));
+    CHECK(write.netns == NetnsId{.cookie = 3, .inode = 4026532247});
+    CHECK(write.pid == 812);
+    CHECK(write.command == std::string(16, '\xff'));
+    CHECK(write.sysctl == "net/core/somaxconn");
+    CHECK(write.value == "300\n");
+}
+
 TEST_CASE("an epoch's arrivals end where the next one's begin") {
     queue_stats stats{.arrivals = 30};
     stats.epochs[1] = {.arrivals_before = 10, .epoch = 5, .peak = 4, .floor = 2};

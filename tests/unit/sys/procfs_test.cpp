@@ -122,3 +122,13 @@ TEST_CASE("a sysctl of several numbers is all of them, or none") {
     CHECK(sysctl_numbers("1\tmany\t3\n").empty());
     CHECK(sysctl_numbers("").empty());
 }
+
+TEST_CASE("what is written to a sysctl is read as the kernel does") {
+    CHECK(sysctl_number("131072\n") == 131072U);
+    CHECK(sysctl_number(" \t512 77\n") == 512U);
+    CHECK(sysctl_number("0x20000") == 131072U);
+    CHECK(sysctl_number("010\n") == 8U);
+    CHECK(sysctl_number("0") == 0U);
+    for (const auto* refused : {"", "\n", "-1", "12x", "0x", "09", "many", "99999999999999999999"})
+        CHECK_FALSE(sysctl_number(refused).has_value());
+}

@@ -23,7 +23,8 @@ TEST_CASE("top's JSON is the documented object") {
     const std::vector changes{sample_change()};
     CHECK(top_json(one_listener(), {.mode = "auto", .changes = changes, .policy_error = {}}) ==
           R"({"schema":1,"time":"2026-11-21T22:00:00.123Z","node":"n1","mode":"auto",)"
-          R"("sources":{"listen":"tracepoint","time_wait":"tracepoint","softirq":"procfs","conntrack":"netlink"},)"
+          R"("sources":{"listen":"tracepoint","time_wait":"tracepoint","softirq":"procfs","conntrack":"netlink",)"
+          R"("sysctl":"cgroup"},)"
           R"("lost_events":0,)"
           R"("listeners":[{"netns":4026532247,"inode":48211,"address":"0.0.0.0","port":8080,"pid":712,)"
           R"("command":"nginx","pod":{"namespace":"shop","name":"web-0","container":"nginx"},)"
@@ -49,11 +50,11 @@ TEST_CASE("top's JSON is the documented object") {
 
 TEST_CASE("a table whose probe is unavailable has no key, one without rows is empty") {
     Snapshot snapshot;
-    snapshot.sources = {Rung::none, Rung::none, Rung::procfs, Rung::none};
+    snapshot.sources = {Rung::none, Rung::none, Rung::procfs, Rung::none, Rung::none};
     CHECK(top_json(snapshot, {.mode = "observe", .policy_error = {}}) ==
           R"({"schema":1,"time":"1970-01-01T00:00:00.000Z","node":"","mode":"observe",)"
           R"("sources":{"listen":"unavailable","time_wait":"unavailable","softirq":"procfs",)"
-          R"("conntrack":"unavailable"},"lost_events":0,"softirq":[],"changes":[]})");
+          R"("conntrack":"unavailable","sysctl":"unavailable"},"lost_events":0,"softirq":[],"changes":[]})");
 }
 
 TEST_CASE("what is not known of a change is null") {

@@ -52,7 +52,7 @@ TEST_CASE("top at 80 columns") {
     CHECK(table(sample_snapshot(), {}) ==
           R"(2026-11-21T22:00:00.123Z  n1  mode auto  events lost 0
 measured: listen by tracepoint, time_wait by tracepoint, softirq by procfs,
-conntrack by netlink
+conntrack by netlink, sysctl by cgroup
 
 Listeners: 3, 1 with loss
 LISTENS ON    WHO             QUEUE  PEAK  LIMIT  ASKED  BINDS      LOST  LOST/S

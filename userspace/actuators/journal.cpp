@@ -76,7 +76,7 @@ constexpr const char* release_object = "UPDATE changes SET held = 0 WHERE " OF_O
 constexpr const char* yield_object =
     "UPDATE changes SET held = 0, "
     "state = CASE WHEN id = newest THEN 'yielded' ELSE 'kept' END, "
-    "why = CASE WHEN id = newest THEN why || '; someone else set it to ' || ?6 ELSE why END "
+    "why = CASE WHEN id = newest THEN why || '; ' || ?6 ELSE why END "
     "FROM (SELECT max(id) AS newest FROM changes WHERE " OF_OBJECT ") WHERE " OF_OBJECT;
 
 #define CHANGE_COLUMNS                                                                                                 \
@@ -201,6 +201,8 @@ public:
         const auto [place, is_new] = places_.try_emplace(key_of(change.tunable, change.scope), all_.size());
         if (is_new) all_.emplace_back().original = change.original;
         Holding& holding = all_[place->second];
+        // It was set over someone else's value, which is not ours to go back to.
+        const bool is_put_back = !is_new && change.from != holding.current;
         holding.tunable = change.tunable;
         holding.scope = change.scope;
         holding.current = change.to;
@@ -211,7 +213,10 @@ public:
             holding.before_trial.reset();
         else if (!holding.before_trial)
             holding.before_trial = change.from;
-        holding.previous = holding.rolling_back ? *holding.before_trial : change.from;
+        if (holding.rolling_back)
+            holding.previous = *holding.before_trial;
+        else
+            holding.previous = is_put_back ? change.to : change.from;
         holding.evidence = change.evidence;
         holding.rows.push_back(change.id);
     }
@@ -385,7 +390,8 @@ Result<Journal> Journal::open_read_only(const std::filesystem::path& directory, 
 }
 
 Result<std::int64_t> Journal::begin(Change change) {
-    if (change.state != ChangeState::applied && change.state != ChangeState::recommended)
+    constexpr std::array beginnings{ChangeState::applied, ChangeState::kept, ChangeState::recommended};
+    if (std::ranges::find(beginnings, change.state) == beginnings.end())
         return failure("journal: no change begins as {}", to_string(change.state));
     const Scope& scope = change.scope;
     const auto* listener = scope.listener ? &*scope.listener : nullptr;
@@ -400,7 +406,7 @@ Result<std::int64_t> Journal::begin(Change change) {
         number(listener, ref.inode), text(listener ? &listener->local.address : nullptr),
         number(listener, ref.local.port), number(listener, ref.pid), number(listener, ref.fd),
         text(pod ? &pod->ns : nullptr), text(pod ? &pod->name : nullptr), text(pod ? &pod->container : nullptr),
-        change.from, change.to, to_string(change.state), bits(change.state == ChangeState::applied), change.why,
+        change.from, change.to, to_string(change.state), bits(change.state != ChangeState::recommended), change.why,
         evidence_text(change.evidence), bits(change.time.time_since_epoch().count()));
     if (!begun) return std::unexpected(begun.error());
     return sqlite3_last_insert_rowid(database_->connection->handle());
@@ -442,8 +448,8 @@ Result<> Journal::not_rolled_back(const ObjectKey& object) {
     return database_->run_of(object, database_->undo_back, "not rolled back");
 }
 
-Result<> Journal::yielded(const ObjectKey& object, const std::string& found) {
-    return database_->run_of(object, database_->yield, "yielded", found);
+Result<> Journal::yielded(const ObjectKey& object, const std::string& why) {
+    return database_->run_of(object, database_->yield, "yielded", why);
 }
 
 Result<> Journal::release(const ObjectKey& object) { return database_->run_of(object, database_->release, "release"); }

@@ -22,9 +22,10 @@ struct Holding {
     TunableId tunable = TunableId::somaxconn;
     Scope scope; // that of the newest row, as its hints are
     std::string original;
-    std::string current;       // what we wrote last
-    std::string previous;      // what it was just before: where the service died between journal and write, it still is
-    bool confirmed = false;    // `current` was read back; else it may be `previous`
+    std::string current;    // what we wrote last
+    std::string previous;   // what it was just before: where the service died between journal and write, it still is;
+                            // `current` where that was someone else's
+    bool confirmed = false; // `current` was read back; else it may be `previous`
     bool rolling_back = false; // to `previous`; where the service died meanwhile, it may be either
     bool giving_back = false;  // a part of it; where the service died meanwhile, it may be `current` or `previous`
     std::optional<std::string> before_trial; // nullopt: what there is was kept
@@ -46,7 +47,8 @@ public:
     Journal& operator=(Journal&&) noexcept;
     ~Journal();
 
-    // Records a change before it is made (state applied), or a recommendation. `change.id` and `change.boot` are set
+    // Records a change before it is made (state applied; kept: a value of ours that is no longer on trial is put back
+    // over someone else's), or a recommendation. `change.id` and `change.boot` are set
     // here; `change.original` too: that of the object's holding if there is one, else `change.from`.
     Result<std::int64_t> begin(Change change);
 
@@ -67,7 +69,8 @@ public:
     Result<> settle(const ObjectKey& object, ChangeState state);
 
     // The newest held row becomes yielded, older ones of the object stop being held (kept stays in their history).
-    Result<> yielded(const ObjectKey& object, const std::string& found);
+    // `why` says who set it to what, and is added to that row's.
+    Result<> yielded(const ObjectKey& object, const std::string& why);
 
     // The object is gone (its namespace or socket): its rows stop being held and keep their states.
     Result<> release(const ObjectKey& object);

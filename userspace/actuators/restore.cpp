@@ -69,7 +69,7 @@ Result<> record(Journal& journal, const Restored& restored) {
     switch (restored.kind) {
     case Kind::restored:
     case Kind::unchanged: return journal.settle(object, ChangeState::restored);
-    case Kind::foreign: return journal.yielded(object, restored.found);
+    case Kind::foreign: return journal.yielded(object, fmt::format("someone else set it to {}", restored.found));
     case Kind::gone: return journal.release(object);
     case Kind::would_restore:
     case Kind::failed: return {};

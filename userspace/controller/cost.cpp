@@ -73,7 +73,7 @@ std::string to_string(const Cost& cost) {
                        cost.sharers > 1 ? fmt::format(" over {} namespaces", cost.sharers) : "");
 }
 
-std::uint64_t charged_bytes(const State& state, const Snapshot& snapshot, const ObjectKey& except) {
+std::uint64_t charged_bytes(const State& state, const Snapshot& snapshot, const std::optional<ObjectKey>& except) {
     std::uint64_t sum = 0;
     for (const auto& [object, held] : state.held)
         if (object != except) sum += cost_of(object.tunable, held, snapshot).charged_bytes;

@@ -35,8 +35,9 @@ std::string size_text(std::uint64_t bytes); // "80.0 KiB", "412.0 MiB", "3.1 GiB
 inline constexpr std::uint64_t no_limit = std::numeric_limits<std::uint64_t>::max();
 std::uint64_t beyond(std::uint64_t original, std::uint64_t limit, const std::vector<std::uint64_t>& uses);
 
-// What is charged for everything that is held, except for one object.
-std::uint64_t charged_bytes(const State& state, const Snapshot& snapshot, const ObjectKey& except);
+// What is charged for everything that is held, except for one object if one is named.
+std::uint64_t charged_bytes(const State& state, const Snapshot& snapshot,
+                            const std::optional<ObjectKey>& except = std::nullopt);
 
 // At a tick: what of each object is in use now. What was not looked at stays.
 void note_use(State& state, const Snapshot& snapshot);

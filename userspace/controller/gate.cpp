@@ -17,6 +17,22 @@ Decision decision(Decision::Act act, Wish wish) {
             wish.to, std::move(wish.why), std::move(wish.evidence), wish.event};
 }
 
+// How many there were, and forgets the others.
+std::size_t within_an_hour(std::map<ObjectKey, std::vector<MonoTime>>& times, const ObjectKey& key, MonoTime now) {
+    const auto found = times.find(key);
+    if (found == times.end()) return 0;
+    std::erase_if(found->second, [&](MonoTime when) { return when <= now - std::chrono::hours(1); });
+    return found->second.size();
+}
+
+// A raise is made, or a value put back, only where both have room.
+constexpr std::size_t raise_and_roll_back = 2;
+
+// Whether `found` allows more than `ours`. Of nf_conntrack_max 0 is no limit at all.
+bool is_wider(TunableId tunable, std::uint64_t found, std::uint64_t ours) {
+    return found > ours || (tunable == TunableId::conntrack_max && found == 0);
+}
+
 } // namespace
 
 // What the application asked for is no override: it follows somaxconn, and listener.backlog only where it is named.
@@ -37,8 +53,8 @@ const Held* Gate::held(const ObjectKey& object) const {
     return held == state_.held.end() ? nullptr : &held->second;
 }
 
-bool Gate::just_failed(const ObjectKey& key) const {
-    const auto failed = state_.retry_after.find(key);
+bool Gate::just_failed(const ObjectKey& object) const {
+    const auto failed = state_.retry_after.find(object);
     return failed != state_.retry_after.end() && now_ < failed->second;
 }
 
@@ -65,12 +81,7 @@ bool Gate::backs_off(const TrialKey& trial) const {
     return found != state_.back_offs.end() && now_ < found->second.until;
 }
 
-std::size_t Gate::changes_of(const ObjectKey& key) {
-    const auto found = state_.changes.find(key);
-    if (found == state_.changes.end()) return 0;
-    std::erase_if(found->second, [&](MonoTime when) { return when <= now_ - std::chrono::hours(1); });
-    return found->second.size();
-}
+std::size_t Gate::changes_of(const ObjectKey& key) { return within_an_hour(state_.changes, key, now_); }
 
 // What earlier trials leave to this one. The policy's min asks for no proof.
 bool Gate::fit_trials(Wish& wish) {
@@ -80,7 +91,6 @@ bool Gate::fit_trials(Wish& wish) {
     if (joined != state_.trials.end() && !joined->second.verdict.empty()) return false;
     if (const Trial* trial = trial_with(state_, object); trial != nullptr && !trial->verdict.empty()) return false;
 
-    constexpr std::size_t raise_and_roll_back = 2;
     if (changes_of(object) + raise_and_roll_back > changes_an_hour) {
         wish.why += fmt::format("; not raised to {}: changed often enough within an hour", wish.to);
         say(wish, "often");
@@ -199,6 +209,44 @@ void Gate::lower(Decision decision) {
     held.raises = 0;
     state_.changes[object].push_back(now_);
     decisions_.push_back(std::move(decision));
+}
+
+// nullopt: nothing speaks against it.
+std::optional<std::string> Gate::refusal_to_put_back(const ObjectKey& object, std::uint64_t found) {
+    const Held& held = state_.held.at(object);
+    if (policy_.on_conflict != policy::OnConflict::reassert || is_wider(object.tunable, found, held.current)) return "";
+    if (const policy::Mode mode = mode_of(object.tunable, true); mode != policy::Mode::automatic)
+        return fmt::format("; not put back: mode is {}", policy::to_string(mode));
+    if (const Trial* trial = trial_with(state_, object); trial != nullptr && !trial->verdict.empty())
+        return "; not put back: it was to be rolled back";
+    if (const std::uint64_t max = policy_.of(object.tunable).max; held.current > max)
+        return fmt::format("; not put back: the policy's max is {}", max);
+    if (charged_bytes(state_, snapshot_) > policy_.budget_bytes(snapshot_.memory_bytes))
+        return "; not put back: the raises that stand are past memoryBudget";
+    if (const std::size_t times = within_an_hour(state_.reasserts, object, now_); times >= reasserts_an_hour)
+        return fmt::format("; it was put back {} times within an hour, and is not again", times);
+    if (changes_of(object) + raise_and_roll_back > changes_an_hour)
+        return "; not put back: changed often enough within an hour";
+    return std::nullopt;
+}
+
+std::expected<void, std::string> Gate::put_back(const ObjectKey& object, std::uint64_t found, const std::string& who) {
+    if (auto refusal = refusal_to_put_back(object, found)) return std::unexpected(std::move(*refusal));
+    if (just_failed(object)) return {};
+    auto& times = state_.reasserts[object];
+    times.push_back(now_);
+    Held& held = state_.held.at(object);
+    decisions_.push_back({.act = Decision::Act::reassert,
+                          .tunable = object.tunable,
+                          .scope = held.scope,
+                          .from = found,
+                          .to = held.current,
+                          .why = fmt::format("{}; put back, {} of at most {} times within an hour", who, times.size(),
+                                             reasserts_an_hour)});
+    held.since = now_;
+    state_.changes[object].push_back(now_);
+    begin_window(state_, object, now_);
+    return {};
 }
 
 void Gate::write(const ObjectKey& key, Wish wish) {

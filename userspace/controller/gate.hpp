@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <expected>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -65,6 +66,10 @@ public:
     // The calm after which the policy lets it be given back; nullopt: never.
     [[nodiscard]] std::optional<Nanoseconds> shrink_after(TunableId tunable) const;
 
+    // Sets a value of ours, which someone lowered to `found`, to what it was, or will when a write may be tried again.
+    // Error: why not, in words that continue those of `who`; empty where that needs no words.
+    std::expected<void, std::string> put_back(const ObjectKey& object, std::uint64_t found, const std::string& who);
+
     // Whether a raise was rolled back there, too short a while ago.
     [[nodiscard]] bool backs_off(const TrialKey& trial) const;
 
@@ -87,7 +92,8 @@ public:
 private:
     [[nodiscard]] TunableId decided_by(TunableId tunable) const;
     [[nodiscard]] policy::Mode mode_of(TunableId tunable, bool within_asked) const;
-    [[nodiscard]] bool just_failed(const ObjectKey& key) const;
+    [[nodiscard]] bool just_failed(const ObjectKey& object) const;
+    std::optional<std::string> refusal_to_put_back(const ObjectKey& object, std::uint64_t found);
     [[nodiscard]] bool too_soon(const ObjectKey& key, const Wish& wish) const;
     [[nodiscard]] bool is_written(const ObjectKey& key) const;
     bool fit_trials(Wish& wish);

@@ -6,13 +6,16 @@
 //      - where a trial takes its own raise back, and then exactly to the value before it;
 //      - where a part of a raise that no trial is about is given back after a calm of the policy's `shrinkAfter`: by
 //        half at most, once in that time, not below the original, the policy's min, or what was in use meanwhile.
+//     What someone else lowered is put back exactly to what it was, and only where the policy says reassert; what
+//     someone else raised never is.
 //  3. No object is changed more than `changes_an_hour` times in any hour. A raise is made only where there is room left
-//     for its roll-back too, so that this never keeps a raise that did not help.
+//     for its roll-back too, so that this never keeps a raise that did not help. Of these changes at most
+//     `reasserts_an_hour` put a value back over someone else's: then it is theirs.
 //  4. After a roll-back its scope is left alone for a back-off that doubles, and after `false_forecasts` of them only a
 //     loss is reason enough: a demand that comes and goes cannot raise and roll back for ever.
-//  5. No raise takes the memory of all raises together past the budget: of each, what its forecast expects to be used
-//  or
-//     what is in use, whichever is more (cost.hpp). What grows beyond its forecast is counted, and ends further raises.
+//  5. No raise takes the memory of all raises together past the budget: of each, what its forecast expects to be used,
+//     or what is in use, whichever is more (cost.hpp). What grows beyond its forecast is counted, and ends further
+//     raises.
 //  6. In observe and recommend nothing is written, not even a roll-back.
 //  7. What we hold is known with its original until it has that again, is someone else's, or is gone: `restore` always
 //     reaches the originals.
@@ -29,6 +32,8 @@ namespace bpftune::controller {
 inline constexpr std::size_t changes_an_hour = 8;
 // Nothing is given back after so many: what is left of them is for the demand that may come.
 inline constexpr std::size_t give_backs_an_hour = 4;
+// Who sets a value at intervals is met three times, and then is right.
+inline constexpr std::size_t reasserts_an_hour = 3;
 // A demand that outgrew so many raises in a row, each within the pause after the one before, is a ramp, whose end is
 // not known: each further raise is by this factor at least.
 inline constexpr std::size_t ramp_after = 3;

@@ -107,7 +107,8 @@ struct State {
     std::map<ObjectKey, Held> held;
     std::map<TrialKey, Trial> trials;
     std::map<TrialKey, BackOff> back_offs;
-    std::map<ObjectKey, std::vector<MonoTime>> changes; // in the last hour
+    std::map<ObjectKey, std::vector<MonoTime>> changes;   // in the last hour
+    std::map<ObjectKey, std::vector<MonoTime>> reasserts; // the same: our value was put back over another's
     std::map<ObjectKey, Said> said;
     std::map<ObjectKey, MonoTime> retry_after; // a write failed or just happened: not before this
     std::map<std::uint64_t, Queue> queues;     // by listener cookie

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "controller/accept_queue.hpp"
+#include "controller/conflict.hpp"
 #include "controller/conntrack.hpp"
 #include "controller/cost.hpp"
 #include "controller/gate.hpp"
@@ -60,24 +61,25 @@ Observed observe(const Snapshot& snapshot, const ObjectKey& key, MonoTime since)
     return {};
 }
 
-Decision about(Decision::Act act, const ObjectKey& key, const Held& held, std::uint64_t to) {
-    return {.act = act, .tunable = key.tunable, .scope = held.scope, .from = held.current, .to = to};
-}
-
-// Looks after what we hold: forgets what is gone, yields what someone else set.
+// Looks after what we hold: forgets what is gone, yields or puts back what someone else set.
 void tend(Gate& gate, const Snapshot& snapshot) {
     State& state = gate.state();
     for (auto entry = state.held.begin(); entry != state.held.end();) {
         const auto& [key, held] = *entry;
         const Observed observed = observe(snapshot, key, held.since);
         const bool is_foreign = observed.value && *observed.value != held.current;
-        if (observed.present && !is_foreign) {
+        if (observed.present && (!is_foreign || stays_ours(gate, snapshot, key, *observed.value))) {
             ++entry;
             continue;
         }
-        if (observed.present) state.yielded.insert(key);
-        gate.add(observed.present ? about(Decision::Act::yield, key, held, *observed.value)
-                                  : about(Decision::Act::forget, key, held, held.current));
+        if (observed.present)
+            state.yielded.insert(key);
+        else
+            gate.add({.act = Decision::Act::forget,
+                      .tunable = key.tunable,
+                      .scope = held.scope,
+                      .from = held.current,
+                      .to = held.current});
         leave_trial(state, key);
         entry = state.held.erase(entry);
     }
@@ -118,6 +120,7 @@ void forget_gone(State& state, const Snapshot& snapshot) {
     std::erase_if(state.said, [&](const auto& entry) { return gone(entry.first); });
     std::erase_if(state.retry_after, [&](const auto& entry) { return gone(entry.first); });
     std::erase_if(state.changes, [&](const auto& entry) { return gone(entry.first); });
+    std::erase_if(state.reasserts, [&](const auto& entry) { return gone(entry.first); });
     std::erase_if(state.back_offs, [&](const auto& entry) {
         const std::uint64_t cookie = entry.first.listener_cookie;
         return cookie != 0 && listener_of(snapshot, cookie) == nullptr;
@@ -151,8 +154,7 @@ namespace {
 // A write that was made: its effect begins now.
 void settle_written(State& state, const ObjectKey& key, Held& held, MonoTime now) {
     held.since = now;
-    for (auto& [trial_key, trial] : state.trials)
-        if (trial.values.contains(key)) trial.last_raise = std::max(trial.last_raise, now);
+    begin_window(state, key, now);
 }
 
 void settle_lowered(State& state, const ObjectKey& key, MonoTime now) {
@@ -162,8 +164,10 @@ void settle_lowered(State& state, const ObjectKey& key, MonoTime now) {
     if (held->second.current == held->second.original) state.held.erase(held);
 }
 
-// Back to what is true: the value is what it was, and if that was not ours, we hold nothing.
-void settle_failed(State& state, const Decision& decision, const ObjectKey& key) {
+// Back to what is true: the value is what it was, and if that was not ours, we hold nothing. Where it has become
+// another one meanwhile, the next tick finds out.
+void settle_not_written(State& state, const Decision& decision, const ObjectKey& key) {
+    if (decision.act == Decision::Act::reassert) return; // the same
     Held& held = state.held.at(key);
     held.current = decision.from;
     if (decision.act != Decision::Act::write) return; // tried again
@@ -189,14 +193,13 @@ void settle(State& state, const Decision& decision, const Outcome& outcome, Mono
     if (outcome.kind == Outcome::Kind::written) return settle_written(state, key, held->second, now);
 
     if (auto& changes = state.changes[key]; !changes.empty()) changes.pop_back(); // there was none
-    if (outcome.kind == Outcome::Kind::failed) {
-        settle_failed(state, decision, key);
-        state.retry_after[key] = now + Gate::retry;
+    if (outcome.kind == Outcome::Kind::gone) {
+        leave_trial(state, key);
+        state.held.erase(key);
         return;
     }
-    leave_trial(state, key);
-    state.held.erase(key);
-    if (outcome.kind == Outcome::Kind::conflict) state.retry_after[key] = now + Gate::look_again;
+    settle_not_written(state, decision, key);
+    state.retry_after[key] = now + (outcome.kind == Outcome::Kind::failed ? Gate::retry : Gate::look_again);
 }
 
 namespace {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "controller/state.hpp"
@@ -29,6 +30,9 @@ struct Adopted {
     std::vector<Evidence> evidence;            // of its newest write
 };
 void adopt(State& state, const Adopted& adopted, MonoTime now);
+
+// Whether the value that this sysctl has there is ours: another one would be news. `sysctl`: below /proc/sys.
+bool holds(const State& state, const NetnsId& netns, std::string_view sysctl);
 
 // The policy was loaded anew: what was yielded or rolled back may be tried again, what was said may be said again.
 void reloaded(State& state);

@@ -190,6 +190,11 @@ void enter_trial(Gate& gate, const ObjectKey& object, const Reason& reason, std:
     trial.values.try_emplace(object, from);
 }
 
+void begin_window(State& state, const ObjectKey& object, MonoTime now) {
+    for (auto& [key, trial] : state.trials)
+        if (trial.values.contains(object)) trial.last_raise = std::max(trial.last_raise, now);
+}
+
 const Trial* trial_with(const State& state, const ObjectKey& object) {
     for (const auto& [key, trial] : state.trials)
         if (trial.values.contains(object)) return &trial;

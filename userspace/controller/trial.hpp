@@ -44,6 +44,9 @@ struct Reason {
 // An object is about to be raised from `from`: its trial begins or grows.
 void enter_trial(Gate& gate, const ObjectKey& object, const Reason& reason, std::uint64_t from);
 
+// The object was written: what the trials that it is part of measure begins now.
+void begin_window(State& state, const ObjectKey& object, MonoTime now);
+
 // The trial that the object is part of, or nullptr.
 const Trial* trial_with(const State& state, const ObjectKey& object);
 

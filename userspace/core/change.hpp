@@ -64,6 +64,7 @@ struct Decision {
         keep,      // the trial of this object's change is over: it stays; `why` and `evidence` say for what
         roll_back, // the same, but it did not help: set `to`, the value before the trial
         give_back, // a calm has shown that a part of a raise is not needed: set `to`, which is less
+        reassert,  // someone else set this object to `from`: set `to`, which is what it was
         yield,     // someone else set this object to `to`: leave it alone
         forget,    // the object is no longer seen
     };
@@ -80,7 +81,7 @@ struct Decision {
     bool operator==(const Decision&) const = default;
 };
 
-// What became of a Decision of act `write`, `roll_back` or `give_back`.
+// What became of a Decision that asks for a write: `write`, `roll_back`, `give_back` or `reassert`.
 struct Outcome {
     enum class Kind {
         written,  // `value` was read back

@@ -28,7 +28,6 @@ struct Key {
     std::string_view example;  // of a required key that has no choices
     std::string_view fallback; // what holds without the key; empty: nothing, or it depends on the tunable
     std::span<const std::string_view> choices;
-    std::string_view planned_choice; // as Kind::planned
     std::span<const Key> keys;
 };
 
@@ -38,7 +37,7 @@ inline constexpr std::array<std::string_view, 1> api_versions{"bpftune-k8s.io/v1
 inline constexpr std::array<std::string_view, 1> kinds{"NodeTuningPolicy"};
 inline constexpr std::array<std::string_view, 3> modes{"observe", "recommend", "auto"};
 inline constexpr std::array<std::string_view, 2> exits{"keep", "restore"};
-inline constexpr std::array<std::string_view, 1> conflicts{"yield"};
+inline constexpr std::array<std::string_view, 2> conflicts{"yield", "reassert"};
 inline constexpr std::string_view never = "never"; // in place of a duration
 
 inline constexpr std::array tunable_keys{
@@ -75,10 +74,10 @@ inline constexpr std::array spec_keys{
         .choices = exits},
     Key{.name = "onConflict",
         .kind = Kind::choice,
-        .help = "yield: what someone else has set since our write is left alone.",
+        .help = "yield: what someone else has set since our write is left alone. reassert: what they set lower is put "
+                "back, at most three times an hour.",
         .fallback = "yield",
-        .choices = conflicts,
-        .planned_choice = "reassert"},
+        .choices = conflicts},
     Key{.name = "memoryBudget",
         .kind = Kind::budget,
         .help = "Memory that all raises together may take, by the use they expect: a part of the node's, or a size.",

@@ -223,12 +223,8 @@ std::optional<std::string_view> Checker::choice(const Element* value, const Key&
     const auto chosen = std::ranges::find(key.choices, std::string_view(value->text));
     if (chosen != key.choices.end()) return *chosen;
     const std::string_view near = nearest(value->text, key.choices);
-    if (!key.planned_choice.empty() && value->text == key.planned_choice)
-        problem(*value, "write " + expected(key), "{} '{}' is not implemented in this version yet", key.name,
-                key.planned_choice);
-    else
-        problem(*value, near.empty() ? "write " + expected(key) : fmt::format("did you mean '{}'?", near),
-                "unknown {} '{}'", key.name, shown(value->text));
+    problem(*value, near.empty() ? "write " + expected(key) : fmt::format("did you mean '{}'?", near),
+            "unknown {} '{}'", key.name, shown(value->text));
     return std::nullopt;
 }
 
@@ -375,7 +371,8 @@ void Checker::spec(const Element* value, Policy& policy) {
     policy.mode = mode(given.find("mode"), spec_keys).value_or(policy.mode);
     if (const auto text = choice(given.find("onExit"), key_named(spec_keys, "onExit")))
         policy.on_exit = *text == to_string(OnExit::restore) ? OnExit::restore : OnExit::keep;
-    choice(given.find("onConflict"), key_named(spec_keys, "onConflict"));
+    if (const auto text = choice(given.find("onConflict"), key_named(spec_keys, "onConflict")))
+        policy.on_conflict = *text == to_string(OnConflict::reassert) ? OnConflict::reassert : OnConflict::yield;
     budget(given.find("memoryBudget"), policy);
     tunables(given.find("tunables"), policy);
 }

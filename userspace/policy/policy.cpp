@@ -23,7 +23,7 @@ std::optional<Mode> mode(std::string_view text) {
 
 std::string_view to_string(OnExit on_exit) { return on_exit == OnExit::keep ? "keep" : "restore"; }
 
-std::string_view to_string(OnConflict) { return "yield"; }
+std::string_view to_string(OnConflict on_conflict) { return on_conflict == OnConflict::yield ? "yield" : "reassert"; }
 
 Policy::Policy() {
     for (const tunables::Tunable& tunable : tunables::catalog()) {

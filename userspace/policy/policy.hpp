@@ -23,7 +23,10 @@ enum class OnExit {
 };
 std::string_view to_string(OnExit on_exit);
 
-enum class OnConflict { yield };
+enum class OnConflict {
+    yield,    // what someone else has set since our write is theirs
+    reassert, // what they set below ours is put back, a few times an hour
+};
 std::string_view to_string(OnConflict on_conflict);
 
 struct TunablePolicy {

@@ -32,6 +32,7 @@
 #include "signals/sight.hpp"
 #include "sys/capabilities.hpp"
 #include "sys/clock.hpp"
+#include "tunables/catalog.hpp"
 #include "views/json.hpp"
 #include "views/metrics.hpp"
 #include "views/restored.hpp"
@@ -43,7 +44,8 @@ constexpr int failed = 1;
 constexpr int ahead_of_others = -10;
 constexpr int invalid_policy = 2;
 
-// A full conntrack table does not wait for the next tick; growth over less than this says nothing.
+// A full conntrack table does not wait for the next tick, nor does a value of ours that somebody sets; growth over less
+// than this says nothing.
 constexpr Nanoseconds shortest_tick = std::chrono::milliseconds(100);
 // How soon after a pressure event the burst is looked at again, until it is over: bursts that come every few hundred
 // milliseconds then find the corrected limit.
@@ -55,6 +57,14 @@ constexpr int missed_ticks = 5;
 
 std::uint64_t microseconds(Nanoseconds time) {
     return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(time).count());
+}
+
+std::vector<std::string> sysctls_of_tunables() {
+    std::vector<std::string> paths;
+    for (const tunables::Tunable& tunable : tunables::catalog())
+        for (const std::string_view path : {tunable.path, tunable.alias})
+            if (!path.empty()) paths.emplace_back(path);
+    return paths;
 }
 
 struct LoopDeleter {
@@ -70,6 +80,8 @@ public:
           journal_(std::move(journal)), writer_(std::move(writer)), metrics_(BPFTUNE_VERSION),
           probes_(probes::Probes::open(
               {.rungs = config.rungs,
+               .sysctls = sysctls_of_tunables(),
+               .own_pid = writer_.pid(),
                .visit = [this](const NetnsId& netns, pid_t hint,
                                sys::Netlink protocol) { return writer_.visit(netns, hint, protocol); }})),
           collector_(probes_, signals::this_node(), sys::now()),
@@ -259,7 +271,7 @@ void Daemon::adopt(const actuators::Holding& holding) {
     const ObjectKey object = key_of(holding.tunable, holding.scope);
     if (holding.giving_back && value && was_given_back(holding, *value)) return;
     bool on_trial = holding.before_trial.has_value();
-    if (value && *value != *current && std::to_string(*value) == holding.previous) {
+    if (value && *value != *current && !holding.confirmed && std::to_string(*value) == holding.previous) {
         // It died between journal and write, or between the write of a roll-back and the journal.
         on_trial = on_trial && !holding.rolling_back;
         if (holding.rolling_back)
@@ -270,7 +282,7 @@ void Daemon::adopt(const actuators::Holding& holding) {
     } else if (value && *value != *current) {
         spdlog::warn("{} is {} and not {} as we left it: someone else's, left alone",
                      tunables::row(holding.tunable).name, *value, *current);
-        (void)journal_.yielded(object, std::to_string(*value));
+        (void)journal_.yielded(object, fmt::format("someone else set it to {}", *value));
         state_.yielded.insert(object);
         return;
     } else if (holding.rolling_back) {
@@ -319,6 +331,8 @@ void Daemon::finish() {
 void Daemon::tick() {
     arm(tick_timer_, config_.interval);
     last_ = collector_.tick(sys::now());
+    on_events(); // who changed a value while it was read is among them
+    last_.sysctl_writes = collector_.sysctl_writes();
     if (collector_.problems() != problems_) {
         problems_ = collector_.problems();
         if (!problems_.empty()) spdlog::warn("could not read: {}", problems_);
@@ -343,17 +357,18 @@ void Daemon::act_on(const Snapshot& snapshot) {
 
 void Daemon::on_events() {
     bool pressure = false;
-    bool conntrack_full = false;
+    bool look_soon = false;
     probes_.drain([&](const probes::Event& event) {
-        conntrack_full |= std::holds_alternative<probes::ConntrackFullEvent>(event);
+        look_soon |= std::holds_alternative<probes::ConntrackFullEvent>(event);
+        if (const auto* write = std::get_if<probes::SysctlWriteEvent>(&event))
+            look_soon |= controller::holds(state_, write->netns, write->sysctl);
         const auto snapshot = collector_.on_event(event, sys::now());
         if (!snapshot) return;
         pressure = true;
         act_on(*snapshot);
     });
     if (pressure) arm(burst_timer_, burst_interval);
-    if (conntrack_full)
-        arm(tick_timer_, std::max(last_.time.mono + shortest_tick - sys::now().mono, Nanoseconds::zero()));
+    if (look_soon) arm(tick_timer_, std::max(last_.time.mono + shortest_tick - sys::now().mono, Nanoseconds::zero()));
 }
 
 void Daemon::follow_bursts() {

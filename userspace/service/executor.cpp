@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include "controller/step.hpp"
+#include "controller/trial.hpp"
 #include "sys/clock.hpp"
 #include "tunables/catalog.hpp"
 
@@ -31,11 +32,22 @@ std::string described(const Decision& decision) {
     return fmt::format("{} of {}: {} -> {}", name, where, decision.from, decision.to);
 }
 
+std::string reason_of(const Outcome& outcome) {
+    if (outcome.kind != Outcome::Kind::conflict) return outcome.error;
+    return fmt::format("it was {} by then: someone else's, not written", outcome.value);
+}
+
 void log_if_failed(const Result<>& result, std::string_view what) {
     if (!result) spdlog::error("journal: {}: {}", what, result.error().message);
 }
 
 } // namespace
+
+ChangeState Executor::state_of_written(const Decision& decision) const {
+    const bool on_trial = decision.act != Decision::Act::reassert ||
+                          controller::trial_with(state_, key_of(decision.tunable, decision.scope)) != nullptr;
+    return on_trial ? ChangeState::applied : ChangeState::kept;
+}
 
 bool Executor::carry_out(std::span<const Decision> decisions) {
     for (const Decision& decision : decisions) carry_out(decision);
@@ -46,7 +58,8 @@ void Executor::carry_out(const Decision& decision) {
     const ObjectKey object = key_of(decision.tunable, decision.scope);
     switch (decision.act) {
     case Decision::Act::write:
-    case Decision::Act::give_back: write(decision); break;
+    case Decision::Act::give_back:
+    case Decision::Act::reassert: write(decision); break;
     case Decision::Act::recommend:
         spdlog::info("recommended: {}: {}", described(decision), decision.why);
         if (const auto row = journal_.begin(change_of(decision, ChangeState::recommended)); !row)
@@ -60,8 +73,8 @@ void Executor::carry_out(const Decision& decision) {
         break;
     case Decision::Act::roll_back: roll_back(decision); break;
     case Decision::Act::yield:
-        spdlog::warn("yielded: {}: someone else set it; left alone until restart or reload", described(decision));
-        log_if_failed(journal_.yielded(object, std::to_string(decision.to)), "yield");
+        spdlog::warn("yielded: {}: {}; left alone until restart or reload", described(decision), decision.why);
+        log_if_failed(journal_.yielded(object, decision.why), "yield");
         on_change_(decision.tunable, ChangeState::yielded);
         break;
     case Decision::Act::forget: forget(decision); break;
@@ -76,9 +89,9 @@ void Executor::forget(const Decision& decision) {
     log_if_failed(journal_.release(key_of(decision.tunable, decision.scope)), "forget");
 }
 
-// No row, no write: what cannot be undone is not done.
+// No row, no write: what cannot be undone is not done. What is put back is on trial if it was before.
 void Executor::write(const Decision& decision) {
-    const auto row = journal_.begin(change_of(decision, ChangeState::applied));
+    const auto row = journal_.begin(change_of(decision, state_of_written(decision)));
     if (!row) {
         spdlog::error("not written, because the journal failed: {}: {}", described(decision), row.error().message);
         controller::settle(state_, decision, {Outcome::Kind::failed, 0, row.error().message}, sys::now().mono);
@@ -101,36 +114,21 @@ void Executor::roll_back(const Decision& decision) {
         spdlog::info("rolled back: {}: {}", described(decision), decision.why);
         on_change_(decision.tunable, ChangeState::rolled_back);
         break;
-    case Outcome::Kind::conflict: yield(decision, outcome.value); break;
     case Outcome::Kind::gone: log_if_failed(journal_.release(object), "gone"); break;
+    case Outcome::Kind::conflict: // the next tick says whose it is now
     case Outcome::Kind::failed:
-        spdlog::warn("not rolled back: {}: {}", described(decision), outcome.error);
+        spdlog::warn("not rolled back: {}: {}", described(decision), reason_of(outcome));
         if (writer_.pid() >= 0) log_if_failed(journal_.not_rolled_back(object), "not rolled back");
         break;
     }
 }
 
-void Executor::yield(const Decision& decision, std::uint64_t found) {
-    const ObjectKey object = key_of(decision.tunable, decision.scope);
-    state_.yielded.insert(object);
-    log_if_failed(journal_.yielded(object, std::to_string(found)), "yield");
-    on_change_(decision.tunable, ChangeState::yielded);
-}
-
-// Only what we held before this write can be yielded; else the other's value is a new original.
-void Executor::lost_to_another(const Decision& decision, std::int64_t row, std::uint64_t found, bool was_ours) {
-    not_written(decision, row, fmt::format("it was {} by then: someone else's, not written", found));
-    if (was_ours) yield(decision, found);
-}
-
 void Executor::finish(const Decision& decision, std::int64_t row, const Outcome& outcome) {
     const MonoTime now = sys::now().mono;
-    const auto held = state_.held.find(key_of(decision.tunable, decision.scope));
-    const bool was_ours = held != state_.held.end() && held->second.original != decision.from;
     controller::settle(state_, decision, outcome, now);
     switch (outcome.kind) {
     case Outcome::Kind::written: written(decision, row, now); break;
-    case Outcome::Kind::conflict: lost_to_another(decision, row, outcome.value, was_ours); break;
+    case Outcome::Kind::conflict: not_written(decision, row, reason_of(outcome)); break;
     case Outcome::Kind::gone:
         not_written(decision, row, "gone before it could be written");
         log_if_failed(journal_.release(key_of(decision.tunable, decision.scope)), "gone");
@@ -140,7 +138,7 @@ void Executor::finish(const Decision& decision, std::int64_t row, const Outcome&
         if (writer_.pid() < 0)
             spdlog::error("no answer: {}: {}", described(decision), outcome.error);
         else
-            not_written(decision, row, outcome.error);
+            not_written(decision, row, reason_of(outcome));
         break;
     }
 }
@@ -149,7 +147,7 @@ void Executor::written(const Decision& decision, std::int64_t row, MonoTime now)
     std::optional<std::chrono::microseconds> reaction;
     if (decision.event) reaction = std::chrono::duration_cast<std::chrono::microseconds>(now - *decision.event);
     log_if_failed(journal_.written(row, reaction), "written");
-    ChangeState state = ChangeState::applied;
+    ChangeState state = state_of_written(decision);
     if (decision.act == Decision::Act::give_back) { // no trial follows
         const ObjectKey object = key_of(decision.tunable, decision.scope);
         state = state_.held.contains(object) ? ChangeState::kept : ChangeState::restored;

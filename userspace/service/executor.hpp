@@ -25,14 +25,13 @@ public:
     bool carry_out(std::span<const Decision> decisions);
 
 private:
+    [[nodiscard]] ChangeState state_of_written(const Decision& decision) const;
     void carry_out(const Decision& decision);
     void write(const Decision& decision);
     void roll_back(const Decision& decision);
-    void yield(const Decision& decision, std::uint64_t found);
     void forget(const Decision& decision);
     void finish(const Decision& decision, std::int64_t row, const Outcome& outcome);
     void written(const Decision& decision, std::int64_t row, MonoTime now);
-    void lost_to_another(const Decision& decision, std::int64_t row, std::uint64_t found, bool was_ours);
     void not_written(const Decision& decision, std::int64_t row, const std::string& error);
 
     actuators::Journal& journal_;

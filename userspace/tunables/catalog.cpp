@@ -88,6 +88,7 @@ constexpr std::array rows{
         .name = "net.netfilter.nf_conntrack_max",
         .kind = Kind::host_sysctl,
         .path = "net/netfilter/nf_conntrack_max",
+        .alias = "net/nf_conntrack_max",
         .kernel_min = 0, // 0 is no limit at all
         .kernel_max = int_max,
         .default_max = 4194304,
@@ -124,6 +125,7 @@ constexpr std::array rows{
         .path = "net/netfilter/nf_conntrack_buckets",
         .kernel_min = 1,
         .kernel_max = 16777216,
+        .granule = 8192, // nf_ct_alloc_hashtable: of 8 bytes each, as many as fill a page, of 64 KiB at most
         .default_max = 4194304,
         .default_shrink_after = std::chrono::hours(24),
         .opt_in = false,

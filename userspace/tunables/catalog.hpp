@@ -25,8 +25,10 @@ struct Tunable {
     std::string_view name; // the kernel's spelling; the key in a policy
     Kind kind;
     std::string_view path;    // below /proc/sys; empty for other kinds
+    std::string_view alias;   // another path to the same value; empty: none
     std::uint64_t kernel_min; // what the kernel takes
     std::uint64_t kernel_max;
+    std::uint64_t granule = 1; // it rounds up to multiples of this at most
     std::uint64_t default_max; // no raise goes past it unless the policy says so
     // The calm after which it is given back unless the policy says otherwise; nullopt: never.
     std::optional<Nanoseconds> default_shrink_after;

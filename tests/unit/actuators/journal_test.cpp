@@ -322,7 +322,7 @@ TEST_CASE("nothing begins or settles in a state that makes no sense") {
     Change change = somaxconn_change(7, "128", "1024");
     CHECK_FALSE(journal.settle(key(change), ChangeState::applied));
     CHECK_FALSE(journal.settle(key(change), ChangeState::recommended));
-    change.state = ChangeState::kept;
+    change.state = ChangeState::yielded;
     CHECK_FALSE(journal.begin(change));
     CHECK_FALSE(journal.written(99, {}));
     CHECK_FALSE(journal.failed(99, "no"));
@@ -334,13 +334,37 @@ TEST_CASE("of a yielded object the newest row alone says so") {
     const Change change = somaxconn_change(7, "128", "1024");
     take(journal.begin(change));
     take(journal.begin(somaxconn_change(7, "1024", "4096")));
-    ok(journal.yielded(key(change), "300"));
+    ok(journal.yielded(key(change), "tuned (pid 812) set it to 300"));
     CHECK(take(journal.holdings()).empty());
     const auto rows = history(journal);
     CHECK(rows[0].state == ChangeState::kept);
     CHECK(rows[0].why == "accept queue reached 97 of 128");
     CHECK(rows[1].state == ChangeState::yielded);
-    CHECK(rows[1].why == "accept queue reached 97 of 128; someone else set it to 300");
+    CHECK(rows[1].why == "accept queue reached 97 of 128; tuned (pid 812) set it to 300");
+}
+
+TEST_CASE("what is put back over someone else's value has the true original, and theirs is none of ours") {
+    const TemporaryDirectory directory;
+    auto journal = take(Journal::open(directory.path(), boot));
+    const Change change = somaxconn_change(7, "128", "1024");
+    Change put_back = somaxconn_change(7, "300", "1024");
+    take(journal.begin(change));
+    SECTION("while it is on trial") {
+        take(journal.begin(put_back));
+        CHECK(take(journal.holdings())[0].before_trial == "128");
+    }
+    SECTION("after that") {
+        ok(journal.kept(key(change), "none was lost", {}));
+        put_back.state = ChangeState::kept;
+        take(journal.begin(put_back));
+        CHECK_FALSE(take(journal.holdings())[0].before_trial);
+    }
+    const auto holdings = take(journal.holdings());
+    REQUIRE(holdings.size() == 1);
+    CHECK(holdings[0].original == "128");
+    CHECK(holdings[0].current == "1024");
+    CHECK(holdings[0].previous == "1024");
+    CHECK(history(journal)[1].from == "300");
 }
 
 TEST_CASE("rows of an object that has gone keep their states and are not held") {

@@ -18,6 +18,7 @@ using namespace bpftune::testing;
 using namespace std::chrono_literals;
 using controller::State;
 using policy::Mode;
+using policy::OnConflict;
 
 namespace {
 
@@ -45,12 +46,21 @@ struct Ledger {
         std::uint64_t used = 0;     // at the last tick
     };
     std::map<ObjectKey, Ours> ours;
+    std::map<ObjectKey, Ours> taken; // ours until someone else set it, and not given up since
     std::map<ObjectKey, std::uint64_t> before_trial;
     std::map<ObjectKey, MonoTime> last_raise;
     std::map<ObjectKey, MonoTime> last_write;
     std::map<ObjectKey, std::deque<std::pair<MonoTime, std::uint64_t>>> used; // places, by the end of each window
     std::map<ObjectKey, std::deque<MonoTime>> changes;
+    std::map<ObjectKey, std::deque<MonoTime>> reasserts;
 };
+
+// One more now; whether there were too many within an hour.
+bool too_many(std::deque<MonoTime>& times, MonoTime now, std::size_t most) {
+    times.push_back(now);
+    while (times.front() <= now - 1h) times.pop_front();
+    return times.size() > most;
+}
 
 class Trace {
 public:
@@ -78,6 +88,7 @@ private:
     policy::Policy random_policy() {
         policy::Policy policy;
         policy.mode = dice_.one_of({Mode::automatic, Mode::automatic, Mode::automatic, Mode::recommend, Mode::observe});
+        policy.on_conflict = dice_.one_of({OnConflict::yield, OnConflict::reassert});
         policy.memory_budget_bytes = dice_.one_of<std::uint64_t>({1 << 18, 1 << 22, 1 << 28});
         for (auto& tunable : policy.tunables) {
             if (dice_.once_in(3)) tunable.named = true;
@@ -119,11 +130,13 @@ private:
         if (others) return;
         let_go({TunableId::somaxconn, netns});
         ledger_.changes.erase({TunableId::somaxconn, netns}); // the next one there is another
+        ledger_.reasserts.erase({TunableId::somaxconn, netns});
         world_.somaxconn.erase(netns);
     }
 
     void let_go(const ObjectKey& object) {
         ledger_.ours.erase(object);
+        ledger_.taken.erase(object);
         ledger_.before_trial.erase(object);
     }
 
@@ -139,7 +152,10 @@ private:
         const std::uint64_t value = 2 * dice_.up_to(10000) + 1;
         if (!foreign_.insert(value).second) return;
         world_.set(object, value);
-        let_go(object);
+        if (const auto ours = ledger_.ours.find(object); ours != ledger_.ours.end()) {
+            ledger_.taken.insert(*ours);
+            ledger_.ours.erase(ours);
+        }
     }
 
     QueueWindow random_window(const Listener& listener, Nanoseconds length) {
@@ -241,6 +257,10 @@ private:
             check_mode(decision);
             check_raise(decision, back_offs);
             break;
+        case Decision::Act::reassert:
+            check_mode(decision);
+            check_reassert(decision, object);
+            break;
         case Decision::Act::roll_back:
             check_mode(decision);
             check_roll_back(decision, object);
@@ -256,14 +276,17 @@ private:
         Outcome outcome{.kind = Outcome::Kind::failed, .error = "Permission denied"};
         if (!dice_.once_in(15)) outcome = world_.write(decision);
         tell(decision, outcome);
-        settle_as_executor(state_, decision, outcome, now_);
-        if (outcome.kind == Outcome::Kind::conflict || outcome.kind == Outcome::Kind::gone) let_go(object);
+        controller::settle(state_, decision, outcome, now_);
+        if (outcome.kind == Outcome::Kind::gone) let_go(object);
         if (outcome.kind != Outcome::Kind::written) return;
         check_changes(object);
         Ledger::Ours& ours = ledger_.ours.try_emplace(object, decision.from, decision.to).first->second;
         ours.value = decision.to;
         ledger_.last_write[object] = now_;
-        if (decision.act == Decision::Act::write) {
+        if (decision.act == Decision::Act::reassert) {
+            ours = ledger_.taken.at(object);
+            ledger_.taken.erase(object);
+        } else if (decision.act == Decision::Act::write) {
             ours.expected = std::max(ours.expected, evidence_of(decision, "expected_use"));
             ledger_.before_trial.try_emplace(object, decision.from);
             ledger_.last_raise[object] = now_;
@@ -293,6 +316,17 @@ private:
                                      : controller::TrialKey{controller::TrialKey::Kind::accept_queue,
                                                             decision.scope.netns, decision.scope.listener->cookie});
         if (back_off != back_offs.end() && now_ < back_off->second.until) fail("a raise within its back-off");
+    }
+
+    void check_reassert(const Decision& decision, const ObjectKey& object) {
+        const auto taken = ledger_.taken.find(object);
+        if (policy_.on_conflict != OnConflict::reassert) fail("someone else's value is written over");
+        if (taken == ledger_.taken.end()) return fail("a value is put back that was not ours");
+        if (decision.to != taken->second.value) fail("another value is put back than ours");
+        if (decision.from > decision.to) fail("a value is put back over a higher one");
+        if (decision.to > policy_.of(decision.tunable).max) fail("a value past the policy's max is put back");
+        if (too_many(ledger_.reasserts[object], now_, controller::reasserts_an_hour))
+            fail("a value is put back too often within an hour");
     }
 
     void check_roll_back(const Decision& decision, const ObjectKey& object) {
@@ -335,10 +369,8 @@ private:
     }
 
     void check_changes(const ObjectKey& object) {
-        auto& changes = ledger_.changes[object];
-        changes.push_back(now_);
-        while (changes.front() <= now_ - 1h) changes.pop_front();
-        if (changes.size() > controller::changes_an_hour) fail("too many changes of an object within an hour");
+        if (too_many(ledger_.changes[object], now_, controller::changes_an_hour))
+            fail("too many changes of an object within an hour");
     }
 
     static std::uint64_t evidence_of(const Decision& decision, const std::string& name) {
@@ -376,7 +408,7 @@ private:
             if (!is_write(decision)) continue;
             Ledger::Ours& ours = all.try_emplace(object, decision.from, decision.to).first->second;
             ours.value = decision.to;
-            if (decision.act == Decision::Act::roll_back) continue;
+            if (decision.act != Decision::Act::write) continue;
             ours.expected = std::max(ours.expected, evidence_of(decision, "expected_use"));
             const std::uint64_t own = bytes_of(object, ours);
             if (evidence_of(decision, "cost_bytes") != own) fail("a raise that is charged with another cost");

@@ -181,7 +181,7 @@ void read_table(Step& step, Names& names, const YAML::Node& node) {
 }
 
 void read_value(Step& step, Names& names, const YAML::Node& node) {
-    const Fields fields(node, {"somaxconn", "in", "port", "limit", "conntrack_max", "conntrack_buckets"});
+    const Fields fields(node, {"somaxconn", "in", "port", "limit", "conntrack_max", "conntrack_buckets", "by"});
     const auto add = [&](const ObjectKey& object, const char* key) {
         step.values.emplace_back(object, number_of(fields.at(key)));
     };
@@ -190,6 +190,8 @@ void read_value(Step& step, Names& names, const YAML::Node& node) {
         add({TunableId::listener_backlog, names.netns_at(fields, "pod"), names.cookie(fields.at("port"))}, "limit");
     if (fields.has("conntrack_max")) add({TunableId::conntrack_max, World::host}, "conntrack_max");
     if (fields.has("conntrack_buckets")) add({TunableId::conntrack_buckets, World::host}, "conntrack_buckets");
+    fields.into(step.by, "by", text_of);
+    if (!step.by.empty() && fields.has("port")) throw Wrong{fields.line(), "nobody is seen to set a listener's limit"};
 }
 
 Outcome::Kind answer_of(const YAML::Node& node) {
@@ -213,6 +215,7 @@ Step::Kind kind_of(const Fields& fields) {
     if (fields.has("after")) return Step::Kind::after;
     if (fields.has("reload")) return Step::Kind::reload;
     if (fields.has("set")) return Step::Kind::set;
+    if (fields.has("attempt")) return Step::Kind::attempt;
     return fields.has("gone") ? Step::Kind::gone : Step::Kind::tick;
 }
 
@@ -230,8 +233,9 @@ void read_guards(Guards& guards, const Fields& fields) {
 }
 
 Step step_of(const YAML::Node& node, Names& names) {
-    const Fields fields(node, {"at", "until", "tick", "pressure", "after", "reload", "set", "gone", "conntrack",
-                               "memory_pressure", "available", "softirq", "tcp_memory", "answer", "expect"});
+    const Fields fields(node,
+                        {"at", "until", "tick", "pressure", "after", "reload", "set", "attempt", "gone", "conntrack",
+                         "memory_pressure", "available", "softirq", "tcp_memory", "answer", "expect"});
     Step step{.line = fields.line(), .kind = kind_of(fields), .at = duration_of(fields.at("at"))};
     step.until = step.at;
     fields.into(step.until, "until", duration_of);
@@ -243,6 +247,7 @@ Step step_of(const YAML::Node& node, Names& names) {
     read_guards(step.guards, fields);
     if (step.kind == Step::Kind::reload) step.policy = policy_of(fields.at("reload"));
     if (step.kind == Step::Kind::set) read_value(step, names, fields.at("set"));
+    if (step.kind == Step::Kind::attempt) read_value(step, names, fields.at("attempt"));
     if (step.kind == Step::Kind::gone)
         for (const YAML::Node& each : items_of(fields.at("gone"))) step.gone.push_back(names.cookie(each));
     fields.into(step.answer, "answer", answer_of);
@@ -274,6 +279,7 @@ std::string_view name_of(Decision::Act act) {
     case Decision::Act::keep: return "keep";
     case Decision::Act::roll_back: return "roll_back";
     case Decision::Act::give_back: return "give_back";
+    case Decision::Act::reassert: return "reassert";
     case Decision::Act::yield: return "yield";
     case Decision::Act::forget: return "forget";
     }
@@ -321,8 +327,7 @@ private:
             controller::reloaded(state_);
             return {};
         case Step::Kind::set:
-            for (const auto& [object, value] : step.values) world_.set(object, value);
-            return {};
+        case Step::Kind::attempt: meddle(step); return {};
         case Step::Kind::gone:
             for (const std::uint64_t cookie : step.gone) remove(cookie);
             return {};
@@ -345,6 +350,13 @@ private:
             if (!different.empty()) return fmt::format(" at {:.0f} s:{}", Seconds(at).count(), different);
         }
         return {};
+    }
+
+    void meddle(const Step& step) {
+        for (const auto& [object, value] : step.values) {
+            if (!step.by.empty()) world_.note(object, value, step.by, MonoTime(1h + step.at));
+            if (step.kind == Step::Kind::set) world_.set(object, value);
+        }
     }
 
     void remove(std::uint64_t cookie) {
@@ -374,7 +386,7 @@ private:
             if (!is_write(decision)) continue;
             Outcome outcome{.kind = step.answer, .value = decision.from + 1, .error = "Permission denied"};
             if (step.answer == Outcome::Kind::written) outcome = world_.write(decision);
-            settle_as_executor(state_, decision, outcome, now + 1ms);
+            controller::settle(state_, decision, outcome, now + 1ms);
         }
         return difference(decisions, expected);
     }

@@ -20,7 +20,7 @@ struct Expected {
 };
 
 struct Step {
-    enum class Kind { tick, pressure, after, reload, set, gone };
+    enum class Kind { tick, pressure, after, reload, set, attempt, gone };
 
     int line = 0;
     Kind kind = Kind::tick;
@@ -31,7 +31,8 @@ struct Step {
     std::vector<Conntrack> tables;
     Guards guards;
     policy::Policy policy;                                   // reload
-    std::vector<std::pair<ObjectKey, std::uint64_t>> values; // set
+    std::vector<std::pair<ObjectKey, std::uint64_t>> values; // set, attempt
+    std::string by;                                          // whose hand BPF saw; empty: it saw none
     std::vector<std::uint64_t> gone;
     Outcome::Kind answer = Outcome::Kind::written; // to every write of this step
     std::vector<Expected> expected;

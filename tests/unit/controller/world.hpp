@@ -8,6 +8,7 @@
 
 #include "controller/step.hpp"
 #include "signals/tcp_table.hpp"
+#include "tunables/catalog.hpp"
 
 namespace bpftune::testing {
 
@@ -25,6 +26,7 @@ public:
     std::map<NetnsId, Conntrack> tables;         // of which the limit and buckets are the world's
     std::uint64_t conntrack_max = 20000;
     std::uint64_t conntrack_buckets = 8192;
+    std::vector<SysctlWrite> writes; // that BPF has seen
 
     // What is there now. A pressure snapshot has the namespace of `cause` alone, and a window for that listener only.
     [[nodiscard]] Snapshot tick(MonoTime now, Nanoseconds interval) const {
@@ -77,6 +79,16 @@ public:
         }
     }
 
+    // What BPF sees of it: before the kernel takes it, or not.
+    void note(const ObjectKey& object, std::uint64_t value, const std::string& command, MonoTime now) {
+        writes.push_back({.time = now,
+                          .netns = object.netns,
+                          .sysctl = std::string(tunables::row(object.tunable).path),
+                          .value = value,
+                          .pid = 812,
+                          .command = command});
+    }
+
     // As the writer does it.
     Outcome write(const Decision& decision) {
         const ObjectKey object = key_of(decision.tunable, decision.scope);
@@ -109,23 +121,14 @@ private:
         snapshot.memory_bytes = memory_bytes;
         snapshot.guards = guards;
         snapshot.unit_bytes = unit_bytes;
+        snapshot.sysctl_writes = writes;
         return snapshot;
     }
 };
 
-// What becomes of the writes of a step, as the service's executor tells it to the controller.
-inline void settle_as_executor(controller::State& state, const Decision& decision, const Outcome& outcome,
-                               MonoTime now) {
-    const ObjectKey object = key_of(decision.tunable, decision.scope);
-    const auto held = state.held.find(object);
-    const bool was_ours = held != state.held.end() && held->second.original != decision.from;
-    controller::settle(state, decision, outcome, now);
-    if (outcome.kind == Outcome::Kind::conflict && was_ours) state.yielded.insert(object);
-}
-
 inline bool is_write(const Decision& decision) {
-    return decision.act == Decision::Act::write || decision.act == Decision::Act::roll_back ||
-           decision.act == Decision::Act::give_back;
+    using enum Decision::Act;
+    return decision.act == write || decision.act == roll_back || decision.act == give_back || decision.act == reassert;
 }
 
 } // namespace bpftune::testing

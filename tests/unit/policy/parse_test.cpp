@@ -78,14 +78,14 @@ TEST_CASE("the defaults that the table of keys tells are those that hold") {
 TEST_CASE("every key is read") {
     const Policy policy = parsed(with_spec("  mode: auto\n"
                                            "  onExit: restore\n"
-                                           "  onConflict: yield\n"
+                                           "  onConflict: reassert\n"
                                            "  memoryBudget: 512MiB\n"
                                            "  tunables:\n"
                                            "    listener.backlog: {min: 128, max: 4096, mode: recommend}\n"));
     CHECK(policy.name == "test");
     CHECK(policy.mode == Mode::automatic);
     CHECK(policy.on_exit == OnExit::restore);
-    CHECK(policy.on_conflict == OnConflict::yield);
+    CHECK(policy.on_conflict == OnConflict::reassert);
     CHECK(policy.memory_budget_bytes == 512u << 20);
     const TunablePolicy& backlog = policy.of(TunableId::listener_backlog);
     CHECK(backlog == TunablePolicy{.named = true, .mode = Mode::recommend, .min = 128, .max = 4096});

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// A value of ours is another one now: who set it, and whose it is from now on.
+//
+//   onConflict: yield       theirs, until restart or reload
+//   onConflict: reassert    one that was set below ours is put back, at most `reasserts_an_hour` times, then it is
+//                           theirs; so is one that was set above ours, at once
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "controller/gate.hpp"
+#include "core/snapshot.hpp"
+
+namespace bpftune::controller {
+
+// "kube-proxy (pid 812) set it to 131072"; "someone else ..." where nobody was seen to.
+std::string who_set(const Snapshot& snapshot, const ObjectKey& object, const Held& held, std::uint64_t found);
+
+// Whether the object stays ours: its value is put back, now or when a write may be tried again. Else a decision says
+// that it is yielded, and the caller lets go of it.
+bool stays_ours(Gate& gate, const Snapshot& snapshot, const ObjectKey& object, std::uint64_t found);
+
+} // namespace bpftune::controller

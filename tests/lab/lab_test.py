@@ -9,6 +9,7 @@ import datetime
 import json
 import multiprocessing
 import os
+import re
 import signal
 import statistics
 import subprocess
@@ -206,6 +207,20 @@ def test_conntrack_loses_nothing_once_raised():
         expect_raised_and_restored(lab)
 
     run_until_undisturbed(check, "conntrack", "auto")
+
+
+def test_kube_proxy_that_sets_the_limit_again_and_again_is_named_and_not_fought():
+    def check(lab):
+        rows = [row for row in lab.kept("history.json") if row["tunable"] == "net.netfilter.nf_conntrack_max"]
+        written = [row for row in rows if row["state"] in WRITTEN]
+        expect_equal([row["state"] for row in written], ["yielded"], "what became of each write")
+        expect_equal(lab.phase("auto", "all")["limit_after"], 20000, "the limit")
+        who = r"kube-proxy \(pid [0-9]+\)" if lab.kept("top.json")["sources"]["sysctl"] == "cgroup" else "someone else"
+        why = written[0]["why"]
+        expect(re.search(who + " set it to 20000$", why), f"who it was is not said: {why}")
+        expect(any(row["why"] == why for row in lab.kept("top.json")["changes"]), "top does not say it")
+
+    run_until_undisturbed(check, "kube-proxy", "auto")
 
 
 def test_conntrack_observed_counts_what_the_kernel_counts():

@@ -24,7 +24,7 @@ bool is_about(const NetnsId& netns, std::string_view sysctl, const ObjectKey& ob
 
 // Whether this write would make the value what was found.
 bool explains(const SysctlWrite& write, const ObjectKey& object, const Held& held, std::uint64_t found) {
-    return write.time > held.since && is_about(write.netns, write.sysctl, object) && write.value &&
+    return write.time > held.written && is_about(write.netns, write.sysctl, object) && write.value &&
            *write.value <= found && found - *write.value < tunables::row(object.tunable).granule;
 }
 

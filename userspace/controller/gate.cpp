@@ -235,7 +235,7 @@ std::expected<void, std::string> Gate::put_back(const ObjectKey& object, std::ui
     if (just_failed(object)) return {};
     auto& times = state_.reasserts[object];
     times.push_back(now_);
-    Held& held = state_.held.at(object);
+    const Held& held = state_.held.at(object);
     decisions_.push_back({.act = Decision::Act::reassert,
                           .tunable = object.tunable,
                           .scope = held.scope,
@@ -243,7 +243,6 @@ std::expected<void, std::string> Gate::put_back(const ObjectKey& object, std::ui
                           .to = held.current,
                           .why = fmt::format("{}; put back, {} of at most {} times within an hour", who, times.size(),
                                              reasserts_an_hour)});
-    held.since = now_;
     state_.changes[object].push_back(now_);
     begin_window(state_, object, now_);
     return {};

@@ -28,7 +28,8 @@ struct Held {
     Scope scope;
     std::uint64_t original = 0;     // before our first write
     std::uint64_t current = 0;      // what we wrote last
-    MonoTime since;                 // when
+    MonoTime since;                 // when that was decided
+    MonoTime written;               // when the last write was read back: another value has been set after it
     std::optional<MonoTime> raised; // the last raise; nullopt: by an earlier run
     std::size_t raises = 0;         // in a row, the last one included
     // What its raises were made for: the use that their forecast expects, by each who is held to the limit.

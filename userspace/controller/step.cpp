@@ -153,14 +153,14 @@ namespace {
 
 // A write that was made: its effect begins now.
 void settle_written(State& state, const ObjectKey& key, Held& held, MonoTime now) {
-    held.since = now;
+    held.since = held.written = now;
     begin_window(state, key, now);
 }
 
 void settle_lowered(State& state, const ObjectKey& key, MonoTime now) {
     leave_trial(state, key);
     const auto held = state.held.find(key);
-    held->second.since = now;
+    held->second.since = held->second.written = now;
     if (held->second.current == held->second.original) state.held.erase(held);
 }
 
@@ -188,8 +188,8 @@ void settle(State& state, const Decision& decision, const Outcome& outcome, Mono
         leave_trial(state, key);
         return;
     }
-    if (outcome.kind == Outcome::Kind::written && decision.act != Decision::Act::write)
-        return settle_lowered(state, key, now);
+    const bool lowers = decision.act == Decision::Act::roll_back || decision.act == Decision::Act::give_back;
+    if (outcome.kind == Outcome::Kind::written && lowers) return settle_lowered(state, key, now);
     if (outcome.kind == Outcome::Kind::written) return settle_written(state, key, held->second, now);
 
     if (auto& changes = state.changes[key]; !changes.empty()) changes.pop_back(); // there was none
@@ -224,6 +224,7 @@ void adopt(State& state, const Adopted& adopted, MonoTime now) {
                        .original = adopted.original,
                        .current = adopted.current,
                        .since = now,
+                       .written = now,
                        .expected = {use != adopted.evidence.end() ? use->value : adopted.current}};
     if (!adopted.before_trial) return;
     // What was lost before is not known any more: it is judged as a forecast, by whether it is used without loss.

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 
+#include "core/text.hpp"
 #include "sys/clock.hpp"
+#include "sys/procfs.hpp"
 
 namespace bpftune::signals {
 namespace {

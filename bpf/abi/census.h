@@ -11,6 +11,7 @@ enum abi_mib {
 	ABI_MIB_LISTENDROPS,
 	ABI_MIB_TCPREQQFULLDROP,
 	ABI_MIB_SYNCOOKIESSENT,
+	ABI_MIB_SYNCOOKIESRECV,
 	ABI_MIB_TIMEWAITED,
 	ABI_MIB_TIMEWAITKILLED,
 	ABI_MIB_TCPTIMEWAITOVERFLOW,
@@ -42,8 +43,8 @@ struct netns_record {
 	__u32 time_wait_sockets;
 	__u32 time_wait_limit;
 };
-ABI_SIZE(struct netns_record, 112);
+ABI_SIZE(struct netns_record, 120);
 ABI_OFFSET(struct netns_record, mibs, 24);
-ABI_OFFSET(struct netns_record, pid, 88);
+ABI_OFFSET(struct netns_record, pid, 96);
 
 #endif

@@ -4,6 +4,8 @@ add_executable(burst-client lab/burst_client.cpp)
 target_link_libraries(burst-client PRIVATE core CLI11::CLI11 nlohmann_json::nlohmann_json)
 add_executable(slow-server lab/slow_server.cpp)
 target_link_libraries(slow-server PRIVATE core CLI11::CLI11)
+add_executable(flood-sender lab/flood_sender.cpp)
+target_link_libraries(flood-sender PRIVATE core CLI11::CLI11)
 
 if(TARGET bpftune-k8s)
     set(lab_test ${CMAKE_CURRENT_LIST_DIR}/lab_test.py)

@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "controller/flood.hpp"
+
 namespace bpftune::controller {
 namespace {
 
@@ -18,12 +20,22 @@ constexpr double longest_wait_seconds = 0.25;
 constexpr Nanoseconds shortest_window = std::chrono::milliseconds(100);
 // The next burst may be twice the last.
 constexpr std::uint64_t headroom = 2;
+// So many lost ones are believed for each connection that was accepted: 1,500 at once over a queue that was raised to
+// 512 meanwhile find their size by it, and a queue that a flood keeps full grows by 6 at most.
+constexpr std::uint64_t lost_for_an_accepted = 2;
 // The largest backlog that rounding up to a power of two may ask for.
 constexpr std::uint64_t largest_backlog = std::uint64_t{1} << 30;
 
 std::uint64_t power_of_two(std::uint64_t value) { return std::bit_ceil(std::min(value, largest_backlog)); }
 
-std::uint64_t demand_of(const Listener& listener) { return listener.window.peak + listener.window.overflows; }
+// A flood of SYNs overflows a queue that a burst has filled; what was accepted vouches for as many of them. Where
+// arrivals are not seen, what was accepted is not known well enough.
+std::uint64_t demand_of(const Listener& listener) {
+    const QueueWindow& window = listener.window;
+    const std::uint64_t lost =
+        window.arrivals ? std::min(window.overflows, lost_for_an_accepted * window.accepted) : window.overflows;
+    return window.peak + lost;
+}
 
 bool pressed(const Listener& listener) {
     return listener.window.overflows > 0 || std::uint64_t{listener.window.peak} * 2 > listener.limit;
@@ -52,7 +64,8 @@ Wish wish_for(const Listener& listener, std::uint64_t to, std::uint64_t expected
               .reason = {.trial = trial_of(listener),
                          .cause = window.overflows > 0 ? Cause::loss : Cause::forecast,
                          .fitted = std::uint64_t{listener.limit} + 1, // net/ipv4: sk_acceptq_is_full
-                         .before = measured_queue(listener)}};
+                         .before = measured_queue(listener)},
+              .demand = trial_of(listener)};
     if (window.arrivals) wish.evidence.push_back({"arrivals", *window.arrivals});
     if (window.overflows > 0) {
         wish.why += fmt::format(" and lost {}{}", window.overflows, window.arrivals ? "" : " between two looks at it");
@@ -86,6 +99,7 @@ bool grant(Gate& gate, const Listener& listener, std::uint64_t share, std::uint6
     wish.scope = scope_of(listener);
     wish.from = listener.limit;
     wish.to = share;
+    wish.demand = trial_of(listener);
     wish.within_asked = share <= granted(listener, share);
     const bool asked_for_more = listener.asked && *listener.asked > listener.limit;
     wish.why = asked_for_more
@@ -137,8 +151,7 @@ bool raise_beyond(Gate& gate, const Listener& listener, Wish wish) {
 
 // Whether something was raised for this queue.
 bool raise_queue(Gate& gate, const Snapshot& snapshot, const Listener& listener, std::uint64_t expected, bool urgent) {
-    const std::uint64_t size = power_of_two(expected);
-    Wish wish = wish_for(listener, size, expected);
+    Wish wish = wish_for(listener, power_of_two(expected), expected);
     wish.urgent = urgent;
     if (listener.binds == Binds::syn_backlog) {
         wish.to = wish.from;
@@ -146,6 +159,8 @@ bool raise_queue(Gate& gate, const Snapshot& snapshot, const Listener& listener,
         gate.say(std::move(wish), "syn_backlog");
         return false;
     }
+    if (!gate.fit_flood(wish)) return false;
+    const std::uint64_t size = wish.to;
     const std::uint64_t entitled = granted(listener, size);
     if (entitled <= listener.limit) return raise_beyond(gate, listener, std::move(wish));
     const std::uint64_t before = *listener.somaxconn;
@@ -161,6 +176,7 @@ void find_stuck(Gate& gate, const Listener& listener) {
     const QueueWindow& window = listener.window;
     const double seconds = Seconds(window.length).count();
     const double rate = seconds > 0 ? static_cast<double>(window.accepted) / seconds : 0;
+    const Flood* flood = flood_at(gate.state(), trial_of(listener), gate.now());
     const std::string pace = window.arrivals ? fmt::format("while the application accepted {:.0f} a second", rate)
                                              : "at two looks in a row, whatever the application accepted";
     Wish finding = wish_for(listener, listener.limit, 0);
@@ -168,9 +184,14 @@ void find_stuck(Gate& gate, const Listener& listener) {
         fmt::format("accept queue of {} stayed between {} and {} of {} {}: it is too slow, and a longer queue "
                     "would only add delay; nothing raised",
                     name_of(listener), window.floor, window.peak, listener.limit, pace);
+    if (flood != nullptr)
+        finding.why =
+            fmt::format("accept queue of {} stayed between {} and {} of {}: a flood is no demand ({}); nothing "
+                        "raised",
+                        name_of(listener), window.floor, window.peak, listener.limit, flood->evidence);
     finding.evidence.push_back({"queue_floor", window.floor});
     if (window.arrivals) finding.evidence.push_back({"accepted", window.accepted});
-    gate.say(std::move(finding), "stuck");
+    gate.say(std::move(finding), flood != nullptr ? "flood" : "stuck");
 }
 
 // Four times the limit only while nothing is known of the demand, or where it goes on growing: once a burst has been
@@ -259,6 +280,8 @@ Drain drain_of(const Listener& listener, Snapshot::Cause cause) {
 }
 
 void accept_queue_rule(Gate& gate, const Snapshot& snapshot) {
+    for (const Listener& listener : snapshot.listeners)
+        note_flood(gate.state(), trial_of(listener), object_of(listener), listener.limit, listener.flood, gate.now());
     for (const Listener& listener : snapshot.listeners) {
         const bool is_what_happened = snapshot.cause == Snapshot::Cause::tick || listener.window.length > Nanoseconds{};
         if (is_what_happened) judge(gate, snapshot, up_to_date(gate, listener));

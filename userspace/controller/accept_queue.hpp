@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rule for accept queues.
 //
-// Demand is what waited at the peak plus what was lost because the queue was full, while the application accepted.
+// Demand is what waited at the peak plus what was lost because the queue was full, while the application accepted: at
+// most two for each connection that it accepted meanwhile, for a SYN alone may be anybody's.
 // Size: at least twice the demand, as a power of two. At the first pressure of a burst the demand is not known yet:
 // then four times the limit if that is larger, at once, and one correction when the burst is over. The same where
 // bursts outgrew three raises in a row: by how much the next one will is not known either.

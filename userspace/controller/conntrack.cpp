@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "controller/flood.hpp"
+
 namespace bpftune::controller {
 namespace {
 
@@ -81,6 +83,8 @@ Reason reason_of(const Conntrack& table, const Snapshot& snapshot) {
             .before = measured_tables(snapshot)};
 }
 
+TrialKey demand_at(const Conntrack& table) { return {TrialKey::Kind::conntrack, table.netns, 0}; }
+
 Wish wish_for(const Conntrack& table, const Snapshot& snapshot, const Need& need) {
     Wish wish{.tunable = TunableId::conntrack_max,
               .scope = {.netns = snapshot.host, .pod = table.pod},
@@ -96,10 +100,14 @@ Wish wish_for(const Conntrack& table, const Snapshot& snapshot, const Need& need
                            {"entries_per_second",
                             static_cast<std::uint64_t>(std::lround(std::max(table.entries_per_second, 0.0)))}},
               .reason = reason_of(table, snapshot),
+              .demand = demand_at(table),
               .urgent = table.window_drops > 0 || is_too_fast_for_cooldown(table, need)};
     if (table.inserts_per_second)
         wish.evidence.push_back(
             {"inserts_per_second", static_cast<std::uint64_t>(std::lround(std::max(*table.inserts_per_second, 0.0)))});
+    if (table.unanswered_ratio)
+        wish.evidence.push_back(
+            {"unanswered_percent", static_cast<std::uint64_t>(std::lround(*table.unanswered_ratio * 100))});
     if (table.window_drops > 0) {
         wish.why += fmt::format(" and dropped {} packets", table.window_drops);
         wish.evidence.push_back({"drops", table.window_drops});
@@ -109,11 +117,16 @@ Wish wish_for(const Conntrack& table, const Snapshot& snapshot, const Need& need
     return wish;
 }
 
+// The handshakes of a great burst, looked at in the middle of it, are unanswered too.
+bool is_first_look(const Gate& gate, const Conntrack& table) {
+    const Flood* flood = flood_at(gate.state(), demand_at(table), gate.now());
+    return flood != nullptr && flood->since == gate.now() && table.window_drops == 0;
+}
+
 // The table has one limit for the node; it is written in the init network namespace, for everyone.
 void raise_table(Gate& gate, const Conntrack& table, Wish wish) {
     const std::uint64_t chain = std::max<std::uint64_t>(1, table.buckets > 0 ? table.limit / table.buckets : 1);
     Wish buckets = wish;
-    if (gate.is_on_ramp(key_of(wish.tunable, wish.scope))) wish.to = std::max(wish.to, ramp_factor * table.limit);
     const std::uint64_t limit = gate.raise(std::move(wish));
     if (limit == table.limit || table.buckets == 0) return;
     buckets.tunable = TunableId::conntrack_buckets;
@@ -152,17 +165,19 @@ Use use_of(const Snapshot& snapshot) {
 void conntrack_rule(Gate& gate, const Snapshot& snapshot) {
     if (snapshot.cause != Snapshot::Cause::tick) return;
     const Conntrack* fullest = nullptr;
-    std::uint64_t largest = 0;
+    Wish largest;
     for (const Conntrack& table : snapshot.conntrack) {
+        note_flood(gate.state(), demand_at(table), {TunableId::conntrack_max, snapshot.host}, table.limit, table.flood,
+                   gate.now());
         const Need need = need_of(table, snapshot.interval);
         if (table.limit == 0 || !pressed(table, need)) continue; // 0: no limit at all
-        if (const std::uint64_t size = raise_for(table, need); size > largest) {
-            largest = size;
-            fullest = &table;
-        }
+        Wish wish = wish_for(table, snapshot, need);
+        if (gate.is_on_ramp(key_of(wish.tunable, wish.scope))) wish.to = std::max(wish.to, ramp_factor * table.limit);
+        if (is_first_look(gate, table) || !gate.fit_flood(wish) || wish.to <= largest.to) continue;
+        largest = std::move(wish);
+        fullest = &table;
     }
-    if (fullest != nullptr)
-        raise_table(gate, *fullest, wish_for(*fullest, snapshot, need_of(*fullest, snapshot.interval)));
+    if (fullest != nullptr) raise_table(gate, *fullest, std::move(largest));
 }
 
 } // namespace bpftune::controller

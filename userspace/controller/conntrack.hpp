@@ -13,6 +13,9 @@
 // limit a burst of half of what is there still fits. Raised when that exceeds the limit, at 0.85 of it, or on a drop;
 // to four times the limit at least where it outgrew three raises in a row.
 //
+// Entries that nobody answers are no demand: while most of the table is such, it gets one step (controller/flood.hpp),
+// and on a forecast not before a second look.
+//
 // Buckets follow so that the average chain (entries / buckets) gets no longer than it was allowed to be, or 1.
 #pragma once
 

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "controller/cost.hpp"
+#include "controller/flood.hpp"
 #include "tunables/catalog.hpp"
 
 namespace bpftune::controller {
@@ -139,6 +140,24 @@ Held Gate::after(const Wish& wish) const {
     return next;
 }
 
+// The buckets follow nf_conntrack_max, which is held here.
+bool Gate::fit_flood(Wish& wish) {
+    const Flood* flood = flood_at(state_, wish.demand, now_);
+    if (flood == nullptr || wish.reason.cause == Cause::minimum || wish.tunable == TunableId::conntrack_buckets)
+        return true;
+    const std::uint64_t most = most_in_flood(wish.demand.kind, *flood);
+    if (wish.to <= most) return true;
+    if (most <= wish.from) {
+        wish.why += fmt::format("; not raised to {}: a flood is no demand ({})", wish.to, flood->evidence);
+        say(wish, "flood");
+        return false;
+    }
+    wish.why +=
+        fmt::format("; {} would be needed, {} is as far as a flood is followed ({})", wish.to, most, flood->evidence);
+    wish.to = most;
+    return true;
+}
+
 bool Gate::fit_budget(Wish& wish) {
     const std::uint64_t spent = charged_bytes(state_, snapshot_, key_of(wish.tunable, wish.scope));
     const std::uint64_t budget = policy_.budget_bytes(snapshot_.memory_bytes);
@@ -249,6 +268,7 @@ std::expected<void, std::string> Gate::put_back(const ObjectKey& object, std::ui
 }
 
 void Gate::write(const ObjectKey& key, Wish wish) {
+    if (wish.reason.cause != Cause::minimum) raise_in_flood(state_, wish.demand, wish.tunable, now_);
     enter_trial(*this, key, wish.reason, wish.from);
     const Held& held = state_.held[key] = after(wish);
     const Cost cost = cost_of(wish.tunable, held, snapshot_);
@@ -273,7 +293,7 @@ std::uint64_t Gate::raise(Wish wish) {
         say(wish, "opt-in");
         return from;
     }
-    if (!fit_bounds(wish) || !fit_budget(wish)) return from;
+    if (!fit_flood(wish) || !fit_bounds(wish) || !fit_budget(wish)) return from;
     if (mode == policy::Mode::recommend) {
         wish.why += "; not written: mode is recommend";
         say(std::move(wish), "mode");

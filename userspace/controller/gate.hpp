@@ -34,6 +34,7 @@ struct Wish {
     std::vector<Evidence> evidence;
     std::optional<MonoTime> event;
     Reason reason;
+    TrialKey demand;           // whose demand it is for: what a flood is kept under
     bool urgent = false;       // exempt from the cooldown
     bool within_asked = false; // a listener is granted what its application asked for: belongs to somaxconn, no opt-in
 };
@@ -52,6 +53,9 @@ public:
 
     // Decides on one raise. The value that the object will then have: `wish.to` or less if written, else `wish.from`.
     std::uint64_t raise(Wish wish);
+
+    // Holds a wish to what a flood is worth. False: to nothing, and that has been said.
+    bool fit_flood(Wish& wish);
 
     // Takes a raise back, to the value that its object had before, unless the mode allows no write now or the last try
     // failed a moment ago.

@@ -19,9 +19,13 @@
 //  6. In observe and recommend nothing is written, not even a roll-back.
 //  7. What we hold is known with its original until it has that again, is someone else's, or is gone: `restore` always
 //     reaches the originals.
+//  8. While a flood lasts, no accept queue is raised past `flood_growth` times the limit that it had when the flood
+//     began, nor somaxconn for its sake, and nf_conntrack_max is raised for it once at most, to the next power of two.
 //
 // tests/unit/controller/properties_test.cpp holds the controller to each over random traces.
 #pragma once
+
+#include <cstdint>
 
 #include "core/time.hpp"
 
@@ -52,5 +56,12 @@ inline constexpr Nanoseconds first_back_off = std::chrono::minutes(1);
 inline constexpr Nanoseconds longest_back_off = std::chrono::hours(1);
 // A scope in which so many raises were rolled back is not raised on a forecast any more.
 inline constexpr int false_forecasts = 3;
+
+// How far an accept queue is raised while it is flooded.
+inline constexpr std::uint64_t flood_growth = 8;
+// A flood that was not seen for so long is over.
+inline constexpr Nanoseconds flood_calm = std::chrono::seconds(10);
+// One that comes back sooner is the same one.
+inline constexpr Nanoseconds flood_memory = std::chrono::hours(1);
 
 } // namespace bpftune::controller

@@ -104,10 +104,20 @@ struct BackOff {
     MonoTime until;
 };
 
+// A flood at one accept queue, or in the table of one namespace.
+struct Flood {
+    MonoTime since; // without a calm
+    MonoTime last_seen;
+    std::uint64_t limit = 0; // when it began, before any raise that was on trial then
+    bool raised = false;     // nf_conntrack_max, for it
+    std::string evidence;    // what spoke for it last
+};
+
 struct State {
     std::map<ObjectKey, Held> held;
     std::map<TrialKey, Trial> trials;
     std::map<TrialKey, BackOff> back_offs;
+    std::map<TrialKey, Flood> floods; // of conntrack: by the namespace that is flooded, not the node's
     std::map<ObjectKey, std::vector<MonoTime>> changes;   // in the last hour
     std::map<ObjectKey, std::vector<MonoTime>> reasserts; // the same: our value was put back over another's
     std::map<ObjectKey, Said> said;

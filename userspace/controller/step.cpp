@@ -125,6 +125,11 @@ void forget_gone(State& state, const Snapshot& snapshot) {
         const std::uint64_t cookie = entry.first.listener_cookie;
         return cookie != 0 && listener_of(snapshot, cookie) == nullptr;
     });
+    std::erase_if(state.floods, [&](const auto& entry) {
+        const TrialKey& key = entry.first;
+        if (key.kind == TrialKey::Kind::accept_queue) return listener_of(snapshot, key.listener_cookie) == nullptr;
+        return std::ranges::find(snapshot.conntrack, key.netns, &Conntrack::netns) == snapshot.conntrack.end();
+    });
     std::erase_if(state.yielded, gone);
 }
 

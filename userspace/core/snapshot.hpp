@@ -67,6 +67,7 @@ struct Listener {
     double overflows_per_second = 0;
     std::optional<std::uint64_t> arrivals;  // completed handshakes
     std::optional<std::uint32_t> syn_queue; // most handshakes under way at once in the last interval, as SYNs found it
+    std::optional<std::string> flood;       // what speaks for a flood, as of the last tick; nullopt: nothing
     MonoTime read;                          // when `queue` and `limit` were read
     QueueWindow window;
 };
@@ -82,6 +83,8 @@ struct NetnsTcp {
     std::uint64_t overflows_of_closed = 0;        // the part of it that no listener of now suffered
     std::uint64_t syn_dropped = 0;                // SYNs refused by a full SYN queue
     std::uint64_t cookies_sent = 0;               // LINUX_MIB_SYNCOOKIESSENT: no loss by itself
+    std::uint64_t cookies_returned = 0;           // LINUX_MIB_SYNCOOKIESRECV: their clients are there
+    std::optional<std::string> flood;             // what speaks for a SYN flood; nullopt: nothing
     std::uint64_t time_wait_sockets = 0;          // now
     std::optional<std::uint64_t> time_wait_limit; // tcp_max_tw_buckets
     std::uint64_t time_wait_entries = 0;          // LINUX_MIB_TIMEWAITED + LINUX_MIB_TIMEWAITKILLED
@@ -115,8 +118,10 @@ struct Conntrack {
     std::uint64_t drops = 0; // packets lost because the table was full
     std::uint64_t early_drops = 0;
     std::uint64_t insert_failed = 0;
-    std::optional<double> full_in_seconds; // nullopt: not filling
-    std::uint64_t window_drops = 0;        // drops + early_drops in the last interval
+    std::optional<double> full_in_seconds;  // nullopt: not filling
+    std::uint64_t window_drops = 0;         // drops + early_drops in the last interval
+    std::optional<double> unanswered_ratio; // of a sample of the entries; nullopt: none was taken, there was no need
+    std::optional<std::string> flood;       // what speaks for one; nullopt: nothing
 };
 
 // TCP's memory: one pool for all network namespaces (net/ipv4/tcp.c, sysctl_tcp_mem).

@@ -76,4 +76,10 @@ std::vector<ConntrackReading> ConntrackReader::by_netlink(std::span<const NetnsR
     return readings;
 }
 
+Result<ConntrackSample> ConntrackReader::sample(const NetnsReading& netns, std::size_t enough) const {
+    const auto visit = visit_(netns.netns, netns.pid, sys::Netlink::netfilter);
+    if (!visit) return std::unexpected(visit.error());
+    return ctnetlink_sample(visit->socket, enough);
+}
+
 } // namespace bpftune::probes

@@ -27,6 +27,8 @@ public:
     std::vector<ConntrackReading> by_procfs(std::span<const NetnsReading> namespaces);
     std::vector<ConntrackReading> by_netlink(std::span<const NetnsReading> namespaces);
 
+    [[nodiscard]] Result<ConntrackSample> sample(const NetnsReading& netns, std::size_t enough) const;
+
 private:
     ConntrackReading widen(const NetnsId& netns, const sys::ConntrackStat& stat);
 

@@ -123,6 +123,7 @@ NetnsReading netns_reading(const netns_record& record) {
             .listen_drops = record.mibs[ABI_MIB_LISTENDROPS],
             .syn_dropped = record.mibs[ABI_MIB_TCPREQQFULLDROP],
             .cookies_sent = record.mibs[ABI_MIB_SYNCOOKIESSENT],
+            .cookies_returned = record.mibs[ABI_MIB_SYNCOOKIESRECV],
             .time_waited = record.mibs[ABI_MIB_TIMEWAITED],
             .time_wait_killed = record.mibs[ABI_MIB_TIMEWAITKILLED],
             .time_wait_overflows = record.mibs[ABI_MIB_TCPTIMEWAITOVERFLOW],

@@ -315,6 +315,10 @@ Result<std::vector<ConntrackReading>> Probes::conntrack(std::span<const NetnsRea
     }
 }
 
+Result<ConntrackSample> Probes::sample_conntrack(const NetnsReading& netns, std::size_t enough) const {
+    return state_->conntrack.sample(netns, enough);
+}
+
 std::optional<std::uint64_t> Probes::conntrack_max() const {
     return number_in(state_->proc / "sys/net/netfilter/nf_conntrack_max");
 }

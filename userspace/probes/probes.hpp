@@ -88,6 +88,9 @@ public:
     // Of the namespaces given, by a process in each. nf_conntrack not loaded: an empty list.
     Result<std::vector<ConntrackReading>> conntrack(std::span<const NetnsReading> namespaces);
 
+    // About `enough` entries of one namespace's table; see ctnetlink_sample(). Takes a visit.
+    [[nodiscard]] Result<ConntrackSample> sample_conntrack(const NetnsReading& netns, std::size_t enough) const;
+
     // Limits that are one number for the node; nullopt: not there (module not loaded).
     [[nodiscard]] std::optional<std::uint64_t> conntrack_max() const;
     [[nodiscard]] std::optional<std::uint64_t> conntrack_buckets() const;

@@ -33,6 +33,7 @@ Result<NetnsReading> counters_of(const std::filesystem::path& process) {
                         .listen_drops = mib("ListenDrops"),
                         .syn_dropped = mib("TCPReqQFullDrop"),
                         .cookies_sent = mib("SyncookiesSent"),
+                        .cookies_returned = mib("SyncookiesRecv"),
                         .time_waited = mib("TW"),
                         .time_wait_killed = mib("TWKilled"),
                         .time_wait_overflows = mib("TCPTimeWaitOverflow"),

@@ -113,6 +113,7 @@ struct NetnsReading {
     std::uint64_t listen_drops = 0;
     std::uint64_t syn_dropped = 0;
     std::uint64_t cookies_sent = 0;
+    std::uint64_t cookies_returned = 0;
     std::uint64_t time_waited = 0;
     std::uint64_t time_wait_killed = 0;
     std::uint64_t time_wait_overflows = 0;
@@ -136,6 +137,12 @@ struct ConntrackReading {
     std::uint64_t early_drops = 0;
     std::uint64_t insert_failed = 0;
     std::optional<std::uint64_t> inserts; // since the probe was attached
+};
+
+// Some entries of one namespace's conntrack table, taken without regard to what they are.
+struct ConntrackSample {
+    std::uint64_t entries = 0;
+    std::uint64_t unanswered = 0; // no packet of the other side, or a TCP handshake that is not completed
 };
 
 } // namespace bpftune::probes

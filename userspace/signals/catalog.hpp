@@ -54,7 +54,8 @@ struct Signal {
     Aggregate aggregate = Aggregate::sum;
     Rank rank = Rank::none;
     Join join = Join::none;
-    bool wide = false; // shown only where every column fits
+    bool wide = false;     // shown only where every column fits
+    std::string_view note; // where known, `top` says it in a line below the row, after this word
 };
 
 // How rows of one table become one series: summed over all rows that have the same labels.

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/text.hpp"
+#include "signals/flood.hpp"
 #include "sys/clock.hpp"
 #include "sys/procfs.hpp"
 
@@ -26,6 +27,18 @@ constexpr Nanoseconds writes_remembered = std::chrono::minutes(1);
 // Whoever writes without end makes only the older writes of that sysctl forgotten.
 constexpr std::ptrdiff_t most_writes_of_one = 8;
 constexpr std::size_t most_writes = 1024;
+// Enough to know a half from a quarter. Taking them is this part of the time at most, but for one table a tick.
+constexpr std::size_t sample_entries = 1000;
+constexpr int sample_part = 200;
+constexpr Nanoseconds sample_pause = std::chrono::milliseconds(500);
+
+// What the table will hold two minutes from now may be past its limit: so far ahead nobody looks.
+bool may_be_raised(const Conntrack& table) {
+    const double begun = std::max(table.inserts_per_second.value_or(0), table.entries_per_second);
+    const double ahead = static_cast<double>(table.entries) + std::max(begun, 0.0) * 120;
+    return table.limit > 0 &&
+           (table.window_drops > 0 || table.entries * 2 >= table.limit || ahead >= static_cast<double>(table.limit));
+}
 
 } // namespace
 
@@ -148,10 +161,39 @@ void Collector::read_conntrack(Snapshot& snapshot) {
                                   row.entries_per_second;
         else if (now.entries >= *limit)
             row.full_in_seconds = 0;
-        snapshot.conntrack.push_back(row);
     }
     std::erase_if(conntrack_, [](const auto& entry) { return !entry.second.seen; });
     conntrack_started_ = true;
+    sample_conntrack(snapshot.time, snapshot.interval);
+    for (const probes::ConntrackReading& now : readings) snapshot.conntrack.push_back(conntrack_.at(now.netns).row);
+}
+
+// A raise is for connections, so before one is considered it is looked what the entries are. The table that has waited
+// longest comes first. What cannot be looked at stays unknown.
+void Collector::sample_conntrack(Now now, Nanoseconds interval) {
+    std::vector<Table*> waiting;
+    for (auto& [netns, table] : conntrack_) {
+        if (!may_be_raised(table.row))
+            table.sample.reset();
+        else if (!table.sample || now.mono >= table.sampled + sample_pause)
+            waiting.push_back(&table);
+    }
+    std::ranges::sort(waiting, {}, &Table::sampled);
+    const Nanoseconds begin = sys::thread_cpu_time();
+    for (Table* table : waiting) {
+        if (table != waiting.front() && sys::thread_cpu_time() - begin > interval / sample_part) break;
+        const auto netns = std::ranges::find(namespaces_, table->row.netns, &probes::NetnsReading::netns);
+        if (netns == namespaces_.end()) continue;
+        const auto sample = probes_.sample_conntrack(*netns, sample_entries);
+        table->sample = sample ? std::optional(*sample) : std::nullopt;
+        table->sampled = now.mono;
+    }
+    for (auto& [netns, table] : conntrack_) {
+        if (!table.sample || table.sample->entries == 0) continue;
+        table.row.unanswered_ratio =
+            static_cast<double>(table.sample->unanswered) / static_cast<double>(table.sample->entries);
+        table.row.flood = conntrack_flood(*table.sample);
+    }
 }
 
 void Collector::remember(const probes::SysctlWriteEvent& write) {

@@ -41,6 +41,8 @@ private:
         probes::ConntrackReading base;
         Conntrack row;
         std::optional<std::uint64_t> inserts;
+        std::optional<probes::ConntrackSample> sample; // of the entries, while it matters what they are
+        MonoTime sampled;
         bool seen = false;
     };
 
@@ -48,6 +50,7 @@ private:
     bool take_census(Now now);
     void read_softirq(Snapshot& snapshot);
     void read_conntrack(Snapshot& snapshot);
+    void sample_conntrack(Now now, Nanoseconds interval);
     [[nodiscard]] Snapshot blank(Snapshot::Cause cause, Now now) const;
     void remember(const probes::SysctlWriteEvent& write);
     void forget_writes(MonoTime now);

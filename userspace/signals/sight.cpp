@@ -37,6 +37,7 @@ constexpr std::array table{
     Limitation{Rung::netlink, "listener.asked", unseen, "what listen() asked for", no_arrivals},
     Limitation{Rung::netlink, "listener.arrivals", unseen, "completed handshakes", no_arrivals},
     Limitation{Rung::netlink, "listener.queue_peak", sampled, "how full a queue was between two looks", no_arrivals},
+    Limitation{Rung::netlink, "listener.flood", sampled, "connections that are never accepted", no_arrivals},
     Limitation{Rung::procfs, "time_wait.netns", exact, no_process},
     Limitation{Rung::procfs, "time_wait.entries", exact, "entries until they end, a minute later",
                "before 0dad4087a86a (5.17)"},
@@ -45,6 +46,9 @@ constexpr std::array table{
     Limitation{Rung::procfs, "time_wait.ports_exhausted_pid", unseen, ""},
     Limitation{Rung::procfs, "conntrack.inserts_per_second", unseen, only_growth},
     Limitation{Rung::netlink, "conntrack.inserts_per_second", unseen, only_growth},
+    Limitation{Rung::fentry, "conntrack.unanswered_ratio", estimated, ""}, // by a sample, on every rung
+    Limitation{Rung::procfs, "conntrack.unanswered_ratio", estimated, ""},
+    Limitation{Rung::netlink, "conntrack.unanswered_ratio", estimated, ""},
 };
 
 bool belongs_to(std::string_view signal, Probe probe) {

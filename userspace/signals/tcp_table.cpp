@@ -81,6 +81,7 @@ void TcpTable::update_namespaces(std::span<const probes::NetnsReading> readings)
         const std::uint64_t syn_drops = syn_drops_of(reading) - std::min(syn_drops_of(reading), syn_drops_of(base));
         row.syn_dropped = std::max(row.syn_dropped, syn_drops); // the two sums are not of one instant
         row.cookies_sent = reading.cookies_sent - base.cookies_sent;
+        row.cookies_returned = reading.cookies_returned - base.cookies_returned;
         row.time_wait_sockets = reading.time_wait_sockets;
         row.time_wait_limit = reading.time_wait_limit;
         row.time_wait_entries = entries_of(reading) - entries_of(base);
@@ -240,6 +241,7 @@ Listener TcpTable::row_of(const Tracked& tracked) const {
     if (netns == namespaces_.end()) return row;
     row.somaxconn = netns->second.row.somaxconn;
     row.binds = binds_of(row, netns->second.max_syn_backlog, netns->second.syncookies);
+    row.flood = tracked.connect_flood ? tracked.connect_flood : netns->second.syns.flood();
     return row;
 }
 
@@ -249,6 +251,7 @@ void TcpTable::end_window(Tracked& tracked, MonoTime began, MonoTime now) {
     row.window.accepted = accepted(row.window.arrivals.value_or(0), tracked.queue_before, row.queue);
     row.window.overflows = row.overflows - tracked.overflows_before;
     row.overflows_per_second = per_second(row.window.overflows, row.window.length);
+    tracked.connect_flood = connect_flood(row);
 }
 
 void TcpTable::begin_window(Tracked& tracked, MonoTime now) const {
@@ -260,11 +263,25 @@ void TcpTable::begin_window(Tracked& tracked, MonoTime now) const {
     if (sees_arrivals_) row.window.arrivals = 0;
 }
 
+void TcpTable::watch_syns(MonoTime now) {
+    std::map<NetnsId, std::uint64_t> arrivals;
+    for (const auto& [cookie, tracked] : listeners_) arrivals[tracked.row.netns] += tracked.row.arrivals.value_or(0);
+    for (auto& [id, netns] : namespaces_) {
+        SynCounts counts{.cookies_sent = netns.row.cookies_sent,
+                         .cookies_returned = netns.row.cookies_returned,
+                         .refused = netns.row.syn_dropped};
+        if (sees_arrivals_) counts.arrivals = arrivals[id];
+        netns.syns.update(counts, now);
+        netns.row.flood = netns.syns.flood();
+    }
+}
+
 void TcpTable::tick(Snapshot& snapshot, MonoTime now) {
     const MonoTime last_tick = last_tick_.value_or(now);
     const Nanoseconds interval = now - last_tick;
     last_tick_ = now;
     snapshot.interval = interval;
+    watch_syns(now);
     for (auto& [cookie, tracked] : listeners_) {
         // Where arrivals are not seen, a queue is known as of each census: what is between two of them is one window.
         const bool looked_at = sees_arrivals_ || tracked.row.read > last_tick;

@@ -11,6 +11,7 @@
 
 #include "core/snapshot.hpp"
 #include "probes/readings.hpp"
+#include "signals/flood.hpp"
 
 namespace bpftune::signals {
 
@@ -66,6 +67,7 @@ private:
         std::uint64_t overflows_before = 0;
         std::uint64_t queue_cookie = 0; // of the socket that has the queue
         std::optional<Burst> burst;
+        Sign connect_flood; // in the last window
         bool seen = false;
     };
     struct Namespace {
@@ -76,6 +78,7 @@ private:
         std::uint64_t unassigned = 0; // overflows that no listener has claimed yet; shown with those of closed ones
         std::uint64_t of_closed = 0;
         std::uint64_t entries_before = 0;
+        SynWatch syns;
         bool seen = false;
     };
 
@@ -83,6 +86,7 @@ private:
     void update_listeners(std::span<const probes::ListenerReading> readings, MonoTime now);
     void take_in(const probes::ListenerReading& reading, bool is_new_socket, MonoTime now);
     void update_queues(std::span<const probes::QueueReading> readings);
+    void watch_syns(MonoTime now);
     void assign_overflows(const NetnsId& id, Namespace& netns);
     void close_unseen();
     static void end_window(Tracked& tracked, MonoTime began, MonoTime now);

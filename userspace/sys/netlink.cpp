@@ -29,8 +29,8 @@ Result<std::size_t> receive(const Fd& socket, std::span<char> buffer) {
 }
 
 int hand_over(const nlmsghdr* message, void* take) {
-    (*static_cast<const std::function<void(const nlmsghdr&)>*>(take))(*message);
-    return MNL_CB_OK;
+    const bool more = (*static_cast<const std::function<bool(const nlmsghdr&)>*>(take))(*message);
+    return more ? MNL_CB_OK : MNL_CB_STOP;
 }
 
 } // namespace
@@ -44,6 +44,14 @@ Result<Fd> open_netlink(Netlink protocol) {
 }
 
 Result<> ask_kernel(const Fd& socket, const nlmsghdr& question, const std::function<void(const nlmsghdr&)>& take) {
+    return ask_kernel_while(socket, question, [&](const nlmsghdr& message) {
+        take(message);
+        return true;
+    });
+}
+
+Result<> ask_kernel_while(const Fd& socket, const nlmsghdr& question,
+                          const std::function<bool(const nlmsghdr&)>& take) {
     if (::sendto(socket.value(), &question, question.nlmsg_len, 0, reinterpret_cast<const sockaddr*>(&kernel),
                  sizeof kernel) < 0)
         return system_failure(errno, "ask netlink");

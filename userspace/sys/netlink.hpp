@@ -22,4 +22,8 @@ Result<Fd> open_netlink(Netlink protocol);
 // CAP_NET_ADMIN in the socket's namespace could send to it as well. Error codes: what the kernel says.
 Result<> ask_kernel(const Fd& socket, const nlmsghdr& question, const std::function<void(const nlmsghdr&)>& take);
 
+// The same until `take` answers false: it has enough. What is left of the answer is not read, so the socket is of no
+// more use than to be closed.
+Result<> ask_kernel_while(const Fd& socket, const nlmsghdr& question, const std::function<bool(const nlmsghdr&)>& take);
+
 } // namespace bpftune::sys

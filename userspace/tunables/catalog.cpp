@@ -20,9 +20,9 @@ constexpr std::uint64_t conntrack_entry_bytes = 512;
 
 // One rule sizes both limits of an accept queue (controller/accept_queue.cpp).
 constexpr std::string_view queue_formula =
-    "2 x (waiting at the peak of the burst + lost in it), as a power of two; at the first pressure, while no burst has "
-    "been seen whole or where three raises in a row were outgrown, at least 4 x the limit, corrected once when the "
-    "burst is over";
+    "2 x (waiting at the peak of the burst + lost in it, at most 2 for each one accepted), as a power of two; at the "
+    "first pressure, while no burst has been seen whole or where three raises in a row were outgrown, at least 4 x the "
+    "limit, corrected once when the burst is over. In a flood at most 8 x the limit that it had when the flood began";
 constexpr std::string_view queue_derived =
     "What waits when a burst of B connections arrives faster than it is accepted is B less what was accepted "
     "meanwhile. "
@@ -109,7 +109,7 @@ constexpr std::array rows{
         .formula = "entries that there will be / 0.7, as a power of two; where they outgrew three raises in a row, "
                    "at least 4 x the limit. Inserts known: in the steady state what is there, while it grows (inserts "
                    "+ drops) a second x 120 s. Unknown: entries + (net growth + drops) a second "
-                   "x 30 s",
+                   "x 30 s. While half of the entries are unanswered once, to the next power of two",
         .derived =
             "Little's law: entries = inserts a second x mean lifetime, which in the steady state is entries / "
             "inserts. What still grows has not ended yet: its lifetime is bounded by that of TIME_WAIT, the "

@@ -88,25 +88,25 @@ std::string given_back(const std::optional<Nanoseconds>& calm) {
 }
 
 std::string section_of(const tunables::Tunable& tunable) {
-    return fmt::format(
-        "\n## {}\n\n{}\n\n"
-        "| | |\n|---|---|\n"
-        "| scope | {} |\n"
-        "| raised when | `{}` grows |\n"
-        "| raised without a policy's `max` | to at most {} |\n"
-        "| the kernel takes | {} to {} |\n"
-        "| opt-in | {} |\n"
-        "| memory | {} |\n"
-        "| risk | {} |\n"
-        "| in the kernel | `{}` |\n"
-        "| raised to | {} |\n"
-        "| because | {} |\n"
-        "| assuming | {} |\n"
-        "| given back | {} |\n",
-        tunable.name, tunable.help, scope_of(tunable.kind), tunable.serves, tunable.default_max, tunable.kernel_min,
-        tunable.kernel_max, tunable.opt_in ? "yes: only a policy that names it allows it" : "no: follows `spec.mode`",
-        memory_of(tunable), tunable.risk, tunable.source, tunable.formula, tunable.derived, tunable.assumes,
-        given_back(tunable.default_shrink_after));
+    return fmt::format("\n## {}\n\n{}\n\n"
+                       "| | |\n|---|---|\n"
+                       "| scope | {} |\n"
+                       "| raised when | `{}` grows |\n"
+                       "| raised without a policy's `max` | to at most {} |\n"
+                       "| the kernel takes | {} to {} |\n"
+                       "| opt-in | {} |\n"
+                       "| memory | {} |\n"
+                       "| risk | {} |\n"
+                       "| in the kernel | `{}` |\n"
+                       "| raised to | {} |\n"
+                       "| because | {} |\n"
+                       "| assuming | {} |\n"
+                       "| given back | {} |\n",
+                       tunable.name, tunable.help, scope_of(tunable.kind), tunable.serves, tunable.default_max,
+                       tunable.kernel_min, tunable.kernel_max,
+                       tunable.opt_in ? "yes: only a policy that names it allows it" : "no: follows `spec.mode`",
+                       memory_of(tunable), tunable.risk, tunable.source, tunable.formula, tunable.derived,
+                       tunable.assumes, given_back(tunable.default_shrink_after));
 }
 
 } // namespace

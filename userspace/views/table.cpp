@@ -34,13 +34,17 @@ struct Trouble {
     double use = 0;
     double limit = 0;
 
+    bool noted = false; // the row itself says what is wrong
+
     [[nodiscard]] bool lossy() const { return loss_rate > 0 || loss > 0; }
-    [[nodiscard]] auto key() const { return std::tuple(loss_rate, lossy(), limit > 0 ? use / limit : 0, loss); }
+    [[nodiscard]] bool any() const { return lossy() || noted; }
+    [[nodiscard]] auto key() const { return std::tuple(loss_rate, any(), limit > 0 ? use / limit : 0, loss); }
 };
 
 Trouble trouble_of(const signals::Table& table, const Json& row) {
     Trouble trouble;
     for (const Signal& signal : table.signals) {
+        if (!signal.note.empty() && known_text(row, signal.json)) trouble.noted = true;
         const double number = signal.rank == Rank::none ? 0 : number_of(row, signal.json);
         switch (signal.rank) {
         case Rank::none: break;
@@ -85,16 +89,22 @@ struct Row {
 
 struct Section {
     const signals::Table* table = nullptr;
-    std::vector<Row> rows; // the most troubled first
-    std::size_t lossy = 0; // that many of them have lost something
+    std::vector<Row> rows;    // the most troubled first
+    std::size_t lossy = 0;    // that many of them have lost something
+    std::size_t troubled = 0; // or say what is wrong
     std::size_t shown = 0;
     bool folded = false; // shares a line with others that are not shown
 };
 
-std::vector<std::string> notes_of(const Row& row, std::size_t width) {
-    const std::string text = row.trouble.lossy() && row.json->contains("binds") ? what_binds(*row.json) : "";
-    std::vector<std::string> lines = wrapped(text, width > 24 ? width - 4 : 20);
-    for (std::string& line : lines) line.insert(0, 4, ' ');
+std::vector<std::string> notes_of(const signals::Table& table, const Row& row, std::size_t width) {
+    std::vector<std::string> lines;
+    const auto add = [&](const std::string& text) {
+        for (const std::string& line : wrapped(text, width > 24 ? width - 4 : 20)) lines.push_back("    " + line);
+    };
+    if (row.trouble.lossy() && row.json->contains("binds")) add(what_binds(*row.json));
+    for (const Signal& signal : table.signals)
+        if (const auto text = known_text(*row.json, signal.json); text && !signal.note.empty())
+            add(fmt::format("{}: {}", signal.note, *text));
     return lines;
 }
 
@@ -103,8 +113,9 @@ Section section_of(const signals::Table& table, const Json& rows, std::size_t wi
     for (const Json& json : rows) {
         if (!json.is_object()) continue;
         Row row{.json = &json, .trouble = trouble_of(table, json), .notes = {}};
-        row.notes = notes_of(row, width);
+        row.notes = notes_of(table, row, width);
         section.lossy += row.trouble.lossy() ? 1 : 0;
+        section.troubled += row.trouble.any() ? 1 : 0;
         section.rows.push_back(std::move(row));
     }
     std::ranges::stable_sort(section.rows, std::greater{}, [](const Row& row) { return row.trouble.key(); });
@@ -143,8 +154,8 @@ template <class Most> void deal(std::vector<Section>& sections, std::size_t& lin
     }
 }
 
-// Chooses what is shown in `height` lines: first what has lost something, then the rest; tables without any loss share
-// one line.
+// Chooses what is shown in `height` lines: first what has lost something or is flooded, then the rest; tables without
+// any of it share one line.
 void fit(std::vector<Section>& sections, std::size_t height) {
     std::size_t wanted = 0;
     for (const Section& section : sections) wanted += lines_of(section);
@@ -154,11 +165,11 @@ void fit(std::vector<Section>& sections, std::size_t height) {
     }
     std::size_t frames = 2; // of the folded
     for (Section& section : sections) {
-        section.folded = section.lossy == 0 && &section != &sections.front();
+        section.folded = section.troubled == 0 && &section != &sections.front();
         if (!section.folded) frames += frame_of(section);
     }
     std::size_t lines = height > frames ? height - frames : 0;
-    deal(sections, lines, [](const Section& section) { return section.lossy; });
+    deal(sections, lines, [](const Section& section) { return section.troubled; });
     deal(sections, lines, [](const Section& section) { return section.rows.size(); });
 }
 

@@ -254,6 +254,10 @@ TEST_CASE("overflows are what the kernel counts, and the listener's drops accoun
     SECTION("when the last ACK brings back a SYN cookie") {
         connected = late_acks(netns, 12);
         CHECK(reading_of(probes, netns).cookies_sent > 0);
+        CHECK(eventually([&] {
+            const std::uint64_t returned = netstat(netns, "SyncookiesRecv");
+            return returned > 0 && reading_of(probes, netns).cookies_returned == returned;
+        }));
     }
     REQUIRE(netstat(netns, "ListenOverflows") > 0);
     // The clients repeat themselves: compare when nothing was counted meanwhile.

@@ -2,6 +2,7 @@
 // The invariants of controller/invariants.hpp, over random traces of a node.
 //
 //   SEED=8121 unit-controller-tests "invariants hold over random traces"     one trace again, decision by decision
+#include <bit>
 #include <cstdlib>
 #include <deque>
 #include <numeric>
@@ -53,6 +54,8 @@ struct Ledger {
     std::map<ObjectKey, std::deque<std::pair<MonoTime, std::uint64_t>>> used; // places, by the end of each window
     std::map<ObjectKey, std::deque<MonoTime>> changes;
     std::map<ObjectKey, std::deque<MonoTime>> reasserts;
+    std::map<ObjectKey, std::uint64_t> flooded; // the limit when this flood began
+    int table_raises = 0;                       // in this flood
 };
 
 // One more now; whether there were too many within an hour.
@@ -140,6 +143,29 @@ private:
         ledger_.before_trial.erase(object);
     }
 
+    void change_floods() {
+        const auto flood = [&] { return dice_.once_in(3) ? std::optional<std::string>("a flood") : std::nullopt; };
+        for (auto& [cookie, listener] : world_.listeners) listener.flood = flood();
+        world_.tables[World::host].flood = flood();
+    }
+
+    void note_flood(const ObjectKey& object, std::uint64_t now, const std::optional<std::string>& flood) {
+        if (!flood) {
+            ledger_.flooded.erase(object);
+            return;
+        }
+        const auto limit = ledger_.flooded.try_emplace(object, now).first;
+        limit->second = std::min(limit->second, now);
+    }
+
+    void note_floods(const Snapshot& snapshot) {
+        for (const Listener& each : snapshot.listeners)
+            note_flood({TunableId::listener_backlog, each.netns, each.cookie}, each.limit, each.flood);
+        const ObjectKey table{TunableId::conntrack_max, World::host};
+        for (const Conntrack& each : snapshot.conntrack) note_flood(table, each.limit, each.flood);
+        if (!ledger_.flooded.contains(table)) ledger_.table_raises = 0;
+    }
+
     // Somebody else sets a value.
     void meddle() {
         std::vector<ObjectKey> objects{{TunableId::conntrack_max, World::host},
@@ -197,6 +223,7 @@ private:
         if (dice_.once_in(25)) add_listener();
         if (dice_.once_in(40)) remove_listener();
         if (dice_.once_in(30)) meddle();
+        if (dice_.once_in(12)) change_floods();
         if (dice_.once_in(50)) {
             policy_ = random_policy();
             controller::reloaded(state_);
@@ -230,6 +257,7 @@ private:
     }
 
     void decide(const Snapshot& snapshot) {
+        note_floods(snapshot);
         const auto back_offs = state_.back_offs;
         if (snapshot.cause == Snapshot::Cause::tick) note_use();
         const auto decisions = controller::step(policy_, state_, snapshot, now_);
@@ -309,6 +337,7 @@ private:
         if (decision.to > policy_.of(decision.tunable).max) fail("a raise past the policy's max");
         if (decision.to > tunables::row(decision.tunable).kernel_max) fail("a raise past what the kernel takes");
         if (decision.why.find("the policy's min") != std::string::npos) return;
+        check_flood(decision);
         const bool conntrack = decision.tunable >= TunableId::conntrack_max;
         if (decision.tunable == TunableId::somaxconn) return; // may be raised for another queue
         const auto back_off =
@@ -327,6 +356,19 @@ private:
         if (decision.to > policy_.of(decision.tunable).max) fail("a value past the policy's max is put back");
         if (too_many(ledger_.reasserts[object], now_, controller::reasserts_an_hour))
             fail("a value is put back too often within an hour");
+    }
+
+    void check_flood(const Decision& decision) {
+        if (decision.tunable == TunableId::conntrack_buckets) return;
+        const bool conntrack = decision.tunable == TunableId::conntrack_max;
+        const auto flooded = ledger_.flooded.find(
+            conntrack ? ObjectKey{decision.tunable, World::host}
+                      : ObjectKey{TunableId::listener_backlog, decision.scope.netns, decision.scope.listener->cookie});
+        if (flooded == ledger_.flooded.end()) return;
+        if (conntrack && ++ledger_.table_raises > 1) fail("a second raise of the table in one flood");
+        const std::uint64_t most = conntrack ? std::bit_ceil(flooded->second + 1) : 8 * flooded->second;
+        if (decision.to > most)
+            fail(fmt::format("a raise to {} in a flood that began at {}", decision.to, flooded->second));
     }
 
     void check_roll_back(const Decision& decision, const ObjectKey& object) {

@@ -150,7 +150,7 @@ World world_of(const YAML::Node& node, Names& names) {
 }
 
 void read_window(Step& step, const Names& names, const YAML::Node& node) {
-    const Fields fields(node, {"port", "in", "queue", "peak", "floor", "arrivals", "accepted", "lost"});
+    const Fields fields(node, {"port", "in", "queue", "peak", "floor", "arrivals", "accepted", "lost", "flood"});
     const std::uint64_t cookie = names.cookie(fields.at("port"));
     QueueWindow window;
     window.length = step.kind == Step::Kind::tick ? 1s : step.kind == Step::Kind::after ? 40ms : 2ms;
@@ -166,17 +166,19 @@ void read_window(Step& step, const Names& names, const YAML::Node& node) {
     const std::uint64_t arrived = window.arrivals.value_or(0);
     window.accepted = arrived - std::min<std::uint64_t>(arrived, queue);
     fields.into(window.accepted, "accepted", number_of);
+    if (fields.has("flood")) step.floods[cookie] = text_of(fields.at("flood"));
     if (step.kind == Step::Kind::pressure) window.event = MonoTime(1h + step.at);
     step.windows.emplace_back(cookie, window);
 }
 
 void read_table(Step& step, Names& names, const YAML::Node& node) {
-    const Fields fields(node, {"in", "entries", "growth", "inserts", "drops"});
+    const Fields fields(node, {"in", "entries", "growth", "inserts", "drops", "flood"});
     Conntrack table{.netns = names.netns_at(fields, "host"), .entries = number_of(fields.at("entries"))};
     const auto rate = [](const YAML::Node& value) { return static_cast<double>(number_of(value)); };
     fields.into(table.entries_per_second, "growth", rate);
     if (fields.has("inserts")) table.inserts_per_second = rate(fields.at("inserts"));
     fields.into(table.window_drops, "drops", number_of);
+    if (fields.has("flood")) table.flood = text_of(fields.at("flood"));
     step.tables.push_back(table);
 }
 
@@ -371,8 +373,10 @@ private:
         for (auto& [cookie, listener] : world_.listeners) {
             listener.window = {.length = 1s};
             listener.queue = 0;
+            listener.flood.reset();
         }
         for (const auto& [cookie, window] : step.windows) world_.listeners.at(cookie).window = window;
+        for (const auto& [cookie, text] : step.floods) world_.listeners.at(cookie).flood = text;
         for (const auto& [cookie, queue] : step.queues) world_.listeners.at(cookie).queue = queue;
         world_.tables.clear();
         for (const Conntrack& table : step.tables) world_.tables[table.netns] = table;

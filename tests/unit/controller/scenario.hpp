@@ -28,6 +28,7 @@ struct Step {
     Nanoseconds until{}; // ticks, one a second; decisions are expected of the last one alone
     std::vector<std::pair<std::uint64_t, QueueWindow>> windows; // by listener cookie
     std::map<std::uint64_t, std::uint32_t> queues;              // how many wait now
+    std::map<std::uint64_t, std::string> floods;                // what speaks for one at these
     std::vector<Conntrack> tables;
     Guards guards;
     policy::Policy policy;                                   // reload

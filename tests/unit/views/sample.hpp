@@ -59,6 +59,7 @@ inline NetnsTcp sample_tcp() {
     n.somaxconn = 128;
     n.listen_overflows = 351;
     n.cookies_sent = 7814;
+    n.cookies_returned = 12;
     n.time_wait_sockets = 812;
     n.time_wait_limit = 131072;
     n.time_wait_entries = 5012;

@@ -132,6 +132,17 @@ TEST_CASE("what limits a listener that lost connections is said in words") {
     CHECK(note(listener).empty());
 }
 
+TEST_CASE("a flood is said below its row, also where nothing was lost and there is little room") {
+    Snapshot snapshot = crowded();
+    snapshot.listeners[40].flood = "2000 connections/s, 0/s accepted";
+    snapshot.tcp[0].flood = "8000 SYN cookies/s, 12/s came back";
+    snapshot.conntrack[0].flood = "940 of 1000 entries looked at are unanswered";
+    const std::string text = table(snapshot, {.width = 80, .height = 30});
+    CHECK(text.find("\n    flood: 2000 connections/s, 0/s accepted\n") != std::string::npos);
+    CHECK(text.find("\n    flood: 8000 SYN cookies/s, 12/s came back\n") != std::string::npos);
+    CHECK(text.find("\n    flood: 940 of 1000 entries looked at are unanswered\n") != std::string::npos);
+}
+
 TEST_CASE("the listener that loses most now comes first, then who has lost, then the fullest") {
     Snapshot snapshot = sample_snapshot();
     Listener once = quiet_listener("once", 1);

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// Floods as the kernel makes them of real packets. Time is given, so that nothing depends on how fast they are sent.
+#include <catch2/catch.hpp>
+
+#include "netns/host_sysctl.hpp"
+#include "netns/probes/traffic.hpp"
+#include "netns/rungs.hpp"
+#include "signals/collector.hpp"
+#include "sys/clock.hpp"
+
+using namespace bpftune;
+using namespace bpftune::testing;
+using namespace bpftune::signals;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::uint16_t port = 8080;
+
+// A second goes by with each look.
+class Watcher {
+public:
+    Watcher() : collector_(probes_, this_node(), now_) {}
+
+    Snapshot look() {
+        now_.mono += 1s;
+        probes_.drain([&](const probes::Event& event) { (void)collector_.on_event(event, now_); });
+        return collector_.tick(now_);
+    }
+
+    [[nodiscard]] probes::Probes& probes() { return probes_; }
+
+private:
+    probes::Probes probes_ = open_probes();
+    Now now_ = sys::now();
+    Collector collector_;
+};
+
+template <class Row> const Row& row_of(const std::vector<Row>& rows, const Namespace& netns) {
+    const auto row = std::ranges::find(rows, netns.inode(), [](const Row& each) { return each.netns.inode; });
+    REQUIRE(row != rows.end());
+    return *row;
+}
+
+} // namespace
+
+TEST_CASE("SYNs whose handshakes are never completed are a flood from the second look on, as the kernel counts them") {
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    netns.write("sys/net/ipv4/tcp_syncookies", "1");
+    const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 8); });
+    Watcher watcher;
+    (void)watcher.look();
+    const LostLastAcks lost(netns);
+    std::vector<std::vector<sys::Fd>> half_open;
+    const auto second_of_flood = [&] {
+        half_open.push_back(netns.inside([] { return clients(200, "127.0.0.1", port); }));
+        const Snapshot snapshot = watcher.look();
+        return row_of(snapshot.tcp, netns);
+    };
+    CHECK_FALSE(second_of_flood().flood);
+    const NetnsTcp flooded = second_of_flood();
+    REQUIRE(flooded.flood);
+    CHECK(flooded.flood->find("SYN cookies/s, 0/s came back") != std::string::npos);
+    CHECK(flooded.cookies_sent >= 2 * 180);
+    CHECK(flooded.cookies_sent <= netstat(netns, "SyncookiesSent"));
+    CHECK(flooded.cookies_returned == 0);
+    CHECK(netstat(netns, "ListenOverflows") == 0); // the accept queue has room
+    const Snapshot snapshot = watcher.look();      // a calm second: clients repeat only what the server repeats
+    CHECK(row_of(snapshot.listeners, netns).window.overflows == 0);
+}
+
+TEST_CASE("cookies that real clients bring back are no flood, however many") {
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    netns.write("sys/net/ipv4/tcp_syncookies", "2"); // for every SYN
+    const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 1024); });
+    Watcher watcher;
+    (void)watcher.look();
+    for (int i = 0; i < 3; ++i) {
+        const auto connected = netns.inside([] { return clients(300, "127.0.0.1", port); });
+        CHECK(accept_all(listener) == 300);
+        const Snapshot snapshot = watcher.look();
+        const NetnsTcp& row = row_of(snapshot.tcp, netns);
+        CHECK_FALSE(row.flood);
+        CHECK(row.cookies_sent == netstat(netns, "SyncookiesSent"));
+        CHECK(row.cookies_returned == netstat(netns, "SyncookiesRecv"));
+        CHECK(row.cookies_returned == 300U * static_cast<unsigned>(i + 1));
+    }
+}
+
+TEST_CASE("connections that nobody accepts are a flood of their listener") {
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 8); });
+    Watcher watcher;
+    if (is_blind(watcher.probes().sees_arrivals(), "arrivals")) return;
+    const auto waiting = netns.inside([] { return clients(9, "127.0.0.1", port); });
+    (void)watcher.look();
+    const auto refused = netns.inside([] { return clients(300, "127.0.0.1", port); });
+    const Snapshot snapshot = watcher.look();
+    const Listener& row = row_of(snapshot.listeners, netns);
+    REQUIRE(row.flood);
+    CHECK(row.flood->ends_with(" connections/s, 0/s accepted"));
+    CHECK(row.window.overflows >= 300);
+}
+
+TEST_CASE("a table that may be raised is looked at, and one that nobody answers is flooded") {
+    if (open_probes().rung(Probe::conntrack) == Rung::none) return; // a kernel without it
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    shell("ip netns exec " + netns.name() +
+          " nft 'add table ip t; add chain ip t c { type filter hook output priority 0; }; add rule ip t c ct state "
+          "invalid drop'");
+    const auto send = [&](std::uint16_t first, std::uint16_t count) {
+        netns.inside([&] {
+            const sys::Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+            for (std::uint16_t i = 0; i < count; ++i) {
+                const sockaddr_in to = address_of("127.0.0.1", static_cast<std::uint16_t>(first + i));
+                ::sendto(socket.value(), "x", 1, 0, reinterpret_cast<const sockaddr*>(&to), sizeof to);
+            }
+        });
+    };
+    Watcher watcher;
+    const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 512); });
+    const auto established = netns.inside([] { return clients(200, "127.0.0.1", port); });
+    {
+        const HostSysctl large("/proc/sys/net/netfilter/nf_conntrack_max", 100000);
+        (void)watcher.look();
+        const Snapshot calm = watcher.look();
+        CHECK_FALSE(row_of(calm.conntrack, netns).unanswered_ratio); // far from full, and not growing
+    }
+    const HostSysctl small("/proc/sys/net/netfilter/nf_conntrack_max", 1000);
+    send(9000, 300);
+    const Snapshot half = watcher.look(); // 500 of 1,000
+    CHECK(row_of(half.conntrack, netns).unanswered_ratio == 0.6);
+    CHECK(row_of(half.conntrack, netns).flood == "300 of 500 entries looked at are unanswered");
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// A flood is no demand: how far one is followed. What speaks for one comes with the snapshot (signals/flood.hpp).
+//
+//   accept queue       8 x the limit that it had when the flood began
+//   nf_conntrack_max   one raise, to the next power of two
+//
+// A flood lasts until it was not seen for `flood_calm`. One that comes back within `flood_memory` is the same one and
+// is counted from the same limit, unless a demand of the calm in between raised it: else each pulse would get a step.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "controller/state.hpp"
+
+namespace bpftune::controller {
+
+// What a snapshot says of the queue or table `demand`, whose limit is that of `object`.
+void note_flood(State& state, const TrialKey& demand, const ObjectKey& object, std::uint64_t limit,
+                const std::optional<std::string>& evidence, MonoTime now);
+
+// The one that lasts, or nullptr.
+const Flood* flood_at(const State& state, const TrialKey& demand, MonoTime now);
+
+// As far as a limit may be raised for it.
+std::uint64_t most_in_flood(TrialKey::Kind kind, const Flood& flood);
+
+// A raise is about to be made for `demand`.
+void raise_in_flood(State& state, const TrialKey& demand, TunableId tunable, MonoTime now);
+
+} // namespace bpftune::controller

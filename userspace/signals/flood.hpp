@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whether what comes is a flood: traffic that fills a queue or a table and of which nothing comes. Pure.
+//
+// Each function says what speaks for a flood, in one short sentence, or nothing. One interval is not proof: a burst
+// whose handshakes are on their way looks the same for as long as they take. `SynWatch` asks for two in a row.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "core/snapshot.hpp"
+#include "core/time.hpp"
+#include "probes/readings.hpp"
+
+namespace bpftune::signals {
+
+// What speaks for a flood.
+using Sign = std::optional<std::string>;
+
+// What became of SYNs in one network namespace: counts since the source began.
+struct SynCounts {
+    std::uint64_t cookies_sent = 0;
+    std::uint64_t cookies_returned = 0;
+    std::uint64_t refused = 0;             // by a full SYN queue, where syncookies are off
+    std::optional<std::uint64_t> arrivals; // completed handshakes; nullopt: not seen
+};
+
+// `gained` in `interval`: at least 100 cookies a second, and a quarter of all, did not come back; a client that is
+// there sends its back within a round trip. Without syncookies: four SYNs were refused for each completed handshake.
+Sign syn_flood(const SynCounts& gained, Nanoseconds interval);
+
+// The listener's window: at least 100 connections a second came, the queue stayed more than half full, and not one in
+// a hundred was accepted. An application that hangs under such a load looks the same.
+Sign connect_flood(const Listener& listener);
+
+// Of at least 100 entries of a conntrack table half are unanswered.
+Sign conntrack_flood(const probes::ConntrackSample& sample);
+
+// A namespace's SYN flood, as one count after another tells it.
+class SynWatch {
+public:
+    // Nothing is concluded of less than half a second: ticks come early when a table is full.
+    void update(const SynCounts& counts, MonoTime now);
+
+    [[nodiscard]] const Sign& flood() const { return flood_; }
+
+private:
+    std::optional<MonoTime> since_;
+    SynCounts base_;
+    bool suspected_ = false; // in the interval before
+    Sign flood_;
+};
+
+} // namespace bpftune::signals

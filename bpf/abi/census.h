@@ -9,7 +9,6 @@
 enum abi_mib {
 	ABI_MIB_LISTENOVERFLOWS,
 	ABI_MIB_LISTENDROPS,
-	ABI_MIB_TCPREQQFULLDROP,
 	ABI_MIB_SYNCOOKIESSENT,
 	ABI_MIB_SYNCOOKIESRECV,
 	ABI_MIB_TIMEWAITED,
@@ -43,8 +42,8 @@ struct netns_record {
 	__u32 time_wait_sockets;
 	__u32 time_wait_limit;
 };
-ABI_SIZE(struct netns_record, 120);
+ABI_SIZE(struct netns_record, 112);
 ABI_OFFSET(struct netns_record, mibs, 24);
-ABI_OFFSET(struct netns_record, pid, 96);
+ABI_OFFSET(struct netns_record, pid, 88);
 
 #endif

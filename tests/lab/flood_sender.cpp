@@ -23,7 +23,6 @@
 #include <netpacket/packet.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
 
@@ -31,6 +30,7 @@
 #include "core/result.hpp"
 #include "core/time.hpp"
 #include "sys/fd.hpp"
+#include "sys/netns.hpp"
 
 namespace {
 
@@ -108,11 +108,11 @@ private:
 };
 
 Result<Sender> Sender::open(Kind kind, const Endpoint& target) {
-    struct stat own{};
-    struct stat first{};
-    if (stat("/proc/self/ns/net", &own) != 0 || stat("/proc/1/ns/net", &first) != 0)
-        return system_failure(errno, "network namespaces");
-    if (own.st_ino == first.st_ino) return failure("not in the network namespace of the machine");
+    const auto own = bpftune::sys::own_netns();
+    const auto machine = bpftune::sys::init_netns();
+    if (!own) return std::unexpected(own.error());
+    if (!machine) return std::unexpected(machine.error());
+    if (*own == *machine) return failure("not in the network namespace of the machine");
     Fd raw(socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW));
     if (!raw) return system_failure(errno, "raw socket");
     Fd device;

@@ -366,8 +366,8 @@ def test_syn_flood_raises_a_queue_to_eight_times_its_limit_at_most_and_a_burst_g
         for row in rows:
             # The flood is there for 12 s after the first burst, and then 10 s are calm.
             early = (time_of(row) - first).total_seconds() < 20
-            expect(not early or int(row["to"]) <= 8 * 128, f"raised in the flood: {row}")
-        expect_equal(int(rows[-1]["to"]), 2048, "raised after the flood")
+            expect(not early or int(row["to"]) <= 8 * 32, f"raised in the flood: {row}")
+        expect(int(rows[-1]["to"]) > 8 * 32, f"not raised after the flood: {rows}")
         expect_recommended(lab, "a flood is no demand", "SYN cookies/s")
         expect_flood(lab, "syn_queue", "SYN cookies/s")
         expect_flood(lab, "listeners", "SYN cookies/s", port=lab.kept("run.json")["port"])

@@ -3,12 +3,14 @@
 // Exit status: 0 done; 1 it failed, the reason on stderr; 2 usage or invalid policy.
 #pragma once
 
+#include <expected>
 #include <string>
 #include <vector>
 
 #include <CLI/CLI.hpp>
 
 #include "core/result.hpp"
+#include "policy/policy.hpp"
 #include "probes/probes.hpp"
 
 namespace bpftune::cli {
@@ -26,9 +28,14 @@ void add_doctor(CLI::App& app, int& status);
 void add_policy(CLI::App& app, int& status);
 void add_history(CLI::App& app, int& status);
 void add_restore(CLI::App& app, int& status);
+void add_record(CLI::App& app, int& status);
+void add_replay(CLI::App& app, int& status);
 
 // "bpftune-k8s: <message>" on stderr; returns `failed`.
 int fail(const Error& error);
+
+// The policy in `file`, or the exit status and the reason on stderr.
+std::expected<policy::Policy, int> load_policy(const std::string& file);
 
 // For CLI::Option::check(): "500ms", "10s", "5m", "2h".
 std::string check_duration(const std::string& text);

@@ -6,12 +6,23 @@
 
 #include "cli/commands.hpp"
 #include "core/parse.hpp"
+#include "policy/parse.hpp"
+#include "sys/files.hpp"
 
 namespace bpftune::cli {
 
 int fail(const Error& error) {
     fmt::print(stderr, "bpftune-k8s: {}\n", error.message);
     return failed;
+}
+
+std::expected<policy::Policy, int> load_policy(const std::string& file) {
+    const auto text = sys::read_file(file);
+    if (!text) return std::unexpected(fail(text.error()));
+    auto parsed = policy::parse(*text);
+    if (parsed) return std::move(*parsed);
+    fmt::print(stderr, "{}", policy::render(file, *text, parsed.error()));
+    return std::unexpected(usage);
 }
 
 std::string check_duration(const std::string& text) {

@@ -18,6 +18,8 @@ int main(int argc, char** argv) {
         cli::add_policy(app, status);
         cli::add_history(app, status);
         cli::add_restore(app, status);
+        cli::add_record(app, status);
+        cli::add_replay(app, status);
         try {
             app.parse(argc, argv);
         } catch (const CLI::ParseError& error) {

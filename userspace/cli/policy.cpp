@@ -4,23 +4,12 @@
 
 #include "cli/commands.hpp"
 #include "policy/parse.hpp"
-#include "sys/files.hpp"
 
 namespace bpftune::cli {
 namespace {
 
-// The policy in `file`, or the exit status and the reason on stderr.
-std::expected<policy::Policy, int> load(const std::string& file) {
-    const auto text = sys::read_file(file);
-    if (!text) return std::unexpected(fail(text.error()));
-    auto parsed = policy::parse(*text);
-    if (parsed) return std::move(*parsed);
-    fmt::print(stderr, "{}", policy::render(file, *text, parsed.error()));
-    return std::unexpected(usage);
-}
-
 int check(const std::string& file) {
-    const auto policy = load(file);
+    const auto policy = load_policy(file);
     return policy ? done : policy.error();
 }
 
@@ -29,7 +18,7 @@ int show(const std::string& file) {
         fmt::print("{}", policy::show({}));
         return done;
     }
-    const auto policy = load(file);
+    const auto policy = load_policy(file);
     if (!policy) return policy.error();
     fmt::print("{}", policy::show(*policy));
     return done;

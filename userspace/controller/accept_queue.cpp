@@ -284,7 +284,8 @@ void accept_queue_rule(Gate& gate, const Snapshot& snapshot) {
         note_flood(gate.state(), trial_of(listener), object_of(listener), listener.limit, listener.flood, gate.now());
     for (const Listener& listener : snapshot.listeners) {
         const bool is_what_happened = snapshot.cause == Snapshot::Cause::tick || listener.window.length > Nanoseconds{};
-        if (is_what_happened) judge(gate, snapshot, up_to_date(gate, listener));
+        const ObjectKey object{TunableId::listener_backlog, listener.netns, listener.cookie};
+        if (is_what_happened && !gate.puts_back(object)) judge(gate, snapshot, up_to_date(gate, listener));
     }
 }
 

@@ -163,7 +163,7 @@ Use use_of(const Snapshot& snapshot) {
 }
 
 void conntrack_rule(Gate& gate, const Snapshot& snapshot) {
-    if (snapshot.cause != Snapshot::Cause::tick) return;
+    if (snapshot.cause != Snapshot::Cause::tick || gate.puts_back({TunableId::conntrack_max, snapshot.host})) return;
     const Conntrack* fullest = nullptr;
     Wish largest;
     for (const Conntrack& table : snapshot.conntrack) {

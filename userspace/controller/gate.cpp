@@ -77,6 +77,12 @@ bool Gate::is_written(const ObjectKey& key) const {
     });
 }
 
+bool Gate::puts_back(const ObjectKey& object) const {
+    return std::ranges::any_of(decisions_, [&](const Decision& decision) {
+        return decision.act == Decision::Act::reassert && key_of(decision.tunable, decision.scope) == object;
+    });
+}
+
 bool Gate::backs_off(const TrialKey& trial) const {
     const auto found = state_.back_offs.find(trial);
     return found != state_.back_offs.end() && now_ < found->second.until;
@@ -149,7 +155,9 @@ bool Gate::fit_flood(Wish& wish) {
     if (wish.to <= most) return true;
     if (most <= wish.from) {
         wish.why += fmt::format("; not raised to {}: a flood is no demand ({})", wish.to, flood->evidence);
-        say(wish, "flood");
+        Wish finding = wish;
+        finding.to = wish.from; // one that grows is no news
+        say(std::move(finding), "flood");
         return false;
     }
     wish.why +=
@@ -198,7 +206,7 @@ bool Gate::give_back(const ObjectKey& object, std::uint64_t value, const std::st
     const Held* held = this->held(object);
     const policy::Mode mode = mode_of(object.tunable, true);
     if (held == nullptr || mode == policy::Mode::observe || just_failed(object)) return false;
-    if (now_ < held->since + cooldown || trial_with(state_, object) != nullptr) return false;
+    if (now_ < held->since + cooldown || trial_with(state_, object) != nullptr || puts_back(object)) return false;
     if (mode == policy::Mode::recommend) {
         say({.tunable = object.tunable,
              .scope = held->scope,

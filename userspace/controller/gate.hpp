@@ -74,6 +74,9 @@ public:
     // Error: why not, in words that continue those of `who`; empty where that needs no words.
     std::expected<void, std::string> put_back(const ObjectKey& object, std::uint64_t found, const std::string& who);
 
+    // Whether this step does so: what was lost since is no reason to raise anything.
+    [[nodiscard]] bool puts_back(const ObjectKey& object) const;
+
     // Whether a raise was rolled back there, too short a while ago.
     [[nodiscard]] bool backs_off(const TrialKey& trial) const;
 

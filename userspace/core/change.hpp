@@ -81,7 +81,13 @@ struct Decision {
     bool operator==(const Decision&) const = default;
 };
 
-// What became of a Decision that asks for a write: `write`, `roll_back`, `give_back` or `reassert`.
+// Whether it sets a value; any other is words.
+inline bool is_write(const Decision& decision) {
+    using enum Decision::Act;
+    return decision.act == write || decision.act == roll_back || decision.act == give_back || decision.act == reassert;
+}
+
+// What became of a Decision that is_write().
 struct Outcome {
     enum class Kind {
         written,  // `value` was read back

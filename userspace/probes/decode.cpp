@@ -121,7 +121,6 @@ NetnsReading netns_reading(const netns_record& record) {
             .syncookies = record.syncookies,
             .listen_overflows = record.mibs[ABI_MIB_LISTENOVERFLOWS],
             .listen_drops = record.mibs[ABI_MIB_LISTENDROPS],
-            .syn_dropped = record.mibs[ABI_MIB_TCPREQQFULLDROP],
             .cookies_sent = record.mibs[ABI_MIB_SYNCOOKIESSENT],
             .cookies_returned = record.mibs[ABI_MIB_SYNCOOKIESRECV],
             .time_waited = record.mibs[ABI_MIB_TIMEWAITED],

@@ -111,7 +111,6 @@ struct NetnsReading {
     std::uint32_t syncookies = 1;
     std::uint64_t listen_overflows = 0;
     std::uint64_t listen_drops = 0;
-    std::uint64_t syn_dropped = 0;
     std::uint64_t cookies_sent = 0;
     std::uint64_t cookies_returned = 0;
     std::uint64_t time_waited = 0;

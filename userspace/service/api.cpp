@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/api.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <memory>
@@ -16,6 +17,8 @@ namespace {
 
 constexpr std::size_t most_clients = 32;
 constexpr std::size_t longest_request = std::size_t{64} * 1024;
+// What a follower may leave unread: minutes of a busy node.
+constexpr std::size_t most_unread = std::size_t{16} << 20;
 constexpr timeval patience{.tv_sec = 10, .tv_usec = 0};
 
 Result<sockaddr_un> address_of(const std::filesystem::path& path) {
@@ -101,19 +104,49 @@ bool ApiServer::serve(Client& client, std::uint32_t events) {
         const ssize_t count = ::recv(client.socket.value(), chunk.data(), chunk.size(), 0);
         if (count < 0 && errno == EAGAIN) break;
         if (count <= 0) return false;
-        client.in.append(chunk.data(), static_cast<std::size_t>(count));
+        if (!client.follows) client.in.append(chunk.data(), static_cast<std::size_t>(count));
         if (client.in.size() > longest_request) return false;
     }
     if (!flush(client)) return false;
     // One answer at a time: who does not read gets no more.
     for (std::size_t end = 0; client.out.empty() && (end = client.in.find('\n')) != std::string::npos;) {
-        client.out = handler_(client.in.substr(0, end)) + "\n";
+        const Answer answer = handler_(client.in.substr(0, end));
+        client.out = answer.line + "\n";
         client.in.erase(0, end + 1);
+        if (answer.follow) client.in.clear();
+        client.follows = answer.follow;
         if (!flush(client)) return false;
     }
-    const std::uint32_t wanted = client.out.empty() ? std::uint32_t{EPOLLIN} : std::uint32_t{EPOLLOUT};
+    await(client);
+    return !client.ends || !client.out.empty();
+}
+
+void ApiServer::await(const Client& client) {
+    std::uint32_t wanted = client.out.empty() ? std::uint32_t{EPOLLIN} : std::uint32_t{EPOLLOUT};
+    if (client.follows) wanted |= EPOLLIN; // to see it end
     sd_event_source_set_io_events(client.source, wanted);
-    return true;
+}
+
+bool ApiServer::has_followers() const { return std::ranges::any_of(clients_, &Client::follows); }
+
+void ApiServer::publish(std::string_view line) {
+    for (Client& client : clients_) {
+        if (!client.follows || client.ends) continue;
+        if (client.out.size() + line.size() < most_unread)
+            client.out.append(line) += '\n';
+        else
+            leave(client);
+        (void)flush(client); // one that is gone is dropped by its own event
+        await(client);
+    }
+}
+
+// The line that is being sent comes to its end: what was received stays whole lines.
+void ApiServer::leave(Client& client) {
+    client.out.resize(client.out.find('\n') + 1);
+    client.out += "{\"error\":\"too much was left unread: nothing more is sent\"}\n";
+    client.out.shrink_to_fit();
+    client.ends = true;
 }
 
 bool ApiServer::flush(Client& client) {
@@ -130,12 +163,18 @@ void ApiServer::drop(const Client& client) {
 
 bool no_service(const Error& error) { return error.code == ENOENT || error.code == ECONNREFUSED; }
 
-Result<std::string> ask(const std::filesystem::path& path, const std::string& line) {
+Result<sys::Fd> begin_to_ask(const std::filesystem::path& path, const std::string& line) {
     auto socket = connect_to(path);
-    if (!socket) return std::unexpected(socket.error());
+    if (!socket) return socket;
     const std::string request = line + "\n";
     if (::send(socket->value(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size()))
         return system_failure(errno, "send to {}", path.string());
+    return socket;
+}
+
+Result<std::string> ask(const std::filesystem::path& path, const std::string& line) {
+    const auto socket = begin_to_ask(path, line);
+    if (!socket) return std::unexpected(socket.error());
     std::string answer;
     std::array<char, 65536> chunk{};
     while (answer.empty() || answer.back() != '\n') {

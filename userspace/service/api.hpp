@@ -3,6 +3,7 @@
 //
 //   {"command": "top"}                       -> the document of `top --once -o json`
 //   {"command": "restore", "dry_run": true}  -> the document of `restore -o json`
+//   {"command": "record"}                    -> lines of a recording (recording/recording.hpp), without end
 //   anything else                            -> {"error": "..."}
 #pragma once
 
@@ -11,6 +12,7 @@
 #include <list>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include <systemd/sd-event.h>
 
@@ -21,7 +23,11 @@ namespace bpftune::service {
 
 class ApiServer {
 public:
-    using Handler = std::function<std::string(const std::string& line)>;
+    struct Answer {
+        std::string line;
+        bool follow = false; // what is published from then on is sent as well
+    };
+    using Handler = std::function<Answer(const std::string& line)>;
 
     // Listens on `path` (root, 0660), replacing a socket that nobody answers at.
     static Result<std::unique_ptr<ApiServer>> start(sd_event* loop, const std::filesystem::path& path, Handler handler);
@@ -30,6 +36,10 @@ public:
     ApiServer& operator=(const ApiServer&) = delete;
     ~ApiServer(); // removes the socket
 
+    [[nodiscard]] bool has_followers() const;
+    // A line to each follower. One that does not read is not waited for: with too much unread it is told so, and left.
+    void publish(std::string_view line);
+
 private:
     struct Client {
         ApiServer* server = nullptr;
@@ -37,6 +47,8 @@ private:
         sd_event_source* source = nullptr;
         std::string in;
         std::string out;
+        bool follows = false;
+        bool ends = false; // when `out` is sent
     };
 
     ApiServer(std::filesystem::path path, Handler handler, sys::Fd socket)
@@ -45,6 +57,8 @@ private:
     static int on_client(sd_event_source*, int fd, std::uint32_t events, void* client);
     bool serve(Client& client, std::uint32_t events);
     static bool flush(Client& client);
+    static void await(const Client& client);
+    static void leave(Client& client);
     void drop(const Client& client);
 
     std::filesystem::path path_;
@@ -56,6 +70,9 @@ private:
 
 // One request to a service: connects, sends `line`, returns the answer's line.
 Result<std::string> ask(const std::filesystem::path& path, const std::string& line);
+
+// The same, for an answer without end: the connection, to be read from.
+Result<sys::Fd> begin_to_ask(const std::filesystem::path& path, const std::string& line);
 
 // Whether an error of `ask` says that no service runs: its code is that of connect().
 bool no_service(const Error& error);

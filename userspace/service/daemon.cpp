@@ -20,6 +20,7 @@
 #include "controller/step.hpp"
 #include "core/parse.hpp"
 #include "probes/probes.hpp"
+#include "recording/recording.hpp"
 #include "service/api.hpp"
 #include "service/boot.hpp"
 #include "service/executor.hpp"
@@ -75,9 +76,9 @@ using Loop = std::unique_ptr<sd_event, LoopDeleter>;
 class Daemon {
 public:
     Daemon(const Config& config, PolicyFile policy_file, policy::Policy policy, actuators::Journal journal,
-           actuators::Writer writer)
+           actuators::Writer writer, std::string boot)
         : config_(config), policy_file_(std::move(policy_file)), policy_(std::move(policy)),
-          journal_(std::move(journal)), writer_(std::move(writer)), metrics_(BPFTUNE_VERSION),
+          journal_(std::move(journal)), writer_(std::move(writer)), boot_(std::move(boot)), metrics_(BPFTUNE_VERSION),
           probes_(probes::Probes::open(
               {.rungs = config.rungs,
                .sysctls = sysctls_of_tunables(),
@@ -106,7 +107,8 @@ private:
     void act_on(const Snapshot& snapshot);
     void reload(std::string_view why);
     void remember_changes();
-    std::string answer(const std::string& line);
+    ApiServer::Answer answer(const std::string& line);
+    ApiServer::Answer begin_recording();
     std::string top_text();
     std::string restore_text(bool dry_run);
 
@@ -130,6 +132,7 @@ private:
     std::optional<std::string> mode_reason_;
     actuators::Journal journal_;
     actuators::Writer writer_;
+    std::string boot_;
     views::Metrics metrics_;
     controller::State state_;
     probes::Probes probes_;
@@ -138,6 +141,7 @@ private:
     Snapshot last_;
     std::vector<Change> changes_; // recent ones
     bool changes_stale_ = true;
+    recording::Encoder recording_;
     std::string problems_; // of the last tick, so that each is logged once
     Nanoseconds census_interval_{};
 
@@ -351,8 +355,10 @@ void Daemon::tick() {
 }
 
 void Daemon::act_on(const Snapshot& snapshot) {
-    const auto decisions = controller::step(policy_, state_, snapshot, sys::now().mono);
+    const MonoTime now = sys::now().mono;
+    const auto decisions = controller::step(policy_, state_, snapshot, now);
     changes_stale_ |= executor_.carry_out(decisions);
+    if (api_->has_followers()) api_->publish(recording_.step(snapshot, {now, decisions, executor_.settled()}));
 }
 
 void Daemon::on_events() {
@@ -389,6 +395,7 @@ void Daemon::reload(std::string_view why) {
     policy_ = std::move(*loaded);
     apply_mode();
     controller::reloaded(state_);
+    api_->publish(recording::Encoder::reloaded(policy_));
     spdlog::info("policy: {}: '{}' loaded, mode {}", why, policy_.name, policy::to_string(mode()));
 }
 
@@ -413,23 +420,38 @@ std::string Daemon::restore_text(bool dry_run) {
     if (!dry_run) {
         state_ = {};
         policy_.mode = policy::Mode::observe;
+        api_->publish(recording::Encoder::restored());
         changes_stale_ = true;
         spdlog::warn("restored on request; observing until the policy is reloaded (SIGHUP)");
     }
     return views::to_text(views::restored_document(*lines));
 }
 
-std::string Daemon::answer(const std::string& line) {
+// To those who record already the beginning is told as well: from there on each line builds on the one before for all.
+ApiServer::Answer Daemon::begin_recording() {
+    std::string header = recording_.begin({.schema = recording::current_schema,
+                                           .version = BPFTUNE_VERSION,
+                                           .node = last_.node,
+                                           .boot = boot_,
+                                           .time = sys::now(),
+                                           .policy = recording::lines_of(policy_),
+                                           .state = state_});
+    api_->publish(header);
+    return {std::move(header), true};
+}
+
+ApiServer::Answer Daemon::answer(const std::string& line) {
     const auto request = nlohmann::json::parse(line, nullptr, false);
     const std::string command = request.is_object() && request.contains("command") && request["command"].is_string()
                                     ? request["command"].get<std::string>()
                                     : std::string();
-    if (command == "top") return top_text();
+    if (command == "top") return {top_text()};
+    if (command == "record") return begin_recording();
     if (command == "restore") {
         const auto dry_run = request.find("dry_run");
-        return restore_text(dry_run != request.end() && dry_run->is_boolean() && dry_run->get<bool>());
+        return {restore_text(dry_run != request.end() && dry_run->is_boolean() && dry_run->get<bool>())};
     }
-    return views::to_text({{"error", R"(one JSON object a line: {"command": "top"} or {"command": "restore"})"}});
+    return {views::to_text({{"error", R"(one JSON object a line: {"command": "top"}, "record" or "restore")"}})};
 }
 
 // Signals are taken by the loop, in the one thread that runs it: blocked before any other thread starts.
@@ -472,7 +494,7 @@ int run(const Config& config) {
     if (!journal) return stop_with(failed, "journal", journal.error());
 
     block_signals();
-    Daemon daemon(config, std::move(policy_file), std::move(*policy), std::move(*journal), std::move(*writer));
+    Daemon daemon(config, std::move(policy_file), std::move(*policy), std::move(*journal), std::move(*writer), *boot);
     if (const auto started = daemon.start(); !started) return stop_with(failed, "", started.error());
     const auto ended = daemon.loop();
     daemon.finish();

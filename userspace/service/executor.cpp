@@ -50,8 +50,14 @@ ChangeState Executor::state_of_written(const Decision& decision) const {
 }
 
 bool Executor::carry_out(std::span<const Decision> decisions) {
-    for (const Decision& decision : decisions) carry_out(decision);
+    settled_.clear();
+    for (index_ = 0; index_ < decisions.size(); ++index_) carry_out(decisions[index_]);
     return !decisions.empty();
+}
+
+void Executor::settle(const Decision& decision, const Outcome& outcome, MonoTime now) {
+    controller::settle(state_, decision, outcome, now);
+    settled_.push_back({.decision = index_, .outcome = outcome, .now = now});
 }
 
 void Executor::carry_out(const Decision& decision) {
@@ -94,7 +100,7 @@ void Executor::write(const Decision& decision) {
     const auto row = journal_.begin(change_of(decision, state_of_written(decision)));
     if (!row) {
         spdlog::error("not written, because the journal failed: {}: {}", described(decision), row.error().message);
-        controller::settle(state_, decision, {Outcome::Kind::failed, 0, row.error().message}, sys::now().mono);
+        settle(decision, {Outcome::Kind::failed, 0, row.error().message}, sys::now().mono);
         return;
     }
     finish(decision, *row, writer_.write(decision.tunable, decision.scope, decision.from, decision.to));
@@ -107,7 +113,7 @@ void Executor::roll_back(const Decision& decision) {
     const auto marked = journal_.rolling_back(object);
     const Outcome outcome = marked ? writer_.write(decision.tunable, decision.scope, decision.from, decision.to)
                                    : Outcome{Outcome::Kind::failed, 0, marked.error().message};
-    controller::settle(state_, decision, outcome, sys::now().mono);
+    settle(decision, outcome, sys::now().mono);
     switch (outcome.kind) {
     case Outcome::Kind::written:
         log_if_failed(journal_.rolled_back(object, decision.why, decision.evidence), "rolled back");
@@ -125,7 +131,7 @@ void Executor::roll_back(const Decision& decision) {
 
 void Executor::finish(const Decision& decision, std::int64_t row, const Outcome& outcome) {
     const MonoTime now = sys::now().mono;
-    controller::settle(state_, decision, outcome, now);
+    settle(decision, outcome, now);
     switch (outcome.kind) {
     case Outcome::Kind::written: written(decision, row, now); break;
     case Outcome::Kind::conflict: not_written(decision, row, reason_of(outcome)); break;

@@ -2,13 +2,16 @@
 // Carries decisions out: journal, write, read-back, journal; and tells the controller what became of them.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <span>
+#include <vector>
 
 #include "actuators/journal.hpp"
 #include "actuators/writer.hpp"
 #include "controller/state.hpp"
 #include "core/change.hpp"
+#include "recording/recording.hpp"
 
 namespace bpftune::service {
 
@@ -24,9 +27,13 @@ public:
     // Whether anything was recorded.
     bool carry_out(std::span<const Decision> decisions);
 
+    // What the controller was told of the writes among them.
+    [[nodiscard]] const std::vector<recording::Settled>& settled() const { return settled_; }
+
 private:
     [[nodiscard]] ChangeState state_of_written(const Decision& decision) const;
     void carry_out(const Decision& decision);
+    void settle(const Decision& decision, const Outcome& outcome, MonoTime now);
     void write(const Decision& decision);
     void roll_back(const Decision& decision);
     void forget(const Decision& decision);
@@ -38,6 +45,8 @@ private:
     actuators::Writer& writer_;
     controller::State& state_;
     OnChange on_change_;
+    std::uint64_t index_ = 0; // of the decision that is being carried out
+    std::vector<recording::Settled> settled_;
 };
 
 } // namespace bpftune::service

@@ -59,7 +59,7 @@ void SynWatch::update(const SynCounts& counts, MonoTime now) {
                      .cookies_returned = gain(base_.cookies_returned, counts.cookies_returned),
                      .refused = gain(base_.refused, counts.refused)};
     if (counts.arrivals) gained.arrivals = gain(base_.arrivals.value_or(0), *counts.arrivals);
-    Sign evidence = now > since ? syn_flood(gained, now - since) : std::nullopt;
+    const Sign evidence = now > since ? syn_flood(gained, now - since) : std::nullopt;
     flood_ = suspected_ ? evidence : std::nullopt;
     suspected_ = evidence.has_value();
     since_ = now;

@@ -37,7 +37,8 @@ std::string reaction_of(const Json& change) {
     return fmt::format(", {:.1f} s after the event", us / 1e6);
 }
 
-// "shop/web-0, 0.0.0.0:8080", "netns 4026531833"
+} // namespace
+
 std::string whom_of(const Json& change) {
     const Json* scope = find(change, "scope");
     if (scope == nullptr) return "-";
@@ -50,8 +51,6 @@ std::string whom_of(const Json& change) {
     }
     return whom;
 }
-
-} // namespace
 
 std::string change_line(const Json& change, std::size_t width) {
     return truncated(fmt::format("{}  {}  {}  {}: {}", clock_of(text_of(change, "time")), text_of(change, "tunable"),

@@ -12,6 +12,9 @@ namespace bpftune::views {
 // became of it; then for whom, how fast and why, wrapped. Lines end in a newline.
 std::string history_table(const Json& changes, std::size_t width);
 
+// Whose limit a change is about: "shop/web-0, 0.0.0.0:8080", "netns 4026531833".
+std::string whom_of(const Json& change);
+
 // One change on one line, cut to `width`, without a newline: for `top`.
 std::string change_line(const Json& change, std::size_t width);
 

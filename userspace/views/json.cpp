@@ -41,22 +41,13 @@ Json rows_of(const signals::Table& table, const Snapshot& snapshot) {
     return rows;
 }
 
-Json scope_of(const Scope& scope) {
-    Json json{{"netns", scope.netns.inode}, {"listener", nullptr}, {"pod", nullptr}};
-    if (const auto& listener = scope.listener)
-        json["listener"] = {
-            {"inode", listener->inode}, {"address", listener->local.address}, {"port", listener->local.port}};
-    if (scope.pod) json["pod"] = {{"namespace", scope.pod->ns}, {"name", scope.pod->name}};
-    return json;
-}
-
 Json to_json(const Change& change) {
     Json evidence = Json::object();
     for (const auto& [name, value] : change.evidence) evidence[name] = value;
     return {{"id", change.id},
             {"time", to_string(change.time)},
             {"tunable", tunables::row(change.tunable).name},
-            {"scope", scope_of(change.scope)},
+            {"scope", scope_document(change.scope)},
             {"from", change.from},
             {"to", change.to},
             {"state", to_string(change.state)},
@@ -84,6 +75,15 @@ Json changes_document(std::span<const Change> changes) {
     Json array = Json::array();
     for (const Change& change : changes) array.push_back(to_json(change));
     return array;
+}
+
+Json scope_document(const Scope& scope) {
+    Json json{{"netns", scope.netns.inode}, {"listener", nullptr}, {"pod", nullptr}};
+    if (const auto& listener = scope.listener)
+        json["listener"] = {
+            {"inode", listener->inode}, {"address", listener->local.address}, {"port", listener->local.port}};
+    if (scope.pod) json["pod"] = {{"namespace", scope.pod->ns}, {"name", scope.pod->name}};
+    return json;
 }
 
 std::string to_text(const Json& document) { return document.dump(-1, ' ', false, Json::error_handler_t::replace); }

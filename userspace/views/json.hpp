@@ -30,6 +30,7 @@ struct Top {
 // A table whose probe has no rung on this node has no key.
 Json top_document(const Snapshot& snapshot, const Top& top);
 Json changes_document(std::span<const Change> changes);
+Json scope_document(const Scope& scope); // `scope` of a change
 
 // On one line, without a newline. Never throws on any bytes: what is no UTF-8 becomes U+FFFD.
 std::string to_text(const Json& document);

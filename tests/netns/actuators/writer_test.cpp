@@ -290,12 +290,12 @@ TEST_CASE("a listener is not touched under the name of another namespace") {
 }
 
 TEST_CASE("a value of the node is written from the init namespace only") {
+    const HostLock lock;
     const auto before = sys::read_number(conntrack_max);
     if (!before) {
         WARN("nf_conntrack is not loaded");
         return;
     }
-    const HostLock lock;
     const Namespace netns;
     auto writer = take(Writer::start());
     const Outcome refused = writer.write(TunableId::conntrack_max, scope_of(netns), *before, *before + 1);

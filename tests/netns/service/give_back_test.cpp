@@ -27,7 +27,7 @@ TEST_CASE("what a calm shows not to be needed is given back down to the original
     const Site site(8);
     const auto listener = site.listen(port);
     home.set_policy(calm_policy("never"));
-    Running service(home);
+    const Running service(home);
     // Until the trial has seen that what did not fit before does now.
     REQUIRE(comes_true([&] {
         site.burst(listener, port, 12);

@@ -2,6 +2,7 @@
 // The invariants of controller/invariants.hpp, over random traces of a node.
 //
 //   SEED=8121 unit-controller-tests "invariants hold over random traces"     one trace again, decision by decision
+#include <array>
 #include <bit>
 #include <cstdlib>
 #include <deque>
@@ -106,7 +107,7 @@ private:
 
     void add_listener() {
         Listener listener;
-        listener.netns = {.cookie = dice_.between(2, 3), .inode = 4026532000};
+        listener.netns = {.cookie = dice_.one_of({namespaces_[0], namespaces_[1]}), .inode = 4026532000};
         listener.cookie = ++cookies_;
         listener.local = {"0.0.0.0", static_cast<std::uint16_t>(8000 + cookies_)};
         const auto somaxconn = world_.somaxconn.try_emplace(listener.netns, dice_.one_of<std::uint32_t>({128, 4096}));
@@ -132,8 +133,9 @@ private:
             std::ranges::any_of(world_.listeners, [&](const auto& l) { return l.second.netns == netns; });
         if (others) return;
         let_go({TunableId::somaxconn, netns});
-        ledger_.changes.erase({TunableId::somaxconn, netns}); // the next one there is another
+        ledger_.changes.erase({TunableId::somaxconn, netns});
         ledger_.reasserts.erase({TunableId::somaxconn, netns});
+        std::ranges::replace(namespaces_, netns.cookie, ++last_namespace_); // the next one is another
         world_.somaxconn.erase(netns);
     }
 
@@ -314,6 +316,9 @@ private:
         if (decision.act == Decision::Act::reassert) {
             ours = ledger_.taken.at(object);
             ledger_.taken.erase(object);
+            // A flood that met the other's value is followed from ours.
+            if (const auto flooded = ledger_.flooded.find(object); flooded != ledger_.flooded.end())
+                flooded->second = std::max(flooded->second, decision.to);
         } else if (decision.act == Decision::Act::write) {
             ours.expected = std::max(ours.expected, evidence_of(decision, "expected_use"));
             ledger_.before_trial.try_emplace(object, decision.from);
@@ -486,6 +491,8 @@ private:
     Style style_ = Style::calm;
     MonoTime now_ = MonoTime(1h);
     std::uint64_t cookies_ = 100;
+    std::array<std::uint64_t, 2> namespaces_{2, 3}; // their cookies
+    std::uint64_t last_namespace_ = 3;
     std::set<std::uint64_t> foreign_;
     std::uint64_t steps_ = 0;
     std::string broken_;

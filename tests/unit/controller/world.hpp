@@ -126,9 +126,4 @@ private:
     }
 };
 
-inline bool is_write(const Decision& decision) {
-    using enum Decision::Act;
-    return decision.act == write || decision.act == roll_back || decision.act == give_back || decision.act == reassert;
-}
-
 } // namespace bpftune::testing

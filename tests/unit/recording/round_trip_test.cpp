@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+
+#include "core/text.hpp"
+#include "recording/json.hpp"
+
+using namespace bpftune;
+using namespace bpftune::recording;
+using Line = Decoder::Line;
+
+namespace {
+
+const std::string hostile = printable("\"}],\\u0000\n\x1b[2J\xff\xc3\xa9\xe6\xbc\xa2\xf0\x9f\x92\xa5\\\\ \x7f{");
+
+// Another value than any default in each member, and than in every other one.
+class Filler {
+public:
+    template <class T> void fill(T& value) {
+        if constexpr (Struct<T>) {
+            Fields<T>::each([&](std::string_view, auto& member) { fill(member); }, value);
+        } else if constexpr (std::same_as<T, std::string>) {
+            value = hostile + std::to_string(++count_);
+        } else if constexpr (std::same_as<T, bool>) {
+            value = true;
+        } else if constexpr (std::floating_point<T>) {
+            value = 0.1 + 1e-9 * ++count_;
+        } else if constexpr (Number<T>) {
+            value = static_cast<T>(std::numeric_limits<T>::max() - ++count_);
+        } else if constexpr (std::is_enum_v<T>) {
+            value = Names<T>::all[1 + ++count_ % (Names<T>::all.size() - 1)];
+        } else if constexpr (Duration<T>) {
+            value = T(++count_);
+        } else if constexpr (Time<T>) {
+            value = T(typename T::duration(++count_));
+        } else if constexpr (is_optional<T>) {
+            fill(value.emplace());
+        } else if constexpr (is_array<T>) {
+            for (auto& element : value) fill(element);
+        } else {
+            fill_container(value);
+        }
+    }
+
+private:
+    template <class T> void fill_container(T& value) {
+        for (int i = 0; i < 2; ++i) {
+            if constexpr (is_map<T>) {
+                typename T::key_type key{};
+                fill(key);
+                fill(value[key]);
+            } else {
+                typename T::value_type element{};
+                fill(element);
+                value.insert(value.end(), element);
+            }
+        }
+    }
+
+    int count_ = 0;
+};
+
+template <class T> T filled() {
+    T value{};
+    Filler().fill(value);
+    return value;
+}
+
+Line must_read(Decoder& decoder, const std::string& line) {
+    const auto read = decoder.read(line);
+    INFO(line << "\n" << (read ? "" : read.error().message));
+    REQUIRE(read);
+    return *read;
+}
+
+std::string error_of(const std::string& line) {
+    Decoder decoder;
+    const auto read = decoder.read(line);
+    return read ? "no error" : read.error().message;
+}
+
+Snapshot with_listeners(std::initializer_list<std::uint64_t> cookies) {
+    Snapshot snapshot;
+    for (const std::uint64_t cookie : cookies) snapshot.listeners.push_back({.cookie = cookie, .command = "nginx"});
+    return snapshot;
+}
+
+} // namespace
+
+TEST_CASE("every member of a header and its state comes back, with hostile text") {
+    auto header = filled<Header>();
+    header.schema = current_schema;
+    Decoder decoder;
+    CHECK(must_read(decoder, Encoder().begin(header)) == Line::header);
+    CHECK(same(decoder.header(), header));
+    CHECK_FALSE(same(decoder.header(), Header{}));
+}
+
+TEST_CASE("every member of a snapshot and a step comes back") {
+    for (const Snapshot::Cause cause : Names<Snapshot::Cause>::all) {
+        auto snapshot = filled<Snapshot>();
+        snapshot.cause = cause;
+        auto step = filled<Step>();
+        step.settled.front().decision = 0;
+        step.settled.back().decision = 1;
+        Decoder decoder;
+        CHECK(must_read(decoder, Encoder().step(snapshot, step)) == Line::step);
+        CHECK(same(decoder.snapshot(), snapshot));
+        CHECK(same(decoder.step(), step));
+    }
+}
+
+TEST_CASE("rows that come, change and go are told by what differs") {
+    Encoder encoder;
+    Decoder decoder;
+    Snapshot changed = with_listeners({1, 2, 3, 4});
+    changed.listeners[2].queue = 7;
+    for (const Snapshot& snapshot : {with_listeners({1, 2, 3}), with_listeners({1, 2, 3, 4}), changed, changed,
+                                     with_listeners({2, 4}), with_listeners({}), with_listeners({5, 1})}) {
+        must_read(decoder, encoder.step(snapshot, {}));
+        CHECK(same(decoder.snapshot(), snapshot));
+    }
+    CHECK(encoder.step(with_listeners({5, 1}), {}) == R"({"tick":{},"step":{}})");
+    CHECK(encoder.step(changed, {.now = MonoTime(std::chrono::nanoseconds(9))}) ==
+          R"({"tick":{"listeners":[{"cookie":1},{"cookie":2},{"cookie":3,"command":"nginx","queue":7},)"
+          R"({"cookie":4,"command":"nginx"}]},"step":{"now":9}})");
+}
+
+TEST_CASE("a tick builds on the last tick, whatever bursts came between") {
+    Encoder encoder;
+    Decoder decoder;
+    Snapshot burst = with_listeners({9});
+    burst.cause = Snapshot::Cause::pressure;
+    for (const Snapshot& snapshot :
+         {with_listeners({1, 2}), burst, with_listeners({1, 2}), burst, with_listeners({2, 1})}) {
+        must_read(decoder, encoder.step(snapshot, {}));
+        CHECK(same(decoder.snapshot(), snapshot));
+    }
+}
+
+TEST_CASE("another header in the middle makes everything be told anew") {
+    Encoder encoder;
+    Decoder first;
+    Decoder second;
+    must_read(first, encoder.begin({.schema = current_schema}));
+    must_read(first, encoder.step(with_listeners({1, 2}), {}));
+    const std::string header = encoder.begin({.schema = current_schema});
+    const std::string step = encoder.step(with_listeners({1, 2, 3}), {});
+    for (Decoder* decoder : {&first, &second}) {
+        CHECK(must_read(*decoder, header) == Line::header);
+        must_read(*decoder, step);
+        CHECK(same(decoder->snapshot(), with_listeners({1, 2, 3})));
+    }
+}
+
+TEST_CASE("a policy comes back") {
+    policy::Policy policy;
+    policy.name = "web";
+    policy.mode = policy::Mode::automatic;
+    policy.memory_budget_ratio = 0.035;
+    policy.of(TunableId::listener_backlog) = {true, policy::Mode::recommend, 64, 512};
+    Decoder decoder;
+    CHECK(must_read(decoder, Encoder::reloaded(policy)) == Line::reloaded);
+    const auto read = policy_of(decoder.policy());
+    REQUIRE(read);
+    CHECK(*read == policy);
+    CHECK(must_read(decoder, Encoder::restored()) == Line::restored);
+}
+
+TEST_CASE("text of a recording that somebody else wrote is made fit to show") {
+    Decoder decoder;
+    must_read(decoder, "{\"tick\":{\"node\":\"\\u001b[2J\xff\"},\"step\":{}}");
+    CHECK(decoder.snapshot().node == R"(\x1b[2J\xff)");
+}
+
+TEST_CASE("what is no line of a recording is refused, with its place") {
+    CHECK(error_of("") == "not a line of a recording");
+    CHECK(error_of(R"({"answer":42})") == "not a line of a recording");
+    CHECK(error_of(R"({"tick":{"qeue":1}})") == "column 17: 'qeue' is not known here");
+    CHECK(error_of(R"({"tick":{"cause":"whim"}})") == "column 24: 'whim' is not known here");
+    CHECK(error_of(R"({"tick":{"lost_events":-1}})") == "column 24: a number was expected, one that fits");
+    CHECK(error_of(R"({"tick":{"listeners":[1]}})") == "column 24: so many rows were not known before");
+    CHECK(error_of(R"({"tick":{"node":"a)") == "column 18: the text does not end");
+    CHECK(error_of(R"({"tick":{}}{})") == "more than one value on the line");
+    CHECK(error_of(R"({"tick":{},"step":{"settled":[{"decision":0}]}})") ==
+          "the outcome of a decision that is not there");
+    CHECK(error_of(R"({"recording":{"schema":99,"version":"9","later":1}})") ==
+          "recorded with schema 99 by version 9: this program reads schema 1");
+    CHECK(error_of(R"({"recording":{}})") == "recorded with schema 0 by version ?: this program reads schema 1");
+}
+
+TEST_CASE("no line that was cut or changed crashes, and none takes more than it says") {
+    auto snapshot = filled<Snapshot>();
+    snapshot.cause = Snapshot::Cause::tick;
+    const std::string line = Encoder().step(snapshot, {});
+    for (std::size_t length = 0; length < line.size(); ++length) CHECK(error_of(line.substr(0, length)) != "no error");
+    for (std::size_t i = 0; i < line.size(); i += 3) {
+        std::string other = line;
+        other[i] = static_cast<char>(other[i] ^ 0x15);
+        (void)error_of(other);
+    }
+}

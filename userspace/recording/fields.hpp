@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// The members of every struct that a recording holds, once, for writing and reading alike.
+//
+// A member that is missing in its list does not compile ("only 29 names provided for structured binding, while
+// 'Listener' decomposes into 30 elements"): add it here, at the same place. Recordings made before read as its default.
+// An enumerator that is missing does not compile either ("enumeration value not handled in switch").
+#pragma once
+
+#include <array>
+#include <string_view>
+
+#include "controller/state.hpp"
+#include "core/change.hpp"
+#include "core/snapshot.hpp"
+#include "recording/recording.hpp"
+
+namespace bpftune::recording {
+
+// each(visit, rows...): visit("member", rows.member...) for each member, in the order of the list.
+template <class T> struct Fields;
+
+// name(value), and all values there are.
+template <class T> struct Names;
+
+// What a macro does for each of up to 80 names.
+#define RECORDED_AGAIN() RECORDED_EACH_
+#define RECORDED_PARENTHESES ()
+#define RECORDED_EACH_(what, first, ...) what(first) __VA_OPT__(RECORDED_AGAIN RECORDED_PARENTHESES(what, __VA_ARGS__))
+#define RECORDED_SCAN(...) RECORDED_SCAN_A(RECORDED_SCAN_A(RECORDED_SCAN_A(__VA_ARGS__)))
+#define RECORDED_SCAN_A(...) RECORDED_SCAN_B(RECORDED_SCAN_B(RECORDED_SCAN_B(__VA_ARGS__)))
+#define RECORDED_SCAN_B(...) RECORDED_SCAN_C(RECORDED_SCAN_C(RECORDED_SCAN_C(__VA_ARGS__)))
+#define RECORDED_SCAN_C(...) RECORDED_SCAN_D(RECORDED_SCAN_D(RECORDED_SCAN_D(__VA_ARGS__)))
+#define RECORDED_SCAN_D(...) __VA_ARGS__
+#define RECORDED_EACH(what, ...) RECORDED_SCAN(RECORDED_EACH_(what, __VA_ARGS__))
+
+#define RECORDED_VISIT(member) visit_(std::string_view(#member), rows_.member...);
+#define RECORDED(Type, ...)                                                                                            \
+    template <> struct Fields<Type> {                                                                                  \
+        using Row = Type;                                                                                              \
+        static void all_are_listed(Row& row_) { [[maybe_unused]] auto& [__VA_ARGS__] = row_; }                         \
+        template <class Visit, class... Rows> static void each(Visit&& visit_, Rows&... rows_) {                       \
+            RECORDED_EACH(RECORDED_VISIT, __VA_ARGS__)                                                                 \
+        }                                                                                                              \
+    }
+
+#define RECORDED_CASE(value)                                                                                           \
+    case Enum::value: return #value;
+#define RECORDED_VALUE(value) Enum::value,
+#define RECORDED_NAMES(Type, ...)                                                                                      \
+    template <> struct Names<Type> {                                                                                   \
+        using Enum = Type;                                                                                             \
+        static constexpr std::string_view name(Enum value) {                                                           \
+            switch (value) { RECORDED_EACH(RECORDED_CASE, __VA_ARGS__) }                                               \
+            return {};                                                                                                 \
+        }                                                                                                              \
+        static constexpr std::array all{RECORDED_EACH(RECORDED_VALUE, __VA_ARGS__)};                                   \
+    }
+
+RECORDED(NetnsId, cookie, inode);
+RECORDED(Endpoint, address, port);
+RECORDED(Pod, ns, name, container);
+RECORDED(Now, mono, wall);
+
+RECORDED(QueueWindow, length, peak, floor, arrivals, accepted, overflows, event);
+RECORDED(Listener, netns, cookie, inode, local, pid, fd, command, pod, queue, queue_peak, limit, asked, somaxconn,
+         binds, drops, overflows, overflows_estimated, overflows_per_second, arrivals, syn_queue, flood, read, window);
+RECORDED(NetnsTcp, netns, pid, pod, somaxconn, listen_overflows, overflows_of_closed, syn_dropped, cookies_sent,
+         cookies_returned, flood, time_wait_sockets, time_wait_limit, time_wait_entries, time_wait_entries_per_second,
+         time_wait_overflows, ports_exhausted, ports_exhausted_command, ports_exhausted_pid);
+RECORDED(SoftirqCpu, cpu, processed, dropped, time_squeeze, backlog, backlog_limit);
+RECORDED(Conntrack, netns, pod, entries, limit, buckets, entries_per_second, inserts_per_second, drops, early_drops,
+         insert_failed, full_in_seconds, window_drops, unanswered_ratio, flood);
+RECORDED(SysctlWrite, time, netns, sysctl, value, pid, command);
+RECORDED(TcpMemory, bytes, pressure_bytes, high_bytes);
+RECORDED(Guards, memory_pressure, memory_available_bytes, tcp_memory, softirq);
+RECORDED(UnitBytes, conntrack_entry, queued_connection, full_connection);
+RECORDED(Snapshot, cause, time, interval, node, host, memory_bytes, guards, unit_bytes, sources, lost_events, listeners,
+         tcp, softirq, conntrack, sysctl_writes);
+
+RECORDED(ListenerRef, cookie, inode, local, pid, fd);
+RECORDED(Scope, netns, netns_pid, listener, pod);
+RECORDED(ObjectKey, tunable, netns, listener_cookie);
+RECORDED(Evidence, name, value);
+RECORDED(Decision, act, tunable, scope, from, to, why, evidence, event);
+RECORDED(Outcome, kind, value, error);
+
+RECORDED(controller::Calm, since, used, wanted);
+RECORDED(controller::Held, scope, original, current, since, written, raised, raises, expected, used, calm);
+RECORDED(controller::Said, why_kind, to, when);
+RECORDED(controller::Queue, in_burst, raised, demand, sized, stuck);
+RECORDED(controller::TrialKey, kind, netns, listener_cookie);
+RECORDED(controller::Measured, losses, demand, use);
+RECORDED(controller::Trial, cause, since, last_raise, fitted, before, after, guards, values, verdict);
+RECORDED(controller::BackOff, roll_backs, until);
+RECORDED(controller::Flood, since, last_seen, limit, raised, evidence);
+RECORDED(controller::State, held, trials, back_offs, floods, changes, reasserts, said, retry_after, queues, yielded);
+
+RECORDED(Header, schema, version, node, boot, time, policy, state);
+RECORDED(Settled, decision, outcome, now);
+RECORDED(Step, now, decisions, settled);
+
+RECORDED_NAMES(TunableId, somaxconn, listener_backlog, conntrack_max, conntrack_buckets);
+RECORDED_NAMES(Rung, fentry, tracepoint, cgroup, netlink, procfs, none);
+RECORDED_NAMES(Binds, somaxconn, application, syn_backlog);
+RECORDED_NAMES(Snapshot::Cause, tick, pressure);
+RECORDED_NAMES(Decision::Act, write, recommend, keep, roll_back, give_back, reassert, yield, forget);
+RECORDED_NAMES(Outcome::Kind, written, conflict, gone, failed);
+RECORDED_NAMES(controller::TrialKey::Kind, accept_queue, conntrack, minimum);
+RECORDED_NAMES(controller::Cause, minimum, forecast, loss);
+
+} // namespace bpftune::recording

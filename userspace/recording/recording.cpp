@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "recording/recording.hpp"
+
+#include "policy/parse.hpp"
+#include "recording/json.hpp"
+
+namespace bpftune::recording {
+namespace {
+
+Result<> whole(const Cursor& in) {
+    if (!in.ok()) return std::unexpected(in.error());
+    if (!in.at_end()) return failure("more than one value on the line");
+    return {};
+}
+
+} // namespace
+
+std::vector<std::string> lines_of(const policy::Policy& policy) {
+    std::vector<std::string> lines{""};
+    for (const char c : policy::show(policy)) {
+        if (c == '\n')
+            lines.emplace_back();
+        else
+            lines.back() += c;
+    }
+    if (lines.back().empty()) lines.pop_back();
+    return lines;
+}
+
+Result<policy::Policy> policy_of(const std::vector<std::string>& lines) {
+    std::string text;
+    for (const std::string& line : lines) text.append(line) += '\n';
+    auto parsed = policy::parse(text);
+    if (!parsed) return failure("the recorded policy:\n{}", policy::render("policy", text, parsed.error()));
+    return std::move(*parsed);
+}
+
+std::string Encoder::begin(const Header& header) {
+    tick_ = pressure_ = {};
+    std::string line = R"({"recording":)";
+    write(line, header);
+    return line + '}';
+}
+
+std::string Encoder::step(const Snapshot& snapshot, const Step& step) {
+    const bool tick = snapshot.cause == Snapshot::Cause::tick;
+    Snapshot& known = tick ? tick_ : pressure_;
+    std::string line = tick ? R"({"tick":)" : R"({"pressure":)";
+    write(line, snapshot, known);
+    line += R"(,"step":)";
+    write(line, step);
+    known = snapshot;
+    return line + '}';
+}
+
+std::string Encoder::reloaded(const policy::Policy& policy) {
+    std::string line = R"({"reloaded":)";
+    write(line, lines_of(policy));
+    return line + '}';
+}
+
+std::string Encoder::restored() { return R"({"restored":true})"; }
+
+Result<Decoder::Line> Decoder::read(std::string_view text) {
+    Cursor in(text);
+    Line line = Line::step;
+    if (in.take(R"({"tick":)") || in.take(R"({"pressure":)")) {
+        snapshot_ = text[2] == 't' ? &tick_ : &pressure_;
+        recording::read(in, *snapshot_);
+        step_ = {};
+        if (in.take(R"(,"step":)")) recording::read(in, step_);
+    } else if (in.take(R"({"recording":)")) {
+        line = Line::header;
+        header_ = {};
+        tick_ = pressure_ = {};
+        recording::read(in, header_);
+        if (header_.schema != current_schema)
+            return failure("recorded with schema {} by version {}: this program reads schema {}", header_.schema,
+                           header_.version.empty() ? "?" : header_.version, current_schema);
+    } else if (in.take(R"({"reloaded":)")) {
+        line = Line::reloaded;
+        recording::read(in, policy_);
+    } else if (in.take(R"({"restored":true)")) {
+        line = Line::restored;
+    } else {
+        return failure("not a line of a recording");
+    }
+    in.expect('}');
+    if (auto read = whole(in); !read) return std::unexpected(read.error());
+    for (const Settled& settled : step_.settled)
+        if (settled.decision >= step_.decisions.size()) return failure("the outcome of a decision that is not there");
+    return line;
+}
+
+} // namespace bpftune::recording

@@ -192,13 +192,7 @@ void Gate::take_back(const ObjectKey& object, std::uint64_t value, const std::st
                      std::vector<Evidence> evidence) {
     const Held* held = this->held(object);
     if (held == nullptr || just_failed(object) || mode_of(object.tunable, true) != policy::Mode::automatic) return;
-    lower({.act = Decision::Act::roll_back,
-           .tunable = object.tunable,
-           .scope = held->scope,
-           .from = held->current,
-           .to = value,
-           .why = why,
-           .evidence = std::move(evidence)});
+    lower(Decision::Act::roll_back, object, value, why, std::move(evidence));
 }
 
 bool Gate::give_back(const ObjectKey& object, std::uint64_t value, const std::string& why,
@@ -218,24 +212,24 @@ bool Gate::give_back(const ObjectKey& object, std::uint64_t value, const std::st
         return true;
     }
     if (changes_of(object) >= give_backs_an_hour) return false;
-    lower({.act = Decision::Act::give_back,
-           .tunable = object.tunable,
-           .scope = held->scope,
-           .from = held->current,
-           .to = value,
-           .why = why,
-           .evidence = std::move(evidence)});
+    lower(Decision::Act::give_back, object, value, why, std::move(evidence));
     return true;
 }
 
-void Gate::lower(Decision decision) {
-    const ObjectKey object = key_of(decision.tunable, decision.scope);
+void Gate::lower(Decision::Act act, const ObjectKey& object, std::uint64_t value, const std::string& why,
+                 std::vector<Evidence> evidence) {
     Held& held = state_.held.at(object);
-    held.current = decision.to;
+    decisions_.push_back({.act = act,
+                          .tunable = object.tunable,
+                          .scope = held.scope,
+                          .from = held.current,
+                          .to = value,
+                          .why = why,
+                          .evidence = std::move(evidence)});
+    held.current = value;
     held.since = now_;
     held.raises = 0;
     state_.changes[object].push_back(now_);
-    decisions_.push_back(std::move(decision));
 }
 
 // nullopt: nothing speaks against it.

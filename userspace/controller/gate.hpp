@@ -109,7 +109,8 @@ private:
     [[nodiscard]] Held after(const Wish& wish) const;
     bool fit_budget(Wish& wish);
     void write(const ObjectKey& key, Wish wish);
-    void lower(Decision decision);
+    void lower(Decision::Act act, const ObjectKey& object, std::uint64_t value, const std::string& why,
+               std::vector<Evidence> evidence);
 
     const policy::Policy& policy_;
     State& state_;

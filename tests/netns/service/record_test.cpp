@@ -166,7 +166,7 @@ TEST_CASE("without a service it records with probes of its own, for as long as w
     site.burst(listener, port);
     CHECK(recorder.wait() == 0);
     const Json replayed = replay(home / "alone");
-    CHECK(replayed["recording"]["snapshots"] >= 1);
+    CHECK(replayed["recording"]["snapshots"] >= 2);
     CHECK(replayed["mode"] == "observe");
     CHECK(replayed["decisions"].empty());
 }

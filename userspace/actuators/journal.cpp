@@ -329,6 +329,17 @@ struct Journal::Database {
                    bits(object.netns.inode), bits(object.listener_cookie), values...);
     }
 
+    // All that `statements` does, or nothing of it.
+    template <class Statements> Result<> at_one_go(Statements statements) {
+        if (!writable) return failure("journal {}: opened for reading only", path);
+        if (auto begun = connection->run("BEGIN IMMEDIATE"); !begun)
+            return with_context(begun.error(), "journal {}", path);
+        Result<> done = statements();
+        if (done) done = connection->run("COMMIT");
+        if (!done) (void)connection->run("ROLLBACK");
+        return done;
+    }
+
     Result<> check_changed(std::int64_t id, const char* what) const {
         if (sqlite3_changes(connection->handle()) == 1) return {};
         return failure("journal {}: {}: no row {}", path, what, id);
@@ -389,7 +400,7 @@ Result<Journal> Journal::open_read_only(const std::filesystem::path& directory, 
     return Journal(std::move(database));
 }
 
-Result<std::int64_t> Journal::begin(Change change) {
+Result<std::int64_t> Journal::begin(const Change& change) {
     constexpr std::array beginnings{ChangeState::applied, ChangeState::kept, ChangeState::recommended};
     if (std::ranges::find(beginnings, change.state) == beginnings.end())
         return failure("journal: no change begins as {}", to_string(change.state));
@@ -410,6 +421,21 @@ Result<std::int64_t> Journal::begin(Change change) {
         evidence_text(change.evidence), bits(change.time.time_since_epoch().count()));
     if (!begun) return std::unexpected(begun.error());
     return sqlite3_last_insert_rowid(database_->connection->handle());
+}
+
+Result<std::vector<std::int64_t>> Journal::begin(std::span<const Change> changes) {
+    std::vector<std::int64_t> rows;
+    if (changes.empty()) return rows;
+    const auto done = database_->at_one_go([&]() -> Result<> {
+        for (const Change& change : changes) {
+            const auto row = begin(change);
+            if (!row) return std::unexpected(row.error());
+            rows.push_back(*row);
+        }
+        return {};
+    });
+    if (!done) return std::unexpected(done.error());
+    return rows;
 }
 
 Result<> Journal::written(std::int64_t id, std::optional<std::chrono::microseconds> reaction) {
@@ -485,7 +511,18 @@ Result<> Journal::checkpoint() {
     const int code = sqlite3_wal_checkpoint_v2(database_->connection->handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE,
                                                nullptr, nullptr);
     if (code != SQLITE_OK) return failure("journal {}: checkpoint: {}", database_->path, sqlite3_errstr(code));
-    return {};
+    return begin_log();
+}
+
+// The first row of a log that was moved waits for the disk (SQLite: walRestartLog(), syncHeader), the first of a
+// process for its pages as well. One that is taken back here leaves that to none that a burst waits for.
+Result<> Journal::begin_log() {
+    return database_->at_one_go([&]() -> Result<> {
+        const auto row = begin(Change{.state = ChangeState::recommended});
+        if (!row) return std::unexpected(row.error());
+        if (auto done = written(*row, {}); !done) return done;
+        return database_->connection->run(fmt::format("DELETE FROM changes WHERE id = {}", *row).c_str());
+    });
 }
 
 } // namespace bpftune::actuators

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -50,7 +51,10 @@ public:
     // Records a change before it is made (state applied; kept: a value of ours that is no longer on trial is put back
     // over someone else's), or a recommendation. `change.id` and `change.boot` are set
     // here; `change.original` too: that of the object's holding if there is one, else `change.from`.
-    Result<std::int64_t> begin(Change change);
+    Result<std::int64_t> begin(const Change& change);
+
+    // The same for several, whose ids come in their order: all of them are recorded, or none.
+    Result<std::vector<std::int64_t>> begin(std::span<const Change> changes);
 
     // What became of the write that `begin` announced. `failed` is for one that left the value as it was; if that is
     // not known (the writer ended), leave the row as it is: `restore` then takes both values for ours.
@@ -81,12 +85,14 @@ public:
     // Oldest first, of all boots, without tunables that this version does not know; `since`: not older.
     [[nodiscard]] Result<std::vector<Change>> history(std::optional<WallTime> since = {}) const;
 
-    // Moves the log into the database; may wait for the disk, so not while an event waits.
+    // Moves the log into the database and begins the next. Both wait for the disk, so not while an event waits: what is
+    // recorded after it does not.
     Result<> checkpoint();
 
 private:
     struct Database;
     explicit Journal(std::unique_ptr<Database> database);
+    Result<> begin_log();
     std::unique_ptr<Database> database_;
 };
 

@@ -29,6 +29,19 @@ Error error_of(const Answer& answer) {
     return {.message = std::string(answer.error.data(), size), .code = answer.code};
 }
 
+Request write_request(TunableId tunable, const Scope& scope, std::uint64_t from, std::uint64_t to) {
+    Request request = request_of(Operation::write, tunable, scope);
+    request.from = from;
+    request.to = to;
+    return request;
+}
+
+Outcome outcome_of(const Result<Answer>& answer) {
+    if (!answer) return {.kind = Outcome::Kind::failed, .value = 0, .error = answer.error().message};
+    return {
+        .kind = static_cast<Outcome::Kind>(answer->kind), .value = answer->value, .error = error_of(*answer).message};
+}
+
 std::string describe(int status) {
     if (WIFSIGNALED(status)) return fmt::format("was killed by signal {}", WTERMSIG(status));
     return fmt::format("ended with status {}", WEXITSTATUS(status));
@@ -108,13 +121,21 @@ Result<std::uint64_t> Writer::read(TunableId tunable, const Scope& scope) {
 }
 
 Outcome Writer::write(TunableId tunable, const Scope& scope, std::uint64_t from, std::uint64_t to) {
-    Request request = request_of(Operation::write, tunable, scope);
-    request.from = from;
-    request.to = to;
-    const auto answer = exchange(request);
-    if (!answer) return {.kind = Outcome::Kind::failed, .value = 0, .error = answer.error().message};
-    return {
-        .kind = static_cast<Outcome::Kind>(answer->kind), .value = answer->value, .error = error_of(*answer).message};
+    return outcome_of(exchange(write_request(tunable, scope, from, to)));
+}
+
+void Writer::write(std::span<const Decision> decisions, const std::function<void(Outcome)>& made) {
+    const auto send_one = [&](std::size_t i) -> Result<> {
+        if (i == decisions.size()) return {};
+        const Decision& decision = decisions[i];
+        return send(write_request(decision.tunable, decision.scope, decision.from, decision.to));
+    };
+    auto sent = send_one(0);
+    for (std::size_t i = 0; i < decisions.size(); ++i) {
+        auto next = sent ? send_one(i + 1) : sent;
+        made(outcome_of(sent ? receive() : std::unexpected(sent.error())));
+        sent = std::move(next);
+    }
 }
 
 Result<sys::Visit> Writer::visit(const NetnsId& netns, pid_t hint, sys::Netlink protocol) {
@@ -134,14 +155,21 @@ Result<sys::Visit> Writer::visit(const NetnsId& netns, pid_t hint, sys::Netlink 
 }
 
 Result<Answer> Writer::exchange(const Request& request, sys::Fd* passed) {
+    if (auto sent = send(request); !sent) return std::unexpected(sent.error());
+    return receive(passed);
+}
+
+// That it has ended is seen by receive().
+Result<> Writer::send(const Request& request) {
     if (pid_ < 0) return failure("{}", ended_);
     if (::send(socket_.value(), &request, sizeof request, MSG_NOSIGNAL) != sizeof request && errno != EPIPE &&
         errno != ECONNRESET)
         return system_failure(errno, "send to the writer");
-    return receive(passed); // which sees that it ended
+    return {};
 }
 
 Result<Answer> Writer::receive(sys::Fd* passed) {
+    if (pid_ < 0) return failure("{}", ended_);
     Answer answer;
     ssize_t size = 0;
     do size = receive_message(socket_.value(), answer, passed);

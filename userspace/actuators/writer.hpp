@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 
@@ -39,6 +40,10 @@ public:
     // no second writer (its rights are gone), so every later request fails and says why.
     Outcome write(TunableId tunable, const Scope& scope, std::uint64_t from, std::uint64_t to);
 
+    // The same for several, in their order; `made` is told each outcome as it comes. The next is on its way meanwhile,
+    // so that the writer does not have to be woken for it.
+    void write(std::span<const Decision> decisions, const std::function<void(Outcome)>& made);
+
     // sys::visit_netns() by the writer, with its rights.
     Result<sys::Visit> visit(const NetnsId& netns, pid_t hint, sys::Netlink protocol);
 
@@ -49,6 +54,7 @@ public:
 private:
     Writer(pid_t pid, sys::Fd socket) : pid_(pid), socket_(std::move(socket)) {}
     Result<Answer> exchange(const Request& request, sys::Fd* passed = nullptr);
+    Result<> send(const Request& request);
     Result<Answer> receive(sys::Fd* passed = nullptr); // `passed`: the descriptor that came with it
     std::string end();                                 // says how it ended
 

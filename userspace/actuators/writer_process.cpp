@@ -18,6 +18,7 @@
 #include "actuators/object.hpp"
 #include "actuators/protocol.hpp"
 #include "sys/capabilities.hpp"
+#include "sys/code.hpp"
 
 namespace bpftune::actuators {
 namespace {
@@ -68,6 +69,7 @@ Result<> prepare(int socket, std::span<const int> inherit, pid_t parent) {
     // After the capabilities: a change of credentials may clear it.
     if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return system_failure(errno, "PR_SET_PDEATHSIG");
     if (::getppid() != parent) ::_exit(0); // it ended before that took effect
+    sys::fetch_code();
     return {};
 }
 

@@ -124,4 +124,7 @@ struct Change {
     std::optional<std::chrono::microseconds> reaction; // from the kernel event to the read-back
 };
 
+// The row of a decision, without what only the journal knows.
+Change change_of(const Decision& decision, WallTime time, ChangeState state);
+
 } // namespace bpftune

@@ -37,20 +37,6 @@ ChangeState state_after(const Decision& decision, const Outcome& outcome) {
     std::unreachable();
 }
 
-// As the service keeps it in its journal, but for what only a journal knows.
-Change change_of(const Decision& decision, WallTime time, ChangeState state) {
-    Change change;
-    change.time = time;
-    change.tunable = decision.tunable;
-    change.scope = decision.scope;
-    change.from = std::to_string(decision.from);
-    change.to = std::to_string(decision.to);
-    change.state = state;
-    change.why = decision.why;
-    change.evidence = decision.evidence;
-    return change;
-}
-
 Losses& operator+=(Losses& sum, const Losses& more) {
     sum.recorded += more.recorded;
     sum.replayed += more.replayed;

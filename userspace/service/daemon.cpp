@@ -33,6 +33,7 @@
 #include "signals/sight.hpp"
 #include "sys/capabilities.hpp"
 #include "sys/clock.hpp"
+#include "sys/code.hpp"
 #include "tunables/catalog.hpp"
 #include "views/json.hpp"
 #include "views/metrics.hpp"
@@ -175,8 +176,10 @@ Result<> Daemon::start() {
     if (auto opened = open_loop(); !opened) return opened;
     if (auto opened = open_doors(); !opened) return opened;
     log_probes();
+    sys::fetch_code();
     adopt();
     tick();
+    (void)writer_.read(TunableId::somaxconn, {.netns = last_.host}); // its first time, before a burst waits for it
     if (http_) http_->ready();
     sd_notify(0, "READY=1\nSTATUS=watching");
     spdlog::info("ready: mode {}, policy '{}'", policy::to_string(mode()), policy_.name);

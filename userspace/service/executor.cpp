@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/executor.hpp"
 
+#include <algorithm>
+#include <utility>
+
 #include <spdlog/spdlog.h>
 
 #include "controller/step.hpp"
@@ -11,18 +14,7 @@
 namespace bpftune::service {
 namespace {
 
-Change change_of(const Decision& decision, ChangeState state) {
-    Change change;
-    change.time = sys::now().wall;
-    change.tunable = decision.tunable;
-    change.scope = decision.scope;
-    change.from = std::to_string(decision.from);
-    change.to = std::to_string(decision.to);
-    change.state = state;
-    change.why = decision.why;
-    change.evidence = decision.evidence;
-    return change;
-}
+Change change_now(const Decision& decision, ChangeState state) { return change_of(decision, sys::now().wall, state); }
 
 std::string described(const Decision& decision) {
     const auto& name = tunables::row(decision.tunable).name;
@@ -51,8 +43,33 @@ ChangeState Executor::state_of_written(const Decision& decision) const {
 
 bool Executor::carry_out(std::span<const Decision> decisions) {
     settled_.clear();
-    for (index_ = 0; index_ < decisions.size(); ++index_) carry_out(decisions[index_]);
+    for (index_ = 0; index_ < decisions.size();) {
+        const auto rest = decisions.subspan(index_);
+        const auto is_raise = [](const Decision& decision) { return decision.act == Decision::Act::write; };
+        if (const auto other = std::ranges::find_if_not(rest, is_raise); other != rest.begin()) {
+            raise({rest.begin(), other});
+        } else {
+            carry_out(rest.front());
+            ++index_;
+        }
+    }
     return !decisions.empty();
+}
+
+// No row, no write: what cannot be undone is not done. A burst waits for these values: first all rows, at one go, then
+// all values, and then what became of them.
+void Executor::raise(std::span<const Decision> raises) {
+    std::vector<Change> changes;
+    for (const Decision& decision : raises) changes.push_back(change_now(decision, ChangeState::applied));
+    const auto rows = journal_.begin(changes);
+    std::vector<std::pair<Outcome, MonoTime>> made;
+    if (rows) writer_.write(raises, [&](Outcome outcome) { made.emplace_back(std::move(outcome), sys::now().mono); });
+    for (std::size_t i = 0; i < raises.size(); ++i, ++index_) {
+        if (rows)
+            finish(raises[i], (*rows)[i], made[i].first, made[i].second);
+        else
+            not_journalled(raises[i], rows.error());
+    }
 }
 
 void Executor::settle(const Decision& decision, const Outcome& outcome, MonoTime now) {
@@ -63,12 +80,12 @@ void Executor::settle(const Decision& decision, const Outcome& outcome, MonoTime
 void Executor::carry_out(const Decision& decision) {
     const ObjectKey object = key_of(decision.tunable, decision.scope);
     switch (decision.act) {
-    case Decision::Act::write:
+    case Decision::Act::write: break; // raise()
     case Decision::Act::give_back:
     case Decision::Act::reassert: write(decision); break;
     case Decision::Act::recommend:
         spdlog::info("recommended: {}: {}", described(decision), decision.why);
-        if (const auto row = journal_.begin(change_of(decision, ChangeState::recommended)); !row)
+        if (const auto row = journal_.begin(change_now(decision, ChangeState::recommended)); !row)
             spdlog::error("journal: {}", row.error().message);
         on_change_(decision.tunable, ChangeState::recommended);
         break;
@@ -95,15 +112,17 @@ void Executor::forget(const Decision& decision) {
     log_if_failed(journal_.release(key_of(decision.tunable, decision.scope)), "forget");
 }
 
-// No row, no write: what cannot be undone is not done. What is put back is on trial if it was before.
+// What is put back is on trial if it was before.
 void Executor::write(const Decision& decision) {
-    const auto row = journal_.begin(change_of(decision, state_of_written(decision)));
-    if (!row) {
-        spdlog::error("not written, because the journal failed: {}: {}", described(decision), row.error().message);
-        settle(decision, {Outcome::Kind::failed, 0, row.error().message}, sys::now().mono);
-        return;
-    }
-    finish(decision, *row, writer_.write(decision.tunable, decision.scope, decision.from, decision.to));
+    const auto row = journal_.begin(change_now(decision, state_of_written(decision)));
+    if (!row) return not_journalled(decision, row.error());
+    const Outcome outcome = writer_.write(decision.tunable, decision.scope, decision.from, decision.to);
+    finish(decision, *row, outcome, sys::now().mono);
+}
+
+void Executor::not_journalled(const Decision& decision, const Error& error) {
+    spdlog::error("not written, because the journal failed: {}: {}", described(decision), error.message);
+    settle(decision, {Outcome::Kind::failed, 0, error.message}, sys::now().mono);
 }
 
 // What it goes back to is in the rows of the raise: they are marked first, so that a service that dies in between
@@ -129,8 +148,7 @@ void Executor::roll_back(const Decision& decision) {
     }
 }
 
-void Executor::finish(const Decision& decision, std::int64_t row, const Outcome& outcome) {
-    const MonoTime now = sys::now().mono;
+void Executor::finish(const Decision& decision, std::int64_t row, const Outcome& outcome, MonoTime now) {
     settle(decision, outcome, now);
     switch (outcome.kind) {
     case Outcome::Kind::written: written(decision, row, now); break;

@@ -11,6 +11,7 @@
 #include "actuators/writer.hpp"
 #include "controller/state.hpp"
 #include "core/change.hpp"
+#include "core/result.hpp"
 #include "recording/recording.hpp"
 
 namespace bpftune::service {
@@ -34,10 +35,12 @@ private:
     [[nodiscard]] ChangeState state_of_written(const Decision& decision) const;
     void carry_out(const Decision& decision);
     void settle(const Decision& decision, const Outcome& outcome, MonoTime now);
+    void raise(std::span<const Decision> raises);
     void write(const Decision& decision);
+    void not_journalled(const Decision& decision, const Error& error);
     void roll_back(const Decision& decision);
     void forget(const Decision& decision);
-    void finish(const Decision& decision, std::int64_t row, const Outcome& outcome);
+    void finish(const Decision& decision, std::int64_t row, const Outcome& outcome, MonoTime now);
     void written(const Decision& decision, std::int64_t row, MonoTime now);
     void not_written(const Decision& decision, std::int64_t row, const std::string& error);
 

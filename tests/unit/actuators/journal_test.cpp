@@ -453,6 +453,7 @@ TEST_CASE("a reader writes nothing") {
     auto reader = take(Journal::open_read_only(directory.path(), boot));
     CHECK(history(reader).size() == 1);
     CHECK_FALSE(reader.begin(somaxconn_change(7, "128", "1024")));
+    CHECK_FALSE(reader.begin(std::array{somaxconn_change(7, "128", "1024")}));
     CHECK_FALSE(reader.checkpoint());
     const std::filesystem::directory_iterator files(directory.path());
     CHECK(std::distance(begin(files), end(files)) == 1);
@@ -477,6 +478,45 @@ TEST_CASE("the log does not grow while it is checkpointed") {
     const auto size = std::filesystem::file_size(log);
     for (int i = 0; i < 5; ++i) write_some();
     CHECK(std::filesystem::file_size(log) <= 2 * size);
+}
+
+// SQLite syncs the header of a log that it begins anew: walRestartLog(), syncHeader. Bytes 12 to 15: how often it did.
+TEST_CASE("the first row after a checkpoint does not wait for the disk") {
+    const TemporaryDirectory directory;
+    auto journal = take(Journal::open(directory.path(), boot));
+    const auto times_begun = [&] {
+        std::ifstream log(directory.path() / "journal.db-wal", std::ios::binary);
+        std::array<char, 16> header{};
+        REQUIRE(log.read(header.data(), header.size()));
+        return std::string(header.data() + 12, 4);
+    };
+    ok(journal.checkpoint());
+    const auto before = times_begun();
+    take(journal.begin(somaxconn_change(7, "128", "1024")));
+    CHECK(times_begun() == before);
+    ok(journal.checkpoint());
+    CHECK(times_begun() != before);
+    CHECK(history(journal).size() == 1);
+}
+
+TEST_CASE("changes that begin at one go are all recorded, in their order, or none is") {
+    const TemporaryDirectory directory;
+    auto journal = take(Journal::open(directory.path(), boot));
+    const std::array changes{somaxconn_change(7, "128", "1024"), full_change()};
+    const auto rows = take(journal.begin(changes));
+    REQUIRE(rows.size() == 2);
+    const auto recorded = take(journal.history());
+    REQUIRE(recorded.size() == 2);
+    for (std::size_t i = 0; i < 2; ++i) {
+        CHECK(recorded[i].id == rows[i]);
+        CHECK(recorded[i].tunable == changes[i].tunable);
+    }
+
+    Change no_beginning = full_change();
+    no_beginning.state = ChangeState::yielded;
+    CHECK_FALSE(journal.begin(std::array{somaxconn_change(8, "128", "1024"), no_beginning}));
+    CHECK(take(journal.history()).size() == 2);
+    take(journal.begin(somaxconn_change(8, "128", "1024")));
 }
 
 TEST_CASE("directory and database are not for everyone") {

@@ -173,9 +173,9 @@ def expect_flood(lab, table, evidence, **where):
 
 
 def expect_client_unharmed(lab):
-    """By the quarter of bursts that went best, as in expect_as_good_as_static()."""
-    p99 = {tuner: statistics.quantiles(lab.p99s_of_bursts(tuner), n=4)[0] for tuner in ("none", "auto")}
-    expect(p99["auto"] <= 2 * p99["none"], f"p99 of a burst of the real client, lower quartile {p99}")
+    """But for a tenth of the bursts, which a stall of the machine may have spoiled."""
+    p99 = {tuner: statistics.quantiles(lab.p99s_of_bursts(tuner), n=10)[8] for tuner in ("none", "auto")}
+    expect(p99["auto"] <= 2 * p99["none"], f"p99 of a burst of the real client, ninth decile {p99}")
 
 
 def expect_raised_without_loss(lab):

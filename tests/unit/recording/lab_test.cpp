@@ -47,9 +47,11 @@ recording::Replay replayed(const fs::path& file) {
 }
 
 std::string told(const recording::Report& report) {
-    std::string text = fmt::format("{} snapshots\nlost: accept queues {} then, {} now; conntrack {} then, {} now\n",
-                                   report.snapshots, report.overflows.recorded, report.overflows.replayed,
-                                   report.conntrack_drops.recorded, report.conntrack_drops.replayed);
+    std::string text =
+        fmt::format("{} snapshots, other decisions than then on {}\n"
+                    "lost: accept queues {} then, {} now; conntrack {} then, {} now\n",
+                    report.snapshots, report.differing, report.overflows.recorded, report.overflows.replayed,
+                    report.conntrack_drops.recorded, report.conntrack_drops.replayed);
     for (const auto& [object, limit] : report.limits)
         text += fmt::format("{}: {}, then {}, now {}\n", tunables::row(object.tunable).name, limit.original,
                             limit.recorded, limit.replayed);

@@ -10,7 +10,8 @@
 //     someone else raised never is.
 //  3. No object is changed more than `changes_an_hour` times in any hour. A raise is made only where there is room left
 //     for its roll-back too, so that this never keeps a raise that did not help. Of these changes at most
-//     `reasserts_an_hour` put a value back over someone else's: then it is theirs.
+//     `reasserts_an_hour` put a value back over someone else's: then it is theirs. A restart begins to count anew, as
+//     it does with the back-offs of 4.
 //  4. After a roll-back its scope is left alone for a back-off that doubles, and after `false_forecasts` of them only a
 //     loss is reason enough: a demand that comes and goes cannot raise and roll back for ever.
 //  5. No raise takes the memory of all raises together past the budget: of each, what its forecast expects to be used,

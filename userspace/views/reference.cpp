@@ -57,8 +57,8 @@ std::string section_of(const signals::Table& table) {
 std::string rungs_section() {
     std::string text = "\n## What a rung does not see\n\n"
                        "Each probe takes the best rung of its ladder that this kernel and these rights allow; "
-                       "`sources` says which, `doctor` why. Whatever is not in this table is exact on every rung: a "
-                       "test holds all rungs to it, on each kernel.\n\n"
+                       "`sources` says which, `doctor` why. Whatever is not in this table is exact on every rung; "
+                       "what a test compares on each kernel is in [parity.md](parity.md).\n\n"
                        "| signal | rung | sees it | what is lost |\n|---|---|---|---|\n";
     for (const signals::Limitation& each : signals::limitations())
         text += fmt::format("| `{}` | {} | {}{} | {} |\n", each.signal, to_string(each.rung), to_string(each.sight),

@@ -231,8 +231,8 @@ TEST_CASE("usage errors are exit 2, with nothing on stdout") {
 
 TEST_CASE("each rung that is asked for is taken, or refused with the kernel's reason and nothing else done") {
     const Home home;
-    for (const std::string probe : {"listen", "time_wait", "softirq", "conntrack"})
-        for (const std::string rung : {"fentry", "tracepoint", "netlink", "procfs"}) {
+    for (const std::string probe : {"listen", "time_wait", "softirq", "conntrack", "sysctl"})
+        for (const std::string rung : {"fentry", "tracepoint", "cgroup", "netlink", "procfs"}) {
             const std::string choice = probe + "=" + rung;
             INFO(choice);
             const Ran ran = run({"doctor", "--rung", choice, "-o", "json"});

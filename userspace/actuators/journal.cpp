@@ -316,7 +316,7 @@ struct Journal::Database {
     }
 
     template <class... Values> Result<> run(Statement& statement, const char* what, const Values&... values) {
-        if (!writable) return failure("journal {}: {}: opened for reading only", path, what);
+        if (!writable) return failure("journal {}: {}: not open for writing", path, what);
         const auto done = statement.bind(values...).run();
         if (!done) return with_context(done.error(), "journal {}: {}", path, what);
         return {};
@@ -331,12 +331,17 @@ struct Journal::Database {
 
     // All that `statements` does, or nothing of it.
     template <class Statements> Result<> at_one_go(Statements statements) {
-        if (!writable) return failure("journal {}: opened for reading only", path);
+        if (!writable) return failure("journal {}: not open for writing", path);
         if (auto begun = connection->run("BEGIN IMMEDIATE"); !begun)
             return with_context(begun.error(), "journal {}", path);
         Result<> done = statements();
-        if (done) done = connection->run("COMMIT");
-        if (!done) (void)connection->run("ROLLBACK");
+        if (!done) {
+            (void)connection->run("ROLLBACK");
+        } else if (done = connection->run("COMMIT"); !done) {
+            (void)connection->run("ROLLBACK");
+            done = with_context(done.error(), "journal {}", path);
+        }
+        writable = sqlite3_get_autocommit(connection->handle()) != 0; // else nothing is sure to be recorded any more
         return done;
     }
 

@@ -49,8 +49,8 @@ public:
     ~Journal();
 
     // Records a change before it is made (state applied; kept: a value of ours that is no longer on trial is put back
-    // over someone else's), or a recommendation. `change.id` and `change.boot` are set
-    // here; `change.original` too: that of the object's holding if there is one, else `change.from`.
+    // over someone else's), or a recommendation. Its id, its boot and its
+    // original are the journal's: the original is that of the object's holding if there is one, else `change.from`.
     Result<std::int64_t> begin(const Change& change);
 
     // The same for several, whose ids come in their order: all of them are recorded, or none.

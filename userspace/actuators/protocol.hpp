@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What passes between the service and its writer over a SOCK_SEQPACKET pair: one request, one answer. Both ends are
-// one program; version and size are checked so that a broken message is refused and not believed. The answer to a visit
-// may carry one descriptor (SCM_RIGHTS).
+// What passes between the service and its writer over a SOCK_SEQPACKET pair: one answer for each request, in their
+// order. Both ends are one program; version and size are checked so that a broken message is refused and not believed.
+// The answer to a visit may carry one descriptor (SCM_RIGHTS).
 #pragma once
 
 #include <array>

@@ -187,7 +187,7 @@ Result<Answer> Writer::receive(sys::Fd* passed) {
 std::string Writer::end() {
     socket_.reset();
     if (pid_ < 0) return {};
-    ::kill(pid_, SIGKILL); // between requests it has nothing to lose
+    ::kill(pid_, SIGKILL); // what it may have written is taken for ours
     return reap(std::exchange(pid_, -1));
 }
 

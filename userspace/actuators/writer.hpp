@@ -40,8 +40,8 @@ public:
     // no second writer (its rights are gone), so every later request fails and says why.
     Outcome write(TunableId tunable, const Scope& scope, std::uint64_t from, std::uint64_t to);
 
-    // The same for several, in their order; `made` is told each outcome as it comes. The next is on its way meanwhile,
-    // so that the writer does not have to be woken for it.
+    // The same for several, in their order; `made` is told each outcome as it comes, and may not use the writer. The
+    // next is on its way meanwhile, so that the writer does not have to be woken for it.
     void write(std::span<const Decision> decisions, const std::function<void(Outcome)>& made);
 
     // sys::visit_netns() by the writer, with its rights.

@@ -180,6 +180,7 @@ Result<> Daemon::start() {
     adopt();
     tick();
     (void)writer_.read(TunableId::somaxconn, {.netns = last_.host}); // its first time, before a burst waits for it
+    if (writer_.pid() < 0) return failure("the writer has ended");
     if (http_) http_->ready();
     sd_notify(0, "READY=1\nSTATUS=watching");
     spdlog::info("ready: mode {}, policy '{}'", policy::to_string(mode()), policy_.name);
@@ -349,6 +350,8 @@ void Daemon::tick() {
         spdlog::info("many open files: listeners are counted every {:.1f} s", Seconds(census).count());
     census_interval_ = census;
     act_on(last_);
+    if (writer_.pid() < 0)
+        sd_event_exit(loop_.get(), failed); // its socket, which the loop watches, may be closed by now
     metrics_.update(last_, policy::to_string(mode()));
     if (http_) http_->publish(metrics_.text(), sys::now().mono + missed_ticks * config_.interval);
     if (changes_stale_) {

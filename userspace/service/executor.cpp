@@ -35,6 +35,14 @@ void log_if_failed(const Result<>& result, std::string_view what) {
 
 } // namespace
 
+// The raises that come next and can be made at one go: those that an event waits for do not wait for others' rows.
+std::span<const Decision> Executor::next_raises(std::span<const Decision> decisions) {
+    const auto other = std::ranges::find_if_not(decisions, [&](const Decision& decision) {
+        return decision.act == Decision::Act::write && decision.event.has_value() == decisions[0].event.has_value();
+    });
+    return {decisions.begin(), other};
+}
+
 ChangeState Executor::state_of_written(const Decision& decision) const {
     const bool on_trial = decision.act != Decision::Act::reassert ||
                           controller::trial_with(state_, key_of(decision.tunable, decision.scope)) != nullptr;
@@ -44,14 +52,11 @@ ChangeState Executor::state_of_written(const Decision& decision) const {
 bool Executor::carry_out(std::span<const Decision> decisions) {
     settled_.clear();
     for (index_ = 0; index_ < decisions.size();) {
-        const auto rest = decisions.subspan(index_);
-        const auto is_raise = [](const Decision& decision) { return decision.act == Decision::Act::write; };
-        if (const auto other = std::ranges::find_if_not(rest, is_raise); other != rest.begin()) {
-            raise({rest.begin(), other});
-        } else {
-            carry_out(rest.front());
-            ++index_;
-        }
+        const auto raises = next_raises(decisions.subspan(index_));
+        if (raises.empty())
+            carry_out(decisions[index_++]);
+        else
+            raise(raises);
     }
     return !decisions.empty();
 }
@@ -62,14 +67,18 @@ void Executor::raise(std::span<const Decision> raises) {
     std::vector<Change> changes;
     for (const Decision& decision : raises) changes.push_back(change_now(decision, ChangeState::applied));
     const auto rows = journal_.begin(changes);
-    std::vector<std::pair<Outcome, MonoTime>> made;
-    if (rows) writer_.write(raises, [&](Outcome outcome) { made.emplace_back(std::move(outcome), sys::now().mono); });
+    std::vector<Answered> answers;
+    if (rows) writer_.write(raises, [&](Outcome outcome) { answers.push_back(answered(std::move(outcome))); });
     for (std::size_t i = 0; i < raises.size(); ++i, ++index_) {
         if (rows)
-            finish(raises[i], (*rows)[i], made[i].first, made[i].second);
+            finish(raises[i], (*rows)[i], answers[i]);
         else
             not_journalled(raises[i], rows.error());
     }
+}
+
+Executor::Answered Executor::answered(Outcome outcome) const {
+    return {.outcome = std::move(outcome), .now = sys::now().mono, .is_known = writer_.pid() >= 0};
 }
 
 void Executor::settle(const Decision& decision, const Outcome& outcome, MonoTime now) {
@@ -116,8 +125,7 @@ void Executor::forget(const Decision& decision) {
 void Executor::write(const Decision& decision) {
     const auto row = journal_.begin(change_now(decision, state_of_written(decision)));
     if (!row) return not_journalled(decision, row.error());
-    const Outcome outcome = writer_.write(decision.tunable, decision.scope, decision.from, decision.to);
-    finish(decision, *row, outcome, sys::now().mono);
+    finish(decision, *row, answered(writer_.write(decision.tunable, decision.scope, decision.from, decision.to)));
 }
 
 void Executor::not_journalled(const Decision& decision, const Error& error) {
@@ -148,10 +156,11 @@ void Executor::roll_back(const Decision& decision) {
     }
 }
 
-void Executor::finish(const Decision& decision, std::int64_t row, const Outcome& outcome, MonoTime now) {
-    settle(decision, outcome, now);
+void Executor::finish(const Decision& decision, std::int64_t row, const Answered& answer) {
+    const Outcome& outcome = answer.outcome;
+    settle(decision, outcome, answer.now);
     switch (outcome.kind) {
-    case Outcome::Kind::written: written(decision, row, now); break;
+    case Outcome::Kind::written: written(decision, row, answer.now); break;
     case Outcome::Kind::conflict: not_written(decision, row, reason_of(outcome)); break;
     case Outcome::Kind::gone:
         not_written(decision, row, "gone before it could be written");
@@ -159,7 +168,7 @@ void Executor::finish(const Decision& decision, std::int64_t row, const Outcome&
         break;
     case Outcome::Kind::failed:
         // Without an answer it may have been written: the row stays, and `restore` takes both values for ours.
-        if (writer_.pid() < 0)
+        if (!answer.is_known)
             spdlog::error("no answer: {}: {}", described(decision), outcome.error);
         else
             not_written(decision, row, reason_of(outcome));

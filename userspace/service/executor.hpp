@@ -24,7 +24,8 @@ public:
     Executor(actuators::Journal& journal, actuators::Writer& writer, controller::State& state, OnChange on_change)
         : journal_(journal), writer_(writer), state_(state), on_change_(std::move(on_change)) {}
 
-    // In their order. What fails is journalled, logged, and told to the controller; it stops nothing else.
+    // In their order. What fails is journalled, logged, and told to the controller; it stops nothing else, but that
+    // raises in a row are journalled all or none.
     // Whether anything was recorded.
     bool carry_out(std::span<const Decision> decisions);
 
@@ -32,6 +33,14 @@ public:
     [[nodiscard]] const std::vector<recording::Settled>& settled() const { return settled_; }
 
 private:
+    struct Answered {
+        Outcome outcome;
+        MonoTime now;
+        bool is_known = true; // false: the writer ended, it may have been written
+    };
+
+    [[nodiscard]] static std::span<const Decision> next_raises(std::span<const Decision> decisions);
+    [[nodiscard]] Answered answered(Outcome outcome) const;
     [[nodiscard]] ChangeState state_of_written(const Decision& decision) const;
     void carry_out(const Decision& decision);
     void settle(const Decision& decision, const Outcome& outcome, MonoTime now);
@@ -40,7 +49,7 @@ private:
     void not_journalled(const Decision& decision, const Error& error);
     void roll_back(const Decision& decision);
     void forget(const Decision& decision);
-    void finish(const Decision& decision, std::int64_t row, const Outcome& outcome, MonoTime now);
+    void finish(const Decision& decision, std::int64_t row, const Answered& answer);
     void written(const Decision& decision, std::int64_t row, MonoTime now);
     void not_written(const Decision& decision, std::int64_t row, const std::string& error);
 

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "actuators/writer.hpp"
 
+#include <array>
+#include <csignal>
 #include <fstream>
+#include <vector>
 
 #include <poll.h>
 #include <sys/wait.h>
@@ -85,6 +88,29 @@ TEST_CASE("the writer itself refuses what the kernel does not take") {
     CHECK(mentions(outcome.error, "net.core.somaxconn: 2147483648 is not within 0 and 2147483647"));
     CHECK(somaxconn_in(netns) == before);
     CHECK(kind(writer.write(static_cast<TunableId>(999), scope_of(netns), before, 1)) == Outcome::Kind::failed);
+}
+
+TEST_CASE("several writes are made in their order, and one that is refused stops none") {
+    const Namespace netns;
+    auto writer = take(Writer::start());
+    const auto before = somaxconn_in(netns);
+    const auto decision = [&](std::uint64_t from, std::uint64_t to) {
+        return Decision{.tunable = TunableId::somaxconn, .scope = scope_of(netns), .from = from, .to = to};
+    };
+    const std::array decisions{decision(before, 200), decision(200, 2147483648), decision(200, 300)};
+    using Kinds = std::vector<Outcome::Kind>;
+    const auto kinds_of_all = [&] {
+        Kinds kinds;
+        writer.write(decisions, [&](const Outcome& outcome) { kinds.push_back(kind(outcome)); });
+        return kinds;
+    };
+    CHECK(kinds_of_all() == Kinds{Outcome::Kind::written, Outcome::Kind::failed, Outcome::Kind::written});
+    CHECK(somaxconn_in(netns) == 300);
+
+    ::kill(writer.pid(), SIGKILL);
+    CHECK(kinds_of_all() == Kinds(3, Outcome::Kind::failed));
+    CHECK(writer.pid() == -1);
+    CHECK(somaxconn_in(netns) == 300);
 }
 
 TEST_CASE("a namespace is found by hint, by any process in it, or where it is bound") {

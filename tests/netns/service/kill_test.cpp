@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The service is killed: nothing that it wrote is lost, and nothing that is another's is touched.
+#include <array>
 #include <atomic>
+#include <csignal>
 #include <random>
 
 #include "fixtures.hpp"
@@ -118,6 +120,60 @@ TEST_CASE("values are adopted after kill -9, and restored through the service, w
     REQUIRE(comes_true([&] { return home.top()["mode"] == "auto"; }));
     site.burst(listener, port);
     CHECK(comes_true([&] { return limit_of(listener) > 8; }));
+}
+
+TEST_CASE("the node's own limits are put back after kill -9, by restore or by the next service when it ends") {
+    static constexpr std::array paths{"/proc/sys/net/netfilter/nf_conntrack_max",
+                                      "/proc/sys/net/netfilter/nf_conntrack_buckets"};
+    const Home home;                         // with the lock for the node's values
+    if (!sys::read_number(paths[0])) return; // nf_conntrack is not loaded
+    using Values = std::array<std::uint64_t, 2>;
+    const auto values = [&] { return Values{take(sys::read_number(paths[0])), take(sys::read_number(paths[1]))}; };
+    struct PutBack {
+        Values values;
+        ~PutBack() {
+            for (const std::size_t i : {0U, 1U})
+                static_cast<void>(sys::write_file(paths[i], std::to_string(values[i])));
+        }
+    } const original{values()};
+    const Values raised{original.values[0] + 1000, 2 * original.values[1]};
+    home.set_policy(
+        fmt::format("apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {{name: kill}}\n"
+                    "spec:\n  mode: auto\n  onExit: restore\n  tunables:\n"
+                    "    net.core.somaxconn: {{mode: observe}}\n"
+                    "    net.netfilter.nf_conntrack_max: {{min: {0}, max: {0}}}\n"
+                    "    net.netfilter.nf_conntrack_buckets: {{min: {1}, max: {1}}}\n",
+                    raised[0], raised[1]));
+    {
+        Running service(home);
+        REQUIRE(comes_true([&] { return values() == raised; }));
+        service.kill();
+    }
+    CHECK(values() == raised);
+    SECTION("restore") { CHECK(home.restore().size() == 2); }
+    SECTION("the next service") {
+        Running service(home);
+        CHECK(values() == raised);
+        service.signal(SIGTERM);
+        CHECK(service.wait() == 0);
+    }
+    CHECK(values() == original.values);
+}
+
+// It is killed after five seconds, and its socket closed: nothing is left to watch.
+TEST_CASE("a service whose writer gives no answer ends, so that both are started anew") {
+    const Home home;
+    const Site site;
+    const auto listener = site.listen(port);
+    home.set_policy(automatic);
+    Running service(home);
+    const pid_t writer = std::stoi(contents(fmt::format("/proc/{0}/task/{0}/children", service.pid())));
+    must(::kill(writer, SIGSTOP) == 0, "stop the writer");
+    site.burst(listener, port);
+    CHECK(service.wait() == 1);
+    CHECK(service.err().find("no answer: ") != std::string::npos);
+    CHECK(home.restored().status == 0);
+    CHECK(somaxconn_in(site.netns) == 8);
 }
 
 TEST_CASE("a namespace that was deleted and made again since is not written to") {

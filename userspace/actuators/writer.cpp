@@ -185,9 +185,9 @@ Result<Answer> Writer::receive(sys::Fd* passed) {
 }
 
 std::string Writer::end() {
-    socket_.reset();
     if (pid_ < 0) return {};
-    ::kill(pid_, SIGKILL); // what it may have written is taken for ours
+    ::shutdown(socket_.value(), SHUT_RDWR); // whoever watches it learns of this; one that is closed says nothing
+    ::kill(pid_, SIGKILL);                  // what it may have written is taken for ours
     return reap(std::exchange(pid_, -1));
 }
 

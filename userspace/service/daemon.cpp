@@ -350,8 +350,6 @@ void Daemon::tick() {
         spdlog::info("many open files: listeners are counted every {:.1f} s", Seconds(census).count());
     census_interval_ = census;
     act_on(last_);
-    if (writer_.pid() < 0)
-        sd_event_exit(loop_.get(), failed); // its socket, which the loop watches, may be closed by now
     metrics_.update(last_, policy::to_string(mode()));
     if (http_) http_->publish(metrics_.text(), sys::now().mono + missed_ticks * config_.interval);
     if (changes_stale_) {

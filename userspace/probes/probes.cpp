@@ -18,6 +18,12 @@
 #include "sys/procfs.hpp"
 
 namespace bpftune::probes {
+namespace {
+
+// A minute of ticks: drops that come less often are found by softnet_stat alone.
+constexpr int readings_until_quiet = 60;
+
+} // namespace
 
 struct Probes::State {
     explicit State(const Options& chosen)
@@ -34,6 +40,7 @@ struct Probes::State {
 
     [[nodiscard]] Rung& rung(Probe probe) { return taken[static_cast<std::size_t>(probe)]; }
     void climb(Probe probe);
+    Result<> watch_backlogs(std::uint64_t dropped); // by all CPUs
     Result<Census> census(std::span<const NetnsReading> of_namespaces);
 
     std::filesystem::path proc;
@@ -42,8 +49,10 @@ struct Probes::State {
     ProcNamespaces namespaces; // netlink and procfs: below the programs
     NetlinkListeners listeners;
     ConntrackReader conntrack;
-    Widened<std::uint64_t> drops;           // by socket cookie
-    std::vector<NetnsReading> of_listeners; // namespaces that the last census came upon
+    Widened<std::uint64_t> drops;               // by socket cookie
+    std::vector<NetnsReading> of_listeners;     // namespaces that the last census came upon
+    std::optional<std::uint64_t> backlog_drops; // at the last reading
+    int readings_without_drops = readings_until_quiet;
     std::array<Rung, all_probes.size()> taken{};
     std::vector<Step> ladder;
 };
@@ -283,18 +292,30 @@ Result<std::vector<NetnsReading>> Probes::namespaces() {
     return std::move(readings);
 }
 
+// The first drop is found by its count, those that follow it are announced.
+Result<> Probes::State::watch_backlogs(std::uint64_t dropped) {
+    const auto before = std::exchange(backlog_drops, dropped);
+    if (!before) return {};
+    readings_without_drops = dropped == *before ? std::min(readings_without_drops + 1, readings_until_quiet) : 0;
+    return programs.announce_backlog_drops(readings_without_drops < readings_until_quiet);
+}
+
 Result<std::vector<SoftirqReading>> Probes::softirq() {
     const auto text = sys::read_file(state_->proc / "thread-self/net/softnet_stat");
     if (!text) return std::unexpected(text.error());
     const auto rows_read = sys::parse_softnet_stat(*text);
     if (!rows_read) return std::unexpected(rows_read.error());
     std::vector<SoftirqReading> readings;
-    for (const sys::SoftnetRow& row : *rows_read)
+    std::uint64_t dropped = 0;
+    for (const sys::SoftnetRow& row : *rows_read) {
         readings.push_back({.cpu = row.cpu,
                             .processed = row.processed,
                             .dropped = row.dropped,
                             .time_squeeze = row.time_squeeze,
                             .backlog = row.backlog});
+        dropped += row.dropped;
+    }
+    if (auto watched = state_->watch_backlogs(dropped); !watched) return std::unexpected(watched.error());
     return readings;
 }
 

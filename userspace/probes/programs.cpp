@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <utility>
 
 #include <fcntl.h>
 
@@ -96,7 +97,21 @@ Result<> Programs::attach_drops() {
     if (!object && !listen_) object = load_drops(false);
     if (!object) return std::unexpected(object.error());
     drops_ = std::move(*object);
+    if (auto quiet = announce_backlog_drops(false); !quiet) return quiet; // that it attaches is known now
     return add_ring(drops_->maps.events);
+}
+
+// kfree_skb fires several times in the life of a healthy connection: for nothing, while no backlog drops.
+Result<> Programs::announce_backlog_drops(bool wanted) {
+    if (!drops_ || drops_->links.drops_by_listener) return {};
+    bpf_link*& link = drops_->links.drops_of_backlog;
+    if (wanted == (link != nullptr)) return {};
+    if (!wanted) {
+        bpf_link__destroy(std::exchange(link, nullptr));
+    } else if (link = bpf_program__attach(drops_->progs.drops_of_backlog); link == nullptr) {
+        return system_failure(errno, "attach to kfree_skb");
+    }
+    return {};
 }
 
 // By a link: it ends with this process, and others may attach there too.

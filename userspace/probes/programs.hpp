@@ -46,6 +46,8 @@ public:
     // The iterators read what the programs before them have learned: attach those first.
     Result<> attach_tcp_state();
     Result<> attach_drops(); // a second call says what the first one said
+    // Whether drops of backlogs are to be announced now; nothing changes where the same program counts last ACKs.
+    Result<> announce_backlog_drops(bool wanted);
     Result<> attach_sysctl();
     Result<> attach_listeners();
     Result<> attach_namespaces();

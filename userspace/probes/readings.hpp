@@ -78,7 +78,8 @@ struct PortsExhaustedEvent {
     std::string command;
 };
 
-// A packet was dropped because a CPU's backlog was full. At most one per CPU and Options::event_interval.
+// A packet was dropped because a CPU's backlog was full. At most one per CPU and Options::event_interval. Where the
+// program would serve nothing else, only after a reading has found drops, and for as long as a minute of readings does.
 struct BacklogDropEvent {
     MonoTime time;
     unsigned cpu = 0; // that dropped it; with RPS the full backlog may be another's: softnet_stat says whose

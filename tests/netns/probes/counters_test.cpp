@@ -298,7 +298,8 @@ TEST_CASE("a packet dropped for a full backlog is counted, and announced") {
             const std::vector<char> large(50000);
             ::sendto(socket.value(), large.data(), large.size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof to);
         });
-        return is_told ? !events_of<BacklogDropEvent>(probes).empty() : dropped() > before;
+        const bool counted = dropped() > before; // which is what it takes where the program serves nothing else
+        return is_told ? !events_of<BacklogDropEvent>(probes).empty() : counted;
     }));
     CHECK(dropped() > before);
 }

@@ -46,8 +46,8 @@ constexpr int failed = 1;
 constexpr int ahead_of_others = -10;
 constexpr int invalid_policy = 2;
 
-// A full conntrack table does not wait for the next tick, nor does a value of ours that somebody sets; growth over less
-// than this says nothing.
+// A full conntrack table or CPU backlog does not wait for the next tick, nor does a value of ours that somebody sets;
+// growth over less than this says nothing.
 constexpr Nanoseconds shortest_tick = std::chrono::milliseconds(100);
 // How soon after a pressure event the burst is looked at again, until it is over: bursts that come every few hundred
 // milliseconds then find the corrected limit.
@@ -369,7 +369,8 @@ void Daemon::on_events() {
     bool pressure = false;
     bool look_soon = false;
     probes_.drain([&](const probes::Event& event) {
-        look_soon |= std::holds_alternative<probes::ConntrackFullEvent>(event);
+        look_soon |= std::holds_alternative<probes::ConntrackFullEvent>(event) ||
+                     std::holds_alternative<probes::BacklogDropEvent>(event);
         if (const auto* write = std::get_if<probes::SysctlWriteEvent>(&event))
             look_soon |= controller::holds(state_, write->netns, write->sysctl);
         const auto snapshot = collector_.on_event(event, sys::now());

@@ -33,16 +33,20 @@ void log_if_failed(const Result<>& result, std::string_view what) {
     if (!result) spdlog::error("journal: {}: {}", what, result.error().message);
 }
 
-} // namespace
-
-// The raises that come next and can be made at one go: those that an event waits for do not wait for others' rows.
-std::span<const Decision> Executor::next_raises(std::span<const Decision> decisions) {
-    const auto other = std::ranges::find_if_not(decisions, [&](const Decision& decision) {
-        return decision.act == Decision::Act::write && decision.event.has_value() == decisions[0].event.has_value();
+// What comes next: raises in a row at one go, but those that an event waits for do not wait for others' rows; any other
+// decision by itself.
+std::span<const Decision> next_of(std::span<const Decision> decisions) {
+    const Decision& first = decisions.front();
+    const auto other = std::ranges::find_if_not(decisions.subspan(1), [&](const Decision& decision) {
+        return first.act == Decision::Act::write && decision.act == first.act &&
+               decision.event.has_value() == first.event.has_value();
     });
     return {decisions.begin(), other};
 }
 
+} // namespace
+
+// What is put back is on trial if it was before.
 ChangeState Executor::state_of_written(const Decision& decision) const {
     const bool on_trial = decision.act != Decision::Act::reassert ||
                           controller::trial_with(state_, key_of(decision.tunable, decision.scope)) != nullptr;
@@ -50,31 +54,14 @@ ChangeState Executor::state_of_written(const Decision& decision) const {
 }
 
 bool Executor::carry_out(std::span<const Decision> decisions) {
+    step_ = decisions;
     settled_.clear();
-    for (index_ = 0; index_ < decisions.size();) {
-        const auto raises = next_raises(decisions.subspan(index_));
-        if (raises.empty())
-            carry_out(decisions[index_++]);
-        else
-            raise(raises);
+    for (auto left = decisions; !left.empty();) {
+        const auto next = next_of(left);
+        carry_out_next(next);
+        left = left.subspan(next.size());
     }
     return !decisions.empty();
-}
-
-// No row, no write: what cannot be undone is not done. A burst waits for these values: first all rows, at one go, then
-// all values, and then what became of them.
-void Executor::raise(std::span<const Decision> raises) {
-    std::vector<Change> changes;
-    for (const Decision& decision : raises) changes.push_back(change_now(decision, ChangeState::applied));
-    const auto rows = journal_.begin(changes);
-    std::vector<Answered> answers;
-    if (rows) writer_.write(raises, [&](Outcome outcome) { answers.push_back(answered(std::move(outcome))); });
-    for (std::size_t i = 0; i < raises.size(); ++i, ++index_) {
-        if (rows)
-            finish(raises[i], (*rows)[i], answers[i]);
-        else
-            not_journalled(raises[i], rows.error());
-    }
 }
 
 Executor::Answered Executor::answered(Outcome outcome) const {
@@ -83,15 +70,17 @@ Executor::Answered Executor::answered(Outcome outcome) const {
 
 void Executor::settle(const Decision& decision, const Outcome& outcome, MonoTime now) {
     controller::settle(state_, decision, outcome, now);
-    settled_.push_back({.decision = index_, .outcome = outcome, .now = now});
+    const auto index = static_cast<std::uint64_t>(&decision - step_.data());
+    settled_.push_back({.decision = index, .outcome = outcome, .now = now});
 }
 
-void Executor::carry_out(const Decision& decision) {
+void Executor::carry_out_next(std::span<const Decision> next) {
+    const Decision& decision = next.front();
     const ObjectKey object = key_of(decision.tunable, decision.scope);
     switch (decision.act) {
-    case Decision::Act::write: break; // raise()
+    case Decision::Act::write:
     case Decision::Act::give_back:
-    case Decision::Act::reassert: write(decision); break;
+    case Decision::Act::reassert: write(next); break;
     case Decision::Act::recommend:
         spdlog::info("recommended: {}: {}", described(decision), decision.why);
         if (const auto row = journal_.begin(change_now(decision, ChangeState::recommended)); !row)
@@ -121,11 +110,19 @@ void Executor::forget(const Decision& decision) {
     log_if_failed(journal_.release(key_of(decision.tunable, decision.scope)), "forget");
 }
 
-// What is put back is on trial if it was before.
-void Executor::write(const Decision& decision) {
-    const auto row = journal_.begin(change_now(decision, state_of_written(decision)));
-    if (!row) return not_journalled(decision, row.error());
-    finish(decision, *row, answered(writer_.write(decision.tunable, decision.scope, decision.from, decision.to)));
+// No row, no write: what cannot be undone is not done. A burst waits for these values: first all rows, at one go, then
+// all values, and then what became of them.
+void Executor::write(std::span<const Decision> decisions) {
+    std::vector<Change> changes;
+    for (const Decision& decision : decisions) changes.push_back(change_now(decision, state_of_written(decision)));
+    const auto rows = journal_.begin(changes);
+    if (!rows) {
+        for (const Decision& decision : decisions) not_journalled(decision, rows.error());
+        return;
+    }
+    std::vector<Answered> answers;
+    writer_.write(decisions, [&](Outcome outcome) { answers.push_back(answered(std::move(outcome))); });
+    for (std::size_t i = 0; i < decisions.size(); ++i) finish(decisions[i], (*rows)[i], answers[i]);
 }
 
 void Executor::not_journalled(const Decision& decision, const Error& error) {

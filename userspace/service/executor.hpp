@@ -39,13 +39,11 @@ private:
         bool is_known = true; // false: the writer ended, it may have been written
     };
 
-    [[nodiscard]] static std::span<const Decision> next_raises(std::span<const Decision> decisions);
     [[nodiscard]] Answered answered(Outcome outcome) const;
     [[nodiscard]] ChangeState state_of_written(const Decision& decision) const;
-    void carry_out(const Decision& decision);
+    void carry_out_next(std::span<const Decision> next);
     void settle(const Decision& decision, const Outcome& outcome, MonoTime now);
-    void raise(std::span<const Decision> raises);
-    void write(const Decision& decision);
+    void write(std::span<const Decision> decisions);
     void not_journalled(const Decision& decision, const Error& error);
     void roll_back(const Decision& decision);
     void forget(const Decision& decision);
@@ -57,7 +55,7 @@ private:
     actuators::Writer& writer_;
     controller::State& state_;
     OnChange on_change_;
-    std::uint64_t index_ = 0; // of the decision that is being carried out
+    std::span<const Decision> step_; // being carried out
     std::vector<recording::Settled> settled_;
 };
 

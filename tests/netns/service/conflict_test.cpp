@@ -2,7 +2,6 @@
 // Someone else's hand on values that the service holds.
 #include "core/text.hpp"
 #include "fixtures.hpp"
-#include "netns/host_sysctl.hpp"
 
 using namespace bpftune;
 using namespace bpftune::testing;
@@ -150,26 +149,21 @@ TEST_CASE("a value that was put back over another's is restored to the true orig
 
 TEST_CASE("buckets that are set through /sys/module are yielded, and nobody is named for it") {
     constexpr auto hashsize = "/sys/module/nf_conntrack/parameters/hashsize";
-    static constexpr auto buckets = "/proc/sys/net/netfilter/nf_conntrack_buckets";
-    const Home home; // with the lock for the node's values
-    const auto before = sys::read_number(buckets);
-    if (!before) return; // nf_conntrack is not loaded
-    struct PutBack {
-        std::uint64_t value;
-        ~PutBack() { static_cast<void>(sys::write_file(buckets, std::to_string(value))); }
-    } const put_back{*before};
-    home.set_policy(fmt::format("apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\n"
-                                "metadata: {{name: buckets}}\nspec:\n  mode: auto\n  tunables:\n"
-                                "    net.core.somaxconn: {{mode: observe}}\n"
-                                "    net.netfilter.nf_conntrack_max: {{mode: observe}}\n"
-                                "    net.netfilter.nf_conntrack_buckets: {{min: {0}, max: {0}}}\n",
-                                2 * *before));
+    const Home home;
+    if (!fs::exists(conntrack_buckets)) return; // nf_conntrack is not loaded
+    const NodeValue buckets(conntrack_buckets);
+    const std::uint64_t twice = 2 * buckets.original();
+    home.set_policy(policy_text("buckets", "mode: auto",
+                                fmt::format("    net.core.somaxconn: {{mode: observe}}\n"
+                                            "    net.netfilter.nf_conntrack_max: {{mode: observe}}\n"
+                                            "    net.netfilter.nf_conntrack_buckets: {{min: {0}, max: {0}}}\n",
+                                            twice)));
     const Running service(home);
     const auto row = [&] { return row_where(home.history(), {{"tunable", "net.netfilter.nf_conntrack_buckets"}}); };
     REQUIRE(comes_true([&] { return row().is_object() && row()["state"] == "kept"; }));
-    CHECK(sys::read_number(buckets).value() == 2 * *before);
-    must(sys::write_file(hashsize, std::to_string(*before)).has_value(), "set hashsize");
+    CHECK(buckets.now() == twice);
+    must(sys::write_file(hashsize, std::to_string(buckets.original())).has_value(), "set hashsize");
     REQUIRE(comes_true([&] { return row()["state"] == "yielded"; }));
-    CHECK(has(row()["why"], fmt::format("someone else set it to {}", *before)));
-    CHECK(sys::read_number(buckets).value() == *before);
+    CHECK(has(row()["why"], fmt::format("someone else set it to {}", buckets.original())));
+    CHECK(buckets.now() == buckets.original());
 }

@@ -35,21 +35,6 @@ void track_connections(const Site& site) {
           "add rule ip t c ct state invalid drop'");
 }
 
-// The node's table is small for a moment.
-class SmallConntrack {
-public:
-    SmallConntrack() { set("10"); }
-    SmallConntrack(const SmallConntrack&) = delete;
-    SmallConntrack& operator=(const SmallConntrack&) = delete;
-    ~SmallConntrack() { static_cast<void>(sys::write_file(path_, original_)); }
-
-private:
-    void set(const std::string& value) { must(sys::write_file(path_, value).has_value(), "set nf_conntrack_max"); }
-
-    fs::path path_ = "/proc/sys/net/netfilter/nf_conntrack_max";
-    std::string original_ = contents(path_);
-};
-
 } // namespace
 
 TEST_CASE("overflows of several listeners at once add up to the kernel's, also after one of them closed") {
@@ -141,7 +126,7 @@ TEST_CASE("conntrack's drops are the kernel's") {
     const Running service(home);
     if (home.top()["sources"]["conntrack"] == "unavailable") return; // a kernel without it
     {
-        const SmallConntrack small;
+        const NodeValue small(conntrack_max, 10);
         site.netns.inside([] {
             for (int i = 0; i < 30; ++i) {
                 const sys::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));

@@ -28,12 +28,17 @@ using Words = std::vector<std::string>;
 
 inline const std::string program_path = BUILD_DIR "/bpftune-k8s";
 
-// The tests change namespaces of their own only: the node's own limits are never theirs to raise.
-inline std::string policy_text(const std::string& name, const std::string& spec) {
+inline const std::string conntrack_max = "/proc/sys/net/netfilter/nf_conntrack_max";
+inline const std::string conntrack_buckets = "/proc/sys/net/netfilter/nf_conntrack_buckets";
+
+// The tests change namespaces of their own only: the node's own limits are not theirs to raise, but with a NodeValue.
+inline const std::string node_is_observed = "    net.netfilter.nf_conntrack_max: {mode: observe}\n"
+                                            "    net.netfilter.nf_conntrack_buckets: {mode: observe}\n";
+
+inline std::string policy_text(const std::string& name, const std::string& spec,
+                               const std::string& tunables = node_is_observed) {
     return "apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: " + name + "}\nspec:\n  " +
-           spec +
-           "\n  tunables:\n    net.netfilter.nf_conntrack_max: {mode: observe}\n"
-           "    net.netfilter.nf_conntrack_buckets: {mode: observe}\n";
+           spec + "\n  tunables:\n" + tunables;
 }
 
 class Folder {
@@ -229,6 +234,25 @@ struct Site {
         const auto connected = connect(count, port);
         accept_all(listener);
     }
+};
+
+// A value of the node itself, which is put back. Only with a Home, which has the lock for it.
+class NodeValue {
+public:
+    explicit NodeValue(std::string path) : path_(std::move(path)), original_(now()) {}
+    NodeValue(std::string path, std::uint64_t value) : NodeValue(std::move(path)) {
+        must(sys::write_file(path_, std::to_string(value)).has_value(), "set " + path_);
+    }
+    NodeValue(const NodeValue&) = delete;
+    NodeValue& operator=(const NodeValue&) = delete;
+    ~NodeValue() { static_cast<void>(sys::write_file(path_, std::to_string(original_))); }
+
+    [[nodiscard]] std::uint64_t original() const { return original_; }
+    [[nodiscard]] std::uint64_t now() const { return take(sys::read_number(path_)); }
+
+private:
+    std::string path_;
+    std::uint64_t original_;
 };
 
 inline std::uint64_t limit_of(const sys::Fd& listener) { return take(sys::accept_queue(listener.value())).limit; }

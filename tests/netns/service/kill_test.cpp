@@ -123,41 +123,34 @@ TEST_CASE("values are adopted after kill -9, and restored through the service, w
 }
 
 TEST_CASE("the node's own limits are put back after kill -9, by restore or by the next service when it ends") {
-    static constexpr std::array paths{"/proc/sys/net/netfilter/nf_conntrack_max",
-                                      "/proc/sys/net/netfilter/nf_conntrack_buckets"};
-    const Home home;                         // with the lock for the node's values
-    if (!sys::read_number(paths[0])) return; // nf_conntrack is not loaded
-    using Values = std::array<std::uint64_t, 2>;
-    const auto values = [&] { return Values{take(sys::read_number(paths[0])), take(sys::read_number(paths[1]))}; };
-    struct PutBack {
-        Values values;
-        ~PutBack() {
-            for (const std::size_t i : {0U, 1U})
-                static_cast<void>(sys::write_file(paths[i], std::to_string(values[i])));
-        }
-    } const original{values()};
-    const Values raised{original.values[0] + 1000, 2 * original.values[1]};
-    home.set_policy(
-        fmt::format("apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {{name: kill}}\n"
-                    "spec:\n  mode: auto\n  onExit: restore\n  tunables:\n"
-                    "    net.core.somaxconn: {{mode: observe}}\n"
-                    "    net.netfilter.nf_conntrack_max: {{min: {0}, max: {0}}}\n"
-                    "    net.netfilter.nf_conntrack_buckets: {{min: {1}, max: {1}}}\n",
-                    raised[0], raised[1]));
+    const Home home;
+    if (!fs::exists(conntrack_max)) return; // nf_conntrack is not loaded
+    const NodeValue max(conntrack_max);
+    const NodeValue buckets(conntrack_buckets);
+    const auto are = [&](std::uint64_t of_max, std::uint64_t of_buckets) {
+        return max.now() == of_max && buckets.now() == of_buckets;
+    };
+    const std::uint64_t more = max.original() + 1000;
+    const std::uint64_t twice = 2 * buckets.original();
+    home.set_policy(policy_text("kill", "mode: auto\n  onExit: restore",
+                                fmt::format("    net.core.somaxconn: {{mode: observe}}\n"
+                                            "    net.netfilter.nf_conntrack_max: {{min: {0}, max: {0}}}\n"
+                                            "    net.netfilter.nf_conntrack_buckets: {{min: {1}, max: {1}}}\n",
+                                            more, twice)));
     {
         Running service(home);
-        REQUIRE(comes_true([&] { return values() == raised; }));
+        REQUIRE(comes_true([&] { return are(more, twice); }));
         service.kill();
     }
-    CHECK(values() == raised);
+    CHECK(are(more, twice));
     SECTION("restore") { CHECK(home.restore().size() == 2); }
     SECTION("the next service") {
         Running service(home);
-        CHECK(values() == raised);
+        CHECK(are(more, twice));
         service.signal(SIGTERM);
         CHECK(service.wait() == 0);
     }
-    CHECK(values() == original.values);
+    CHECK(are(max.original(), buckets.original()));
 }
 
 // It is killed after five seconds, and its socket closed: nothing is left to watch.

@@ -41,6 +41,8 @@ private:
     std::optional<Process> process_;
 };
 
+bool sees_who(const Home& home) { return home.top()["sources"]["sysctl"] == "cgroup"; }
+
 // A site whose somaxconn the service has raised.
 struct Raised {
     Home home;
@@ -59,7 +61,6 @@ struct Raised {
     }
     [[nodiscard]] std::uint64_t now() const { return somaxconn_in(site.netns); }
     [[nodiscard]] Json newest_change() const { return newest(home.history(), site, name); }
-    [[nodiscard]] bool sees_who() const { return home.top()["sources"]["sysctl"] == "cgroup"; }
 
     // Lets that many whole ticks pass.
     void ticks(int count) const {
@@ -69,7 +70,9 @@ struct Raised {
         }
     }
     // How its row says it.
-    [[nodiscard]] std::string who(const std::string& command) const { return sees_who() ? command : "someone else"; }
+    [[nodiscard]] std::string who(const std::string& command) const {
+        return sees_who(home) ? command : "someone else";
+    }
 };
 
 bool has(const Json& text, const std::string& part) {
@@ -94,7 +97,7 @@ TEST_CASE("whoever changes a value of ours is named, with any name, and not foug
     INFO(change.dump());
     CHECK(has(change["why"], raised.who(printable(hostile))));
     CHECK(has(change["why"], "set it to 9"));
-    if (raised.sees_who()) CHECK(has(change["why"], "(pid "));
+    if (sees_who(raised.home)) CHECK(has(change["why"], "(pid "));
     CHECK(has(newest(raised.home.top()["changes"], raised.site, name)["why"], "set it to 9"));
     for (const Words& words : {Words{"history", "--state-dir", raised.home.state()},
                                Words{"top", "--once", "--socket", raised.home.socket()}})
@@ -105,6 +108,27 @@ TEST_CASE("whoever changes a value of ours is named, with any name, and not foug
     raised.ticks(2);
     CHECK(raised.now() == 10);
     CHECK(raised.newest_change()["id"] == change["id"]);
+}
+
+TEST_CASE("a value of ours that someone sets is noticed at once, and not at the next tick") {
+    const Home home;
+    const Site site;
+    const Hand hand(site, "kube-proxy");
+    home.set_policy(policy_text("at-once", "mode: auto\n  onConflict: reassert") + "    " + name + ": {min: 16}\n");
+    const Running service(home, {.interval = "1h"});
+    if (is_blind(sees_who(home), "who sets a sysctl")) return;
+    const auto says = [&](const std::string& what) { return has(newest(home.history(), site, name)["why"], what); };
+    REQUIRE(somaxconn_in(site.netns) == 16); // by the first tick, before it was ready
+
+    for (int time = 1; time <= 3; ++time) {
+        hand.set(9);
+        REQUIRE(comes_true([&] { return says(fmt::format("put back, {} of at most 3 times", time)); }));
+        REQUIRE(comes_true([&] { return somaxconn_in(site.netns) == 16; }));
+        CHECK(says("kube-proxy (pid "));
+    }
+    hand.set(9);
+    CHECK(comes_true([&] { return newest(home.history(), site, name)["state"] == "yielded"; }));
+    CHECK(somaxconn_in(site.netns) == 9);
 }
 
 TEST_CASE("with reassert a lowered value is put back three times, and then left to whoever sets it") {

@@ -5,8 +5,6 @@
 #include <array>
 #include <optional>
 
-#include <netinet/udp.h>
-
 #include "netns/host_sysctl.hpp"
 #include "netns/rungs.hpp"
 #include "probes/ctnetlink.hpp"
@@ -287,17 +285,8 @@ TEST_CASE("a packet dropped for a full backlog is counted, and announced") {
         return sum;
     };
     const std::uint64_t before = dropped();
-    // Segments that the device does not cut itself are put into the backlog at one go.
-    shell("ip -n " + here.name() + " link set eth0 gso_max_segs 1");
     CHECK(eventually([&] {
-        here.inside([] {
-            const sys::Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-            constexpr int segment = 1000;
-            must(::setsockopt(socket.value(), IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof segment) == 0, "UDP_SEGMENT");
-            const sockaddr_in to = address_of("10.77.0.2", port);
-            const std::vector<char> large(50000);
-            ::sendto(socket.value(), large.data(), large.size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof to);
-        });
+        send_at_one_go(here, "10.77.0.2", port);
         const bool counted = dropped() > before; // which is what it takes where the program serves nothing else
         return is_told ? !events_of<BacklogDropEvent>(probes).empty() : counted;
     }));

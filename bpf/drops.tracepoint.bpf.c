@@ -10,6 +10,7 @@
 #include "bpf/lib/kernel.h"
 #include "bpf/lib/events.h"
 #include "bpf/lib/maps.h"
+#include "bpf/lib/variations.h"
 
 DEFINE_LAST_ACK_OVERFLOWS_MAP;
 
@@ -48,18 +49,14 @@ static __always_inline void on_listen_overflow(struct sock *listener)
 		__sync_fetch_and_add(count, 1);
 }
 
-/*
- * Where the kernel says which socket a packet was for (c53795d48ee8 "net: add rx_sk to
- * trace_kfree_skb") and names this reason; others refuse the program.
- */
+/* Where the kernel says which socket a packet was for, and that its accept queue was full. */
 SEC("tp_btf/kfree_skb")
 int BPF_PROG(drops_by_listener, struct sk_buff *skb, void *location, enum skb_drop_reason reason,
 	     struct sock *rx_sk)
 {
-	if (reason == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_CPU_BACKLOG))
+	if (is_backlog_drop(reason))
 		on_backlog_drop();
-	else if (rx_sk && reason == bpf_core_enum_value(enum skb_drop_reason,
-							SKB_DROP_REASON_TCP_LISTEN_OVERFLOW))
+	else if (rx_sk && is_listen_overflow(reason))
 		on_listen_overflow(rx_sk);
 	return 0;
 }
@@ -68,7 +65,7 @@ int BPF_PROG(drops_by_listener, struct sk_buff *skb, void *location, enum skb_dr
 SEC("tp_btf/kfree_skb")
 int BPF_PROG(drops_of_backlog, struct sk_buff *skb, void *location, enum skb_drop_reason reason)
 {
-	if (reason == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_CPU_BACKLOG))
+	if (is_backlog_drop(reason))
 		on_backlog_drop();
 	return 0;
 }

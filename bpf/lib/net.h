@@ -34,8 +34,7 @@ static __always_inline void fill_local(struct abi_endpoint *to, const struct soc
 {
 	__be32 *words = (__be32 *)to->address;
 
-	if (sk->__sk_common.skc_family == AF_INET6 &&
-	    bpf_core_field_exists(sk->__sk_common.skc_v6_rcv_saddr)) {
+	if (sk->__sk_common.skc_family == AF_INET6 && has_ipv6_address(sk)) {
 		words[0] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[0];
 		words[1] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[1];
 		words[2] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[2];
@@ -62,33 +61,12 @@ static __always_inline void fill_listener(struct abi_listener *to, struct sock *
 	to->reuseport = BPF_CORE_READ_BITFIELD(&sk->__sk_common, skc_reuseport);
 }
 
-/*
- * An MPTCP listener (Go's default since 1.24) takes connections on its first subflow, a TCP socket
- * that no process holds: what is asked of the one happens at the other (net/mptcp/protocol.c,
- * mptcp_listen). Has to be read with care: the pointer is not one that the verifier knows.
- */
-static __always_inline struct sock *first_subflow(struct sock *sk)
-{
-	struct mptcp_sock *mptcp = (struct mptcp_sock *)sk;
-
-	if (sk->sk_protocol != IPPROTO_MPTCP || !bpf_core_field_exists(mptcp->first))
-		return NULL;
-	return BPF_CORE_READ(mptcp, first);
-}
-
-static __always_inline bool is_subflow(const struct sock *sk)
-{
-	struct tcp_sock *tcp = (struct tcp_sock *)sk;
-
-	return bpf_core_field_exists(tcp->is_mptcp) && BPF_CORE_READ(tcp, is_mptcp);
-}
-
 /* After fill_listener() for the MPTCP socket. */
 static __always_inline void fill_queue_of_subflow(struct abi_listener *to, struct sock *subflow)
 {
 	to->queue = BPF_CORE_READ(subflow, sk_ack_backlog);
 	to->limit = BPF_CORE_READ(subflow, sk_max_ack_backlog);
-	to->drops = BPF_CORE_READ(subflow, sk_drops.counter);
+	to->drops = probed_socket_drops(subflow);
 	to->queue_cookie = BPF_CORE_READ(subflow, __sk_common.skc_cookie.counter);
 }
 

@@ -63,12 +63,65 @@ static __always_inline __u32 time_wait_sockets(struct inet_timewait_death_row *r
 }
 
 /*
- * sk_drops is what sk_drops_read() adds up for TCP on every kernel: sk_drop_counters (6.18, "net:
- * add sk->sk_drop_counters") is set for UDP and raw sockets only.
+ * sk_drops is what sk_drops_read() adds up for TCP on every kernel: sk_drop_counters (6.18,
+ * c51613fa276f "net: add sk->sk_drop_counters") is set for UDP and raw sockets only.
  */
 static __always_inline __u32 socket_drops(struct sock *sk)
 {
 	return (__u32)sk->sk_drops.counter;
+}
+
+/* The same by a pointer that the verifier does not know. */
+static __always_inline __u32 probed_socket_drops(struct sock *sk)
+{
+	return (__u32)BPF_CORE_READ(sk, sk_drops.counter);
+}
+
+/* With CONFIG_IPV6 only. */
+static __always_inline bool has_ipv6_address(const struct sock *sk)
+{
+	return bpf_core_field_exists(sk->__sk_common.skc_v6_rcv_saddr);
+}
+
+/*
+ * An MPTCP listener (Go's default since 1.24) takes connections on its first subflow, a TCP socket
+ * that no process holds: what is asked of the one happens at the other (net/mptcp/protocol.c,
+ * mptcp_listen). Has to be read with care: the pointer is not one that the verifier knows. With
+ * CONFIG_MPTCP only, which came in 5.6 (f870fa0b5768 "mptcp: Add MPTCP socket stubs").
+ */
+static __always_inline struct sock *first_subflow(struct sock *sk)
+{
+	struct mptcp_sock *mptcp = (struct mptcp_sock *)sk;
+
+	if (sk->sk_protocol != IPPROTO_MPTCP || !bpf_core_field_exists(mptcp->first))
+		return NULL;
+	return BPF_CORE_READ(mptcp, first);
+}
+
+static __always_inline bool is_subflow(const struct sock *sk)
+{
+	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+
+	return bpf_core_field_exists(tcp->is_mptcp) && BPF_CORE_READ(tcp, is_mptcp);
+}
+
+/*
+ * Why a packet was dropped, the tracepoint kfree_skb tells since 5.17 (c504e5c2f964 "net: skb:
+ * introduce kfree_skb_reason()"), which socket it was for since 6.11 (c53795d48ee8 "net: add rx_sk
+ * to trace_kfree_skb"). A program that asks for more than there is, or for a reason without a name,
+ * is refused: no CPU_BACKLOG before 5.18 (44f0bd40803c "net: dev: use kfree_skb_reason() for
+ * enqueue_to_backlog()"), no TCP_LISTEN_OVERFLOW before 6.15 (a11a791ca81e "tcp: add four drop
+ * reasons to tcp_check_req()").
+ */
+static __always_inline bool is_backlog_drop(enum skb_drop_reason reason)
+{
+	return reason == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_CPU_BACKLOG);
+}
+
+static __always_inline bool is_listen_overflow(enum skb_drop_reason reason)
+{
+	return reason ==
+	       bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_TCP_LISTEN_OVERFLOW);
 }
 
 /*

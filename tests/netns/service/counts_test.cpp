@@ -142,3 +142,28 @@ TEST_CASE("conntrack's drops are the kernel's") {
     };
     CHECK(comes_true(agree));
 }
+
+TEST_CASE("packets that a CPU's backlog has no room for are shown at once, and not at the next tick") {
+    const Home home;
+    home.set_policy(policy_text("backlog", "mode: observe"));
+    const Namespace here;
+    const Namespace there;
+    connect(here, there);
+    const Running service(home, {.interval = "1h"});
+    if (home.top()["sources"]["listen"] != "tracepoint") {
+        WARN("only after a tick has found drops are others announced here");
+        return;
+    }
+    const NodeValue small("/proc/sys/net/core/netdev_max_backlog", 1);
+    const auto dropped = [&] {
+        std::uint64_t sum = 0;
+        const Json top = home.top();
+        for (const Json& cpu : top["softirq"]) sum += cpu["dropped"].get<std::uint64_t>();
+        return sum;
+    };
+    const std::uint64_t before = dropped();
+    CHECK(comes_true([&] {
+        send_at_one_go(here, "10.77.0.2", port);
+        return dropped() > before;
+    }));
+}

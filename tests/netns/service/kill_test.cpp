@@ -160,11 +160,14 @@ TEST_CASE("a service whose writer gives no answer ends, so that both are started
     const auto listener = site.listen(port);
     home.set_policy(automatic);
     Running service(home);
+    // Where namespaces are looked at by visits, the next look meets the stopped writer before any raise does.
+    const bool visits = home.top()["sources"]["listen"] == "netlink";
     const pid_t writer = std::stoi(contents(fmt::format("/proc/{0}/task/{0}/children", service.pid())));
     must(::kill(writer, SIGSTOP) == 0, "stop the writer");
     site.burst(listener, port);
     CHECK(service.wait() == 1);
-    CHECK(service.err().find("no answer: ") != std::string::npos);
+    CHECK(service.err().find("the writer has ended") != std::string::npos);
+    if (!visits) CHECK(service.err().find("no answer: ") != std::string::npos);
     CHECK(home.restored().status == 0);
     CHECK(somaxconn_in(site.netns) == 8);
 }

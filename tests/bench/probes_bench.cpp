@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <map>
 #include <vector>
 
 #include <bpf/bpf.h>
@@ -12,6 +11,7 @@
 #include <linux/bpf.h>
 
 #include "bench/empty_programs.hpp"
+#include "netns/probes/program_costs.hpp"
 #include "netns/probes/traffic.hpp"
 
 namespace {
@@ -21,24 +21,6 @@ using namespace bpftune::testing;
 
 constexpr std::size_t connections = 20'000; // fewer than a namespace has ports
 constexpr int rounds = 5;
-
-struct Cost {
-    std::uint64_t nanoseconds = 0;
-    std::uint64_t runs = 0;
-};
-
-// Per program, by id.
-std::map<__u32, Cost> costs() {
-    std::map<__u32, Cost> found;
-    for (__u32 id = 0; bpf_prog_get_next_id(id, &id) == 0;) {
-        const sys::Fd program(bpf_prog_get_fd_by_id(id));
-        bpf_prog_info info{};
-        __u32 size = sizeof info;
-        if (program && bpf_obj_get_info_by_fd(program.value(), &info, &size) == 0)
-            found[id] = {info.run_time_ns, info.run_cnt};
-    }
-    return found;
-}
 
 void make_connections() {
     const Namespace netns;
@@ -53,11 +35,11 @@ void make_connections() {
 }
 
 // Of the programs that are there now and were not in `others`, while the connections are made.
-Cost measured(const std::map<__u32, Cost>& others) {
-    const auto before = costs();
+ProgramCost measured(const ProgramCosts& others) {
+    const auto before = program_costs();
     make_connections();
-    Cost sum;
-    for (const auto& [id, cost] : costs()) {
+    ProgramCost sum;
+    for (const auto& [id, cost] : program_costs()) {
         if (others.contains(id) || !before.contains(id)) continue;
         sum.nanoseconds += cost.nanoseconds - before.at(id).nanoseconds;
         sum.runs += cost.runs - before.at(id).runs;
@@ -68,18 +50,18 @@ Cost measured(const std::map<__u32, Cost>& others) {
 void run() {
     const sys::Fd statistics(bpf_enable_stats(BPF_STATS_RUN_TIME)); // off again when closed
     must(static_cast<bool>(statistics), "bpf_stats");
-    const auto others = costs();
-    Cost ours;
-    Cost empty;
+    const auto others = program_costs();
+    ProgramCost ours;
+    ProgramCost empty;
     for (int round = 0; round < rounds; ++round) {
         {
             const auto probes = probes::Probes::open({});
-            const Cost cost = measured(others);
+            const ProgramCost cost = measured(others);
             ours.nanoseconds += cost.nanoseconds;
             ours.runs += cost.runs;
         }
         const EmptyPrograms nothing;
-        const Cost cost = measured(others);
+        const ProgramCost cost = measured(others);
         empty.nanoseconds += cost.nanoseconds;
         empty.runs += cost.runs;
     }

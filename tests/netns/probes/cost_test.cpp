@@ -4,9 +4,7 @@
 
 #include <map>
 
-#include <bpf/bpf.h>
-#include <linux/bpf.h>
-
+#include "netns/probes/program_costs.hpp"
 #include "netns/probes/traffic.hpp"
 #include "netns/rungs.hpp"
 
@@ -17,19 +15,6 @@ namespace {
 
 constexpr std::uint16_t port = 8080;
 constexpr std::uint64_t connections = 100;
-
-// Of every program that there is, by id.
-std::map<__u32, std::pair<std::string, std::uint64_t>> runs() {
-    std::map<__u32, std::pair<std::string, std::uint64_t>> found;
-    for (__u32 id = 0; bpf_prog_get_next_id(id, &id) == 0;) {
-        const sys::Fd program(bpf_prog_get_fd_by_id(id));
-        bpf_prog_info info{};
-        __u32 size = sizeof info;
-        if (program && bpf_obj_get_info_by_fd(program.value(), &info, &size) == 0)
-            found[id] = {info.name, info.run_cnt};
-    }
-    return found;
-}
 
 void make_connections(const Namespace& netns) {
     netns.inside([] {
@@ -46,7 +31,7 @@ void make_connections(const Namespace& netns) {
 TEST_CASE("by fentry a connection is three runs where it is accepted, one where it is opened, and one for conntrack") {
     const sys::Fd statistics(bpf_enable_stats(BPF_STATS_RUN_TIME)); // off again when closed
     REQUIRE(statistics);
-    const auto others = runs();
+    const auto others = program_costs();
     auto probes = open_probes();
     if (probes.rung(Probe::listen) != Rung::fentry || probes.rung(Probe::conntrack) != Rung::fentry) {
         WARN("this kernel, or this run, has no fentry");
@@ -60,8 +45,8 @@ TEST_CASE("by fentry a connection is three runs where it is accepted, one where 
     (void)probes.softirq();
     make_connections(netns);
     std::map<std::string, std::uint64_t> ours;
-    for (const auto& [id, program] : runs())
-        if (!others.contains(id) && program.second > 0) ours[program.first] = program.second;
+    for (const auto& [id, program] : program_costs())
+        if (!others.contains(id) && program.runs > 0) ours[program.name] = program.runs;
     // listen_start: once. Of anything else that runs, the name is in the message.
     CHECK(ours == std::map<std::string, std::uint64_t>{{"listen_start", 1},
                                                        {"syn", connections},

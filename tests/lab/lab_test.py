@@ -185,13 +185,15 @@ def expect_raised_without_loss(lab):
 
 def expect_as_good_as_static(case):
     """By the quarter of bursts that went best: what a stall hits is late under any tuner, and so are the bursts behind
-    it. A queue that is too short spoils every burst, and what is rarely lost is seen by its counter."""
-    labs = [run_until_undisturbed(expect_raised_without_loss, case, "static,auto", *TEN_BURSTS) for _ in range(3)]
-    p99 = {
-        tuner: statistics.quantiles([p99 for lab in labs for p99 in lab.p99s_of_bursts(tuner)], n=4)[0]
-        for tuner in ("static", "auto")
-    }
-    expect(p99["auto"] <= 1.5 * p99["static"], f"p99 of a burst, lower quartile {p99}")
+    it. A queue that is too short spoils every burst, and what is rarely lost is seen by its counter. Each run is
+    compared with its own other half: between two the machine may have become slower by half and more."""
+    ratios = []
+    for _ in range(5):
+        lab = run_until_undisturbed(expect_raised_without_loss, case, "static,auto", *TEN_BURSTS)
+        static, auto = (statistics.quantiles(lab.p99s_of_bursts(tuner), n=4)[0] for tuner in ("static", "auto"))
+        ratios.append(auto / static)
+    ratio = statistics.median(ratios)
+    expect(ratio <= 1.5, f"p99 of a burst, lower quartile, auto to static: {ratio:.2f} of {ratios}")
 
 
 def expect_listener(lab, **wanted):

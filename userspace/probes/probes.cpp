@@ -240,7 +240,9 @@ std::span<const Step> Probes::ladder() const { return state_->ladder; }
 Result<> Probes::as_asked() const {
     for (const Step& step : state_->ladder) {
         if (step.taken || step.rung != state_->asked(step.probe)) continue;
-        if (step.probe == Probe::conntrack && !state_->conntrack.loaded()) continue;
+        // Where the module comes later, all but this one can be had then, by a service that gave up its rights.
+        const bool can_come = step.probe == Probe::conntrack && step.rung != Rung::fentry;
+        if (can_come && !state_->conntrack.loaded()) continue;
         return failure("{}={} cannot be had here: {}", to_string(step.probe), to_string(step.rung), step.reason);
     }
     return {};

@@ -63,7 +63,8 @@ public:
     [[nodiscard]] Rung rung(Probe probe) const;
     [[nodiscard]] std::span<const Step> ladder() const;
 
-    // Error: a rung of Options::rungs cannot be had here, and why. That nf_conntrack is not loaded yet is none.
+    // Error: a rung of Options::rungs cannot be had here, and why. That nf_conntrack is not loaded yet is one for the
+    // fentry rung only: the others are taken when it comes.
     [[nodiscard]] Result<> as_asked() const;
 
     // Becomes readable when events wait; -1: no events on these rungs. `drain` hands over all that wait.

@@ -229,7 +229,16 @@ TEST_CASE("a conntrack table that is full is announced") {
     CHECK(conntrack_of(probes, netns).value().drops == 5);
 }
 
-// Changes what the machine has loaded: for a virtual one, by name.
+// These change what the machine has loaded: for a virtual one, by name.
+TEST_CASE("what was asked for and can come with nf_conntrack is waited for, what cannot is refused", "[.modules]") {
+    const auto asked = [](Rung rung) { return Probes::open({.rungs = {{Probe::conntrack, rung}}}).as_asked(); };
+    const auto refused = asked(Rung::fentry);
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().message == "conntrack=fentry cannot be had here: nf_conntrack is not loaded");
+    CHECK(asked(Rung::procfs).has_value());
+    CHECK(asked(Rung::netlink).has_value());
+}
+
 TEST_CASE("nf_conntrack that is loaded later is noticed, and held while it is watched", "[.modules]") {
     auto probes = open_probes();
     REQUIRE(probes.rung(Probe::conntrack) == Rung::none);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What passes between the service and its writer over a SOCK_SEQPACKET pair: one answer for each request, in their
 // order. Both ends are one program; version and size are checked so that a broken message is refused and not believed.
-// The answer to a visit may carry one descriptor (SCM_RIGHTS).
+// The answer to a visit or for types may carry one descriptor (SCM_RIGHTS).
 #pragma once
 
 #include <array>
@@ -13,9 +13,9 @@
 
 namespace bpftune::actuators {
 
-inline constexpr std::uint32_t protocol_version = 2;
+inline constexpr std::uint32_t protocol_version = 3;
 
-enum class Operation : std::uint32_t { read = 1, write = 2, visit = 3 };
+enum class Operation : std::uint32_t { read = 1, write = 2, visit = 3, conntrack_types = 4 };
 
 struct Request {
     std::uint32_t version = protocol_version;
@@ -36,7 +36,7 @@ static_assert(sizeof(Request) == 72 && std::is_trivially_copyable_v<Request>);
 
 struct Answer {
     std::uint32_t version = protocol_version;
-    std::uint32_t kind = 0; // Outcome::Kind; a read or visit that succeeded is `written`
+    std::uint32_t kind = 0; // Outcome::Kind; what succeeded is `written`
     std::int32_t code = 0;  // errno of a failure
     std::uint32_t error_size = 0;
     std::uint64_t value = 0;

@@ -154,6 +154,15 @@ Result<sys::Visit> Writer::visit(const NetnsId& netns, pid_t hint, sys::Netlink 
                       .socket = std::move(socket)};
 }
 
+Result<sys::Fd> Writer::conntrack_types() {
+    sys::Fd types;
+    const auto answer = exchange({.operation = Operation::conntrack_types}, &types);
+    if (!answer) return std::unexpected(answer.error());
+    if (answer->kind != static_cast<std::uint32_t>(Outcome::Kind::written)) return std::unexpected(error_of(*answer));
+    if (!types) return failure("the writer passed no types on");
+    return types;
+}
+
 Result<Answer> Writer::exchange(const Request& request, sys::Fd* passed) {
     if (auto sent = send(request); !sent) return std::unexpected(sent.error());
     return receive(passed);

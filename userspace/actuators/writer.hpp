@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The writer: the one process that enters namespaces, fetches descriptors and writes. It is single-threaded, so setns()
-// needs no care; it takes a closed set of typed requests (read, write, visit), checks identity and bounds itself, and
-// answers with what it read back.
+// needs no care; it takes a closed set of typed requests (read, write, visit, types), checks identity and bounds
+// itself, and answers with what it read back.
 #pragma once
 
 #include <cstdint>
@@ -46,6 +46,9 @@ public:
 
     // sys::visit_netns() by the writer, with its rights.
     Result<sys::Visit> visit(const NetnsId& netns, pid_t hint, sys::Netlink protocol);
+
+    // sys::module_types() of nf_conntrack by the writer, with its rights.
+    Result<sys::Fd> conntrack_types();
 
     [[nodiscard]] pid_t pid() const { return pid_; } // -1: it has ended
     // For epoll: EPOLLHUP when the child has ended. Not for reading.

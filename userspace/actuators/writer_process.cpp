@@ -19,13 +19,14 @@
 #include "actuators/protocol.hpp"
 #include "sys/capabilities.hpp"
 #include "sys/code.hpp"
+#include "sys/module_types.hpp"
 
 namespace bpftune::actuators {
 namespace {
 
 // Each was found by leaving it out.
 constexpr std::array needed_capabilities{
-    CAP_SYS_ADMIN,       // setns()
+    CAP_SYS_ADMIN,       // setns(); the types of a module
     CAP_SYS_PTRACE,      // /proc/PID/ns/net and pidfd_getfd() of processes of other users
     CAP_NET_ADMIN,       // sysctls of a namespace whose root is not ours; SIOCGSKNS
     CAP_DAC_READ_SEARCH, // /proc/PID/fd of other users, when a hint is stale
@@ -110,12 +111,20 @@ Answer visit(const Request& request, sys::Fd& passed) {
     return done;
 }
 
+Answer conntrack_types(sys::Fd& passed) {
+    auto types = sys::conntrack_types();
+    if (!types) return refusal(types.error());
+    passed = std::move(*types);
+    return answer(Outcome::Kind::written, 0, 0, {});
+}
+
 // `passed`: a descriptor that goes with the answer.
 Answer serve(const Request& request, std::size_t size, sys::Fd& passed) {
     if (size != sizeof request || request.version != protocol_version)
         return refusal(
             {fmt::format("a request of {} bytes, version {}, is none of the writer's", size, request.version)});
     if (request.operation == Operation::visit) return visit(request, passed);
+    if (request.operation == Operation::conntrack_types) return conntrack_types(passed);
     if (request.tunable >= tunables::catalog().size())
         return refusal({fmt::format("tunable {} is not in the catalog", request.tunable)});
     const tunables::Tunable& tunable = tunables::catalog()[request.tunable];
@@ -123,7 +132,8 @@ Answer serve(const Request& request, std::size_t size, sys::Fd& passed) {
     switch (request.operation) {
     case Operation::read: return read(tunable, scope);
     case Operation::write: return write(tunable, scope, request.from, request.to);
-    case Operation::visit: break;
+    case Operation::visit:
+    case Operation::conntrack_types: break;
     }
     return refusal({fmt::format("operation {} is none of the writer's", static_cast<unsigned>(request.operation))});
 }

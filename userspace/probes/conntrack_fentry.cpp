@@ -6,15 +6,26 @@
 
 #include "bpf/abi/conntrack.h"
 #include "probes/map_entries.hpp"
+#include "probes/module_functions.hpp"
 
 namespace bpftune::probes {
 namespace {
 
 constexpr std::array dispensable{Dispensable{"full", "a full table between two readings"}};
 
+// Null: they are the kernel's own, where libbpf finds them.
+Result<std::unique_ptr<ModuleFunctions>> functions(const Options& options) {
+    auto types = options.conntrack_types();
+    if (types) return ModuleFunctions::of(sys::conntrack_module, std::move(*types));
+    if (types.error().code == ENOENT) return nullptr;
+    return std::unexpected(types.error());
+}
+
 } // namespace
 
 Result<ConntrackFentry> ConntrackFentry::attach(const Options& options) {
+    const auto found_by = functions(options);
+    if (!found_by) return std::unexpected(found_by.error());
     std::string unseen;
     auto object = attach_most<conntrack_fentry>(
         dispensable,

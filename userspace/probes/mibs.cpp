@@ -2,11 +2,12 @@
 #include "probes/mibs.hpp"
 
 #include <algorithm>
-#include <memory>
 #include <string_view>
 
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
+
+#include "probes/types.hpp"
 
 namespace bpftune::probes {
 namespace {
@@ -15,10 +16,6 @@ namespace {
 constexpr std::array<std::string_view, ABI_MIB_COUNT> names{
     "LINUX_MIB_LISTENOVERFLOWS", "LINUX_MIB_LISTENDROPS",    "LINUX_MIB_SYNCOOKIESSENT",     "LINUX_MIB_SYNCOOKIESRECV",
     "LINUX_MIB_TIMEWAITED",      "LINUX_MIB_TIMEWAITKILLED", "LINUX_MIB_TCPTIMEWAITOVERFLOW"};
-
-struct Free {
-    void operator()(btf* types) const { btf__free(types); }
-};
 
 std::string_view name_at(const btf* types, __u32 offset) {
     const char* name = btf__name_by_offset(types, offset);
@@ -41,7 +38,7 @@ bool is_mib_enum(const btf* types, const btf_type* type) {
 } // namespace
 
 Result<MibIndices> mib_indices() {
-    const std::unique_ptr<btf, Free> types(btf__load_vmlinux_btf());
+    const Types types(btf__load_vmlinux_btf());
     if (!types) return system_failure(errno, "this kernel's BTF");
     MibIndices indices;
     indices.fill(-1);

@@ -121,11 +121,7 @@ Result<std::string> softirq_by_procfs(State& state) {
 Result<std::string> conntrack_by_fentry(State& state) {
     if (!state.conntrack.loaded()) return failure("nf_conntrack is not loaded");
     if (!state.conntrack.try_procfs()) return failure("entries and drops are read from /proc, which has none");
-    auto attached = state.programs.attach_conntrack_fentry();
-    // BPF_BTF_GET_FD_BY_ID, without which a module's functions cannot be named.
-    if (!attached && !sys::has_capability(CAP_SYS_ADMIN))
-        return failure("the types of a module take CAP_SYS_ADMIN, which is held at start only: restart to attach");
-    return attached;
+    return state.programs.attach_conntrack_fentry();
 }
 
 Result<std::string> conntrack_by_procfs(State& state) {
@@ -219,6 +215,7 @@ void Probes::State::climb(Probe probe) {
         ladder.push_back(std::move(step));
     }
     std::ranges::stable_sort(ladder, {}, &Step::probe);
+    ::malloc_trim(0); // the kernel's BTF was in memory for a moment: some 10 MiB
 }
 
 Probes::Probes(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -229,7 +226,6 @@ Probes::~Probes() = default;
 Probes Probes::open(const Options& options) {
     auto state = std::make_unique<State>(options);
     for (const Probe probe : all_probes) state->climb(probe);
-    ::malloc_trim(0); // the kernel's BTF was in memory for a moment: some 10 MiB
     return Probes(std::move(state));
 }
 
@@ -240,7 +236,7 @@ std::span<const Step> Probes::ladder() const { return state_->ladder; }
 Result<> Probes::as_asked() const {
     for (const Step& step : state_->ladder) {
         if (step.taken || step.rung != state_->asked(step.probe)) continue;
-        // Where the module comes later, all but this one can be had then, by a service that gave up its rights.
+        // Whether this kernel has the fentry rung is known when the module is there; the others come with it.
         const bool can_come = step.probe == Probe::conntrack && step.rung != Rung::fentry;
         if (can_come && !state_->conntrack.loaded()) continue;
         return failure("{}={} cannot be had here: {}", to_string(step.probe), to_string(step.rung), step.reason);

@@ -14,6 +14,7 @@
 #include "core/result.hpp"
 #include "core/snapshot.hpp"
 #include "probes/readings.hpp"
+#include "sys/module_types.hpp"
 #include "sys/visit.hpp"
 
 namespace bpftune::probes {
@@ -37,7 +38,9 @@ struct Options {
     std::vector<std::string> sysctls;                          // whose writers are of interest: "net/core/somaxconn"
     int own_pid = 0;                                           // of the process whose writes of them are no news
     std::filesystem::path proc_root = "/proc";
-    Visitor visit = sys::visit_netns; // by the thread that reads; the service has its writer do it
+    // What takes more rights than reading does: by the thread that reads; the service has its writer do it.
+    Visitor visit = sys::visit_netns;
+    std::function<Result<sys::Fd>()> conntrack_types = sys::conntrack_types;
 };
 
 // One rung of one ladder, as tried: for `doctor`.

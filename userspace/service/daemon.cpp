@@ -85,7 +85,8 @@ public:
                .sysctls = sysctls_of_tunables(),
                .own_pid = writer_.pid(),
                .visit = [this](const NetnsId& netns, pid_t hint,
-                               sys::Netlink protocol) { return writer_.visit(netns, hint, protocol); }})),
+                               sys::Netlink protocol) { return writer_.visit(netns, hint, protocol); },
+               .conntrack_types = [this] { return writer_.conntrack_types(); }})),
           collector_(probes_, signals::this_node(), sys::now()),
           executor_(journal_, writer_, state_,
                     [this](TunableId id, ChangeState state) { metrics_.changed(id, state); }) {}
@@ -140,7 +141,8 @@ private:
     signals::Collector collector_;
     Executor executor_;
     Snapshot last_;
-    std::vector<Change> changes_; // recent ones
+    std::optional<decltype(Snapshot::sources)> sources_; // as last logged
+    std::vector<Change> changes_;                        // recent ones
     bool changes_stale_ = true;
     recording::Encoder recording_;
     std::string problems_; // of the last tick, so that each is logged once
@@ -175,7 +177,6 @@ Result<> Daemon::start() {
     if (auto dropped = sys::keep_capabilities(needed); !dropped) return dropped;
     if (auto opened = open_loop(); !opened) return opened;
     if (auto opened = open_doors(); !opened) return opened;
-    log_probes();
     sys::fetch_code();
     adopt();
     tick();
@@ -341,6 +342,8 @@ void Daemon::tick() {
     last_ = collector_.tick(sys::now());
     on_events(); // who changed a value while it was read is among them
     last_.sysctl_writes = collector_.sysctl_writes();
+    if (sources_ != last_.sources) log_probes();
+    sources_ = last_.sources;
     if (collector_.problems() != problems_) {
         problems_ = collector_.problems();
         if (!problems_.empty()) spdlog::warn("could not read: {}", problems_);

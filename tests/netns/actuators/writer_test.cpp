@@ -183,6 +183,18 @@ TEST_CASE("a visit tells the limits of one namespace, and brings a socket of it"
     CHECK_FALSE(take(writer.visit(id, 0, sys::Netlink::none)).socket);
 }
 
+TEST_CASE("the writer hands out the types of nf_conntrack where it is a module") {
+    auto writer = take(Writer::start());
+    const auto types = writer.conntrack_types();
+    if (std::filesystem::exists("/sys/kernel/btf/nf_conntrack")) {
+        REQUIRE(types.has_value());
+        CHECK((::fcntl(types->value(), F_GETFD) & FD_CLOEXEC) != 0);
+    } else {
+        REQUIRE_FALSE(types.has_value());
+        CHECK(types.error().code == ENOENT);
+    }
+}
+
 TEST_CASE("a visit to a namespace that is another one by now is refused") {
     const Namespace netns;
     auto writer = take(Writer::start());

@@ -31,12 +31,6 @@ void connect_and_close(const Namespace& netns, const sys::Fd& listener, std::siz
     });
 }
 
-void track_connections(const Namespace& netns) {
-    shell("ip netns exec " + netns.name() +
-          " nft 'add table ip t; add chain ip t c { type filter hook output "
-          "priority 0; }; add rule ip t c ct state invalid drop'");
-}
-
 } // namespace
 
 TEST_CASE("TIME_WAIT entries and sockets are those of /proc") {
@@ -162,19 +156,6 @@ std::optional<ConntrackReading> conntrack_of(Probes& probes, const Namespace& ne
     return found == readings.end() ? std::nullopt : std::optional(*found);
 }
 
-// One entry for each port.
-void send_datagrams(const Namespace& netns, std::uint16_t first_port, std::uint16_t count) {
-    netns.inside([&] {
-        const sys::Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-        const sockaddr_in from = address_of("127.0.0.1", 8999);
-        must(::bind(socket.value(), reinterpret_cast<const sockaddr*>(&from), sizeof from) == 0, "bind");
-        for (std::uint16_t i = 0; i < count; ++i) {
-            const sockaddr_in to = address_of("127.0.0.1", static_cast<std::uint16_t>(first_port + i));
-            ::sendto(socket.value(), "x", 1, 0, reinterpret_cast<const sockaddr*>(&to), sizeof to);
-        }
-    });
-}
-
 } // namespace
 
 TEST_CASE("conntrack inserts are what was put into the table, and the rest is what procfs says") {
@@ -231,6 +212,7 @@ TEST_CASE("a conntrack table that is full is announced") {
 
 // These change what the machine has loaded: for a virtual one, by name.
 TEST_CASE("what was asked for and can come with nf_conntrack is waited for, what cannot is refused", "[.modules]") {
+    unload_conntrack();
     const auto asked = [](Rung rung) { return Probes::open({.rungs = {{Probe::conntrack, rung}}}).as_asked(); };
     const auto refused = asked(Rung::fentry);
     REQUIRE_FALSE(refused.has_value());
@@ -240,6 +222,7 @@ TEST_CASE("what was asked for and can come with nf_conntrack is waited for, what
 }
 
 TEST_CASE("nf_conntrack that is loaded later is noticed, and held while it is watched", "[.modules]") {
+    unload_conntrack();
     auto probes = open_probes();
     REQUIRE(probes.rung(Probe::conntrack) == Rung::none);
     const Namespace netns;
@@ -251,9 +234,9 @@ TEST_CASE("nf_conntrack that is loaded later is noticed, and held while it is wa
     CHECK(conntrack_of(probes, netns).value().entries == 10);
     if (counts_inserts) CHECK(conntrack_of(probes, netns).value().inserts == 10);
     shell("ip netns exec " + netns.name() + " nft delete table ip t");
-    const int status = std::system("modprobe -r nft_ct nf_conntrack 2>/dev/null"); // NOLINT(cert-env33-c)
-    CHECK((status == 0) == !counts_inserts);
-    if (status != 0) return;
+    const bool unloaded = try_to_unload_conntrack();
+    CHECK(unloaded == !counts_inserts);
+    if (!unloaded) return;
     CHECK_FALSE(conntrack_of(probes, netns).has_value());
     CHECK(probes.rung(Probe::conntrack) == Rung::none);
 }

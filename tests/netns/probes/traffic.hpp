@@ -97,6 +97,35 @@ inline void send_at_one_go(const Namespace& from, const char* address, std::uint
     });
 }
 
+inline void track_connections(const Namespace& netns) {
+    shell("ip netns exec " + netns.name() +
+          " nft 'add table ip t; add chain ip t c { type filter hook output "
+          "priority 0; }; add rule ip t c ct state invalid drop'");
+}
+
+// One entry for each port.
+inline void send_datagrams(const Namespace& netns, std::uint16_t first_port, std::uint16_t count) {
+    netns.inside([&] {
+        const sys::Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+        const sockaddr_in from = address_of("127.0.0.1", 8999);
+        must(::bind(socket.value(), reinterpret_cast<const sockaddr*>(&from), sizeof from) == 0, "bind");
+        for (std::uint16_t i = 0; i < count; ++i) {
+            const sockaddr_in to = address_of("127.0.0.1", static_cast<std::uint16_t>(first_port + i));
+            ::sendto(socket.value(), "x", 1, 0, reinterpret_cast<const sockaddr*>(&to), sizeof to);
+        }
+    });
+}
+
+// Whether nobody used it; for a virtual machine, where that is nobody but the tests.
+inline bool try_to_unload_conntrack() {
+    return std::system("modprobe -r nft_ct nf_conntrack 2>/dev/null") == 0; // NOLINT(cert-env33-c)
+}
+
+// A namespace with rules for it goes a moment after its name.
+inline void unload_conntrack() {
+    must(comes_true([] { return try_to_unload_conntrack(); }), "unload nf_conntrack");
+}
+
 inline std::uint64_t cookie_of(const sys::Fd& socket) {
     std::uint64_t cookie = 0;
     socklen_t size = sizeof cookie;

@@ -29,12 +29,6 @@ void overflow(const Site& site, std::uint16_t at) {
     for (int i = 0; i < 4; ++i) threads.emplace_back([&site, at] { (void)site.connect(30, at); });
 }
 
-void track_connections(const Site& site) {
-    shell("ip netns exec " + site.netns.name() +
-          " nft 'add table ip t; add chain ip t c { type filter hook output priority 0; }; "
-          "add rule ip t c ct state invalid drop'");
-}
-
 } // namespace
 
 TEST_CASE("overflows of several listeners at once add up to the kernel's, also after one of them closed") {
@@ -117,11 +111,32 @@ TEST_CASE("TIME_WAIT entries are the kernel's") {
     CHECK(row()["overflows"] == 6);
 }
 
+// Changes what the machine has loaded: for a virtual one, by name.
+TEST_CASE("nf_conntrack that is loaded while the service runs is watched by its best rung", "[.modules]") {
+    unload_conntrack();
+    const Home home;
+    home.set_policy(policy_text("counts", "mode: observe"));
+    Running service(home);
+    REQUIRE(home.top()["sources"]["conntrack"] == "unavailable");
+    const Site site(64);
+    track_connections(site.netns);                                     // loads it
+    const Rung best = probes::Probes::open({}).rung(Probe::conntrack); // with rights that the service gave up
+    CHECK(service.says(fmt::format("probe conntrack: {} taken", to_string(best))));
+    CHECK(home.top()["sources"]["conntrack"] == to_string(best));
+    if (best != Rung::fentry) return;
+    CHECK(comes_true([&, next = std::uint16_t{9000}]() mutable {
+        send_datagrams(site.netns, next, 10);
+        next += 10;
+        const Json row = row_where(home.top()["conntrack"], {{"netns", site.netns.inode()}});
+        return !row.is_null() && row["inserts_per_second"] > 0;
+    }));
+}
+
 TEST_CASE("conntrack's drops are the kernel's") {
     const Home home;
     home.set_policy(policy_text("counts", "mode: observe"));
     const Site site(64);
-    track_connections(site);
+    track_connections(site.netns);
     const auto listener = site.listen(port);
     const Running service(home);
     if (home.top()["sources"]["conntrack"] == "unavailable") return; // a kernel without it

@@ -20,17 +20,6 @@ namespace {
 
 constexpr std::uint16_t port = 8080;
 
-// Connections that the client closes first, so that it is left with the TIME_WAIT.
-void connect_and_close(const Namespace& netns, const sys::Fd& listener, std::size_t count) {
-    netns.inside([&] {
-        for (std::size_t i = 0; i < count; ++i) {
-            auto connected = clients(1, "127.0.0.1", port);
-            const sys::Fd accepted = accept_one(listener);
-            connected.clear();
-        }
-    });
-}
-
 } // namespace
 
 TEST_CASE("TIME_WAIT entries and sockets are those of /proc") {
@@ -40,7 +29,7 @@ TEST_CASE("TIME_WAIT entries and sockets are those of /proc") {
     const Process resident(netns, [] { return std::uint64_t{0}; });
     netns.write("sys/net/ipv4/tcp_max_tw_buckets", "15");
     const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 8); });
-    connect_and_close(netns, listener, 20);
+    connect_and_close(netns, listener, port, 20);
 
     const auto reading = reading_of(probes, netns);
     CHECK(reading.time_wait_limit == 15);
@@ -56,7 +45,7 @@ TEST_CASE("two rungs of time_wait agree under the same traffic") {
     const Namespace netns;
     const Process resident(netns, [] { return std::uint64_t{0}; });
     const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 8); });
-    connect_and_close(netns, listener, 10);
+    connect_and_close(netns, listener, port, 10);
 
     const auto by_iterator = reading_of(probes, netns);
     const auto all = ProcNamespaces("/proc", sys::visit_netns).read().value();
@@ -173,7 +162,7 @@ TEST_CASE("conntrack inserts are what was put into the table, and the rest is wh
     send_datagrams(namespaces[1], 9000, 20);
     send_datagrams(namespaces[1], 9000, 30); // 20 of them are known
     const auto listener = namespaces[1].inside([] { return listen_on("127.0.0.1", port, 64); });
-    connect_and_close(namespaces[1], listener, 5);
+    connect_and_close(namespaces[1], listener, port, 5);
 
     const std::array<std::uint64_t, 2> sent{300, 35};
     for (std::size_t i = 0; i < namespaces.size(); ++i) {

@@ -71,6 +71,20 @@ inline sys::Fd accept_one(const sys::Fd& listener) {
     return accepted;
 }
 
+// One after the other, each closed by the client first, so that it is left with the TIME_WAIT: a server that closes
+// before it has seen the client's FIN would have one too.
+inline void connect_and_close(const Namespace& netns, const sys::Fd& listener, std::uint16_t port, std::size_t count) {
+    netns.inside([&] {
+        for (std::size_t i = 0; i < count; ++i) {
+            auto connected = clients(1, "127.0.0.1", port);
+            const sys::Fd accepted = accept_one(listener);
+            connected.clear();
+            pollfd closed{.fd = accepted.value(), .events = POLLRDHUP, .revents = 0};
+            must(::poll(&closed, 1, 5000) == 1, "wait for the client's FIN");
+        }
+    });
+}
+
 // Whether `done` becomes true while the clock runs on so far. What is waited for comes in milliseconds, but not on a
 // machine that is emulated.
 template <class Condition> bool within(std::chrono::seconds patience, Condition done) {

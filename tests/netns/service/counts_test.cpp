@@ -93,19 +93,14 @@ TEST_CASE("TIME_WAIT entries are the kernel's") {
     site.netns.write("sys/net/ipv4/tcp_max_tw_buckets", "15");
     const auto listener = site.listen(port);
     const auto kernel = [&] { return netstat(site.netns, "TW") + netstat(site.netns, "TWKilled"); };
-    const auto one_closes_first = [&] {
-        auto connected = site.connect(1, port);
-        const sys::Fd accepted = accept_one(listener);
-        connected.clear();
-    };
-    one_closes_first();
+    connect_and_close(site.netns, listener, port, 1);
     const std::uint64_t since = kernel();
     const Running service(home);
 
-    for (int i = 0; i < 20; ++i) one_closes_first();
+    connect_and_close(site.netns, listener, port, 20);
     const auto row = [&] { return row_where(home.top()["time_wait"], {{"netns", site.netns.inode()}}); };
-    REQUIRE(comes_true([&] { return row()["entries"] == kernel() - since; }));
-    CHECK(row()["sockets"] == 15);
+    REQUIRE(comes_true([&] { return row()["sockets"] == 15; })); // older kernels count the entries at their end
+    CHECK(row()["entries"] == kernel() - since);
     CHECK(row()["limit"] == 15);
     CHECK(row()["overflows"] == netstat(site.netns, "TCPTimeWaitOverflow"));
     CHECK(row()["overflows"] == 6);

@@ -373,12 +373,8 @@ TEST_CASE("every rung of time_wait counts what the kernel counts") {
     Sides sides(Probe::time_wait);
     const auto listener = netns.inside([] { return listen_on("127.0.0.1", healthy, 64); });
     std::vector<sys::Fd> open;
+    connect_and_close(netns, listener, healthy, 20);
     netns.inside([&] {
-        for (int i = 0; i < 20; ++i) {
-            auto connected = clients(1, "127.0.0.1", healthy);
-            const sys::Fd accepted = accept_one(listener);
-            connected.clear(); // the client closes first and is left with the TIME_WAIT
-        }
         int exhausted = 0;
         while (exhausted < 3) {
             open.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));

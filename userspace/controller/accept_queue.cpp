@@ -16,6 +16,9 @@ constexpr Nanoseconds burst_length = std::chrono::milliseconds(50);
 // What waits longer than this at the observed service rate is delay, not a burst. A client's SYN is sent again after
 // one second (RFC 6298): a queue is worth its places as long as waiting in it is much shorter than that.
 constexpr double longest_wait_seconds = 0.25;
+// What a stuck queue turned away comes again, in waves that look like bursts, for as long as the kernel repeats a
+// SYN-ACK to it: 1 + 2 + 4 + 8 + 16 + 32 s (net/ipv4: tcp_synack_retries is 5).
+constexpr Nanoseconds comes_again_for = std::chrono::seconds(63);
 // A tick that saw less says nothing about draining.
 constexpr Nanoseconds shortest_window = std::chrono::milliseconds(100);
 // The next burst may be twice the last.
@@ -39,6 +42,11 @@ std::uint64_t demand_of(const Listener& listener) {
 
 bool pressed(const Listener& listener) {
     return listener.window.overflows > 0 || std::uint64_t{listener.window.peak} * 2 > listener.limit;
+}
+
+bool is_worked_off_in_time(const QueueWindow& window) {
+    const double rate = static_cast<double>(window.accepted) / Seconds(window.length).count();
+    return window.peak <= rate * longest_wait_seconds;
 }
 
 std::string name_of(const Listener& listener) {
@@ -218,6 +226,15 @@ void follow_burst(Gate& gate, const Snapshot& snapshot, const Listener& listener
         raise_queue(gate, snapshot, listener, expected, queue.raised || listener.window.overflows > 0);
 }
 
+// Whether a queue that was stuck is believed again: a load was worked off in time, or what it turned away has stopped
+// to come. Where arrivals are not seen, what was accepted is not known well enough, and a calm tick has to do.
+bool has_recovered(const Listener& listener, const Queue& queue, bool tick, MonoTime now) {
+    if (now - *queue.stuck >= comes_again_for) return true;
+    if (!tick) return false;
+    if (!listener.window.arrivals) return !pressed(listener);
+    return pressed(listener) && is_worked_off_in_time(listener.window);
+}
+
 void judge(Gate& gate, const Snapshot& snapshot, const Listener& listener) {
     if (!listener.somaxconn) return; // what may not be read may not be written
 
@@ -233,12 +250,16 @@ void judge(Gate& gate, const Snapshot& snapshot, const Listener& listener) {
     Queue& queue = gate.state().queues[listener.cookie];
     if (drain == Drain::stuck) {
         queue.in_burst = false;
-        queue.stuck = true;
+        queue.stuck = gate.now();
         if (listener.window.overflows > 0 || listener.window.peak >= listener.limit) find_stuck(gate, listener);
-    } else if (queue.stuck) {
-        // What is left of a load that was too much says nothing about bursts: the window in which it ends drains too.
-        queue.stuck = !tick || pressed(listener);
-    } else if (queue.in_burst) {
+        return;
+    }
+    if (queue.stuck && !has_recovered(listener, queue, tick, gate.now())) {
+        if (tick && pressed(listener)) queue.stuck = gate.now();
+        return;
+    }
+    queue.stuck.reset();
+    if (queue.in_burst) {
         follow_burst(gate, snapshot, listener, queue);
     } else if (pressed(listener) && drain == Drain::bursts) {
         open_burst(gate, snapshot, listener, queue);
@@ -270,13 +291,13 @@ Drain drain_of(const Listener& listener, Snapshot::Cause cause) {
     if (cause == Snapshot::Cause::tick) {
         if (window.length < shortest_window) return Drain::unsure;
         if (std::uint64_t{window.floor} * 2 > listener.limit) return Drain::stuck;
+        if (window.arrivals == 0U && window.overflows == 0) return Drain::unsure; // what is left of an earlier window
         if (std::uint64_t{listener.queue} * 2 <= listener.limit) return Drain::bursts;
     } else if (window.length < burst_length) {
         return Drain::bursts;
     }
     // It has been filling for a while: as a burst does that is being worked off, or because the application is slow?
-    const double rate = static_cast<double>(window.accepted) / Seconds(window.length).count();
-    return window.peak <= rate * longest_wait_seconds ? Drain::bursts : Drain::unsure;
+    return is_worked_off_in_time(window) ? Drain::bursts : Drain::unsure;
 }
 
 void accept_queue_rule(Gate& gate, const Snapshot& snapshot) {

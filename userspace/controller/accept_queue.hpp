@@ -8,7 +8,8 @@
 // bursts outgrew three raises in a row: by how much the next one will is not known either.
 //
 // A queue that does not drain is not too short (Little's law: what waits is arrival rate times delay; where the
-// service rate is below the arrival rate no length suffices, and each place adds delay). It gets a finding, no raise.
+// service rate is below the arrival rate no length suffices, and each place adds delay). It gets a finding, no raise;
+// nor is it raised for what it turned away, which comes back in waves for a minute: until a load is worked off in time.
 #pragma once
 
 #include "controller/gate.hpp"

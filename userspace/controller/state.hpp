@@ -47,11 +47,11 @@ struct Said {
 
 // What is known of the demand on one accept queue.
 struct Queue {
-    bool in_burst = false;    // from the first pressure until the queue has emptied
-    bool raised = false;      // in this burst: its end may correct that once
-    std::uint64_t demand = 0; // of this burst so far: waiting at the peak, and lost
-    bool sized = false;       // a burst has ended: the demand is known from now on
-    bool stuck = false;       // it did not drain, and has had no calm window since
+    bool in_burst = false;         // from the first pressure until the queue has emptied
+    bool raised = false;           // in this burst: its end may correct that once
+    std::uint64_t demand = 0;      // of this burst so far: waiting at the peak, and lost
+    bool sized = false;            // a burst has ended: the demand is known from now on
+    std::optional<MonoTime> stuck; // when last it did not drain; nullopt: that is over, see accept_queue.cpp
 };
 
 // What a change is for, and where: there is one trial at a time in each. A queue has its own counters of demand and

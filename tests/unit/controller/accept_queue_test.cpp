@@ -194,19 +194,6 @@ TEST_CASE("does not raise a queue that stays full through a window, and says so 
     CHECK(act(automatic(), state, tick(nginx(), full, at(2s)), at(2s)).empty());
 }
 
-TEST_CASE("does not raise a queue that did not drain in the window in which its load ends, but after a calm one") {
-    State state;
-    const policy::Policy policy = automatic();
-    const QueueWindow full{.length = 1s, .peak = 129, .floor = 128, .arrivals = 100, .accepted = 100, .overflows = 400};
-    const QueueWindow ending{.length = 1s, .peak = 129, .floor = 20, .arrivals = 50, .accepted = 100, .overflows = 400};
-    const QueueWindow calm{.length = 1s, .peak = 20, .floor = 0, .arrivals = 10, .accepted = 30};
-    act(policy, state, tick(nginx(), full, at(1s)), at(1s));
-    CHECK(act(policy, state, tick(nginx(), ending, at(2s)), at(2s)).empty());
-    CHECK(act(policy, state, pressure(nginx(), 65, at(2500ms)), at(2500ms)).empty());
-    CHECK(act(policy, state, tick(nginx(), calm, at(3s)), at(3s)).empty());
-    CHECK(!act(policy, state, pressure(nginx(), 65, at(3500ms)), at(3500ms)).empty());
-}
-
 TEST_CASE("does not raise a queue that fills slowly because the application is slower than its clients") {
     State state;
     Listener listener = nginx();

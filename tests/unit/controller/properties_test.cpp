@@ -438,11 +438,13 @@ private:
     }
 
     void note_use() {
-        for (auto& [object, ours] : ledger_.ours) {
-            if (object.tunable == TunableId::conntrack_max) ours.used = world_.tables.at(World::host).entries;
-            if (object.tunable == TunableId::listener_backlog)
-                ours.used = world_.listeners.at(object.listener_cookie).window.peak;
-        }
+        for (auto* objects : {&ledger_.ours, &ledger_.taken})
+            for (auto& [object, ours] : *objects) {
+                if (object.tunable == TunableId::conntrack_max) ours.used = world_.tables.at(World::host).entries;
+                const auto listener = world_.listeners.find(object.listener_cookie);
+                if (object.tunable == TunableId::listener_backlog && listener != world_.listeners.end())
+                    ours.used = listener->second.window.peak;
+            }
     }
 
     // What the raises of one step come to, one after the other, together with all that stand.

@@ -114,9 +114,8 @@ Writer& Writer::operator=(Writer&& other) noexcept {
 Writer::~Writer() { end(); }
 
 Result<std::uint64_t> Writer::read(TunableId tunable, const Scope& scope) {
-    const auto answer = exchange(request_of(Operation::read, tunable, scope));
+    const auto answer = ask(request_of(Operation::read, tunable, scope));
     if (!answer) return std::unexpected(answer.error());
-    if (answer->kind != static_cast<std::uint32_t>(Outcome::Kind::written)) return std::unexpected(error_of(*answer));
     return answer->value;
 }
 
@@ -145,9 +144,8 @@ Result<sys::Visit> Writer::visit(const NetnsId& netns, pid_t hint, sys::Netlink 
                           .netns_pid = hint,
                           .netlink = protocol};
     sys::Fd socket;
-    const auto answer = exchange(request, &socket);
+    const auto answer = ask(request, &socket);
     if (!answer) return std::unexpected(answer.error());
-    if (answer->kind != static_cast<std::uint32_t>(Outcome::Kind::written)) return std::unexpected(error_of(*answer));
     if (protocol != sys::Netlink::none && !socket) return failure("the writer passed no socket on");
     return sys::Visit{.id = {.cookie = answer->netns_cookie, .inode = netns.inode},
                       .sysctls = answer->sysctls,
@@ -156,11 +154,17 @@ Result<sys::Visit> Writer::visit(const NetnsId& netns, pid_t hint, sys::Netlink 
 
 Result<sys::Fd> Writer::conntrack_types() {
     sys::Fd types;
-    const auto answer = exchange({.operation = Operation::conntrack_types}, &types);
+    const auto answer = ask({.operation = Operation::conntrack_types}, &types);
     if (!answer) return std::unexpected(answer.error());
-    if (answer->kind != static_cast<std::uint32_t>(Outcome::Kind::written)) return std::unexpected(error_of(*answer));
     if (!types) return failure("the writer passed no types on");
     return types;
+}
+
+Result<Answer> Writer::ask(const Request& request, sys::Fd* passed) {
+    auto answer = exchange(request, passed);
+    if (answer && answer->kind != static_cast<std::uint32_t>(Outcome::Kind::written))
+        return std::unexpected(error_of(*answer));
+    return answer;
 }
 
 Result<Answer> Writer::exchange(const Request& request, sys::Fd* passed) {

@@ -56,6 +56,7 @@ public:
 
 private:
     Writer(pid_t pid, sys::Fd socket) : pid_(pid), socket_(std::move(socket)) {}
+    Result<Answer> ask(const Request& request, sys::Fd* passed = nullptr); // a refusal is an error
     Result<Answer> exchange(const Request& request, sys::Fd* passed = nullptr);
     Result<> send(const Request& request);
     Result<Answer> receive(sys::Fd* passed = nullptr); // `passed`: the descriptor that came with it

@@ -118,22 +118,25 @@ Answer conntrack_types(sys::Fd& passed) {
     return answer(Outcome::Kind::written, 0, 0, {});
 }
 
+Answer on_tunable(const Request& request) {
+    if (request.tunable >= tunables::catalog().size())
+        return refusal({fmt::format("tunable {} is not in the catalog", request.tunable)});
+    const tunables::Tunable& tunable = tunables::catalog()[request.tunable];
+    const Scope scope = scope_of(request);
+    return request.operation == Operation::write ? write(tunable, scope, request.from, request.to)
+                                                 : read(tunable, scope);
+}
+
 // `passed`: a descriptor that goes with the answer.
 Answer serve(const Request& request, std::size_t size, sys::Fd& passed) {
     if (size != sizeof request || request.version != protocol_version)
         return refusal(
             {fmt::format("a request of {} bytes, version {}, is none of the writer's", size, request.version)});
-    if (request.operation == Operation::visit) return visit(request, passed);
-    if (request.operation == Operation::conntrack_types) return conntrack_types(passed);
-    if (request.tunable >= tunables::catalog().size())
-        return refusal({fmt::format("tunable {} is not in the catalog", request.tunable)});
-    const tunables::Tunable& tunable = tunables::catalog()[request.tunable];
-    const Scope scope = scope_of(request);
     switch (request.operation) {
-    case Operation::read: return read(tunable, scope);
-    case Operation::write: return write(tunable, scope, request.from, request.to);
-    case Operation::visit:
-    case Operation::conntrack_types: break;
+    case Operation::read:
+    case Operation::write: return on_tunable(request);
+    case Operation::visit: return visit(request, passed);
+    case Operation::conntrack_types: return conntrack_types(passed);
     }
     return refusal({fmt::format("operation {} is none of the writer's", static_cast<unsigned>(request.operation))});
 }

@@ -20,7 +20,7 @@ namespace bpftune::controller {
 enum class Drain {
     bursts, // it fills and empties: length helps
     stuck,  // it stayed more than half full through the window: length only adds delay
-    unsure, // filling slowly; the tick will tell
+    unsure, // filling slowly, which the tick will tell, or only working off what came before
 };
 
 // How the queue behaved in its window.

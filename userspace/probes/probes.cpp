@@ -215,7 +215,6 @@ void Probes::State::climb(Probe probe) {
         ladder.push_back(std::move(step));
     }
     std::ranges::stable_sort(ladder, {}, &Step::probe);
-    ::malloc_trim(0); // the kernel's BTF was in memory for a moment: some 10 MiB
 }
 
 Probes::Probes(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -226,6 +225,7 @@ Probes::~Probes() = default;
 Probes Probes::open(const Options& options) {
     auto state = std::make_unique<State>(options);
     for (const Probe probe : all_probes) state->climb(probe);
+    ::malloc_trim(0); // the kernel's BTF was in memory for a moment: some 10 MiB
     return Probes(std::move(state));
 }
 
@@ -320,7 +320,10 @@ Result<std::vector<SoftirqReading>> Probes::softirq() {
 Result<std::vector<ConntrackReading>> Probes::conntrack(std::span<const NetnsReading> namespaces) {
     // The module may come and go while we run.
     const bool known = rung(Probe::conntrack) != Rung::none;
-    if (known != state_->conntrack.loaded()) state_->climb(Probe::conntrack);
+    if (known != state_->conntrack.loaded()) {
+        state_->climb(Probe::conntrack);
+        ::malloc_trim(0); // as when it was opened
+    }
     switch (rung(Probe::conntrack)) {
     case Rung::fentry: {
         auto readings = state_->conntrack.by_procfs(namespaces);

@@ -63,9 +63,14 @@ inline std::size_t accept_all(const sys::Fd& listener) {
     return count;
 }
 
+// Whether one of `events` (poll) comes.
+inline bool await(const sys::Fd& socket, short events, int patience_ms = 5000) {
+    pollfd awaited{.fd = socket.value(), .events = events, .revents = 0};
+    return ::poll(&awaited, 1, patience_ms) == 1;
+}
+
 inline sys::Fd accept_one(const sys::Fd& listener) {
-    pollfd waiting{.fd = listener.value(), .events = POLLIN, .revents = 0};
-    must(::poll(&waiting, 1, 5000) == 1, "wait for a connection");
+    must(await(listener, POLLIN), "wait for a connection");
     sys::Fd accepted(::accept4(listener.value(), nullptr, nullptr, SOCK_CLOEXEC));
     must(static_cast<bool>(accepted), "accept");
     return accepted;
@@ -79,8 +84,7 @@ inline void connect_and_close(const Namespace& netns, const sys::Fd& listener, s
             auto connected = clients(1, "127.0.0.1", port);
             const sys::Fd accepted = accept_one(listener);
             connected.clear();
-            pollfd closed{.fd = accepted.value(), .events = POLLRDHUP, .revents = 0};
-            must(::poll(&closed, 1, 5000) == 1, "wait for the client's FIN");
+            must(await(accepted, POLLRDHUP), "wait for the client's FIN");
         }
     });
 }

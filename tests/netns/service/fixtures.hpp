@@ -233,8 +233,7 @@ struct Site {
     void burst(const sys::Fd& listener, std::uint16_t port, std::size_t count = 40) const {
         const auto connected = connect(count, port);
         // Some kernels leave the handshakes to ksoftirqd where it waits for its turn already.
-        pollfd waiting{.fd = listener.value(), .events = POLLIN, .revents = 0};
-        ::poll(&waiting, 1, 1000);
+        static_cast<void>(await(listener, POLLIN, 1000));
         accept_all(listener);
     }
 };

@@ -28,12 +28,21 @@ std::string_view held_at_once(TrialKey::Kind kind) {
     return kind == TrialKey::Kind::conntrack ? "were in the table" : "waited";
 }
 
+// Where nothing had been lost there is no ratio to compare with. But what was in use at once beyond what fitted would
+// have been lost at the old limit, once at the least.
+bool lost_less_than_it_took_in(const Trial& trial) {
+    const std::uint64_t taken_in = trial.after.use > trial.fitted ? trial.after.use - trial.fitted : 0;
+    return static_cast<double>(trial.after.losses) <= worthwhile * static_cast<double>(trial.after.losses + taken_in);
+}
+
 // Use passed what fitted before, or was lost at the new limit.
 Verdict verdict_on_tested(TrialKey::Kind kind, const Trial& trial) {
     const Measured& after = trial.after;
-    if (after.losses == 0)
-        return {Verdict::Kind::keep, fmt::format("{} {} at once where {} fitted before, and none was lost", after.use,
-                                                 held_at_once(kind), trial.fitted)};
+    const std::string use =
+        fmt::format("{} {} at once where {} fitted before", after.use, held_at_once(kind), trial.fitted);
+    if (after.losses == 0) return {Verdict::Kind::keep, use + ", and none was lost"};
+    if (trial.cause == Cause::forecast && lost_less_than_it_took_in(trial))
+        return {Verdict::Kind::keep, fmt::format("{}, and {} of {} were lost", use, after.losses, after.demand)};
     const std::string ratios = fmt::format("lost {} of {} since, {} of {} before", after.losses, after.demand,
                                            trial.before.losses, trial.before.demand);
     if (trial.cause == Cause::loss && loss_ratio(after) <= worthwhile * loss_ratio(trial.before))

@@ -7,7 +7,8 @@
 //   minimum    at once: the policy's word
 //   loss       demand returned, and losses per unit of demand are   rolled back
 //              at most half of what they were
-//   forecast   use passed what fitted before, without loss          rolled back
+//   forecast   use passed what fitted before, and no more were      rolled back
+//              lost since than waited at once beyond what fitted
 //   any        -                                                    a guard worsened: rolled back
 //
 // Demand has returned when use passes what fitted before: then the old limit would have lost again. A rate would be

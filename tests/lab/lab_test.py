@@ -322,16 +322,16 @@ def test_too_little_is_rolled_back_and_not_tried_again_within_its_back_off():
         rows = [row for row in history_of(lab, run["netns"]) if row["state"] in WRITTEN]
         expect_equal({row["tunable"] for row in rows}, {"net.core.somaxconn", "listener.backlog"}, "what was raised")
         for row in rows:
-            expect_equal((row["state"], row["from"], row["to"]), ("rolled_back", "128", "256"), f"{row}")
+            expect_equal((row["state"], row["from"], row["to"]), ("rolled_back", "16", "32"), f"{row}")
             evidence = row["evidence"]
             expect(evidence["loss_after_per_1000"] > evidence["loss_before_per_1000"], f"evidence of both sides: {row}")
             expect(evidence["demand_after"] > evidence["demand_before"] > 0, f"evidence of both sides: {row}")
-            expect(evidence["use_after"] > 128, f"evidence of both sides: {row}")
+            expect(evidence["use_after"] > 16, f"evidence of both sides: {row}")
         expect_equal(len(rows), 2, f"raises: {rows}")
         seconds = run["load_to"] - unix_time(rows[0]["time"])
         expect(seconds > 15, f"the load went on for {seconds} s after the raise: too short for a verdict and more")
         phase = lab.phase("auto", "all")
-        expect_equal(phase["limit_after"], 128, "the limit")
+        expect_equal(phase["limit_after"], 16, "the limit")
         expect(phase["kernel"]["ListenOverflows"] > 0, "nothing overflowed: the case shows nothing")
         expect_recommended(lab, "rolled back before")
 

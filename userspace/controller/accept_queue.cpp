@@ -280,6 +280,10 @@ Measured measured_queue(const Listener& listener) {
             .use = window.peak};
 }
 
+bool is_flooded_by_syns(const Listener& listener) {
+    return listener.flood && std::uint64_t{listener.window.floor} * 2 <= listener.limit;
+}
+
 Use use_of(const Listener& listener) {
     return {.used = listener.window.peak,
             .wanted = power_of_two(headroom * demand_of(listener)),

@@ -32,6 +32,9 @@ Scope scope_of(const Listener& listener);
 // What one window of it adds to a trial.
 Measured measured_queue(const Listener& listener);
 
+// SYNs of a flood meet it full when bursts fill it, which are worked off; where connections flood it, it stays full.
+bool is_flooded_by_syns(const Listener& listener);
+
 // What one window of it says of how long a queue is needed.
 Use use_of(const Listener& listener);
 

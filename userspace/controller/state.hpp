@@ -75,8 +75,9 @@ enum class Cause {
 // One side of a trial.
 struct Measured {
     std::uint64_t losses = 0;
-    std::uint64_t demand = 0; // accept queue: arrivals and losses; conntrack: new entries and losses
-    std::uint64_t use = 0;    // the most that waited, or was in the table, at once
+    std::uint64_t demand = 0;        // accept queue: arrivals and losses; conntrack: new entries and losses
+    std::uint64_t use = 0;           // the most that waited, or was in the table, at once
+    std::uint64_t lost_in_flood = 0; // of SYNs, after the raise: neither loss nor demand
 };
 
 // What one window says of how much of an object is needed.

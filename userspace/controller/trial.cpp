@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <ranges>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -40,7 +41,11 @@ Verdict verdict_on_tested(TrialKey::Kind kind, const Trial& trial) {
     const Measured& after = trial.after;
     const std::string use =
         fmt::format("{} {} at once where {} fitted before", after.use, held_at_once(kind), trial.fitted);
-    if (after.losses == 0) return {Verdict::Kind::keep, use + ", and none was lost"};
+    if (after.losses == 0) {
+        const std::string in_flood =
+            after.lost_in_flood > 0 ? fmt::format(" but {} in a flood", after.lost_in_flood) : std::string();
+        return {Verdict::Kind::keep, use + ", and none was lost" + in_flood};
+    }
     if (trial.cause == Cause::forecast && lost_less_than_it_took_in(trial))
         return {Verdict::Kind::keep, fmt::format("{}, and {} of {} were lost", use, after.losses, after.demand)};
     const std::string ratios = fmt::format("lost {} of {} since, {} of {} before", after.losses, after.demand,
@@ -130,7 +135,12 @@ std::optional<Measured> measured(const TrialKey& key, const Snapshot& snapshot) 
     if (key.kind == TrialKey::Kind::conntrack) return measured_tables(snapshot);
     const auto listener = std::ranges::find(snapshot.listeners, key.listener_cookie, &Listener::cookie);
     if (listener == snapshot.listeners.end()) return std::nullopt;
-    return measured_queue(*listener);
+    Measured more = measured_queue(*listener);
+    if (is_flooded_by_syns(*listener)) {
+        more.demand -= more.losses;
+        more.lost_in_flood = std::exchange(more.losses, 0);
+    }
+    return more;
 }
 
 // A window that began before the raise mixes what was lost then with what the new limit does; a use that did not fit
@@ -140,6 +150,7 @@ void add(Trial& trial, const Measured& more, bool mixed) {
     if (mixed) return;
     trial.after.losses += more.losses;
     trial.after.demand += more.demand;
+    trial.after.lost_in_flood += more.lost_in_flood;
 }
 
 Verdict judged(Gate& gate, const TrialKey& key, Trial& trial, const Snapshot& snapshot) {

@@ -19,6 +19,9 @@
 //   - a raise on a forecast is kept if use came past half of what fitted: it would only be made again;
 //   - else the forecast was wrong, and it is rolled back.
 //
+// What an accept queue loses while SYNs flood it is not counted: they find it full whenever a burst has filled it, at
+// any limit. What was lost before the raise is; where that was the flood's as well, the raise is the sooner kept.
+//
 // Another raise of the same cause joins the trial, whose window begins anew: the correction after a burst, a demand
 // that outgrows the raise, a loss that goes on.
 #pragma once

@@ -89,7 +89,7 @@ RECORDED(controller::Held, scope, original, current, since, written, raised, rai
 RECORDED(controller::Said, why_kind, to, when);
 RECORDED(controller::Queue, in_burst, raised, demand, sized, stuck);
 RECORDED(controller::TrialKey, kind, netns, listener_cookie);
-RECORDED(controller::Measured, losses, demand, use);
+RECORDED(controller::Measured, losses, demand, use, lost_in_flood);
 RECORDED(controller::Trial, cause, since, last_raise, fitted, before, after, guards, values, verdict);
 RECORDED(controller::BackOff, roll_backs, until);
 RECORDED(controller::Flood, since, last_seen, limit, raised, evidence);

@@ -9,6 +9,7 @@
 #include <deque>
 #include <fstream>
 #include <map>
+#include <sstream>
 
 #include <linux/sock_diag.h>
 
@@ -180,6 +181,21 @@ std::uint64_t drops_of(const sys::Fd& listener) {
 void reset(const sys::Fd& client) {
     const linger at_once{.l_onoff = 1, .l_linger = 0};
     must(::setsockopt(client.value(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) == 0, "SO_LINGER");
+}
+
+// Handshakes under way, as /proc/net/tcp lists them: state 03 is SYN_RECV (include/net/tcp_states.h).
+std::size_t handshakes_under_way(const Namespace& netns) {
+    std::istringstream rows(netns.read("net/tcp"));
+    std::string number;
+    std::string local;
+    std::string remote;
+    std::string state;
+    std::size_t count = 0;
+    while (rows >> number >> local >> remote >> state) {
+        if (state == "03") ++count;
+        std::getline(rows, number);
+    }
+    return count;
 }
 
 // The handshakes that the kernel counts as lost to full accept queues, while `work` is done.
@@ -365,6 +381,21 @@ TEST_CASE("every rung of listen counts the SYNs that a full SYN queue refuses wh
     });
 }
 
+TEST_CASE("a rung of listen that sees SYN queues sees how many handshakes were under way at once") {
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    Sides sides(Probe::listen);
+    const auto listener = netns.inside([] { return listen_on("127.0.0.1", healthy, 64); });
+    const LostLastAcks lost(netns);
+    const auto connecting = netns.inside([] { return clients(10, "127.0.0.1", healthy); });
+    REQUIRE(comes_true([&] { return handshakes_under_way(netns) == 10; }));
+    sides.look();
+    sides.expect("listener.syn_queue", 10, [&](const Snapshot& snapshot) {
+        const Listener* row = listener_at(snapshot, netns, healthy);
+        return row == nullptr ? Number() : number(row->syn_queue);
+    });
+}
+
 TEST_CASE("every rung of time_wait counts what the kernel counts") {
     const Namespace netns;
     const Process resident(netns, [] { return std::uint64_t{0}; });
@@ -374,6 +405,7 @@ TEST_CASE("every rung of time_wait counts what the kernel counts") {
     const auto listener = netns.inside([] { return listen_on("127.0.0.1", healthy, 64); });
     std::vector<sys::Fd> open;
     connect_and_close(netns, listener, healthy, 20);
+    REQUIRE(comes_true([&] { return netstat(netns, "TCPTimeWaitOverflow") >= 5; })); // the last five of them
     netns.inside([&] {
         int exhausted = 0;
         while (exhausted < 3) {
@@ -417,6 +449,12 @@ TEST_CASE("every rung of conntrack counts what the kernel counts") {
         if (row == nullptr || !row->inserts_per_second) return {};
         return std::llround(*row->inserts_per_second * Seconds(snapshot.interval).count());
     });
+    const auto of_table = [&](auto member) {
+        return [&netns, member](const Snapshot& snapshot) -> Number {
+            const Conntrack* row = conntrack_of(snapshot, netns);
+            return row == nullptr ? Number() : number(row->*member);
+        };
+    };
     {
         const HostSysctl small("/proc/sys/net/netfilter/nf_conntrack_max", 10);
         const auto refused = netns.inside([] {
@@ -427,16 +465,14 @@ TEST_CASE("every rung of conntrack counts what the kernel counts") {
             }
             return sockets;
         });
+        sides.look();
+        sides.expect("conntrack.limit", 10, of_table(&Conntrack::limit));
+        sides.expect("conntrack.buckets", sys::read_number("/proc/sys/net/netfilter/nf_conntrack_buckets").value(),
+                     of_table(&Conntrack::buckets));
     }
     sides.look();
     const auto stat = sys::parse_conntrack_stat(netns.read("net/stat/nf_conntrack")).value();
     CHECK(stat.drop > 0);
-    const auto of_table = [&](auto member) {
-        return [&netns, member](const Snapshot& snapshot) -> Number {
-            const Conntrack* row = conntrack_of(snapshot, netns);
-            return row == nullptr ? Number() : number(row->*member);
-        };
-    };
     sides.expect("conntrack.entries", stat.entries, of_table(&Conntrack::entries));
     sides.expect("conntrack.drops", stat.drop, of_table(&Conntrack::drops));
     sides.expect("conntrack.early_drops", stat.early_drop, of_table(&Conntrack::early_drops));
@@ -470,20 +506,25 @@ TEST_CASE("every rung of softirq counts what the kernel counts") {
             send_at_one_go(here, "10.77.0.2", healthy);
             return dropped() > before;
         }));
+        rows[2] = softnet_rows();
+        sides.look();
+        rows[3] = softnet_rows();
     }
-    rows[2] = softnet_rows();
-    sides.look();
-    rows[3] = softnet_rows();
-    const auto expect = [&](std::string_view signal, auto of_row, auto of_cpu) {
+    const auto of_cpu = [](unsigned cpu, auto member) {
+        return [cpu, member](const Snapshot& snapshot) -> Number {
+            const auto row = std::ranges::find(snapshot.softirq, cpu, &SoftirqCpu::cpu);
+            return row == snapshot.softirq.end() ? Number() : number((*row).*member);
+        };
+    };
+    for (const sys::SoftnetRow& row : rows[0])
+        sides.expect("softirq.backlog_limit", 1, of_cpu(row.cpu, &SoftirqCpu::backlog_limit));
+    const auto expect = [&](std::string_view signal, auto of_row, auto member) {
         std::uint64_t sum = 0;
         for (std::size_t i = 0; i < rows[0].size(); ++i) {
             const Sides::Bounds truth{.least = rows[2].at(i).*of_row - rows[1].at(i).*of_row,
                                       .most = rows[3].at(i).*of_row - rows[0].at(i).*of_row};
             sum += truth.least;
-            sides.expect(signal, truth, [&](const Snapshot& snapshot) -> Number {
-                const auto row = std::ranges::find(snapshot.softirq, rows[0][i].cpu, &SoftirqCpu::cpu);
-                return row == snapshot.softirq.end() ? Number() : number((*row).*of_cpu);
-            });
+            sides.expect(signal, truth, of_cpu(rows[0][i].cpu, member));
         }
         INFO(signal);
         CHECK(sum > 0);

@@ -85,18 +85,24 @@ class Lab:
         return [burst["p99_ms"] for burst in bursts if burst["index"] > 0 and burst["p99_ms"] is not None]
 
 
+class OtherLoad(AssertionError):
+    """The load was not the case's."""
+
+
 def run_until_undisturbed(check, *arguments):
     """The first Lab of which `check` holds. Where the machine stalled, the load was not the case's or the service could
-    not act: a failure says nothing then, and the case is run again, a few times. Any other failure is one."""
+    not act: a failure says nothing then. Such a case, and one of an OtherLoad, is run again, a few times. Any other
+    failure is one."""
     for left in reversed(range(TRIES)):
         lab = Lab(*arguments)
         try:
             check(lab)
             return lab
         except AssertionError as error:
-            if left == 0 or lab.stalled_seconds < STALL_SECONDS:
+            stalled = lab.stalled_seconds >= STALL_SECONDS
+            if left == 0 or not (stalled or isinstance(error, OtherLoad)):
                 raise
-            stall = f"the machine stalled for {lab.stalled_seconds * 1000:.0f} ms"
+            stall = f"the machine stalled for {lab.stalled_seconds * 1000:.0f} ms" if stalled else "another load"
             print(f"{error}\n{stall}: the case is run again", file=sys.stderr)
 
 
@@ -275,7 +281,12 @@ def expect_changes_settle(lab):
     rows = [row for row in history_of(lab, run["netns"]) if row["state"] in WRITTEN]
     expect(rows, "nothing was written: the case shows nothing")
     for tunable in {row["tunable"] for row in rows}:
-        expect(sum(row["tunable"] == tunable for row in rows) <= 2, f"more than two changes of {tunable}: {rows}")
+        changes = [row for row in rows if row["tunable"] == tunable]
+        if len(changes) > 2:
+            # How many wait is the scheduler's doing: nginx may get its turn twice as late as in the first burst.
+            peaks = [row["evidence"]["queue_peak"] for row in changes]
+            alike = peaks[-1] <= max(peaks[:-1])
+            raise (AssertionError if alike else OtherLoad)(f"more than two changes of {tunable}: {rows}")
     half = run["load_from"] + (run["load_to"] - run["load_from"]) / 2
     expect(all(unix_time(row["time"]) < half for row in rows), f"changed after {half}: {rows}")
 

@@ -44,6 +44,8 @@ bool pressed(const Listener& listener) {
     return listener.window.overflows > 0 || std::uint64_t{listener.window.peak} * 2 > listener.limit;
 }
 
+bool stays_half_full(const Listener& listener) { return std::uint64_t{listener.window.floor} * 2 > listener.limit; }
+
 bool is_worked_off_in_time(const QueueWindow& window) {
     const double rate = static_cast<double>(window.accepted) / Seconds(window.length).count();
     return window.peak <= rate * longest_wait_seconds;
@@ -280,9 +282,7 @@ Measured measured_queue(const Listener& listener) {
             .use = window.peak};
 }
 
-bool is_flooded_by_syns(const Listener& listener) {
-    return listener.flood && std::uint64_t{listener.window.floor} * 2 <= listener.limit;
-}
+bool is_flooded_by_syns(const Listener& listener) { return listener.flood && !stays_half_full(listener); }
 
 Use use_of(const Listener& listener) {
     return {.used = listener.window.peak,
@@ -294,7 +294,7 @@ Drain drain_of(const Listener& listener, Snapshot::Cause cause) {
     const QueueWindow& window = listener.window;
     if (cause == Snapshot::Cause::tick) {
         if (window.length < shortest_window) return Drain::unsure;
-        if (std::uint64_t{window.floor} * 2 > listener.limit) return Drain::stuck;
+        if (stays_half_full(listener)) return Drain::stuck;
         if (window.arrivals == 0U && window.overflows == 0) return Drain::unsure; // what is left of an earlier window
         if (std::uint64_t{listener.queue} * 2 <= listener.limit) return Drain::bursts;
     } else if (window.length < burst_length) {

@@ -85,13 +85,13 @@ class Lab:
         return [burst["p99_ms"] for burst in bursts if burst["index"] > 0 and burst["p99_ms"] is not None]
 
 
-class OtherLoad(AssertionError):
-    """The load was not the case's."""
+class ShowsNothing(AssertionError):
+    """The run was not the case that is tested."""
 
 
 def run_until_undisturbed(check, *arguments):
     """The first Lab of which `check` holds. Where the machine stalled, the load was not the case's or the service could
-    not act: a failure says nothing then. Such a case, and one of an OtherLoad, is run again, a few times. Any other
+    not act: a failure says nothing then. Such a case, and one that ShowsNothing, is run again, a few times. Any other
     failure is one."""
     for left in reversed(range(TRIES)):
         lab = Lab(*arguments)
@@ -100,10 +100,10 @@ def run_until_undisturbed(check, *arguments):
             return lab
         except AssertionError as error:
             stalled = lab.stalled_seconds >= STALL_SECONDS
-            if left == 0 or not (stalled or isinstance(error, OtherLoad)):
+            if left == 0 or not (stalled or isinstance(error, ShowsNothing)):
                 raise
-            stall = f"the machine stalled for {lab.stalled_seconds * 1000:.0f} ms" if stalled else "another load"
-            print(f"{error}\n{stall}: the case is run again", file=sys.stderr)
+            why = f"the machine stalled for {lab.stalled_seconds * 1000:.0f} ms" if stalled else "it shows nothing"
+            print(f"{error}\n{why}: the case is run again", file=sys.stderr)
 
 
 def lab_command(*arguments):
@@ -286,7 +286,7 @@ def expect_changes_settle(lab):
             # How many wait is the scheduler's doing: nginx may get its turn twice as late as in the first burst.
             peaks = [row["evidence"]["queue_peak"] for row in changes]
             alike = peaks[-1] <= max(peaks[:-1])
-            raise (AssertionError if alike else OtherLoad)(f"more than two changes of {tunable}: {rows}")
+            raise (AssertionError if alike else ShowsNothing)(f"more than two changes of {tunable}: {rows}")
     half = run["load_from"] + (run["load_to"] - run["load_from"]) / 2
     expect(all(unix_time(row["time"]) < half for row in rows), f"changed after {half}: {rows}")
 

@@ -17,11 +17,7 @@ constexpr std::uint16_t port = 8080;
 struct Tracked {
     Namespace netns;
 
-    Tracked() {
-        shell("ip netns exec " + netns.name() +
-              " nft 'add table ip t; add chain ip t c { type filter hook output priority 0; }; add rule ip t c ct "
-              "state invalid drop'");
-    }
+    Tracked() { track_connections(netns); }
     [[nodiscard]] ConntrackSample sample(std::size_t enough) const {
         const sys::Fd socket = netns.inside([] { return sys::open_netlink(sys::Netlink::netfilter).value(); });
         return ctnetlink_sample(socket, enough).value();

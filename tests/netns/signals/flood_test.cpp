@@ -132,9 +132,7 @@ TEST_CASE("a table that may be raised is looked at, and one that nobody answers 
     if (open_probes().rung(Probe::conntrack) == Rung::none) return; // a kernel without it
     const Namespace netns;
     const Process resident(netns, [] { return std::uint64_t{0}; });
-    shell("ip netns exec " + netns.name() +
-          " nft 'add table ip t; add chain ip t c { type filter hook output priority 0; }; add rule ip t c ct state "
-          "invalid drop'");
+    track_connections(netns);
     const auto send = [&](std::uint16_t first, std::uint16_t count) {
         netns.inside([&] {
             const sys::Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));

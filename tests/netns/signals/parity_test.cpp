@@ -437,9 +437,7 @@ TEST_CASE("every rung of time_wait counts what the kernel counts") {
 TEST_CASE("every rung of conntrack counts what the kernel counts") {
     const Namespace netns;
     const Process resident(netns, [] { return std::uint64_t{0}; });
-    shell("ip netns exec " + netns.name() +
-          " nft 'add table ip t; add chain ip t c { type filter hook output priority 0; }; add rule ip t c ct state "
-          "invalid drop'");
+    track_connections(netns);
     Sides sides(Probe::conntrack);
     const auto listener = netns.inside([] { return listen_on("127.0.0.1", healthy, 64); });
     const auto connected = netns.inside([] { return clients(7, "127.0.0.1", healthy); });

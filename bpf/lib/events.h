@@ -6,9 +6,11 @@
 #include "bpf/lib/kernel.h"
 #include "bpf/abi/events.h"
 
+#define EVENT_BYTES (512 * 1024)
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 256 * 1024);
+	__uint(max_entries, EVENT_BYTES);
 } events SEC(".maps");
 
 __u64 lost_events;
@@ -27,6 +29,15 @@ static __always_inline void *reserve_event(__u64 size)
 static __always_inline void submit_event(void *event)
 {
 	bpf_ringbuf_submit(event, BPF_RB_FORCE_WAKEUP);
+}
+
+/* One that can wait for the next tick, which drains the buffer: wakes nobody while there is room.
+ */
+static __always_inline void submit_event_without_haste(void *event)
+{
+	bool room = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) < EVENT_BYTES / 8;
+
+	bpf_ringbuf_submit(event, room ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP);
 }
 
 /* Whether an event is due: at most one per interval for each `last`. Two CPUs at once may send two.

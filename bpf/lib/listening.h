@@ -11,6 +11,48 @@
 
 DEFINE_ASKED_MAP;
 
+/* Whoever calls listen() without end costs no more than this: the census finds what is withheld,
+ * and `asked` has its wish. More than any node has to see. */
+#define LISTEN_INTERVAL_NS 1000000000ULL
+#define LISTEN_EVENTS_OF_NETNS 3000
+#define LISTEN_EVENTS_OF_ALL 6000
+
+struct listen_count {
+	__u64 interval_begin;
+	__u64 events; /* in it */
+};
+
+/* By netns_key(). */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_NAMESPACES);
+	__type(key, __u64);
+	__type(value, struct listen_count);
+} listen_counts SEC(".maps");
+
+static struct listen_count listen_count_of_all;
+__u64 withheld_events;
+
+/* Several CPUs at once may count one too few. */
+static __always_inline bool count_listen(struct listen_count *count, __u64 most, __u64 now)
+{
+	if (now - count->interval_begin >= LISTEN_INTERVAL_NS) {
+		count->interval_begin = now;
+		count->events = 0;
+	}
+	return count->events++ < most;
+}
+
+static __always_inline bool may_announce(struct net *net, __u64 now)
+{
+	struct listen_count fresh = {}, *of_netns;
+	__u64 key = netns_key(net);
+
+	of_netns = lookup_or_insert(&listen_counts, &key, &fresh);
+	return of_netns && count_listen(of_netns, LISTEN_EVENTS_OF_NETNS, now) &&
+	       count_listen(&listen_count_of_all, LISTEN_EVENTS_OF_ALL, now);
+}
+
 /* In the context of the process that called listen(). */
 static __always_inline void note_listening(struct sock *sk)
 {
@@ -24,7 +66,7 @@ static __always_inline void note_listening(struct sock *sk)
 	if (!is_tcp(sk))
 		return;
 
-	__u64 cookie = bpf_get_socket_cookie(sk);
+	__u64 cookie = bpf_get_socket_cookie(sk), now = bpf_ktime_get_ns();
 
 	known = listen_arguments(task, &fd, &backlog);
 	if (known)
@@ -32,12 +74,16 @@ static __always_inline void note_listening(struct sock *sk)
 	/* The census knows the MPTCP socket that a process holds; this one is within it. */
 	if (is_subflow(sk))
 		return;
+	if (!may_announce(sk->__sk_common.skc_net.net, now)) {
+		__sync_fetch_and_add(&withheld_events, 1);
+		return;
+	}
 	event = reserve_event(sizeof(*event));
 	if (!event)
 		return;
 	__builtin_memset(event, 0, sizeof(*event));
 	event->kind = ABI_LISTEN_EVENT;
-	event->time = bpf_ktime_get_ns();
+	event->time = now;
 	listener = &event->listener;
 	fill_listener(listener, sk);
 	fill_process(listener, task);
@@ -45,7 +91,7 @@ static __always_inline void note_listening(struct sock *sk)
 	listener->fd = fd;
 	listener->asked_known = known;
 	listener->asked = known ? backlog : 0;
-	submit_event(event);
+	submit_event_without_haste(event);
 }
 
 #endif

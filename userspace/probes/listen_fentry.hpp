@@ -21,6 +21,7 @@ public:
 
     Result<std::vector<QueueReading>> queues(); // ends the epoch
     [[nodiscard]] std::uint64_t lost_events() const { return object_->bss->lost_events; }
+    [[nodiscard]] std::uint64_t withheld_events() const { return object_->bss->withheld_events; }
 
     [[nodiscard]] const bpf_map* events() const { return object_->maps.events; }
     [[nodiscard]] const bpf_map* asked() const { return object_->maps.asked; }

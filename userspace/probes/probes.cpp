@@ -250,6 +250,8 @@ void Probes::drain(const std::function<void(const Event&)>& handle) { state_->pr
 
 std::uint64_t Probes::lost_events() const { return state_->programs.lost_events(); }
 
+std::uint64_t Probes::withheld_events() const { return state_->programs.withheld_events(); }
+
 bool Probes::counts_last_ack_overflows() const {
     return rung(Probe::listen) != Rung::netlink && state_->programs.counts_last_ack_overflows();
 }

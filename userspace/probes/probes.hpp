@@ -74,6 +74,8 @@ public:
     [[nodiscard]] int event_fd() const;
     void drain(const std::function<void(const Event&)>& handle);
     [[nodiscard]] std::uint64_t lost_events() const; // that BPF could not pass on
+    // Of sockets that began to listen, past what a second may have: the census finds those that are still there.
+    [[nodiscard]] std::uint64_t withheld_events() const;
 
     // Whether ListenerReading::last_ack_overflows is counted, so that `drops` less it is exactly the listener's part of
     // ListenOverflows. Older kernels do not say whose they were (6.1), or give that drop no name (6.12).

@@ -227,4 +227,8 @@ std::uint64_t Programs::lost_events() const {
            (sysctl_ ? sysctl_->bss->lost_events : 0);
 }
 
+std::uint64_t Programs::withheld_events() const {
+    return (listen_ ? listen_->withheld_events() : 0) + (tcp_state_ ? tcp_state_->bss->withheld_events : 0);
+}
+
 } // namespace bpftune::probes

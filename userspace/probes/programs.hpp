@@ -64,6 +64,7 @@ public:
     [[nodiscard]] int event_fd() const { return ring_ ? ring_buffer__epoll_fd(ring_.get()) : -1; }
     void drain(const Handler& handle);
     [[nodiscard]] std::uint64_t lost_events() const;
+    [[nodiscard]] std::uint64_t withheld_events() const;
 
 private:
     Result<Object<drops_tracepoint>> load_drops(bool by_listener) const;

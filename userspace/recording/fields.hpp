@@ -74,8 +74,8 @@ RECORDED(SysctlWrite, time, netns, sysctl, value, pid, command);
 RECORDED(TcpMemory, bytes, pressure_bytes, high_bytes);
 RECORDED(Guards, memory_pressure, memory_available_bytes, tcp_memory, softirq);
 RECORDED(UnitBytes, conntrack_entry, queued_connection, full_connection);
-RECORDED(Snapshot, cause, time, interval, node, host, memory_bytes, guards, unit_bytes, sources, lost_events, listeners,
-         tcp, softirq, conntrack, sysctl_writes);
+RECORDED(Snapshot, cause, time, interval, node, host, memory_bytes, guards, unit_bytes, sources, lost_events,
+         withheld_events, listeners, tcp, softirq, conntrack, sysctl_writes);
 
 RECORDED(ListenerRef, cookie, inode, local, pid, fd);
 RECORDED(Scope, netns, netns_pid, listener, pod);

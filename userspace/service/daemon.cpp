@@ -339,6 +339,7 @@ void Daemon::finish() {
 
 void Daemon::tick() {
     arm(tick_timer_, config_.interval);
+    on_events(); // sockets that began to listen wake nobody, and are to be known before they are counted
     last_ = collector_.tick(sys::now());
     on_events(); // who changed a value while it was read is among them
     last_.sysctl_writes = collector_.sysctl_writes();

@@ -61,8 +61,13 @@ Json to_json(const Change& change) {
 Json top_document(const Snapshot& snapshot, const Top& top) {
     Json sources = Json::object();
     for (const Probe probe : all_probes) sources[std::string(to_string(probe))] = to_string(snapshot.source(probe));
-    Json document{{"schema", schema}, {"time", to_string(snapshot.time.wall)}, {"node", snapshot.node},
-                  {"mode", top.mode}, {"sources", std::move(sources)},         {"lost_events", snapshot.lost_events}};
+    Json document{{"schema", schema},
+                  {"time", to_string(snapshot.time.wall)},
+                  {"node", snapshot.node},
+                  {"mode", top.mode},
+                  {"sources", std::move(sources)},
+                  {"lost_events", snapshot.lost_events},
+                  {"withheld_events", snapshot.withheld_events}};
     if (top.policy_error) document["policy_error"] = *top.policy_error;
     if (top.mode_reason) document["mode_reason"] = *top.mode_reason;
     for (const signals::Table& table : signals::catalog())

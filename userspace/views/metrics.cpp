@@ -97,6 +97,7 @@ void Metrics::update(const Snapshot& snapshot, std::string_view mode) {
     mode_ = mode;
     sources_ = snapshot.sources;
     lost_events_ = snapshot.lost_events;
+    withheld_events_ = snapshot.withheld_events;
     const auto catalog = signals::catalog();
     for (std::size_t i = 0; i < catalog.size(); ++i) update(catalog[i], tables_[i], snapshot);
 }
@@ -174,9 +175,15 @@ std::vector<MetricFamily> Metrics::service_families() const {
     if (!mode_.empty()) mode.metric.push_back(sample(Gauge, {{"mode", mode_}}, 1));
     MetricFamily lost{"bpftune_lost_events_total", "Events that BPF could not pass on.", Counter, {}};
     lost.metric.push_back(sample(Counter, {}, static_cast<double>(lost_events_)));
+    MetricFamily withheld{"bpftune_withheld_events_total",
+                          "Events that BPF did not pass on, because there were too many of their kind.",
+                          Counter,
+                          {}};
+    withheld.metric.push_back(sample(Counter, {}, static_cast<double>(withheld_events_)));
     MetricFamily build{"bpftune_build_info", "Version of the service.", Gauge, {}};
     build.metric.push_back(sample(Gauge, {{"version", version_}}, 1));
-    return {std::move(build), std::move(mode), std::move(sources), std::move(lost), std::move(changes)};
+    return {std::move(build), std::move(mode),     std::move(sources),
+            std::move(lost),  std::move(withheld), std::move(changes)};
 }
 
 std::string Metrics::text() const {

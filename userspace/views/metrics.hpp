@@ -60,6 +60,7 @@ private:
     std::string mode_;
     std::array<Rung, all_probes.size()> sources_{};
     std::uint64_t lost_events_ = 0;
+    std::uint64_t withheld_events_ = 0;
     std::vector<TableSeries> tables_; // as in the catalog
     std::map<TunableId, std::array<std::uint64_t, all_change_states.size()>> changes_;
 };

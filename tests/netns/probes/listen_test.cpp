@@ -143,6 +143,37 @@ TEST_CASE("a socket that begins to listen is announced with the arguments of the
     CHECK(listener.limit == 4096);
 }
 
+TEST_CASE("whoever listens without end is announced so often, the rest is withheld and counted", "[any-kernel]") {
+    constexpr std::uint64_t calls = 4000;
+    constexpr std::size_t most = 3000; // in a second, of one namespace
+    auto probes = open_probes();
+    if (is_blind(probes.sees_arrivals(), "calls of listen()")) return;
+    CHECK(comes_true([&] {
+        const Namespace netns;
+        const std::uint64_t withheld = probes.withheld_events();
+        const auto begin = std::chrono::steady_clock::now();
+        netns.inside([] {
+            for (std::uint64_t i = 0; i < calls; ++i) listen_on("127.0.0.1", port, 7);
+        });
+        const bool in_one_second = std::chrono::steady_clock::now() - begin < std::chrono::seconds(1);
+        auto events = events_of<ListenEvent>(probes);
+        std::erase_if(events, [&](const auto& event) { return event.listener.netns.inode != netns.inode(); });
+        if (!in_one_second) return false;
+        CHECK(events.size() == most);
+        CHECK(probes.withheld_events() - withheld == calls - most);
+        CHECK(probes.lost_events() == 0);
+        return true;
+    }));
+    // What is withheld is found all the same, with its wish.
+    const Namespace netns;
+    const auto kept = netns.inside([] {
+        for (std::uint64_t i = 0; i < calls; ++i) listen_on("127.0.0.1", port, 7);
+        return listen_on("127.0.0.1", port, 9);
+    });
+    (void)events_of<ListenEvent>(probes);
+    CHECK(listener_of(probes, netns, port).asked == 9);
+}
+
 TEST_CASE("IPv6 listeners and the IPv4 connections that they take have addresses of their kind") {
     auto probes = open_probes();
     const Namespace netns;

@@ -25,7 +25,7 @@ TEST_CASE("top's JSON is the documented object") {
           R"({"schema":1,"time":"2026-11-21T22:00:00.123Z","node":"n1","mode":"auto",)"
           R"("sources":{"listen":"tracepoint","time_wait":"tracepoint","softirq":"procfs","conntrack":"netlink",)"
           R"("sysctl":"cgroup"},)"
-          R"("lost_events":0,)"
+          R"("lost_events":0,"withheld_events":0,)"
           R"("listeners":[{"netns":4026532247,"inode":48211,"address":"0.0.0.0","port":8080,"pid":712,)"
           R"("command":"nginx","pod":{"namespace":"shop","name":"web-0","container":"nginx"},)"
           R"("queue":3,"queue_peak":129,"limit":128,"asked":511,"somaxconn":128,"binds":"somaxconn",)"
@@ -55,7 +55,7 @@ TEST_CASE("a table whose probe is unavailable has no key, one without rows is em
     CHECK(top_json(snapshot, {.mode = "observe", .policy_error = {}}) ==
           R"({"schema":1,"time":"1970-01-01T00:00:00.000Z","node":"","mode":"observe",)"
           R"("sources":{"listen":"unavailable","time_wait":"unavailable","softirq":"procfs",)"
-          R"("conntrack":"unavailable","sysctl":"unavailable"},"lost_events":0,"softirq":[],"changes":[]})");
+          R"("conntrack":"unavailable","sysctl":"unavailable"},"lost_events":0,"withheld_events":0,"softirq":[],"changes":[]})");
 }
 
 TEST_CASE("what is not known of a change is null") {

@@ -94,6 +94,7 @@ TEST_CASE("metrics are named, helped and typed by the catalog") {
     CHECK(line_with(text, "bpftune_mode") == R"(bpftune_mode{mode="auto"} 1)");
     CHECK(line_with(text, R"(probe="conntrack")") == R"(bpftune_source_info{probe="conntrack",source="netlink"} 1)");
     CHECK(line_with(text, "lost_events") == "bpftune_lost_events_total 0");
+    CHECK(line_with(text, "withheld_events") == "bpftune_withheld_events_total 0");
 }
 
 TEST_CASE("no series names a process, port, address or network namespace") {

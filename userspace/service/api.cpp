@@ -19,6 +19,8 @@ constexpr std::size_t most_clients = 32;
 constexpr std::size_t longest_request = std::size_t{64} * 1024;
 // What a follower may leave unread: minutes of a busy node.
 constexpr std::size_t most_unread = std::size_t{16} << 20;
+// At most `most_clients` are accepted in it.
+constexpr std::uint64_t accept_interval_us = 100'000;
 constexpr timeval patience{.tv_sec = 10, .tv_usec = 0};
 
 Result<sockaddr_un> address_of(const std::filesystem::path& path) {
@@ -68,6 +70,7 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(sd_event* loop, const std::f
     const int added =
         sd_event_add_io(loop, &server->source_, server->socket_.value(), EPOLLIN, on_connection, server.get());
     if (added < 0) return system_failure(-added, "watch {}", path.string());
+    sd_event_source_set_ratelimit(server->source_, accept_interval_us, most_clients);
     return server;
 }
 
@@ -81,7 +84,12 @@ ApiServer::~ApiServer() {
 int ApiServer::on_connection(sd_event_source*, int fd, std::uint32_t, void* self) {
     auto& server = *static_cast<ApiServer*>(self);
     sys::Fd socket(::accept4(fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!socket || server.clients_.size() >= most_clients) return 0;
+    if (!socket) return 0; // with no descriptor left it stays ready: the rate limit keeps that from being busy
+    if (server.clients_.size() >= most_clients) {
+        const std::string full = fmt::format("{{\"error\":\"{} clients are connected already\"}}\n", most_clients);
+        (void)::send(socket.value(), full.data(), full.size(), MSG_NOSIGNAL);
+        return 0;
+    }
     Client& client = server.clients_.emplace_back();
     client.server = &server;
     client.socket = std::move(socket);
@@ -97,33 +105,54 @@ int ApiServer::on_client(sd_event_source*, int, std::uint32_t events, void* data
     return 0;
 }
 
-// Reads what there is, answers whole lines, sends what goes. False: the client is done or misbehaves.
+// Reads what there is, answers a line, sends what goes. False: the client is done or gone.
 bool ApiServer::serve(Client& client, std::uint32_t events) {
-    std::array<char, 4096> chunk{};
-    while ((events & (EPOLLIN | EPOLLHUP)) != 0) {
-        const ssize_t count = ::recv(client.socket.value(), chunk.data(), chunk.size(), 0);
-        if (count < 0 && errno == EAGAIN) break;
-        if (count <= 0) return false;
-        if (!client.follows) client.in.append(chunk.data(), static_cast<std::size_t>(count));
-        if (client.in.size() > longest_request) return false;
-    }
+    if ((events & (EPOLLHUP | EPOLLERR)) != 0) return false;
+    if ((events & EPOLLIN) != 0 && !receive(client)) return false;
     if (!flush(client)) return false;
-    // One answer at a time: who does not read gets no more.
-    for (std::size_t end = 0; client.out.empty() && (end = client.in.find('\n')) != std::string::npos;) {
+    if (client.out.empty() && !client.follows) answer_next(client);
+    if (!flush(client)) return false;
+    await(client);
+    const bool silent = client.half_closed && client.in.empty() && !client.follows;
+    return !client.out.empty() || !(client.ends || silent);
+}
+
+// Not more in one turn than a request may have: others have theirs. False: the connection is broken.
+bool ApiServer::receive(Client& client) {
+    std::array<char, 4096> chunk{};
+    for (std::size_t received = 0; received <= longest_request && client.in.size() <= longest_request;) {
+        const ssize_t count = ::recv(client.socket.value(), chunk.data(), chunk.size(), 0);
+        if (count < 0) return errno == EAGAIN || errno == EINTR;
+        client.half_closed = count == 0;
+        if (client.half_closed && !client.in.empty() && client.in.back() != '\n') client.in += '\n';
+        if (client.half_closed) return true;
+        received += static_cast<std::size_t>(count);
+        if (!client.follows) client.in.append(chunk.data(), static_cast<std::size_t>(count));
+    }
+    return true;
+}
+
+// One answer in a turn: others have theirs, and who does not read gets no more.
+void ApiServer::answer_next(Client& client) {
+    const std::size_t end = client.in.find('\n');
+    if (end == std::string::npos ? client.in.size() > longest_request : end > longest_request) {
+        client.out = fmt::format("{{\"error\":\"a line has at most {} bytes\"}}\n", longest_request);
+        client.in.clear();
+        client.ends = true;
+    } else if (end != std::string::npos) {
         const Answer answer = handler_(client.in.substr(0, end));
         client.out = answer.line + "\n";
         client.in.erase(0, end + 1);
         if (answer.follow) client.in.clear();
         client.follows = answer.follow;
-        if (!flush(client)) return false;
     }
-    await(client);
-    return !client.ends || !client.out.empty();
 }
 
 void ApiServer::await(const Client& client) {
-    std::uint32_t wanted = client.out.empty() ? std::uint32_t{EPOLLIN} : std::uint32_t{EPOLLOUT};
-    if (client.follows) wanted |= EPOLLIN; // to see it end
+    std::uint32_t wanted = 0;
+    if (!client.out.empty() || client.in.find('\n') != std::string::npos) wanted |= EPOLLOUT;
+    const bool listens = client.follows || (client.out.empty() && client.in.size() <= longest_request);
+    if (listens && !client.half_closed) wanted |= EPOLLIN; // of a follower: to see it end
     sd_event_source_set_io_events(client.source, wanted);
 }
 

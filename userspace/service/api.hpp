@@ -4,7 +4,10 @@
 //   {"command": "top"}                       -> the document of `top --once -o json`
 //   {"command": "restore", "dry_run": true}  -> the document of `restore -o json`
 //   {"command": "record"}                    -> lines of a recording (recording/recording.hpp), without end
-//   anything else                            -> {"error": "..."}
+//   anything else                            -> {"error": "..."}, which says where and why (service/request.hpp)
+//
+// A line has at most 64 KiB, and at most 32 clients are connected. What a client sent before it closed its side for
+// writing is answered, a last line without its end too; for one that has gone nothing is done.
 #pragma once
 
 #include <filesystem>
@@ -48,7 +51,8 @@ private:
         std::string in;
         std::string out;
         bool follows = false;
-        bool ends = false; // when `out` is sent
+        bool half_closed = false; // it sends no more
+        bool ends = false;        // when `out` is sent
     };
 
     ApiServer(std::filesystem::path path, Handler handler, sys::Fd socket)
@@ -56,6 +60,8 @@ private:
     static int on_connection(sd_event_source*, int fd, std::uint32_t, void* self);
     static int on_client(sd_event_source*, int fd, std::uint32_t events, void* client);
     bool serve(Client& client, std::uint32_t events);
+    static bool receive(Client& client);
+    void answer_next(Client& client);
     static bool flush(Client& client);
     static void await(const Client& client);
     static void leave(Client& client);

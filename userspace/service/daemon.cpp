@@ -8,7 +8,6 @@
 #include <vector>
 
 #include <linux/capability.h>
-#include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
@@ -27,6 +26,7 @@
 #include "service/http.hpp"
 #include "service/lock.hpp"
 #include "service/policy_file.hpp"
+#include "service/request.hpp"
 #include "service/restoring.hpp"
 #include "service/survey.hpp"
 #include "signals/collector.hpp"
@@ -450,17 +450,14 @@ ApiServer::Answer Daemon::begin_recording() {
 }
 
 ApiServer::Answer Daemon::answer(const std::string& line) {
-    const auto request = nlohmann::json::parse(line, nullptr, false);
-    const std::string command = request.is_object() && request.contains("command") && request["command"].is_string()
-                                    ? request["command"].get<std::string>()
-                                    : std::string();
-    if (command == "top") return {top_text()};
-    if (command == "record") return begin_recording();
-    if (command == "restore") {
-        const auto dry_run = request.find("dry_run");
-        return {restore_text(dry_run != request.end() && dry_run->is_boolean() && dry_run->get<bool>())};
+    const auto request = parse_request(line);
+    if (!request) return {views::to_text({{"error", request.error().message}})};
+    switch (request->command) {
+    case Request::Command::top: return {top_text()};
+    case Request::Command::restore: return {restore_text(request->dry_run)};
+    case Request::Command::record: return begin_recording();
     }
-    return {views::to_text({{"error", R"(one JSON object a line: {"command": "top"}, "record" or "restore")"}})};
+    return {};
 }
 
 // Signals are taken by the loop, in the one thread that runs it: blocked before any other thread starts.

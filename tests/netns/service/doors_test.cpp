@@ -169,6 +169,21 @@ TEST_CASE("the socket answers what it does not understand with an error, and is 
     CHECK(home.top()["schema"] == 1);
 }
 
+TEST_CASE("a misspelt dry run restores nothing") {
+    const Home home;
+    home.set_policy(policy_text("misspelt", "mode: auto"));
+    const Site site(4);
+    const auto listener = site.listen(port);
+    const Running service(home);
+    site.burst(listener, port);
+    REQUIRE(comes_true([&] { return limit_of(listener) > 4; }));
+    const auto answer = service::ask(home.socket(), R"({"command": "restore", "dryrun": true})");
+    REQUIRE(answer.has_value());
+    CHECK(Json::parse(*answer)["error"] == R"("dryrun": not known for "restore"; did you mean "dry_run"?)");
+    CHECK(limit_of(listener) > 4);
+    CHECK(home.top()["mode"] == "auto");
+}
+
 TEST_CASE("top works without a service, by probes of its own") {
     const Home home;
     const Site site(4);

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/request.hpp"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <set>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "core/text.hpp"
+
+namespace bpftune::service {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::array<std::string_view, 3> commands{"top", "restore", "record"}; // as Request::Command
+constexpr std::string_view known_commands = R"("top", "restore" or "record")";
+
+struct Flag {
+    std::string_view key;
+    Request::Command of = Request::Command::top;
+    bool Request::* value = nullptr;
+};
+constexpr std::array flags{Flag{"dry_run", Request::Command::restore, &Request::dry_run}};
+
+std::string did_you_mean(std::string_view word, const auto& candidates) {
+    const std::string_view meant = nearest(word, candidates);
+    return meant.empty() ? std::string() : fmt::format("; did you mean \"{}\"?", meant);
+}
+
+// The library keeps the last of two values for one key and says nothing.
+Result<Json> parse_object(std::string_view line) {
+    std::set<std::string> keys;
+    std::optional<std::string> twice;
+    const auto note = [&](int depth, Json::parse_event_t event, const Json& value) {
+        if (event != Json::parse_event_t::key || depth != 1) return true;
+        if (const auto& key = value.get_ref<const std::string&>(); !keys.insert(key).second) twice = key;
+        return true;
+    };
+    try {
+        Json object = Json::parse(line, note);
+        if (!object.is_object())
+            return failure(R"(the request is no object but of type {}: {{"command": "top"}} would be one)",
+                           object.type_name());
+        if (twice) return failure("\"{}\": given twice", printable(*twice));
+        return object;
+    } catch (const Json::parse_error& error) {
+        const std::string_view what = error.what();
+        const std::size_t place = what.find(": "); // "[...] parse error at line 1, column 2: syntax error ..."
+        return failure("column {}: no JSON object in one line: {}", error.byte,
+                       printable(place == std::string_view::npos ? what : what.substr(place + 2)));
+    }
+}
+
+Result<Request::Command> command_of(const Json& object) {
+    const auto command = object.find("command");
+    if (command == object.end()) return failure("\"command\": missing; {}", known_commands);
+    if (!command->is_string())
+        return failure("\"command\": a string is wanted, not a {}; {}", command->type_name(), known_commands);
+    const auto& name = command->get_ref<const std::string&>();
+    const auto found = std::ranges::find(commands, name);
+    if (found == commands.end())
+        return failure("\"command\": there is no \"{}\", but {}{}", printable(name), known_commands,
+                       did_you_mean(name, commands));
+    return static_cast<Request::Command>(found - commands.begin());
+}
+
+Result<> check_version(const Json& version) {
+    if (!version.is_number_integer())
+        return failure("\"version\": a whole number is wanted, not a {}", version.type_name());
+    if (version != api_version) return failure("\"version\": {} is spoken here, not {}", api_version, version.dump());
+    return {};
+}
+
+Result<> take_flag(Request& request, const std::string& key, const Json& value) {
+    const auto flag =
+        std::ranges::find_if(flags, [&](const Flag& known) { return known.key == key && known.of == request.command; });
+    if (flag == flags.end()) {
+        std::vector<std::string_view> known{"command", "version"};
+        for (const Flag& other : flags)
+            if (other.of == request.command) known.push_back(other.key);
+        return failure("\"{}\": not known for \"{}\"{}", printable(key),
+                       commands.at(static_cast<std::size_t>(request.command)), did_you_mean(key, known));
+    }
+    if (!value.is_boolean()) return failure("\"{}\": true or false is wanted, not a {}", key, value.type_name());
+    request.*flag->value = value.get<bool>();
+    return {};
+}
+
+} // namespace
+
+Result<Request> parse_request(std::string_view line) {
+    const auto object = parse_object(line);
+    if (!object) return std::unexpected(object.error());
+    // Before all else: another version may have other keys and commands.
+    if (const auto version = object->find("version"); version != object->end())
+        if (auto checked = check_version(*version); !checked) return std::unexpected(checked.error());
+    const auto command = command_of(*object);
+    if (!command) return std::unexpected(command.error());
+    Request request{.command = *command};
+    for (const auto& [key, value] : object->items()) {
+        if (key == "command" || key == "version") continue;
+        if (auto taken = take_flag(request, key, value); !taken) return std::unexpected(taken.error());
+    }
+    return request;
+}
+
+} // namespace bpftune::service

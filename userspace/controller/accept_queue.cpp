@@ -16,6 +16,8 @@ constexpr Nanoseconds burst_length = std::chrono::milliseconds(50);
 // What waits longer than this at the observed service rate is delay, not a burst. A client's SYN is sent again after
 // one second (RFC 6298): a queue is worth its places as long as waiting in it is much shorter than that.
 constexpr double longest_wait_seconds = 0.25;
+// At this many seconds in the queue the application hangs.
+constexpr double hang_seconds = 10;
 // What a stuck queue turned away comes again, in waves that look like bursts, for as long as the kernel repeats a
 // SYN-ACK to it: 1 + 2 + 4 + 8 + 16 + 32 s (net/ipv4: tcp_synack_retries is 5).
 constexpr Nanoseconds comes_again_for = std::chrono::seconds(63);
@@ -40,15 +42,35 @@ std::uint64_t demand_of(const Listener& listener) {
     return window.peak + lost;
 }
 
+// Of a limit of 0 or 1 one that waits is all that the application asked for.
+bool has_halves(const Listener& listener) { return listener.limit > 1; }
+
 bool pressed(const Listener& listener) {
-    return listener.window.overflows > 0 || std::uint64_t{listener.window.peak} * 2 > listener.limit;
+    const bool past_half = has_halves(listener) && std::uint64_t{listener.window.peak} * 2 > listener.limit;
+    return listener.window.overflows > 0 || past_half;
 }
 
-bool stays_half_full(const Listener& listener) { return std::uint64_t{listener.window.floor} * 2 > listener.limit; }
+bool stays_half_full(const Listener& listener) {
+    const QueueWindow& window = listener.window;
+    if (has_halves(listener)) return std::uint64_t{window.floor} * 2 > listener.limit;
+    return window.floor > listener.limit && window.overflows > 0;
+}
+
+bool is_over(const Listener& burst) { return std::uint64_t{burst.queue} * 4 <= burst.limit; }
+
+double accepted_a_second(const QueueWindow& window) {
+    const double seconds = Seconds(window.length).count();
+    return seconds > 0 ? static_cast<double>(window.accepted) / seconds : 0;
+}
 
 bool is_worked_off_in_time(const QueueWindow& window) {
-    const double rate = static_cast<double>(window.accepted) / Seconds(window.length).count();
-    return window.peak <= rate * longest_wait_seconds;
+    return window.peak <= accepted_a_second(window) * longest_wait_seconds;
+}
+
+// Whoever waits in it waits for so long that the application does not accept at all, rather than slowly. Where arrivals
+// are not seen, what was accepted is not known.
+bool hangs(const QueueWindow& window) {
+    return window.arrivals && accepted_a_second(window) * hang_seconds < window.floor;
 }
 
 std::string name_of(const Listener& listener) {
@@ -182,26 +204,27 @@ bool raise_queue(Gate& gate, const Snapshot& snapshot, const Listener& listener,
     return raised || somaxconn > before;
 }
 
+std::string why_stuck(const QueueWindow& window, const Flood* flood) {
+    if (flood != nullptr) return fmt::format(": a flood is no demand ({})", flood->evidence);
+    if (hangs(window))
+        return fmt::format(" while the application accepted {}: it hangs or is stopped, and a longer queue would only "
+                           "add delay",
+                           window.accepted == 0 ? "none" : fmt::format("{:.0f} a second", accepted_a_second(window)));
+    const std::string pace =
+        window.arrivals ? fmt::format("while the application accepted {:.0f} a second", accepted_a_second(window))
+                        : "at two looks in a row, whatever the application accepted";
+    return fmt::format(" {}: it is too slow, and a longer queue would only add delay", pace);
+}
+
 void find_stuck(Gate& gate, const Listener& listener) {
     const QueueWindow& window = listener.window;
-    const double seconds = Seconds(window.length).count();
-    const double rate = seconds > 0 ? static_cast<double>(window.accepted) / seconds : 0;
     const Flood* flood = flood_at(gate.state(), trial_of(listener), gate.now());
-    const std::string pace = window.arrivals ? fmt::format("while the application accepted {:.0f} a second", rate)
-                                             : "at two looks in a row, whatever the application accepted";
     Wish finding = wish_for(listener, listener.limit, 0);
-    finding.why =
-        fmt::format("accept queue of {} stayed between {} and {} of {} {}: it is too slow, and a longer queue "
-                    "would only add delay; nothing raised",
-                    name_of(listener), window.floor, window.peak, listener.limit, pace);
-    if (flood != nullptr)
-        finding.why =
-            fmt::format("accept queue of {} stayed between {} and {} of {}: a flood is no demand ({}); nothing "
-                        "raised",
-                        name_of(listener), window.floor, window.peak, listener.limit, flood->evidence);
+    finding.why = fmt::format("accept queue of {} stayed between {} and {} of {}{}; nothing raised", name_of(listener),
+                              window.floor, window.peak, listener.limit, why_stuck(window, flood));
     finding.evidence.push_back({"queue_floor", window.floor});
     if (window.arrivals) finding.evidence.push_back({"accepted", window.accepted});
-    gate.say(std::move(finding), flood != nullptr ? "flood" : "stuck");
+    gate.say(std::move(finding), flood != nullptr ? "flood" : hangs(window) ? "hangs" : "stuck");
 }
 
 // Four times the limit only while nothing is known of the demand, or where it goes on growing: once a burst has been
@@ -219,8 +242,7 @@ void open_burst(Gate& gate, const Snapshot& snapshot, const Listener& listener, 
 // While a burst lasts its demand is collected; when the queue has emptied, one correction closes it.
 void follow_burst(Gate& gate, const Snapshot& snapshot, const Listener& listener, Queue& queue) {
     queue.demand = std::max(queue.demand, demand_of(listener));
-    const bool over = std::uint64_t{listener.queue} * 4 <= listener.limit;
-    if (!over) return;
+    if (!is_over(listener)) return;
     queue.in_burst = false;
     queue.sized = true;
     const std::uint64_t expected = headroom * queue.demand;
@@ -228,13 +250,21 @@ void follow_burst(Gate& gate, const Snapshot& snapshot, const Listener& listener
         raise_queue(gate, snapshot, listener, expected, queue.raised || listener.window.overflows > 0);
 }
 
-// Whether a queue that was stuck is believed again: a load was worked off in time, or what it turned away has stopped
-// to come. Where arrivals are not seen, what was accepted is not known well enough, and a calm tick has to do.
-bool has_recovered(const Listener& listener, const Queue& queue, bool tick, MonoTime now) {
+// Whether it was seen empty since it was stuck: in the window of a tick; a burst's begins with that (bpf/lib/queue.h).
+bool has_drained(const Snapshot& snapshot, const Listener& listener, MonoTime stuck) {
+    const QueueWindow& window = listener.window;
+    if (snapshot.cause == Snapshot::Cause::tick) return window.floor == 0;
+    return window.event.value_or(snapshot.time.mono) - window.length > stuck;
+}
+
+// Whether a queue that was stuck is believed again: it has drained, and its application was not seen to be slow, but
+// hung, and goes on. (Where arrivals are not seen, nor is that.) Or a load was worked off in time, or what a slow one
+// turned away has stopped to come.
+bool has_recovered(const Snapshot& snapshot, const Listener& listener, const Queue& queue, MonoTime now) {
     if (now - *queue.stuck >= comes_again_for) return true;
-    if (!tick) return false;
-    if (!listener.window.arrivals) return !pressed(listener);
-    return pressed(listener) && is_worked_off_in_time(listener.window);
+    if (!queue.slow && has_drained(snapshot, listener, *queue.stuck)) return true;
+    const bool whole = snapshot.cause == Snapshot::Cause::tick || is_over(listener);
+    return listener.window.arrivals && whole && pressed(listener) && is_worked_off_in_time(listener.window);
 }
 
 void judge(Gate& gate, const Snapshot& snapshot, const Listener& listener) {
@@ -253,14 +283,17 @@ void judge(Gate& gate, const Snapshot& snapshot, const Listener& listener) {
     if (drain == Drain::stuck) {
         queue.in_burst = false;
         queue.stuck = gate.now();
+        queue.slow = listener.window.arrivals && !hangs(listener.window);
         if (listener.window.overflows > 0 || listener.window.peak >= listener.limit) find_stuck(gate, listener);
         return;
     }
-    if (queue.stuck && !has_recovered(listener, queue, tick, gate.now())) {
-        if (tick && pressed(listener)) queue.stuck = gate.now();
+    if (queue.stuck && !has_recovered(snapshot, listener, queue, gate.now())) {
+        if (tick && queue.slow && pressed(listener)) queue.stuck = gate.now();
         return;
     }
+    const bool was_hung = queue.stuck && !queue.slow;
     queue.stuck.reset();
+    if (tick && was_hung) return; // what was lost in this window was lost while it hung
     if (queue.in_burst) {
         follow_burst(gate, snapshot, listener, queue);
     } else if (pressed(listener) && drain == Drain::bursts) {
@@ -280,6 +313,18 @@ Measured measured_queue(const Listener& listener) {
     return {.losses = window.overflows,
             .demand = window.arrivals.value_or(window.accepted) + window.overflows,
             .use = window.peak};
+}
+
+bool is_hung(const State& state, const Listener& listener) {
+    if (!listener.window.arrivals) return false; // nor is it seen whether it accepts
+    if (stays_half_full(listener)) return hangs(listener.window);
+    const auto queue = state.queues.find(listener.cookie);
+    return queue != state.queues.end() && queue->second.stuck && !queue->second.slow;
+}
+
+bool is_filling(const Listener& listener) {
+    return std::uint64_t{listener.queue} * 2 > listener.limit &&
+           drain_of(listener, Snapshot::Cause::tick) == Drain::unsure;
 }
 
 bool is_flooded_by_syns(const Listener& listener) { return listener.flood && !stays_half_full(listener); }

@@ -9,7 +9,10 @@
 //
 // A queue that does not drain is not too short (Little's law: what waits is arrival rate times delay; where the
 // service rate is below the arrival rate no length suffices, and each place adds delay). It gets a finding, no raise;
-// nor is it raised for what it turned away, which comes back in waves for a minute: until a load is worked off in time.
+// nor is it raised for what a slow application turned away, which comes back in waves for a minute: until a load is
+// worked off in time. One that hung, or was stopped, is believed again as soon as its queue has drained.
+//
+// One that waits where the application asked for room for one at most is no pressure: only a loss is.
 #pragma once
 
 #include "controller/gate.hpp"
@@ -34,6 +37,12 @@ Measured measured_queue(const Listener& listener);
 
 // SYNs of a flood meet it full when bursts fill it, which are worked off; where connections flood it, it stays full.
 bool is_flooded_by_syns(const Listener& listener);
+
+// Whether its application accepts nothing to speak of, or did so until the queue drained in this window.
+bool is_hung(const State& state, const Listener& listener);
+
+// Whether a tick leaves open why it is filling: a burst that is worked off in time, or not.
+bool is_filling(const Listener& listener);
 
 // What one window of it says of how long a queue is needed.
 Use use_of(const Listener& listener);

@@ -52,6 +52,7 @@ struct Queue {
     std::uint64_t demand = 0;      // of this burst so far: waiting at the peak, and lost
     bool sized = false;            // a burst has ended: the demand is known from now on
     std::optional<MonoTime> stuck; // when last it did not drain; nullopt: that is over, see accept_queue.cpp
+    bool slow = false;             // it was worked off meanwhile, but slowly; else nothing was accepted to speak of
 };
 
 // What a change is for, and where: there is one trial at a time in each. A queue has its own counters of demand and
@@ -95,7 +96,8 @@ struct Trial {
     std::uint64_t fitted = 0; // at the limit that was too small: use beyond it is what the raise is for
     Measured before;
     Measured after;
-    Guards guards;                             // before
+    Measured filling; // of the last window, while it is not known whether the application hangs
+    Guards guards;    // before
     std::map<ObjectKey, std::uint64_t> values; // before: what a roll-back goes back to
     std::string verdict;                       // why it is being rolled back; empty: it is not
 };

@@ -129,8 +129,25 @@ void back_off(Gate& gate, const TrialKey& key) {
     back_off.until = gate.now() + std::min(pause, longest_back_off);
 }
 
+// What a queue loses while its application hangs, up to when it has drained, is not lost for want of a limit. Whether
+// it hangs when a window ends with a queue that is filling is known a tick later.
+Measured without_hangs(const State& state, Trial& trial, const Listener& listener, const Measured& more, bool mixed) {
+    const Measured filling = std::exchange(trial.filling, {});
+    if (mixed) return more;
+    if (!listener.flood && is_hung(state, listener)) return {};
+    if (more.losses > 0 && is_filling(listener)) {
+        trial.filling = more;
+        return filling;
+    }
+    return {.losses = filling.losses + more.losses,
+            .demand = filling.demand + more.demand,
+            .use = std::max(filling.use, more.use),
+            .lost_in_flood = filling.lost_in_flood + more.lost_in_flood};
+}
+
 // What the last interval adds. nullopt: there is nothing to measure any more.
-std::optional<Measured> measured(const TrialKey& key, const Snapshot& snapshot) {
+std::optional<Measured> measured(const State& state, const TrialKey& key, Trial& trial, const Snapshot& snapshot,
+                                 bool mixed) {
     if (key.kind == TrialKey::Kind::minimum) return Measured{};
     if (key.kind == TrialKey::Kind::conntrack) return measured_tables(snapshot);
     const auto listener = std::ranges::find(snapshot.listeners, key.listener_cookie, &Listener::cookie);
@@ -140,7 +157,7 @@ std::optional<Measured> measured(const TrialKey& key, const Snapshot& snapshot) 
         more.demand -= more.losses;
         more.lost_in_flood = std::exchange(more.losses, 0);
     }
-    return more;
+    return without_hangs(state, trial, *listener, more, mixed);
 }
 
 // A window that began before the raise mixes what was lost then with what the new limit does; a use that did not fit
@@ -154,9 +171,10 @@ void add(Trial& trial, const Measured& more, bool mixed) {
 }
 
 Verdict judged(Gate& gate, const TrialKey& key, Trial& trial, const Snapshot& snapshot) {
-    const auto more = measured(key, snapshot);
+    const bool mixed = trial.last_raise > snapshot.time.mono - snapshot.interval;
+    const auto more = measured(gate.state(), key, trial, snapshot, mixed);
     if (!more) return {Verdict::Kind::keep, "what it was for is gone"};
-    add(trial, *more, trial.last_raise > snapshot.time.mono - snapshot.interval);
+    add(trial, *more, mixed);
     return verdict_on(key.kind, trial, snapshot, gate.now());
 }
 

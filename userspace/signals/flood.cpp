@@ -36,9 +36,10 @@ Sign syn_flood(const SynCounts& gained, Nanoseconds interval) {
                        a_second(*gained.arrivals, interval));
 }
 
-Sign connect_flood(const Listener& listener) {
+Sign connect_flood(const Listener& listener, const Sign& before) {
     const QueueWindow& window = listener.window;
-    if (!window.arrivals || window.length < shortest_interval) return std::nullopt;
+    if (!window.arrivals || window.overflows == 0 || window.length < shortest_interval) return std::nullopt;
+    if (window.accepted == 0 && !before) return std::nullopt; // it hangs
     const std::uint64_t came = *window.arrivals + window.overflows;
     const bool stuck = std::uint64_t{window.floor} * 2 > listener.limit;
     if (!stuck || a_second(came, window.length) < least_a_second) return std::nullopt;

@@ -30,9 +30,10 @@ struct SynCounts {
 // there sends its back within a round trip. Without syncookies: four SYNs were refused for each completed handshake.
 Sign syn_flood(const SynCounts& gained, Nanoseconds interval);
 
-// The listener's window: at least 100 connections a second came, the queue stayed more than half full, and not one in
-// a hundred was accepted. An application that hangs under such a load looks the same.
-Sign connect_flood(const Listener& listener);
+// The listener's window: at least 100 connections a second came, the queue stayed more than half full and overflowed,
+// and not one in a hundred was accepted. Where none at all is, the application hangs or is stopped, whatever comes,
+// unless it was flooded in the window `before`. One that is slow by so much looks the same as one that is flooded.
+Sign connect_flood(const Listener& listener, const Sign& before = {});
 
 // Of at least 100 entries of a conntrack table half are unanswered.
 Sign conntrack_flood(const probes::ConntrackSample& sample);

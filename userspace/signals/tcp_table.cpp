@@ -251,7 +251,7 @@ void TcpTable::end_window(Tracked& tracked, MonoTime began, MonoTime now) {
     row.window.accepted = accepted(row.window.arrivals.value_or(0), tracked.queue_before, row.queue);
     row.window.overflows = row.overflows - tracked.overflows_before;
     row.overflows_per_second = per_second(row.window.overflows, row.window.length);
-    tracked.connect_flood = connect_flood(row);
+    tracked.connect_flood = connect_flood(row, tracked.connect_flood);
 }
 
 void TcpTable::begin_window(Tracked& tracked, MonoTime now) const {

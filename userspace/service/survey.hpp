@@ -13,8 +13,10 @@ struct TunableReport {
     std::string name;
     bool present = false;
     bool writable = false;
-    std::string reason;              // why not; empty: it is
-    std::vector<std::string> set_by; // "/etc/sysctl.d/99-node.conf:3: 65535", "kube-proxy (pid 812)"
+    // Why not, after what it is for want of: "rights: ..." may be granted, "kernel: ..." not, "mount: ..." is how /proc
+    // is mounted here; empty: it is writable.
+    std::string reason;
+    std::vector<std::string> set_by; // as SetBy::of has it
 };
 
 struct RightReport {
@@ -32,8 +34,5 @@ std::string missing_to_write();
 
 // For a process that has none of the rights, what would give it some; empty: it has at least one.
 std::string what_to_grant();
-
-// Lines of a sysctl.d(5) file that set `name`, as "<file>:<line>: <value>".
-std::vector<std::string> settings_of(std::string_view name, std::string_view file, std::string_view text);
 
 } // namespace bpftune::service

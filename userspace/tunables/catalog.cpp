@@ -123,6 +123,7 @@ constexpr std::array rows{
         .name = "net.netfilter.nf_conntrack_buckets",
         .kind = Kind::host_sysctl,
         .path = "net/netfilter/nf_conntrack_buckets",
+        .module_option = "nf_conntrack.hashsize",
         .kernel_min = 1,
         .kernel_max = 16777216,
         .granule = 8192, // nf_ct_alloc_hashtable: of 8 bytes each, as many as fill a page, of 64 KiB at most

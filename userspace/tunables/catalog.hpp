@@ -24,9 +24,10 @@ struct Tunable {
     TunableId id;
     std::string_view name; // the kernel's spelling; the key in a policy
     Kind kind;
-    std::string_view path;    // below /proc/sys; empty for other kinds
-    std::string_view alias;   // another path to the same value; empty: none
-    std::uint64_t kernel_min; // what the kernel takes
+    std::string_view path;               // below /proc/sys; empty for other kinds
+    std::string_view alias;              // another path to the same value; empty: none
+    std::string_view module_option = {}; // of the kernel module, which sets it when that is loaded: MODULE.OPTION
+    std::uint64_t kernel_min;            // what the kernel takes
     std::uint64_t kernel_max;
     std::uint64_t granule = 1; // it rounds up to multiples of this at most
     std::uint64_t default_max; // no raise goes past it unless the policy says so

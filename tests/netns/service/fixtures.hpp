@@ -18,6 +18,7 @@
 #include "netns/actuators/fixtures.hpp"
 #include "netns/probes/traffic.hpp"
 #include "netns/rungs.hpp"
+#include "paths.hpp"
 #include "sys/files.hpp"
 
 namespace bpftune::testing {
@@ -26,7 +27,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 using Words = std::vector<std::string>;
 
-inline const std::string program_path = BUILD_DIR "/bpftune-k8s";
+inline const std::string program_path = std::string(build_dir) + "/bpftune-k8s";
 
 inline const std::string conntrack_max = "/proc/sys/net/netfilter/nf_conntrack_max";
 inline const std::string conntrack_buckets = "/proc/sys/net/netfilter/nf_conntrack_buckets";

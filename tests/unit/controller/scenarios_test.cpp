@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "paths.hpp"
 #include "unit/controller/scenario.hpp"
 
 using namespace bpftune::testing;
@@ -31,7 +32,7 @@ std::string with_steps(const std::string& steps) {
 } // namespace
 
 TEST_CASE("every scenario comes out as it says") {
-    const auto folder = std::filesystem::path(SOURCE_DIR) / "tests/scenarios";
+    const auto folder = std::filesystem::path(source_dir) / "tests/scenarios";
     std::size_t played = 0;
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
         if (entry.path().extension() != ".yaml") continue;

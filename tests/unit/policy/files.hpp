@@ -11,6 +11,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "paths.hpp"
+
 namespace bpftune::policy::test {
 
 inline std::string content_of(const std::filesystem::path& path) {
@@ -22,7 +24,7 @@ inline std::string content_of(const std::filesystem::path& path) {
 // In `folder` of the repository, sorted.
 inline std::vector<std::filesystem::path> files(const std::string& folder, const std::string& extension) {
     std::vector<std::filesystem::path> out;
-    for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(SOURCE_DIR) / folder))
+    for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(testing::source_dir) / folder))
         if (entry.path().extension() == extension) out.push_back(entry.path());
     std::ranges::sort(out);
     return out;

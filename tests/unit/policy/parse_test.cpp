@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "paths.hpp"
 #include "policy/keys.hpp"
 #include "unit/policy/files.hpp"
 
@@ -38,11 +39,11 @@ TEST_CASE("the shipped policies are valid and called as their files") {
 TEST_CASE("the shipped observe policy is what holds without a policy") {
     Policy expected;
     expected.name = "observe";
-    CHECK(parsed(content_of(std::string(SOURCE_DIR) + "/policies/observe.yaml")) == expected);
+    CHECK(parsed(content_of(std::string(testing::source_dir) + "/policies/observe.yaml")) == expected);
 }
 
 TEST_CASE("the documentation's example is valid, and its errors are as they are shown") {
-    const std::string page = content_of(std::string(SOURCE_DIR) + "/docs/policy.md");
+    const std::string page = content_of(std::string(testing::source_dir) + "/docs/policy.md");
     const auto block = [&](const std::string& language) {
         const std::size_t begin = page.find("```" + language + "\n") + language.size() + 4;
         return page.substr(begin, page.find("```", begin) - begin);
@@ -53,7 +54,7 @@ TEST_CASE("the documentation's example is valid, and its errors are as they are 
 }
 
 TEST_CASE("the documentation tells the defaults and ranges of the catalog") {
-    const std::string page = content_of(std::string(SOURCE_DIR) + "/docs/policy.md");
+    const std::string page = content_of(std::string(testing::source_dir) + "/docs/policy.md");
     for (const tunables::Tunable& row : tunables::catalog())
         CHECK_THAT(page, Catch::Contains(fmt::format("| `{}` | {} | {} to {} |", row.name, row.default_max,
                                                      row.kernel_min, row.kernel_max)));

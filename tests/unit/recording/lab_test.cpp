@@ -10,6 +10,7 @@
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
 
+#include "paths.hpp"
 #include "recording/file.hpp"
 #include "recording/replay.hpp"
 #include "sys/files.hpp"
@@ -20,7 +21,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const fs::path folder = SOURCE_DIR "/tests/recordings";
+const fs::path folder = fs::path(testing::source_dir) / "tests/recordings";
 
 std::vector<fs::path> recordings() {
     std::vector<fs::path> files;

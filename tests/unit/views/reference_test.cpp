@@ -7,11 +7,13 @@
 
 #include <catch2/catch.hpp>
 
+#include "paths.hpp"
+
 namespace bpftune::views {
 namespace {
 
 void check_page(const std::string& name, const std::string& text) {
-    const std::string path = std::string(SOURCE_DIR) + "/docs/" + name;
+    const std::string path = std::string(testing::source_dir) + "/docs/" + name;
     if (std::getenv("UPDATE_DOCS") != nullptr) std::ofstream(path) << text;
     std::ifstream file(path);
     const std::string committed{std::istreambuf_iterator<char>(file), {}};

@@ -38,8 +38,9 @@ Result<Nanoseconds> parse_duration(std::string_view text) {
                       : text == "s" ? Nanoseconds(1s)
                       : text == "m" ? Nanoseconds(1min)
                       : text == "h" ? Nanoseconds(1h)
+                      : text == "d" ? Nanoseconds(days(1))
                                     : Nanoseconds(0);
-    if (!number || unit.count() == 0) return failure("'{}' is no duration; write 500ms, 10s, 5m or 2h", shown);
+    if (!number || unit.count() == 0) return failure("'{}' is no duration; write 500ms, 10s, 5m, 2h or 7d", shown);
     constexpr Nanoseconds longest = hours(24 * 3653);
     if (*number == 0 || *number > static_cast<std::uint64_t>(longest / unit))
         return failure("'{}' is out of range; more than zero, at most ten years", shown);

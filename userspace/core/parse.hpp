@@ -11,10 +11,10 @@
 
 namespace bpftune {
 
-// "500ms", "10s", "5m", "2h": a whole number and a unit, nothing else; more than zero, at most ten years.
+// "500ms", "10s", "5m", "2h", "7d": a whole number and a unit, nothing else; more than zero, at most ten years.
 Result<Nanoseconds> parse_duration(std::string_view text);
 
-// Its inverse, in the largest unit that is exact; the rest below a millisecond is left out.
+// Its inverse, in the largest unit up to hours that is exact; the rest below a millisecond is left out.
 std::string duration_text(Nanoseconds duration);
 
 // "4096", "64KiB", "16MiB", "2GiB": bytes; less than 8 EiB.

@@ -50,7 +50,7 @@ ordered_json type_of(const Key& key, const tunables::Tunable* tunable) {
     case Kind::name: return {{"type", "string"}, {"pattern", "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"}};
     case Kind::budget: return {{"type", "string"}, {"pattern", "^([0-9]+(\\.[0-9]{1,3})?%|[0-9]+(KiB|MiB|GiB))$"}};
     case Kind::count: return count_of(tunable);
-    case Kind::duration: return {{"type", "string"}, {"pattern", "^(never|0*[1-9][0-9]*(ms|s|m|h))$"}};
+    case Kind::duration: return {{"type", "string"}, {"pattern", "^(never|0*[1-9][0-9]*(ms|s|m|h|d))$"}};
     case Kind::map: return object_of(key.keys, tunable);
     case Kind::tunables: return tunables_of(key);
     case Kind::planned: break;

@@ -24,15 +24,17 @@ TEST_CASE("a duration is a whole number and a unit") {
     CHECK(parse_duration("10s").value() == 10s);
     CHECK(parse_duration("5m").value() == 5min);
     CHECK(parse_duration("2h").value() == 2h);
+    CHECK(parse_duration("7d").value() == 168h);
     CHECK(parse_duration("87672h").value() == 87672h);
     const std::string text =
-        GENERATE(""s, "s"s, "10"s, "10 s"s, " 10s"s, "1.5s"s, "-1s"s, "1S"s, "1d"s, "1us"s, "1s\0"s);
+        GENERATE(""s, "s"s, "10"s, "10 s"s, " 10s"s, "1.5s"s, "-1s"s, "1S"s, "1w"s, "1us"s, "1s\0"s);
     CAPTURE(text);
-    CHECK(parse_duration(text).error().message.ends_with("is no duration; write 500ms, 10s, 5m or 2h"));
+    CHECK(parse_duration(text).error().message.ends_with("is no duration; write 500ms, 10s, 5m, 2h or 7d"));
 }
 
 TEST_CASE("a duration is more than zero and at most ten years") {
-    const std::string text = GENERATE("0s"s, "0ms"s, "87673h"s, "18446744073709551615ms"s, "99999999999999999999h"s);
+    const std::string text =
+        GENERATE("0s"s, "0ms"s, "87673h"s, "3654d"s, "18446744073709551615ms"s, "99999999999999999999h"s);
     CHECK(parse_duration(text).error().message == "'" + text + "' is out of range; more than zero, at most ten years");
 }
 
@@ -61,6 +63,6 @@ TEST_CASE("a size that does not fit is refused, not cut") {
 
 TEST_CASE("an error shows hostile text harmlessly") {
     CHECK(parse_duration("\x1b]0;x\a"sv).error().message ==
-          R"('\x1b]0;x\x07' is no duration; write 500ms, 10s, 5m or 2h)");
+          R"('\x1b]0;x\x07' is no duration; write 500ms, 10s, 5m, 2h or 7d)");
     CHECK(parse_number("\xff").error().message == R"('\xff' is no whole number)");
 }

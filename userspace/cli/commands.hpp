@@ -37,8 +37,11 @@ int fail(const Error& error);
 // The policy in `file`, or the exit status and the reason on stderr.
 std::expected<policy::Policy, int> load_policy(const std::string& file);
 
-// For CLI::Option::check(): "500ms", "10s", "5m", "2h".
+// For CLI::Option::check(): "500ms", "10s", "5m", "2h", "7d".
 std::string check_duration(const std::string& text);
+
+// Error: no service has kept its state there.
+Result<> check_state_dir(const std::string& directory);
 
 // Adds --rung to `command`. What it checks is whether the ladder has that rung; whether the kernel has it,
 // Probes::as_asked says.

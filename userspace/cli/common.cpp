@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstdio>
+#include <filesystem>
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -28,6 +29,12 @@ std::expected<policy::Policy, int> load_policy(const std::string& file) {
 std::string check_duration(const std::string& text) {
     const auto duration = parse_duration(text);
     return duration ? std::string() : duration.error().message;
+}
+
+Result<> check_state_dir(const std::string& directory) {
+    std::error_code ignored;
+    if (std::filesystem::exists(directory, ignored)) return {};
+    return failure("{} is not there: no service has kept its state in it", directory);
 }
 
 void add_rungs(CLI::App& command, std::vector<std::string>& choices) {

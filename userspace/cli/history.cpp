@@ -20,6 +20,7 @@ struct Options {
 };
 
 int history(const Options& options) {
+    if (const auto there = check_state_dir(options.state_dir); !there) return fail(there.error());
     const auto boot = service::boot_id();
     if (!boot) return fail(boot.error());
     const auto journal = actuators::Journal::open_read_only(options.state_dir, *boot);

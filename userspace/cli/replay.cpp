@@ -8,6 +8,7 @@
 #include "recording/replay.hpp"
 #include "views/history.hpp"
 #include "views/json.hpp"
+#include "views/text.hpp"
 
 namespace bpftune::cli {
 namespace {
@@ -94,9 +95,9 @@ views::Json document_of(const Played& played) {
 void print(const views::Json& document) {
     const auto text = [&](const char* key) { return views::text_of(document, key); };
     const views::Json& of = document["recording"];
-    fmt::print("{}, {} to {}, {} snapshots{}\n", views::text_of(of, "node"), views::text_of(of, "from"),
-               views::text_of(of, "to"), views::text_of(of, "snapshots"),
-               of["cut_short"] == true ? "; the recording is cut short" : "");
+    fmt::print("{}, {} to {}, {} snapshots{}\n", views::text_of(of, "node"),
+               views::local_text(views::text_of(of, "from")), views::local_text(views::text_of(of, "to")),
+               views::text_of(of, "snapshots"), of["cut_short"] == true ? "; the recording is cut short" : "");
     fmt::print("policy '{}', mode {}: raises {}, roll-backs {}; other decisions than then on {} snapshots\n",
                text("policy"), text("mode"), text("raises"), text("roll_backs"), text("differing"));
     const auto lost = [&](const char* what, const char* key) {

@@ -36,9 +36,7 @@ Result<Lines> by_service(const Options& options) {
 
 Result<Lines> alone(const Options& options) {
     // A journal that was never written has nothing to restore; none is made for that.
-    std::error_code ignored;
-    if (!std::filesystem::exists(options.state_dir, ignored))
-        return failure("{} is not there: no service has kept its state in it", options.state_dir);
+    if (auto there = check_state_dir(options.state_dir); !there) return std::unexpected(there.error());
     const auto lock = service::lock_state(options.state_dir, std::chrono::seconds(5));
     if (!lock) return std::unexpected(lock.error());
     const std::array inherited{lock->value()};

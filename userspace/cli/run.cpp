@@ -7,6 +7,7 @@
 #include "cli/commands.hpp"
 #include "core/parse.hpp"
 #include "service/daemon.hpp"
+#include "service/http.hpp"
 
 namespace bpftune::cli {
 namespace {
@@ -19,9 +20,14 @@ struct Options {
     std::vector<std::string> rungs;
 };
 
+std::string check_listen(const std::string& text) {
+    const auto address = service::check_address(text);
+    return text == "none" || address ? std::string() : address.error().message;
+}
+
 int run(Options& options) {
     spdlog::set_default_logger(spdlog::stderr_logger_st("bpftune-k8s"));
-    spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
+    spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
     service::Config& config = options.config;
     config.policy_required = !options.policy.empty();
     if (config.policy_required) config.policy = options.policy;
@@ -43,6 +49,7 @@ void add_run(CLI::App& app, int& status) {
     command.add_option("--state-dir", options->config.state_dir, "Journal and lock; created")->capture_default_str();
     command.add_option("--socket", options->config.socket, "Local API")->capture_default_str();
     command.add_option("--listen", options->config.listen, "ADDRESS:PORT of /metrics, /healthz, /readyz; or none")
+        ->check(check_listen)
         ->capture_default_str();
     command.add_option("--interval", options->interval, "Between two looks at the kernel's counters")
         ->check(check_duration)

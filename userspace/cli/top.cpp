@@ -59,7 +59,7 @@ private:
         const auto answer = service::ask(socket_, R"({"command": "top"})");
         if (!answer) return std::unexpected(answer.error());
         asked_ = true;
-        return views::parse_top(*answer);
+        return views::parse_answer(*answer);
     }
 
     Result<> open_probes() {
@@ -69,6 +69,11 @@ private:
         probes_ = std::make_unique<probes::Probes>(probes::Probes::open({.rungs = rungs_}));
         if (auto asked = probes_->as_asked(); !asked) return with_context(asked.error(), "--rung");
         collector_ = std::make_unique<signals::Collector>(*probes_, signals::this_node(), sys::now());
+        if (rungs_.empty())
+            alone_ = fmt::format("no service answers at {}: looking with probes of its own, nothing is tuned", socket_);
+        else
+            alone_ = "--rung: looking with probes of its own, not with those of a service";
+        fmt::print(stderr, "bpftune-k8s: {}\n", alone_);
         return {};
     }
 
@@ -80,13 +85,14 @@ private:
             return failure("no service answers at {}, and no probe can be used with these rights; run as root, and see "
                            "bpftune-k8s doctor",
                            socket_);
-        return views::top_document(snapshot, {.mode = "observe"});
+        return views::top_document(snapshot, {.mode = "observe", .no_service = alone_});
     }
 
     std::string socket_;
     Nanoseconds delay_;
     std::vector<probes::RungChoice> rungs_;
     bool asked_ = false;
+    std::string alone_; // why, where it is without a service
     std::unique_ptr<probes::Probes> probes_;
     std::unique_ptr<signals::Collector> collector_;
 };

@@ -3,6 +3,7 @@
 //
 //   {"command": "top"}                       -> the document of `top --once -o json`
 //   {"command": "restore", "dry_run": true}  -> the document of `restore -o json`
+//   {"command": "policy"}                    -> {"file": ..., "found": true, "policy": "<what is in force, as YAML>"}
 //   {"command": "record"}                    -> lines of a recording (recording/recording.hpp), without end
 //   anything else                            -> {"error": "..."}, which says where and why (service/request.hpp)
 //

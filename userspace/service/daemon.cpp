@@ -18,6 +18,8 @@
 #include "actuators/writer.hpp"
 #include "controller/step.hpp"
 #include "core/parse.hpp"
+#include "core/text.hpp"
+#include "policy/parse.hpp"
 #include "probes/probes.hpp"
 #include "recording/recording.hpp"
 #include "service/api.hpp"
@@ -113,6 +115,7 @@ private:
     ApiServer::Answer begin_recording();
     std::string top_text();
     std::string restore_text(bool dry_run);
+    [[nodiscard]] std::string policy_text() const;
 
     [[nodiscard]] policy::Mode mode() const { return policy_.mode; }
     void apply_mode();
@@ -436,6 +439,17 @@ std::string Daemon::restore_text(bool dry_run) {
     return views::to_text(views::restored_document(*lines));
 }
 
+// What is in force, which after --mode or a restore is not what the file says.
+std::string Daemon::policy_text() const {
+    views::Json document{{"schema", views::schema},
+                         {"file", printable(policy_file_.path().string())},
+                         {"found", policy_file_.found()},
+                         {"policy", policy::show(policy_)}};
+    if (policy_error_) document["policy_error"] = *policy_error_;
+    if (mode_reason_) document["mode_reason"] = *mode_reason_;
+    return views::to_text(document);
+}
+
 // To those who record already the beginning is told as well: from there on each line builds on the one before for all.
 ApiServer::Answer Daemon::begin_recording() {
     std::string header = recording_.begin({.schema = recording::current_schema,
@@ -456,6 +470,7 @@ ApiServer::Answer Daemon::answer(const std::string& line) {
     case Request::Command::top: return {top_text()};
     case Request::Command::restore: return {restore_text(request->dry_run)};
     case Request::Command::record: return begin_recording();
+    case Request::Command::policy: return {policy_text()};
     }
     return {};
 }

@@ -33,6 +33,12 @@ Result<Address> parse_address(std::string_view text) {
 
 } // namespace
 
+Result<> check_address(std::string_view text) {
+    const auto address = parse_address(text);
+    if (!address) return std::unexpected(address.error());
+    return {};
+}
+
 struct HttpServer::Server {
     httplib::Server http;
     std::thread thread;

@@ -12,9 +12,12 @@
 
 namespace bpftune::service {
 
+// Whether it is written as one: "127.0.0.1:9810", "[::1]:9810".
+Result<> check_address(std::string_view text);
+
 class HttpServer {
 public:
-    // `address`: "127.0.0.1:9810" or "[::1]:9810"; port 0 takes a free one.
+    // `address`: as check_address() has it; port 0 takes a free one.
     static Result<std::unique_ptr<HttpServer>> start(std::string_view address);
 
     HttpServer(const HttpServer&) = delete;

@@ -26,6 +26,9 @@ public:
     // Takes the waiting notifications; whether the text is another one than `load` saw last.
     bool changed();
 
+    // Whether there was a file when it was loaded last; without one the default policy holds.
+    [[nodiscard]] bool found() const { return text_.has_value(); }
+
     [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
 private:

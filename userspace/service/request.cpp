@@ -16,8 +16,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::array<std::string_view, 3> commands{"top", "restore", "record"}; // as Request::Command
-constexpr std::string_view known_commands = R"("top", "restore" or "record")";
+constexpr std::array<std::string_view, 4> commands{"top", "restore", "record", "policy"}; // as Request::Command
+constexpr std::string_view known_commands = R"("top", "restore", "record" or "policy")";
 
 struct Flag {
     std::string_view key;

@@ -12,7 +12,7 @@ namespace bpftune::service {
 inline constexpr unsigned api_version = 1; // of a request that names none
 
 struct Request {
-    enum class Command { top, restore, record };
+    enum class Command { top, restore, record, policy };
     Command command = Command::top;
     bool dry_run = false; // of `restore`
 };

@@ -12,10 +12,15 @@
 namespace bpftune::views {
 namespace {
 
-// "2026-11-21T22:00:01.004Z" is "2026-11-21" and "22:00:01"; another form of time shows whole.
-bool is_timestamp(std::string_view time) { return time.size() == 24 && time[10] == 'T'; }
-std::string day_of(const std::string& time) { return is_timestamp(time) ? time.substr(0, 10) : ""; }
-std::string clock_of(const std::string& time) { return is_timestamp(time) ? time.substr(11, 8) : time; }
+// The heading of a day: its times are in this zone. Empty for another form of time.
+std::string day_of(const std::string& time) {
+    const auto local = local_time(time);
+    return local ? fmt::format("{} {}", local->day, local->zone) : std::string();
+}
+std::string clock_of(const std::string& time) {
+    const auto local = local_time(time);
+    return local ? local->clock : time;
+}
 
 std::string state_of(const Json& change) {
     std::string state = text_of(change, "state");

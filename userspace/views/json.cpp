@@ -70,6 +70,7 @@ Json top_document(const Snapshot& snapshot, const Top& top) {
                   {"withheld_events", snapshot.withheld_events}};
     if (top.policy_error) document["policy_error"] = *top.policy_error;
     if (top.mode_reason) document["mode_reason"] = *top.mode_reason;
+    if (top.no_service) document["no_service"] = *top.no_service;
     for (const signals::Table& table : signals::catalog())
         if (snapshot.source(table.probe) != Rung::none) document[std::string(table.json)] = rows_of(table, snapshot);
     document["changes"] = changes_document(top.changes);
@@ -97,10 +98,11 @@ std::string top_json(const Snapshot& snapshot, const Top& top) { return to_text(
 
 std::string changes_json(std::span<const Change> changes) { return to_text(changes_document(changes)); }
 
-Result<Json> parse_top(std::string_view text) {
+Result<Json> parse_answer(std::string_view text) {
     Json document = Json::parse(text, nullptr, false);
     if (document.is_discarded() || !document.is_object())
         return failure("the answer is not a JSON object: {}", truncated(terminal_safe(text.substr(0, 200)), 60));
+    if (const auto error = known_text(document, "error")) return failure("the service says: {}", *error);
     const Json* version = find(document, "schema");
     if (version == nullptr || !version->is_number_integer())
         return failure("the answer has no \"schema\": it is not from bpftune-k8s");

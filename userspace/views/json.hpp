@@ -25,6 +25,7 @@ struct Top {
     std::span<const Change> changes;         // oldest first
     std::optional<std::string> policy_error; // why the last reload of the policy failed
     std::optional<std::string> mode_reason;  // why it is a lower one than was asked for
+    std::optional<std::string> no_service;   // what was looked with instead, and what that means
 };
 
 // A table whose probe has no rung on this node has no key.
@@ -38,7 +39,7 @@ std::string top_json(const Snapshot& snapshot, const Top& top);
 std::string changes_json(std::span<const Change> changes);
 
 // What a service of this or another version sent, as far as it can be shown: an object of a schema that is known.
-Result<Json> parse_top(std::string_view text);
+Result<Json> parse_answer(std::string_view text);
 
 // For documents that others may have made. The field, or nullptr where it is missing or null.
 const Json* find(const Json& object, std::string_view key);

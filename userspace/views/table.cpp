@@ -173,15 +173,19 @@ void fit(std::vector<Section>& sections, std::size_t height) {
     deal(sections, lines, [](const Section& section) { return section.rows.size(); });
 }
 
-std::string number_text(const Json& value) {
-    if (value.is_number_unsigned()) return short_number(value.get<std::uint64_t>());
-    return short_number(value.get<double>());
+// A limit is something to write down elsewhere, and what fills it is compared with it: to the last digit. Of what was
+// counted since the start three digits do.
+std::string number_text(const Json& value, signals::Kind kind) {
+    if (!value.is_number_unsigned()) return short_number(value.get<double>());
+    const auto number = value.get<std::uint64_t>();
+    return kind == signals::Kind::gauge ? std::to_string(number) : short_number(number);
 }
 
 std::string cell_text(const Json& row, const Signal& signal) {
     const Json* value = find(row, signal.json);
     // A label is a name even where it is a number.
-    if (value != nullptr && value->is_number() && signal.kind != signals::Kind::label) return number_text(*value);
+    if (value != nullptr && value->is_number() && signal.kind != signals::Kind::label)
+        return number_text(*value, signal.kind);
     return text_of(row, signal.json);
 }
 
@@ -287,7 +291,9 @@ std::string sources_of(const Json& top) {
 }
 
 void print_header(Screen& screen, const Json& top, std::size_t width) {
-    screen.bold(fmt::format("{}  {}  mode {}  events lost {}", text_of(top, "time"), text_of(top, "node"),
+    if (const auto alone = known_text(top, "no_service"))
+        for (const std::string& line : wrapped(*alone, width)) screen.alarm(line);
+    screen.bold(fmt::format("{}  {}  mode {}  events lost {}", local_text(text_of(top, "time")), text_of(top, "node"),
                             text_of(top, "mode"), text_of(top, "lost_events")));
     for (const std::string& line : wrapped("measured: " + sources_of(top), width)) screen.plain(line);
     if (const auto reason = known_text(top, "mode_reason"))

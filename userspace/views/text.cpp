@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <ctime>
 
 #include <fmt/format.h>
 
@@ -71,6 +72,26 @@ std::string short_number(double number) {
     if (std::abs(number) < 99.95) return fmt::format("{:.1f}", number);
     if (std::abs(number) < 99'999.5) return fmt::format("{:.0f}", number);
     return scaled(number);
+}
+
+std::optional<LocalTime> local_time(std::string_view time) {
+    std::tm utc{};
+    const std::string text(time);
+    const char* end = ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &utc);
+    if (end == nullptr || *end != '.' || !text.ends_with('Z')) return std::nullopt;
+    const std::time_t seconds = ::timegm(&utc);
+    std::tm local{};
+    if (::localtime_r(&seconds, &local) == nullptr) return std::nullopt;
+    const auto formatted = [&](const char* format) {
+        std::array<char, 32> buffer{};
+        return std::string(buffer.data(), std::strftime(buffer.data(), buffer.size(), format, &local));
+    };
+    return LocalTime{.day = formatted("%Y-%m-%d"), .clock = formatted("%H:%M:%S"), .zone = formatted("%z")};
+}
+
+std::string local_text(std::string_view time) {
+    const auto local = local_time(time);
+    return local ? fmt::format("{} {} {}", local->day, local->clock, local->zone) : std::string(time);
 }
 
 } // namespace bpftune::views

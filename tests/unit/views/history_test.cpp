@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "views/history.hpp"
 
+#include <cstdlib>
+
 #include <catch2/catch.hpp>
 
 #include "core/text.hpp"
 #include "unit/views/sample.hpp"
 #include "views/restored.hpp"
+#include "views/text.hpp"
 
 namespace bpftune::views {
 namespace {
@@ -37,17 +40,30 @@ std::size_t longest_line(std::string_view text) {
 
 TEST_CASE("history is read as what, and below it for whom and why") {
     CHECK(history_table(changes_document(two_changes()), 80) ==
-          R"(2026-11-21
+          R"(2026-11-21 +0000
 22:00:01  net.core.somaxconn  128 → 1024  kept
           shop/web-0, 0.0.0.0:8080, 310 µs after the event: accept queue of
           0.0.0.0:8080 (nginx) reached 97 of 128 while it was being accepted
           from
-2026-11-22
+2026-11-22 +0000
 01:00:01  net.netfilter.nf_conntrack_buckets  65536 → 262144  rolled back
           netns 4026531833, 12.4 ms after the event: the table would have been
           full in 4 s at 950 more entries each second
 )");
     CHECK(history_table(Json::array(), 80) == "no changes\n");
+}
+
+TEST_CASE("people read times in their own zone, each day's beside it") {
+    REQUIRE(::setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1) == 0);
+    ::tzset();
+    const std::string text = history_table(changes_document(two_changes()), 200);
+    const std::string summer = local_text("2026-07-01T22:00:01.004Z");
+    REQUIRE(::setenv("TZ", "UTC", 1) == 0);
+    ::tzset();
+    CHECK(text.starts_with("2026-11-21 +0100\n23:00:01  net.core.somaxconn"));
+    CHECK(text.find("\n2026-11-22 +0100\n02:00:01  net.netfilter") != std::string::npos);
+    CHECK(summer == "2026-07-02 00:00:01 +0200");
+    CHECK(local_text("yesterday") == "yesterday");
 }
 
 TEST_CASE("no line of history is longer than the screen, and hostile text stays text") {

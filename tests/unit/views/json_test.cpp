@@ -52,10 +52,11 @@ TEST_CASE("top's JSON is the documented object") {
 TEST_CASE("a table whose probe is unavailable has no key, one without rows is empty") {
     Snapshot snapshot;
     snapshot.sources = {Rung::none, Rung::none, Rung::procfs, Rung::none, Rung::none};
-    CHECK(top_json(snapshot, {.mode = "observe", .policy_error = {}}) ==
-          R"({"schema":1,"time":"1970-01-01T00:00:00.000Z","node":"","mode":"observe",)"
-          R"("sources":{"listen":"unavailable","time_wait":"unavailable","softirq":"procfs",)"
-          R"("conntrack":"unavailable","sysctl":"unavailable"},"lost_events":0,"withheld_events":0,"softirq":[],"changes":[]})");
+    CHECK(
+        top_json(snapshot, {.mode = "observe", .policy_error = {}}) ==
+        R"({"schema":1,"time":"1970-01-01T00:00:00.000Z","node":"","mode":"observe",)"
+        R"("sources":{"listen":"unavailable","time_wait":"unavailable","softirq":"procfs",)"
+        R"("conntrack":"unavailable","sysctl":"unavailable"},"lost_events":0,"withheld_events":0,"softirq":[],"changes":[]})");
 }
 
 TEST_CASE("what is not known of a change is null") {
@@ -100,7 +101,7 @@ TEST_CASE("JSON of any bytes parses, is one line, and text that is UTF-8 comes b
         const std::string text =
             top_json(snapshot, {.mode = "auto", .changes = std::span(&change, 1), .policy_error = name});
         CHECK(text.find('\n') == std::string::npos);
-        const auto top = parse_top(text);
+        const auto top = parse_answer(text);
         REQUIRE(top);
         const std::string command = top->at("listeners")[0].at("command");
         const bool is_utf8 = Json(name).dump(-1, ' ', false, Json::error_handler_t::ignore) ==
@@ -111,16 +112,18 @@ TEST_CASE("JSON of any bytes parses, is one line, and text that is UTF-8 comes b
 }
 
 TEST_CASE("an answer that is not of this schema is refused with the reason") {
-    CHECK(parse_top("").error().message == "the answer is not a JSON object: ");
-    CHECK(parse_top("[1]").error().message == "the answer is not a JSON object: [1]");
-    CHECK(parse_top("{\"schema\":1,\x1b[2J").error().message ==
+    CHECK(parse_answer("").error().message == "the answer is not a JSON object: ");
+    CHECK(parse_answer("[1]").error().message == "the answer is not a JSON object: [1]");
+    CHECK(parse_answer("{\"schema\":1,\x1b[2J").error().message ==
           R"(the answer is not a JSON object: {"schema":1,\x1b[2J)");
-    CHECK(parse_top(R"({"hello":"world"})").error().message ==
+    CHECK(parse_answer(R"({"hello":"world"})").error().message ==
           R"(the answer has no "schema": it is not from bpftune-k8s)");
-    CHECK(parse_top(R"({"schema":2})").error().message == "the service speaks schema 2 and this program schema 1: use "
-                                                          "the program of the service's version");
-    CHECK(parse_top(R"({"schema":1})"));
-    CHECK_FALSE(parse_top(std::string(100'000, '[')));
+    CHECK(parse_answer(R"({"schema":2})").error().message ==
+          "the service speaks schema 2 and this program schema 1: use "
+          "the program of the service's version");
+    CHECK(parse_answer(R"({"error":"no\u001b such"})").error().message == R"(the service says: no\x1b such)");
+    CHECK(parse_answer(R"({"schema":1})"));
+    CHECK_FALSE(parse_answer(std::string(100'000, '[')));
 }
 
 TEST_CASE("the signal that a tunable serves is in the catalog") {

@@ -50,7 +50,7 @@ Snapshot crowded() {
 
 TEST_CASE("top at 80 columns") {
     CHECK(table(sample_snapshot(), {}) ==
-          R"(2026-11-21T22:00:00.123Z  n1  mode auto  events lost 0
+          R"(2026-11-21 22:00:00 +0000  n1  mode auto  events lost 0
 measured: listen by tracepoint, time_wait by tracepoint, softirq by procfs,
 conntrack by netlink, sysctl by cgroup
 
@@ -67,8 +67,8 @@ NETNS       SYN DROPPED  COOKIES SENT  ACCEPT LOST  OF CLOSED  POD
 4026532247            0          7814          351          0  shop/web-0
 
 TIME_WAIT by network namespace: 1, 0 with loss
-NETNS      SOCKETS LIMIT ENTERED/S OVERFLOWS NO PORT NO PORT FOR POD
-4026532247     812  131k      40.0         0       0 -           shop/web-0
+NETNS      SOCKETS  LIMIT ENTERED/S OVERFLOWS NO PORT NO PORT FOR POD
+4026532247     812 131072      40.0         0       0 -           shop/web-0
 
 Softirq backlog by CPU: 2, 0 with loss
 CPU  PROCESSED  DROPPED  SQUEEZED  LIMIT  BACKLOG

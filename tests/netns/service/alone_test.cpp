@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is said where a service is not there, or not as the file says.
+#include "fixtures.hpp"
+
+using namespace bpftune;
+using namespace bpftune::testing;
+
+TEST_CASE("policy show asks the service what is in force, and which file that is from") {
+    const Home home;
+    home.set_policy(policy_text("mine", "mode: auto"));
+    Running service(home, {.more = {"--mode", "recommend"}});
+    const Ran shown = run({"policy", "show", "--socket", home.socket()});
+    INFO(shown.out << shown.err);
+    CHECK(shown.status == 0);
+    CHECK(shown.out.starts_with("# in force: " + home.policy().string() + "\n"));
+    CHECK(shown.out.find("  mode: recommend\n") != std::string::npos); // by --mode, whatever the file says
+
+    write_text(home / "shown.yaml", shown.out);
+    CHECK(run({"policy", "check", home / "shown.yaml"}).status == 0);
+
+    home.set_policy("spec: 7\n");
+    REQUIRE(service.says("the old one stays"));
+    const Ran after = run({"policy", "show", "--socket", home.socket()});
+    CHECK(after.out.find("# its last reload failed") != std::string::npos);
+    CHECK(after.out.find("\nmetadata:\n  name: \"mine\"\n") != std::string::npos);
+}
+
+TEST_CASE("without a service policy show and top say so, and what it means") {
+    const Home home;
+    const std::string alone = "no service answers at " + home.socket();
+    const Ran shown = run({"policy", "show", "--socket", home.socket()});
+    CHECK(shown.status == 0);
+    CHECK(shown.out.starts_with("# " + alone));
+    CHECK(shown.err.find(alone) != std::string::npos);
+
+    const Ran top = run({"top", "--once", "-d", "100ms", "--socket", home.socket()});
+    INFO(top.out << top.err);
+    CHECK(top.status == 0);
+    CHECK(top.out.starts_with(alone));
+    CHECK(top.err.find(alone) != std::string::npos);
+    CHECK(json_of(run({"top", "--once", "-d", "100ms", "-o", "json", "--socket", home.socket()}))["no_service"] ==
+          alone + ": looking with probes of its own, nothing is tuned");
+}
+
+TEST_CASE("history of a place that is not there is an error") {
+    const Folder folder;
+    const std::string nowhere = folder / "no-state";
+    const Ran history = run({"history", "--state-dir", nowhere});
+    CHECK(history.status == 1);
+    CHECK(history.err == "bpftune-k8s: " + nowhere + " is not there: no service has kept its state in it\n");
+    CHECK_FALSE(fs::exists(nowhere));
+}
+
+TEST_CASE("an address that is none is a wrong usage, and leaves nothing behind") {
+    const Folder folder;
+    const std::string state = folder / "state";
+    const std::string socket = folder / "api.sock";
+    const std::string address = GENERATE("foo", "127.0.0.1", "127.0.0.1:65536", ":9810", "");
+    const Ran ran = run({"run", "--listen", address, "--state-dir", state, "--socket", socket});
+    INFO(ran.err);
+    CHECK(ran.status == 2);
+    CHECK(ran.err.find("--listen") != std::string::npos);
+    CHECK_FALSE(fs::exists(state));
+    CHECK_FALSE(fs::exists(socket));
+}

@@ -2,6 +2,7 @@
 // What goes in and out: commands without a service, hostile names, the HTTP port.
 #include <set>
 
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include "fixtures.hpp"
@@ -20,18 +21,42 @@ bool has_controls(const std::string& text) {
     return std::ranges::any_of(text, [](unsigned char c) { return (c < 0x20 && c != '\n') || c == 0x7f; });
 }
 
-// The whole answer to a GET of the host.
-std::string get(std::uint16_t at, const std::string& path) {
-    const sys::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+sys::Fd ask(std::uint16_t at, const std::string& path) {
+    sys::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     must(connect_to(socket, "127.0.0.1", at) == 0, "connect to the HTTP port");
     const std::string request = "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     must(::write(socket.value(), request.data(), request.size()) == static_cast<ssize_t>(request.size()), "ask");
+    return socket;
+}
+
+std::string answer_on(const sys::Fd& socket) {
     std::string answer;
     std::array<char, 4096> chunk{};
     for (ssize_t size = 0; (size = ::read(socket.value(), chunk.data(), chunk.size())) > 0;)
         answer.append(chunk.data(), static_cast<std::size_t>(size));
     return answer;
 }
+
+// The whole answer to a GET of the host.
+std::string get(std::uint16_t at, const std::string& path) { return answer_on(ask(at, path)); }
+
+// A process that can open nothing more, as long as it is there.
+class WithoutDescriptors {
+public:
+    explicit WithoutDescriptors(pid_t pid) : pid_(pid) {
+        must(::prlimit(pid_, RLIMIT_NOFILE, nullptr, &before_) == 0, "read its limits");
+        rlimit none = before_;
+        none.rlim_cur = 1;
+        must(::prlimit(pid_, RLIMIT_NOFILE, &none, nullptr) == 0, "set its limits");
+    }
+    WithoutDescriptors(const WithoutDescriptors&) = delete;
+    WithoutDescriptors& operator=(const WithoutDescriptors&) = delete;
+    ~WithoutDescriptors() { ::prlimit(pid_, RLIMIT_NOFILE, &before_, nullptr); }
+
+private:
+    pid_t pid_;
+    rlimit before_{};
+};
 
 std::uint16_t http_port(const Service& service) {
     const std::string log = service.err();
@@ -143,6 +168,25 @@ TEST_CASE("the HTTP port tells metrics, health and readiness") {
         CHECK(label.find("address") == std::string::npos);
     }
     CHECK(names.labels.contains("namespace"));
+}
+
+TEST_CASE("a service without a free descriptor answers when it has one again, and ends when it is told to") {
+    const Home home;
+    home.set_policy(policy_text("descriptors", "mode: observe"));
+    Running service(home, {.listen = "127.0.0.1:0"});
+    const std::uint16_t at = http_port(service);
+    auto none = std::make_optional<WithoutDescriptors>(service.pid());
+    const sys::Fd waiting = ask(at, "/readyz");
+    REQUIRE(service.says("could not read")); // and it has tried to accept by then
+    if (GENERATE(false, true)) {
+        none.reset();
+        CHECK(answer_on(waiting).starts_with("HTTP/1.1 200 "));
+        CHECK(get(at, "/healthz").starts_with("HTTP/1.1 200 "));
+        CHECK(home.top()["schema"] == 1);
+    }
+    service.signal(SIGTERM);
+    CHECK(service.wait() == 0);
+    none.reset();
 }
 
 TEST_CASE("a port that is taken is an error at start") {

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// The HTTP port, by real connections over loopback.
+#include <array>
+#include <list>
+#include <string>
+#include <thread>
+
+#include <arpa/inet.h>
+#include <catch2/catch.hpp>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include "service/http.hpp"
+#include "sys/clock.hpp"
+#include "sys/fd.hpp"
+
+using namespace bpftune;
+using namespace bpftune::service;
+
+namespace {
+
+std::unique_ptr<HttpServer> started() {
+    auto server = HttpServer::start("127.0.0.1:0");
+    REQUIRE(server.has_value());
+    (*server)->publish("some_metric 1\n", sys::now().mono + std::chrono::hours(1));
+    return std::move(*server);
+}
+
+sys::Fd connect_to(const HttpServer& server) {
+    sys::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    constexpr timeval patience{.tv_sec = 60, .tv_usec = 0};
+    ::setsockopt(socket.value(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(server.port()));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    REQUIRE(::connect(socket.value(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+    return socket;
+}
+
+// False: the other side has ended it.
+bool send(const sys::Fd& socket, const std::string& text) {
+    return ::send(socket.value(), text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
+}
+
+// All until its end.
+std::string receive(const sys::Fd& socket) {
+    std::string text;
+    std::array<char, 4096> chunk{};
+    for (ssize_t size = 0; (size = ::recv(socket.value(), chunk.data(), chunk.size(), 0)) > 0;)
+        text.append(chunk.data(), static_cast<std::size_t>(size));
+    return text;
+}
+
+std::string ask_for(const HttpServer& server, const std::string& request) {
+    const auto socket = connect_to(server);
+    send(socket, request);
+    return receive(socket);
+}
+
+std::string get(const HttpServer& server, const std::string& path) {
+    return ask_for(server, "GET " + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n");
+}
+
+bool ends_well(const std::string& answer, const std::string& status, const std::string& body) {
+    return answer.starts_with("HTTP/1.1 " + status) && answer.ends_with("\r\n\r\n" + body);
+}
+
+} // namespace
+
+TEST_CASE("what is published is what /metrics says, and its deadline what /healthz goes by") {
+    const auto server = started();
+    CHECK(ends_well(get(*server, "/metrics"), "200 OK", "some_metric 1\n"));
+    CHECK(get(*server, "/metrics").find("Content-Length: 14\r\n") != std::string::npos);
+    CHECK(ends_well(get(*server, "/healthz?verbose"), "200 OK", "ok\n"));
+    CHECK(ends_well(get(*server, "/readyz"), "503 ", "probes are being attached\n"));
+    server->ready();
+    CHECK(ends_well(get(*server, "/readyz"), "200 OK", "ready\n"));
+    server->publish(std::string(3'000'000, 'm'), {});
+    CHECK(ends_well(get(*server, "/healthz"), "503 ", "no tick for too long\n"));
+    CHECK(get(*server, "/metrics").size() > 3'000'000);
+}
+
+TEST_CASE("what is no GET or HEAD of a page is refused") {
+    const auto server = started();
+    CHECK(get(*server, "/nothing").starts_with("HTTP/1.1 404 "));
+    CHECK(ends_well(ask_for(*server, "HEAD /metrics HTTP/1.0\r\n\r\n"), "200 OK", ""));
+    CHECK(ask_for(*server, "POST /metrics HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello").starts_with("HTTP/1.1 405 "));
+    for (const std::string line :
+         {"", " ", "GET", "GET /metrics", "GET  HTTP/1.1", "GET /metrics SPDY/3", "\xff\0\x1b"})
+        CHECK(ask_for(*server, line + "\r\n\r\n").starts_with("HTTP/1.1 40"));
+    CHECK(ask_for(*server, "GET /" + std::string(9000, 'x')).starts_with("HTTP/1.1 431 "));
+    CHECK(get(*server, "/healthz").starts_with("HTTP/1.1 200 "));
+}
+
+TEST_CASE("a request in pieces is answered, also when the client has closed its side") {
+    const auto server = started();
+    const auto socket = connect_to(*server);
+    for (const std::string piece : {"GET /hea", "lthz HTTP/1.1\r", "\nHost: x\r\n", "\r\n"}) {
+        send(socket, piece);
+        get(*server, "/healthz"); // it had its turn
+    }
+    ::shutdown(socket.value(), SHUT_WR);
+    CHECK(ends_well(receive(socket), "200 OK", "ok\n"));
+}
+
+TEST_CASE("connections that say nothing keep nobody from being answered") {
+    const auto server = started();
+    std::list<sys::Fd> silent;
+    for (int i = 0; i < 100; ++i) {
+        silent.push_back(connect_to(*server));
+        if (i % 3 == 0) send(silent.back(), "GET /metrics HT");
+    }
+    CHECK(get(*server, "/healthz").starts_with("HTTP/1.1 200 "));
+    CHECK(receive(silent.front()).empty()); // the oldest made room
+    CHECK(receive(silent.back()).empty());  // its time has passed
+    CHECK(get(*server, "/healthz").starts_with("HTTP/1.1 200 "));
+}
+
+TEST_CASE("an accept() that fails for want of descriptors is tried again, and the end is not waited for") {
+    auto server = started();
+    rlimit before{};
+    ::getrlimit(RLIMIT_NOFILE, &before);
+    // Three: no more than it waits for, so that poll() fails as well.
+    const rlim_t left = GENERATE(3, 1);
+    const auto one = connect_to(*server);
+    const auto two = connect_to(*server);
+    rlimit none = before;
+    none.rlim_cur = left;
+    ::setrlimit(RLIMIT_NOFILE, &none);
+    send(one, "GET /healthz HTTP/1.1\r\n\r\n");
+    send(two, "GET /healthz HTTP/1.1\r\n\r\n");
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    const bool ends_meanwhile = GENERATE(false, true);
+    if (ends_meanwhile) server.reset();
+    ::setrlimit(RLIMIT_NOFILE, &before);
+    if (ends_meanwhile) return;
+    CHECK(ends_well(get(*server, "/healthz"), "200 OK", "ok\n"));
+}
+
+TEST_CASE("an address that is none, or is taken, is an error with what to write") {
+    const auto server = started();
+    const std::string taken = "127.0.0.1:" + std::to_string(server->port());
+    for (const std::string& address : {std::string("foo"), std::string(":80"), std::string("1.2.3.4.5:1"), taken})
+        CHECK_FALSE(HttpServer::start(address).has_value());
+    CHECK(HttpServer::start(taken).error().message.find(taken) != std::string::npos);
+}

@@ -246,7 +246,9 @@ Result<> Probes::as_asked() const {
 
 int Probes::event_fd() const { return state_->programs.event_fd(); }
 
-void Probes::drain(const std::function<void(const Event&)>& handle) { state_->programs.drain(handle); }
+bool Probes::drain(const std::function<void(const Event&)>& handle, Nanoseconds budget) {
+    return state_->programs.drain(handle, budget);
+}
 
 std::uint64_t Probes::lost_events() const { return state_->programs.lost_events(); }
 

@@ -70,9 +70,11 @@ public:
     // fentry rung only: the others are taken when it comes.
     [[nodiscard]] Result<> as_asked() const;
 
-    // Becomes readable when events wait; -1: no events on these rungs. `drain` hands over all that wait.
+    // Is readable while events wait; -1: no events on these rungs. `drain` hands over what waits, also what comes
+    // meanwhile, but for no longer than `budget` and the last event take: an equal part of it for each source, so that
+    // one that never ends hides no other. Whether more may wait.
     [[nodiscard]] int event_fd() const;
-    void drain(const std::function<void(const Event&)>& handle);
+    bool drain(const std::function<void(const Event&)>& handle, Nanoseconds budget = std::chrono::seconds(10));
     [[nodiscard]] std::uint64_t lost_events() const; // that BPF could not pass on
     // Of sockets that began to listen, past what a second may have: the census finds those that are still there.
     [[nodiscard]] std::uint64_t withheld_events() const;

@@ -7,9 +7,10 @@
 #include <utility>
 
 #include <fcntl.h>
+#include <sys/epoll.h>
 
 #include "probes/map_entries.hpp"
-#include "sys/fd.hpp"
+#include "sys/clock.hpp"
 #include "sys/mounts.hpp"
 
 namespace bpftune::probes {
@@ -198,27 +199,33 @@ Result<> Programs::fill_conntrack_inserts(std::span<ConntrackReading> readings) 
 
 Result<> Programs::add_ring(const bpf_map* events) {
     const int fd = bpf_map__fd(events);
-    if (ring_) {
-        if (const int error = ring_buffer__add(ring_.get(), fd, on_sample, this); error != 0)
-            return system_failure(-error, "ring buffer");
-        return {};
-    }
-    ring_.reset(ring_buffer__new(fd, on_sample, this, nullptr));
-    if (!ring_) return system_failure(errno, "ring buffer");
+    if (!ready_) ready_ = sys::Fd(::epoll_create1(EPOLL_CLOEXEC));
+    if (!ready_) return system_failure(errno, "ring buffer");
+    std::unique_ptr<ring_buffer, FreeRing> ring(ring_buffer__new(fd, on_sample, this, nullptr));
+    if (!ring) return system_failure(errno, "ring buffer");
+    const int its_own = ring_buffer__epoll_fd(ring.get());
+    epoll_event awaited{.events = EPOLLIN, .data = {.fd = its_own}};
+    if (::epoll_ctl(ready_.value(), EPOLL_CTL_ADD, its_own, &awaited) != 0) return system_failure(errno, "ring buffer");
+    rings_.push_back(std::move(ring));
     return {};
 }
 
 int Programs::on_sample(void* self, void* data, std::size_t size) {
+    auto& programs = *static_cast<Programs*>(self);
     const auto happened = event({static_cast<const std::byte*>(data), size});
-    if (happened) (*static_cast<Programs*>(self)->handler_)(*happened);
-    return 0;
+    if (happened) (*programs.handler_)(*happened);
+    return sys::now().mono < programs.drain_end_ ? 0 : -ETIME; // libbpf stops there, and this one is consumed
 }
 
-void Programs::drain(const Handler& handle) {
-    if (!ring_) return;
+bool Programs::drain(const Handler& handle, Nanoseconds budget) {
+    bool more = false;
     handler_ = &handle;
-    ring_buffer__consume(ring_.get());
+    for (const auto& ring : rings_) {
+        drain_end_ = sys::now().mono + budget / rings_.size();
+        more |= ring_buffer__consume(ring.get()) < 0;
+    }
     handler_ = nullptr;
+    return more;
 }
 
 std::uint64_t Programs::lost_events() const {

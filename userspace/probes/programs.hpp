@@ -23,6 +23,7 @@
 #include "probes/mibs.hpp"
 #include "probes/object.hpp"
 #include "probes/probes.hpp"
+#include "sys/fd.hpp"
 
 namespace bpftune::probes {
 
@@ -61,8 +62,8 @@ public:
     Result<std::vector<QueueReading>> queues();
     Result<> fill_conntrack_inserts(std::span<ConntrackReading> readings) const;
 
-    [[nodiscard]] int event_fd() const { return ring_ ? ring_buffer__epoll_fd(ring_.get()) : -1; }
-    void drain(const Handler& handle);
+    [[nodiscard]] int event_fd() const { return ready_.value(); }
+    bool drain(const Handler& handle, Nanoseconds budget); // see Probes
     [[nodiscard]] std::uint64_t lost_events() const;
     [[nodiscard]] std::uint64_t withheld_events() const;
 
@@ -84,8 +85,10 @@ private:
     Object<sysctl_cgroup> sysctl_;
     Object<listeners_iter> listeners_;
     Object<namespaces_iter> namespaces_;
-    std::unique_ptr<ring_buffer, FreeRing> ring_;
-    const Handler* handler_ = nullptr;
+    std::vector<std::unique_ptr<ring_buffer, FreeRing>> rings_; // apart: libbpf empties those of one manager in turn
+    sys::Fd ready_;                                             // epoll, over all of them
+    const Handler* handler_ = nullptr;                          // while draining, as is the next
+    MonoTime drain_end_;
     std::optional<MibIndices> mibs_;
 };
 

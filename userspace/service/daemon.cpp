@@ -27,6 +27,7 @@
 #include "service/executor.hpp"
 #include "service/http.hpp"
 #include "service/lock.hpp"
+#include "service/log_limit.hpp"
 #include "service/policy_file.hpp"
 #include "service/request.hpp"
 #include "service/restoring.hpp"
@@ -54,6 +55,8 @@ constexpr Nanoseconds shortest_tick = std::chrono::milliseconds(100);
 // How soon after a pressure event the burst is looked at again, until it is over: bursts that come every few hundred
 // milliseconds then find the corrected limit.
 constexpr Nanoseconds burst_interval = std::chrono::milliseconds(20);
+// How long events are taken at one go. Those that are still to come wait until others have had their turn.
+constexpr Nanoseconds events_at_once = std::chrono::milliseconds(4);
 // `top` shows changes that are not older.
 constexpr auto recent = std::chrono::hours(1);
 // A health check that found no tick for so many intervals fails.
@@ -107,6 +110,8 @@ private:
 
     void tick();
     void on_events();
+    void on_idle();
+    void take_events();
     void follow_bursts();
     void act_on(const Snapshot& snapshot);
     void reload(std::string_view why);
@@ -116,6 +121,12 @@ private:
     std::string top_text();
     std::string restore_text(bool dry_run);
     [[nodiscard]] std::string policy_text() const;
+
+    template <auto Method> static int on_defer(sd_event_source*, void* self) {
+        (static_cast<Daemon*>(self)->*Method)();
+        return 0;
+    }
+    static bool is_armed(sd_event_source* timer) { return sd_event_source_get_enabled(timer, nullptr) > 0; }
 
     [[nodiscard]] policy::Mode mode() const { return policy_.mode; }
     void apply_mode();
@@ -152,6 +163,8 @@ private:
     Nanoseconds census_interval_{};
 
     Loop loop_;
+    sd_event_source* events_ = nullptr; // nullptr: none on these rungs
+    sd_event_source* idle_ = nullptr;
     sd_event_source* tick_timer_ = nullptr;
     sd_event_source* burst_timer_ = nullptr;
     sd_event_source* policy_timer_ = nullptr;
@@ -227,10 +240,10 @@ Result<> Daemon::open_loop() {
     sd_event_add_time_relative(loop, &policy_timer_, CLOCK_MONOTONIC, 0, 0, reload_now, this);
     sd_event_source_set_enabled(policy_timer_, SD_EVENT_OFF);
     if (probes_.event_fd() >= 0) {
-        sd_event_source* source = nullptr;
-        if (const int error = sd_event_add_io(loop, &source, probes_.event_fd(), EPOLLIN, events, this); error < 0)
+        if (const int error = sd_event_add_io(loop, &events_, probes_.event_fd(), EPOLLIN, events, this); error < 0)
             return system_failure(-error, "watch the ring buffer");
-        sd_event_source_set_priority(source, SD_EVENT_PRIORITY_IMPORTANT); // a burst does not wait for a tick
+        sd_event_add_defer(loop, &idle_, on_defer<&Daemon::on_idle>, this);
+        sd_event_source_set_priority(idle_, SD_EVENT_PRIORITY_IDLE);
     }
     if (const int watch = policy_file_.watch(); watch >= 0) {
         sd_event_add_io(loop, nullptr, watch, EPOLLIN, policy_events, this);
@@ -344,7 +357,7 @@ void Daemon::tick() {
     arm(tick_timer_, config_.interval);
     on_events(); // sockets that began to listen wake nobody, and are to be known before they are counted
     last_ = collector_.tick(sys::now());
-    on_events(); // who changed a value while it was read is among them
+    take_events(); // who changed a value while it was read is among them
     last_.sysctl_writes = collector_.sysctl_writes();
     if (sources_ != last_.sources) log_probes();
     sources_ = last_.sources;
@@ -359,6 +372,7 @@ void Daemon::tick() {
     act_on(last_);
     metrics_.update(last_, policy::to_string(mode()));
     if (http_) http_->publish(metrics_.text(), sys::now().mono + missed_ticks * config_.interval);
+    spdlog::default_logger()->flush(); // says what was left out
     if (changes_stale_) {
         remember_changes();
         if (const auto done = journal_.checkpoint(); !done) spdlog::warn("journal: {}", done.error().message);
@@ -372,10 +386,20 @@ void Daemon::act_on(const Snapshot& snapshot) {
     if (api_->has_followers()) api_->publish(recording_.step(snapshot, {now, decisions, executor_.settled()}));
 }
 
+// A burst does not wait for a tick: an event goes first, once. Events without end would keep ticks, signals and
+// requests from their turn: from the first one on they are in turn with all others, until nothing else waits.
 void Daemon::on_events() {
+    sd_event_source_set_priority(events_, SD_EVENT_PRIORITY_NORMAL);
+    sd_event_source_set_enabled(idle_, SD_EVENT_ONESHOT);
+    take_events();
+}
+
+void Daemon::on_idle() { sd_event_source_set_priority(events_, SD_EVENT_PRIORITY_IMPORTANT); }
+
+void Daemon::take_events() {
     bool pressure = false;
     bool look_soon = false;
-    probes_.drain([&](const probes::Event& event) {
+    const auto take = [&](const probes::Event& event) {
         look_soon |= std::holds_alternative<probes::ConntrackFullEvent>(event) ||
                      std::holds_alternative<probes::BacklogDropEvent>(event);
         if (const auto* write = std::get_if<probes::SysctlWriteEvent>(&event))
@@ -384,8 +408,9 @@ void Daemon::on_events() {
         if (!snapshot) return;
         pressure = true;
         act_on(*snapshot);
-    });
-    if (pressure) arm(burst_timer_, burst_interval);
+    };
+    probes_.drain(take, events_at_once);
+    if (pressure && !is_armed(burst_timer_)) arm(burst_timer_, burst_interval); // others' bursts do not put it off
     if (look_soon) arm(tick_timer_, std::max(last_.time.mono + shortest_tick - sys::now().mono, Nanoseconds::zero()));
 }
 
@@ -491,6 +516,7 @@ int stop_with(int status, std::string_view what, const Error& error) {
 } // namespace
 
 int run(const Config& config) {
+    limit_log();
     // A burst that fills a queue takes milliseconds, on a node that is busy with it: to act in time, the service must
     // not wait for its turn. Both processes are idle but for that. Without CAP_SYS_NICE it goes on as it is.
     (void)::setpriority(PRIO_PROCESS, 0, ahead_of_others);

@@ -54,15 +54,19 @@ class Watch:
 
 
 class Lab:
-    """One invocation of scripts/lab, its phases and what was kept of each run."""
+    """One invocation of scripts/lab, its phases and what was kept of each run. With `untuned` bursts, a run without any
+    tuner goes first, which shows what the case is: it need not be as long."""
 
-    def __init__(self, case, tuners, *options, policy=None):
+    def __init__(self, case, tuners, *options, policy=None, untuned=None):
         self.directory = tempfile.TemporaryDirectory(prefix="bpftune-lab-test-")
-        command = lab_command(case, "--tuner", tuners, "--keep-output", self.directory.name)
+        command = lab_command(case, "--keep-output", self.directory.name)
+        runs = [["--tuner", tuners, *options]]
         if policy:
-            command += ["--policy", os.path.join(SOURCE, "tests/lab", policy)]
+            runs[0] += ["--policy", os.path.join(SOURCE, "tests/lab", policy)]
+        if untuned:
+            runs.insert(0, ["--tuner", "none", "--bursts", str(untuned)])
         with Watch() as stall:
-            out = subprocess.run(command + list(options), stdout=subprocess.PIPE, check=True, text=True).stdout
+            out = "".join(subprocess.run(command + run, stdout=subprocess.PIPE, check=True, text=True).stdout for run in runs)
         self.stalled_seconds = stall.seconds
         sys.stderr.write(out)
         self.phases = [json.loads(line) for line in out.splitlines()]
@@ -89,12 +93,12 @@ class ShowsNothing(AssertionError):
     """The run was not the case that is tested."""
 
 
-def run_until_undisturbed(check, *arguments):
+def run_until_undisturbed(check, *arguments, untuned=None):
     """The first Lab of which `check` holds. Where the machine stalled, the load was not the case's or the service could
     not act: a failure says nothing then. Such a case, and one that ShowsNothing, is run again, a few times. Any other
     failure is one."""
     for left in reversed(range(TRIES)):
-        lab = Lab(*arguments)
+        lab = Lab(*arguments, untuned=untuned)
         try:
             check(lab)
             return lab
@@ -192,14 +196,14 @@ def expect_raised_without_loss(lab):
 def expect_as_good_as_static(case):
     """By the quarter of bursts that went best: what a stall hits is late under any tuner, and so are the bursts behind
     it. A queue that is too short spoils every burst, and what is rarely lost is seen by its counter. Each run is
-    compared with its own other half: between two the machine may have become slower by half and more."""
+    compared with its own other half: between two the machine may have become slower by half and more. Of five the median
+    counts: as soon as three are on one side, the others cannot move it to the other."""
     ratios = []
-    for _ in range(5):
+    while max(sum(ratio <= 1.5 for ratio in ratios), sum(ratio > 1.5 for ratio in ratios)) < 3:
         lab = run_until_undisturbed(expect_raised_without_loss, case, "static,auto", *TEN_BURSTS)
         static, auto = (statistics.quantiles(lab.p99s_of_bursts(tuner), n=4)[0] for tuner in ("static", "auto"))
         ratios.append(auto / static)
-    ratio = statistics.median(ratios)
-    expect(ratio <= 1.5, f"p99 of a burst, lower quartile, auto to static: {ratio:.2f} of {ratios}")
+    expect(ratios[-1] <= 1.5, f"p99 of a burst, lower quartile, auto to static: {ratios}")
 
 
 def expect_listener(lab, **wanted):
@@ -318,7 +322,7 @@ def test_ramp_conntrack_loses_nothing_where_it_does_untuned():
         expect(untuned["failed"] > 0 and untuned["kernel"]["conntrack_drop"] > 0, "nothing dropped: shows nothing")
         expect_no_loss_anywhere(lab)
 
-    run_until_undisturbed(check, "ramp-conntrack", "none,auto")
+    run_until_undisturbed(check, "ramp-conntrack", "auto", untuned=420)  # the table is full after 390
 
 
 def test_too_little_is_rolled_back_and_not_tried_again_within_its_back_off():
@@ -391,7 +395,7 @@ def test_syn_flood_raises_a_queue_to_eight_times_its_limit_at_most_and_a_burst_g
         expect_client_unharmed(lab)
         expect_raised_and_restored(lab)
 
-    run_until_undisturbed(check, "syn-flood", "none,auto")
+    run_until_undisturbed(check, "syn-flood", "auto", untuned=35)
 
 
 def test_connect_flood_that_is_never_accepted_gets_eight_times_the_limit_at_most_and_is_rolled_back():
@@ -407,7 +411,7 @@ def test_connect_flood_that_is_never_accepted_gets_eight_times_the_limit_at_most
         expect_equal(lab.phase("auto", "rest")["failed"], 0, "failed clients of the other listener")
         expect_client_unharmed(lab)
 
-    run_until_undisturbed(check, "connect-flood", "none,auto")
+    run_until_undisturbed(check, "connect-flood", "auto", untuned=60)
 
 
 def test_udp_spray_raises_the_table_by_one_step_which_is_rolled_back_and_not_tried_again():
@@ -420,7 +424,7 @@ def test_udp_spray_raises_the_table_by_one_step_which_is_rolled_back_and_not_tri
         expect_flood(lab, "conntrack", "are unanswered")
         expect_client_unharmed(lab)
 
-    run_until_undisturbed(check, "udp-spray", "none,auto")
+    run_until_undisturbed(check, "udp-spray", "auto", untuned=50)
 
 
 def test_interrupted_lab_leaves_nothing_behind():

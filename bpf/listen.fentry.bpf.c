@@ -71,7 +71,7 @@ static __always_inline void note_overflow(struct listener_queue *queue, struct s
 	__sync_fetch_and_add(&queue->overflows, 1);
 	queue->stats.limit = listener->sk_max_ack_backlog;
 	check_pressure(&queue->stats, listener->__sk_common.skc_net.net, &queue->local, cookie,
-		       listener->sk_ack_backlog);
+		       false, listener->sk_ack_backlog);
 }
 
 /*
@@ -121,7 +121,7 @@ int BPF_PROG(arrival, struct sock *sk, struct request_sock *req)
 	if (!queue)
 		return 0;
 	note_arrival(&queue->stats, found, sk->sk_max_ack_backlog);
-	check_pressure(&queue->stats, sk->__sk_common.skc_net.net, &queue->local, cookie,
+	check_pressure(&queue->stats, sk->__sk_common.skc_net.net, &queue->local, cookie, false,
 		       found + 1);
 	return 0;
 }

@@ -46,11 +46,12 @@ static __always_inline void on_arrival(const struct sock *child)
 		return;
 	key.netns = netns_key(net);
 	fill_local(&key.local, child);
+	key.transparent = is_transparent(child);
 	queue = queue_of(&key, net);
 	if (!queue)
 		return;
 	note_arrival(queue, child->sk_ack_backlog, child->sk_max_ack_backlog);
-	check_pressure(queue, net, &key.local, 0, child->sk_ack_backlog + 1);
+	check_pressure(queue, net, &key.local, 0, key.transparent, child->sk_ack_backlog + 1);
 }
 
 /*
@@ -73,6 +74,8 @@ int BPF_PROG(tcp_state, struct sock *sk, int from, int to)
 		on_arrival(sk);
 	else if (to == TCP_LISTEN)
 		note_listening(sk); /* an unbound socket gets its port only after this */
+	else if (from == TCP_LISTEN)
+		forget_listening(sk);
 	else if (from == TCP_SYN_SENT && to == TCP_CLOSE)
 		on_failed_connect(sk);
 	return 0;

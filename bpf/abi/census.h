@@ -14,6 +14,8 @@ enum abi_mib {
 	ABI_MIB_TIMEWAITED,
 	ABI_MIB_TIMEWAITKILLED,
 	ABI_MIB_TCPTIMEWAITOVERFLOW,
+	ABI_MIB_TCPREQQFULLDROP,
+	ABI_MIB_TCPDEFERACCEPTDROP,
 	ABI_MIB_COUNT,
 };
 
@@ -28,7 +30,7 @@ struct listener_record {
 	__u64 kind;
 	struct abi_listener listener;
 };
-ABI_SIZE(struct listener_record, 136);
+ABI_SIZE(struct listener_record, 144);
 
 struct netns_record {
 	__u64 kind;
@@ -42,8 +44,8 @@ struct netns_record {
 	__u32 time_wait_sockets;
 	__u32 time_wait_limit;
 };
-ABI_SIZE(struct netns_record, 112);
+ABI_SIZE(struct netns_record, 128);
 ABI_OFFSET(struct netns_record, mibs, 24);
-ABI_OFFSET(struct netns_record, pid, 88);
+ABI_OFFSET(struct netns_record, pid, 104);
 
 #endif

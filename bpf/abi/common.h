@@ -54,9 +54,13 @@ struct abi_listener {
 	__u8 asked_known;
 	__u8 reuseport;
 	__u8 overflows_known;
-	__u8 unused[5];
+	__u8 transparent; /* IP_TRANSPARENT */
+	__u8 defers;	  /* TCP_DEFER_ACCEPT */
+	__u8 unused[3];
+	__u32 syn_queue; /* handshakes under way, cookies not counted */
+	__u32 unused_2;
 };
-ABI_SIZE(struct abi_listener, 128);
+ABI_SIZE(struct abi_listener, 136);
 ABI_OFFSET(struct abi_listener, local, 16);
 ABI_OFFSET(struct abi_listener, cookie, 40);
 ABI_OFFSET(struct abi_listener, overflows, 64);
@@ -64,5 +68,6 @@ ABI_OFFSET(struct abi_listener, pid, 80);
 ABI_OFFSET(struct abi_listener, comm, 88);
 ABI_OFFSET(struct abi_listener, queue, 104);
 ABI_OFFSET(struct abi_listener, asked_known, 120);
+ABI_OFFSET(struct abi_listener, syn_queue, 128);
 
 #endif

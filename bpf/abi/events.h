@@ -28,7 +28,8 @@ struct pressure_event {
 			   * before the first one seen */
 	__u64 busy_arrivals; /* since then */
 	__u32 limit;
-	__u32 unused;
+	__u8 transparent; /* IP_TRANSPARENT: the listener may have another port */
+	__u8 unused[3];
 };
 ABI_SIZE(struct pressure_event, 88);
 ABI_OFFSET(struct pressure_event, netns, 16);
@@ -41,7 +42,7 @@ struct listen_event {
 	__u64 time;
 	struct abi_listener listener;
 };
-ABI_SIZE(struct listen_event, 144);
+ABI_SIZE(struct listen_event, 152);
 ABI_OFFSET(struct listen_event, listener, 16);
 
 struct ports_exhausted_event {

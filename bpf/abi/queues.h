@@ -9,8 +9,9 @@
 struct queue_key {
 	__u64 netns; /* the cookie; the inode where there is none */
 	struct abi_endpoint local;
+	__u64 transparent; /* 1: with IP_TRANSPARENT, which each connection has from its listener */
 };
-ABI_SIZE(struct queue_key, 32);
+ABI_SIZE(struct queue_key, 40);
 ABI_OFFSET(struct queue_key, local, 8);
 
 struct queue_epoch {

@@ -143,6 +143,7 @@ struct sock {
 
 struct inet_sock {
 	__be16 inet_sport;
+	unsigned long inet_flags;
 };
 
 struct request_sock_queue {

@@ -94,4 +94,12 @@ static __always_inline void note_listening(struct sock *sk)
 	submit_event_without_haste(event);
 }
 
+/* Leaves the room to those that stay. */
+static __always_inline void forget_listening(struct sock *sk)
+{
+	__u64 cookie = bpf_get_socket_cookie(sk);
+
+	bpf_map_delete_elem(&asked, &cookie);
+}
+
 #endif

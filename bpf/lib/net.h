@@ -49,6 +49,22 @@ static __always_inline void fill_local(struct abi_endpoint *to, const struct soc
 	to->unused[0] = to->unused[1] = to->unused[2] = 0;
 }
 
+/* Of a listener: connections whose handshake is under way, cookies not counted. */
+static __always_inline __u32 syn_queue_length(struct sock *listener)
+{
+	struct inet_connection_sock *csk = (struct inet_connection_sock *)listener;
+
+	return BPF_CORE_READ(csk, icsk_accept_queue.qlen.counter);
+}
+
+/* TCP_DEFER_ACCEPT; in SYN-ACKs that are sent again. */
+static __always_inline __u8 deferred_rounds(struct sock *listener)
+{
+	struct inet_connection_sock *csk = (struct inet_connection_sock *)listener;
+
+	return BPF_CORE_READ(csk, icsk_accept_queue.rskq_defer_accept);
+}
+
 /* All of a listener but its inode and who holds it. */
 static __always_inline void fill_listener(struct abi_listener *to, struct sock *sk)
 {
@@ -59,6 +75,9 @@ static __always_inline void fill_listener(struct abi_listener *to, struct sock *
 	to->limit = sk->sk_max_ack_backlog;
 	to->drops = socket_drops(sk);
 	to->reuseport = BPF_CORE_READ_BITFIELD(&sk->__sk_common, skc_reuseport);
+	to->transparent = is_transparent(sk);
+	to->defers = deferred_rounds(sk) != 0;
+	to->syn_queue = syn_queue_length(sk);
 }
 
 /* After fill_listener() for the MPTCP socket. */
@@ -68,23 +87,14 @@ static __always_inline void fill_queue_of_subflow(struct abi_listener *to, struc
 	to->limit = BPF_CORE_READ(subflow, sk_max_ack_backlog);
 	to->drops = probed_socket_drops(subflow);
 	to->queue_cookie = BPF_CORE_READ(subflow, __sk_common.skc_cookie.counter);
-}
-
-/* Of a listener: connections whose handshake is under way, cookies not counted. */
-static __always_inline __u32 syn_queue_length(struct sock *listener)
-{
-	struct inet_connection_sock *csk = (struct inet_connection_sock *)listener;
-
-	return BPF_CORE_READ(csk, icsk_accept_queue.qlen.counter);
+	to->defers = deferred_rounds(subflow) != 0;
+	to->syn_queue = syn_queue_length(subflow);
 }
 
 /* TCP_DEFER_ACCEPT: a handshake counts as completed when data comes, or after some time. */
 static __always_inline bool is_deferred(struct sock *listener, struct request_sock *req)
 {
-	struct inet_connection_sock *csk = (struct inet_connection_sock *)listener;
-
-	return BPF_CORE_READ_BITFIELD(req, num_timeout) <
-	       BPF_CORE_READ(csk, icsk_accept_queue.rskq_defer_accept);
+	return BPF_CORE_READ_BITFIELD(req, num_timeout) < deferred_rounds(listener);
 }
 
 static __always_inline bool is_tcp(const struct sock *sk)

@@ -56,7 +56,7 @@ static __always_inline void note_arrival(struct queue_stats *queue, __u32 found,
 
 static __always_inline void send_pressure(const struct queue_stats *queue, struct net *net,
 					  const struct abi_endpoint *local, __u64 cookie,
-					  __u32 depth, __u64 now)
+					  bool transparent, __u32 depth, __u64 now)
 {
 	struct pressure_event *event = reserve_event(sizeof(*event));
 
@@ -71,14 +71,15 @@ static __always_inline void send_pressure(const struct queue_stats *queue, struc
 	event->busy_since = queue->busy_since;
 	event->busy_arrivals = queue->arrivals - queue->arrivals_before_busy;
 	event->limit = queue->limit;
-	event->unused = 0;
+	event->transparent = transparent;
+	event->unused[0] = event->unused[1] = event->unused[2] = 0;
 	submit_event(event);
 }
 
 /* `depth` connections wait in `queue`. */
 static __always_inline void check_pressure(struct queue_stats *queue, struct net *net,
 					   const struct abi_endpoint *local, __u64 cookie,
-					   __u32 depth)
+					   bool transparent, __u32 depth)
 {
 	__u64 now;
 
@@ -86,7 +87,7 @@ static __always_inline void check_pressure(struct queue_stats *queue, struct net
 		return;
 	now = bpf_ktime_get_ns();
 	if (event_is_due(&queue->last_event, now))
-		send_pressure(queue, net, local, cookie, depth, now);
+		send_pressure(queue, net, local, cookie, transparent, depth, now);
 }
 
 #endif

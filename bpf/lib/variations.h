@@ -84,6 +84,28 @@ static __always_inline bool has_ipv6_address(const struct sock *sk)
 }
 
 /*
+ * IP_TRANSPARENT is a bit of inet_flags since 6.6 (4bd0623f04ee "inet: move inet->transparent to
+ * inet->inet_flags"), a bit field of its own before.
+ */
+enum { INET_FLAGS_TRANSPARENT = 15 }; /* include/net/inet_sock.h: an enum without a name */
+
+struct inet_sock___bits {
+	__u8 transparent : 1;
+} __attribute__((preserve_access_index));
+
+static __always_inline bool is_transparent(const struct sock *sk)
+{
+	struct inet_sock *inet = (struct inet_sock *)sk;
+	struct inet_sock___bits *bits = (struct inet_sock___bits *)sk;
+
+	if (bpf_core_field_exists(inet->inet_flags))
+		return BPF_CORE_READ(inet, inet_flags) >> INET_FLAGS_TRANSPARENT & 1;
+	if (bpf_core_field_exists(bits->transparent))
+		return BPF_CORE_READ_BITFIELD_PROBED(bits, transparent);
+	return false;
+}
+
+/*
  * An MPTCP listener (Go's default since 1.24) takes connections on its first subflow, a TCP socket
  * that no process holds: what is asked of the one happens at the other (net/mptcp/protocol.c,
  * mptcp_listen). Has to be read with care: the pointer is not one that the verifier knows. With

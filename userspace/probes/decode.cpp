@@ -31,6 +31,7 @@ Event to_event(const pressure_event& event) {
                          .netns = netns_id(event.netns),
                          .local = endpoint(event.local),
                          .cookie = event.cookie,
+                         .transparent = event.transparent != 0,
                          .depth = event.depth,
                          .limit = event.limit,
                          .busy_since = mono(event.busy_since),
@@ -98,10 +99,13 @@ ListenerReading listener_reading(const abi_listener& listener) {
                             .inode = listener.inode,
                             .local = endpoint(listener.local),
                             .reuseport = listener.reuseport != 0,
+                            .transparent = listener.transparent != 0,
+                            .defers = listener.defers != 0,
                             .pid = static_cast<int>(listener.pid),
                             .fd = listener.fd,
                             .command = command(listener.comm),
                             .queue = listener.queue,
+                            .syn_queue = listener.syn_queue,
                             .limit = listener.limit,
                             .drops = listener.drops,
                             .last_ack_overflows = listener.last_ack_overflows,
@@ -121,6 +125,8 @@ NetnsReading netns_reading(const netns_record& record) {
             .syncookies = record.syncookies,
             .listen_overflows = record.mibs[ABI_MIB_LISTENOVERFLOWS],
             .listen_drops = record.mibs[ABI_MIB_LISTENDROPS],
+            .syn_queue_full_drops = record.mibs[ABI_MIB_TCPREQQFULLDROP],
+            .deferred = record.mibs[ABI_MIB_TCPDEFERACCEPTDROP],
             .cookies_sent = record.mibs[ABI_MIB_SYNCOOKIESSENT],
             .cookies_returned = record.mibs[ABI_MIB_SYNCOOKIESRECV],
             .time_waited = record.mibs[ABI_MIB_TIMEWAITED],
@@ -152,7 +158,9 @@ QueueReading queue_reading(const NetnsId& netns, const abi_endpoint& local, cons
 QueueReading queue_reading(const queue_key& key, const queue_stats& stats, std::uint32_t epoch) {
     // Without a cookie the key is the inode.
     const NetnsId netns{.cookie = key.netns == stats.netns_inode ? 0 : key.netns, .inode = stats.netns_inode};
-    return queue_reading(netns, key.local, stats, epoch);
+    QueueReading reading = queue_reading(netns, key.local, stats, epoch);
+    reading.transparent = key.transparent != 0;
+    return reading;
 }
 
 QueueReading queue_reading(std::uint64_t cookie, const listener_queue& queue, std::uint32_t epoch) {

@@ -14,8 +14,9 @@ namespace {
 
 // In the order of abi_mib.
 constexpr std::array<std::string_view, ABI_MIB_COUNT> names{
-    "LINUX_MIB_LISTENOVERFLOWS", "LINUX_MIB_LISTENDROPS",    "LINUX_MIB_SYNCOOKIESSENT",     "LINUX_MIB_SYNCOOKIESRECV",
-    "LINUX_MIB_TIMEWAITED",      "LINUX_MIB_TIMEWAITKILLED", "LINUX_MIB_TCPTIMEWAITOVERFLOW"};
+    "LINUX_MIB_LISTENOVERFLOWS",     "LINUX_MIB_LISTENDROPS",     "LINUX_MIB_SYNCOOKIESSENT",
+    "LINUX_MIB_SYNCOOKIESRECV",      "LINUX_MIB_TIMEWAITED",      "LINUX_MIB_TIMEWAITKILLED",
+    "LINUX_MIB_TCPTIMEWAITOVERFLOW", "LINUX_MIB_TCPREQQFULLDROP", "LINUX_MIB_TCPDEFERACCEPTDROP"};
 
 std::string_view name_at(const btf* types, __u32 offset) {
     const char* name = btf__name_by_offset(types, offset);

@@ -21,6 +21,9 @@ public:
     // Without namespaces that are gone by now, or that our rights do not open.
     Result<std::vector<ListenerReading>> read(std::span<const NetnsReading> namespaces);
 
+    // Of one namespace, whoever holds them: they are not named. ESTALE: it is gone.
+    [[nodiscard]] Result<std::vector<ListenerReading>> read_one(const NetnsReading& netns) const;
+
 private:
     Visitor visit_;
     Holders holders_;

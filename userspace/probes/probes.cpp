@@ -278,6 +278,15 @@ Result<std::vector<ListenerReading>> Probes::listeners(std::span<const NetnsRead
     return std::move(found->listeners);
 }
 
+Result<std::vector<ListenerReading>> Probes::listeners_of(const NetnsReading& netns) const {
+    if (rung(Probe::listen) == Rung::none) return failure("the listen probe is unavailable");
+    auto found = state_->listeners.read_one(netns);
+    if (!found) return found;
+    for (ListenerReading& listener : *found) listener.drops = state_->drops.peek(listener.cookie, listener.drops);
+    if (rung(Probe::listen) != Rung::netlink) state_->programs.fill_learned(*found);
+    return found;
+}
+
 Result<std::vector<QueueReading>> Probes::queues() {
     if (!sees_arrivals()) return std::vector<QueueReading>{};
     return state_->programs.queues();

@@ -31,6 +31,8 @@ Result<NetnsReading> counters_of(const std::filesystem::path& process) {
     const auto mib = [&](const char* name) { return sys::netstat_value(*netstat, "TcpExt", name).value_or(0); };
     return NetnsReading{.listen_overflows = mib("ListenOverflows"),
                         .listen_drops = mib("ListenDrops"),
+                        .syn_queue_full_drops = mib("TCPReqQFullDrop"),
+                        .deferred = mib("TCPDeferAcceptDrop"),
                         .cookies_sent = mib("SyncookiesSent"),
                         .cookies_returned = mib("SyncookiesRecv"),
                         .time_waited = mib("TW"),

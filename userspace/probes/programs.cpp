@@ -180,6 +180,22 @@ const bpf_map* Programs::port_failures() const {
 
 Result<Census> Programs::listeners() { return census_of(listeners_->links.listeners); }
 
+void Programs::fill_learned(std::span<ListenerReading> listeners) const {
+    const auto look_up = [](const bpf_map* map, std::uint64_t cookie, auto& value) {
+        return map != nullptr && bpf_map_lookup_elem(bpf_map__fd(map), &cookie, &value) == 0;
+    };
+    for (ListenerReading& listener : listeners) {
+        __u32 wish = 0;
+        __u64 last_acks = 0;
+        listener_queue queue{};
+        if (look_up(asked(), listener.queue_cookie, wish)) listener.asked = wish;
+        if (drops_ && look_up(drops_->maps.last_ack_overflows, listener.queue_cookie, last_acks))
+            listener.last_ack_overflows = last_acks;
+        if (!listen_) continue;
+        listener.overflows = look_up(listen_->listener_queues(), listener.queue_cookie, queue) ? queue.overflows : 0;
+    }
+}
+
 Result<Census> Programs::namespaces() { return census_of(namespaces_->links.namespaces); }
 
 Result<std::vector<QueueReading>> Programs::queues() {

@@ -60,6 +60,8 @@ public:
     Result<Census> listeners();
     Result<Census> namespaces();
     Result<std::vector<QueueReading>> queues();
+    // What is known of listeners that another source has found, as the census would have it.
+    void fill_learned(std::span<ListenerReading> listeners) const;
     Result<> fill_conntrack_inserts(std::span<ConntrackReading> readings) const;
 
     [[nodiscard]] int event_fd() const { return ready_.value(); }

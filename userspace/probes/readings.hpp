@@ -21,11 +21,14 @@ struct ListenerReading {
     std::uint64_t cookie = 0;
     std::uint64_t inode = 0;
     Endpoint local;
-    bool reuseport = false; // shares its port with others, among which the kernel chooses
-    int pid = 0;            // lowest that holds it
+    bool reuseport = false;          // shares its port with others, among which the kernel chooses
+    std::optional<bool> transparent; // IP_TRANSPARENT: takes connections to other ports too; nullopt: not told
+    bool defers = false;             // TCP_DEFER_ACCEPT, where that is told
+    int pid = 0;                     // lowest that holds it
     int fd = -1;
     std::string command;
     std::uint32_t queue = 0;
+    std::optional<std::uint32_t> syn_queue; // handshakes under way, cookies not counted
     std::uint32_t limit = 0;
     std::uint64_t drops = 0;                // sk_drops; 32 bits in the kernel, widened by the probe as it is read
     std::uint64_t last_ack_overflows = 0;   // kfree_skb TCP_LISTEN_OVERFLOW with rx_sk: each was counted in drops twice
@@ -40,6 +43,7 @@ struct QueueReading {
     NetnsId netns;
     Endpoint local;           // with a cookie of the listener, else of the connections: never a wildcard
     std::uint64_t cookie = 0; // 0: unknown
+    bool transparent = false; // without a cookie: the listener, which has IP_TRANSPARENT, may have another port
     std::uint64_t arrivals = 0;
     std::uint32_t limit = 0;       // that the last arrival saw
     std::uint32_t epoch_peak = 0;  // depth including the arrival itself
@@ -56,6 +60,7 @@ struct PressureEvent {
     NetnsId netns;
     Endpoint local;           // as in QueueReading
     std::uint64_t cookie = 0; // as in QueueReading
+    bool transparent = false; // as in QueueReading
     std::uint32_t depth = 0;  // including this arrival
     std::uint32_t limit = 0;
     MonoTime busy_since;             // when an arrival last found the queue empty; time of the first one seen if never;
@@ -112,6 +117,8 @@ struct NetnsReading {
     std::uint32_t syncookies = 1;
     std::uint64_t listen_overflows = 0;
     std::uint64_t listen_drops = 0;
+    std::uint64_t syn_queue_full_drops = 0; // TCPReqQFullDrop: SYNs that found as many as the backlog under way
+    std::uint64_t deferred = 0;             // TCPDeferAcceptDrop: last ACKs that wait for data, each in sk_drops
     std::uint64_t cookies_sent = 0;
     std::uint64_t cookies_returned = 0;
     std::uint64_t time_waited = 0;

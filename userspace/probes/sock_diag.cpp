@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <map>
 
 #include <arpa/inet.h>
 #include <libmnl/libmnl.h>
@@ -17,7 +18,9 @@
 namespace bpftune::probes {
 namespace {
 
-constexpr __u32 listening = 1U << 10; // TCP_LISTEN (include/net/tcp_states.h)
+// include/net/tcp_states.h
+constexpr __u32 listening = 1U << 10; // TCP_LISTEN
+constexpr __u32 half_open = 1U << 3;  // TCP_SYN_RECV: net/ipv4/inet_diag.c lists the handshakes under way
 
 // The kernel's number; that of MPTCP needs an attribute of its own, as the field has 8 bits.
 constexpr int mptcp = 262;
@@ -38,32 +41,35 @@ Endpoint endpoint_of(const inet_diag_msg& socket) {
     return endpoint(local);
 }
 
-int take_drops(const nlattr* attribute, void* to) {
-    std::array<__u32, SK_MEMINFO_VARS> numbers{};
-    if (mnl_attr_get_type(attribute) != INET_DIAG_SKMEMINFO) return MNL_CB_OK;
-    std::memcpy(numbers.data(), mnl_attr_get_payload(attribute),
-                std::min<std::size_t>(mnl_attr_get_payload_len(attribute), sizeof numbers));
-    *static_cast<std::uint64_t*>(to) = numbers[SK_MEMINFO_DROPS];
-    return MNL_CB_OK;
+template <class T> T payload_of(const nlattr* attribute) {
+    T payload{};
+    std::memcpy(&payload, mnl_attr_get_payload(attribute),
+                std::min<std::size_t>(mnl_attr_get_payload_len(attribute), sizeof payload));
+    return payload;
 }
 
-std::uint64_t drops_of(const nlmsghdr& message) {
-    std::uint64_t drops = 0;
-    mnl_attr_parse(&message, sizeof(inet_diag_msg), take_drops, &drops);
-    return drops;
+int take_attribute(const nlattr* attribute, void* to) {
+    auto& reading = *static_cast<ListenerReading*>(to);
+    if (mnl_attr_get_type(attribute) == INET_DIAG_SKMEMINFO)
+        reading.drops = payload_of<std::array<__u32, SK_MEMINFO_VARS>>(attribute)[SK_MEMINFO_DROPS];
+    if (mnl_attr_get_type(attribute) == INET_DIAG_SOCKOPT)
+        reading.transparent = payload_of<inet_diag_sockopt>(attribute).transparent != 0;
+    return MNL_CB_OK;
 }
 
 // Of a listener rqueue is its queue and wqueue its limit (net/ipv4/tcp_diag.c, tcp_diag_get_info).
 ListenerReading reading_of(const nlmsghdr& message, const inet_diag_msg& socket) {
-    return {.cookie = cookie_of(socket),
-            .inode = socket.idiag_inode,
-            .local = endpoint_of(socket),
-            .queue = socket.idiag_rqueue,
-            .limit = socket.idiag_wqueue,
-            .drops = drops_of(message)};
+    ListenerReading reading{.cookie = cookie_of(socket),
+                            .inode = socket.idiag_inode,
+                            .local = endpoint_of(socket),
+                            .queue = socket.idiag_rqueue,
+                            .limit = socket.idiag_wqueue,
+                            .queue_cookie = cookie_of(socket)};
+    mnl_attr_parse(&message, sizeof(inet_diag_msg), take_attribute, &reading);
+    return reading;
 }
 
-template <class Take> Result<> dump(const sys::Fd& socket, int family, int protocol, Take take) {
+template <class Take> Result<> dump(const sys::Fd& socket, int family, int protocol, __u32 states, Take take) {
     alignas(nlmsghdr) std::array<char, 256> buffer{};
     nlmsghdr* question = mnl_nlmsg_put_header(buffer.data());
     question->nlmsg_type = SOCK_DIAG_BY_FAMILY;
@@ -72,7 +78,7 @@ template <class Take> Result<> dump(const sys::Fd& socket, int family, int proto
     about->sdiag_family = static_cast<__u8>(family);
     about->sdiag_protocol = static_cast<__u8>(protocol);
     about->idiag_ext = 1U << (INET_DIAG_SKMEMINFO - 1);
-    about->idiag_states = listening;
+    about->idiag_states = states;
     if (protocol == mptcp) mnl_attr_put_u32(question, INET_DIAG_REQ_PROTOCOL, mptcp);
     return sys::ask_kernel(socket, *question, [&](const nlmsghdr& message) {
         if (mnl_nlmsg_get_payload_len(&message) < sizeof(inet_diag_msg)) return;
@@ -82,7 +88,7 @@ template <class Take> Result<> dump(const sys::Fd& socket, int family, int proto
 
 // A process holds the MPTCP socket and knows its cookie; the queue is that of the subflow, which has the same inode.
 Result<> name_mptcp(const sys::Fd& socket, int family, std::vector<ListenerReading>& listeners) {
-    const auto named = dump(socket, family, mptcp, [&](const nlmsghdr&, const inet_diag_msg& holder) {
+    const auto named = dump(socket, family, mptcp, listening, [&](const nlmsghdr&, const inet_diag_msg& holder) {
         const auto subflow = std::ranges::find(listeners, holder.idiag_inode, &ListenerReading::inode);
         if (holder.idiag_inode != 0 && subflow != listeners.end()) subflow->cookie = cookie_of(holder);
     });
@@ -90,18 +96,35 @@ Result<> name_mptcp(const sys::Fd& socket, int family, std::vector<ListenerReadi
     return unknown ? Result<>() : named;
 }
 
+// Whose a handshake is, is not told: that of the listener that has the port alone.
+void fill_syn_queues(const std::map<std::uint16_t, std::uint32_t>& by_port, std::vector<ListenerReading>& listeners) {
+    std::map<std::uint16_t, int> sharing;
+    for (const ListenerReading& listener : listeners) ++sharing[listener.local.port];
+    for (ListenerReading& listener : listeners) {
+        if (sharing[listener.local.port] > 1) continue;
+        const auto found = by_port.find(listener.local.port);
+        listener.syn_queue = found == by_port.end() ? 0 : found->second;
+    }
+}
+
 } // namespace
 
-Result<std::vector<ListenerReading>> listeners_by_sock_diag(const sys::Fd& socket) {
+Result<std::vector<ListenerReading>> listeners_by_sock_diag(const sys::Fd& socket, bool with_syn_queues) {
     std::vector<ListenerReading> listeners;
+    std::map<std::uint16_t, std::uint32_t> under_way; // by port
     const auto add = [&](const nlmsghdr& message, const inet_diag_msg& found) {
         listeners.push_back(reading_of(message, found));
     };
+    const auto count = [&](const nlmsghdr&, const inet_diag_msg& found) { ++under_way[ntohs(found.id.idiag_sport)]; };
     for (const int family : {AF_INET, AF_INET6}) {
-        if (auto done = dump(socket, family, IPPROTO_TCP, add); !done) return std::unexpected(done.error());
+        if (auto done = dump(socket, family, IPPROTO_TCP, listening, add); !done) return std::unexpected(done.error());
         if (listeners.empty()) continue;
         if (auto done = name_mptcp(socket, family, listeners); !done) return std::unexpected(done.error());
+        if (!with_syn_queues) continue;
+        if (auto done = dump(socket, family, IPPROTO_TCP, half_open, count); !done)
+            return std::unexpected(done.error());
     }
+    if (with_syn_queues) fill_syn_queues(under_way, listeners);
     return listeners;
 }
 

@@ -11,7 +11,8 @@
 namespace bpftune::probes {
 
 // The listening TCP sockets of the namespace that `socket` (Netlink::sock_diag) belongs to, MPTCP's with the queue of
-// their subflow. Who holds them is not told, nor which namespace it is.
-Result<std::vector<ListenerReading>> listeners_by_sock_diag(const sys::Fd& socket);
+// their subflow. Who holds them is not told, nor which namespace it is. `with_syn_queues`: all handshakes under way are
+// listed too, and counted for listeners that have their port alone.
+Result<std::vector<ListenerReading>> listeners_by_sock_diag(const sys::Fd& socket, bool with_syn_queues);
 
 } // namespace bpftune::probes

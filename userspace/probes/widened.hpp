@@ -20,6 +20,12 @@ public:
         return at->second;
     }
 
+    // The same for one that is read out of turn: nothing is remembered of it.
+    [[nodiscard]] std::uint64_t peek(const Key& key, std::uint64_t value) const {
+        const auto before = before_.find(key);
+        return before == before_.end() ? value : before->second + static_cast<std::uint32_t>(value - before->second);
+    }
+
     // After a reading of all objects: those that were not in it are gone.
     void end_of_reading() {
         before_ = std::move(now_);

@@ -41,6 +41,7 @@ struct QueueWindow {
     std::optional<std::uint64_t> arrivals; // completed handshakes
     std::uint64_t accepted = 0;            // taken by the application; at least so many where arrivals are not seen
     std::uint64_t overflows = 0;           // lost because the queue was full
+    std::uint64_t syn_dropped = 0;         // SYNs refused because the SYN queue was full
     std::optional<MonoTime> event;         // when the kernel raised the pressure event, if one is what this is about
 };
 
@@ -66,7 +67,7 @@ struct Listener {
     bool overflows_estimated = false; // some of them may be another listener's of its namespace
     double overflows_per_second = 0;
     std::optional<std::uint64_t> arrivals;  // completed handshakes
-    std::optional<std::uint32_t> syn_queue; // most handshakes under way at once in the last interval, as SYNs found it
+    std::optional<std::uint32_t> syn_queue; // most handshakes under way at once that were seen in the last interval
     std::optional<std::string> flood;       // what speaks for a flood, as of the last tick; nullopt: nothing
     MonoTime read;                          // when `queue` and `limit` were read
     QueueWindow window;
@@ -82,6 +83,7 @@ struct NetnsTcp {
     std::uint64_t listen_overflows = 0;           // LINUX_MIB_LISTENOVERFLOWS
     std::uint64_t overflows_of_closed = 0;        // the part of it that no listener of now suffered
     std::uint64_t syn_dropped = 0;                // SYNs refused by a full SYN queue
+    std::uint64_t other_drops = 0;                // of LINUX_MIB_LISTENDROPS, neither these nor overflows
     std::uint64_t cookies_sent = 0;               // LINUX_MIB_SYNCOOKIESSENT: no loss by itself
     std::uint64_t cookies_returned = 0;           // LINUX_MIB_SYNCOOKIESRECV: their clients are there
     std::optional<std::string> flood;             // what speaks for a SYN flood; nullopt: nothing

@@ -61,12 +61,13 @@ RECORDED(Endpoint, address, port);
 RECORDED(Pod, ns, name, container);
 RECORDED(Now, mono, wall);
 
-RECORDED(QueueWindow, length, peak, floor, arrivals, accepted, overflows, event);
+RECORDED(QueueWindow, length, peak, floor, arrivals, accepted, overflows, syn_dropped, event);
 RECORDED(Listener, netns, cookie, inode, local, pid, fd, command, pod, queue, queue_peak, limit, asked, somaxconn,
          binds, drops, overflows, overflows_estimated, overflows_per_second, arrivals, syn_queue, flood, read, window);
-RECORDED(NetnsTcp, netns, pid, pod, somaxconn, listen_overflows, overflows_of_closed, syn_dropped, cookies_sent,
-         cookies_returned, flood, time_wait_sockets, time_wait_limit, time_wait_entries, time_wait_entries_per_second,
-         time_wait_overflows, ports_exhausted, ports_exhausted_command, ports_exhausted_pid);
+RECORDED(NetnsTcp, netns, pid, pod, somaxconn, listen_overflows, overflows_of_closed, syn_dropped, other_drops,
+         cookies_sent, cookies_returned, flood, time_wait_sockets, time_wait_limit, time_wait_entries,
+         time_wait_entries_per_second, time_wait_overflows, ports_exhausted, ports_exhausted_command,
+         ports_exhausted_pid);
 RECORDED(SoftirqCpu, cpu, processed, dropped, time_squeeze, backlog, backlog_limit);
 RECORDED(Conntrack, netns, pod, entries, limit, buckets, entries_per_second, inserts_per_second, drops, early_drops,
          insert_failed, full_in_seconds, window_drops, unanswered_ratio, flood);

@@ -2,6 +2,8 @@
 #include "signals/collector.hpp"
 
 #include <algorithm>
+#include <set>
+#include <tuple>
 
 #include "core/text.hpp"
 #include "signals/flood.hpp"
@@ -13,13 +15,22 @@ namespace {
 
 // A census waits for so many times the CPU time that the last one took: of 26 ms, for 100,000 open files, one every
 // 10 s. (By the clock, one that was not scheduled for 300 ms would leave the listeners uncounted for two minutes.)
-// While a burst is followed, a second at most, its end is worth more.
+// While a burst is followed, a second at most, its end is worth more. With so many open files that it would take longer
+// than 30 s, it takes more of the CPU instead.
 constexpr int census_pause = 400;
+constexpr Nanoseconds longest_census_pause = std::chrono::seconds(30);
 // Where it is all that shows a queue: of 0.25 ms for each namespace, 100 of them every 2.5 s. One that was held up, by
 // the very burst that it should see, must not blind the service for a minute.
 constexpr int only_census_pause = 100;
 constexpr Nanoseconds longest_blindness = std::chrono::seconds(5);
 constexpr int burst_census_pause = 10;
+// The same for one namespace, where an event does not tell which of its listeners it is about.
+constexpr int look_pause = 10;
+// Listeners that no descriptor table shows (on their way between processes, fixed files of io_uring, the kernel's own)
+// are looked for by sock_diag in each namespace: so often, in so many at a census; more where some are missing.
+constexpr Nanoseconds listing_interval = std::chrono::seconds(60);
+constexpr std::size_t listings_at_once = 4;
+constexpr std::size_t most_listings_at_once = 32;
 // A burst that lasts longer is no burst; the tick judges it.
 constexpr Nanoseconds longest_burst = std::chrono::seconds(1);
 // A value is read at the next tick; one that cannot be read just then, at a later one.
@@ -80,6 +91,8 @@ void Collector::refresh(Now now, MonoTime next_census) {
     TcpTable::Readings readings{.namespaces = namespaces_, .queues = {}};
     if (probes_.sees_arrivals()) readings.queues = queues;
     if (census) readings.listeners = listeners_;
+    readings.lists_whole_namespaces = probes_.lists_whole_namespaces();
+    readings.unasked = unasked_;
     tcp_.update(readings, now.mono);
 }
 
@@ -88,13 +101,59 @@ bool Collector::take_census(Now now) {
     const Nanoseconds begin = sys::thread_cpu_time();
     auto listeners = probes_.listeners(namespaces_);
     const Nanoseconds cost = sys::thread_cpu_time() - begin;
-    census_interval_ =
-        probes_.sees_arrivals() ? cost * census_pause : std::min(cost * only_census_pause, longest_blindness);
+    census_interval_ = probes_.sees_arrivals() ? std::min(cost * census_pause, longest_census_pause)
+                                               : std::min(cost * only_census_pause, longest_blindness);
     next_census_ = now.mono + census_interval_;
     next_burst_census_ = now.mono + cost * burst_census_pause;
     const bool taken = listeners.has_value();
     listeners_ = reading(std::move(listeners));
+    unasked_.clear();
+    if (taken && !probes_.lists_whole_namespaces()) add_unheld(now);
     return taken;
+}
+
+// Namespaces whose known listeners are missing come first, then those that were listed longest ago.
+void Collector::add_unheld(Now now) {
+    const std::vector<NetnsId> missing = tcp_.missing_in(listeners_);
+    const auto misses = [&](const NetnsId& netns) { return std::ranges::binary_search(missing, netns); };
+    std::map<NetnsId, MonoTime> before;
+    std::vector<const probes::NetnsReading*> due;
+    for (const probes::NetnsReading& netns : namespaces_) {
+        const auto listed = listed_.find(netns.netns);
+        if (listed != listed_.end()) before.insert(*listed);
+        if (misses(netns.netns) || listed == listed_.end() || now.mono - listed->second >= listing_interval)
+            due.push_back(&netns);
+    }
+    listed_ = std::move(before);
+    std::ranges::stable_sort(due, {}, [&](const probes::NetnsReading* netns) {
+        const auto listed = listed_.find(netns->netns);
+        return std::tuple(!misses(netns->netns), listed == listed_.end() ? MonoTime() : listed->second);
+    });
+    std::set<std::uint64_t> held;
+    for (const probes::ListenerReading& listener : listeners_) held.insert(listener.cookie);
+    for (std::size_t i = 0; i < due.size(); ++i) {
+        const NetnsId& netns = due[i]->netns;
+        if (i >= (misses(netns) ? most_listings_at_once : listings_at_once)) {
+            if (misses(netns)) unasked_.push_back(netns);
+            continue;
+        }
+        listed_[netns] = now.mono;
+        const auto found = probes_.listeners_of(*due[i]);
+        if (!found) continue; // gone, or closed to us
+        for (const probes::ListenerReading& listener : *found)
+            if (!held.contains(listener.cookie)) listeners_.push_back(listener);
+    }
+}
+
+// What an event does not tell, a look at all listeners of its namespace does.
+bool Collector::look_at(const NetnsId& netns, Now now) {
+    const auto about = std::ranges::find(namespaces_, netns, &probes::NetnsReading::netns);
+    if (about == namespaces_.end() || now.mono < next_look_) return false;
+    const auto found = probes_.listeners_of(*about);
+    const MonoTime end = sys::now().mono;
+    next_look_ = end + look_pause * (end - now.mono);
+    if (found) tcp_.looked(*found, now.mono);
+    return found.has_value();
 }
 
 Snapshot Collector::tick(Now now) {
@@ -223,6 +282,7 @@ std::optional<Snapshot> Collector::on_event(const probes::Event& event, Now now)
     } else if (const auto* exhausted = std::get_if<probes::PortsExhaustedEvent>(&event)) {
         tcp_.ports_exhausted(*exhausted);
     } else if (const auto* pressure = std::get_if<probes::PressureEvent>(&event)) {
+        if (!tcp_.knows_whose(*pressure) && !look_at(pressure->netns, now)) return std::nullopt;
         Snapshot snapshot = blank(Snapshot::Cause::pressure, now);
         if (tcp_.pressure(*pressure, snapshot)) return snapshot;
     } else if (const auto* write = std::get_if<probes::SysctlWriteEvent>(&event)) {

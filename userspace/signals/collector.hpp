@@ -48,6 +48,8 @@ private:
 
     void refresh(Now now, MonoTime next_census);
     bool take_census(Now now);
+    void add_unheld(Now now);
+    bool look_at(const NetnsId& netns, Now now);
     void read_softirq(Snapshot& snapshot);
     void read_conntrack(Snapshot& snapshot);
     void sample_conntrack(Now now, Nanoseconds interval);
@@ -69,6 +71,9 @@ private:
     Nanoseconds census_interval_{};
     MonoTime next_census_;
     MonoTime next_burst_census_;
+    MonoTime next_look_;                 // at the listeners of one namespace
+    std::map<NetnsId, MonoTime> listed_; // when all listeners of a namespace were listed, whoever holds them
+    std::vector<NetnsId> unasked_;       // in the last census, though listeners of theirs were missing in it
     std::string problems_;
 };
 

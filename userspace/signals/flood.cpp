@@ -13,7 +13,9 @@ constexpr Nanoseconds shortest_interval = std::chrono::milliseconds(500);
 constexpr double least_a_second = 100;
 // A lost SYN-ACK costs a cookie too: what never returns must be more than any network loses.
 constexpr std::uint64_t cookies_for_a_lost_one = 4;
-constexpr std::uint64_t refused_for_a_handshake = 4;
+// A client that is there completes its handshake within a round trip, or, where a packet is lost, a second later
+// (RFC 6298).
+constexpr double longest_handshake_seconds = 3;
 constexpr std::uint64_t came_for_an_accepted = 100;
 constexpr std::uint64_t fewest_entries = 100;
 
@@ -31,7 +33,8 @@ Sign syn_flood(const SynCounts& gained, Nanoseconds interval) {
         return fmt::format("{:.0f} SYN cookies/s, {:.0f}/s came back", a_second(gained.cookies_sent, interval),
                            a_second(gained.cookies_returned, interval));
     if (!gained.arrivals || a_second(gained.refused, interval) < least_a_second) return std::nullopt;
-    if (gained.refused < refused_for_a_handshake * *gained.arrivals) return std::nullopt;
+    const double completed = a_second(*gained.arrivals, interval) * longest_handshake_seconds;
+    if (completed >= static_cast<double>(gained.half_open)) return std::nullopt;
     return fmt::format("{:.0f} SYNs/s refused, {:.0f} handshakes/s", a_second(gained.refused, interval),
                        a_second(*gained.arrivals, interval));
 }
@@ -58,7 +61,8 @@ void SynWatch::update(const SynCounts& counts, MonoTime now) {
     const MonoTime since = since_.value_or(now);
     SynCounts gained{.cookies_sent = gain(base_.cookies_sent, counts.cookies_sent),
                      .cookies_returned = gain(base_.cookies_returned, counts.cookies_returned),
-                     .refused = gain(base_.refused, counts.refused)};
+                     .refused = gain(base_.refused, counts.refused),
+                     .half_open = counts.half_open};
     if (counts.arrivals) gained.arrivals = gain(base_.arrivals.value_or(0), *counts.arrivals);
     const Sign evidence = now > since ? syn_flood(gained, now - since) : std::nullopt;
     flood_ = suspected_ ? evidence : std::nullopt;

@@ -23,11 +23,13 @@ struct SynCounts {
     std::uint64_t cookies_sent = 0;
     std::uint64_t cookies_returned = 0;
     std::uint64_t refused = 0;             // by a full SYN queue, where syncookies are off
+    std::uint64_t half_open = 0;           // now, in SYN queues that are nearly full: no count
     std::optional<std::uint64_t> arrivals; // completed handshakes; nullopt: not seen
 };
 
 // `gained` in `interval`: at least 100 cookies a second, and a quarter of all, did not come back; a client that is
-// there sends its back within a round trip. Without syncookies: four SYNs were refused for each completed handshake.
+// there sends its back within a round trip. Without syncookies: at least 100 SYNs a second were refused, and those
+// whose handshakes are under way cannot be clients, as they would take longer than three seconds for them.
 Sign syn_flood(const SynCounts& gained, Nanoseconds interval);
 
 // The listener's window: at least 100 connections a second came, the queue stayed more than half full and overflowed,

@@ -17,6 +17,9 @@ using enum Sight;
 constexpr std::string_view second_listen = "a second listen() on one socket";
 constexpr std::string_view shared_ports = "which of several listeners on one port (SO_REUSEPORT) a connection is for";
 constexpr std::string_view by_drops = "whose last ACKs overflowed, where several listeners of a namespace overflow";
+constexpr std::string_view other_discards =
+    "whose last ACKs overflowed, where several listeners of a namespace overflow or discard others (TCP_DEFER_ACCEPT)";
+constexpr std::string_view full_between = "SYNs that a queue refused which was full between two looks only";
 constexpr std::string_view no_arrivals = "where inet_sock_set_state cannot be attached";
 constexpr std::string_view only_growth = "inserts, only net growth";
 constexpr std::string_view no_process = "namespaces without a process";
@@ -29,11 +32,17 @@ constexpr std::array table{
     Limitation{Rung::tracepoint, "listener.arrivals", estimated, shared_ports},
     Limitation{Rung::tracepoint, "listener.queue_peak", estimated, shared_ports},
     Limitation{Rung::tracepoint, "listener.overflows", estimated, by_drops,
-               "where kfree_skb does not tell rx_sk and TCP_LISTEN_OVERFLOW (6.1, 6.12)"},
-    Limitation{Rung::tracepoint, "listener.syn_queue", unseen, "the SYN queue of a listener"},
+               "where kfree_skb does not tell rx_sk and TCP_LISTEN_OVERFLOW (6.1, 6.12); elsewhere where a listener "
+               "discards other packets, and its queue passes half of its limit or it shares its port"},
+    Limitation{Rung::tracepoint, "listener.syn_queue", sampled, "how full a SYN queue was between two looks"},
+    Limitation{Rung::tracepoint, "syn_queue.dropped", sampled, full_between},
+    Limitation{Rung::tracepoint, "syn_queue.other_drops", estimated, full_between},
     Limitation{Rung::netlink, "listener.netns", exact, no_process},
-    Limitation{Rung::netlink, "listener.overflows", estimated, by_drops},
-    Limitation{Rung::netlink, "listener.syn_queue", unseen, "the SYN queue of a listener"},
+    Limitation{Rung::netlink, "listener.overflows", estimated, other_discards},
+    Limitation{Rung::netlink, "listener.syn_queue", unseen,
+               "the SYN queue of a listener, but with tcp_syncookies 0 that of one that has its port alone"},
+    Limitation{Rung::netlink, "syn_queue.dropped", sampled, full_between},
+    Limitation{Rung::netlink, "syn_queue.other_drops", estimated, full_between},
     Limitation{Rung::netlink, "listener.asked", unseen, "what listen() asked for", no_arrivals},
     Limitation{Rung::netlink, "listener.arrivals", unseen, "completed handshakes", no_arrivals},
     Limitation{Rung::netlink, "listener.queue_peak", sampled, "how full a queue was between two looks", no_arrivals},

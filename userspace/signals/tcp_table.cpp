@@ -9,10 +9,18 @@
 namespace bpftune::signals {
 namespace {
 
+// Namespaces that are seen no more are remembered, so that what is seen again goes on where it was.
+constexpr Nanoseconds namespaces_remembered = std::chrono::minutes(10);
+constexpr std::size_t most_namespaces_remembered = 4096;
+// Sockets that began to listen since the last census; more are found by it.
+constexpr std::size_t most_begun = 16384;
+
 double per_second(std::uint64_t count, Nanoseconds interval) {
     const double seconds = Seconds(interval).count();
     return seconds > 0 ? static_cast<double>(count) / seconds : 0;
 }
+
+std::uint64_t gain(std::uint64_t before, std::uint64_t now) { return now - std::min(before, now); }
 
 std::uint64_t entries_of(const probes::NetnsReading& reading) { return reading.time_waited + reading.time_wait_killed; }
 
@@ -29,84 +37,152 @@ int score(const Endpoint& listening, const Endpoint& local) {
     return own == "::" ? 1 : 0;
 }
 
-// Of each lost SYN and last ACK the kernel says that it was dropped, and then of some that the accept queue was the
-// cause. What is left found the SYN queue full: at `sk_max_ack_backlog` (counted as TCPReqQFullDrop too) or, where
-// syncookies are off, at three quarters of tcp_max_syn_backlog (counted nowhere else; net/ipv4/tcp_input.c,
-// tcp_conn_request).
-std::uint64_t syn_drops_of(const probes::NetnsReading& reading) {
-    return reading.listen_drops - std::min(reading.listen_drops, reading.listen_overflows);
-}
+// So many handshakes may be under way where syncookies are off before SYNs of unknown clients are dropped, without a
+// counter of their own (net/ipv4/tcp_input.c, tcp_conn_request).
+std::uint32_t three_quarters(std::uint32_t max_syn_backlog) { return max_syn_backlog - max_syn_backlog / 4; }
 
 std::uint64_t accepted(std::uint64_t arrivals, std::uint32_t before, std::uint32_t after) {
     const std::uint64_t available = arrivals + before;
     return available > after ? available - after : 0;
 }
 
+bool is_pressed(const Listener& row) { return std::uint64_t{row.queue} * 2 > row.limit; }
+
+// Of sk_drops, what may be overflows; where those are known, they.
+std::uint64_t claims_of(const probes::ListenerReading& reading) {
+    return reading.overflows.value_or(gain(reading.last_ack_overflows, reading.drops));
+}
+
 } // namespace
 
 Binds binds_of(const Listener& listener, std::uint32_t max_syn_backlog, std::uint32_t syncookies) {
-    if (syncookies == 0 && max_syn_backlog < listener.limit) return Binds::syn_backlog;
+    if (syncookies == 0 && three_quarters(max_syn_backlog) < listener.limit) return Binds::syn_backlog;
     if (listener.asked && *listener.asked > listener.limit) return Binds::somaxconn;
     return listener.limit == listener.somaxconn ? Binds::somaxconn : Binds::application;
 }
 
 void TcpTable::update(const Readings& readings, MonoTime now) {
     sees_arrivals_ = readings.queues.has_value();
-    update_namespaces(readings.namespaces);
-    if (readings.listeners) update_listeners(*readings.listeners, now);
+    update_namespaces(readings.namespaces, now);
+    if (readings.listeners) update_listeners(readings, now);
     if (readings.queues) update_queues(*readings.queues);
-    for (auto& [id, netns] : namespaces_) assign_overflows(id, netns);
-    if (readings.listeners) close_unseen();
-    std::erase_if(namespaces_, [](const auto& entry) { return !entry.second.seen; });
+    for (auto& [id, netns] : namespaces_) {
+        if (!netns.seen) continue;
+        const std::vector<Tracked*> listeners = listeners_of(id);
+        if (readings.listeners) {
+            explain_drops(listeners, netns);
+            explain_deferred(listeners, netns);
+            drop_claims_of_low_queues(listeners);
+        }
+        assign_overflows(listeners, netns);
+    }
+    if (readings.listeners) close_unseen(readings.unasked);
+    forget_namespaces(now);
     started_ = true;
 }
 
-void TcpTable::update_namespaces(std::span<const probes::NetnsReading> readings) {
+// What was gained since the reading before.
+void TcpTable::count(Namespace& netns, const probes::NetnsReading& reading) {
+    const auto gained = [&](auto member) { return gain(netns.last.*member, reading.*member); };
+    using Reading = probes::NetnsReading;
+    NetnsTcp& row = netns.row;
+    const std::uint64_t overflows = gained(&Reading::listen_overflows);
+    const std::uint64_t refused = gained(&Reading::syn_queue_full_drops);
+    row.listen_overflows += overflows;
+    netns.unassigned += overflows;
+    row.syn_dropped += refused;
+    netns.syn_drops += refused;
+    // The sums are not of one instant: what comes late on one side is made up for by the next reading.
+    netns.unexplained += static_cast<std::int64_t>(gained(&Reading::listen_drops) - overflows - refused);
+    netns.deferred += gained(&Reading::deferred);
+    row.cookies_sent += gained(&Reading::cookies_sent);
+    row.cookies_returned += gained(&Reading::cookies_returned);
+    row.time_wait_entries += gain(entries_of(netns.last), entries_of(reading));
+    row.time_wait_overflows += gained(&Reading::time_wait_overflows);
+}
+
+void TcpTable::update_namespaces(std::span<const probes::NetnsReading> readings, MonoTime now) {
     for (auto& [id, netns] : namespaces_) netns.seen = false;
+    const std::optional<MonoTime> before = std::exchange(namespaces_read_, now);
     for (const probes::NetnsReading& reading : readings) {
         auto [entry, is_new] = namespaces_.try_emplace(reading.netns);
         Namespace& netns = entry->second;
-        if (is_new && !started_) netns.base = reading; // one that came later counts from its birth
-        const probes::NetnsReading& base = netns.base;
-        NetnsTcp& row = netns.row;
+        if (!is_new && netns.seen_last == before) count(netns, reading);
+        // Counted by the probe: all of them are since it began.
+        if (reading.ports_exhausted) {
+            const std::uint64_t ports = *reading.ports_exhausted;
+            if (!started_) netns.ports_counted = ports;
+            netns.row.ports_exhausted = netns.row.ports_exhausted.value_or(0) + gain(netns.ports_counted, ports);
+            netns.ports_counted = ports;
+        }
+        netns.last = reading;
         netns.seen = true;
-        netns.max_syn_backlog = reading.max_syn_backlog;
-        netns.syncookies = reading.syncookies;
-        const std::uint64_t overflows = reading.listen_overflows - base.listen_overflows;
-        netns.unassigned += overflows - row.listen_overflows;
-        row.netns = reading.netns;
-        row.pid = reading.pid;
-        row.somaxconn = reading.somaxconn;
-        row.listen_overflows = overflows;
-        const std::uint64_t syn_drops = syn_drops_of(reading) - std::min(syn_drops_of(reading), syn_drops_of(base));
-        row.syn_dropped = std::max(row.syn_dropped, syn_drops); // the two sums are not of one instant
-        row.cookies_sent = reading.cookies_sent - base.cookies_sent;
-        row.cookies_returned = reading.cookies_returned - base.cookies_returned;
-        row.time_wait_sockets = reading.time_wait_sockets;
-        row.time_wait_limit = reading.time_wait_limit;
-        row.time_wait_entries = entries_of(reading) - entries_of(base);
-        row.time_wait_overflows = reading.time_wait_overflows - base.time_wait_overflows;
-        if (reading.ports_exhausted) row.ports_exhausted = *reading.ports_exhausted - base.ports_exhausted.value_or(0);
+        netns.seen_last = now;
+        netns.row.netns = reading.netns;
+        netns.row.pid = reading.pid;
+        netns.row.somaxconn = reading.somaxconn;
+        netns.row.time_wait_sockets = reading.time_wait_sockets;
+        netns.row.time_wait_limit = reading.time_wait_limit;
     }
 }
 
-void TcpTable::take_in(const probes::ListenerReading& reading, bool is_new_socket, MonoTime now) {
+void TcpTable::forget_namespaces(MonoTime now) {
+    std::vector<std::pair<MonoTime, NetnsId>> gone;
+    for (const auto& [id, netns] : namespaces_)
+        if (!netns.seen) gone.emplace_back(netns.seen_last, id);
+    std::ranges::sort(gone);
+    for (std::size_t i = 0; i < gone.size(); ++i)
+        if (gone.size() - i > most_namespaces_remembered || now - gone[i].first > namespaces_remembered)
+            namespaces_.erase(gone[i].second);
+}
+
+// What a reading says of how much waits, and of how much may.
+void TcpTable::note_queue(Tracked& tracked, const probes::ListenerReading& reading, MonoTime now) const {
+    Listener& row = tracked.row;
+    if (reading.limit != row.limit) tracked.limit_before = row.limit;
+    row.queue = reading.queue;
+    row.limit = reading.limit;
+    row.read = tracked.looked = now;
+    row.queue_peak = std::max(row.queue_peak, reading.queue);
+    row.window.peak = std::max(row.window.peak, reading.queue);
+    row.window.floor = std::min(row.window.floor, reading.queue);
+    if (reading.queue == 0) tracked.empty = now;
+    tracked.fill.peak = std::max(tracked.fill.peak, reading.queue);
+    tracked.fill.limit = std::min(tracked.fill.limit, reading.limit);
+    if (tracked.burst) tracked.burst->peak = std::max(tracked.burst->peak, reading.queue);
+}
+
+void TcpTable::note_place(Tracked& tracked, const probes::ListenerReading& reading) {
+    Listener& row = tracked.row;
+    by_port_.erase({row.netns, row.local.port, row.cookie});
+    by_port_.insert({reading.netns, reading.local.port, reading.cookie});
+    by_queue_.erase(tracked.queue_cookie);
+    by_queue_[reading.queue_cookie] = reading.cookie;
+    tracked.queue_cookie = reading.queue_cookie;
+}
+
+TcpTable::Tracked& TcpTable::take_in(const probes::ListenerReading& reading, bool is_new_socket, MonoTime now) {
     auto [entry, is_new] = listeners_.try_emplace(reading.cookie);
     Tracked& tracked = entry->second;
     Listener& row = tracked.row;
-    const std::uint64_t claims =
-        reading.overflows.value_or(reading.drops - std::min(reading.drops, reading.last_ack_overflows));
+    const bool moved = row.local.port != reading.local.port || tracked.queue_cookie != reading.queue_cookie;
+    if (is_new || moved) note_place(tracked, reading);
     if (is_new) {
-        tracked.drops_base = is_new_socket ? 0 : reading.drops;
-        tracked.claim.seen = is_new_socket ? 0 : claims;
-        tracked.queue_before = row.window.peak = row.window.floor = reading.queue;
-        if (is_new_socket) tracked.queue_before = row.window.floor = 0; // as it began
+        tracked.drops_base = tracked.drops_read = is_new_socket ? 0 : reading.drops;
+        tracked.claim.seen = is_new_socket ? 0 : claims_of(reading);
+        tracked.queue_before = row.window.floor = is_new_socket ? 0 : reading.queue; // as it began
+        tracked.limit_before = row.limit = reading.limit;
+        tracked.empty = now;
         if (sees_arrivals_) row.arrivals = row.window.arrivals = 0;
     }
     tracked.seen = true;
-    tracked.queue_cookie = reading.queue_cookie;
-    tracked.claim.fresh += claims - std::min(claims, tracked.claim.seen);
-    tracked.claim.seen = std::max(claims, tracked.claim.seen);
+    tracked.transparent = reading.transparent.value_or(false);
+    tracked.defers = reading.defers;
+    tracked.overflows_known = reading.overflows.has_value();
+    tracked.claim.fresh += gain(tracked.claim.seen, claims_of(reading));
+    tracked.claim.seen = std::max(claims_of(reading), tracked.claim.seen);
+    tracked.fresh_drops = gain(tracked.drops_read, reading.drops);
+    tracked.drops_read = std::max(tracked.drops_read, reading.drops);
     row.netns = reading.netns;
     row.cookie = reading.cookie;
     row.inode = reading.inode;
@@ -114,26 +190,51 @@ void TcpTable::take_in(const probes::ListenerReading& reading, bool is_new_socke
     row.pid = reading.pid;
     row.fd = reading.fd;
     row.command = printable(reading.command);
-    row.queue = reading.queue;
-    row.limit = reading.limit;
-    row.drops = reading.drops - std::min(reading.drops, tracked.drops_base);
+    row.drops = gain(tracked.drops_base, tracked.drops_read);
     if (reading.asked) row.asked = reading.asked;
-    row.queue_peak = std::max(row.queue_peak, reading.queue);
-    row.window.peak = std::max(row.window.peak, reading.queue);
-    row.window.floor = std::min(row.window.floor, reading.queue);
-    row.read = now;
-    if (tracked.burst) tracked.burst->peak = std::max(tracked.burst->peak, reading.queue);
+    tracked.syn_queue = reading.syn_queue.value_or(0);
+    if (reading.syn_queue) row.syn_queue = std::max(row.syn_queue, reading.syn_queue);
+    note_queue(tracked, reading, now);
+    return tracked;
 }
 
-void TcpTable::update_listeners(std::span<const probes::ListenerReading> readings, MonoTime now) {
+void TcpTable::update_listeners(const Readings& readings, MonoTime now) {
     for (auto& [cookie, tracked] : listeners_) tracked.seen = false;
-    for (const probes::ListenerReading& reading : readings) take_in(reading, started_, now);
-    index();
+    for (const probes::ListenerReading& reading : *readings.listeners) {
+        known(reading.cookie);
+        take_in(reading, readings.lists_whole_namespaces && listed_.contains(reading.netns), now);
+    }
+    // Those of before the census that it has not found have ended.
+    std::erase_if(began_, [&](const auto& entry) {
+        const probes::ListenEvent& event = entry.second;
+        if (event.time >= now) return false;
+        by_port_.erase({event.listener.netns, event.listener.local.port, entry.first});
+        return true;
+    });
+    listed_.clear();
+    if (!readings.lists_whole_namespaces) return;
+    for (const probes::NetnsReading& netns : readings.namespaces) listed_.insert(netns.netns);
 }
 
 void TcpTable::began(const probes::ListenEvent& event) {
-    take_in(event.listener, true, event.time);
-    index();
+    const probes::ListenerReading& listener = event.listener;
+    if (listeners_.contains(listener.cookie) || began_.size() >= most_begun) return;
+    began_.insert_or_assign(listener.cookie, event);
+    by_port_.insert({listener.netns, listener.local.port, listener.cookie});
+}
+
+void TcpTable::looked(std::span<const probes::ListenerReading> readings, MonoTime now) {
+    for (const probes::ListenerReading& reading : readings)
+        if (Tracked* tracked = known(reading.cookie); tracked != nullptr) note_queue(*tracked, reading, now);
+}
+
+std::vector<NetnsId> TcpTable::missing_in(std::span<const probes::ListenerReading> census) const {
+    std::set<std::uint64_t> there;
+    for (const probes::ListenerReading& reading : census) there.insert(reading.cookie);
+    std::set<NetnsId> missing;
+    for (const auto& [cookie, tracked] : listeners_)
+        if (!there.contains(cookie)) missing.insert(tracked.row.netns);
+    return {missing.begin(), missing.end()};
 }
 
 void TcpTable::ports_exhausted(const probes::PortsExhaustedEvent& event) {
@@ -143,76 +244,183 @@ void TcpTable::ports_exhausted(const probes::PortsExhaustedEvent& event) {
     netns->second.row.ports_exhausted_pid = event.pid;
 }
 
-void TcpTable::index() {
-    by_port_.clear();
-    by_queue_.clear();
-    for (const auto& [cookie, tracked] : listeners_) {
-        by_port_.emplace(std::pair(tracked.row.netns, tracked.row.local.port), cookie);
-        by_queue_.emplace(tracked.queue_cookie, cookie);
+// nullptr: it is not known. One that began to listen since the last census is there from now on.
+TcpTable::Tracked* TcpTable::known(std::uint64_t cookie) {
+    if (const auto found = listeners_.find(cookie); found != listeners_.end()) return &found->second;
+    const auto begun = began_.extract(cookie);
+    if (begun.empty()) return nullptr;
+    return &take_in(begun.mapped().listener, true, begun.mapped().time);
+}
+
+std::vector<TcpTable::Tracked*> TcpTable::listeners_of(const NetnsId& netns) {
+    std::vector<Tracked*> found;
+    for (auto place = by_port_.lower_bound({netns, 0, 0}); place != by_port_.end(); ++place) {
+        if (std::get<NetnsId>(*place) != netns) break;
+        const auto listener = listeners_.find(std::get<std::uint64_t>(*place));
+        if (listener != listeners_.end()) found.push_back(&listener->second);
     }
+    return found;
 }
 
 // The listeners that take connections to `local`: several where they share the port by SO_REUSEPORT.
-std::vector<TcpTable::Tracked*> TcpTable::at(const NetnsId& netns, const Endpoint& local) {
+std::vector<TcpTable::Tracked*> TcpTable::at(const NetnsId& netns, const Endpoint& local, bool transparent) {
+    std::vector<std::uint64_t> cookies;
+    for (auto place = by_port_.lower_bound({netns, local.port, 0}); place != by_port_.end(); ++place) {
+        if (std::get<NetnsId>(*place) != netns || std::get<std::uint16_t>(*place) != local.port) break;
+        cookies.push_back(std::get<std::uint64_t>(*place));
+    }
     std::vector<Tracked*> best;
     int best_score = 1;
-    const auto [first, last] = by_port_.equal_range({netns, local.port});
-    for (auto entry = first; entry != last; ++entry) {
-        Tracked& tracked = listeners_.at(entry->second);
-        const int fit = score(tracked.row.local, local);
+    for (const std::uint64_t cookie : cookies) {
+        Tracked* tracked = known(cookie);
+        if (tracked == nullptr || tracked->transparent != transparent) continue;
+        const int fit = score(tracked->row.local, local);
         if (fit > best_score) best.clear();
         if (fit < best_score) continue;
         best_score = fit;
-        best.push_back(&tracked);
+        best.push_back(tracked);
     }
     return best;
 }
 
-// The listener whose queue it is; where that is not said (`cookie` 0), those at the address.
-std::vector<TcpTable::Tracked*> TcpTable::with_queue(std::uint64_t cookie, const NetnsId& netns,
-                                                     const Endpoint& local) {
-    const auto known = by_queue_.find(cookie);
-    if (cookie == 0 || known == by_queue_.end()) return at(netns, local);
-    return {&listeners_.at(known->second)};
+// The listener whose queue it is; where that is not said (`cookie` 0), those whose it may be: at the address, with
+// IP_TRANSPARENT at any, and of several those that let as many wait as the connection's does.
+std::vector<TcpTable::Tracked*> TcpTable::owners(std::uint64_t cookie, const NetnsId& netns, const Endpoint& local,
+                                                 bool transparent, std::uint32_t limit) {
+    if (cookie != 0) {
+        const auto of_queue = by_queue_.find(cookie);
+        Tracked* tracked = known(of_queue == by_queue_.end() ? cookie : of_queue->second);
+        return tracked == nullptr ? std::vector<Tracked*>{} : std::vector{tracked};
+    }
+    std::vector<Tracked*> found = at(netns, local, transparent);
+    if (found.empty() && transparent) {
+        found = listeners_of(netns);
+        std::erase_if(found, [](const Tracked* each) { return !each->transparent; });
+    }
+    const auto fits = [&](const Tracked* each) { return each->row.limit == limit; };
+    if (found.size() > 1 && std::ranges::any_of(found, fits)) std::erase_if(found, std::not_fn(fits));
+    return found;
+}
+
+void TcpTable::note_arrivals(Tracked& tracked, const probes::QueueReading& reading) {
+    Listener& row = tracked.row;
+    row.arrivals = row.arrivals.value_or(0) + reading.epoch_arrivals;
+    row.queue_peak = std::max(row.queue_peak, reading.epoch_peak);
+    if (!tracked.shares) row.window.arrivals = row.window.arrivals.value_or(0) + reading.epoch_arrivals;
+    row.window.peak = std::max(row.window.peak, reading.epoch_peak);
+    row.window.floor = std::min(row.window.floor, reading.epoch_floor);
+    row.syn_queue = std::max(row.syn_queue, reading.epoch_syn_peak);
+    tracked.syn_queue = std::max(tracked.syn_queue, reading.epoch_syn_peak.value_or(0));
+    tracked.fill.peak = std::max(tracked.fill.peak, reading.epoch_peak);
+    if (!tracked.burst) return;
+    if (tracked.burst->arrivals) *tracked.burst->arrivals += reading.epoch_arrivals;
+    tracked.burst->peak = std::max(tracked.burst->peak, reading.epoch_peak);
+}
+
+// Where something else steers connections (a program at sk_lookup), the listener at the address is not the one that
+// they are for: that one lets as many wait as they say. A limit that nobody has is one that was set since the census.
+bool TcpTable::may_be_of(const probes::QueueReading& reading, const Tracked& candidate) {
+    if (candidate.row.limit == reading.limit || candidate.limit_before == reading.limit) return true;
+    const std::vector<Tracked*> all = listeners_of(reading.netns);
+    return std::ranges::none_of(all, [&](const Tracked* each) { return each->row.limit == reading.limit; });
 }
 
 void TcpTable::update_queues(std::span<const probes::QueueReading> readings) {
     for (const probes::QueueReading& reading : readings) {
         if (reading.epoch_arrivals == 0 && !reading.epoch_syn_peak) continue;
-        const std::vector<Tracked*> listeners = with_queue(reading.cookie, reading.netns, reading.local);
-        for (std::size_t i = 0; i < listeners.size(); ++i) {
-            Tracked& tracked = *listeners[i];
-            Listener& row = tracked.row;
-            // Which of a group took a connection is not known here: an equal share each.
-            const std::uint64_t arrivals = (reading.epoch_arrivals + i) / listeners.size();
-            row.arrivals = row.arrivals.value_or(0) + arrivals;
-            row.queue_peak = std::max(row.queue_peak, reading.epoch_peak);
-            row.window.arrivals = row.window.arrivals.value_or(0) + arrivals;
-            row.window.peak = std::max(row.window.peak, reading.epoch_peak);
-            row.window.floor = std::min(row.window.floor, reading.epoch_floor);
-            row.syn_queue = std::max(row.syn_queue, reading.epoch_syn_peak);
-            if (!tracked.burst) continue;
-            tracked.burst->arrivals += arrivals;
-            tracked.burst->peak = std::max(tracked.burst->peak, reading.epoch_peak);
+        if (const auto netns = namespaces_.find(reading.netns); netns != namespaces_.end())
+            netns->second.arrivals += reading.epoch_arrivals;
+        const std::vector<Tracked*> found =
+            owners(reading.cookie, reading.netns, reading.local, reading.transparent, reading.limit);
+        if (found.size() == 1 && (reading.cookie != 0 || may_be_of(reading, *found[0]))) {
+            note_arrivals(*found[0], reading);
+            continue;
+        }
+        // Which of them took a connection is not known here: an equal share each, and how full each of their queues
+        // became is known by readings of their own alone.
+        for (std::size_t i = 0; i < found.size(); ++i) {
+            Tracked& tracked = *found[i];
+            tracked.row.arrivals = tracked.row.arrivals.value_or(0) + (reading.epoch_arrivals + i) / found.size();
+            tracked.row.window.arrivals.reset();
+            tracked.shares = true;
+            tracked.fill.is_known = false;
+            if (tracked.burst) tracked.burst->arrivals.reset();
         }
     }
 }
 
-void TcpTable::assign_overflows(const NetnsId& id, Namespace& netns) {
-    std::vector<Tracked*> owners;
-    std::vector<std::uint64_t> claims;
-    for (auto& [cookie, tracked] : listeners_) {
-        if (tracked.row.netns != id) continue;
-        owners.push_back(&tracked);
-        claims.push_back(tracked.claim.old + tracked.claim.fresh);
+// A SYN queue that is full refuses SYNs: at the listener's limit they are counted (TCPReqQFullDrop), where syncookies
+// are off and three quarters of tcp_max_syn_backlog are under way nowhere but in ListenDrops. What is left of those are
+// other discards: no route, an ICMP error, no memory, a security module.
+void TcpTable::explain_drops(std::span<Tracked* const> listeners, Namespace& netns) {
+    const bool without_cookies = netns.last.somaxconn && netns.last.syncookies == 0;
+    const std::uint32_t most = three_quarters(netns.last.max_syn_backlog);
+    std::vector<Tracked*> full;
+    bool last_quarter = false;
+    netns.half_open = 0;
+    for (Tracked* tracked : listeners) {
+        const std::uint32_t bound = without_cookies ? std::min(tracked->row.limit, most) : tracked->row.limit;
+        if (std::uint64_t{tracked->syn_queue} * 4 < std::uint64_t{bound} * 3 || tracked->syn_queue == 0) continue;
+        full.push_back(tracked);
+        netns.half_open += tracked->syn_queue;
+        last_quarter |= without_cookies && tracked->syn_queue >= most;
     }
+    if (netns.unexplained > 0) {
+        const auto drops = static_cast<std::uint64_t>(netns.unexplained);
+        (last_quarter ? netns.row.syn_dropped : netns.row.other_drops) += drops;
+        if (last_quarter) netns.syn_drops += drops;
+        netns.unexplained = 0;
+    }
+    std::vector<std::uint64_t> claims;
+    for (const Tracked* tracked : full) claims.push_back(tracked->fresh_drops);
+    const std::vector<std::uint64_t> shares = divide(std::exchange(netns.syn_drops, 0), claims);
+    for (std::size_t i = 0; i < full.size(); ++i) full[i]->row.window.syn_dropped += shares[i];
+}
+
+// Each last ACK that waits for data (TCP_DEFER_ACCEPT) is in sk_drops, and overflowed nothing.
+void TcpTable::explain_deferred(std::span<Tracked* const> listeners, Namespace& netns) {
+    std::vector<Claim*> deferring;
+    std::vector<std::uint64_t> claims;
+    for (Tracked* tracked : listeners) {
+        if (!tracked->defers || tracked->overflows_known) continue;
+        deferring.push_back(&tracked->claim);
+        claims.push_back(tracked->claim.old + tracked->claim.fresh);
+    }
+    const std::uint64_t fresh = std::exchange(netns.deferred, 0);
+    std::uint64_t left = fresh + netns.deferred_before;
+    const std::vector<std::uint64_t> shares = divide(left, claims);
+    for (std::size_t i = 0; i < deferring.size(); ++i) {
+        const std::uint64_t from_old = std::min(deferring[i]->old, shares[i]);
+        deferring[i]->old -= from_old;
+        deferring[i]->fresh -= shares[i] - from_old;
+        left -= shares[i];
+    }
+    netns.deferred_before = std::min(left, fresh); // their drops may be in the next census, but in no later one
+}
+
+// A queue that stayed no more than half full overflowed not at all, whatever was dropped there.
+void TcpTable::drop_claims_of_low_queues(std::span<Tracked* const> listeners) const {
+    for (Tracked* tracked : listeners) {
+        const Fill& now = tracked->fill;
+        const Fill& before = tracked->fill_before;
+        const bool is_known = sees_arrivals_ && now.is_known && before.is_known && !tracked->overflows_known;
+        const std::uint64_t peak = std::max(now.peak, before.peak);
+        if (is_known && peak * 2 <= std::min(now.limit, before.limit)) tracked->claim.fresh = 0;
+        tracked->fill_before = now;
+        tracked->fill = {.peak = tracked->row.queue, .limit = tracked->row.limit};
+    }
+}
+
+void TcpTable::assign_overflows(std::span<Tracked* const> listeners, Namespace& netns) {
+    std::vector<std::uint64_t> claims;
+    for (const Tracked* tracked : listeners) claims.push_back(tracked->claim.old + tracked->claim.fresh);
     const std::vector<std::uint64_t> shares = divide(netns.unassigned, claims);
     const bool one_claims = std::ranges::count_if(claims, [](std::uint64_t claim) { return claim > 0; }) <= 1;
     const bool estimated = !one_claims && shares != claims;
-    for (std::size_t i = 0; i < owners.size(); ++i) {
-        Claim& claim = owners[i]->claim;
-        if (shares[i] > 0) owners[i]->row.overflows_estimated |= estimated;
-        owners[i]->row.overflows += shares[i];
+    for (std::size_t i = 0; i < listeners.size(); ++i) {
+        Claim& claim = listeners[i]->claim;
+        if (shares[i] > 0) listeners[i]->row.overflows_estimated |= estimated;
+        listeners[i]->row.overflows += shares[i];
         netns.unassigned -= shares[i];
         const std::uint64_t from_old = std::min(claim.old, shares[i]);
         claim.old = claim.fresh - (shares[i] - from_old);
@@ -220,19 +428,22 @@ void TcpTable::assign_overflows(const NetnsId& id, Namespace& netns) {
     }
 }
 
-void TcpTable::close_unseen() {
+void TcpTable::close_unseen(std::span<const NetnsId> unasked) {
     for (auto entry = listeners_.begin(); entry != listeners_.end();) {
         const Tracked& tracked = entry->second;
-        if (tracked.seen) {
+        const Listener& row = tracked.row;
+        const auto netns = namespaces_.find(row.netns);
+        const bool may_be_there = std::ranges::find(unasked, row.netns) != unasked.end();
+        if (tracked.seen || may_be_there) {
             ++entry;
             continue;
         }
-        if (const auto netns = namespaces_.find(tracked.row.netns); netns != namespaces_.end()) {
-            netns->second.of_closed += tracked.row.overflows + std::exchange(netns->second.unassigned, 0);
-        }
+        if (netns != namespaces_.end())
+            netns->second.of_closed += row.overflows + std::exchange(netns->second.unassigned, 0);
+        by_port_.erase({row.netns, row.local.port, row.cookie});
+        by_queue_.erase(tracked.queue_cookie);
         entry = listeners_.erase(entry);
     }
-    index();
 }
 
 Listener TcpTable::row_of(const Tracked& tracked) const {
@@ -240,7 +451,7 @@ Listener TcpTable::row_of(const Tracked& tracked) const {
     const auto netns = namespaces_.find(row.netns);
     if (netns == namespaces_.end()) return row;
     row.somaxconn = netns->second.row.somaxconn;
-    row.binds = binds_of(row, netns->second.max_syn_backlog, netns->second.syncookies);
+    row.binds = binds_of(row, netns->second.last.max_syn_backlog, netns->second.last.syncookies);
     row.flood = tracked.connect_flood ? tracked.connect_flood : netns->second.syns.flood();
     return row;
 }
@@ -257,6 +468,7 @@ void TcpTable::end_window(Tracked& tracked, MonoTime began, MonoTime now) {
 void TcpTable::begin_window(Tracked& tracked, MonoTime now) const {
     Listener& row = tracked.row;
     tracked.window_began = now;
+    tracked.shares = false;
     tracked.queue_before = row.queue;
     tracked.overflows_before = row.overflows;
     row.window = {.peak = row.queue, .floor = row.queue};
@@ -264,13 +476,13 @@ void TcpTable::begin_window(Tracked& tracked, MonoTime now) const {
 }
 
 void TcpTable::watch_syns(MonoTime now) {
-    std::map<NetnsId, std::uint64_t> arrivals;
-    for (const auto& [cookie, tracked] : listeners_) arrivals[tracked.row.netns] += tracked.row.arrivals.value_or(0);
     for (auto& [id, netns] : namespaces_) {
+        if (!netns.seen) continue;
         SynCounts counts{.cookies_sent = netns.row.cookies_sent,
                          .cookies_returned = netns.row.cookies_returned,
-                         .refused = netns.row.syn_dropped};
-        if (sees_arrivals_) counts.arrivals = arrivals[id];
+                         .refused = netns.row.syn_dropped,
+                         .half_open = netns.half_open};
+        if (sees_arrivals_) counts.arrivals = netns.arrivals;
         netns.syns.update(counts, now);
         netns.row.flood = netns.syns.flood();
     }
@@ -283,14 +495,17 @@ void TcpTable::tick(Snapshot& snapshot, MonoTime now) {
     snapshot.interval = interval;
     watch_syns(now);
     for (auto& [cookie, tracked] : listeners_) {
-        // Where arrivals are not seen, a queue is known as of each census: what is between two of them is one window.
-        const bool looked_at = sees_arrivals_ || tracked.row.read > last_tick;
-        if (looked_at) end_window(tracked, tracked.window_began.value_or(last_tick), now);
+        // Where arrivals are not seen, or not whose they are, a queue is known as of each census: what is between two
+        // of them is one window.
+        const MonoTime began = tracked.window_began.value_or(last_tick);
+        const bool looked_at = (sees_arrivals_ && !tracked.shares) || tracked.row.read > began;
+        if (looked_at) end_window(tracked, began, now);
         snapshot.listeners.push_back(row_of(tracked));
         if (looked_at) begin_window(tracked, now);
         tracked.row.syn_queue.reset();
     }
     for (auto& [id, netns] : namespaces_) {
+        if (!netns.seen) continue;
         netns.row.overflows_of_closed = netns.of_closed + netns.unassigned;
         netns.row.time_wait_entries_per_second =
             per_second(netns.row.time_wait_entries - netns.entries_before, interval);
@@ -299,53 +514,81 @@ void TcpTable::tick(Snapshot& snapshot, MonoTime now) {
     }
 }
 
+// The one whose queue the event says it is, or the only one whose it may be and that let as many wait when it was read.
+TcpTable::Tracked* TcpTable::owner_of(const probes::PressureEvent& event) {
+    const std::vector<Tracked*> found = owners(event.cookie, event.netns, event.local, event.transparent, event.limit);
+    const bool is_it = found.size() == 1 && (event.cookie != 0 || found[0]->row.limit == event.limit);
+    return is_it ? found[0] : nullptr;
+}
+
+// The only one that was read under pressure since: of those whose queue it may be, else of all, as something may steer
+// connections from one port to another.
+TcpTable::Tracked* TcpTable::found_pressed(const probes::PressureEvent& event) {
+    std::vector<Tracked*> found = owners(event.cookie, event.netns, event.local, event.transparent, event.limit);
+    const auto is_none = [&](const Tracked* each) { return each->looked < event.time || !is_pressed(each->row); };
+    std::erase_if(found, is_none);
+    if (found.empty()) found = listeners_of(event.netns);
+    std::erase_if(found, is_none);
+    return found.size() == 1 ? found[0] : nullptr;
+}
+
+bool TcpTable::knows_whose(const probes::PressureEvent& event) { return owner_of(event) != nullptr; }
+
 bool TcpTable::pressure(const probes::PressureEvent& event, Snapshot& snapshot) {
-    const std::vector<Tracked*> about = with_queue(event.cookie, event.netns, event.local);
-    for (Tracked* tracked : about) {
-        tracked->row.queue = event.depth;
-        tracked->row.limit = event.limit;
-        tracked->row.read = event.time;
-        tracked->row.queue_peak = std::max(tracked->row.queue_peak, event.depth);
-        tracked->row.window.peak = std::max(tracked->row.window.peak, event.depth);
-        if (!tracked->burst)
-            tracked->burst = Burst{.since = event.busy_since, .overflows_base = tracked->row.overflows};
-        tracked->burst->peak = std::max(tracked->burst->peak, event.depth);
+    Tracked* about = owner_of(event);
+    const bool is_certain = about != nullptr && !about->shares;
+    if (about == nullptr || (about->looked >= event.time && !is_pressed(about->row))) about = found_pressed(event);
+    if (about == nullptr) return false;
+    Listener& row = about->row;
+    const bool is_newer = event.time > row.read;
+    if (is_newer) {
+        row.queue = event.depth;
+        row.read = event.time;
+        if (event.cookie != 0) row.limit = event.limit; // its own
     }
-    for (const auto& [cookie, tracked] : listeners_) {
-        if (tracked.row.netns != event.netns) continue;
-        Listener row = row_of(tracked);
-        row.window = {};
-        if (std::ranges::find(about, &tracked) != about.end()) {
-            row.window = {.length = std::max(event.time - event.busy_since, Nanoseconds(1)),
-                          .peak = event.depth,
-                          .arrivals = event.busy_arrivals,
-                          .accepted = accepted(event.busy_arrivals, 0, event.depth),
-                          .event = event.time};
-        }
-        snapshot.listeners.push_back(std::move(row));
+    QueueWindow window{.peak = is_newer ? event.depth : row.queue, .event = event.time};
+    const MonoTime since = is_certain ? event.busy_since : about->empty;
+    window.length = std::max(event.time - since, Nanoseconds(1));
+    if (is_certain) {
+        window.arrivals = event.busy_arrivals;
+        window.accepted = accepted(event.busy_arrivals, 0, event.depth);
     }
-    return !about.empty();
+    row.queue_peak = std::max(row.queue_peak, window.peak);
+    row.window.peak = std::max(row.window.peak, window.peak);
+    about->fill.peak = std::max(about->fill.peak, window.peak);
+    if (!about->burst) {
+        about->burst = Burst{.since = since, .arrivals = std::nullopt, .overflows_base = row.overflows};
+        if (is_certain) about->burst->arrivals = 0;
+    }
+    about->burst->peak = std::max(about->burst->peak, window.peak);
+    for (const Tracked* tracked : listeners_of(event.netns)) {
+        Listener shown = row_of(*tracked);
+        shown.window = tracked == about ? window : QueueWindow{};
+        snapshot.listeners.push_back(std::move(shown));
+    }
+    return true;
 }
 
 bool TcpTable::follow_bursts(Snapshot& snapshot, MonoTime now, Nanoseconds longest) {
-    std::vector<NetnsId> about;
+    std::set<NetnsId> about;
     for (const auto& [cookie, tracked] : listeners_)
-        if (tracked.burst) about.push_back(tracked.row.netns);
-    for (auto& [cookie, tracked] : listeners_) {
-        if (std::ranges::find(about, tracked.row.netns) == about.end()) continue;
-        Listener row = row_of(tracked);
-        row.window = {};
-        if (tracked.burst) {
-            const Burst& burst = *tracked.burst;
-            row.window = {.length = std::max(now - burst.since, Nanoseconds(1)),
-                          .peak = burst.peak,
-                          .arrivals = burst.arrivals,
-                          .accepted = accepted(burst.arrivals, 0, row.queue),
-                          .overflows = row.overflows - burst.overflows_base};
-            const bool over = std::uint64_t{row.queue} * 4 <= row.limit;
-            if (over || now - burst.since > longest) tracked.burst.reset();
+        if (tracked.burst) about.insert(tracked.row.netns);
+    for (const NetnsId& netns : about) {
+        for (Tracked* tracked : listeners_of(netns)) {
+            Listener row = row_of(*tracked);
+            row.window = {};
+            if (tracked->burst) {
+                const Burst& burst = *tracked->burst;
+                row.window = {.length = std::max(now - burst.since, Nanoseconds(1)),
+                              .peak = burst.peak,
+                              .arrivals = burst.arrivals,
+                              .overflows = row.overflows - burst.overflows_base};
+                if (burst.arrivals) row.window.accepted = accepted(*burst.arrivals, 0, row.queue);
+                const bool over = std::uint64_t{row.queue} * 4 <= row.limit;
+                if (over || now - burst.since > longest) tracked->burst.reset();
+            }
+            snapshot.listeners.push_back(std::move(row));
         }
-        snapshot.listeners.push_back(std::move(row));
     }
     return !about.empty();
 }

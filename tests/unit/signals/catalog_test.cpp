@@ -41,7 +41,7 @@ TEST_CASE("tables have the documented fields in the documented order, new ones b
                                "drops overflows overflows_per_second arrivals syn_queue overflows_are flooded flood ");
     CHECK(tables[1].json == "syn_queue");
     CHECK(fields(tables[1]) == "netns dropped cookies_sent listen_overflows overflows_of_closed cookies_returned "
-                               "flooded flood pod ");
+                               "flooded flood other_drops pod ");
     CHECK(tables[2].json == "time_wait");
     CHECK(fields(tables[2]) == "netns sockets limit entries_per_second overflows ports_exhausted "
                                "ports_exhausted_command ports_exhausted_pid entries pod ");

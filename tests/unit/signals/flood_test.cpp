@@ -42,12 +42,15 @@ TEST_CASE("a few lost cookies are no flood") {
     CHECK(of_cookies(100, 0).has_value());
 }
 
-TEST_CASE("without syncookies SYNs that are refused speak for a flood where few handshakes are completed") {
+TEST_CASE("without syncookies SYNs that are refused speak for a flood where those under way cannot be clients") {
     const auto of_refused = [](std::uint64_t refused, std::optional<std::uint64_t> arrivals) {
-        return syn_flood({.refused = refused, .arrivals = arrivals}, 1s);
+        return syn_flood({.refused = refused, .half_open = 129, .arrivals = arrivals}, 1s);
     };
     CHECK(of_refused(5000, 3) == "5000 SYNs/s refused, 3 handshakes/s");
     CHECK_FALSE(of_refused(5000, 2000));
+    CHECK_FALSE(of_refused(5000, 860)); // clients 150 ms away
+    CHECK_FALSE(of_refused(5000, 43));  // and three seconds
+    CHECK(of_refused(5000, 42).has_value());
     CHECK_FALSE(of_refused(99, 0));
     CHECK_FALSE(of_refused(5000, std::nullopt)); // not known to be few
 }

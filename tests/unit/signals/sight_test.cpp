@@ -37,7 +37,8 @@ TEST_CASE("a rung that is taken is described by what it does not see, each cause
     CHECK(taken(Probe::softirq, Rung::procfs, "drops") == "does not see: drops");
     CHECK(taken(Probe::listen, Rung::tracepoint, "this") ==
           "does not see: a second listen() on one socket; which of several listeners on one port (SO_REUSEPORT) a "
-          "connection is for; the SYN queue of a listener; this");
+          "connection is for; how full a SYN queue was between two looks; SYNs that a queue refused which was full "
+          "between two looks only; this");
 }
 
 TEST_CASE("a rung that is not taken is described by why not") {

@@ -44,7 +44,8 @@ struct Feed {
     // As on a rung that sees no arrivals; nullopt: no census this time.
     Snapshot look(probes::NetnsReading namespaces, std::optional<probes::ListenerReading> listener) {
         now += 1s;
-        TcpTable::Readings readings{.namespaces = std::span(&namespaces, 1), .queues = {}};
+        TcpTable::Readings readings{
+            .namespaces = std::span(&namespaces, 1), .queues = {}, .listeners = {}, .lists_whole_namespaces = true};
         if (listener) readings.listeners = std::span<const probes::ListenerReading>(&*listener, 1);
         table.update(readings, now);
         Snapshot snapshot;
@@ -98,6 +99,7 @@ TEST_CASE("an overflow belongs to the listener that dropped") {
     Feed feed;
     feed.tick({netns(0)}, {listening(1, 80), listening(2, 81)});
     auto full = listening(2, 81);
+    full.queue = 129;
     full.drops = 12;             // each overflowing last ACK twice
     full.last_ack_overflows = 2; // of which two
     const Snapshot snapshot = feed.tick({netns(10)}, {listening(1, 80), full});
@@ -116,6 +118,7 @@ TEST_CASE("drops of other kinds are no overflows, now or later") {
     CHECK(feed.tick({netns(0)}, {noisy, listening(2, 81)}).listeners.at(0).overflows == 0);
     feed.tick({netns(0)}, {noisy, listening(2, 81)});
     auto full = listening(2, 81);
+    full.queue = 129;
     full.drops = 5;
     const Snapshot snapshot = feed.tick({netns(5)}, {noisy, full});
     CHECK(snapshot.listeners.at(0).overflows == 0);
@@ -126,6 +129,7 @@ TEST_CASE("the overflows of a closed listener stay in the namespace's sum") {
     Feed feed;
     feed.tick({netns(0)}, {listening(1, 80), listening(2, 81)});
     auto full = listening(1, 80);
+    full.queue = 129;
     full.drops = 7;
     feed.tick({netns(7)}, {full, listening(2, 81)});
     const Snapshot snapshot = feed.tick({netns(9)}, {listening(2, 81)}); // two more just before it closed
@@ -139,6 +143,7 @@ TEST_CASE("the sum over a namespace is the kernel's count at every tick, also wh
     Snapshot snapshot = feed.tick({netns(3)}, {listening(1, 80)}); // counted, the drop not seen yet
     CHECK(sum_of_overflows(snapshot) == 3);
     auto full = listening(1, 80);
+    full.queue = 129;
     full.drops = 3;
     snapshot = feed.tick({netns(3)}, {full});
     CHECK(snapshot.listeners.at(0).overflows == 3);
@@ -273,6 +278,8 @@ TEST_CASE("which limit binds is structural") {
     CHECK(binds({}, 4096) == Binds::application);
     CHECK(signals::binds_of(listener, 64, 0) == Binds::syn_backlog);
     CHECK(signals::binds_of(listener, 64, 1) == Binds::application);
+    CHECK(signals::binds_of(listener, 168, 0) == Binds::syn_backlog); // three quarters of it are 126
+    CHECK(signals::binds_of(listener, 171, 0) == Binds::application);
 }
 
 TEST_CASE("a hostile process name is made printable once") {
@@ -368,4 +375,247 @@ TEST_CASE("the SYN queue is that of the interval, and unknown without a SYN") {
     const probes::QueueReading syns_alone{.netns = shop, .local = {"0.0.0.0", 80}, .cookie = 1, .epoch_syn_peak = 300};
     CHECK(feed.tick({netns(0)}, {listener}, {syns_alone}).listeners[0].syn_queue == 300);
     CHECK_FALSE(feed.tick({netns(0)}, {listener}).listeners[0].syn_queue.has_value());
+}
+
+TEST_CASE("a namespace that is seen later counts from then") {
+    Feed feed;
+    feed.tick({}, {});
+    auto reading = netns(4000);
+    reading.listen_drops = 4300;
+    reading.cookies_sent = 70;
+    reading.time_waited = 900;
+    reading.ports_exhausted = 2; // counted by the probe since it began
+    NetnsTcp row = feed.tick({reading}, {}).tcp.at(0);
+    CHECK(row.listen_overflows == 0);
+    CHECK(row.other_drops == 0);
+    CHECK(row.cookies_sent == 0);
+    CHECK(row.time_wait_entries == 0);
+    CHECK(row.ports_exhausted == 2);
+    reading.listen_overflows = 4005;
+    reading.listen_drops = 4305;
+    reading.time_waited = 910;
+    reading.ports_exhausted = 3;
+    row = feed.tick({reading}, {}).tcp.at(0);
+    CHECK(row.listen_overflows == 5);
+    CHECK(row.time_wait_entries == 10);
+    CHECK(row.ports_exhausted == 3);
+}
+
+TEST_CASE("a namespace that is seen again goes on where it was, without what was counted meanwhile") {
+    Feed feed;
+    feed.tick({netns(100)}, {});
+    CHECK(feed.tick({netns(107)}, {}).tcp.at(0).listen_overflows == 7);
+    CHECK(feed.tick({}, {}).tcp.empty());
+    CHECK(feed.tick({netns(150)}, {}).tcp.at(0).listen_overflows == 7);
+    CHECK(feed.tick({netns(153)}, {}).tcp.at(0).listen_overflows == 10);
+}
+
+TEST_CASE("a listener that a later census finds counts from then, one that was seen to begin from its birth") {
+    Feed feed;
+    feed.tick({netns(0)}, {});
+    auto unseen = listening(1, 80); // on its way between processes when it was counted
+    unseen.drops = 500;
+    unseen.queue = 129;
+    auto begun = listening(2, 81);
+    feed.table.began({.time = feed.now + 1ms, .listener = begun});
+    begun.drops = 7;
+    begun.queue = 129;
+    const Snapshot snapshot = feed.tick({netns(7)}, {unseen, begun});
+    CHECK(snapshot.listeners.at(0).drops == 0);
+    CHECK(snapshot.listeners.at(0).overflows == 0);
+    CHECK(snapshot.listeners.at(0).window.floor == 129);
+    CHECK(snapshot.listeners.at(1).drops == 7);
+    CHECK(snapshot.listeners.at(1).overflows == 7);
+    CHECK(snapshot.listeners.at(1).window.floor == 0);
+}
+
+TEST_CASE("a socket that began to listen is shown when a census has found it, or somebody came") {
+    Feed feed;
+    feed.tick({netns(0)}, {});
+    feed.table.began({.time = feed.now + 1ms, .listener = listening(1, 80)});
+    feed.table.began({.time = feed.now + 1ms, .listener = listening(2, 81)});
+    std::vector namespaces{netns(0)};
+    const std::vector queues{probes::QueueReading{
+        .netns = shop, .local = {"10.0.0.1", 81}, .limit = 128, .epoch_peak = 3, .epoch_arrivals = 3}};
+    Snapshot snapshot;
+    feed.table.update({.namespaces = namespaces, .queues = queues, .listeners = {}}, feed.now + 1s);
+    feed.table.tick(snapshot, feed.now + 1s);
+    REQUIRE(snapshot.listeners.size() == 1);
+    CHECK(snapshot.listeners[0].local.port == 81);
+    CHECK(snapshot.listeners[0].arrivals == 3);
+    feed.now += 1s;
+    CHECK(feed.tick(namespaces, {listening(2, 81)}).listeners.size() == 1); // the other has ended
+}
+
+TEST_CASE("an event that says another limit than was read for its port waits for a look at all listeners") {
+    Feed feed;
+    auto app = listening(1, 80);
+    app.limit = 64;
+    auto steered_to = listening(2, 15006); // by TPROXY, or a program at sk_lookup
+    bool is_known_to_be = false;
+    SECTION("whose connections say that they are transparent") { is_known_to_be = true; }
+    SECTION("of which nothing is known") {}
+    steered_to.transparent = is_known_to_be;
+    feed.tick({netns(0)}, {app, steered_to});
+    const probes::PressureEvent event{.time = feed.now + 500ms,
+                                      .netns = shop,
+                                      .local = {"10.91.2.2", 80},
+                                      .transparent = is_known_to_be,
+                                      .depth = 65,
+                                      .limit = 128,
+                                      .busy_since = feed.now + 400ms,
+                                      .busy_arrivals = 65};
+    CHECK(feed.table.knows_whose(event) == is_known_to_be);
+    steered_to.queue = 70;
+    if (!is_known_to_be) feed.table.looked(std::vector{app, steered_to}, event.time + 1ms);
+    Snapshot snapshot;
+    REQUIRE(feed.table.pressure(event, snapshot));
+    CHECK(snapshot.listeners[0].limit == 64);
+    CHECK(snapshot.listeners[0].queue == 0);
+    CHECK(snapshot.listeners[0].window.peak == 0);
+    CHECK(snapshot.listeners[1].window.peak >= 65);
+    CHECK(snapshot.listeners[1].limit == 128);
+}
+
+TEST_CASE("where no listener is known at an event's address, the one that is found under pressure is the one") {
+    Feed feed;
+    auto one = listening(1, 81);
+    auto other = listening(2, 82);
+    feed.tick({netns(0)}, {one, other});
+    const probes::PressureEvent event{
+        .time = feed.now + 500ms, .netns = shop, .local = {"10.0.0.1", 80}, .depth = 70, .limit = 128};
+    CHECK_FALSE(feed.table.knows_whose(event));
+    Snapshot snapshot;
+    CHECK_FALSE(feed.table.pressure(event, snapshot)); // nobody has looked
+    feed.table.looked(std::vector{one, other}, event.time + 1ms);
+    CHECK_FALSE(feed.table.pressure(event, snapshot)); // nobody is
+    other.queue = 71;
+    feed.table.looked(std::vector{one, other}, event.time + 2ms);
+    REQUIRE(feed.table.pressure(event, snapshot));
+    CHECK(snapshot.listeners[1].window.peak == 71);
+    CHECK(snapshot.listeners[0].window.peak == 0);
+}
+
+TEST_CASE("of listeners that share a port only the one whose own queue is full is under pressure") {
+    Feed feed;
+    std::vector<probes::ListenerReading> group;
+    for (std::uint64_t cookie = 1; cookie <= 4; ++cookie) group.push_back(listening(cookie, 80));
+    feed.tick({netns(0)}, group);
+    group[0].queue = 129; // its worker is dead
+    group[0].drops = 40;
+    const probes::QueueReading of_all{
+        .netns = shop, .local = {"10.0.0.1", 80}, .limit = 128, .epoch_peak = 129, .epoch_arrivals = 400};
+    Snapshot snapshot = feed.tick({netns(40)}, group, {of_all});
+    CHECK(snapshot.listeners[0].overflows == 40);
+    for (const std::size_t healthy : {1U, 2U, 3U}) {
+        const Listener& row = snapshot.listeners[healthy];
+        CHECK(row.arrivals == 100); // an equal share
+        CHECK(row.queue_peak == 0);
+        CHECK(row.window.peak == 0);
+        CHECK_FALSE(row.window.arrivals.has_value());
+        CHECK(row.overflows == 0);
+    }
+    CHECK_FALSE(snapshot.listeners[0].window.arrivals.has_value());
+    snapshot = feed.tick({netns(40)}, group, {of_all});
+    CHECK(snapshot.listeners[0].window.floor == 129); // it stays full, whatever the others' connections found
+    CHECK(snapshot.listeners[0].window.accepted == 0);
+
+    const probes::PressureEvent event{
+        .time = feed.now + 1ms, .netns = shop, .local = {"10.0.0.1", 80}, .depth = 129, .limit = 128};
+    CHECK_FALSE(feed.table.knows_whose(event));
+    feed.table.looked(group, event.time + 1ms);
+    Snapshot at_once;
+    REQUIRE(feed.table.pressure(event, at_once));
+    CHECK(at_once.listeners[0].window.peak == 129);
+    CHECK(at_once.listeners[0].window.length > 1s); // full since long, not since a healthy one was last empty
+    CHECK(at_once.listeners[0].window.accepted == 0);
+    CHECK(at_once.listeners[1].window.length == 0ms);
+}
+
+TEST_CASE("a queue that stayed low overflowed not at all, whatever was dropped there") {
+    Feed feed;
+    feed.tick({netns(0)}, {listening(1, 80), listening(2, 81)});
+    auto low = listening(1, 80);
+    auto full = listening(2, 81);
+    low.drops = 1582;
+    full.drops = 5804;
+    full.queue = 129;
+    const probes::QueueReading of_low{
+        .netns = shop, .local = {"10.0.0.1", 80}, .limit = 128, .epoch_peak = 20, .epoch_arrivals = 1582};
+    const Snapshot snapshot = feed.tick({netns(5804)}, {low, full}, {of_low});
+    CHECK(snapshot.listeners[0].overflows == 0);
+    CHECK(snapshot.listeners[1].overflows == 5804);
+    CHECK_FALSE(snapshot.listeners[1].overflows_estimated);
+}
+
+TEST_CASE("last ACKs that wait for data are no overflows, also where the queue was full") {
+    Feed feed;
+    auto deferring = listening(1, 80);
+    deferring.defers = true;
+    feed.look(netns(0), deferring);
+    auto reading = netns(30);
+    reading.deferred = 500;
+    deferring.drops = 530;
+    CHECK(feed.look(reading, deferring).listeners[0].overflows == 30);
+    reading.deferred = 505; // those of the listener's drops that came after its namespace was read
+    deferring.drops = 540;
+    CHECK(feed.look(reading, deferring).listeners[0].overflows == 30);
+    reading.deferred = 510;
+    reading.listen_overflows = 32;
+    deferring.drops = 542;
+    CHECK(feed.look(reading, deferring).listeners[0].overflows == 32);
+}
+
+TEST_CASE("SYNs that a full SYN queue refused are told from what else is dropped") {
+    Feed feed;
+    auto reading = netns(0);
+    reading.max_syn_backlog = 4096;
+    reading.syncookies = 0;
+    auto listener = listening(1, 80);
+    listener.limit = 16;
+    feed.tick({reading}, {listener, listening(2, 81)});
+    SECTION("by the kernel's count where it held as many as the backlog") {
+        reading.listen_drops = reading.syn_queue_full_drops = listener.drops = 90;
+        listener.syn_queue = 16;
+        const Snapshot snapshot = feed.tick({reading}, {listener, listening(2, 81)});
+        CHECK(snapshot.tcp[0].syn_dropped == 90);
+        CHECK(snapshot.tcp[0].other_drops == 0);
+        CHECK(snapshot.listeners[0].window.syn_dropped == 90);
+        CHECK(snapshot.listeners[0].window.overflows == 0);
+        CHECK(snapshot.listeners[0].syn_queue == 16);
+        CHECK(snapshot.listeners[1].window.syn_dropped == 0);
+    }
+    SECTION("by what it held where three quarters of tcp_max_syn_backlog are the limit") {
+        reading.max_syn_backlog = 16;
+        listener.limit = 128;
+        reading.listen_drops = listener.drops = 90;
+        listener.syn_queue = 12;
+        const Snapshot snapshot = feed.tick({reading}, {listener, listening(2, 81)});
+        CHECK(snapshot.tcp[0].syn_dropped == 90);
+        CHECK(snapshot.listeners[0].window.syn_dropped == 90);
+    }
+    SECTION("and are none where no SYN queue is full") {
+        reading.listen_drops = listener.drops = 90; // no route back
+        listener.syn_queue = 3;
+        const Snapshot snapshot = feed.tick({reading}, {listener, listening(2, 81)});
+        CHECK(snapshot.tcp[0].syn_dropped == 0);
+        CHECK(snapshot.tcp[0].other_drops == 90);
+        CHECK(snapshot.listeners[0].window.syn_dropped == 0);
+    }
+}
+
+TEST_CASE("a listener whose namespace was not asked for it stays, one that has ended goes") {
+    Feed feed;
+    feed.tick({netns(0)}, {listening(1, 80)});
+    const std::vector namespaces{netns(0)};
+    const std::vector<probes::ListenerReading> none;
+    CHECK(feed.table.missing_in(none) == std::vector{shop});
+    const std::vector unasked{shop};
+    TcpTable::Readings readings{
+        .namespaces = namespaces, .queues = {}, .listeners = std::span(none), .unasked = unasked};
+    feed.table.update(readings, feed.now += 1s);
+    Snapshot snapshot;
+    feed.table.tick(snapshot, feed.now);
+    CHECK(snapshot.listeners.size() == 1);
+    CHECK(feed.tick(namespaces, {}).listeners.empty());
 }

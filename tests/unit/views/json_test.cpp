@@ -33,7 +33,7 @@ TEST_CASE("top's JSON is the documented object") {
           R"("overflows_are":"exact","flooded":0,"flood":null}],)"
           R"("syn_queue":[{"netns":4026532247,"dropped":0,"cookies_sent":7814,)"
           R"("listen_overflows":351,"overflows_of_closed":0,"cookies_returned":12,"flooded":0,"flood":null,)"
-          R"("pod":{"namespace":"shop","name":"web-0","container":null}}],)"
+          R"("other_drops":0,"pod":{"namespace":"shop","name":"web-0","container":null}}],)"
           R"("time_wait":[{"netns":4026532247,"sockets":812,"limit":131072,"entries_per_second":40.0,"overflows":0,)"
           R"("ports_exhausted":0,"ports_exhausted_command":null,"ports_exhausted_pid":null,"entries":5012,)"
           R"("pod":{"namespace":"shop","name":"web-0","container":null}}],)"

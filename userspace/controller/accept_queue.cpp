@@ -94,7 +94,7 @@ Wish wish_for(const Listener& listener, std::uint64_t to, std::uint64_t expected
               .evidence = {{"queue_peak", window.peak}, {"limit", listener.limit}},
               .event = window.event,
               .reason = {.trial = trial_of(listener),
-                         .cause = window.overflows > 0 ? Cause::loss : Cause::forecast,
+                         .cause = window.overflows + window.syn_dropped > 0 ? Cause::loss : Cause::forecast,
                          .fitted = std::uint64_t{listener.limit} + 1, // net/ipv4: sk_acceptq_is_full
                          .before = measured_queue(listener)},
               .demand = trial_of(listener)};
@@ -102,6 +102,13 @@ Wish wish_for(const Listener& listener, std::uint64_t to, std::uint64_t expected
     if (window.overflows > 0) {
         wish.why += fmt::format(" and lost {}{}", window.overflows, window.arrivals ? "" : " between two looks at it");
         wish.evidence.push_back({"overflows", window.overflows});
+    }
+    if (window.syn_dropped > 0) {
+        wish.why =
+            fmt::format("SYN queue of {} held {} of {} and refused {}, its accept queue reached {}", name_of(listener),
+                        listener.syn_queue.value_or(0), listener.limit, window.syn_dropped, window.peak);
+        wish.evidence.push_back({"syn_queue", listener.syn_queue.value_or(0)});
+        wish.evidence.push_back({"syn_dropped", window.syn_dropped});
     }
     if (window.accepted > 0) wish.why += " while it was being accepted from";
     return wish;
@@ -216,6 +223,19 @@ std::string why_stuck(const QueueWindow& window, const Flood* flood) {
     return fmt::format(" {}: it is too slow, and a longer queue would only add delay", pace);
 }
 
+// A SYN queue may be as long as the accept queue. Where clients are far away it is full though that one is empty: of as
+// many as come in a round trip it holds those that it took in. As with overflows, what was accepted vouches for as many
+// of the refused ones. (With cookies nothing is refused.)
+void raise_syn_queue(Gate& gate, const Snapshot& snapshot, const Listener& listener) {
+    const QueueWindow& window = listener.window;
+    const std::uint64_t completed = window.arrivals.value_or(window.accepted);
+    if (!listener.syn_queue || completed == 0 || listener.flood) return;
+    const std::uint64_t refused = std::min(window.syn_dropped, lost_for_an_accepted * completed);
+    const std::uint64_t at_once = *listener.syn_queue * (completed + refused) / completed;
+    const std::uint64_t expected = headroom * std::min(at_once, largest_backlog);
+    if (power_of_two(expected) > listener.limit) raise_queue(gate, snapshot, listener, expected, false);
+}
+
 void find_stuck(Gate& gate, const Listener& listener) {
     const QueueWindow& window = listener.window;
     const Flood* flood = flood_at(gate.state(), trial_of(listener), gate.now());
@@ -298,6 +318,8 @@ void judge(Gate& gate, const Snapshot& snapshot, const Listener& listener) {
         follow_burst(gate, snapshot, listener, queue);
     } else if (pressed(listener) && drain == Drain::bursts) {
         open_burst(gate, snapshot, listener, queue);
+    } else if (tick && listener.window.syn_dropped > 0) {
+        raise_syn_queue(gate, snapshot, listener);
     }
 }
 
@@ -310,9 +332,8 @@ Scope scope_of(const Listener& listener) {
 
 Measured measured_queue(const Listener& listener) {
     const QueueWindow& window = listener.window;
-    return {.losses = window.overflows,
-            .demand = window.arrivals.value_or(window.accepted) + window.overflows,
-            .use = window.peak};
+    const std::uint64_t losses = window.overflows + window.syn_dropped;
+    return {.losses = losses, .demand = window.arrivals.value_or(window.accepted) + losses, .use = window.peak};
 }
 
 bool is_hung(const State& state, const Listener& listener) {

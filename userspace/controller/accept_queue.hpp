@@ -7,6 +7,9 @@
 // then four times the limit if that is larger, at once, and one correction when the burst is over. The same where
 // bursts outgrew three raises in a row: by how much the next one will is not known either.
 //
+// A SYN queue may be as long as the accept queue, so a full one that refuses clients is a reason as well: the demand is
+// what was under way, and what was refused, at most two for each handshake that was completed meanwhile.
+//
 // A queue that does not drain is not too short (Little's law: what waits is arrival rate times delay; where the
 // service rate is below the arrival rate no length suffices, and each place adds delay). It gets a finding, no raise;
 // nor is it raised for what a slow application turned away, which comes back in waves for a minute: until a load is

@@ -150,7 +150,8 @@ World world_of(const YAML::Node& node, Names& names) {
 }
 
 void read_window(Step& step, const Names& names, const YAML::Node& node) {
-    const Fields fields(node, {"port", "in", "queue", "peak", "floor", "arrivals", "accepted", "lost", "flood"});
+    const Fields fields(node, {"port", "in", "queue", "peak", "floor", "arrivals", "accepted", "lost", "syn_queue",
+                               "refused", "flood"});
     const std::uint64_t cookie = names.cookie(fields.at("port"));
     QueueWindow window;
     window.length = step.kind == Step::Kind::tick ? 1s : step.kind == Step::Kind::after ? 40ms : 2ms;
@@ -160,6 +161,8 @@ void read_window(Step& step, const Names& names, const YAML::Node& node) {
     window.arrivals = window.peak;
     fields.into(window.arrivals, "arrivals", number_of);
     fields.into(window.overflows, "lost", number_of);
+    fields.into(window.syn_dropped, "refused", number_of);
+    if (fields.has("syn_queue")) step.syn_queues[cookie] = small_number_of(fields.at("syn_queue"));
     std::uint32_t& queue = step.queues[cookie];
     queue = step.kind == Step::Kind::pressure ? window.peak : window.floor;
     fields.into(queue, "queue", small_number_of);
@@ -377,6 +380,7 @@ private:
         }
         for (const auto& [cookie, window] : step.windows) world_.listeners.at(cookie).window = window;
         for (const auto& [cookie, text] : step.floods) world_.listeners.at(cookie).flood = text;
+        for (const auto& [cookie, length] : step.syn_queues) world_.listeners.at(cookie).syn_queue = length;
         for (const auto& [cookie, queue] : step.queues) world_.listeners.at(cookie).queue = queue;
         world_.tables.clear();
         for (const Conntrack& table : step.tables) world_.tables[table.netns] = table;

@@ -29,6 +29,7 @@ struct Step {
     std::vector<std::pair<std::uint64_t, QueueWindow>> windows; // by listener cookie
     std::map<std::uint64_t, std::uint32_t> queues;              // how many wait now
     std::map<std::uint64_t, std::string> floods;                // what speaks for one at these
+    std::map<std::uint64_t, std::uint32_t> syn_queues;          // handshakes under way
     std::vector<Conntrack> tables;
     Guards guards;
     policy::Policy policy;                                   // reload

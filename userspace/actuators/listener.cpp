@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "actuators/object.hpp"
 
+#include <algorithm>
+#include <array>
 #include <limits>
+#include <string_view>
+#include <vector>
 
 #include <linux/capability.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "sys/capabilities.hpp"
+#include "sys/clock.hpp"
 #include "sys/directory.hpp"
 #include "sys/files.hpp"
 #include "sys/sockets.hpp"
@@ -31,22 +37,46 @@ Result<sys::Fd> fetch_if_same(const ListenerRef& ref, pid_t pid, int fd) {
     return gone("descriptor {} of process {} is another one now", fd, pid);
 }
 
-Result<sys::Fd> fetch_by_inode(const ListenerRef& ref, pid_t pid) {
-    const auto fd = sys::find_socket(pid, ref.inode);
-    if (!fd && denied(fd.error())) return std::unexpected(fd.error());
+// How far one is looked for: it is told apart from "gone" where that was not far enough.
+struct Search {
+    MonoTime deadline;
+    std::size_t most = 0; // descriptors of each process, the lowest
+};
+constexpr Nanoseconds longest_search = std::chrono::milliseconds(250);
+constexpr std::size_t few_descriptors = 1024; // a server listens before it has clients
+constexpr std::size_t most_descriptors = 65536;
+
+Result<sys::Fd> fetch_by_inode(const ListenerRef& ref, pid_t pid, const Search& search) {
+    const auto fd = sys::find_socket(pid, ref.inode, search.most, search.deadline);
+    if (!fd && (denied(fd.error()) || fd.error().code == ETIME)) return std::unexpected(fd.error());
     if (!fd || !*fd) return gone("process {} does not hold it", pid);
     return fetch_if_same(ref, pid, **fd);
 }
 
+// Those of the listener's namespace first: others' many descriptors then take nothing of its time.
+void those_of_namespace_first(std::vector<pid_t>& pids, const NetnsId& netns) {
+    const std::string wanted = fmt::format("net:[{}]", netns.inode);
+    std::ranges::stable_partition(pids, [&](pid_t pid) {
+        std::array<char, 64> target{};
+        const ssize_t size = ::readlink(fmt::format("/proc/{}/ns/net", pid).c_str(), target.data(), target.size());
+        return size > 0 && std::string_view(target.data(), static_cast<std::size_t>(size)) == wanted;
+    });
+}
+
 // The process that the hint names may have ended or passed the socket on.
-Result<sys::Fd> fetch_from_any(const ListenerRef& ref) {
-    const auto pids = sys::numbered_entries("/proc");
+Result<sys::Fd> fetch_from_any(const ListenerRef& ref, const NetnsId& netns, Search search) {
+    auto pids = sys::numbered_entries("/proc");
     if (!pids) return std::unexpected(pids.error());
+    those_of_namespace_first(*pids, netns);
     int hidden = 0;
-    for (const pid_t pid : *pids) {
-        auto socket = fetch_by_inode(ref, pid);
-        if (socket) return socket;
-        if (denied(socket.error())) ++hidden;
+    for (const std::size_t most : {few_descriptors, most_descriptors}) {
+        search.most = most;
+        hidden = 0;
+        for (const pid_t pid : *pids) {
+            auto socket = fetch_by_inode(ref, pid, search);
+            if (socket || socket.error().code == ETIME) return socket;
+            if (denied(socket.error())) ++hidden;
+        }
     }
     // What is closed even to these rights is guarded by a security module: no pod.
     const bool all_rights = sys::has_capability(CAP_SYS_PTRACE) && sys::has_capability(CAP_DAC_READ_SEARCH);
@@ -57,15 +87,16 @@ Result<sys::Fd> fetch_from_any(const ListenerRef& ref) {
                           ref.inode, hidden);
 }
 
-Result<sys::Fd> fetch_socket(const ListenerRef& ref) {
+Result<sys::Fd> fetch_socket(const ListenerRef& ref, const NetnsId& netns) {
+    const Search search{.deadline = sys::now().mono + longest_search, .most = most_descriptors};
     if (ref.pid > 0) {
         auto socket = fetch_if_same(ref, ref.pid, ref.fd);
         if (socket || socket.error().code != ESTALE) return socket;
-        if (ref.inode != 0) socket = fetch_by_inode(ref, ref.pid);
+        if (ref.inode != 0) socket = fetch_by_inode(ref, ref.pid, search);
         if (socket || socket.error().code != ESTALE) return socket;
     }
     if (ref.inode == 0) return gone("the listening socket is not where it was");
-    return fetch_from_any(ref);
+    return fetch_from_any(ref, netns, search);
 }
 
 Result<> check_listens(int socket) {
@@ -87,7 +118,7 @@ Result<std::uint64_t> somaxconn_of(int socket, const NetnsId& expected) {
 
 Result<ListeningSocket> ListeningSocket::fetch(const Scope& scope) {
     if (!scope.listener || scope.listener->cookie == 0) return failure("no listening socket is named");
-    auto socket = fetch_socket(*scope.listener);
+    auto socket = fetch_socket(*scope.listener, scope.netns);
     if (!socket) return std::unexpected(socket.error());
     const auto cookie = sys::netns_cookie(socket->value());
     if (!cookie) return std::unexpected(cookie.error());
@@ -102,6 +133,12 @@ Result<std::uint64_t> ListeningSocket::value() const {
     const auto queue = sys::accept_queue(socket_.value());
     if (!queue) return std::unexpected(queue.error());
     return queue->limit;
+}
+
+Result<std::uint64_t> ListeningSocket::waiting() const {
+    const auto queue = sys::accept_queue(socket_.value());
+    if (!queue) return std::unexpected(queue.error());
+    return queue->length;
 }
 
 Result<> ListeningSocket::set(std::uint64_t limit) const {

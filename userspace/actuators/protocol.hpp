@@ -1,21 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 // What passes between the service and its writer over a SOCK_SEQPACKET pair: one answer for each request, in their
 // order. Both ends are one program; version and size are checked so that a broken message is refused and not believed.
-// The answer to a visit or for types may carry one descriptor (SCM_RIGHTS).
+// The answer to a visit or for types may carry descriptors (SCM_RIGHTS): those that were asked for, in the order of
+// sys::Visit.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <string_view>
 #include <type_traits>
 
 #include "core/change.hpp"
+#include "core/result.hpp"
 #include "sys/visit.hpp"
 
 namespace bpftune::actuators {
 
-inline constexpr std::uint32_t protocol_version = 3;
+inline constexpr std::uint32_t protocol_version = 4;
 
-enum class Operation : std::uint32_t { read = 1, write = 2, visit = 3, conntrack_types = 4 };
+enum class Operation : std::uint32_t {
+    read = 1,
+    write = 2,
+    visit = 3,
+    conntrack_types = 4,
+    lower = 5,  // a write that looks at what is in use first
+    in_use = 6, // how much of it is, now
+};
 
 struct Request {
     std::uint32_t version = protocol_version;
@@ -28,11 +39,14 @@ struct Request {
     std::int32_t netns_pid = 0;
     std::int32_t listener_pid = 0;
     std::int32_t listener_fd = -1;
-    sys::Netlink netlink = sys::Netlink::none; // visit only: the socket that is wanted
-    std::uint64_t from = 0;                    // write only
+    sys::Netlink netlink = sys::Netlink::none; // visit only, as are these: sys::Wanted
+    std::uint32_t counters = 0;                // 0 or 1
+    std::uint32_t netns_path_size = 0;
+    std::array<char, 256> netns_path{}; // sys::NetnsHint; a longer one is not passed on
+    std::uint64_t from = 0;             // write and lower only
     std::uint64_t to = 0;
 };
-static_assert(sizeof(Request) == 72 && std::is_trivially_copyable_v<Request>);
+static_assert(sizeof(Request) == 336 && std::is_trivially_copyable_v<Request>);
 
 struct Answer {
     std::uint32_t version = protocol_version;
@@ -44,7 +58,17 @@ struct Answer {
     sys::NetnsSysctls sysctls;
     std::array<char, 976> error{};
 };
+inline constexpr std::size_t most_passed = 3; // descriptors with one answer
 static_assert(sizeof(sys::NetnsSysctls) == 16 && sizeof(Answer) == 1024 && std::is_trivially_copyable_v<Answer>);
+
+inline Answer answer(Outcome::Kind kind, std::uint64_t value, int code, std::string_view error) {
+    Answer answer{.kind = static_cast<std::uint32_t>(kind), .code = code, .value = value};
+    answer.error_size = static_cast<std::uint32_t>(std::min(error.size(), answer.error.size()));
+    std::ranges::copy(error.substr(0, answer.error_size), answer.error.begin());
+    return answer;
+}
+
+inline Answer refusal(const Error& error) { return answer(Outcome::Kind::failed, 0, error.code, error.message); }
 
 inline Request request_of(Operation operation, TunableId tunable, const Scope& scope) {
     const ListenerRef listener = scope.listener.value_or(ListenerRef{});

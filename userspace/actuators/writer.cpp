@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "actuators/listener_process.hpp"
 #include "actuators/protocol.hpp"
 #include "actuators/writer_process.hpp"
 #include "sys/sockets.hpp"
@@ -29,8 +30,9 @@ Error error_of(const Answer& answer) {
     return {.message = std::string(answer.error.data(), size), .code = answer.code};
 }
 
-Request write_request(TunableId tunable, const Scope& scope, std::uint64_t from, std::uint64_t to) {
-    Request request = request_of(Operation::write, tunable, scope);
+Request write_request(Operation operation, TunableId tunable, const Scope& scope, std::uint64_t from,
+                      std::uint64_t to) {
+    Request request = request_of(operation, tunable, scope);
     request.from = from;
     request.to = to;
     return request;
@@ -47,10 +49,10 @@ std::string describe(int status) {
     return fmt::format("ended with status {}", WEXITSTATUS(status));
 }
 
-// One message, whole or cut short; a descriptor that comes unasked is closed.
-ssize_t receive_message(int socket, Answer& answer, sys::Fd* passed) {
+// One message, whole or cut short; descriptors that come unasked are closed.
+ssize_t receive_message(int socket, Answer& answer, std::vector<sys::Fd>* passed) {
     iovec place{.iov_base = &answer, .iov_len = sizeof answer};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(most_passed * sizeof(int))> control{};
     msghdr message{};
     message.msg_iov = &place;
     message.msg_iovlen = 1;
@@ -58,11 +60,13 @@ ssize_t receive_message(int socket, Answer& answer, sys::Fd* passed) {
     message.msg_controllen = control.size();
     const ssize_t size = ::recvmsg(socket, &message, MSG_TRUNC | MSG_CMSG_CLOEXEC);
     const cmsghdr* header = size < 0 ? nullptr : CMSG_FIRSTHDR(&message);
-    if (header == nullptr || header->cmsg_type != SCM_RIGHTS || header->cmsg_len != CMSG_LEN(sizeof(int))) return size;
-    int fd = -1;
-    std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
-    sys::Fd received(fd);
-    if (passed != nullptr) *passed = std::move(received);
+    if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return size;
+    for (std::size_t at = CMSG_LEN(0); at + sizeof(int) <= header->cmsg_len; at += sizeof(int)) {
+        int fd = -1;
+        std::memcpy(&fd, reinterpret_cast<const char*>(header) + at, sizeof fd);
+        sys::Fd received(fd);
+        if (passed != nullptr) passed->push_back(std::move(received));
+    }
     return size;
 }
 
@@ -100,7 +104,8 @@ Result<Writer> Writer::start(std::span<const int> inherit) {
 }
 
 Writer::Writer(Writer&& other) noexcept
-    : pid_(std::exchange(other.pid_, -1)), socket_(std::move(other.socket_)), ended_(std::move(other.ended_)) {}
+    : pid_(std::exchange(other.pid_, -1)), socket_(std::move(other.socket_)), ended_(std::move(other.ended_)),
+      told_(std::move(other.told_)) {}
 
 Writer& Writer::operator=(Writer&& other) noexcept {
     if (this == &other) return *this;
@@ -108,6 +113,7 @@ Writer& Writer::operator=(Writer&& other) noexcept {
     pid_ = std::exchange(other.pid_, -1);
     socket_ = std::move(other.socket_);
     ended_ = std::move(other.ended_);
+    told_ = std::move(other.told_);
     return *this;
 }
 
@@ -120,54 +126,83 @@ Result<std::uint64_t> Writer::read(TunableId tunable, const Scope& scope) {
 }
 
 Outcome Writer::write(TunableId tunable, const Scope& scope, std::uint64_t from, std::uint64_t to) {
-    return outcome_of(exchange(write_request(tunable, scope, from, to)));
+    return told(tunable, scope, outcome_of(exchange(write_request(Operation::write, tunable, scope, from, to))));
+}
+
+Outcome Writer::lower(TunableId tunable, const Scope& scope, std::uint64_t from, std::uint64_t to) {
+    return told(tunable, scope, outcome_of(exchange(write_request(Operation::lower, tunable, scope, from, to))));
+}
+
+Result<std::uint64_t> Writer::in_use(TunableId tunable, const Scope& scope) {
+    const auto answer = ask(request_of(Operation::in_use, tunable, scope));
+    if (!answer) return std::unexpected(answer.error());
+    return answer->value;
+}
+
+Outcome Writer::told(TunableId tunable, const Scope& scope, Outcome outcome) const {
+    if (told_ && outcome.kind == Outcome::Kind::written) told_(key_of(tunable, scope), outcome.value);
+    return outcome;
 }
 
 void Writer::write(std::span<const Decision> decisions, const std::function<void(Outcome)>& made) {
     const auto send_one = [&](std::size_t i) -> Result<> {
         if (i == decisions.size()) return {};
         const Decision& decision = decisions[i];
-        return send(write_request(decision.tunable, decision.scope, decision.from, decision.to));
+        const Operation operation = decision.act == Decision::Act::give_back ? Operation::lower : Operation::write;
+        return send(write_request(operation, decision.tunable, decision.scope, decision.from, decision.to));
     };
     auto sent = send_one(0);
     for (std::size_t i = 0; i < decisions.size(); ++i) {
         auto next = sent ? send_one(i + 1) : sent;
-        made(outcome_of(sent ? receive() : std::unexpected(sent.error())));
+        const Decision& decision = decisions[i];
+        made(told(decision.tunable, decision.scope, outcome_of(sent ? receive() : std::unexpected(sent.error()))));
         sent = std::move(next);
     }
 }
 
-Result<sys::Visit> Writer::visit(const NetnsId& netns, pid_t hint, sys::Netlink protocol) {
-    const Request request{.operation = Operation::visit,
-                          .netns_inode = netns.inode,
-                          .netns_cookie = netns.cookie,
-                          .netns_pid = hint,
-                          .netlink = protocol};
-    sys::Fd socket;
-    const auto answer = ask(request, &socket);
+Result<sys::Visit> Writer::visit(const NetnsId& netns, const sys::NetnsHint& hint, const sys::Wanted& wanted) {
+    Request request{.operation = Operation::visit,
+                    .netns_inode = netns.inode,
+                    .netns_cookie = netns.cookie,
+                    .netns_pid = hint.pid,
+                    .netlink = wanted.socket,
+                    .counters = wanted.counters ? 1U : 0U};
+    if (hint.path.size() <= request.netns_path.size()) {
+        request.netns_path_size = static_cast<std::uint32_t>(hint.path.size());
+        std::ranges::copy(hint.path, request.netns_path.begin());
+    }
+    std::vector<sys::Fd> passed;
+    const auto answer = ask(request, &passed);
     if (!answer) return std::unexpected(answer.error());
-    if (protocol != sys::Netlink::none && !socket) return failure("the writer passed no socket on");
-    return sys::Visit{.id = {.cookie = answer->netns_cookie, .inode = netns.inode},
-                      .sysctls = answer->sysctls,
-                      .socket = std::move(socket)};
+    sys::Visit visit{.id = {.cookie = answer->netns_cookie, .inode = netns.inode},
+                     .sysctls = answer->sysctls,
+                     .socket = {},
+                     .netstat = {},
+                     .sockstat = {}};
+    std::vector<sys::Fd*> expected;
+    if (wanted.socket != sys::Netlink::none) expected.push_back(&visit.socket);
+    if (wanted.counters) expected.insert(expected.end(), {&visit.netstat, &visit.sockstat});
+    if (passed.size() != expected.size()) return failure("the writer did not pass on what was asked for");
+    for (std::size_t i = 0; i < expected.size(); ++i) *expected[i] = std::move(passed[i]);
+    return visit;
 }
 
 Result<sys::Fd> Writer::conntrack_types() {
-    sys::Fd types;
+    std::vector<sys::Fd> types;
     const auto answer = ask({.operation = Operation::conntrack_types}, &types);
     if (!answer) return std::unexpected(answer.error());
-    if (!types) return failure("the writer passed no types on");
-    return types;
+    if (types.size() != 1) return failure("the writer passed no types on");
+    return std::move(types.front());
 }
 
-Result<Answer> Writer::ask(const Request& request, sys::Fd* passed) {
+Result<Answer> Writer::ask(const Request& request, std::vector<sys::Fd>* passed) {
     auto answer = exchange(request, passed);
     if (answer && answer->kind != static_cast<std::uint32_t>(Outcome::Kind::written))
         return std::unexpected(error_of(*answer));
     return answer;
 }
 
-Result<Answer> Writer::exchange(const Request& request, sys::Fd* passed) {
+Result<Answer> Writer::exchange(const Request& request, std::vector<sys::Fd>* passed) {
     if (auto sent = send(request); !sent) return std::unexpected(sent.error());
     return receive(passed);
 }
@@ -181,15 +216,18 @@ Result<> Writer::send(const Request& request) {
     return {};
 }
 
-Result<Answer> Writer::receive(sys::Fd* passed) {
+Result<Answer> Writer::receive(std::vector<sys::Fd>* passed) {
     if (pid_ < 0) return failure("{}", ended_);
     Answer answer;
     ssize_t size = 0;
     do size = receive_message(socket_.value(), answer, passed);
     while (size < 0 && errno == EINTR);
     if (size == sizeof answer && answer.version == protocol_version &&
-        answer.kind <= static_cast<std::uint32_t>(Outcome::Kind::failed))
+        answer.kind <= static_cast<std::uint32_t>(Outcome::Kind::failed)) {
+        knows_outcome_ = answer.code != no_answer;
         return answer;
+    }
+    knows_outcome_ = false;
     const bool late = size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
     const std::string_view before = late ? "gave no answer for 5 s and " : size > 0 ? "gave no proper answer and " : "";
     ended_ = fmt::format("the writer process {}{}: nothing can be changed until the service is started again", before,

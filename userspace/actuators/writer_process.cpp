@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "actuators/listener_process.hpp"
 #include "actuators/object.hpp"
 #include "actuators/protocol.hpp"
 #include "sys/capabilities.hpp"
@@ -74,47 +75,52 @@ Result<> prepare(int socket, std::span<const int> inherit, pid_t parent) {
     return {};
 }
 
-Answer answer(Outcome::Kind kind, std::uint64_t value, int code, std::string_view error) {
-    Answer answer{.kind = static_cast<std::uint32_t>(kind), .code = code, .value = value};
-    answer.error_size = static_cast<std::uint32_t>(std::min(error.size(), answer.error.size()));
-    std::memcpy(answer.error.data(), error.data(), answer.error_size);
-    return answer;
-}
-
-Answer refusal(const Error& error) { return answer(Outcome::Kind::failed, 0, error.code, error.message); }
-
 Answer read(const tunables::Tunable& tunable, const Scope& scope) {
     const auto value = read_object(tunable, scope);
     if (value) return answer(Outcome::Kind::written, *value, 0, {});
     return refusal(value.error());
 }
 
-Answer write(const tunables::Tunable& tunable, const Scope& scope, std::uint64_t from, std::uint64_t to) {
+Answer in_use(const tunables::Tunable& tunable, const Scope& scope) {
+    const auto use = use_of_object(tunable, scope);
+    if (use) return answer(Outcome::Kind::written, *use, 0, {});
+    return refusal(use.error());
+}
+
+Answer write(const tunables::Tunable& tunable, const Request& request) {
+    const auto [from, to] = std::pair(request.from, request.to);
     if (to < tunable.kernel_min || to > tunable.kernel_max)
         return refusal(
             {fmt::format("{}: {} is not within {} and {}", tunable.name, to, tunable.kernel_min, tunable.kernel_max),
              ERANGE});
-    const Outcome outcome = write_object(tunable, scope, from, to);
+    const Scope scope = scope_of(request);
+    const Outcome outcome = request.operation == Operation::lower ? lower_object(tunable, scope, from, to)
+                                                                  : write_object(tunable, scope, from, to);
     return answer(outcome.kind, outcome.value, 0, outcome.error);
 }
 
-Answer visit(const Request& request, sys::Fd& passed) {
+using Passed = std::vector<sys::Fd>; // go with the answer
+
+Answer visit(const Request& request, Passed& passed) {
     if (request.netlink > sys::Netlink::netfilter)
         return refusal({fmt::format("netlink socket {} is none of the writer's", std::to_underlying(request.netlink))});
-    auto visit = sys::visit_netns({.cookie = request.netns_cookie, .inode = request.netns_inode}, request.netns_pid,
-                                  request.netlink);
+    const auto path_size = std::min<std::size_t>(request.netns_path_size, request.netns_path.size());
+    auto visit = sys::visit_netns({.cookie = request.netns_cookie, .inode = request.netns_inode},
+                                  {.pid = request.netns_pid, .path = {request.netns_path.data(), path_size}},
+                                  {.socket = request.netlink, .counters = request.counters != 0});
     if (!visit) return refusal(visit.error());
-    passed = std::move(visit->socket);
+    for (sys::Fd* fd : {&visit->socket, &visit->netstat, &visit->sockstat})
+        if (*fd) passed.push_back(std::move(*fd));
     Answer done = answer(Outcome::Kind::written, 0, 0, {});
     done.netns_cookie = visit->id.cookie;
     done.sysctls = visit->sysctls;
     return done;
 }
 
-Answer conntrack_types(sys::Fd& passed) {
+Answer conntrack_types(Passed& passed) {
     auto types = sys::conntrack_types();
     if (!types) return refusal(types.error());
-    passed = std::move(*types);
+    passed.push_back(std::move(*types));
     return answer(Outcome::Kind::written, 0, 0, {});
 }
 
@@ -122,40 +128,49 @@ Answer on_tunable(const Request& request) {
     if (request.tunable >= tunables::catalog().size())
         return refusal({fmt::format("tunable {} is not in the catalog", request.tunable)});
     const tunables::Tunable& tunable = tunables::catalog()[request.tunable];
-    const Scope scope = scope_of(request);
-    return request.operation == Operation::write ? write(tunable, scope, request.from, request.to)
-                                                 : read(tunable, scope);
+    if (request.operation == Operation::read) return read(tunable, scope_of(request));
+    if (request.operation == Operation::in_use) return in_use(tunable, scope_of(request));
+    return write(tunable, request);
 }
 
-// `passed`: a descriptor that goes with the answer.
-Answer serve(const Request& request, std::size_t size, sys::Fd& passed) {
+bool is_of_listener(const Request& request) {
+    return request.tunable < tunables::catalog().size() &&
+           tunables::catalog()[request.tunable].kind == tunables::Kind::listener;
+}
+
+// `passed`: the descriptors that go with the answer.
+Answer serve(const Request& request, std::size_t size, ListenerProcess& listeners, Passed& passed) {
     if (size != sizeof request || request.version != protocol_version)
         return refusal(
             {fmt::format("a request of {} bytes, version {}, is none of the writer's", size, request.version)});
     switch (request.operation) {
     case Operation::read:
-    case Operation::write: return on_tunable(request);
+    case Operation::write:
+    case Operation::lower:
+    case Operation::in_use: return is_of_listener(request) ? listeners.ask(request) : on_tunable(request);
     case Operation::visit: return visit(request, passed);
     case Operation::conntrack_types: return conntrack_types(passed);
     }
     return refusal({fmt::format("operation {} is none of the writer's", static_cast<unsigned>(request.operation))});
 }
 
-bool send(int socket, const Answer& answer, const sys::Fd& passed = {}) {
+bool send(int socket, const Answer& answer, const Passed& passed = {}) {
     iovec place{.iov_base = const_cast<Answer*>(&answer), .iov_len = sizeof answer};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(most_passed * sizeof(int))> control{};
     msghdr message{};
     message.msg_iov = &place;
     message.msg_iovlen = 1;
-    if (passed) {
+    if (!passed.empty()) {
         message.msg_control = control.data();
-        message.msg_controllen = control.size();
+        message.msg_controllen = CMSG_SPACE(passed.size() * sizeof(int));
         cmsghdr* header = CMSG_FIRSTHDR(&message);
         header->cmsg_level = SOL_SOCKET;
         header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(sizeof(int));
-        const int fd = passed.value();
-        std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
+        header->cmsg_len = CMSG_LEN(passed.size() * sizeof(int));
+        for (std::size_t i = 0; i < passed.size(); ++i) {
+            const int fd = passed[i].value();
+            std::memcpy(CMSG_DATA(header) + i * sizeof fd, &fd, sizeof fd);
+        }
     }
     return ::sendmsg(socket, &message, MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof answer);
 }
@@ -163,15 +178,17 @@ bool send(int socket, const Answer& answer, const sys::Fd& passed = {}) {
 } // namespace
 
 void run_writer_process(int socket, std::span<const int> inherit, pid_t parent) {
-    const auto prepared = prepare(socket, inherit, parent);
+    ListenerProcess listeners(on_tunable);
+    auto prepared = prepare(socket, inherit, parent);
+    if (prepared) prepared = listeners.start();
     const bool told = send(socket, prepared ? answer(Outcome::Kind::written, 0, 0, {}) : refusal(prepared.error()));
     while (prepared && told) {
         Request request;
         const ssize_t size = ::recv(socket, &request, sizeof request, MSG_TRUNC);
         if (size < 0 && errno == EINTR) continue;
         if (size <= 0) break;
-        sys::Fd passed; // closed here as soon as it is on its way
-        const Answer reply = serve(request, static_cast<std::size_t>(size), passed);
+        Passed passed; // closed here as soon as they are on their way
+        const Answer reply = serve(request, static_cast<std::size_t>(size), listeners, passed);
         if (!send(socket, reply, passed)) break;
     }
     ::_exit(0);

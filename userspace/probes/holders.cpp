@@ -16,6 +16,8 @@ namespace {
 
 // Descriptors looked at in one call: some milliseconds. A pass over 100,000 takes 25 calls.
 constexpr std::size_t most_at_once = 4096;
+// Of one process: the lowest. A table may have a million, and many processes may share it.
+constexpr std::size_t most_of_one = 32768;
 // What opening one more process costs, in descriptors.
 constexpr std::size_t process_cost = 8;
 // Calls until what was nowhere is looked for again: it may have been on its way from one process to another.
@@ -93,7 +95,7 @@ void Holders::look_for(std::set<std::uint64_t> inodes) {
 // What it cost.
 std::size_t Holders::look_through(int pid) {
     const std::filesystem::path directory = proc_ / std::to_string(pid) / "fd";
-    const auto descriptors = sys::numbered_entries(directory);
+    const auto descriptors = sys::numbered_entries(directory, most_of_one);
     if (!descriptors) return process_cost;
     for (const int fd : *descriptors) {
         const auto inode = socket_inode(directory / std::to_string(fd));

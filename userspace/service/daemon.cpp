@@ -16,6 +16,7 @@
 #include "actuators/journal.hpp"
 #include "actuators/restore.hpp"
 #include "actuators/writer.hpp"
+#include "controller/conflict.hpp"
 #include "controller/step.hpp"
 #include "core/parse.hpp"
 #include "core/text.hpp"
@@ -61,6 +62,10 @@ constexpr Nanoseconds events_at_once = std::chrono::milliseconds(4);
 constexpr auto recent = std::chrono::hours(1);
 // A health check that found no tick for so many intervals fails.
 constexpr int missed_ticks = 5;
+// What is left to be put back is looked at on each tick, but for at most 1/50 of the time.
+constexpr int restoring_share = 50;
+// Where that fails as a whole, it is tried again after.
+constexpr Nanoseconds restoring_retry = std::chrono::minutes(1);
 
 std::uint64_t microseconds(Nanoseconds time) {
     return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(time).count());
@@ -89,12 +94,17 @@ public:
               {.rungs = config.rungs,
                .sysctls = sysctls_of_tunables(),
                .own_pid = writer_.pid(),
-               .visit = [this](const NetnsId& netns, pid_t hint,
-                               sys::Netlink protocol) { return writer_.visit(netns, hint, protocol); },
+               .visit = [this](const NetnsId& netns, const sys::NetnsHint& hint,
+                               const sys::Wanted& wanted) { return writer_.visit(netns, hint, wanted); },
                .conntrack_types = [this] { return writer_.conntrack_types(); }})),
           collector_(probes_, signals::this_node(), sys::now()),
           executor_(journal_, writer_, state_,
-                    [this](TunableId id, ChangeState state) { metrics_.changed(id, state); }) {}
+                    [this](TunableId id, ChangeState state) { metrics_.changed(id, state); }) {
+        writer_.on_written([this](const ObjectKey& object, std::uint64_t value) {
+            if (object.tunable == TunableId::listener_backlog)
+                collector_.wrote(object.listener_cookie, static_cast<std::uint32_t>(value), sys::now().mono);
+        });
+    }
 
     Result<> start();
     Result<> loop();
@@ -119,7 +129,9 @@ private:
     ApiServer::Answer answer(const std::string& line);
     ApiServer::Answer begin_recording();
     std::string top_text();
-    std::string restore_text(bool dry_run);
+    std::string restore_text(const actuators::RestoreOptions& options);
+    void go_on_restoring();
+    [[nodiscard]] std::optional<std::string> mode_reason() const;
     [[nodiscard]] std::string policy_text() const;
 
     template <auto Method> static int on_defer(sd_event_source*, void* self) {
@@ -151,6 +163,9 @@ private:
     std::string boot_;
     views::Metrics metrics_;
     controller::State state_;
+    bool restored_ = false;   // on request: what is left of it is the journal's until the policy is reloaded
+    std::size_t undoing_ = 0; // values that are to go back as their use falls
+    MonoTime next_restoring_;
     probes::Probes probes_;
     signals::Collector collector_;
     Executor executor_;
@@ -284,7 +299,20 @@ void Daemon::adopt() {
         spdlog::error("journal: nothing adopted: {}", holdings.error().message);
         return;
     }
-    for (const actuators::Holding& holding : *holdings) adopt(holding);
+    undoing_ = 0;
+    for (const actuators::Holding& holding : *holdings) {
+        const ObjectKey object = key_of(holding.tunable, holding.scope);
+        if (state_.held.contains(object) || state_.yielded.contains(object)) continue;
+        // As for what the application asked for: listener.backlog follows somaxconn where it is not named.
+        const TunableId decides = policy_.of(holding.tunable).named ? holding.tunable : TunableId::somaxconn;
+        if (holding.undoing && policy_.mode_of(decides) != policy::Mode::automatic) {
+            ++undoing_; // nobody would raise it again: on its way back
+            continue;
+        }
+        if (holding.undoing) (void)journal_.undoing(object, false);
+        adopt(holding);
+    }
+    if (undoing_ > 0) spdlog::info("{} values go on back to their originals as their use falls", undoing_);
 }
 
 void Daemon::adopt(const actuators::Holding& holding) {
@@ -304,6 +332,10 @@ void Daemon::adopt(const actuators::Holding& holding) {
         else if (holding.previous == holding.original)
             (void)journal_.settle(object, ChangeState::failed);
         if (holding.previous == holding.original) return;
+    } else if (value && *value != *current && holding.tunable == TunableId::listener_backlog) {
+        (void)journal_.kept(object, controller::listens_anew(*value), {});
+        (void)journal_.release(object);
+        return;
     } else if (value && *value != *current) {
         spdlog::warn("{} is {} and not {} as we left it: someone else's, left alone",
                      tunables::row(holding.tunable).name, *value, *current);
@@ -343,11 +375,13 @@ Result<> Daemon::loop() {
 void Daemon::finish() {
     sd_notify(0, "STOPPING=1");
     if (policy_.on_exit == policy::OnExit::restore) {
-        const auto lines = restore_lines(journal_, writer_, false);
+        const auto lines = restore_lines(journal_, writer_, {});
         if (!lines)
             spdlog::error("restore: {}", lines.error().message);
         else
             spdlog::info("restored:\n{}", views::restored_table(*lines, 120));
+        if (const auto left = lines ? std::ranges::count_if(*lines, views::is_left) : 0; left > 0)
+            spdlog::warn("{} values are not back yet, for what is in use: the next start or `restore` goes on", left);
     }
     if (const auto done = journal_.checkpoint(); !done) spdlog::warn("journal: {}", done.error().message);
     spdlog::info("stopped");
@@ -370,6 +404,8 @@ void Daemon::tick() {
         spdlog::info("many open files: listeners are counted every {:.1f} s", Seconds(census).count());
     census_interval_ = census;
     act_on(last_);
+    executor_.settle_unknown(sys::now().mono);
+    go_on_restoring();
     metrics_.update(last_, policy::to_string(mode()));
     if (http_) http_->publish(metrics_.text(), sys::now().mono + missed_ticks * config_.interval);
     spdlog::default_logger()->flush(); // says what was left out
@@ -432,6 +468,7 @@ void Daemon::reload(std::string_view why) {
     policy_ = std::move(*loaded);
     apply_mode();
     controller::reloaded(state_);
+    if (std::exchange(restored_, false) || undoing_ > 0) adopt(); // what is left is known with its originals
     api_->publish(recording::Encoder::reloaded(policy_));
     spdlog::info("policy: {}: '{}' loaded, mode {}", why, policy_.name, policy::to_string(mode()));
 }
@@ -447,16 +484,19 @@ void Daemon::remember_changes() {
 
 std::string Daemon::top_text() {
     if (changes_stale_) remember_changes();
-    return views::top_json(last_, {policy::to_string(mode()), changes_, policy_error_, mode_reason_});
+    return views::top_json(last_, {policy::to_string(mode()), changes_, policy_error_, mode_reason()});
 }
 
-// From here on nothing is written until the policy is reloaded: what was just put back would only be raised again.
-std::string Daemon::restore_text(bool dry_run) {
-    const auto lines = restore_lines(journal_, writer_, dry_run);
+// From here on nothing is written until the policy is reloaded, but what is left to be put back: what was just put back
+// would only be raised again.
+std::string Daemon::restore_text(const actuators::RestoreOptions& options) {
+    const auto lines = restore_lines(journal_, writer_, options);
     if (!lines) return views::to_text({{"error", lines.error().message}});
-    if (!dry_run) {
+    if (!options.dry_run) {
         state_ = {};
         policy_.mode = policy::Mode::observe;
+        restored_ = true;
+        undoing_ = static_cast<std::size_t>(std::ranges::count_if(*lines, views::is_left));
         api_->publish(recording::Encoder::restored());
         changes_stale_ = true;
         spdlog::warn("restored on request; observing until the policy is reloaded (SIGHUP)");
@@ -471,8 +511,38 @@ std::string Daemon::policy_text() const {
                          {"found", policy_file_.found()},
                          {"policy", policy::show(policy_)}};
     if (policy_error_) document["policy_error"] = *policy_error_;
-    if (mode_reason_) document["mode_reason"] = *mode_reason_;
+    if (const auto reason = mode_reason()) document["mode_reason"] = *reason;
     return views::to_text(document);
+}
+
+void Daemon::go_on_restoring() {
+    const MonoTime begun = sys::now().mono;
+    if (undoing_ == 0 || begun < next_restoring_) return;
+    const auto lines = restore_lines(journal_, writer_, {.only_begun = true});
+    next_restoring_ = sys::now().mono + restoring_share * (sys::now().mono - begun);
+    if (!lines) {
+        spdlog::error("restore: {}", lines.error().message);
+        next_restoring_ += restoring_retry;
+        return;
+    }
+    const auto failed_ones = std::ranges::count(*lines, "failed", &views::RestoreLine::result);
+    if (failed_ones > 0) next_restoring_ += restoring_retry;
+    undoing_ = static_cast<std::size_t>(std::ranges::count_if(*lines, views::is_left) + failed_ones);
+    for (const views::RestoreLine& line : *lines) {
+        if (line.result == "in_use") continue;
+        changes_stale_ = true;
+        spdlog::info("{}: {} of {}: {} -> {}{}{}", line.result, line.tunable, line.object, line.found,
+                     line.to.empty() ? line.found : line.to, line.detail.empty() ? "" : ": ", line.detail);
+    }
+}
+
+std::optional<std::string> Daemon::mode_reason() const {
+    std::string left = undoing_ == 0 ? std::string() : fmt::format("{} values go back as their use falls", undoing_);
+    if (restored_)
+        return fmt::format("restored on request: observing until the policy is reloaded{}{}", left.empty() ? "" : "; ",
+                           left);
+    if (mode_reason_ || left.empty()) return mode_reason_;
+    return left;
 }
 
 // To those who record already the beginning is told as well: from there on each line builds on the one before for all.
@@ -493,7 +563,7 @@ ApiServer::Answer Daemon::answer(const std::string& line) {
     if (!request) return {views::to_text({{"error", request.error().message}})};
     switch (request->command) {
     case Request::Command::top: return {top_text()};
-    case Request::Command::restore: return {restore_text(request->dry_run)};
+    case Request::Command::restore: return {restore_text({.dry_run = request->dry_run, .now = request->now})};
     case Request::Command::record: return begin_recording();
     case Request::Command::policy: return {policy_text()};
     }

@@ -14,6 +14,9 @@
 namespace bpftune::service {
 namespace {
 
+// Until a value that may have been written is read, and read again.
+constexpr Nanoseconds until_unknown_is_read = std::chrono::seconds(10);
+
 Change change_now(const Decision& decision, ChangeState state) { return change_of(decision, sys::now().wall, state); }
 
 std::string described(const Decision& decision) {
@@ -65,7 +68,7 @@ bool Executor::carry_out(std::span<const Decision> decisions) {
 }
 
 Executor::Answered Executor::answered(Outcome outcome) const {
-    return {.outcome = std::move(outcome), .now = sys::now().mono, .is_known = writer_.pid() >= 0};
+    return {.outcome = std::move(outcome), .now = sys::now().mono, .is_known = writer_.knows_outcome()};
 }
 
 void Executor::settle(const Decision& decision, const Outcome& outcome, MonoTime now) {
@@ -99,6 +102,11 @@ void Executor::carry_out_next(std::span<const Decision> next) {
         on_change_(decision.tunable, ChangeState::yielded);
         break;
     case Decision::Act::forget: forget(decision); break;
+    case Decision::Act::release:
+        spdlog::info("released: {}: {}", described(decision), decision.why);
+        log_if_failed(journal_.kept(object, decision.why, {}), "release");
+        log_if_failed(journal_.release(object), "release");
+        break;
     }
 }
 
@@ -135,7 +143,7 @@ void Executor::not_journalled(const Decision& decision, const Error& error) {
 void Executor::roll_back(const Decision& decision) {
     const ObjectKey object = key_of(decision.tunable, decision.scope);
     const auto marked = journal_.rolling_back(object);
-    const Outcome outcome = marked ? writer_.write(decision.tunable, decision.scope, decision.from, decision.to)
+    const Outcome outcome = marked ? writer_.lower(decision.tunable, decision.scope, decision.from, decision.to)
                                    : Outcome{Outcome::Kind::failed, 0, marked.error().message};
     settle(decision, outcome, sys::now().mono);
     switch (outcome.kind) {
@@ -148,7 +156,7 @@ void Executor::roll_back(const Decision& decision) {
     case Outcome::Kind::conflict: // the next tick says whose it is now
     case Outcome::Kind::failed:
         spdlog::warn("not rolled back: {}: {}", described(decision), reason_of(outcome));
-        if (writer_.pid() >= 0) log_if_failed(journal_.not_rolled_back(object), "not rolled back");
+        if (writer_.knows_outcome()) log_if_failed(journal_.not_rolled_back(object), "not rolled back");
         break;
     }
 }
@@ -165,12 +173,37 @@ void Executor::finish(const Decision& decision, std::int64_t row, const Answered
         break;
     case Outcome::Kind::failed:
         // Without an answer it may have been written: the row stays, and `restore` takes both values for ours.
-        if (!answer.is_known)
-            spdlog::error("no answer: {}: {}", described(decision), outcome.error);
-        else
+        if (answer.is_known) {
             not_written(decision, row, reason_of(outcome));
+        } else {
+            spdlog::error("no answer: {}: {}", described(decision), outcome.error);
+            unknown_.push_back({decision, row, answer.now + until_unknown_is_read});
+            unknown_.back().decision.event.reset(); // how long that took says nothing
+        }
         break;
     }
+}
+
+void Executor::settle_unknown(MonoTime now) {
+    std::erase_if(unknown_, [&](Unknown& unknown) {
+        if (now < unknown.next_look) return false;
+        unknown.next_look = now + until_unknown_is_read;
+        return settle_unknown(unknown);
+    });
+}
+
+// False: its value cannot be read yet.
+bool Executor::settle_unknown(const Unknown& unknown) {
+    const Decision& decision = unknown.decision;
+    const auto value = writer_.read(decision.tunable, decision.scope);
+    if (!value && value.error().code != ESTALE) return false;
+    if (!value)
+        log_if_failed(journal_.release(key_of(decision.tunable, decision.scope)), "gone");
+    else if (*value == decision.to)
+        written(decision, unknown.row, sys::now().mono);
+    else
+        not_written(decision, unknown.row, fmt::format("there was no answer, and {} was found", *value));
+    return true;
 }
 
 void Executor::written(const Decision& decision, std::int64_t row, MonoTime now) {

@@ -29,6 +29,10 @@ public:
     // Whether anything was recorded.
     bool carry_out(std::span<const Decision> decisions);
 
+    // What became of writes that were not answered, by reading: for history and `restore`. The controller was told that
+    // they failed, and goes by what it sees.
+    void settle_unknown(MonoTime now);
+
     // What the controller was told of the writes among them.
     [[nodiscard]] const std::vector<recording::Settled>& settled() const { return settled_; }
 
@@ -36,7 +40,12 @@ private:
     struct Answered {
         Outcome outcome;
         MonoTime now;
-        bool is_known = true; // false: the writer ended, it may have been written
+        bool is_known = true; // false: it may have been written, or still come to be
+    };
+    struct Unknown {
+        Decision decision;
+        std::int64_t row = 0;
+        MonoTime next_look;
     };
 
     [[nodiscard]] Answered answered(Outcome outcome) const;
@@ -48,6 +57,7 @@ private:
     void roll_back(const Decision& decision);
     void forget(const Decision& decision);
     void finish(const Decision& decision, std::int64_t row, const Answered& answer);
+    bool settle_unknown(const Unknown& unknown);
     void written(const Decision& decision, std::int64_t row, MonoTime now);
     void not_written(const Decision& decision, std::int64_t row, const std::string& error);
 
@@ -57,6 +67,7 @@ private:
     OnChange on_change_;
     std::span<const Decision> step_; // being carried out
     std::vector<recording::Settled> settled_;
+    std::vector<Unknown> unknown_;
 };
 
 } // namespace bpftune::service

@@ -10,14 +10,14 @@
 
 namespace bpftune::sys {
 
-Result<std::vector<int>> numbered_entries(const std::filesystem::path& directory) {
+Result<std::vector<int>> numbered_entries(const std::filesystem::path& directory, std::size_t most) {
     struct Close {
         void operator()(DIR* open) const { ::closedir(open); }
     };
     const std::unique_ptr<DIR, Close> open(::opendir(directory.c_str()));
     if (!open) return system_failure(errno, "open {}", directory.string());
     std::vector<int> numbers;
-    while (true) {
+    while (numbers.size() < most) {
         errno = 0;
         const dirent* entry = ::readdir(open.get());
         if (entry == nullptr && errno != 0) return system_failure(errno, "read {}", directory.string());

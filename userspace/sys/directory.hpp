@@ -2,14 +2,18 @@
 // Directories whose entries are numbers: /proc, /proc/PID/fd.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
+#include <limits>
 #include <vector>
 
 #include "core/result.hpp"
 
 namespace bpftune::sys {
 
-// The entries that are whole decimal numbers, ascending. The error's code is errno.
-Result<std::vector<int>> numbered_entries(const std::filesystem::path& directory);
+// The entries that are whole decimal numbers, ascending: the first `most` that the kernel lists, which of /proc/PID/fd
+// are the lowest. The error's code is errno.
+Result<std::vector<int>> numbered_entries(const std::filesystem::path& directory,
+                                          std::size_t most = std::numeric_limits<std::size_t>::max());
 
 } // namespace bpftune::sys

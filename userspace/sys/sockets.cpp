@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "sys/clock.hpp"
 #include "sys/directory.hpp"
 
 #ifndef SO_NETNS_COOKIE
@@ -77,12 +78,15 @@ Result<Fd> fetch_descriptor(pid_t pid, int fd) {
     return system_failure(code, "fetch descriptor {} of process {}{}", fd, pid, hint);
 }
 
-Result<std::optional<int>> find_socket(pid_t pid, std::uint64_t inode) {
+Result<std::optional<int>> find_socket(pid_t pid, std::uint64_t inode, std::size_t most, MonoTime deadline) {
     const std::string directory = fmt::format("/proc/{}/fd", pid);
     const std::string wanted = fmt::format("socket:[{}]", inode);
-    const auto descriptors = numbered_entries(directory);
+    const auto descriptors = numbered_entries(directory, most);
     if (!descriptors) return std::unexpected(descriptors.error());
-    for (const int fd : *descriptors) {
+    for (std::size_t i = 0; i < descriptors->size(); ++i) {
+        if (i % 64 == 0 && now().mono >= deadline)
+            return std::unexpected(Error{fmt::format("look for socket {}: it takes too long", inode), ETIME});
+        const int fd = (*descriptors)[i];
         std::array<char, 64> target{};
         const ssize_t size = ::readlink(fmt::format("{}/{}", directory, fd).c_str(), target.data(), target.size());
         if (size < 0 && (errno == EACCES || errno == EPERM)) return system_failure(errno, "read {}/{}", directory, fd);

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "core/result.hpp"
+#include "core/time.hpp"
 #include "sys/fd.hpp"
 
 namespace bpftune::sys {
@@ -40,8 +41,9 @@ Result<Fd> open_process(pid_t pid);
 // process or its descriptor is not there; EPERM without CAP_SYS_PTRACE or under Yama's ptrace_scope 3.
 Result<Fd> fetch_descriptor(pid_t pid, int fd);
 
-// The first descriptor of `pid` that is the socket with this inode; nullopt: it holds none. Error codes: ESRCH or
-// ENOENT if there is no such process; EACCES without CAP_DAC_READ_SEARCH or CAP_SYS_PTRACE.
-Result<std::optional<int>> find_socket(pid_t pid, std::uint64_t inode);
+// The first of the lowest `most` descriptors of `pid` that is the socket with this inode; nullopt: none is. Error
+// codes: ESRCH or ENOENT if there is no such process; EACCES without CAP_DAC_READ_SEARCH or CAP_SYS_PTRACE; ETIME at
+// `deadline`: a table may have a million descriptors, and many processes may share it.
+Result<std::optional<int>> find_socket(pid_t pid, std::uint64_t inode, std::size_t most, MonoTime deadline);
 
 } // namespace bpftune::sys

@@ -5,12 +5,18 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <thread>
 
 #include <catch2/catch.hpp>
+#include <linux/filter.h>
+#include <linux/userfaultfd.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 #include "actuators/writer.hpp"
 #include "netns/namespace.hpp"
@@ -44,6 +50,25 @@ inline std::uint64_t somaxconn_in(const Namespace& netns) { return std::stoull(n
 inline std::size_t open_descriptors(pid_t pid) {
     const std::filesystem::directory_iterator entries(fmt::format("/proc/{}/fd", pid));
     return static_cast<std::size_t>(std::distance(begin(entries), end(entries)));
+}
+
+// Takes the lock of a socket, until this process ends: under it the kernel waits for a page that never comes.
+inline void keep_locked(int socket) {
+    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    void* place = ::mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    static const sys::Fd faults(static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK)));
+    uffdio_api api{.api = UFFD_API, .features = 0, .ioctls = 0};
+    uffdio_register missing{.range = {.start = reinterpret_cast<std::uintptr_t>(place), .len = page},
+                            .mode = UFFDIO_REGISTER_MODE_MISSING,
+                            .ioctls = 0};
+    must(::ioctl(faults.value(), UFFDIO_API, &api) == 0 && ::ioctl(faults.value(), UFFDIO_REGISTER, &missing) == 0,
+         "take over page faults");
+    std::thread([socket, place] {
+        const sock_fprog filter{.len = 1, .filter = static_cast<sock_filter*>(place)};
+        ::setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
+    }).detach();
+    pollfd fault{.fd = faults.value(), .events = POLLIN, .revents = 0};
+    must(::poll(&fault, 1, 60'000) == 1, "wait until it is locked");
 }
 
 // A process that listens on a loopback port of a namespace and is told what to do next.
@@ -83,9 +108,13 @@ public:
     Facts facts() { return ask('?'); }
     void shut_down() { ask('s'); }
     void close() { ask('c'); }
+    void lock() { ask('l'); }    // keeps the socket's lock from then on
     void replace() { ask('r'); } // closes the socket and listens with another at the same descriptor
     void move_on() { ask('m'); } // passes the socket on to another descriptor, another socket takes its place
-    bool serves() {              // somebody connects, is accepted, and reads what the server wrote
+    void accept(int count) {
+        for (int i = 0; i < count; ++i) ask('a');
+    }
+    bool serves() { // somebody connects, is accepted, and reads what the server wrote
         return netns_.inside([this] {
             const sys::Fd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
             const sockaddr_in to = address(ask('?').port);
@@ -143,6 +172,7 @@ private:
     static void obey(char order, int& fd) {
         if (order == 's') must(::shutdown(fd, SHUT_RD) == 0, "shutdown");
         if (order == 'c') ::close(fd);
+        if (order == 'l') keep_locked(fd);
         if (order == 'm') must((fd = ::dup2(fd, fd + 1)) > 0, "dup2");
         if (order == 'r' || order == 'm') {
             const int other = listen_with(10);
@@ -163,9 +193,10 @@ private:
             must(user == 0 || ::setresuid(user, user, user) == 0, "change user");
             int fd = listen_with(backlog, protocol);
             char order = 0;
+            Facts facts{};
             while (::read(control, &order, 1) == 1) {
                 obey(order, fd);
-                const Facts facts = look_at(fd);
+                if (order != 'l') facts = look_at(fd); // which would wait for the lock
                 must(::write(control, &facts, sizeof facts) == sizeof facts, "answer");
             }
         } catch (const std::exception& error) {

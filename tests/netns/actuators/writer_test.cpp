@@ -4,9 +4,15 @@
 #include <array>
 #include <csignal>
 #include <fstream>
+#include <list>
+#include <optional>
 #include <vector>
 
 #include <poll.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "fixtures.hpp"
@@ -171,7 +177,7 @@ TEST_CASE("a visit tells the limits of one namespace, and brings a socket of it"
     netns.write("sys/net/ipv4/tcp_max_tw_buckets", "15");
     auto writer = take(Writer::start());
     const NetnsId id = id_of(netns);
-    const auto visit = take(writer.visit({.cookie = 0, .inode = id.inode}, 0, sys::Netlink::sock_diag));
+    const auto visit = take(writer.visit({.cookie = 0, .inode = id.inode}, {}, {sys::Netlink::sock_diag}));
     CHECK(visit.id == id);
     CHECK(id.cookie != 0);
     CHECK(visit.sysctls.somaxconn == 300);
@@ -180,7 +186,7 @@ TEST_CASE("a visit tells the limits of one namespace, and brings a socket of it"
     REQUIRE(::fstat(take(sys::netns_of_socket(visit.socket.value())).value(), &where) == 0);
     CHECK(where.st_ino == id.inode);
     CHECK((::fcntl(visit.socket.value(), F_GETFD) & FD_CLOEXEC) != 0);
-    CHECK_FALSE(take(writer.visit(id, 0, sys::Netlink::none)).socket);
+    CHECK_FALSE(take(writer.visit(id, {}, {})).socket);
 }
 
 TEST_CASE("the writer hands out the types of nf_conntrack where it is a module") {
@@ -200,8 +206,8 @@ TEST_CASE("a visit to a namespace that is another one by now is refused") {
     auto writer = take(Writer::start());
     NetnsId id = id_of(netns);
     id.cookie += 1;
-    CHECK(writer.visit(id, 0, sys::Netlink::sock_diag).error().code == ESTALE);
-    CHECK_FALSE(writer.visit(id_of(netns), 0, static_cast<sys::Netlink>(7)));
+    CHECK(writer.visit(id, {}, {sys::Netlink::sock_diag}).error().code == ESTALE);
+    CHECK_FALSE(writer.visit(id_of(netns), {}, {static_cast<sys::Netlink>(7)}));
 }
 
 TEST_CASE("a namespace whose cookie is not known may be looked at and not written") {
@@ -209,7 +215,7 @@ TEST_CASE("a namespace whose cookie is not known may be looked at and not writte
     auto writer = take(Writer::start());
     const auto before = somaxconn_in(netns);
     const Scope scope{.netns = {.cookie = 0, .inode = netns.inode()}, .netns_pid = 0, .listener = {}, .pod = {}};
-    CHECK(writer.visit(scope.netns, 0, sys::Netlink::none));
+    CHECK(writer.visit(scope.netns, {}, {}));
     const Outcome outcome = writer.write(TunableId::somaxconn, scope, before, 1234);
     CHECK(kind(outcome) == Outcome::Kind::failed);
     CHECK(mentions(outcome.error, "cannot be told from a later one with its number"));
@@ -369,7 +375,7 @@ TEST_CASE("the writer holds no descriptor longer than a request") {
     const Server server(netns, 10);
     auto writer = take(Writer::start());
     const auto at_start = open_descriptors(writer.pid());
-    CHECK(at_start == 4); // /dev/null three times, its socket
+    CHECK(at_start == 5); // /dev/null three times, its socket
     Scope stale = server.scope();
     stale.listener->fd = 0;
     Scope wrong = server.scope();
@@ -379,7 +385,8 @@ TEST_CASE("the writer holds no descriptor longer than a request") {
             for (const TunableId tunable :
                  {TunableId::somaxconn, TunableId::listener_backlog, TunableId::conntrack_max})
                 static_cast<void>(writer.read(tunable, scope));
-        static_cast<void>(take(writer.visit(server.scope().netns, server.pid(), sys::Netlink::netfilter)));
+        static_cast<void>(
+            take(writer.visit(server.scope().netns, {.pid = server.pid(), .path = {}}, {sys::Netlink::netfilter})));
         CHECK(kind(writer.write(TunableId::listener_backlog, server.scope(), 10, 100000)) == Outcome::Kind::failed);
     }
     CHECK(open_descriptors(writer.pid()) == at_start);
@@ -393,7 +400,7 @@ TEST_CASE("the writer has its name, the rights it needs, what it inherits and no
     CHECK(status_of(writer.pid(), "NoNewPrivs") == "1");
     for (const char* set : {"CapPrm", "CapEff", "CapBnd"}) CHECK(status_of(writer.pid(), set) == "0000000000281004");
     CHECK(status_of(writer.pid(), "CapInh") == "0000000000000000");
-    CHECK(open_descriptors(writer.pid()) == 5);
+    CHECK(open_descriptors(writer.pid()) == 6);
 }
 
 TEST_CASE("signals for the whole group do not end the writer") {
@@ -432,6 +439,124 @@ TEST_CASE("without a writer every request fails and says why") {
     }
     CHECK(writer.pid() == -1);
     CHECK_FALSE(writer.read(TunableId::somaxconn, scope_of(netns)));
+}
+
+TEST_CASE("a listener that its process keeps locked costs itself its tuning, and nobody else") {
+    const Namespace netns;
+    auto locked = std::make_optional<Server>(netns, 100);
+    const Server other(netns, 100);
+    auto writer = take(Writer::start());
+    const Scope scope = locked->scope();
+    locked->lock();
+    CHECK(take(writer.read(TunableId::listener_backlog, scope)) == 100); // which takes no lock
+
+    const Outcome unknown = writer.write(TunableId::listener_backlog, scope, 100, 200);
+    CHECK(kind(unknown) == Outcome::Kind::failed);
+    CHECK(mentions(unknown.error, "no answer within 600 ms: its process keeps it locked"));
+    CHECK_FALSE(writer.knows_outcome());
+    const Outcome refused = writer.write(TunableId::listener_backlog, scope, 100, 200);
+    CHECK(kind(refused) == Outcome::Kind::failed);
+    CHECK(mentions(refused.error, "gave no answer before"));
+    CHECK(writer.knows_outcome());
+    CHECK(kind(writer.write(TunableId::listener_backlog, other.scope(), 100, 200)) == Outcome::Kind::written);
+    CHECK(kind(writer.write(TunableId::somaxconn, scope_of(netns, other.pid()), 4096, 5000)) == Outcome::Kind::written);
+
+    // Let go of, it is asked for again.
+    locked.reset();
+    Scope not_looked_for = scope; // which takes its time on a busy machine
+    not_looked_for.listener->inode = 0;
+    Result<std::uint64_t> value;
+    for (int i = 0; i < 600; ++i) {
+        value = writer.read(TunableId::listener_backlog, not_looked_for);
+        if (!value && value.error().code == ESTALE) break;
+        ::usleep(100'000);
+    }
+    REQUIRE_FALSE(value);
+    CHECK(value.error().code == ESTALE);
+}
+
+TEST_CASE("what may have been written without an answer is read when its process lets go") {
+    const Namespace netns;
+    const sys::Fd listener = netns.inside([] {
+        sys::Fd socket(::socket(AF_INET, SOCK_STREAM, 0));
+        must(::listen(socket.value(), 100) == 0, "listen");
+        return socket;
+    });
+    auto holder = std::make_optional<Process>(netns, [&] {
+        keep_locked(listener.value());
+        return std::uint64_t{0};
+    });
+    struct stat status{};
+    must(::fstat(listener.value(), &status) == 0, "fstat");
+    Scope scope = scope_of(netns, holder->pid());
+    scope.listener = ListenerRef{.cookie = take(sys::socket_cookie(listener.value())),
+                                 .inode = status.st_ino,
+                                 .local = {},
+                                 .pid = ::getpid(),
+                                 .fd = listener.value()};
+    auto writer = take(Writer::start());
+    CHECK(kind(writer.write(TunableId::listener_backlog, scope, 100, 200)) == Outcome::Kind::failed);
+    CHECK_FALSE(writer.knows_outcome());
+    CHECK_FALSE(writer.read(TunableId::listener_backlog, scope));
+    holder.reset();
+    Result<std::uint64_t> value = 0;
+    for (int i = 0; i < 600 && !(value = writer.read(TunableId::listener_backlog, scope)); ++i) ::usleep(100'000);
+    REQUIRE(value);
+    CHECK((*value == 100 || *value == 200)); // it was killed where it waited
+}
+
+TEST_CASE("five listeners that are kept locked take no more than four processes, and others are refused at once") {
+    const Namespace netns;
+    std::list<Server> locked;
+    auto writer = take(Writer::start());
+    for (int i = 0; i < 4; ++i) {
+        Server& server = locked.emplace_back(netns, 100);
+        server.lock();
+        CHECK(kind(writer.write(TunableId::listener_backlog, server.scope(), 100, 200)) == Outcome::Kind::failed);
+        CHECK_FALSE(writer.knows_outcome());
+    }
+    Server other(netns, 100);
+    const Outcome refused = writer.write(TunableId::listener_backlog, other.scope(), 100, 200);
+    CHECK(mentions(refused.error, "4 listeners of others are kept locked by their processes"));
+    CHECK(writer.knows_outcome());
+    locked.clear();
+    for (int i = 0; i < 600; ++i) {
+        if (writer.write(TunableId::listener_backlog, other.scope(), 100, 200).kind == Outcome::Kind::written) break;
+        ::usleep(100'000);
+    }
+    CHECK(other.facts().limit == 200);
+}
+
+TEST_CASE("processes that share a table of many descriptors hide no listener of another namespace") {
+    const Namespace netns;
+    const Namespace hostile;
+    const Process many(hostile, [] {
+        rlimit limit{};
+        must(::getrlimit(RLIMIT_NOFILE, &limit) == 0, "getrlimit");
+        limit.rlim_cur = limit.rlim_max = std::min<rlim_t>(limit.rlim_max, 60'000);
+        must(::setrlimit(RLIMIT_NOFILE, &limit) == 0, "setrlimit");
+        const rlim_t descriptors = limit.rlim_cur - 100;
+        for (rlim_t i = 0; i < descriptors; ++i) must(::dup(STDERR_FILENO) >= 0, "dup");
+        for (int i = 0; i < 40; ++i) {
+            const long child = ::syscall(SYS_clone, CLONE_FILES | SIGCHLD, nullptr, nullptr, nullptr, nullptr);
+            must(child >= 0, "clone");
+            if (child != 0) continue;
+            ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+            while (true) ::pause();
+        }
+        return std::uint64_t{0};
+    });
+    const Server server(netns, 100);
+    auto writer = take(Writer::start());
+    Scope stale = server.scope();
+    stale.listener->pid = 0;
+    CHECK(take(writer.read(TunableId::listener_backlog, stale)) == 100);
+    // What is nowhere is looked for everywhere, but not without end.
+    stale.listener->inode = stale.listener->cookie = 1;
+    const auto nowhere = writer.read(TunableId::listener_backlog, stale);
+    REQUIRE_FALSE(nowhere);
+    CHECK((nowhere.error().code == ETIME || nowhere.error().code == ETIMEDOUT)); // the latter on a busy machine
+    CHECK(kind(writer.write(TunableId::listener_backlog, server.scope(), 100, 200)) == Outcome::Kind::written);
 }
 
 TEST_CASE("a writer that does not answer is ended") {

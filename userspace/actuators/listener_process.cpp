@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "actuators/listener_process.hpp"
+
+#include <algorithm>
+#include <csignal>
+#include <utility>
+
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "sys/clock.hpp"
+#include "sys/sockets.hpp"
+
+namespace bpftune::actuators {
+namespace {
+
+constexpr Nanoseconds patience = std::chrono::milliseconds(600); // past what a search may take, on a busy machine
+constexpr Nanoseconds least_patience = std::chrono::milliseconds(100);
+constexpr int refill = 20; // of what was used up, in as many times as long
+constexpr int longest_end_ms = 20;
+constexpr std::size_t most_killed = 4;
+constexpr Nanoseconds left_alone = std::chrono::minutes(5);
+constexpr std::size_t most_silent = 4096;
+
+[[noreturn]] void serve_requests(int socket, const ListenerProcess::Serve& serve, pid_t parent) {
+    ::prctl(PR_SET_NAME, "bpftune-listen", 0, 0, 0);
+    // Nothing else of the writer's: neither its way to the service, by which that sees it end, nor the instance's lock.
+    if (socket > STDERR_FILENO + 1) ::close_range(STDERR_FILENO + 1, static_cast<unsigned>(socket) - 1, 0);
+    ::close_range(static_cast<unsigned>(socket) + 1, ~0U, 0);
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    Request request;
+    while (::getppid() == parent && ::recv(socket, &request, sizeof request, 0) == sizeof request) {
+        const Answer answer = serve(request);
+        if (::send(socket, &answer, sizeof answer, MSG_NOSIGNAL) != sizeof answer) break;
+    }
+    ::_exit(0);
+}
+
+} // namespace
+
+Result<> ListenerProcess::start() {
+    int pair[2];
+    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+        return system_failure(errno, "make a socket pair for listeners");
+    sys::Fd ours(pair[0]);
+    const sys::Fd theirs(pair[1]);
+    const pid_t parent = ::getpid();
+    const pid_t pid = ::fork();
+    if (pid < 0) return system_failure(errno, "fork a process for listeners");
+    if (pid == 0) serve_requests(theirs.value(), serve_, parent);
+    pid_ = pid;
+    socket_ = std::move(ours);
+    return {};
+}
+
+Answer ListenerProcess::ask(const Request& request) {
+    reap();
+    const MonoTime now = sys::now().mono;
+    allowance_ = std::min(allowance_ + (now - allowance_since_) / refill, most_allowance);
+    allowance_since_ = now;
+    if (is_left_alone(request, now))
+        return refusal({"its process gave no answer before: it is left alone for five minutes", not_tried});
+    if (killed_.size() >= most_killed)
+        return refusal(
+            {fmt::format("{} listeners of others are kept locked by their processes", killed_.size()), not_tried});
+    if (pid_ < 0)
+        if (auto started = start(); !started) return refusal(started.error());
+    if (::send(socket_.value(), &request, sizeof request, MSG_NOSIGNAL) != sizeof request) {
+        auto failed = system_failure(errno, "send to the process for listeners");
+        kill(request.listener_cookie);
+        return refusal({std::move(failed.error().message), not_tried});
+    }
+    return wait_for_answer(request, now);
+}
+
+bool ListenerProcess::is_left_alone(const Request& request, MonoTime now) const {
+    return std::ranges::any_of(silent_, [&](const auto& entry) {
+        const auto& [listener, silent] = entry;
+        const bool is_it =
+            listener == request.listener_cookie || (silent.pid > 0 && silent.pid == request.listener_pid);
+        return is_it && now < silent.until;
+    });
+}
+
+Answer ListenerProcess::wait_for_answer(const Request& request, MonoTime begun) {
+    const Nanoseconds longest = std::clamp(allowance_, least_patience, patience);
+    const auto longest_ms = std::chrono::ceil<std::chrono::milliseconds>(longest).count();
+    pollfd answered{.fd = socket_.value(), .events = POLLIN, .revents = 0};
+    Answer answer;
+    int ready = 0;
+    do ready = ::poll(&answered, 1, static_cast<int>(longest_ms));
+    while (ready < 0 && errno == EINTR);
+    if (ready > 0 && ::recv(socket_.value(), &answer, sizeof answer, 0) == sizeof answer) return answer;
+    kill(request.listener_cookie);
+    const MonoTime now = sys::now().mono;
+    allowance_ -= std::min(now - begun, allowance_);
+    leave_alone(request, now);
+    if (ready > 0) return refusal({"the process for listeners ended over it", no_answer});
+    return refusal(
+        {fmt::format("no answer within {} ms: its process keeps it locked, or keeps itself from being looked "
+                     "into; it is left alone for five minutes",
+                     longest_ms),
+         no_answer});
+}
+
+void ListenerProcess::leave_alone(const Request& request, MonoTime now) {
+    std::erase_if(silent_, [&](const auto& entry) { return entry.second.until <= now; });
+    if (silent_.size() < most_silent)
+        silent_[request.listener_cookie] = {.until = now + left_alone, .pid = request.listener_pid};
+}
+
+// The kernel may take its time to end it; another can be had at once.
+void ListenerProcess::kill(std::uint64_t listener) {
+    const auto process = sys::open_process(pid_);
+    ::kill(pid_, SIGKILL);
+    socket_.reset();
+    pollfd ended{.fd = process ? process->value() : -1, .events = POLLIN, .revents = 0};
+    ::poll(&ended, 1, longest_end_ms);
+    const pid_t pid = std::exchange(pid_, -1);
+    if (::waitpid(pid, nullptr, WNOHANG) == 0) killed_[pid] = listener;
+}
+
+// What the kernel has let go of can be read again.
+void ListenerProcess::reap() {
+    std::erase_if(killed_, [this](const auto& killed) {
+        if (::waitpid(killed.first, nullptr, WNOHANG) == 0) return false;
+        silent_.erase(killed.second);
+        return true;
+    });
+}
+
+} // namespace bpftune::actuators

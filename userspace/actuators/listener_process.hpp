@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests about listening sockets go to a process of the writer's own. Their holders are anybody, and can make it wait
+// in the kernel for as long as they like: pidfd_getfd() waits while a holder is in exec() (exec_update_lock,
+// kernel/fork.c), listen() for the socket's lock, and not even SIGKILL ends that (lock_sock(), net/core/sock.c). A
+// request that takes too long costs that listener its tuning and nothing else: this process is killed and another
+// forked.
+#pragma once
+
+#include <cerrno>
+#include <functional>
+#include <map>
+
+#include <sys/types.h>
+
+#include "actuators/protocol.hpp"
+#include "core/result.hpp"
+#include "core/time.hpp"
+#include "sys/fd.hpp"
+
+namespace bpftune::actuators {
+
+// Error codes of answers. The first: it was tried, and what is asked for may still come to pass, at any time.
+inline constexpr int no_answer = ETIMEDOUT;
+inline constexpr int not_tried = ETIME;
+
+class ListenerProcess {
+public:
+    using Serve = std::function<Answer(const Request&)>; // in the process
+
+    explicit ListenerProcess(Serve serve) : serve_(std::move(serve)) {}
+    ListenerProcess(const ListenerProcess&) = delete;
+    ListenerProcess& operator=(const ListenerProcess&) = delete;
+    ~ListenerProcess() = default; // it ends with this process
+
+    Result<> start();
+
+    // Takes at most 600 ms. What gave no answer is left alone for five minutes, its process's other listeners with it;
+    // what took the kernel longer to let go of, until then. Requests without an answer have 1.2 s together, and 1/20 of
+    // the time from then on; past that each gets 100 ms, which is a thousand times what it takes. With four that the
+    // kernel does not let go of, what is asked is refused at once.
+    Answer ask(const Request& request);
+
+private:
+    struct Silent {
+        MonoTime until;
+        int pid = 0; // the holder, as far as is known
+    };
+
+    [[nodiscard]] bool is_left_alone(const Request& request, MonoTime now) const;
+    Answer wait_for_answer(const Request& request, MonoTime begun);
+    void leave_alone(const Request& request, MonoTime now);
+    void kill(std::uint64_t listener);
+    void reap();
+
+    Serve serve_;
+    pid_t pid_ = -1;
+    sys::Fd socket_;
+    std::map<pid_t, std::uint64_t> killed_;  // and not ended yet, with the listener that each was asked about
+    std::map<std::uint64_t, Silent> silent_; // by listener
+    Nanoseconds allowance_ = most_allowance;
+    MonoTime allowance_since_;
+    static constexpr Nanoseconds most_allowance = std::chrono::milliseconds(1200);
+};
+
+} // namespace bpftune::actuators

@@ -13,7 +13,7 @@ namespace bpftune::actuators {
 namespace {
 
 Result<sys::NetnsGuard> enter(const Scope& scope) {
-    const auto netns = sys::find_netns(scope.netns, scope.netns_pid);
+    const auto netns = sys::find_netns(scope.netns, {.pid = scope.netns_pid, .path = {}});
     if (!netns) return std::unexpected(netns.error());
     return sys::NetnsGuard::enter(*netns, scope.netns);
 }

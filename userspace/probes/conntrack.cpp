@@ -43,16 +43,28 @@ Result<> ConntrackReader::try_netlink() const {
 }
 
 ConntrackReading ConntrackReader::widen(const NetnsId& netns, const sys::ConntrackStat& stat) {
-    return {.netns = netns,
-            .entries = stat.entries,
-            .drops = counters_.update({netns, drop}, stat.drop),
-            .early_drops = counters_.update({netns, early_drop}, stat.early_drop),
-            .insert_failed = counters_.update({netns, insert_failed}, stat.insert_failed)};
+    ConntrackReading reading{.netns = netns,
+                             .entries = stat.entries,
+                             .drops = stat.drop,
+                             .early_drops = stat.early_drop,
+                             .insert_failed = stat.insert_failed,
+                             .chain_too_long = stat.chain_too_long};
+    counters_.update(netns, reading);
+    return reading;
+}
+
+// What was read when the namespace was looked into.
+ConntrackReading ConntrackReader::widen_known(const NetnsReading& netns) {
+    ConntrackReading reading = widen(netns.netns, *netns.conntrack);
+    reading.read = netns.read;
+    return reading;
 }
 
 std::vector<ConntrackReading> ConntrackReader::by_procfs(std::span<const NetnsReading> namespaces) {
     std::vector<ConntrackReading> readings;
     for (const NetnsReading& netns : namespaces) {
+        if (netns.conntrack) readings.push_back(widen_known(netns));
+        if (!netns.path.empty()) continue;
         // The directory stays that of one process, also when its number is used again. Our own takes no right.
         const bool own = is_in(AT_FDCWD, proc_ / "thread-self/ns/net", netns.netns.inode);
         const auto path = proc_ / (own ? "thread-self" : std::to_string(netns.pid));
@@ -68,7 +80,9 @@ std::vector<ConntrackReading> ConntrackReader::by_procfs(std::span<const NetnsRe
 std::vector<ConntrackReading> ConntrackReader::by_netlink(std::span<const NetnsReading> namespaces) {
     std::vector<ConntrackReading> readings;
     for (const NetnsReading& netns : namespaces) {
-        const auto visit = visit_(netns.netns, netns.pid, sys::Netlink::netfilter);
+        if (netns.conntrack) readings.push_back(widen_known(netns));
+        if (!netns.path.empty()) continue;
+        const auto visit = visit_(netns.netns, netns.hint(), {sys::Netlink::netfilter});
         if (!visit) continue;
         if (const auto stat = ctnetlink_stat(visit->socket)) readings.push_back(widen(netns.netns, *stat));
     }
@@ -77,7 +91,7 @@ std::vector<ConntrackReading> ConntrackReader::by_netlink(std::span<const NetnsR
 }
 
 Result<ConntrackSample> ConntrackReader::sample(const NetnsReading& netns, std::size_t enough) const {
-    const auto visit = visit_(netns.netns, netns.pid, sys::Netlink::netfilter);
+    const auto visit = visit_(netns.netns, netns.hint(), {sys::Netlink::netfilter});
     if (!visit) return std::unexpected(visit.error());
     return ctnetlink_sample(visit->socket, enough);
 }

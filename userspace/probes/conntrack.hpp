@@ -30,12 +30,12 @@ public:
     [[nodiscard]] Result<ConntrackSample> sample(const NetnsReading& netns, std::size_t enough) const;
 
 private:
+    ConntrackReading widen_known(const NetnsReading& netns);
     ConntrackReading widen(const NetnsId& netns, const sys::ConntrackStat& stat);
 
-    enum Counter { drop, early_drop, insert_failed };
     std::filesystem::path proc_;
     Visitor visit_;
-    Widened<std::pair<NetnsId, Counter>> counters_;
+    Widened<NetnsId, ConntrackReading> counters_;
 };
 
 } // namespace bpftune::probes

@@ -9,7 +9,7 @@
 namespace bpftune::probes {
 
 Result<std::vector<ListenerReading>> NetlinkListeners::read_one(const NetnsReading& netns) const {
-    const auto visit = visit_(netns.netns, netns.pid, sys::Netlink::sock_diag);
+    const auto visit = visit_(netns.netns, netns.hint(), {sys::Netlink::sock_diag});
     if (!visit) return std::unexpected(visit.error());
     // With cookies a SYN queue says nothing of loss: what lists it is spared.
     auto listeners = listeners_by_sock_diag(visit->socket, netns.syncookies == 0);
@@ -21,6 +21,7 @@ Result<std::vector<ListenerReading>> NetlinkListeners::read_one(const NetnsReadi
 Result<std::vector<ListenerReading>> NetlinkListeners::read(std::span<const NetnsReading> namespaces) {
     std::vector<ListenerReading> all;
     for (const NetnsReading& netns : namespaces) {
+        if (!netns.has_sockets) continue;
         const auto listeners = read_one(netns);
         if (!listeners && (sys::is_denied(listeners.error()) || listeners.error().code == ESTALE)) continue;
         if (!listeners) return listeners; // else its listeners would count as closed

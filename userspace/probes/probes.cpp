@@ -8,12 +8,14 @@
 #include <linux/capability.h>
 #include <malloc.h>
 
+#include "probes/bound_namespaces.hpp"
 #include "probes/conntrack.hpp"
 #include "probes/netlink_listeners.hpp"
 #include "probes/proc_namespaces.hpp"
 #include "probes/programs.hpp"
 #include "probes/widened.hpp"
 #include "sys/capabilities.hpp"
+#include "sys/clock.hpp"
 #include "sys/files.hpp"
 #include "sys/procfs.hpp"
 
@@ -28,7 +30,8 @@ constexpr int readings_until_quiet = 60;
 struct Probes::State {
     explicit State(const Options& chosen)
         : proc(chosen.proc_root), rungs(chosen.rungs), programs(chosen), namespaces(chosen.proc_root, chosen.visit),
-          listeners(chosen.proc_root, chosen.visit), conntrack(chosen.proc_root, chosen.visit) {
+          bound(chosen.visit), names(chosen.proc_root), listeners(chosen.proc_root, chosen.visit),
+          conntrack(chosen.proc_root, chosen.visit) {
         taken.fill(Rung::none);
     }
 
@@ -42,16 +45,21 @@ struct Probes::State {
     void climb(Probe probe);
     Result<> watch_backlogs(std::uint64_t dropped); // by all CPUs
     Result<Census> census(std::span<const NetnsReading> of_namespaces);
+    Result<std::vector<NetnsReading>> with_processes();
 
     std::filesystem::path proc;
     std::vector<RungChoice> rungs;
     Programs programs;
     ProcNamespaces namespaces; // netlink and procfs: below the programs
+    BoundNamespaces bound;     // on every rung
+    BoundNames names;
+    Result<> names_read;
     NetlinkListeners listeners;
     ConntrackReader conntrack;
-    Widened<std::uint64_t> drops;               // by socket cookie
-    std::vector<NetnsReading> of_listeners;     // namespaces that the last census came upon
-    std::optional<std::uint64_t> backlog_drops; // at the last reading
+    Widened<std::uint64_t, ListenerReading> drops; // by socket cookie
+    Widened<unsigned, SoftirqReading> backlogs;    // by CPU: one that is off goes on where it was
+    std::vector<NetnsReading> of_listeners;        // namespaces that the last census came upon
+    std::optional<std::uint64_t> backlog_drops;    // at the last reading
     int readings_without_drops = readings_until_quiet;
     std::array<Rung, all_probes.size()> taken{};
     std::vector<Step> ladder;
@@ -271,18 +279,24 @@ Result<Census> Probes::State::census(std::span<const NetnsReading> of_namespaces
 Result<std::vector<ListenerReading>> Probes::listeners(std::span<const NetnsReading> namespaces) {
     auto found = state_->census(namespaces);
     if (!found) return std::unexpected(found.error());
-    for (ListenerReading& listener : found->listeners)
-        listener.drops = state_->drops.update(listener.cookie, listener.drops);
+    for (ListenerReading& listener : found->listeners) state_->drops.update(listener.cookie, listener);
     state_->drops.end_of_reading();
     state_->of_listeners = std::move(found->namespaces);
     return std::move(found->listeners);
+}
+
+Result<std::vector<NetnsReading>> Probes::State::with_processes() {
+    if (rung(Probe::time_wait) == Rung::procfs) return namespaces.read();
+    auto found = programs.namespaces();
+    if (!found) return std::unexpected(found.error());
+    return std::move(found->namespaces);
 }
 
 Result<std::vector<ListenerReading>> Probes::listeners_of(const NetnsReading& netns) const {
     if (rung(Probe::listen) == Rung::none) return failure("the listen probe is unavailable");
     auto found = state_->listeners.read_one(netns);
     if (!found) return found;
-    for (ListenerReading& listener : *found) listener.drops = state_->drops.peek(listener.cookie, listener.drops);
+    for (ListenerReading& listener : *found) state_->drops.peek(listener.cookie, listener);
     if (rung(Probe::listen) != Rung::netlink) state_->programs.fill_learned(*found);
     return found;
 }
@@ -294,13 +308,23 @@ Result<std::vector<QueueReading>> Probes::queues() {
 
 Result<std::vector<NetnsReading>> Probes::namespaces() {
     if (rung(Probe::time_wait) == Rung::none) return failure("the time_wait probe is unavailable");
-    if (rung(Probe::time_wait) == Rung::procfs) return state_->namespaces.read();
-    auto found = state_->programs.namespaces();
-    if (!found) return std::unexpected(found.error());
-    auto& readings = found->namespaces;
-    for (const NetnsReading& other : state_->of_listeners)
-        if (std::ranges::find(readings, other.netns, &NetnsReading::netns) == readings.end()) readings.push_back(other);
-    return std::move(readings);
+    auto readings = state_->with_processes();
+    if (!readings) return readings;
+    state_->names_read = state_->names.update();
+    state_->bound.add_to(*readings, state_->names.all(), state_->conntrack.loaded(), sys::now().mono);
+    for (const NetnsReading& other : state_->of_listeners) {
+        const auto known = std::ranges::find(*readings, other.netns, &NetnsReading::netns);
+        if (known == readings->end())
+            readings->push_back(other);
+        else if (!known->ports_exhausted)
+            known->ports_exhausted = other.ports_exhausted;
+    }
+    return readings;
+}
+
+Result<std::span<const sys::BoundNetns>> Probes::bound() const {
+    if (!state_->names_read) return std::unexpected(state_->names_read.error());
+    return std::span(state_->names.all());
 }
 
 // The first drop is found by its count, those that follow it are announced.
@@ -324,8 +348,10 @@ Result<std::vector<SoftirqReading>> Probes::softirq() {
                             .dropped = row.dropped,
                             .time_squeeze = row.time_squeeze,
                             .backlog = row.backlog});
-        dropped += row.dropped;
+        state_->backlogs.update(row.cpu, readings.back());
+        dropped += readings.back().dropped;
     }
+    state_->backlogs.end_of_reading_keeping_gone();
     if (auto watched = state_->watch_backlogs(dropped); !watched) return std::unexpected(watched.error());
     return readings;
 }

@@ -15,6 +15,7 @@
 #include "core/snapshot.hpp"
 #include "probes/readings.hpp"
 #include "sys/module_types.hpp"
+#include "sys/mounts.hpp"
 #include "sys/visit.hpp"
 
 namespace bpftune::probes {
@@ -29,7 +30,7 @@ struct RungChoice {
 Result<RungChoice> parse_rung_choice(std::string_view text);
 
 // How a network namespace is looked into, where BPF does not see them all: as sys::visit_netns() does.
-using Visitor = std::function<Result<sys::Visit>(const NetnsId&, pid_t hint, sys::Netlink)>;
+using Visitor = std::function<Result<sys::Visit>(const NetnsId&, const sys::NetnsHint&, const sys::Wanted&)>;
 
 struct Options {
     std::vector<RungChoice> rungs;                             // of two for one probe the last counts
@@ -96,7 +97,10 @@ public:
     // Whether `listeners` has all of each namespace given, also those that no process holds.
     [[nodiscard]] bool lists_whole_namespaces() const { return rung(Probe::listen) == Rung::netlink; }
     Result<std::vector<QueueReading>> queues(); // ends the epoch
+    // Those that a process is in, and those that are bound to a file (bound_namespaces.hpp).
     Result<std::vector<NetnsReading>> namespaces();
+    // The files to which namespaces are bound, by inode, as of the last namespaces(). Error: that is not known.
+    [[nodiscard]] Result<std::span<const sys::BoundNetns>> bound() const;
     Result<std::vector<SoftirqReading>> softirq();
     // Of the namespaces given, by a process in each. nf_conntrack not loaded: an empty list.
     Result<std::vector<ConntrackReading>> conntrack(std::span<const NetnsReading> namespaces);

@@ -28,7 +28,13 @@ Result<NetnsReading> counters_of(const std::filesystem::path& process) {
     if (!netstat) return std::unexpected(netstat.error());
     const auto sockstat = sys::read_file(process / "net/sockstat");
     if (!sockstat) return std::unexpected(sockstat.error());
-    const auto mib = [&](const char* name) { return sys::netstat_value(*netstat, "TcpExt", name).value_or(0); };
+    return netns_reading(*netstat, *sockstat);
+}
+
+} // namespace
+
+NetnsReading netns_reading(std::string_view netstat, std::string_view sockstat) {
+    const auto mib = [&](const char* name) { return sys::netstat_value(netstat, "TcpExt", name).value_or(0); };
     return NetnsReading{.listen_overflows = mib("ListenOverflows"),
                         .listen_drops = mib("ListenDrops"),
                         .syn_queue_full_drops = mib("TCPReqQFullDrop"),
@@ -38,10 +44,15 @@ Result<NetnsReading> counters_of(const std::filesystem::path& process) {
                         .time_waited = mib("TW"),
                         .time_wait_killed = mib("TWKilled"),
                         .time_wait_overflows = mib("TCPTimeWaitOverflow"),
-                        .time_wait_sockets = sys::sockstat_value(*sockstat, "TCP", "tw").value_or(0)};
+                        .time_wait_sockets = sys::sockstat_value(sockstat, "TCP", "tw").value_or(0)};
 }
 
-} // namespace
+void take_sysctls(NetnsReading& reading, const sys::NetnsSysctls& sysctls) {
+    reading.somaxconn = sysctls.somaxconn;
+    reading.max_syn_backlog = sysctls.max_syn_backlog;
+    reading.syncookies = sysctls.syncookies;
+    reading.time_wait_limit = sysctls.max_tw_buckets;
+}
 
 // The lowest process of each.
 std::map<std::uint32_t, int> ProcNamespaces::processes_by_netns() {
@@ -59,17 +70,14 @@ std::map<std::uint32_t, int> ProcNamespaces::processes_by_netns() {
 // False: it has gone.
 bool ProcNamespaces::look_into(NetnsReading& reading) {
     NetnsId& known = known_[reading.netns.inode];
-    const auto visit = visit_({.cookie = 0, .inode = reading.netns.inode}, reading.pid, sys::Netlink::none);
+    const auto visit = visit_({.cookie = 0, .inode = reading.netns.inode}, reading.hint(), {});
     if (!visit && sys::is_denied(visit.error())) ++unseen_.namespaces;
     if (!visit) {
         reading.netns = known.known() ? known : reading.netns;
         return visit.error().code != ESTALE;
     }
     reading.netns = known = visit->id;
-    reading.somaxconn = visit->sysctls.somaxconn;
-    reading.max_syn_backlog = visit->sysctls.max_syn_backlog;
-    reading.syncookies = visit->sysctls.syncookies;
-    reading.time_wait_limit = visit->sysctls.max_tw_buckets;
+    take_sysctls(reading, visit->sysctls);
     return true;
 }
 

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <map>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -12,6 +13,10 @@
 #include "probes/readings.hpp"
 
 namespace bpftune::probes {
+
+// What the text of a namespace's /proc/net/netstat and /proc/net/sockstat says.
+NetnsReading netns_reading(std::string_view netstat, std::string_view sockstat);
+void take_sysctls(NetnsReading& reading, const sys::NetnsSysctls& sysctls);
 
 class ProcNamespaces {
 public:

@@ -11,6 +11,8 @@
 
 #include "core/ids.hpp"
 #include "core/time.hpp"
+#include "sys/netns.hpp"
+#include "sys/procfs.hpp"
 
 namespace bpftune::probes {
 
@@ -127,6 +129,15 @@ struct NetnsReading {
     std::uint64_t time_wait_sockets = 0;
     std::optional<std::uint64_t> time_wait_limit;
     std::optional<std::uint64_t> ports_exhausted; // since the probe was attached
+
+    // Of one that no process is in, but that is bound to a file: how it is reached, and what was found there when it
+    // was last looked into.
+    std::string path;
+    MonoTime read;                               // when that was
+    bool has_sockets = true;                     // false: it had none, so nobody listens
+    std::optional<sys::ConntrackStat> conntrack; // of its table
+
+    [[nodiscard]] sys::NetnsHint hint() const { return {.pid = pid, .path = path}; }
 };
 
 struct SoftirqReading {
@@ -139,17 +150,40 @@ struct SoftirqReading {
 
 struct ConntrackReading {
     NetnsId netns;
+    std::optional<MonoTime> read; // when, if that was not just now
     std::uint64_t entries = 0;
     std::uint64_t drops = 0;
     std::uint64_t early_drops = 0;
     std::uint64_t insert_failed = 0;
+    std::uint64_t chain_too_long = 0;
     std::optional<std::uint64_t> inserts; // since the probe was attached
 };
 
-// Some entries of one namespace's conntrack table, taken without regard to what they are.
+// One end of a connection, as it is in a packet. IPv4 is in the first four bytes.
+struct ConntrackEnd {
+    std::array<std::uint8_t, 16> address{};
+    std::uint16_t port = 0; // 0: of a protocol without
+
+    auto operator<=>(const ConntrackEnd&) const = default;
+};
+
+struct ConntrackEntry {
+    std::uint32_t id = 0;       // the kernel's, as long as the entry lives
+    std::uint8_t family = 0;    // AF_INET, AF_INET6
+    std::uint8_t transport = 0; // IPPROTO_*
+    bool unanswered = false;    // no packet of the other side, or a TCP handshake that is not completed
+    bool source_nat = false;    // its source was changed
+    std::uint16_t port = 0;     // that its first packet was sent to
+    std::uint16_t from = 0;     // and from
+    ConntrackEnd translated;    // what the other side takes it to come from
+    ConntrackEnd peer;          // the other side
+};
+
+// Some entries of one namespace's conntrack table, taken without regard to what they are: those of some hash buckets,
+// of the same in each sample and in the same order, from the first one on.
 struct ConntrackSample {
-    std::uint64_t entries = 0;
-    std::uint64_t unanswered = 0; // no packet of the other side, or a TCP handshake that is not completed
+    std::vector<ConntrackEntry> entries;
+    bool whole = false; // these are all there are
 };
 
 } // namespace bpftune::probes

@@ -2,11 +2,12 @@
 #include "signals/collector.hpp"
 
 #include <algorithm>
+#include <ranges>
 #include <set>
+#include <string_view>
 #include <tuple>
 
 #include "core/text.hpp"
-#include "signals/flood.hpp"
 #include "sys/clock.hpp"
 #include "sys/procfs.hpp"
 
@@ -33,7 +34,9 @@ constexpr std::size_t listings_at_once = 4;
 constexpr std::size_t most_listings_at_once = 32;
 // A burst that lasts longer is no burst; the tick judges it.
 constexpr Nanoseconds longest_burst = std::chrono::seconds(1);
-// A value is read at the next tick; one that cannot be read just then, at a later one.
+// A value is read at the next tick; one that cannot be read just then, at a later one. The last write of each is
+// remembered for as long as its namespace is there: who set what is raised later (a container runtime, an init
+// container).
 constexpr Nanoseconds writes_remembered = std::chrono::minutes(1);
 // Whoever writes without end makes only the older writes of that sysctl forgotten.
 constexpr std::ptrdiff_t most_writes_of_one = 8;
@@ -41,15 +44,6 @@ constexpr std::size_t most_writes = 1024;
 // Enough to know a half from a quarter. Taking them is this part of the time at most, but for one table a tick.
 constexpr std::size_t sample_entries = 1000;
 constexpr int sample_part = 200;
-constexpr Nanoseconds sample_pause = std::chrono::milliseconds(500);
-
-// What the table will hold two minutes from now may be past its limit: so far ahead nobody looks.
-bool may_be_raised(const Conntrack& table) {
-    const double begun = std::max(table.inserts_per_second.value_or(0), table.entries_per_second);
-    const double ahead = static_cast<double>(table.entries) + std::max(begun, 0.0) * 120;
-    return table.limit > 0 &&
-           (table.window_drops > 0 || table.entries * 2 >= table.limit || ahead >= static_cast<double>(table.limit));
-}
 
 } // namespace
 
@@ -73,11 +67,15 @@ Snapshot Collector::blank(Snapshot::Cause cause, Now now) const {
     return snapshot;
 }
 
-template <class T> std::vector<T> Collector::reading(Result<std::vector<T>> result) {
+template <class T> std::vector<T> Collector::reading(Result<std::vector<T>>&& result) {
     if (result) return std::move(*result);
-    if (!problems_.empty()) problems_ += "; ";
-    problems_ += result.error().message;
+    note(result.error());
     return {};
+}
+
+void Collector::note(const Error& error) {
+    if (!problems_.empty()) problems_ += "; ";
+    problems_ += error.message;
 }
 
 void Collector::refresh(Now now, MonoTime next_census) {
@@ -86,6 +84,7 @@ void Collector::refresh(Now now, MonoTime next_census) {
     auto now_there = reading(std::move(namespaces));
     if (!read) return; // not the same as "none is there": what is known stays
     namespaces_ = std::move(now_there);
+    read_names();
     const bool census = now.mono >= next_census && take_census(now);
     const std::vector<probes::QueueReading> queues = reading(probes_.queues());
     TcpTable::Readings readings{.namespaces = namespaces_, .queues = {}};
@@ -165,7 +164,34 @@ Snapshot Collector::tick(Now now) {
     tcp_.tick(snapshot, now.mono);
     read_softirq(snapshot);
     read_conntrack(snapshot);
+    snapshot.netns_names = names_;
     return snapshot;
+}
+
+// Where what is bound is not known, no names are known at all.
+void Collector::read_names() {
+    names_.clear();
+    const auto bound = probes_.bound();
+    if (!bound) note(bound.error());
+    if (!bound) return;
+    for (const probes::NetnsReading& reading : namespaces_) {
+        NetnsNames names{.netns = reading.netns, .bound = {}};
+        for (const auto& each : std::ranges::equal_range(*bound, reading.netns.inode, {}, &sys::BoundNetns::inode))
+            if (auto name = printable(each.name()); std::ranges::find(names.bound, name) == names.bound.end())
+                names.bound.push_back(std::move(name));
+        names_.push_back(std::move(names));
+    }
+    std::ranges::sort(names_, {}, &NetnsNames::netns);
+}
+
+// Those of the namespaces whose listeners a snapshot is about.
+void Collector::name_listeners(Snapshot& snapshot) const {
+    for (const Listener& listener : snapshot.listeners) {
+        const auto names = std::ranges::lower_bound(names_, listener.netns, {}, &NetnsNames::netns);
+        if (names == names_.end() || names->netns != listener.netns) continue;
+        const auto at = std::ranges::lower_bound(snapshot.netns_names, listener.netns, {}, &NetnsNames::netns);
+        if (at == snapshot.netns_names.end() || at->netns != listener.netns) snapshot.netns_names.insert(at, *names);
+    }
 }
 
 void Collector::read_softirq(Snapshot& snapshot) {
@@ -189,70 +215,27 @@ void Collector::read_conntrack(Snapshot& snapshot) {
     const auto readings = reading(std::move(result));
     snapshot.sources[static_cast<std::size_t>(Probe::conntrack)] = probes_.rung(Probe::conntrack);
     const auto limit = probes_.conntrack_max();
-    if (!limit) { // what is loaded later counts from its birth
-        conntrack_.clear();
-        conntrack_started_ = true;
-    }
+    if (!limit) conntrack_.unloaded();
     if (!limit || !read) return;
-    const double seconds = Seconds(snapshot.interval).count();
-    for (auto& [netns, table] : conntrack_) table.seen = false;
-    for (const probes::ConntrackReading& now : readings) {
-        auto [entry, is_new] = conntrack_.try_emplace(now.netns);
-        Table& table = entry->second;
-        if (is_new && !conntrack_started_) table.base = now;
-        const Conntrack before = table.row;
-        Conntrack& row = table.row;
-        table.seen = true;
-        row = {.netns = now.netns,
-               .entries = now.entries,
-               .limit = *limit,
-               .buckets = probes_.conntrack_buckets().value_or(0),
-               .drops = now.drops - table.base.drops,
-               .early_drops = now.early_drops - table.base.early_drops,
-               .insert_failed = now.insert_failed - table.base.insert_failed};
-        const auto inserts_before = std::exchange(table.inserts, now.inserts);
-        if (seconds > 0 && now.inserts && inserts_before && *now.inserts >= *inserts_before)
-            row.inserts_per_second = static_cast<double>(*now.inserts - *inserts_before) / seconds;
-        row.window_drops = row.drops + row.early_drops - before.drops - before.early_drops;
-        if (seconds > 0 && !is_new)
-            row.entries_per_second = (static_cast<double>(now.entries) - static_cast<double>(before.entries)) / seconds;
-        if (row.entries_per_second > 0)
-            row.full_in_seconds = (static_cast<double>(*limit) - static_cast<double>(std::min(now.entries, *limit))) /
-                                  row.entries_per_second;
-        else if (now.entries >= *limit)
-            row.full_in_seconds = 0;
-    }
-    std::erase_if(conntrack_, [](const auto& entry) { return !entry.second.seen; });
-    conntrack_started_ = true;
-    sample_conntrack(snapshot.time, snapshot.interval);
-    for (const probes::ConntrackReading& now : readings) snapshot.conntrack.push_back(conntrack_.at(now.netns).row);
+    const MonoTime now = snapshot.time.mono;
+    conntrack_.update(readings, {.entries = *limit, .buckets = probes_.conntrack_buckets().value_or(0)}, now,
+                      snapshot.interval);
+    sample_conntrack(now, snapshot.interval);
+    for (const probes::ConntrackReading& each : readings)
+        if (auto row = conntrack_.row(each.netns, now)) snapshot.conntrack.push_back(std::move(*row));
 }
 
-// A raise is for connections, so before one is considered it is looked what the entries are. The table that has waited
-// longest comes first. What cannot be looked at stays unknown.
-void Collector::sample_conntrack(Now now, Nanoseconds interval) {
-    std::vector<Table*> waiting;
-    for (auto& [netns, table] : conntrack_) {
-        if (!may_be_raised(table.row))
-            table.sample.reset();
-        else if (!table.sample || now.mono >= table.sampled + sample_pause)
-            waiting.push_back(&table);
-    }
-    std::ranges::sort(waiting, {}, &Table::sampled);
+// A raise is for connections, so before one is considered it is looked what the entries are. What cannot be looked at
+// stays unknown.
+void Collector::sample_conntrack(MonoTime now, Nanoseconds interval) {
+    const std::vector<NetnsId> waiting = conntrack_.waiting(now);
     const Nanoseconds begin = sys::thread_cpu_time();
-    for (Table* table : waiting) {
-        if (table != waiting.front() && sys::thread_cpu_time() - begin > interval / sample_part) break;
-        const auto netns = std::ranges::find(namespaces_, table->row.netns, &probes::NetnsReading::netns);
+    for (const NetnsId& each : waiting) {
+        if (each != waiting.front() && sys::thread_cpu_time() - begin > interval / sample_part) break;
+        const auto netns = std::ranges::find(namespaces_, each, &probes::NetnsReading::netns);
         if (netns == namespaces_.end()) continue;
-        const auto sample = probes_.sample_conntrack(*netns, sample_entries);
-        table->sample = sample ? std::optional(*sample) : std::nullopt;
-        table->sampled = now.mono;
-    }
-    for (auto& [netns, table] : conntrack_) {
-        if (!table.sample || table.sample->entries == 0) continue;
-        table.row.unanswered_ratio =
-            static_cast<double>(table.sample->unanswered) / static_cast<double>(table.sample->entries);
-        table.row.flood = conntrack_flood(*table.sample);
+        auto sample = probes_.sample_conntrack(*netns, sample_entries);
+        conntrack_.sampled(each, sample ? std::optional(std::move(*sample)) : std::nullopt, now);
     }
 }
 
@@ -273,7 +256,19 @@ void Collector::remember(const probes::SysctlWriteEvent& write) {
 }
 
 void Collector::forget_writes(MonoTime now) {
-    std::erase_if(sysctl_writes_, [&](const SysctlWrite& write) { return write.time < now - writes_remembered; });
+    const auto is_there = [&](const NetnsId& netns) {
+        return std::ranges::any_of(namespaces_, [&](const probes::NetnsReading& known) {
+            return netns.inode == known.netns.inode && (netns.cookie == known.netns.cookie || netns.cookie == 0);
+        });
+    };
+    std::vector<SysctlWrite> kept;
+    std::set<std::pair<NetnsId, std::string_view>> seen;
+    for (const SysctlWrite& write : std::views::reverse(sysctl_writes_)) { // the newest of each first
+        const bool is_last = seen.emplace(write.netns, write.sysctl).second;
+        if (write.time >= now - writes_remembered || (is_last && is_there(write.netns))) kept.push_back(write);
+    }
+    std::ranges::reverse(kept);
+    sysctl_writes_ = std::move(kept);
 }
 
 std::optional<Snapshot> Collector::on_event(const probes::Event& event, Now now) {
@@ -284,7 +279,11 @@ std::optional<Snapshot> Collector::on_event(const probes::Event& event, Now now)
     } else if (const auto* pressure = std::get_if<probes::PressureEvent>(&event)) {
         if (!tcp_.knows_whose(*pressure) && !look_at(pressure->netns, now)) return std::nullopt;
         Snapshot snapshot = blank(Snapshot::Cause::pressure, now);
-        if (tcp_.pressure(*pressure, snapshot)) return snapshot;
+        if (!tcp_.pressure(*pressure, snapshot)) return std::nullopt;
+        name_listeners(snapshot);
+        return snapshot;
+    } else if (const auto* full = std::get_if<probes::ConntrackFullEvent>(&event)) {
+        conntrack_.was_full(full->netns);
     } else if (const auto* write = std::get_if<probes::SysctlWriteEvent>(&event)) {
         remember(*write);
     }
@@ -295,6 +294,7 @@ std::optional<Snapshot> Collector::follow_bursts(Now now) {
     Snapshot snapshot = blank(Snapshot::Cause::pressure, now);
     refresh(now, next_burst_census_);
     if (!tcp_.follow_bursts(snapshot, now.mono, longest_burst)) return std::nullopt;
+    name_listeners(snapshot);
     return snapshot;
 }
 

@@ -8,6 +8,7 @@
 
 #include "core/snapshot.hpp"
 #include "probes/probes.hpp"
+#include "signals/conntrack_tables.hpp"
 #include "signals/node.hpp"
 #include "signals/tcp_table.hpp"
 
@@ -27,7 +28,13 @@ public:
     // While a burst lasts, and once more after it: what has become of it. nullopt: no burst is being followed.
     std::optional<Snapshot> follow_bursts(Now now);
 
-    // Who was about to write a sysctl within the last minute, oldest first.
+    // This process has set the limit of a listener: another one that is read from now on is its holder's.
+    void wrote(std::uint64_t listener_cookie, std::uint32_t limit, MonoTime now) {
+        tcp_.wrote(listener_cookie, limit, now);
+    }
+
+    // Who was about to write a sysctl within the last minute, and who did last in a namespace that is there, oldest
+    // first.
     [[nodiscard]] const std::vector<SysctlWrite>& sysctl_writes() const { return sysctl_writes_; }
 
     // How often the listeners are counted: every tick, or less where a census takes long.
@@ -37,37 +44,31 @@ public:
     [[nodiscard]] const std::string& problems() const { return problems_; }
 
 private:
-    struct Table { // conntrack of one namespace
-        probes::ConntrackReading base;
-        Conntrack row;
-        std::optional<std::uint64_t> inserts;
-        std::optional<probes::ConntrackSample> sample; // of the entries, while it matters what they are
-        MonoTime sampled;
-        bool seen = false;
-    };
-
     void refresh(Now now, MonoTime next_census);
     bool take_census(Now now);
+    void read_names();
+    void name_listeners(Snapshot& snapshot) const;
+    void note(const Error& error);
     void add_unheld(Now now);
     bool look_at(const NetnsId& netns, Now now);
     void read_softirq(Snapshot& snapshot);
     void read_conntrack(Snapshot& snapshot);
-    void sample_conntrack(Now now, Nanoseconds interval);
+    void sample_conntrack(MonoTime now, Nanoseconds interval);
     [[nodiscard]] Snapshot blank(Snapshot::Cause cause, Now now) const;
     void remember(const probes::SysctlWriteEvent& write);
     void forget_writes(MonoTime now);
-    template <class T> std::vector<T> reading(Result<std::vector<T>> result);
+    template <class T> std::vector<T> reading(Result<std::vector<T>>&& result);
 
     probes::Probes& probes_;
     Node node_;
     NodeReader node_reader_;
     TcpTable tcp_;
     std::vector<probes::NetnsReading> namespaces_;   // of the last refresh
+    std::vector<NetnsNames> names_;                  // theirs, by NetnsId
     std::vector<probes::ListenerReading> listeners_; // of the last census
     std::map<unsigned, probes::SoftirqReading> softirq_base_;
-    std::map<NetnsId, Table> conntrack_;
+    ConntrackTables conntrack_;
     std::vector<SysctlWrite> sysctl_writes_;
-    bool conntrack_started_ = false;
     Nanoseconds census_interval_{};
     MonoTime next_census_;
     MonoTime next_burst_census_;

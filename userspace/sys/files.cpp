@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "core/parse.hpp"
-#include "sys/fd.hpp"
 
 namespace bpftune::sys {
 namespace {
@@ -19,15 +18,22 @@ constexpr std::size_t largest_file = std::size_t{16} << 20;
 Result<std::string> read_file(const std::filesystem::path& path) {
     const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file) return system_failure(errno, "open {}", path.string());
+    auto text = read_all(file);
+    if (!text) return with_context(text.error(), "read {}", path.string());
+    return text;
+}
+
+Result<std::string> read_all(const Fd& file) {
+    if (::lseek(file.value(), 0, SEEK_SET) < 0 && errno != ESPIPE) return system_failure(errno, "begin");
     std::string text;
     std::array<char, 16384> chunk; // NOLINT(cppcoreguidelines-pro-type-member-init): read() fills it
     while (true) {
         const ssize_t count = ::read(file.value(), chunk.data(), chunk.size());
         if (count < 0 && errno == EINTR) continue;
-        if (count < 0) return system_failure(errno, "read {}", path.string());
+        if (count < 0) return std::unexpected(Error{std::generic_category().message(errno), errno});
         if (count == 0) return text;
         text.append(chunk.data(), static_cast<std::size_t>(count));
-        if (text.size() > largest_file) return failure("read {}: larger than {} bytes", path.string(), largest_file);
+        if (text.size() > largest_file) return failure("larger than {} bytes", largest_file);
     }
 }
 

@@ -8,11 +8,15 @@
 #include <string_view>
 
 #include "core/result.hpp"
+#include "sys/fd.hpp"
 
 namespace bpftune::sys {
 
 // The whole file, at most 16 MiB. The error's code is errno.
 Result<std::string> read_file(const std::filesystem::path& path);
+
+// All of an open file, from its beginning; else the same.
+Result<std::string> read_all(const Fd& file);
 
 // A file that holds one decimal number and white space: a sysctl.
 Result<std::uint64_t> read_number(const std::filesystem::path& path);

@@ -3,9 +3,15 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 #include <optional>
 #include <ranges>
+#include <tuple>
 
+#include <fcntl.h>
+#include <poll.h>
+
+#include "core/parse.hpp"
 #include "core/text.hpp"
 #include "sys/files.hpp"
 
@@ -45,6 +51,53 @@ std::vector<Mount> parse_mountinfo(std::string_view text) {
     for (const auto line : text | std::views::split('\n'))
         if (auto mount = mount_of(std::string_view(line))) mounts.push_back(std::move(*mount));
     return mounts;
+}
+
+std::vector<BoundNetns> bound_namespaces(std::string_view mountinfo) {
+    constexpr std::string_view prefix = "net:[";
+    std::vector<BoundNetns> found;
+    for (const auto range : mountinfo | std::views::split('\n')) {
+        const std::string_view line(range);
+        if (line.find(prefix) == std::string_view::npos) continue; // of thousands few are
+        const auto mount = mount_of(line);
+        if (!mount || mount->type != "nsfs" || !mount->root.starts_with(prefix) || !mount->root.ends_with(']'))
+            continue;
+        const std::string_view digits = std::string_view(mount->root).substr(prefix.size());
+        const auto inode = parse_number(digits.substr(0, digits.size() - 1));
+        if (inode && *inode <= std::numeric_limits<std::uint32_t>::max())
+            found.push_back({static_cast<std::uint32_t>(*inode), mount->point});
+    }
+    const auto rank = [](const BoundNetns& bound) {
+        const std::string folder = bound.path.substr(0, bound.path.rfind('/'));
+        return std::tuple(bound.inode, folder != "/run/netns" && folder != "/var/run/netns", bound.path);
+    };
+    std::ranges::sort(found, {}, rank);
+    const auto [first, last] = std::ranges::unique(found); // a folder that is bound to itself shows each twice
+    found.erase(first, last);
+    return found;
+}
+
+std::vector<MountView> mount_views(const std::filesystem::path& proc) {
+    std::error_code error;
+    const auto own = std::filesystem::read_symlink(proc / "self/ns/mnt", error);
+    const auto first = std::filesystem::read_symlink(proc / "1/ns/mnt", error);
+    std::vector<MountView> views{{proc / "self/mountinfo", ""}};
+    if (!error && first != own) views.push_back({proc / "1/mountinfo", (proc / "1/root").string()});
+    return views;
+}
+
+Result<std::optional<std::string>> MountInfo::changed() {
+    if (file_) {
+        pollfd about{.fd = file_.value(), .events = POLLPRI, .revents = 0};
+        if (::poll(&about, 1, 0) == 0) return std::nullopt;
+    } else {
+        file_ = Fd(::open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+        if (!file_) return system_failure(errno, "open {}", path_.string());
+    }
+    auto text = read_all(file_);
+    if (text) return std::move(*text);
+    file_.reset();
+    return with_context(text.error(), "{}", path_.string());
 }
 
 Result<std::filesystem::path> cgroup2_root(const std::filesystem::path& proc) {

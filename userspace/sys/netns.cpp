@@ -4,18 +4,22 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <set>
 #include <sstream>
 
 #include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <linux/capability.h>
+#include <linux/magic.h>
 #include <linux/netlink_diag.h>
 #include <linux/sock_diag.h>
 #include <sched.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
+#include "core/parse.hpp"
 #include "sys/capabilities.hpp"
 #include "sys/directory.hpp"
 #include "sys/files.hpp"
@@ -53,6 +57,16 @@ Result<Fd> open_netns(const std::string& path, std::uint32_t inode) {
     if (!found) return std::unexpected(found.error());
     if (*found != inode) return std::unexpected(Error{fmt::format("{} is net:[{}]", path, *found), ESTALE});
     return netns;
+}
+
+// Whatever may be at that path by now: only a namespace is opened for more than to look what it is.
+Result<Fd> open_bound(const std::string& path, std::uint32_t inode) {
+    const Fd file(::open(path.c_str(), O_PATH | O_CLOEXEC));
+    if (!file) return system_failure(errno, "open {}", path);
+    struct statfs about{};
+    if (::fstatfs(file.value(), &about) != 0) return system_failure(errno, "statfs {}", path);
+    if (about.f_type != NSFS_MAGIC) return std::unexpected(Error{fmt::format("{} is no namespace", path), ESTALE});
+    return open_netns(fmt::format("/proc/self/fd/{}", file.value()), inode);
 }
 
 // The SO_COOKIE of the kernel's own end of rtnetlink, a socket that is made and ends with its namespace. Netlink port 0
@@ -162,24 +176,63 @@ Result<NetnsId> init_netns() {
     return netns_of(kthreadd);
 }
 
-Result<Fd> find_netns(const NetnsId& id, pid_t hint) {
+Result<Fd> find_netns(const NetnsId& id, const NetnsHint& hint) {
     if (!id.known()) return std::unexpected(Error{"the network namespace is not known", ESTALE});
-    if (hint > 0)
-        if (auto netns = open_netns(path_of(hint), id.inode)) return netns;
+    if (hint.pid > 0)
+        if (auto netns = open_netns(path_of(hint.pid), id.inode)) return netns;
+    if (!hint.path.empty())
+        if (auto netns = open_bound(hint.path, id.inode)) return netns;
     if (auto netns = open_netns(own_path, id.inode)) return netns;
     auto netns = find_by_process(id.inode);
     if (netns) return netns;
-    const auto mounts = read_file("/proc/self/mountinfo");
-    if (!mounts) return std::unexpected(mounts.error());
-    if (const auto path = bound_netns(*mounts, id.inode))
-        if (auto bound = open_netns(*path, id.inode)) return bound;
+    for (const MountView& view : mount_views("/proc")) {
+        const auto mounts = read_file(view.mountinfo);
+        if (!mounts) continue;
+        const auto all = bound_namespaces(*mounts);
+        for (const BoundNetns& each : std::ranges::equal_range(all, id.inode, {}, &BoundNetns::inode))
+            if (auto bound = open_bound(view.root + each.path, id.inode)) return bound;
+    }
     return netns;
 }
 
-std::optional<std::string> bound_netns(std::string_view mountinfo, std::uint32_t inode) {
-    const auto mounts = parse_mountinfo(mountinfo);
-    const auto bound = std::ranges::find(mounts, fmt::format("net:[{}]", inode), &Mount::root);
-    return bound == mounts.end() ? std::nullopt : std::optional(bound->point);
+Result<> for_each_netns(const std::function<Result<>(const Fd& netns)>& visit) {
+    std::set<std::uint32_t> seen;
+    std::optional<Error> first;
+    int failed = 0;
+    const auto fail = [&](const Error& error) {
+        if (error.code == ENOENT || error.code == ESRCH || error.code == ESTALE) return; // it has ended
+        if (!first) first = error;
+        ++failed;
+    };
+    const auto look = [&](std::uint32_t inode, const std::function<Result<Fd>()>& open) {
+        if (seen.contains(inode)) return;
+        const auto netns = open();
+        if (!netns) return fail(netns.error());
+        seen.insert(inode);
+        if (const auto visited = visit(*netns); !visited) fail(visited.error());
+    };
+    // A process that is closed even to these rights is one that a security module guards: no pod.
+    const bool all_rights = has_capability(CAP_SYS_PTRACE);
+    const auto guarded = [&](int error) { return all_rights && (error == EACCES || error == EPERM); };
+    const auto pids = numbered_entries("/proc");
+    if (!pids) return std::unexpected(pids.error());
+    for (const pid_t pid : *pids) {
+        struct stat status{};
+        if (::stat(path_of(pid).c_str(), &status) == 0) {
+            const auto inode = static_cast<std::uint32_t>(status.st_ino);
+            look(inode, [&] { return open_netns(path_of(pid), inode); });
+        } else if (const int error = errno; !guarded(error)) {
+            fail({fmt::format("{}: {}", path_of(pid), std::generic_category().message(error)), error});
+        }
+    }
+    for (const MountView& view : mount_views("/proc")) {
+        const auto mounts = read_file(view.mountinfo);
+        if (!mounts) continue; // a mount namespace whose process ends, or is guarded
+        for (const BoundNetns& bound : bound_namespaces(*mounts))
+            look(bound.inode, [&] { return open_bound(view.root + bound.path, bound.inode); });
+    }
+    if (first) return with_context(*first, "{} of the network namespaces could not be read, the first", failed);
+    return {};
 }
 
 Result<NetnsGuard> NetnsGuard::enter(const Fd& netns) {

@@ -3,9 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <functional>
 #include <string>
-#include <string_view>
 
 #include <sys/types.h>
 
@@ -26,15 +25,22 @@ Result<NetnsId> netns_of(pid_t pid);
 // container: without hostPID), so the init namespace cannot be told.
 Result<NetnsId> init_netns();
 
-// Opens the namespace with this inode number: that of process `hint`; else the caller's own, that of any process (of a
-// main thread); else one that is bound to a file in this mount namespace (`ip netns`, CNI). Whether it is the same
-// namespace and not a later one with the same number, only NetnsGuard::enter says. Error codes: ESTALE if there is
-// none; EACCES if there is none among the processes that could be looked at.
-Result<Fd> find_netns(const NetnsId& id, pid_t hint);
+// Where to look for a namespace first; what is found there is checked all the same.
+struct NetnsHint {
+    pid_t pid = 0;    // a process in it; 0: none is known
+    std::string path; // a file that it is bound to; empty: none is known
+};
 
-// The file that a namespace is bound to, from the text of /proc/self/mountinfo (Documentation/filesystems/proc.rst,
-// 3.5); nullopt: none.
-std::optional<std::string> bound_netns(std::string_view mountinfo, std::uint32_t inode);
+// Opens the namespace with this inode number: where the hint says; else the caller's own, that of any process (of a
+// main thread); else one that is bound to a file (`ip netns`, CNI) in this mount namespace or that of process 1.
+// Whether it is the same namespace and not a later one with the same number, only NetnsGuard::enter says. Error codes:
+// ESTALE if there is none; EACCES if there is none among the processes that could be looked at.
+Result<Fd> find_netns(const NetnsId& id, const NetnsHint& hint);
+
+// Each network namespace that a process is in (of a main thread) or that is bound to a file (as find_netns() knows
+// it), in no order, once; the descriptor lives for the call. Error, when all have been visited: the first that could
+// not be opened, or for which `visit` failed; one that ended meanwhile is none.
+Result<> for_each_netns(const std::function<Result<>(const Fd& netns)>& visit);
 
 // While it lives, the thread that made it is in another network namespace. It must be destroyed on that thread.
 class NetnsGuard {

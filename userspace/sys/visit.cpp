@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include <fcntl.h>
+
 #include "sys/files.hpp"
 #include "sys/netns.hpp"
 
@@ -26,7 +28,7 @@ Result<NetnsSysctls> read_sysctls() {
 
 } // namespace
 
-Result<Visit> visit_netns(const NetnsId& id, pid_t hint, Netlink protocol) {
+Result<Visit> visit_netns(const NetnsId& id, const NetnsHint& hint, const Wanted& wanted) {
     const auto netns = find_netns(id, hint);
     if (!netns) return std::unexpected(netns.error());
     const auto inside = id.cookie == 0 ? NetnsGuard::enter(*netns) : NetnsGuard::enter(*netns, id);
@@ -35,9 +37,17 @@ Result<Visit> visit_netns(const NetnsId& id, pid_t hint, Netlink protocol) {
     if (!here) return std::unexpected(here.error());
     const auto sysctls = read_sysctls();
     if (!sysctls) return std::unexpected(sysctls.error());
-    auto socket = open_netlink(protocol);
+    Visit visit{.id = *here, .sysctls = *sysctls, .socket = {}, .netstat = {}, .sockstat = {}};
+    // Before the socket, which would be counted. What is opened here goes on showing this namespace.
+    if (wanted.counters) {
+        visit.netstat = Fd(::open("/proc/thread-self/net/netstat", O_RDONLY | O_CLOEXEC));
+        visit.sockstat = Fd(::open("/proc/thread-self/net/sockstat", O_RDONLY | O_CLOEXEC));
+        if (!visit.netstat || !visit.sockstat) return system_failure(errno, "open its counters");
+    }
+    auto socket = open_netlink(wanted.socket);
     if (!socket) return std::unexpected(socket.error());
-    return Visit{.id = *here, .sysctls = *sysctls, .socket = std::move(*socket)};
+    visit.socket = std::move(*socket);
+    return visit;
 }
 
 } // namespace bpftune::sys

@@ -4,12 +4,11 @@
 
 #include <cstdint>
 
-#include <sys/types.h>
-
 #include "core/ids.hpp"
 #include "core/result.hpp"
 #include "sys/fd.hpp"
 #include "sys/netlink.hpp"
+#include "sys/netns.hpp"
 
 namespace bpftune::sys {
 
@@ -20,16 +19,25 @@ struct NetnsSysctls {
     std::uint32_t max_tw_buckets = 0;
 };
 
+// What to bring from there, beside the sysctls.
+struct Wanted {
+    Netlink socket = Netlink::none;
+    bool counters = false;
+};
+
+// Close what it brings soon: it holds the namespace.
 struct Visit {
     NetnsId id; // its cookie as read there; 0: this kernel has none to read
     NetnsSysctls sysctls;
-    Fd socket; // Netlink::none: none. Close it soon: it holds the namespace
+    Fd socket;   // Netlink::none: none
+    Fd netstat;  // its /proc/net/netstat, as is
+    Fd sockstat; // its /proc/net/sockstat
 };
 
 // Finds the namespace as find_netns() does. An `id` without cookie is taken for whatever has its inode number, for
 // reading. The calling thread enters it for a moment (CAP_SYS_ADMIN, CAP_SYS_PTRACE), unless it is there anyway.
 // Error codes: ESTALE: it is gone, or another one by now; is_denied(): it takes more rights.
-Result<Visit> visit_netns(const NetnsId& id, pid_t hint, Netlink protocol);
+Result<Visit> visit_netns(const NetnsId& id, const NetnsHint& hint, const Wanted& wanted);
 
 inline bool is_denied(const Error& error) { return error.code == EPERM || error.code == EACCES; }
 

@@ -125,7 +125,8 @@ TEST_CASE("conntrack's drops are those of /proc, and both rungs agree") {
     CHECK(reading->early_drops == stat.early_drop);
     CHECK(reading->insert_failed == stat.insert_failed);
     CHECK(reading->entries == stat.entries);
-    const auto visit = sys::visit_netns(reading->netns, resident.pid(), sys::Netlink::netfilter).value();
+    const auto visit =
+        sys::visit_netns(reading->netns, {.pid = resident.pid(), .path = {}}, {sys::Netlink::netfilter}).value();
     CHECK(ctnetlink_stat(visit.socket).value() == stat);
 }
 
@@ -146,6 +147,67 @@ std::optional<ConntrackReading> conntrack_of(Probes& probes, const Namespace& ne
 }
 
 } // namespace
+
+TEST_CASE("a namespace that no process is in but that is bound is read as others are") {
+    auto probes = open_probes();
+    const Namespace netns;
+    netns.write("sys/net/core/somaxconn", "77");
+    track_connections(netns);
+    const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 8); });
+    connect_and_close(netns, listener, port, 6);
+
+    // A slow machine may not come to it at once; what made the connections may not have ended yet.
+    probes::NetnsReading reading;
+    std::optional<probes::ConntrackReading> table;
+    const bool has_tables = probes.rung(Probe::conntrack) != Rung::none; // else a kernel without it
+    REQUIRE(comes_true([&] {
+        reading = reading_of(probes, netns);
+        table = conntrack_of(probes, netns);
+        return reading.pid == 0 && (table || !has_tables);
+    }));
+    CHECK(reading.path == "/run/netns/" + netns.name());
+    CHECK(reading.netns == netns.inside([] { return sys::own_netns().value(); }));
+    CHECK(reading.somaxconn == 77U);
+    CHECK(reading.time_wait_sockets == 6);
+    CHECK(reading.time_waited + reading.time_wait_killed == netstat(netns, "TW") + netstat(netns, "TWKilled"));
+    CHECK(reading.has_sockets); // of ours
+    if (!has_tables) return;
+    CHECK(table->entries == 6);
+    const auto sample = probes.sample_conntrack(reading, 100).value();
+    CHECK(sample.entries.size() == 6);
+}
+
+TEST_CASE("a namespace that its last process leaves goes on with the same counters") {
+    auto probes = open_probes();
+    const Namespace netns;
+    track_connections(netns);
+    Process resident(netns, [] { return std::uint64_t{0}; });
+    const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 8); });
+    connect_and_close(netns, listener, port, 6);
+    const auto with = reading_of(probes, netns);
+    const auto table_with = conntrack_of(probes, netns);
+    resident.end();
+    const auto without = reading_of(probes, netns);
+    const auto table_without = conntrack_of(probes, netns);
+    CHECK(with.pid > 0);
+    CHECK(without.pid == 0);
+    CHECK(with.netns == without.netns);
+    CHECK(with.time_waited + with.time_wait_killed == without.time_waited + without.time_wait_killed);
+    CHECK(with.listen_drops == without.listen_drops);
+    CHECK(with.cookies_sent == without.cookies_sent);
+    REQUIRE(table_with.has_value() == table_without.has_value());
+    if (table_with) CHECK(table_with->entries == table_without->entries);
+}
+
+TEST_CASE("a namespace that is unbound is let go of at once") {
+    auto probes = open_probes();
+    Namespace netns;
+    REQUIRE(reading_of(probes, netns).pid == 0);
+    const std::uint32_t inode = netns.inode();
+    netns.remove(); // waits for nobody: it ends only if no descriptor of ours is left
+    const auto readings = probes.namespaces().value();
+    CHECK(std::ranges::none_of(readings, [&](const auto& each) { return each.netns.inode == inode; }));
+}
 
 TEST_CASE("conntrack inserts are what was put into the table, and the rest is what procfs says") {
     auto by_fentry = Probes::open({.rungs = {{Probe::conntrack, Rung::fentry}}});

@@ -69,3 +69,26 @@ TEST_CASE("a part of the hierarchy is not taken for its root, and none at all is
     std::ofstream(machine.proc() / "self/mountinfo") << "24 1 254:0 / / rw - ext4 /dev/vda rw\n";
     CHECK(cgroup2_root(machine.proc()).error().message == "no cgroup2 hierarchy is mounted here");
 }
+
+namespace {
+
+constexpr const char* with_namespaces = "24 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n"
+                                        "75 24 0:4 net:[4026532300] /run/docker/netns/1f2e rw - nsfs nsfs rw\n"
+                                        "70 24 0:4 net:[4026532247] /run/netns/cni\\040one\\134 rw - nsfs nsfs rw\n"
+                                        "71 24 0:4 net:[40265322471] /run/netns/longer rw shared:9 - nsfs nsfs rw\n"
+                                        "72 24 0:4 pid:[4026532999] /run/pidns rw - nsfs nsfs rw\n"
+                                        "73 24 254:0 /net:[4026532111] /lie rw - ext4 /dev/vda rw\n"
+                                        "76 24 0:4 net:[4026532300] /run/netns/router rw - nsfs nsfs rw\n"
+                                        "77 24 0:4 net:[4026532300] /run/netns/router rw - nsfs nsfs rw\n"
+                                        "short net:[1] line";
+
+} // namespace
+
+TEST_CASE("bound namespaces come by number, with the names of ip netns first, unescaped, each once") {
+    const std::vector<bpftune::sys::BoundNetns> expected{{4026532247, "/run/netns/cni one\\"},
+                                                         {4026532300, "/run/netns/router"},
+                                                         {4026532300, "/run/docker/netns/1f2e"}};
+    CHECK(bpftune::sys::bound_namespaces(with_namespaces) == expected);
+    CHECK(expected[2].name() == "1f2e");
+    CHECK(bpftune::sys::bound_namespaces("").empty());
+}

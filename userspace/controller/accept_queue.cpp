@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "controller/flood.hpp"
+#include "core/words.hpp"
 
 namespace bpftune::controller {
 namespace {
@@ -82,6 +83,11 @@ TrialKey trial_of(const Listener& listener) { return {TrialKey::Kind::accept_que
 
 ObjectKey object_of(const Listener& listener) { return {TunableId::listener_backlog, listener.netns, listener.cookie}; }
 
+// What is said of a limit that its application, or the somaxconn of its time, has set.
+std::string unknown_wish_of(const Listener& listener) {
+    return unknown_wish(fmt::to_string(listener.limit), fmt::to_string(*listener.somaxconn));
+}
+
 // `expected`: how many are expected to wait at once, with headroom.
 Wish wish_for(const Listener& listener, std::uint64_t to, std::uint64_t expected) {
     const QueueWindow& window = listener.window;
@@ -121,7 +127,8 @@ Listener up_to_date(const Gate& gate, const Listener& listener) {
         now.somaxconn = static_cast<std::uint32_t>(held->current);
     const Held* held = gate.held(object_of(listener));
     if (held != nullptr && listener.read <= held->since) now.limit = static_cast<std::uint32_t>(held->current);
-    if (now.binds == Binds::application && now.limit == now.somaxconn) now.binds = Binds::somaxconn;
+    const bool is_bound = now.binds == Binds::application || now.binds == Binds::unknown;
+    if (is_bound && now.limit == now.somaxconn) now.binds = Binds::somaxconn;
     return now;
 }
 
@@ -132,6 +139,17 @@ std::uint64_t granted(const Listener& listener, std::uint64_t somaxconn) {
     return listener.binds == Binds::somaxconn ? somaxconn : listener.limit;
 }
 
+bool had_no_connection(const Listener& listener) { return listener.arrivals == 0U && listener.queue_peak == 0; }
+
+// Since it was first seen: it is not about what waits for it now.
+std::vector<Evidence> evidence_of_bystander(const Listener& listener) {
+    if (had_no_connection(listener)) return {};
+    std::vector<Evidence> evidence{{"queue_peak", listener.queue_peak}, {"limit", listener.limit}};
+    if (listener.arrivals) evidence.push_back({"arrivals", *listener.arrivals});
+    if (listener.overflows > 0) evidence.push_back({"overflows", listener.overflows});
+    return evidence;
+}
+
 bool grant(Gate& gate, const Listener& listener, std::uint64_t share, std::uint64_t somaxconn, const Wish& cause) {
     Wish wish = cause;
     wish.tunable = TunableId::listener_backlog;
@@ -140,10 +158,15 @@ bool grant(Gate& gate, const Listener& listener, std::uint64_t share, std::uint6
     wish.to = share;
     wish.demand = trial_of(listener);
     wish.within_asked = share <= granted(listener, share);
-    const bool asked_for_more = listener.asked && *listener.asked > listener.limit;
-    wish.why = asked_for_more
-                   ? fmt::format("{} asked for {}; somaxconn is {}", name_of(listener), *listener.asked, somaxconn)
-                   : fmt::format("{} was held to somaxconn, which is {} now", name_of(listener), somaxconn);
+    const std::string name = name_of(listener);
+    if (!listener.asked)
+        wish.why = fmt::format("{} was held to somaxconn, which is {} now", name, somaxconn);
+    else if (*listener.asked > listener.limit)
+        wish.why = fmt::format("{} asked for {}; somaxconn is {}", name, *listener.asked, somaxconn);
+    else
+        wish.why = fmt::format("{} {}; it is {} now", name, asked_for_all(fmt::to_string(*listener.asked)), somaxconn);
+    if (listener.cookie != cause.scope.listener->cookie && had_no_connection(listener))
+        wish.why += "; it never had a connection";
     if (!wish.within_asked) wish.why += fmt::format("; the policy's listener.backlog allows {}", share);
     return gate.raise(std::move(wish)) > listener.limit;
 }
@@ -165,23 +188,27 @@ void grant_others(Gate& gate, const Snapshot& snapshot, const Listener& cause, s
         if (other.netns != cause.netns || other.cookie == cause.cookie || gate.backs_off(trial_of(other))) continue;
         const Trial* undecided = trial_with(gate.state(), object_of(other));
         if (undecided != nullptr && !undecided->values.contains(object_of(cause))) continue;
+        const Listener now = up_to_date(gate, other);
         Wish shared = wish;
         shared.event.reset();                            // its reaction time is not theirs
         shared.expected = {headroom * demand_of(other)}; // nor is its demand
-        const Listener now = up_to_date(gate, other);
+        shared.evidence = evidence_of_bystander(now);    // nor what speaks for it
         grant(gate, now, granted(now, somaxconn), somaxconn, shared);
     }
 }
 
 // The application's own argument binds: only going beyond it helps.
 bool raise_beyond(Gate& gate, const Listener& listener, Wish wish) {
-    wish.why += listener.asked ? fmt::format("; the application asked for only {}", *listener.asked)
-                               : std::string("; the application's own backlog binds");
-    const std::uint64_t wanted = std::min(wish.to, gate.policy().of(TunableId::listener_backlog).max);
+    if (listener.binds == Binds::unknown)
+        wish.why += "; " + unknown_wish_of(listener);
+    else
+        wish.why += listener.asked ? fmt::format("; the application asked for only {}", *listener.asked)
+                                   : std::string("; the application's own backlog binds");
+    const std::uint64_t wanted = std::min(wish.to, gate.bounds_of(TunableId::listener_backlog, listener.netns).max);
     std::uint64_t ceiling = *listener.somaxconn;
-    if (wanted > ceiling && gate.policy().mode_of(TunableId::listener_backlog) == policy::Mode::automatic)
+    if (wanted > ceiling && gate.mode_of(TunableId::listener_backlog, listener.netns) == policy::Mode::automatic)
         ceiling = raise_somaxconn(gate, listener, wish, wanted);
-    if (wanted > ceiling && gate.policy().mode_of(TunableId::listener_backlog) != policy::Mode::observe) {
+    if (wanted > ceiling && gate.mode_of(TunableId::listener_backlog, listener.netns) != policy::Mode::observe) {
         wish.why += fmt::format("; held to somaxconn, {}", ceiling);
         wish.to = ceiling;
     }
@@ -204,7 +231,7 @@ bool raise_queue(Gate& gate, const Snapshot& snapshot, const Listener& listener,
     if (entitled <= listener.limit) return raise_beyond(gate, listener, std::move(wish));
     const std::uint64_t before = *listener.somaxconn;
     const std::uint64_t somaxconn = size > before ? raise_somaxconn(gate, listener, wish, size) : before;
-    const bool beyond = gate.policy().mode_of(TunableId::listener_backlog) == policy::Mode::automatic;
+    const bool beyond = gate.mode_of(TunableId::listener_backlog, listener.netns) == policy::Mode::automatic;
     const std::uint64_t share = std::min(somaxconn, beyond ? size : entitled);
     const bool raised = grant(gate, listener, share, somaxconn, wish);
     if (somaxconn > before) grant_others(gate, snapshot, listener, somaxconn, wish);
@@ -242,6 +269,7 @@ void find_stuck(Gate& gate, const Listener& listener) {
     Wish finding = wish_for(listener, listener.limit, 0);
     finding.why = fmt::format("accept queue of {} stayed between {} and {} of {}{}; nothing raised", name_of(listener),
                               window.floor, window.peak, listener.limit, why_stuck(window, flood));
+    if (listener.binds == Binds::unknown) finding.why += "; " + unknown_wish_of(listener);
     finding.evidence.push_back({"queue_floor", window.floor});
     if (window.arrivals) finding.evidence.push_back({"accepted", window.accepted});
     gate.say(std::move(finding), flood != nullptr ? "flood" : hangs(window) ? "hangs" : "stuck");

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "controller/flood.hpp"
+#include "core/text.hpp"
 
 namespace bpftune::controller {
 namespace {
@@ -23,6 +24,9 @@ constexpr double target_fill = 0.7;
 // A table that is filled this far is raised even when it does not grow.
 constexpr double high_fill = 0.85;
 constexpr double largest_table = 1u << 30;
+// Each entry is in the hash twice, once for each direction. Of chains that are this long in the mean, none is refused.
+constexpr std::uint64_t nodes_of_an_entry = 2;
+constexpr std::uint64_t longest_mean_chain = 16;
 
 // What is asked of a table: entries that there will be.
 struct Need {
@@ -34,7 +38,7 @@ struct Need {
 // what is there is what will be there. While more begin than end, the lifetime is known by its bound alone.
 Need need_of(const Conntrack& table, Nanoseconds interval) {
     const double seconds = Seconds(interval).count();
-    const double refused = seconds > 0 ? static_cast<double>(table.window_drops) / seconds : 0;
+    const double refused = seconds > 0 ? static_cast<double>(table.window_lost()) / seconds : 0;
     const auto entries = static_cast<double>(table.entries);
     Need need{.growth = std::max(table.entries_per_second, 0.0) + refused, .entries = entries};
     if (!table.inserts_per_second) {
@@ -46,8 +50,9 @@ Need need_of(const Conntrack& table, Nanoseconds interval) {
 }
 
 bool pressed(const Conntrack& table, const Need& need) {
+    if (means_no_limit(TunableId::conntrack_max, table.limit)) return false;
     const auto limit = static_cast<double>(table.limit);
-    return table.window_drops > 0 || need.entries > limit || static_cast<double>(table.entries) > high_fill * limit;
+    return table.window_lost() > 0 || need.entries > limit || static_cast<double>(table.entries) > high_fill * limit;
 }
 
 // With headroom.
@@ -58,7 +63,7 @@ std::uint64_t expected_entries(const Need& need) {
 std::uint64_t size_for(const Need& need) { return std::bit_ceil(expected_entries(need)); }
 
 std::uint64_t raise_for(const Conntrack& table, const Need& need) {
-    return std::max(size_for(need), std::bit_ceil(table.limit + 1));
+    return std::max(size_for(need), next_step(table.limit));
 }
 
 // It would be full before another raise is due.
@@ -76,51 +81,128 @@ std::vector<std::uint64_t> expected_entries(const Snapshot& snapshot) {
     return expected;
 }
 
-Reason reason_of(const Conntrack& table, const Snapshot& snapshot) {
+Reason reason_of(const Conntrack& table, const Gate& gate) {
+    const Snapshot& snapshot = gate.snapshot();
     return {.trial = {TrialKey::Kind::conntrack, snapshot.host, 0},
-            .cause = table.window_drops > 0 ? Cause::loss : Cause::forecast,
+            .cause = table.window_lost() > 0 ? Cause::loss : Cause::forecast,
             .fitted = table.limit,
-            .before = measured_tables(snapshot)};
+            .before = measured_tables(gate)};
 }
 
 TrialKey demand_at(const Conntrack& table) { return {TrialKey::Kind::conntrack, table.netns, 0}; }
 
-Wish wish_for(const Conntrack& table, const Snapshot& snapshot, const Need& need) {
+std::string name_of(const Conntrack& table) {
+    return table.pod ? printable(table.pod->ns + "/" + table.pod->name) : fmt::format("netns {}", table.netns.inode);
+}
+
+// The kernel has two words for two numbers: a packet is dropped, an entry is thrown out for another.
+std::string lost_text(const Conntrack& table) {
+    if (table.window_evicted == 0) return fmt::format("dropped {} packets", table.window_drops);
+    const std::string evicted = fmt::format("evicted {} connections for new ones", table.window_evicted);
+    return table.window_drops == 0 ? evicted : fmt::format("dropped {} packets, {}", table.window_drops, evicted);
+}
+
+// Half of its entries, which no raise is for.
+bool is_mostly_unanswered(const Conntrack& table) { return table.unanswered.has_value(); }
+
+Wish wish_for(const Conntrack& table, const Gate& gate, const Need& need) {
+    const Snapshot& snapshot = gate.snapshot();
     Wish wish{.tunable = TunableId::conntrack_max,
               .scope = {.netns = snapshot.host, .pod = table.pod},
               .from = table.limit,
               .to = raise_for(table, need),
-              .why = fmt::format("conntrack table of {} holds {} of {}",
-                                 table.pod ? table.pod->ns + "/" + table.pod->name
-                                           : fmt::format("netns {}", table.netns.inode),
-                                 table.entries, table.limit),
+              .why = fmt::format("conntrack table of {} holds {} of {}", name_of(table), table.entries, table.limit),
               .expected = expected_entries(snapshot),
               .evidence = {{"entries", table.entries},
                            {"limit", table.limit},
                            {"entries_per_second",
                             static_cast<std::uint64_t>(std::lround(std::max(table.entries_per_second, 0.0)))}},
-              .reason = reason_of(table, snapshot),
+              .reason = reason_of(table, gate),
               .demand = demand_at(table),
-              .urgent = table.window_drops > 0 || is_too_fast_for_cooldown(table, need)};
+              .urgent = table.window_lost() > 0 || is_too_fast_for_cooldown(table, need)};
     if (table.inserts_per_second)
         wish.evidence.push_back(
             {"inserts_per_second", static_cast<std::uint64_t>(std::lround(std::max(*table.inserts_per_second, 0.0)))});
     if (table.unanswered_ratio)
         wish.evidence.push_back(
             {"unanswered_percent", static_cast<std::uint64_t>(std::lround(*table.unanswered_ratio * 100))});
-    if (table.window_drops > 0) {
-        wish.why += fmt::format(" and dropped {} packets", table.window_drops);
-        wish.evidence.push_back({"drops", table.window_drops});
+    if (table.window_lost() > 0) {
+        wish.why += " and " + lost_text(table);
+        if (table.window_drops > 0) wish.evidence.push_back({"drops", table.window_drops});
+        if (table.window_evicted > 0) wish.evidence.push_back({"evicted", table.window_evicted});
     } else if (need.growth > 0) {
         wish.why += fmt::format(", growing by {:.0f} a second", need.growth);
     }
+    if (is_mostly_unanswered(table) && !table.seen_once && !table.flood)
+        wish.why +=
+            fmt::format("; most of those that are unanswered are {}, and it is others that come", *table.unanswered);
     return wish;
 }
 
 // The handshakes of a great burst, looked at in the middle of it, are unanswered too.
 bool is_first_look(const Gate& gate, const Conntrack& table) {
     const Flood* flood = flood_at(gate.state(), demand_at(table), gate.now());
-    return flood != nullptr && flood->since == gate.now() && table.window_drops == 0;
+    if (table.window_lost() > 0) return false;
+    return (table.seen_once && is_mostly_unanswered(table)) || (flood != nullptr && flood->since == gate.now());
+}
+
+// The limit has room: no raise of it helps, so only what the matter is can be said.
+void say_clashes(Gate& gate, const Conntrack& table) {
+    const std::uint64_t lost = table.window_nat_exhausted + table.window_clashes;
+    if (lost == 0) return;
+    const bool nat = table.window_nat_exhausted > 0;
+    gate.say({.tunable = TunableId::conntrack_max,
+              .scope = {.netns = table.netns, .pod = table.pod},
+              .from = table.limit,
+              .to = table.limit,
+              .why = fmt::format("{} packets of {} lost to clashes, not to a full conntrack table: {}; {}", lost,
+                                 name_of(table), table.clash.value_or("unknown"),
+                                 nat ? "more ports or addresses to translate to are needed, nothing raised"
+                                     : "nothing raised"),
+              .evidence = {{nat ? "nat_exhausted" : "clashes", lost}, {"entries", table.entries}}},
+             nat ? "nat" : "clash");
+}
+
+std::uint64_t all_entries(const Snapshot& snapshot) {
+    std::uint64_t sum = 0;
+    for (const Conntrack& table : snapshot.conntrack) sum += table.entries;
+    return sum;
+}
+
+// The buckets are shared: as many as entries there will be, of all namespaces.
+std::uint64_t buckets_for(const Snapshot& snapshot) {
+    double entries = 0;
+    for (const Conntrack& table : snapshot.conntrack) {
+        const double will_be = need_of(table, snapshot.interval).entries;
+        const bool limited = !means_no_limit(TunableId::conntrack_max, table.limit);
+        entries += limited ? std::min(will_be, static_cast<double>(table.limit)) : will_be;
+    }
+    return std::bit_ceil(static_cast<std::uint64_t>(std::ceil(std::min(entries, largest_table))));
+}
+
+// A connection whose hash chain is longer than 50 to 80 is refused, however much room the table has
+// (net/netfilter/nf_conntrack_core.c, __nf_conntrack_confirm: MIN_CHAINLEN, MAX_CHAINLEN; 5.15 and later).
+void chain_rule(Gate& gate, const Snapshot& snapshot) {
+    const auto lost = [](const Conntrack& table) { return table.window_chain_too_long; };
+    const auto worst = std::ranges::max_element(snapshot.conntrack, {}, lost);
+    if (worst == snapshot.conntrack.end() || lost(*worst) == 0 || worst->buckets == 0) return;
+    const std::uint64_t entries = all_entries(snapshot);
+    const std::uint64_t to = std::max(buckets_for(snapshot), next_step(worst->buckets));
+    gate.raise({.tunable = TunableId::conntrack_buckets,
+                .scope = {.netns = snapshot.host, .pod = worst->pod},
+                .from = worst->buckets,
+                .to = to,
+                .why = fmt::format("{} connections of {} refused because hash chains are too long: {} entries in {} "
+                                   "buckets; the table itself has room",
+                                   lost(*worst), name_of(*worst), entries, worst->buckets),
+                .expected = {to}, // allocated at once
+                .evidence = {{"chain_too_long", lost(*worst)}, {"entries", entries}, {"buckets", worst->buckets}},
+                .reason = {.trial = {TrialKey::Kind::conntrack_chains, snapshot.host, 0},
+                           .cause = Cause::loss,
+                           .fitted = entries,
+                           .before = measured_chains(snapshot)},
+                .demand = demand_at(*worst),
+                .urgent = true});
 }
 
 // The table has one limit for the node; it is written in the init network namespace, for everyone.
@@ -131,7 +213,8 @@ void raise_table(Gate& gate, const Conntrack& table, Wish wish) {
     if (limit == table.limit || table.buckets == 0) return;
     buckets.tunable = TunableId::conntrack_buckets;
     buckets.from = table.buckets;
-    buckets.to = std::min(std::bit_ceil(limit / chain), gate.policy().of(TunableId::conntrack_buckets).max);
+    buckets.to =
+        std::min(std::bit_ceil(limit / chain), gate.bounds_of(TunableId::conntrack_buckets, buckets.scope.netns).max);
     buckets.expected = {buckets.to}; // allocated at once
     buckets.why = fmt::format("nf_conntrack_max goes to {}: chains stay at {}", limit, chain);
     gate.raise(std::move(buckets));
@@ -139,23 +222,43 @@ void raise_table(Gate& gate, const Conntrack& table, Wish wish) {
 
 } // namespace
 
-Measured measured_tables(const Snapshot& snapshot) {
-    const double seconds = Seconds(snapshot.interval).count();
+Measured measured_tables(const Gate& gate) {
+    const double seconds = Seconds(gate.snapshot().interval).count();
     Measured sum;
-    for (const Conntrack& table : snapshot.conntrack) {
+    for (const Conntrack& table : gate.asking_tables()) {
         const double begun = table.inserts_per_second.value_or(std::max(table.entries_per_second, 0.0)) * seconds;
-        sum.losses += table.window_drops;
-        sum.demand += static_cast<std::uint64_t>(std::llround(begun)) + table.window_drops;
+        sum.losses += table.window_lost();
+        sum.demand += static_cast<std::uint64_t>(std::llround(begun)) + table.window_lost();
         sum.use = std::max(sum.use, table.entries); // the limit is compared with each table by itself
     }
     return sum;
 }
 
-Use use_of(const Snapshot& snapshot) {
-    Use use;
+Measured measured_chains(const Snapshot& snapshot) {
+    const double seconds = Seconds(snapshot.interval).count();
+    Measured sum{.use = all_entries(snapshot)};
     for (const Conntrack& table : snapshot.conntrack) {
-        const Need need = need_of(table, snapshot.interval);
-        use.used = std::max(use.used, table.entries);
+        const double begun = table.inserts_per_second.value_or(std::max(table.entries_per_second, 0.0)) * seconds;
+        sum.losses += table.window_chain_too_long;
+        sum.demand += static_cast<std::uint64_t>(std::llround(begun)) + table.window_chain_too_long;
+    }
+    return sum;
+}
+
+Use use_of_buckets(const Gate& gate) {
+    const Snapshot& snapshot = gate.snapshot();
+    Use use = use_of_tables(gate);
+    use.wanted = std::bit_ceil(all_entries(snapshot) * nodes_of_an_entry / longest_mean_chain);
+    use.pressed |=
+        std::ranges::any_of(snapshot.conntrack, [](const Conntrack& table) { return table.window_chain_too_long > 0; });
+    return use;
+}
+
+Use use_of_tables(const Gate& gate) {
+    Use use;
+    for (const Conntrack& table : gate.snapshot().conntrack) use.used = std::max(use.used, table.entries);
+    for (const Conntrack& table : gate.asking_tables()) {
+        const Need need = need_of(table, gate.snapshot().interval);
         use.wanted = std::max(use.wanted, size_for(need));
         use.pressed |= pressed(table, need);
     }
@@ -166,18 +269,21 @@ void conntrack_rule(Gate& gate, const Snapshot& snapshot) {
     if (snapshot.cause != Snapshot::Cause::tick || gate.puts_back({TunableId::conntrack_max, snapshot.host})) return;
     const Conntrack* fullest = nullptr;
     Wish largest;
-    for (const Conntrack& table : snapshot.conntrack) {
+    for (const Conntrack& table : gate.asking_tables()) {
         note_flood(gate.state(), demand_at(table), {TunableId::conntrack_max, snapshot.host}, table.limit, table.flood,
                    gate.now());
+        say_clashes(gate, table);
         const Need need = need_of(table, snapshot.interval);
-        if (table.limit == 0 || !pressed(table, need)) continue; // 0: no limit at all
-        Wish wish = wish_for(table, snapshot, need);
+        if (!pressed(table, need)) continue;
+        Wish wish = wish_for(table, gate, need);
+        if (table.seen_once && is_mostly_unanswered(table)) wish.to = std::min(wish.to, next_step(table.limit));
         if (gate.is_on_ramp(key_of(wish.tunable, wish.scope))) wish.to = std::max(wish.to, ramp_factor * table.limit);
         if (is_first_look(gate, table) || !gate.fit_flood(wish) || wish.to <= largest.to) continue;
         largest = std::move(wish);
         fullest = &table;
     }
     if (fullest != nullptr) raise_table(gate, *fullest, std::move(largest));
+    chain_rule(gate, snapshot);
 }
 
 } // namespace bpftune::controller

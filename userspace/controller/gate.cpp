@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "controller/conflict.hpp"
 #include "controller/cost.hpp"
 #include "controller/flood.hpp"
 #include "tunables/catalog.hpp"
@@ -29,24 +30,66 @@ std::size_t within_an_hour(std::map<ObjectKey, std::vector<MonoTime>>& times, co
 // A raise is made, or a value put back, only where both have room.
 constexpr std::size_t raise_and_roll_back = 2;
 
-// Whether `found` allows more than `ours`. Of nf_conntrack_max 0 is no limit at all.
-bool is_wider(TunableId tunable, std::uint64_t found, std::uint64_t ours) {
-    return found > ours || (tunable == TunableId::conntrack_max && found == 0);
+// What is raised by less than this part of its limit is as good as not raised, and its trial proves nothing.
+constexpr std::uint64_t least_raise = 4;
+
+bool is_too_little(const Wish& wish) {
+    return wish.reason.cause != Cause::minimum && (wish.to - wish.from) * least_raise < wish.from;
 }
+
+// Whether `found` allows more than `ours`.
+bool is_wider(TunableId tunable, std::uint64_t found, std::uint64_t ours) {
+    return found > ours || means_no_limit(tunable, found);
+}
+
+// Where it is not known how a namespace is called, no entry can be told from another: it is left alone.
+const policy::PodRule unknown_name{.netns = {}, .mode = policy::Mode::observe, .tunables = {}};
 
 } // namespace
 
+Gate::Gate(const policy::Policy& policy, State& state, const Snapshot& snapshot, MonoTime now)
+    : policy_(policy), state_(state), snapshot_(snapshot), now_(now) {
+    if (policy_.pods.empty()) return;
+    for (const NetnsNames& names : snapshot_.netns_names) rules_[names.netns] = policy_.rule_for(names.bound);
+    for (const Conntrack& table : snapshot_.conntrack) {
+        const policy::PodRule* rule = rule_of(table.netns);
+        const policy::Mode mode = policy_.mode_of(TunableId::conntrack_max);
+        if (policy_.mode_of(TunableId::conntrack_max, rule) == mode) asking_.push_back(table);
+    }
+}
+
+const policy::PodRule* Gate::rule_of(const NetnsId& netns) const {
+    if (policy_.pods.empty()) return nullptr;
+    const auto rule = rules_.find(netns);
+    return rule == rules_.end() ? &unknown_name : rule->second;
+}
+
+policy::TunablePolicy Gate::bounds_of(TunableId tunable, const NetnsId& netns) const {
+    const bool of_node = tunables::row(tunable).kind == tunables::Kind::host_sysctl;
+    return policy_.of(tunable, of_node ? nullptr : rule_of(netns));
+}
+
+policy::Mode Gate::mode_of(TunableId tunable, const NetnsId& netns) const { return mode_of(tunable, netns, false); }
+
 // What the application asked for is no override: it follows somaxconn, and listener.backlog only where it is named.
-TunableId Gate::decided_by(TunableId tunable) const {
-    return policy_.of(tunable).named ? tunable : TunableId::somaxconn;
+policy::Mode Gate::mode_of(TunableId tunable, const NetnsId& netns, bool within_asked) const {
+    const policy::TunablePolicy bounds = bounds_of(tunable, netns);
+    if (bounds.named) return std::min(policy_.mode, bounds.mode);
+    if (!within_asked) return policy::Mode::observe;
+    return std::min({policy_.mode, bounds.mode, bounds_of(TunableId::somaxconn, netns).mode});
 }
 
-policy::Mode Gate::mode_of(TunableId tunable, bool within_asked) const {
-    return policy_.mode_of(within_asked ? decided_by(tunable) : tunable);
+policy::Mode Gate::mode_of(const Wish& wish) const {
+    return mode_of(wish.tunable, wish.scope.netns, wish.within_asked);
 }
 
-std::optional<Nanoseconds> Gate::shrink_after(TunableId tunable) const {
-    return policy_.of(decided_by(tunable)).shrink_after;
+std::span<const Conntrack> Gate::asking_tables() const {
+    return policy_.pods.empty() ? std::span<const Conntrack>(snapshot_.conntrack) : std::span<const Conntrack>(asking_);
+}
+
+std::optional<Nanoseconds> Gate::shrink_after(const ObjectKey& object) const {
+    const policy::TunablePolicy own = bounds_of(object.tunable, object.netns);
+    return own.named ? own.shrink_after : bounds_of(TunableId::somaxconn, object.netns).shrink_after;
 }
 
 const Held* Gate::held(const ObjectKey& object) const {
@@ -120,7 +163,7 @@ bool Gate::fit_trials(Wish& wish) {
 }
 
 bool Gate::fit_bounds(Wish& wish) {
-    const std::uint64_t max = policy_.of(wish.tunable).max;
+    const std::uint64_t max = bounds_of(wish.tunable, wish.scope.netns).max;
     if (wish.to <= max) return true;
     if (wish.from >= max) {
         wish.why += fmt::format("; not raised to {}: the policy's max is {}", wish.to, max);
@@ -141,6 +184,7 @@ Held Gate::after(const Wish& wish) const {
     next.raises = next.raised && now_ < *next.raised + ramp_pause ? next.raises + 1 : 1;
     next.since = now_;
     next.raised = now_;
+    next.undo.reset();
     if (beyond(next.original, no_limit, wish.expected) >= beyond(next.original, no_limit, next.expected))
         next.expected = wish.expected;
     return next;
@@ -191,14 +235,16 @@ bool Gate::fit_budget(Wish& wish) {
 void Gate::take_back(const ObjectKey& object, std::uint64_t value, const std::string& why,
                      std::vector<Evidence> evidence) {
     const Held* held = this->held(object);
-    if (held == nullptr || just_failed(object) || mode_of(object.tunable, true) != policy::Mode::automatic) return;
+    if (held == nullptr || just_failed(object) ||
+        mode_of(object.tunable, object.netns, true) != policy::Mode::automatic)
+        return;
     lower(Decision::Act::roll_back, object, value, why, std::move(evidence));
 }
 
 bool Gate::give_back(const ObjectKey& object, std::uint64_t value, const std::string& why,
                      std::vector<Evidence> evidence) {
     const Held* held = this->held(object);
-    const policy::Mode mode = mode_of(object.tunable, true);
+    const policy::Mode mode = mode_of(object.tunable, object.netns, true);
     if (held == nullptr || mode == policy::Mode::observe || just_failed(object)) return false;
     if (now_ < held->since + cooldown || trial_with(state_, object) != nullptr || puts_back(object)) return false;
     if (mode == policy::Mode::recommend) {
@@ -214,6 +260,21 @@ bool Gate::give_back(const ObjectKey& object, std::uint64_t value, const std::st
     if (changes_of(object) >= give_backs_an_hour) return false;
     lower(Decision::Act::give_back, object, value, why, std::move(evidence));
     return true;
+}
+
+void Gate::undo_later(const ObjectKey& object, Undo undo) {
+    if (const auto held = state_.held.find(object); held != state_.held.end()) held->second.undo = std::move(undo);
+}
+
+void Gate::step_back(const ObjectKey& object, std::uint64_t value, const std::string& why,
+                     std::vector<Evidence> evidence) {
+    const Held* held = this->held(object);
+    if (held == nullptr || just_failed(object) ||
+        mode_of(object.tunable, object.netns, true) != policy::Mode::automatic)
+        return;
+    if (now_ < held->since + cooldown || trial_with(state_, object) != nullptr || puts_back(object)) return;
+    if (changes_of(object) >= changes_an_hour) return;
+    lower(Decision::Act::give_back, object, value, why, std::move(evidence));
 }
 
 void Gate::lower(Decision::Act act, const ObjectKey& object, std::uint64_t value, const std::string& why,
@@ -236,11 +297,11 @@ void Gate::lower(Decision::Act act, const ObjectKey& object, std::uint64_t value
 std::optional<std::string> Gate::refusal_to_put_back(const ObjectKey& object, std::uint64_t found) {
     const Held& held = state_.held.at(object);
     if (policy_.on_conflict != policy::OnConflict::reassert || is_wider(object.tunable, found, held.current)) return "";
-    if (const policy::Mode mode = mode_of(object.tunable, true); mode != policy::Mode::automatic)
+    if (const policy::Mode mode = mode_of(object.tunable, object.netns, true); mode != policy::Mode::automatic)
         return fmt::format("; not put back: mode is {}", policy::to_string(mode));
     if (const Trial* trial = trial_with(state_, object); trial != nullptr && !trial->verdict.empty())
         return "; not put back: it was to be rolled back";
-    if (const std::uint64_t max = policy_.of(object.tunable).max; held.current > max)
+    if (const std::uint64_t max = bounds_of(object.tunable, object.netns).max; held.current > max)
         return fmt::format("; not put back: the policy's max is {}", max);
     if (charged_bytes(state_, snapshot_) > policy_.budget_bytes(snapshot_.memory_bytes))
         return "; not put back: the raises that stand are past memoryBudget";
@@ -287,15 +348,24 @@ std::uint64_t Gate::raise(Wish wish) {
     if (wish.to <= from || state_.yielded.contains(key) || too_soon(key, wish) || is_written(key)) return from;
     if (const Held* ours = held(key); ours != nullptr && ours->current != from) return from; // the tick will yield it
 
-    const policy::Mode mode = mode_of(wish.tunable, wish.within_asked);
+    if (const auto who = who_had_set(snapshot_, key, from); who && held(key) == nullptr)
+        wish.why += fmt::format("; {} had set it to {}", *who, from);
+    const policy::Mode mode = mode_of(wish);
     if (mode == policy::Mode::observe) {
         const auto& row = tunables::row(wish.tunable);
-        if (!row.opt_in || policy_.of(wish.tunable).named) return from;
+        const policy::TunablePolicy bounds = bounds_of(wish.tunable, wish.scope.netns);
+        if (!row.opt_in || bounds.named || bounds.mode == policy::Mode::observe) return from;
         wish.why += fmt::format("; raising it to {} needs {} named in the policy", wish.to, row.name);
         say(wish, "opt-in");
         return from;
     }
+    const std::uint64_t wanted = wish.to;
     if (!fit_flood(wish) || !fit_bounds(wish) || !fit_budget(wish)) return from;
+    if (is_too_little(wish)) {
+        wish.why += "; that is less than a quarter more: not raised";
+        if (wish.to < wanted) say(std::move(wish), "too little");
+        return from;
+    }
     if (mode == policy::Mode::recommend) {
         wish.why += "; not written: mode is recommend";
         say(std::move(wish), "mode");
@@ -308,11 +378,14 @@ std::uint64_t Gate::raise(Wish wish) {
 }
 
 void Gate::say(Wish finding, std::string_view kind) {
-    if (policy_.mode == policy::Mode::observe) return;
+    const bool of_node = tunables::row(finding.tunable).kind == tunables::Kind::host_sysctl;
+    const policy::PodRule* rule = of_node ? nullptr : rule_of(finding.scope.netns);
+    if (policy_.mode == policy::Mode::observe || (rule != nullptr && rule->mode == policy::Mode::observe)) return;
     const ObjectKey key = key_of(finding.tunable, finding.scope);
     Said& said = state_.said[key];
-    // A wish that grew to twice of what was said is news.
-    const bool news = said.why_kind != kind || finding.to >= 2 * said.to || now_ >= said.when + reminder;
+    // A wish that grew to twice of what was said is news; the limit at which nothing is wished is none.
+    const bool grew = finding.to > finding.from && finding.to >= 2 * said.to;
+    const bool news = said.why_kind != kind || grew || now_ >= said.when + reminder;
     if (!news) return;
     said = {std::string(kind), std::max<std::uint64_t>(finding.to, 1), now_};
     decisions_.push_back(decision(Decision::Act::recommend, std::move(finding)));

@@ -5,7 +5,9 @@
 
 #include <cstdint>
 #include <expected>
+#include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,8 +50,7 @@ public:
     // The same thing is said again after.
     static constexpr Nanoseconds reminder = std::chrono::hours(1);
 
-    Gate(const policy::Policy& policy, State& state, const Snapshot& snapshot, MonoTime now)
-        : policy_(policy), state_(state), snapshot_(snapshot), now_(now) {}
+    Gate(const policy::Policy& policy, State& state, const Snapshot& snapshot, MonoTime now);
 
     // Decides on one raise. The value that the object will then have: `wish.to` or less if written, else `wish.from`.
     std::uint64_t raise(Wish wish);
@@ -67,8 +68,23 @@ public:
     bool give_back(const ObjectKey& object, std::uint64_t value, const std::string& why,
                    std::vector<Evidence> evidence);
 
+    // Is to be taken back as its use falls (undo.hpp).
+    void undo_later(const ObjectKey& object, Undo undo);
+
+    // Takes a part of a failed raise back, down to `value`, unless the mode allows no write now, the last step or try
+    // was a moment ago, or there were as many changes in an hour as there may be.
+    void step_back(const ObjectKey& object, std::uint64_t value, const std::string& why,
+                   std::vector<Evidence> evidence);
+
     // The calm after which the policy lets it be given back; nullopt: never.
-    [[nodiscard]] std::optional<Nanoseconds> shrink_after(TunableId tunable) const;
+    [[nodiscard]] std::optional<Nanoseconds> shrink_after(const ObjectKey& object) const;
+
+    // What the policy allows of a tunable in this network namespace. The node's own limits are held to `spec` alone.
+    [[nodiscard]] policy::TunablePolicy bounds_of(TunableId tunable, const NetnsId& netns) const;
+    [[nodiscard]] policy::Mode mode_of(TunableId tunable, const NetnsId& netns) const;
+
+    // The conntrack tables whose demand counts for the node's limits: an entry of the policy may leave one's out.
+    [[nodiscard]] std::span<const Conntrack> asking_tables() const;
 
     // Sets a value of ours, which someone lowered to `found`, to what it was, or will when a write may be tried again.
     // Error: why not, in words that continue those of `who`; empty where that needs no words.
@@ -97,8 +113,9 @@ public:
     [[nodiscard]] std::vector<Decision> take() { return std::move(decisions_); }
 
 private:
-    [[nodiscard]] TunableId decided_by(TunableId tunable) const;
-    [[nodiscard]] policy::Mode mode_of(TunableId tunable, bool within_asked) const;
+    [[nodiscard]] const policy::PodRule* rule_of(const NetnsId& netns) const;
+    [[nodiscard]] policy::Mode mode_of(TunableId tunable, const NetnsId& netns, bool within_asked) const;
+    [[nodiscard]] policy::Mode mode_of(const Wish& wish) const;
     [[nodiscard]] bool just_failed(const ObjectKey& object) const;
     std::optional<std::string> refusal_to_put_back(const ObjectKey& object, std::uint64_t found);
     [[nodiscard]] bool too_soon(const ObjectKey& key, const Wish& wish) const;
@@ -116,6 +133,8 @@ private:
     State& state_;
     const Snapshot& snapshot_;
     MonoTime now_;
+    std::map<NetnsId, const policy::PodRule*> rules_; // of the policy's entries, by the names that are known
+    std::vector<Conntrack> asking_;                   // where that is not all tables
     std::vector<Decision> decisions_;
 };
 

@@ -30,15 +30,16 @@ std::optional<Use> use_of_queues(const ObjectKey& object, const Snapshot& snapsh
 }
 
 // Tables are seen at ticks only. One that cannot be read may be filling: that is no calm.
-std::optional<Use> use_of_tables(const Snapshot& snapshot) {
+std::optional<Use> use_of_all_tables(const ObjectKey& object, const Gate& gate) {
+    const Snapshot& snapshot = gate.snapshot();
     if (snapshot.cause != Snapshot::Cause::tick) return std::nullopt;
     if (snapshot.conntrack.empty()) return Use{.pressed = true};
-    return use_of(snapshot);
+    return object.tunable == TunableId::conntrack_buckets ? use_of_buckets(gate) : use_of_tables(gate);
 }
 
-std::optional<Use> use_of(const ObjectKey& object, const Snapshot& snapshot) {
+std::optional<Use> use_of(const ObjectKey& object, const Gate& gate) {
     const bool queue = object.tunable == TunableId::somaxconn || object.tunable == TunableId::listener_backlog;
-    return queue ? use_of_queues(object, snapshot) : use_of_tables(snapshot);
+    return queue ? use_of_queues(object, gate.snapshot()) : use_of_all_tables(object, gate);
 }
 
 std::uint64_t longest_queue_of_ours(const State& state, const NetnsId& netns) {
@@ -72,11 +73,11 @@ std::string reason(const Held& held, Nanoseconds calm) {
 }
 
 void give_back(Gate& gate, const ObjectKey& object, Held& held) {
-    const auto shrink_after = gate.shrink_after(object.tunable);
-    if (!shrink_after || gate.now() < held.calm.since + *shrink_after) return;
-    const std::uint64_t wanted = object.tunable == TunableId::conntrack_buckets ? 0 : held.calm.wanted;
+    const auto shrink_after = gate.shrink_after(object);
+    if (held.undo || !shrink_after || gate.now() < held.calm.since + *shrink_after) return;
     const std::uint64_t needed =
-        std::max({wanted, held.original, gate.policy().of(object.tunable).min.value_or(0), held.current / 2});
+        std::max({held.calm.wanted, held.original, gate.bounds_of(object.tunable, object.netns).min.value_or(0),
+                  held.current / 2});
     if (needed >= held.current) {
         held.calm = {.since = gate.now()};
         return;
@@ -90,11 +91,11 @@ void give_back(Gate& gate, const ObjectKey& object, Held& held) {
 
 } // namespace
 
-void watch_use(Gate& gate, const Snapshot& snapshot) {
+void watch_use(Gate& gate) {
     for (auto& [object, held] : gate.state().held) {
         Calm& calm = held.calm;
         if (calm.since < held.since) calm = {.since = held.since}; // raised, or adopted, since
-        const auto use = use_of(object, snapshot);
+        const auto use = use_of(object, gate);
         if (!use) continue;
         if (use->pressed) {
             calm = {.since = gate.now()};

@@ -20,7 +20,7 @@
 namespace bpftune::controller {
 
 // Notes what is used of what we hold.
-void watch_use(Gate& gate, const Snapshot& snapshot);
+void watch_use(Gate& gate);
 
 void give_back_rule(Gate& gate);
 

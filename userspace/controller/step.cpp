@@ -12,6 +12,7 @@
 #include "controller/cost.hpp"
 #include "controller/gate.hpp"
 #include "controller/give_back.hpp"
+#include "controller/undo.hpp"
 
 namespace bpftune::controller {
 namespace {
@@ -88,8 +89,8 @@ void tend(Gate& gate, const Snapshot& snapshot) {
 // A value below the policy's min is reason enough. `ceiling`: what the kernel would let through.
 void raise_to_min(Gate& gate, TunableId tunable, const Scope& scope, std::uint64_t value,
                   std::uint64_t ceiling = std::numeric_limits<std::uint64_t>::max()) {
-    const auto& min = gate.policy().of(tunable).min;
-    if (!min || value >= *min) return;
+    const auto min = gate.bounds_of(tunable, scope.netns).min;
+    if (!min || value >= *min || means_no_limit(tunable, value)) return;
     gate.raise({
         .tunable = tunable,
         .scope = scope,
@@ -115,7 +116,12 @@ void minimum_rule(Gate& gate, const Snapshot& snapshot) {
 }
 
 void forget_gone(State& state, const Snapshot& snapshot) {
-    const auto gone = [&](const ObjectKey& key) { return !observe(snapshot, key, {}).present; };
+    // What is said of one table is kept by its namespace, though the limit is the node's.
+    const auto gone = [&](const ObjectKey& key) {
+        if (key.tunable == TunableId::conntrack_max && key.netns != snapshot.host)
+            return std::ranges::find(snapshot.conntrack, key.netns, &Conntrack::netns) == snapshot.conntrack.end();
+        return !observe(snapshot, key, {}).present;
+    };
     std::erase_if(state.queues, [&](const auto& entry) { return listener_of(snapshot, entry.first) == nullptr; });
     std::erase_if(state.said, [&](const auto& entry) { return gone(entry.first); });
     std::erase_if(state.retry_after, [&](const auto& entry) { return gone(entry.first); });
@@ -138,16 +144,18 @@ void forget_gone(State& state, const Snapshot& snapshot) {
 std::vector<Decision> step(const policy::Policy& policy, State& state, const Snapshot& snapshot, MonoTime now) {
     Gate gate(policy, state, snapshot, now);
     const bool tick = snapshot.cause == Snapshot::Cause::tick;
+    release_listeners(gate, snapshot);
     if (tick) {
         tend(gate, snapshot);
         note_use(state, snapshot);
         judge_trials(gate, snapshot);
         minimum_rule(gate, snapshot);
     }
-    watch_use(gate, snapshot);
+    watch_use(gate);
     accept_queue_rule(gate, snapshot);
     conntrack_rule(gate, snapshot);
     if (tick) {
+        undo_rule(gate);
         give_back_rule(gate);
         forget_gone(state, snapshot);
     }
@@ -166,6 +174,7 @@ void settle_lowered(State& state, const ObjectKey& key, MonoTime now) {
     leave_trial(state, key);
     const auto held = state.held.find(key);
     held->second.since = held->second.written = now;
+    if (held->second.undo && held->second.current == held->second.undo->value) held->second.undo.reset();
     if (held->second.current == held->second.original) state.held.erase(held);
 }
 

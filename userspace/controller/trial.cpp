@@ -12,6 +12,7 @@
 #include "controller/gate.hpp"
 #include "controller/guards.hpp"
 #include "controller/invariants.hpp"
+#include "controller/undo.hpp"
 
 namespace bpftune::controller {
 namespace {
@@ -26,7 +27,7 @@ double loss_ratio(const Measured& side) {
 std::uint64_t per_1000(const Measured& side) { return static_cast<std::uint64_t>(loss_ratio(side) * 1000); }
 
 std::string_view held_at_once(TrialKey::Kind kind) {
-    return kind == TrialKey::Kind::conntrack ? "were in the table" : "waited";
+    return kind == TrialKey::Kind::accept_queue ? "waited" : "were in the table";
 }
 
 // Where nothing had been lost there is no ratio to compare with. But what was in use at once beyond what fitted would
@@ -101,7 +102,8 @@ bool bounds_others(const Gate& gate, const ObjectKey& object, const Trial& trial
 
 // A value that may not go back to what it was stays.
 std::string reason_to_stay(const Gate& gate, const ObjectKey& object, const Trial& trial, std::uint64_t value) {
-    if (const auto min = gate.policy().of(object.tunable).min; min && value < *min) return "the policy's min";
+    if (const auto min = gate.bounds_of(object.tunable, object.netns).min; min && value < *min)
+        return "the policy's min";
     return bounds_others(gate, object, trial, value) ? "another queue of the namespace needs it" : "";
 }
 
@@ -111,11 +113,16 @@ void take_back(Gate& gate, const TrialKey& key, Trial& trial) {
     std::vector<ObjectKey> stay;
     for (const auto& [object, value] : std::views::reverse(trial.values)) {
         const std::string why = reason_to_stay(gate, object, trial, value);
-        if (why.empty()) {
-            gate.take_back(object, value, trial.verdict, evidence_of(key, trial));
-        } else {
+        if (!why.empty()) {
             keep(gate, key, trial, object, why);
             stay.push_back(object);
+        } else if (const std::string wait = reason_to_wait(gate, object, value); !wait.empty()) {
+            keep(gate, key, trial, object,
+                 fmt::format("not rolled back to {} yet, {}: {}", value, wait, trial.verdict));
+            gate.undo_later(object, {.value = value, .why = trial.verdict});
+            stay.push_back(object);
+        } else {
+            gate.take_back(object, value, trial.verdict, evidence_of(key, trial));
         }
     }
     for (const ObjectKey& object : stay) trial.values.erase(object);
@@ -146,10 +153,11 @@ Measured without_hangs(const State& state, Trial& trial, const Listener& listene
 }
 
 // What the last interval adds. nullopt: there is nothing to measure any more.
-std::optional<Measured> measured(const State& state, const TrialKey& key, Trial& trial, const Snapshot& snapshot,
-                                 bool mixed) {
+std::optional<Measured> measured(const Gate& gate, const TrialKey& key, Trial& trial, bool mixed) {
+    const Snapshot& snapshot = gate.snapshot();
     if (key.kind == TrialKey::Kind::minimum) return Measured{};
-    if (key.kind == TrialKey::Kind::conntrack) return measured_tables(snapshot);
+    if (key.kind == TrialKey::Kind::conntrack) return measured_tables(gate);
+    if (key.kind == TrialKey::Kind::conntrack_chains) return measured_chains(snapshot);
     const auto listener = std::ranges::find(snapshot.listeners, key.listener_cookie, &Listener::cookie);
     if (listener == snapshot.listeners.end()) return std::nullopt;
     Measured more = measured_queue(*listener);
@@ -157,7 +165,7 @@ std::optional<Measured> measured(const State& state, const TrialKey& key, Trial&
         more.demand -= more.losses;
         more.lost_in_flood = std::exchange(more.losses, 0);
     }
-    return without_hangs(state, trial, *listener, more, mixed);
+    return without_hangs(gate.state(), trial, *listener, more, mixed);
 }
 
 // A window that began before the raise mixes what was lost then with what the new limit does; a use that did not fit
@@ -172,7 +180,7 @@ void add(Trial& trial, const Measured& more, bool mixed) {
 
 Verdict judged(Gate& gate, const TrialKey& key, Trial& trial, const Snapshot& snapshot) {
     const bool mixed = trial.last_raise > snapshot.time.mono - snapshot.interval;
-    const auto more = measured(gate.state(), key, trial, snapshot, mixed);
+    const auto more = measured(gate, key, trial, mixed);
     if (!more) return {Verdict::Kind::keep, "what it was for is gone"};
     add(trial, *more, mixed);
     return verdict_on(key.kind, trial, snapshot, gate.now());
@@ -237,6 +245,15 @@ const Trial* trial_with(const State& state, const ObjectKey& object) {
     for (const auto& [key, trial] : state.trials)
         if (trial.values.contains(object)) return &trial;
     return nullptr;
+}
+
+void end_trial(Gate& gate, const TrialKey& key, const std::string& why) {
+    auto& trials = gate.state().trials;
+    const auto trial = trials.find(key);
+    if (trial == trials.end() || !trial->second.verdict.empty()) return;
+    for (const auto& [object, value] : trial->second.values)
+        if (object.listener_cookie != key.listener_cookie) keep(gate, key, trial->second, object, why);
+    trials.erase(trial);
 }
 
 void leave_trial(State& state, const ObjectKey& object) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/snapshot.hpp"
 
+#include <algorithm>
+
 #include <utility>
 
 namespace bpftune {
@@ -33,8 +35,15 @@ std::string_view to_string(Binds binds) {
     case Binds::somaxconn: return "somaxconn";
     case Binds::application: return "application";
     case Binds::syn_backlog: return "syn_backlog";
+    case Binds::unknown: return "unknown";
     }
     std::unreachable();
+}
+
+const std::string* Snapshot::netns_name(const NetnsId& netns) const {
+    const auto names = std::ranges::lower_bound(netns_names, netns, {}, &NetnsNames::netns);
+    const bool found = names != netns_names.end() && names->netns == netns && !names->bound.empty();
+    return found ? &names->bound.front() : nullptr;
 }
 
 } // namespace bpftune

@@ -17,6 +17,10 @@
 
 namespace bpftune {
 
+// An object that was not seen for this long is forgotten. If it comes back before, its counters go on where they were;
+// what they counted meanwhile is no news.
+constexpr Nanoseconds gone_remembered = std::chrono::minutes(15);
+
 // The probes, in the order of their keys in `sources`.
 enum class Probe { listen, time_wait, softirq, conntrack, sysctl };
 inline constexpr std::array all_probes{Probe::listen, Probe::time_wait, Probe::softirq, Probe::conntrack,
@@ -27,8 +31,9 @@ std::string_view to_string(Probe probe);
 enum class Rung { fentry, tracepoint, cgroup, netlink, procfs, none };
 std::string_view to_string(Rung rung); // none: "unavailable"
 
-// The limit that set a listener's `limit`, whatever the load.
-enum class Binds { somaxconn, application, syn_backlog };
+// The limit that set a listener's `limit`, whatever the load. `unknown`: what its application asked for was not seen,
+// and somaxconn is larger now; it was that, or the somaxconn of the time when it began to listen.
+enum class Binds { somaxconn, application, syn_backlog, unknown };
 std::string_view to_string(Binds binds);
 
 // What happened to an accept queue in the time that one snapshot covers: one interval for a tick; for a pressure event
@@ -113,17 +118,32 @@ struct Conntrack {
     NetnsId netns;
     std::optional<Pod> pod;
     std::uint64_t entries = 0;
-    std::uint64_t limit = 0;
+    std::uint64_t limit = 0; // means_no_limit(): none
     std::uint64_t buckets = 0;
     double entries_per_second = 0; // net growth, negative while it shrinks
     std::optional<double> inserts_per_second;
-    std::uint64_t drops = 0; // packets lost because the table was full
-    std::uint64_t early_drops = 0;
-    std::uint64_t insert_failed = 0;
-    std::optional<double> full_in_seconds;  // nullopt: not filling
-    std::uint64_t window_drops = 0;         // drops + early_drops in the last interval
+    // Each of these is one cause. The kernel's `drop` counts clashes as well, `insert_failed` all but the first two.
+    std::uint64_t drops = 0;               // packets refused because the table was full
+    std::uint64_t early_drops = 0;         // connections evicted from the full table, to make room for others
+    std::uint64_t insert_failed = 0;       // as the kernel has it: the three below
+    std::uint64_t nat_exhausted = 0;       // packets lost because NAT found no free port
+    std::uint64_t clashes = 0;             // packets lost because their connection was in the table already
+    std::uint64_t chain_too_long = 0;      // packets lost because a hash chain was too long
+    std::optional<double> full_in_seconds; // nullopt: not filling
+    // In the last interval. Recordings made before had evictions in window_drops.
+    std::uint64_t window_drops = 0;
+    std::uint64_t window_evicted = 0;
+    std::uint64_t window_nat_exhausted = 0;
+    std::uint64_t window_clashes = 0;
+    std::uint64_t window_chain_too_long = 0;
+    std::optional<std::string> clash;       // what packets of the last minute clashed with; nullopt: none did
     std::optional<double> unanswered_ratio; // of a sample of the entries; nullopt: none was taken, there was no need
+    std::optional<std::string> unanswered;  // what most of these are: "UDP to port 8472 (VXLAN)"
+    bool seen_once = false;                 // one sample alone: whether the unanswered ones grow is not known yet
     std::optional<std::string> flood;       // what speaks for one; nullopt: nothing
+
+    // Lost to the limit in the last interval.
+    [[nodiscard]] std::uint64_t window_lost() const { return window_drops + window_evicted; }
 };
 
 // TCP's memory: one pool for all network namespaces (net/ipv4/tcp.c, sysctl_tcp_mem).
@@ -161,6 +181,15 @@ struct SysctlWrite {
     bool operator==(const SysctlWrite&) const = default;
 };
 
+// The names of the files that a network namespace is bound to: `ip netns`, a CNI plugin or a container runtime gives
+// them, and a policy knows the namespace by them.
+struct NetnsNames {
+    NetnsId netns;
+    std::vector<std::string> bound; // those of `ip netns` first; empty: it is bound to none
+
+    bool operator==(const NetnsNames&) const = default;
+};
+
 using Sources = std::array<Rung, all_probes.size()>; // by Probe
 constexpr Sources all_unavailable() {
     Sources sources{};
@@ -191,6 +220,11 @@ struct Snapshot {
     std::vector<SoftirqCpu> softirq;
     std::vector<Conntrack> conntrack;
     std::vector<SysctlWrite> sysctl_writes; // recent ones, oldest first
+    std::vector<NetnsNames>
+        netns_names; // in the order of NetnsId; one that is not in it: nothing is known of its names
+
+    // nullptr: it has none, or none is known.
+    [[nodiscard]] const std::string* netns_name(const NetnsId& netns) const;
 
     [[nodiscard]] Rung source(Probe probe) const { return sources[static_cast<std::size_t>(probe)]; }
 };

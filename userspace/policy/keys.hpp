@@ -17,6 +17,8 @@ enum class Kind {
     duration, // "24h", or `never`
     map,      // of `keys`
     tunables, // map from names of the tunables' catalog to maps of `keys`
+    list,     // of maps of `keys`
+    pattern,  // fnmatch(3) of a name
     planned,  // known, but not implemented in this version: refused, never ignored
 };
 
@@ -50,7 +52,50 @@ inline constexpr std::array tunable_keys{
         .choices = modes},
     Key{.name = "shrinkAfter",
         .kind = Kind::duration,
-        .help = "After a calm of this length half of a raise that is not needed is given back; never: it stays."},
+        .help =
+            "After a quiet period of this length half of a raise that is not needed is given back; never: it stays."},
+};
+
+inline constexpr std::size_t longest_pattern = 255; // so long is a file's name at most
+
+// No min: an entry only lowers what spec grants.
+inline constexpr std::array pod_tunable_keys{
+    Key{.name = "max", .kind = Kind::count, .help = "The lower of this and that of spec.tunables counts."},
+    Key{.name = "mode",
+        .kind = Kind::choice,
+        .help = "The lowest of this, the entry's mode and those of spec counts.",
+        .fallback = "auto",
+        .choices = modes},
+    Key{.name = "shrinkAfter", .kind = Kind::duration, .help = "The shorter of this and that of spec.tunables counts."},
+};
+
+inline constexpr std::array match_keys{
+    Key{.name = "netns",
+        .kind = Kind::pattern,
+        .help = "The name of the file that a network namespace is bound to (`ip netns`): * is any text, ? any letter."},
+    Key{.name = "namespace", .kind = Kind::planned, .help = "The pod's namespace."},
+    Key{.name = "labels", .kind = Kind::planned, .help = "The pod's labels."},
+    Key{.name = "annotations", .kind = Kind::planned, .help = "The pod's annotations."},
+    Key{.name = "qos", .kind = Kind::planned, .help = "The pod's class of service."},
+    Key{.name = "unit", .kind = Kind::planned, .help = "A systemd unit."},
+};
+
+inline constexpr std::array pod_keys{
+    Key{.name = "match",
+        .kind = Kind::map,
+        .help = "What the entry is about; {}: all the rest, the node's own namespace too.",
+        .required = true,
+        .example = "{netns: \"lab-*\"}",
+        .keys = match_keys},
+    Key{.name = "mode",
+        .kind = Kind::choice,
+        .help = "The lower of this and spec.mode counts.",
+        .fallback = "auto",
+        .choices = modes},
+    Key{.name = "tunables",
+        .kind = Kind::tunables,
+        .help = "Bounds by tunable, which only lower those of spec.",
+        .keys = pod_tunable_keys},
 };
 
 inline constexpr std::array metadata_keys{
@@ -86,7 +131,12 @@ inline constexpr std::array spec_keys{
         .kind = Kind::tunables,
         .help = "Bounds by tunable. One that is not named keeps the defaults; some must be named to be changed at all.",
         .keys = tunable_keys},
-    Key{.name = "pods", .kind = Kind::planned, .help = "Modes by pod."},
+    Key{.name = "pods",
+        .kind = Kind::list,
+        .help =
+            "What is allowed in some network namespaces only: the first entry that matches counts. What matches none "
+            "follows spec.",
+        .keys = pod_keys},
 };
 
 inline constexpr std::array file_keys{

@@ -72,6 +72,8 @@ std::string expected(const Key& key) {
     case Kind::duration: return "a duration such as 24h, or never";
     case Kind::map: return "a map of " + list_of(names(key.keys));
     case Kind::tunables: return "a map such as 'net.core.somaxconn: {max: 65535}'";
+    case Kind::list: return "a list of maps of " + list_of(names(key.keys));
+    case Kind::pattern: return "a name such as web, or a pattern such as \"lab-*\"";
     case Kind::planned: return "nothing";
     }
     std::unreachable();
@@ -145,8 +147,12 @@ private:
     void budget(const Element* value, Policy& policy);
     void percentage(const Element& value, Policy& policy);
     void size(const Element& value, Policy& policy);
-    void tunables(const Element* value, Policy& policy);
+    template <class Take> void tunables(const Element* value, Take take);
     void tunable(const Element& value, const Tunable& row, TunablePolicy& out);
+    void lowered_tunable(const Element& value, const Tunable& row, TunablePolicy& out);
+    void pods(const Element* value, Policy& policy);
+    void pod(const Element& value, PodRule& out);
+    void pattern(const Element* value, std::optional<std::string>& out);
 
     std::vector<Diagnostic> problems_;
 };
@@ -287,11 +293,12 @@ void Checker::shrink_after(const Element* value, TunablePolicy& out) {
                 "shrinkAfter '{}' is no duration", shown(value->text));
 }
 
+constexpr std::string_view tunable_example = "a map such as '{max: 4096}', or {} for the defaults";
+
 void Checker::tunable(const Element& value, const Tunable& row, TunablePolicy& out) {
     out.named = true;
     if (value.kind == Element::Kind::null) return; // "listener.backlog:" names it, no more
-    const std::string wanted = "a map such as '{max: 4096}', or {} for the defaults";
-    if (!is(value, Element::Kind::map, row.name, wanted)) return;
+    if (!is(value, Element::Kind::map, row.name, std::string(tunable_example))) return;
     const Fields given = fields(value, tunable_keys, row.name);
     out.mode = mode(given.find("mode"), tunable_keys).value_or(out.mode);
     shrink_after(given.find("shrinkAfter"), out);
@@ -307,12 +314,59 @@ void Checker::tunable(const Element& value, const Tunable& row, TunablePolicy& o
                 out.max);
 }
 
-void Checker::tunables(const Element* value, Policy& policy) {
+// Of an entry of `pods`.
+void Checker::lowered_tunable(const Element& value, const Tunable& row, TunablePolicy& out) {
+    out = {.named = true, .max = row.kernel_max};
+    if (value.kind == Element::Kind::null || !is(value, Element::Kind::map, row.name, std::string(tunable_example)))
+        return;
+    const Fields given = fields(value, pod_tunable_keys, fmt::format("{} of an entry of pods", row.name));
+    out.mode = mode(given.find("mode"), pod_tunable_keys).value_or(out.mode);
+    shrink_after(given.find("shrinkAfter"), out);
+    out.max = count(given.find("max"), key_named(pod_tunable_keys, "max"), row).value_or(out.max);
+}
+
+void Checker::pattern(const Element* value, std::optional<std::string>& out) {
+    const Key& key = key_named(match_keys, "netns");
+    if (value == nullptr || !is(*value, Element::Kind::scalar, key.name, expected(key))) return;
+    if (value->text.empty() || value->text.size() > longest_pattern || value->text.contains('/'))
+        problem(*value, fmt::format("write {}: 1 to {} bytes, and no folder", expected(key), longest_pattern),
+                "netns '{}' can't be the name of a file", shown(value->text));
+    else
+        out = value->text;
+}
+
+void Checker::pod(const Element& value, PodRule& out) {
+    if (!is(value, Element::Kind::map, "an entry of pods", "a map such as 'match: {netns: \"lab-*\"}'")) return;
+    const Fields given = fields(value, pod_keys, "an entry of pods");
+    const Element* const match = given.find("match");
+    if (match != nullptr && is(*match, Element::Kind::map, "match", expected(key_named(pod_keys, "match"))))
+        pattern(fields(*match, match_keys, "match").find("netns"), out.netns);
+    out.mode = mode(given.find("mode"), pod_keys).value_or(out.mode);
+    tunables(given.find("tunables"), [&](const Element& bounds, const Tunable& row) {
+        lowered_tunable(bounds, row, out.tunables[static_cast<std::size_t>(row.id)]);
+    });
+}
+
+void Checker::pods(const Element* value, Policy& policy) {
+    if (value == nullptr || !is(*value, Element::Kind::list, "pods", expected(key_named(spec_keys, "pods")))) return;
+    const Element* all = nullptr; // the first entry that every namespace matches
+    for (const Element& each : value->values) {
+        if (all != nullptr)
+            problem(each, fmt::format("put it before line {}", all->place.line), "an entry that nothing comes to");
+        policy.pods.emplace_back();
+        const std::size_t before = problems_.size();
+        pod(each, policy.pods.back());
+        if (all == nullptr && problems_.size() == before && !policy.pods.back().netns) all = &each;
+    }
+}
+
+// take(bounds, row) for each tunable that is known.
+template <class Take> void Checker::tunables(const Element* value, Take take) {
     if (value == nullptr || !is(*value, Element::Kind::map, "tunables", expected(key_named(spec_keys, "tunables"))))
         return;
     entries(*value, [&](const Element& key, const Element& bounds) {
         if (const Tunable* row = tunables::find(key.text))
-            tunable(bounds, *row, policy.of(row->id));
+            take(bounds, *row);
         else
             unknown_tunable(key);
     });
@@ -374,7 +428,9 @@ void Checker::spec(const Element* value, Policy& policy) {
     if (const auto text = choice(given.find("onConflict"), key_named(spec_keys, "onConflict")))
         policy.on_conflict = *text == to_string(OnConflict::reassert) ? OnConflict::reassert : OnConflict::yield;
     budget(given.find("memoryBudget"), policy);
-    tunables(given.find("tunables"), policy);
+    tunables(given.find("tunables"),
+             [&](const Element& bounds, const Tunable& row) { tunable(bounds, row, policy.of(row.id)); });
+    pods(given.find("pods"), policy);
 }
 
 Policy Checker::file(const Element& root) {

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <fnmatch.h>
+
 namespace bpftune::policy {
 
 std::string_view to_string(Mode mode) {
@@ -36,6 +38,35 @@ Policy::Policy() {
 Mode Policy::mode_of(TunableId id) const {
     if (!of(id).named) return Mode::observe;
     return std::min(mode, of(id).mode);
+}
+
+const PodRule* Policy::rule_for(std::span<const std::string> bound_names) const {
+    const auto matches = [&](const PodRule& rule) {
+        return !rule.netns || std::ranges::any_of(bound_names, [&](const std::string& bound) {
+            return ::fnmatch(rule.netns->c_str(), bound.c_str(), 0) == 0;
+        });
+    };
+    const auto found = std::ranges::find_if(pods, matches);
+    return found == pods.end() ? nullptr : &*found;
+}
+
+Mode Policy::mode_of(TunableId id, const PodRule* rule) const {
+    if (!of(id).named) return Mode::observe;
+    return std::min(mode, of(id, rule).mode);
+}
+
+TunablePolicy Policy::of(TunableId id, const PodRule* rule) const {
+    TunablePolicy lowered = of(id);
+    if (rule == nullptr) return lowered;
+    lowered.mode = std::min(lowered.mode, rule->mode);
+    const TunablePolicy& own = rule->tunables[static_cast<std::size_t>(id)];
+    if (!own.named) return lowered;
+    lowered.mode = std::min(lowered.mode, own.mode);
+    lowered.max = std::min(lowered.max, own.max);
+    if (lowered.min) lowered.min = std::min(*lowered.min, lowered.max);
+    if (own.shrink_after)
+        lowered.shrink_after = std::min(*own.shrink_after, lowered.shrink_after.value_or(*own.shrink_after));
+    return lowered;
 }
 
 std::uint64_t Policy::budget_bytes(std::uint64_t memory_bytes) const {

@@ -5,8 +5,10 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tunables/catalog.hpp"
 
@@ -39,6 +41,15 @@ struct TunablePolicy {
     bool operator==(const TunablePolicy&) const = default;
 };
 
+// What an entry of `pods` says of the network namespaces that it matches. It only lowers what spec grants.
+struct PodRule {
+    std::optional<std::string> netns; // fnmatch(3) of a bound name; nullopt: every namespace
+    Mode mode = Mode::automatic;
+    std::array<TunablePolicy, 4> tunables; // by TunableId: those that are named
+
+    bool operator==(const PodRule&) const = default;
+};
+
 struct Policy {
     std::string name = "default";
     Mode mode = Mode::observe;
@@ -47,6 +58,7 @@ struct Policy {
     double memory_budget_ratio = 0.02;                // of the node's memory, 0 to 1
     std::optional<std::uint64_t> memory_budget_bytes; // if the file gives an absolute size instead
     std::array<TunablePolicy, 4> tunables;            // by TunableId
+    std::vector<PodRule> pods;                        // the first that matches counts
 
     Policy(); // the catalog's bounds; nothing opted in; observe
 
@@ -57,6 +69,13 @@ struct Policy {
 
     // The lowest of spec.mode and the tunable's; observe for an opt-in tunable that is not named.
     [[nodiscard]] Mode mode_of(TunableId id) const;
+
+    // The entry for a network namespace that is bound under these names; nullptr: none, spec alone counts.
+    [[nodiscard]] const PodRule* rule_for(std::span<const std::string> bound_names) const;
+
+    // The same as above where `rule` applies, if there is one.
+    [[nodiscard]] Mode mode_of(TunableId id, const PodRule* rule) const;
+    [[nodiscard]] TunablePolicy of(TunableId id, const PodRule* rule) const;
 
     // For all raises together. `memory_bytes`: the node's.
     [[nodiscard]] std::uint64_t budget_bytes(std::uint64_t memory_bytes) const;

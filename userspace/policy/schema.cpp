@@ -31,6 +31,7 @@ ordered_json tunable_of(const Key& key, const tunables::Tunable& tunable) {
     ordered_json out = object_of(key.keys, &tunable);
     out["type"] = {"object", "null"};
     out["description"] = fmt::format("{} Risk: {}", tunable.help, tunable.risk);
+    if (key.keys.data() != tunable_keys.data()) return out; // what only lowers has no defaults
     out["properties"]["max"]["default"] = tunable.default_max;
     const auto& shrink_after = tunable.default_shrink_after;
     out["properties"]["shrinkAfter"]["default"] = shrink_after ? duration_text(*shrink_after) : std::string(never);
@@ -53,6 +54,9 @@ ordered_json type_of(const Key& key, const tunables::Tunable* tunable) {
     case Kind::duration: return {{"type", "string"}, {"pattern", "^(never|0*[1-9][0-9]*(ms|s|m|h|d))$"}};
     case Kind::map: return object_of(key.keys, tunable);
     case Kind::tunables: return tunables_of(key);
+    case Kind::list: return {{"type", "array"}, {"items", object_of(key.keys, tunable)}};
+    case Kind::pattern:
+        return {{"type", "string"}, {"minLength", 1}, {"maxLength", longest_pattern}, {"pattern", "^[^/]*$"}};
     case Kind::planned: break;
     }
     std::unreachable();

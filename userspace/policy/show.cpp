@@ -38,6 +38,30 @@ std::string line_of(const tunables::Tunable& row, const TunablePolicy& tunable) 
     return fmt::format("    # not allowed unless named: {}: {}\n", row.name, bounds(tunable));
 }
 
+// The inverse of what an entry may hold: a tunable without a bound of its own is not shown to have one.
+std::string lowered(const tunables::Tunable& row, const TunablePolicy& tunable) {
+    std::string text = fmt::format("mode: {}", to_string(tunable.mode));
+    if (tunable.max != row.kernel_max) text = fmt::format("max: {}, {}", tunable.max, text);
+    if (tunable.shrink_after) text += fmt::format(", shrinkAfter: {}", duration_text(*tunable.shrink_after));
+    return fmt::format("        {}: {{{}}}\n", row.name, text);
+}
+
+std::string quoted(std::string text) {
+    for (std::size_t at = text.find('\''); at != std::string::npos; at = text.find('\'', at + 2))
+        text.insert(at, 1, '\'');
+    return "'" + text + "'";
+}
+
+std::string entry_of(const PodRule& rule) {
+    const std::string match = rule.netns ? fmt::format("{{netns: {}}}", quoted(*rule.netns)) : "{}";
+    const std::string out = fmt::format("    - match: {}\n      mode: {}\n", match, to_string(rule.mode));
+    std::string bounds;
+    for (const tunables::Tunable& row : tunables::catalog())
+        if (const TunablePolicy& tunable = rule.tunables[static_cast<std::size_t>(row.id)]; tunable.named)
+            bounds += lowered(row, tunable);
+    return bounds.empty() ? out : out + "      tunables:\n" + bounds;
+}
+
 } // namespace
 
 std::string show(const Policy& policy) {
@@ -54,6 +78,8 @@ std::string show(const Policy& policy) {
                                   api_versions[0], kinds[0], policy.name, to_string(policy.mode),
                                   to_string(policy.on_exit), to_string(policy.on_conflict), budget(policy));
     for (const tunables::Tunable& row : tunables::catalog()) out += line_of(row, policy.of(row.id));
+    if (!policy.pods.empty()) out += "  pods:\n";
+    for (const PodRule& rule : policy.pods) out += entry_of(rule);
     return out;
 }
 

@@ -70,13 +70,16 @@ RECORDED(NetnsTcp, netns, pid, pod, somaxconn, listen_overflows, overflows_of_cl
          ports_exhausted_pid);
 RECORDED(SoftirqCpu, cpu, processed, dropped, time_squeeze, backlog, backlog_limit);
 RECORDED(Conntrack, netns, pod, entries, limit, buckets, entries_per_second, inserts_per_second, drops, early_drops,
-         insert_failed, full_in_seconds, window_drops, unanswered_ratio, flood);
+         insert_failed, nat_exhausted, clashes, chain_too_long, full_in_seconds, window_drops, window_evicted,
+         window_nat_exhausted, window_clashes, window_chain_too_long, clash, unanswered_ratio, unanswered, seen_once,
+         flood);
 RECORDED(SysctlWrite, time, netns, sysctl, value, pid, command);
+RECORDED(NetnsNames, netns, bound);
 RECORDED(TcpMemory, bytes, pressure_bytes, high_bytes);
 RECORDED(Guards, memory_pressure, memory_available_bytes, tcp_memory, softirq);
 RECORDED(UnitBytes, conntrack_entry, queued_connection, full_connection);
 RECORDED(Snapshot, cause, time, interval, node, host, memory_bytes, guards, unit_bytes, sources, lost_events,
-         withheld_events, listeners, tcp, softirq, conntrack, sysctl_writes);
+         withheld_events, listeners, tcp, softirq, conntrack, sysctl_writes, netns_names);
 
 RECORDED(ListenerRef, cookie, inode, local, pid, fd);
 RECORDED(Scope, netns, netns_pid, listener, pod);
@@ -86,7 +89,8 @@ RECORDED(Decision, act, tunable, scope, from, to, why, evidence, event);
 RECORDED(Outcome, kind, value, error);
 
 RECORDED(controller::Calm, since, used, wanted);
-RECORDED(controller::Held, scope, original, current, since, written, raised, raises, expected, used, calm);
+RECORDED(controller::Undo, value, why);
+RECORDED(controller::Held, scope, original, current, since, written, raised, raises, expected, used, calm, undo);
 RECORDED(controller::Said, why_kind, to, when);
 RECORDED(controller::Queue, in_burst, raised, demand, sized, stuck, slow);
 RECORDED(controller::TrialKey, kind, netns, listener_cookie);
@@ -102,11 +106,11 @@ RECORDED(Step, now, decisions, settled);
 
 RECORDED_NAMES(TunableId, somaxconn, listener_backlog, conntrack_max, conntrack_buckets);
 RECORDED_NAMES(Rung, fentry, tracepoint, cgroup, netlink, procfs, none);
-RECORDED_NAMES(Binds, somaxconn, application, syn_backlog);
+RECORDED_NAMES(Binds, somaxconn, application, syn_backlog, unknown);
 RECORDED_NAMES(Snapshot::Cause, tick, pressure);
-RECORDED_NAMES(Decision::Act, write, recommend, keep, roll_back, give_back, reassert, yield, forget);
+RECORDED_NAMES(Decision::Act, write, recommend, keep, roll_back, give_back, reassert, yield, forget, release);
 RECORDED_NAMES(Outcome::Kind, written, conflict, gone, failed);
-RECORDED_NAMES(controller::TrialKey::Kind, accept_queue, conntrack, minimum);
+RECORDED_NAMES(controller::TrialKey::Kind, accept_queue, conntrack, minimum, conntrack_chains);
 RECORDED_NAMES(controller::Cause, minimum, forecast, loss);
 
 } // namespace bpftune::recording

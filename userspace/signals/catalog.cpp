@@ -26,6 +26,7 @@ template <class T> Value value(const std::optional<T>& x) { return x ? value(*x)
 template <class Object> struct Row {
     Signal signal;
     Value (*read)(const Object&);
+    Value (*read_in)(const Snapshot&, const Object&) = nullptr; // where more than the object tells it
 };
 
 template <class Class, class Member> Class object_of(Member Class::*);
@@ -33,6 +34,26 @@ template <auto member> using ObjectOf = decltype(object_of(member));
 template <auto member> Value field(const ObjectOf<member>& object) { return value(object.*member); }
 
 template <class Object> Value netns(const Object& object) { return value(object.netns.inode); }
+
+template <class Object> Value netns_name(const Snapshot& snapshot, const Object& object) {
+    const std::string* name = snapshot.netns_name(object.netns);
+    return name != nullptr ? Value(*name) : Value();
+}
+
+template <class Object> constexpr Row<Object> netns_name_row(std::string_view name) {
+    return {
+        {.name = name,
+         .kind = label,
+         .json = "netns_name",
+         .column = "NAME",
+         .width = 12,
+         .help = "Name of the file that the network namespace is bound to, as in `ip netns`; null where there is none.",
+         .source = "/proc/self/mountinfo",
+         .wide = true,
+         .sparse = true},
+        nullptr,
+        netns_name<Object>};
+}
 
 constexpr std::string_view netns_help = "Network namespace: inode number, as in `lsns -t net`.";
 constexpr std::string_view pod_help = "Pod and container that own it; null where there is none or it is not known.";
@@ -145,7 +166,8 @@ constexpr std::array listeners{
                    .json = "binds",
                    .column = "BINDS",
                    .width = 11,
-                   .help = "The limit that set `limit`: somaxconn, application or syn_backlog.",
+                   .help = "The limit that set `limit`: somaxconn, application or syn_backlog; unknown where it was "
+                           "one of the first two.",
                    .source = "net/socket.c (__sys_listen)"},
                   field<&Listener::binds>},
     Row<Listener>{{.name = "listener.drops",
@@ -211,17 +233,18 @@ constexpr std::array listeners{
          .kind = gauge,
          .json = "flooded",
          .metric = "bpftune_listener_flooded",
-         .help = "1 while connections come that are never accepted, or SYNs that nobody stands behind; else 0.",
+         .help = "1 while connections come that are never accepted, or SYNs whose clients answer nothing; else 0.",
          .source = "arrivals, overflows and accepted; LINUX_MIB_SYNCOOKIESSENT, LINUX_MIB_SYNCOOKIESRECV"},
         [](const Listener& row) -> Value { return value(row.flood.has_value()); }},
     Row<Listener>{
         {.name = "listener.flood",
          .kind = label,
          .json = "flood",
-         .help = "What speaks for a flood of connections, or of SYNs in its network namespace; null without one.",
+         .help = "The evidence of a flood of connections, or of SYNs in its network namespace; null without one.",
          .source = "arrivals, overflows and accepted; LINUX_MIB_SYNCOOKIESSENT, LINUX_MIB_SYNCOOKIESRECV",
          .note = "flood"},
         field<&Listener::flood>},
+    netns_name_row<Listener>("listener.netns_name"),
 };
 
 constexpr std::array syn_queue{
@@ -293,7 +316,7 @@ constexpr std::array syn_queue{
         {.name = "syn_queue.flood",
          .kind = label,
          .json = "flood",
-         .help = "What speaks for a flood of SYNs; null without one.",
+         .help = "The evidence of a flood of SYNs; null without one.",
          .source = "LINUX_MIB_SYNCOOKIESSENT, LINUX_MIB_SYNCOOKIESRECV; without syncookies SYNs refused and arrivals",
          .note = "flood"},
         field<&NetnsTcp::flood>},
@@ -315,6 +338,7 @@ constexpr std::array syn_queue{
                    .help = pod_help,
                    .source = "the container runtime (CRI)"},
                   field<&NetnsTcp::pod>},
+    netns_name_row<NetnsTcp>("syn_queue.netns_name"),
 };
 
 constexpr std::array time_wait{
@@ -405,6 +429,7 @@ constexpr std::array time_wait{
                    .help = pod_help,
                    .source = "the container runtime (CRI)"},
                   field<&NetnsTcp::pod>},
+    netns_name_row<NetnsTcp>("time_wait.netns_name"),
 };
 
 constexpr std::array softirq{
@@ -491,10 +516,11 @@ constexpr std::array conntrack{
                     .metric = "bpftune_conntrack_limit_entries",
                     .column = "LIMIT",
                     .width = 7,
-                    .help = "Connections that each network namespace may have in it: one number for the node.",
+                    .help = "Connections that each network namespace may have in it, one number for the node; 0: any.",
                     .source = "net.netfilter.nf_conntrack_max",
                     .aggregate = Aggregate::max,
-                    .rank = Rank::limit},
+                    .rank = Rank::limit,
+                    .value_of = TunableId::conntrack_max},
                    field<&Conntrack::limit>},
     Row<Conntrack>{{.name = "conntrack.entries_per_second",
                     .kind = gauge,
@@ -517,18 +543,18 @@ constexpr std::array conntrack{
                     .kind = counter,
                     .json = "drops",
                     .metric = "bpftune_conntrack_drops_total",
-                    .column = "DROPS",
-                    .width = 6,
+                    .column = "DROPPED",
+                    .width = 7,
                     .help = "Packets lost because the table was full.",
-                    .source = "ip_conntrack_stat.drop",
+                    .source = "ip_conntrack_stat.drop - (insert_failed - chaintoolong), near the limit",
                     .rank = Rank::loss},
                    field<&Conntrack::drops>},
     Row<Conntrack>{{.name = "conntrack.early_drops",
                     .kind = counter,
                     .json = "early_drops",
                     .metric = "bpftune_conntrack_early_drops_total",
-                    .column = "EARLY",
-                    .width = 6,
+                    .column = "EVICTED",
+                    .width = 7,
                     .help = "Connections thrown out of the full table to make room for others.",
                     .source = "ip_conntrack_stat.early_drop",
                     .rank = Rank::loss},
@@ -537,12 +563,49 @@ constexpr std::array conntrack{
                     .kind = counter,
                     .json = "insert_failed",
                     .metric = "bpftune_conntrack_insert_failures_total",
+                    .help = "Packets lost though the table was not full; the next three are its causes.",
+                    .source = "ip_conntrack_stat.insert_failed"},
+                   field<&Conntrack::insert_failed>},
+    Row<Conntrack>{
+        {.name = "conntrack.nat_exhausted",
+         .kind = counter,
+         .json = "nat_exhausted",
+         .metric = "bpftune_conntrack_nat_exhausted_total",
+         .column = "NO NAT PORT",
+         .width = 11,
+         .help = "Packets lost because NAT found no free port for their connection.",
+         .source = "ip_conntrack_stat.insert_failed - chaintoolong, where translated sources fill their ports",
+         .rank = Rank::loss,
+         .wide = true},
+        field<&Conntrack::nat_exhausted>},
+    Row<Conntrack>{{.name = "conntrack.clashes",
+                    .kind = counter,
+                    .json = "clashes",
+                    .metric = "bpftune_conntrack_clashes_total",
                     .column = "CLASHED",
                     .width = 7,
-                    .help = "Packets lost because their connection clashed with one in the table.",
-                    .source = "ip_conntrack_stat.insert_failed",
+                    .help = "Packets lost because a connection with their addresses and ports was in the table.",
+                    .source = "ip_conntrack_stat.insert_failed - chaintoolong, else",
                     .rank = Rank::loss},
-                   field<&Conntrack::insert_failed>},
+                   field<&Conntrack::clashes>},
+    Row<Conntrack>{{.name = "conntrack.chain_too_long",
+                    .kind = counter,
+                    .json = "chain_too_long",
+                    .metric = "bpftune_conntrack_chain_too_long_total",
+                    .column = "LONG CHAIN",
+                    .width = 10,
+                    .help = "Packets lost because the hash chain of their connection was too long: for more buckets.",
+                    .source = "ip_conntrack_stat.chaintoolong",
+                    .rank = Rank::loss,
+                    .wide = true},
+                   field<&Conntrack::chain_too_long>},
+    Row<Conntrack>{{.name = "conntrack.clash",
+                    .kind = label,
+                    .json = "clash",
+                    .help = "What packets of the last minute clashed with; null where none did.",
+                    .source = "IPS_SRC_NAT and the ports of the entries",
+                    .note = "clash"},
+                   field<&Conntrack::clash>},
     Row<Conntrack>{{.name = "conntrack.full_in_seconds",
                     .kind = gauge,
                     .json = "full_in_seconds",
@@ -578,13 +641,20 @@ constexpr std::array conntrack{
                     .kind = gauge,
                     .json = "flooded",
                     .metric = "bpftune_conntrack_flooded",
-                    .help = "1 while most entries are unanswered; else 0.",
+                    .help = "1 while half of the entries are unanswered and it is these that come; else 0.",
                     .source = "CTA_STATUS: IPS_SEEN_REPLY, of TCP IPS_ASSURED"},
                    [](const Conntrack& row) -> Value { return value(row.flood.has_value()); }},
+    Row<Conntrack>{{.name = "conntrack.unanswered",
+                    .kind = label,
+                    .json = "unanswered",
+                    .help = "Protocol and port of most entries without an answer; null where they are not half of all.",
+                    .source = "CTA_TUPLE_ORIG",
+                    .note = "unanswered"},
+                   field<&Conntrack::unanswered>},
     Row<Conntrack>{{.name = "conntrack.flood",
                     .kind = label,
                     .json = "flood",
-                    .help = "What speaks for a flood; null without one.",
+                    .help = "The evidence of a flood; null without one.",
                     .source = "CTA_STATUS: IPS_SEEN_REPLY, of TCP IPS_ASSURED",
                     .note = "flood"},
                    field<&Conntrack::flood>},
@@ -596,6 +666,7 @@ constexpr std::array conntrack{
                     .help = pod_help,
                     .source = "the container runtime (CRI)"},
                    field<&Conntrack::pod>},
+    netns_name_row<Conntrack>("conntrack.netns_name"),
 };
 
 std::string identity(const NetnsId& id) { return fmt::format("{}.{}", id.cookie, id.inode); }
@@ -619,8 +690,11 @@ constexpr Table table(std::string_view json, std::string_view title, Probe probe
             .labels = labels,
             .signals = signals_of<rows>,
             .rows = [](const Snapshot& snapshot) { return (snapshot.*list).size(); },
-            .cell = [](const Snapshot& snapshot, std::size_t row,
-                       std::size_t signal) { return rows[signal].read((snapshot.*list)[row]); },
+            .cell =
+                [](const Snapshot& snapshot, std::size_t row, std::size_t signal) {
+                    const auto& object = (snapshot.*list)[row];
+                    return rows[signal].read ? rows[signal].read(object) : rows[signal].read_in(snapshot, object);
+                },
             .identity = [](const Snapshot& snapshot, std::size_t row) { return identity((snapshot.*list)[row]); }};
 }
 

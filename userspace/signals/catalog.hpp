@@ -5,11 +5,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <variant>
 
+#include "core/change.hpp"
 #include "core/snapshot.hpp"
 
 namespace bpftune::signals {
@@ -54,7 +56,10 @@ struct Signal {
     Aggregate aggregate = Aggregate::sum;
     Rank rank = Rank::none;
     Join join = Join::none;
-    bool wide = false;     // shown only where every column fits
+    bool wide = false;   // shown only where every column fits
+    bool sparse = false; // shown only where some row has it
+    // The tunable whose value it is. What is no limit of it, means_no_limit(), is "none" in `top`, and no sample.
+    std::optional<TunableId> value_of = {};
     std::string_view note; // where known, `top` says it in a line below the row, after this word
 };
 

@@ -22,7 +22,7 @@ constexpr std::string_view other_discards =
 constexpr std::string_view full_between = "SYNs that a queue refused which was full between two looks only";
 constexpr std::string_view no_arrivals = "where inet_sock_set_state cannot be attached";
 constexpr std::string_view only_growth = "inserts, only net growth";
-constexpr std::string_view no_process = "namespaces without a process";
+constexpr std::string_view no_process = "namespaces without a process that are bound to no file";
 
 constexpr std::array table{
     Limitation{Rung::fentry, "listener.asked", exact, second_listen},
@@ -58,6 +58,9 @@ constexpr std::array table{
     Limitation{Rung::fentry, "conntrack.unanswered_ratio", estimated, ""}, // by a sample, on every rung
     Limitation{Rung::procfs, "conntrack.unanswered_ratio", estimated, ""},
     Limitation{Rung::netlink, "conntrack.unanswered_ratio", estimated, ""},
+    Limitation{Rung::fentry, "conntrack.nat_exhausted", estimated, ""}, // by the same
+    Limitation{Rung::procfs, "conntrack.nat_exhausted", estimated, ""},
+    Limitation{Rung::netlink, "conntrack.nat_exhausted", estimated, ""},
 };
 
 bool belongs_to(std::string_view signal, Probe probe) {

@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "core/text.hpp"
+#include "core/words.hpp"
 #include "signals/catalog.hpp"
 #include "views/grid.hpp"
 #include "views/history.hpp"
@@ -69,14 +70,15 @@ std::string what_binds(const Json& row) {
                            known_text(row, "asked").value_or(limit), somaxconn);
     if (binds == "syn_backlog")
         return "net.ipv4.tcp_max_syn_backlog of its network namespace is the smaller limit, syncookies being off";
+    if (binds == "unknown") return unknown_wish(limit, somaxconn);
     if (binds != "somaxconn") return {};
     if (limit != somaxconn)
         return fmt::format("net.core.somaxconn is {} now, but the queue keeps the {} of when listen() was called; the "
                            "application asked for {}",
                            somaxconn, limit, asked);
-    return fmt::format("net.core.somaxconn of its network namespace limits the queue to {}; the application asked for "
-                       "{}",
-                       limit, asked);
+    const bool is_for_more = !known_text(row, "asked") || number_of(row, "asked") > number_of(row, "limit");
+    return fmt::format("net.core.somaxconn of its network namespace limits the queue to {}; the application {}", limit,
+                       is_for_more ? "asked for " + asked : asked_for_all(asked));
 }
 
 struct Row {
@@ -184,6 +186,9 @@ std::string number_text(const Json& value, signals::Kind kind) {
 std::string cell_text(const Json& row, const Signal& signal) {
     const Json* value = find(row, signal.json);
     // A label is a name even where it is a number.
+    if (value != nullptr && value->is_number_unsigned() && signal.value_of &&
+        means_no_limit(*signal.value_of, value->get<std::uint64_t>()))
+        return "none";
     if (value != nullptr && value->is_number() && signal.kind != signals::Kind::label)
         return number_text(*value, signal.kind);
     return text_of(row, signal.json);
@@ -252,7 +257,12 @@ std::string title_of(const Section& section) {
 }
 
 void print_rows(Screen& screen, const Section& section, std::size_t width) {
-    const std::span<const Signal> signals = section.table->signals;
+    std::vector<Signal> signals(section.table->signals.begin(), section.table->signals.end());
+    std::erase_if(signals, [&](const Signal& signal) {
+        return signal.sparse && std::ranges::none_of(section.rows, [&](const Row& row) {
+                   return find(*row.json, signal.json) != nullptr;
+               });
+    });
     const std::span<const Row> rows(section.rows.data(), section.shown);
     std::vector<std::vector<Cell>> cells;
     for (const Row& row : rows) cells.push_back(cells_of(signals, *row.json));

@@ -100,6 +100,13 @@ public:
         const auto number = static_cast<std::uint32_t>(netns_.size() + 1);
         return netns_.try_emplace(name, NetnsId{.cookie = 1 + number, .inode = 4026532000U + number}).first->second;
     }
+    // What each is bound under: its name in the file, but for the node's and the one that has none there.
+    [[nodiscard]] std::map<NetnsId, std::vector<std::string>> bound() const {
+        std::map<NetnsId, std::vector<std::string>> bound{{World::host, {}}};
+        for (const auto& [name, id] : netns_)
+            bound[id] = name == "pod" ? std::vector<std::string>{} : std::vector{name};
+        return bound;
+    }
     NetnsId netns_at(const Fields& fields, const char* otherwise) {
         return netns(fields.has("in") ? text_of(fields.at("in")) : otherwise);
     }
@@ -126,6 +133,7 @@ void add_listener(World& world, Names& names, const YAML::Node& node) {
     listener.command = "nginx";
     listener.limit = small_number_of(fields.at("limit"));
     fields.into(listener.asked, "asked", small_number_of);
+    listener.arrivals = 0;
     std::uint32_t& somaxconn = world.somaxconn.try_emplace(listener.netns, listener.limit).first->second;
     fields.into(somaxconn, "somaxconn", small_number_of);
     names.add_port(listener.local.port, listener.cookie);
@@ -175,12 +183,20 @@ void read_window(Step& step, const Names& names, const YAML::Node& node) {
 }
 
 void read_table(Step& step, Names& names, const YAML::Node& node) {
-    const Fields fields(node, {"in", "entries", "growth", "inserts", "drops", "flood"});
+    const Fields fields(node, {"in", "entries", "growth", "inserts", "drops", "evicted", "nat_exhausted", "clashes",
+                               "clash", "chain_too_long", "unanswered", "seen_once", "flood"});
     Conntrack table{.netns = names.netns_at(fields, "host"), .entries = number_of(fields.at("entries"))};
     const auto rate = [](const YAML::Node& value) { return static_cast<double>(number_of(value)); };
     fields.into(table.entries_per_second, "growth", rate);
     if (fields.has("inserts")) table.inserts_per_second = rate(fields.at("inserts"));
     fields.into(table.window_drops, "drops", number_of);
+    fields.into(table.window_evicted, "evicted", number_of);
+    fields.into(table.window_nat_exhausted, "nat_exhausted", number_of);
+    fields.into(table.window_clashes, "clashes", number_of);
+    fields.into(table.window_chain_too_long, "chain_too_long", number_of);
+    if (fields.has("clash")) table.clash = text_of(fields.at("clash"));
+    if (fields.has("unanswered")) table.unanswered = text_of(fields.at("unanswered"));
+    table.seen_once = fields.has("seen_once");
     if (fields.has("flood")) table.flood = text_of(fields.at("flood"));
     step.tables.push_back(table);
 }
@@ -274,6 +290,7 @@ Scenario scenario_of(const std::string& file, const YAML::Node& node) {
         if (scenario.steps.back().at < last) throw Wrong{line_of(each), "earlier than the step before it"};
         last = scenario.steps.back().until;
     }
+    scenario.world.names = names.bound();
     return scenario;
 }
 
@@ -287,6 +304,7 @@ std::string_view name_of(Decision::Act act) {
     case Decision::Act::reassert: return "reassert";
     case Decision::Act::yield: return "yield";
     case Decision::Act::forget: return "forget";
+    case Decision::Act::release: return "release";
     }
     return "";
 }
@@ -360,7 +378,11 @@ private:
     void meddle(const Step& step) {
         for (const auto& [object, value] : step.values) {
             if (!step.by.empty()) world_.note(object, value, step.by, MonoTime(1h + step.at));
-            if (step.kind == Step::Kind::set) world_.set(object, value);
+            if (step.kind != Step::Kind::set) continue;
+            if (object.tunable == TunableId::listener_backlog)
+                world_.listen(object, value);
+            else
+                world_.set(object, value);
         }
     }
 
@@ -378,7 +400,12 @@ private:
             listener.queue = 0;
             listener.flood.reset();
         }
-        for (const auto& [cookie, window] : step.windows) world_.listeners.at(cookie).window = window;
+        for (const auto& [cookie, window] : step.windows) {
+            Listener& listener = world_.listeners.at(cookie);
+            listener.window = window;
+            listener.arrivals = listener.arrivals.value_or(0) + window.arrivals.value_or(0);
+            listener.queue_peak = std::max(listener.queue_peak, window.peak);
+        }
         for (const auto& [cookie, text] : step.floods) world_.listeners.at(cookie).flood = text;
         for (const auto& [cookie, length] : step.syn_queues) world_.listeners.at(cookie).syn_queue = length;
         for (const auto& [cookie, queue] : step.queues) world_.listeners.at(cookie).queue = queue;

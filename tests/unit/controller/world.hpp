@@ -22,8 +22,9 @@ public:
     std::uint32_t syncookies = 1;
     std::uint32_t max_syn_backlog = 128;
     std::map<NetnsId, std::uint32_t> somaxconn;
-    std::map<std::uint64_t, Listener> listeners; // by cookie; the window is what the next snapshot says
-    std::map<NetnsId, Conntrack> tables;         // of which the limit and buckets are the world's
+    std::map<NetnsId, std::vector<std::string>> names; // that namespaces are bound under
+    std::map<std::uint64_t, Listener> listeners;       // by cookie; the window is what the next snapshot says
+    std::map<NetnsId, Conntrack> tables;               // of which the limit and buckets are the world's
     std::uint64_t conntrack_max = 20000;
     std::uint64_t conntrack_buckets = 8192;
     std::vector<SysctlWrite> writes; // that BPF has seen
@@ -79,6 +80,14 @@ public:
         }
     }
 
+    // Its application calls listen() again: as signals::TcpTable tells it.
+    void listen(const ObjectKey& object, std::uint64_t value) {
+        Listener& listener = listeners.at(object.listener_cookie);
+        listener.limit = static_cast<std::uint32_t>(value);
+        const bool is_below = listener.limit < somaxconn.at(listener.netns);
+        listener.asked = is_below ? std::optional(listener.limit) : std::nullopt;
+    }
+
     // What BPF sees of it: before the kernel takes it, or not.
     void note(const ObjectKey& object, std::uint64_t value, const std::string& command, MonoTime now) {
         writes.push_back({.time = now,
@@ -122,6 +131,7 @@ private:
         snapshot.guards = guards;
         snapshot.unit_bytes = unit_bytes;
         snapshot.sysctl_writes = writes;
+        for (const auto& [netns, bound] : names) snapshot.netns_names.push_back({.netns = netns, .bound = bound});
         return snapshot;
     }
 };

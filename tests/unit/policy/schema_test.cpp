@@ -54,6 +54,7 @@ void same_keys(const json& schema, std::span<const Key> keys) {
         CHECK(schema.at("properties").contains(std::string(key.name)) == (key.kind != Kind::planned));
         taken += key.kind == Kind::planned ? 0 : 1;
         if (key.kind == Kind::map) same_keys(properties(schema, std::string(key.name)), key.keys);
+        if (key.kind == Kind::list) same_keys(properties(schema, std::string(key.name)).at("items"), key.keys);
     }
     CHECK(schema.at("properties").size() == taken);
 }
@@ -75,6 +76,10 @@ TEST_CASE("the schema has the keys that the parser takes, and no others") {
         CHECK(properties(tunable, "shrinkAfter").at("default") ==
               (row.default_shrink_after ? duration_text(*row.default_shrink_after) : "never"));
         CHECK_THAT(tunable.at("description").get<std::string>(), Catch::StartsWith(std::string(row.help)));
+        const json& entry = properties(properties(parsed, "spec"), "pods").at("items");
+        const json& lowered = properties(properties(entry, "tunables"), std::string(row.name));
+        same_keys(lowered, pod_tunable_keys);
+        CHECK_FALSE(properties(lowered, "max").contains("default"));
     }
 }
 

@@ -30,6 +30,8 @@ public:
             policy.memory_budget_ratio = static_cast<double>(below(100'000) + 1) / 1000 / 100;
         for (const tunables::Tunable& row : tunables::catalog())
             if (chance()) bounds(row, policy.of(row.id));
+        for (std::uint64_t left = below(3); left > 0; --left) policy.pods.push_back(rule());
+        if (chance()) policy.pods.emplace_back().mode = mode();
         return policy;
     }
 
@@ -37,6 +39,19 @@ private:
     std::uint64_t below(std::uint64_t end) { return random_() % end; }
     bool chance() { return below(2) == 0; }
     Mode mode() { return static_cast<Mode>(below(3)); }
+
+    PodRule rule() {
+        constexpr std::array names{"lab-*", "it's", "a b", "#x: {", "\\*\"[!a]?", "*"};
+        PodRule rule{.netns = names[below(names.size())], .mode = mode(), .tunables = {}};
+        for (const tunables::Tunable& row : tunables::catalog()) {
+            if (chance()) continue;
+            TunablePolicy& tunable = rule.tunables[static_cast<std::size_t>(row.id)];
+            bounds(row, tunable);
+            tunable.min.reset();
+            if (chance()) tunable.max = row.kernel_max;
+        }
+        return rule;
+    }
 
     void bounds(const tunables::Tunable& row, TunablePolicy& out) {
         out.named = true;

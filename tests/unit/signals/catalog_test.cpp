@@ -37,19 +37,21 @@ TEST_CASE("tables have the documented fields in the documented order, new ones b
     const auto tables = catalog();
     REQUIRE(tables.size() == 5);
     CHECK(tables[0].json == "listeners");
-    CHECK(fields(tables[0]) == "netns inode address port pid command pod queue queue_peak limit asked somaxconn binds "
-                               "drops overflows overflows_per_second arrivals syn_queue overflows_are flooded flood ");
+    CHECK(fields(tables[0]) ==
+          "netns inode address port pid command pod queue queue_peak limit asked somaxconn binds "
+          "drops overflows overflows_per_second arrivals syn_queue overflows_are flooded flood netns_name ");
     CHECK(tables[1].json == "syn_queue");
     CHECK(fields(tables[1]) == "netns dropped cookies_sent listen_overflows overflows_of_closed cookies_returned "
-                               "flooded flood other_drops pod ");
+                               "flooded flood other_drops pod netns_name ");
     CHECK(tables[2].json == "time_wait");
     CHECK(fields(tables[2]) == "netns sockets limit entries_per_second overflows ports_exhausted "
-                               "ports_exhausted_command ports_exhausted_pid entries pod ");
+                               "ports_exhausted_command ports_exhausted_pid entries pod netns_name ");
     CHECK(tables[3].json == "softirq");
     CHECK(fields(tables[3]) == "cpu processed dropped time_squeeze backlog_limit backlog ");
     CHECK(tables[4].json == "conntrack");
     CHECK(fields(tables[4]) == "netns entries limit entries_per_second inserts_per_second drops early_drops "
-                               "insert_failed full_in_seconds buckets unanswered_ratio flooded flood pod ");
+                               "insert_failed nat_exhausted clashes chain_too_long clash full_in_seconds buckets "
+                               "unanswered_ratio flooded unanswered flood pod netns_name ");
 }
 
 TEST_CASE("signal names, fields and metrics are unique and well formed") {

@@ -33,7 +33,7 @@ TEST_CASE("a rung that is taken is described by what it does not see, each cause
     CHECK(taken(Probe::softirq, Rung::procfs, "").empty());
     CHECK(taken(Probe::conntrack, Rung::procfs, "") == "does not see: inserts, only net growth");
     CHECK(taken(Probe::time_wait, Rung::procfs, "") ==
-          "does not see: namespaces without a process; connects that found no local port");
+          "does not see: namespaces without a process that are bound to no file; connects that found no local port");
     CHECK(taken(Probe::softirq, Rung::procfs, "drops") == "does not see: drops");
     CHECK(taken(Probe::listen, Rung::tracepoint, "this") ==
           "does not see: a second listen() on one socket; which of several listeners on one port (SO_REUSEPORT) a "

@@ -76,8 +76,8 @@ CPU  PROCESSED  DROPPED  SQUEEZED  LIMIT  BACKLOG
 0           15        0         0   1000        0
 
 Conntrack by network namespace: 1, 1 with loss
-NETNS      ENTRIES LIMIT GROWTH/S DROPS EARLY CLASHED FULL IN S POD
-4026532247   20000 20000      950 16013     0       0       0.0 shop/web-0
+NETNS      ENTRIES LIMIT GROWTH/S DROPPED EVICTED CLASHED FULL IN S POD
+4026532247   20000 20000      950   16013       0       0       0.0 shop/web-0
 
 Changes, newest first
 22:00:01  net.core.somaxconn  128 → 1024  kept: accept queue of 0.0.0.0:8080 (n~
@@ -94,6 +94,15 @@ TEST_CASE("a wide screen shows more columns") {
         line(text, "4026532247  0.0.0.0") ==
         "4026532247  0.0.0.0:8080  712  shop/web-0/nginx      3   129    128    511        128  somaxconn    355   351"
         "    12.0      1211          -");
+}
+
+TEST_CASE("the bound name of a network namespace is shown where some row has one") {
+    Snapshot snapshot = sample_snapshot();
+    snapshot.netns_names = {{.netns = sample_listener().netns, .bound = {"lab-1", "1f2e"}}};
+    const std::string text = table(snapshot, {.width = 220});
+    CHECK(line(text, "NETNS       LISTENS").ends_with("SYN QUEUE  NAME"));
+    CHECK(line(text, "4026532247  0.0.0.0").ends_with("  lab-1"));
+    CHECK(table(sample_snapshot(), {.width = 220}).find("NAME") == std::string::npos);
 }
 
 TEST_CASE("a long address is cut before its port") {
@@ -120,8 +129,19 @@ TEST_CASE("what limits a listener that lost connections is said in words") {
     listener.somaxconn = 1024;
     CHECK(note(listener) == "    net.core.somaxconn is 1024 now, but the queue keeps the 128 of when listen() was "
                             "called; the application asked for a number that was not seen");
+    listener.binds = Binds::unknown;
+    CHECK(
+        note(listener) ==
+        "    128 is what the application asked for, or what net.core.somaxconn (1024 now) was when it called listen(): "
+        "a restart of the application would tell, listener.backlog named in the policy raises it in either case");
+    listener.binds = Binds::somaxconn;
+    listener.somaxconn = listener.asked = 128;
+    CHECK(
+        note(listener) ==
+        "    net.core.somaxconn of its network namespace limits the queue to 128; the application asked for 128, which "
+        "is all that net.core.somaxconn allowed: taken for as much as is allowed");
+    listener.somaxconn = 1024;
     listener.binds = Binds::application;
-    listener.asked = 128;
     CHECK(note(listener) == "    the application asked for a queue of only 128: raising net.core.somaxconn (1024) "
                             "cannot help, its own backlog setting can, or listener.backlog in the policy");
     listener.binds = Binds::syn_backlog;
@@ -141,6 +161,15 @@ TEST_CASE("a flood is said below its row, also where nothing was lost and there 
     CHECK(text.find("\n    flood: 2000 connections/s, 0/s accepted\n") != std::string::npos);
     CHECK(text.find("\n    flood: 8000 SYN cookies/s, 12/s came back\n") != std::string::npos);
     CHECK(text.find("\n    flood: 940 of 1000 entries looked at are unanswered\n") != std::string::npos);
+}
+
+TEST_CASE("no limit is called none, and what clashes is said below its row") {
+    Snapshot snapshot = sample_snapshot();
+    snapshot.conntrack[0].limit = 0;
+    snapshot.conntrack[0].clash = "NAT ports exhausted";
+    const std::string text = table(snapshot, {.width = 200});
+    CHECK(line(text, "4026532247    20000   none").starts_with("4026532247"));
+    CHECK(text.find("\n    clash: NAT ports exhausted\n") != std::string::npos);
 }
 
 TEST_CASE("the listener that loses most now comes first, then who has lost, then the fullest") {

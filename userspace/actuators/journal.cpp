@@ -23,7 +23,7 @@ namespace {
 using sqlite::Statement;
 
 constexpr const char* file_name = "journal.db";
-constexpr int schema_version = 1;
+constexpr int schema_version = 2;
 constexpr int busy_ms = 2000;
 
 // `object` is ObjectKey::listener_cookie. `held` is apart from `state`: a row that is kept in history is not held any
@@ -37,9 +37,16 @@ CREATE TABLE changes(
     listener_pid INTEGER, listener_fd INTEGER, pod_namespace TEXT, pod_name TEXT, pod_container TEXT,
     original TEXT NOT NULL, from_value TEXT NOT NULL, to_value TEXT NOT NULL,
     state TEXT NOT NULL, held INTEGER NOT NULL, confirmed INTEGER NOT NULL DEFAULT 0,
-    why TEXT NOT NULL, evidence TEXT NOT NULL, reaction_us INTEGER);
+    why TEXT NOT NULL, evidence TEXT NOT NULL, reaction_us INTEGER, undoing INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX changes_held ON changes(boot, tunable, netns_cookie, netns_inode, object) WHERE held = 1;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
+COMMIT;)";
+
+// A journal of an earlier version goes on: its rows of this boot are held as before.
+constexpr const char* from_schema_1 = R"(
+BEGIN IMMEDIATE;
+ALTER TABLE changes ADD COLUMN undoing INTEGER NOT NULL DEFAULT 0;
+PRAGMA user_version = 2;
 COMMIT;)";
 
 constexpr const char* retention = R"(
@@ -72,6 +79,7 @@ constexpr const char* begin_roll_back = "UPDATE changes SET state = 'rolled_back
 constexpr const char* end_roll_back = "UPDATE changes SET held = 0, " WITH_VERDICT "WHERE " ON_TRIAL;
 constexpr const char* undo_roll_back = "UPDATE changes SET state = 'applied', confirmed = 1 WHERE " ON_TRIAL;
 constexpr const char* settle_object = "UPDATE changes SET state = ?6, held = ?7 WHERE " OF_OBJECT;
+constexpr const char* undo_object = "UPDATE changes SET undoing = ?6 WHERE " OF_OBJECT;
 constexpr const char* release_object = "UPDATE changes SET held = 0 WHERE " OF_OBJECT;
 constexpr const char* yield_object =
     "UPDATE changes SET held = 0, "
@@ -82,9 +90,10 @@ constexpr const char* yield_object =
 #define CHANGE_COLUMNS                                                                                                 \
     "SELECT id, time_ms, boot, tunable, netns_cookie, netns_inode, netns_pid, listener_cookie, listener_inode, "       \
     "listener_address, listener_port, listener_pid, listener_fd, pod_namespace, pod_name, pod_container, original, "   \
-    "from_value, to_value, state, confirmed, why, evidence, reaction_us FROM changes "
-constexpr const char* select_history = CHANGE_COLUMNS "WHERE time_ms >= ?1 ORDER BY id";
-constexpr const char* select_held = CHANGE_COLUMNS "WHERE held = 1 AND boot = ?1 ORDER BY id";
+    "from_value, to_value, state, confirmed, why, evidence, reaction_us"
+// Without what only later schemas have, so that it reads the journal of an earlier version's service.
+constexpr const char* select_history = CHANGE_COLUMNS ", 0 FROM changes WHERE time_ms >= ?1 ORDER BY id";
+constexpr const char* select_held = CHANGE_COLUMNS ", undoing FROM changes WHERE held = 1 AND boot = ?1 ORDER BY id";
 
 // SQLite's integers are signed: counters of 64 bits keep their bits.
 template <class T> std::int64_t bits(T value) { return static_cast<std::int64_t>(value); }
@@ -110,6 +119,7 @@ struct Row {
     const tunables::Tunable* tunable = nullptr; // nullptr: of another version
     std::string tunable_name;
     bool confirmed = false;
+    bool undoing = false;
 };
 
 // The columns of CHANGE_COLUMNS, in their order.
@@ -180,6 +190,7 @@ Result<Row> read_row(const Statement& statement) {
     change.why = reader.text();
     change.evidence = evidence_of(reader.text());
     if (const auto reaction = reader.optional_number()) change.reaction = std::chrono::microseconds(*reaction);
+    row.undoing = reader.number<int>() != 0;
     const auto known = change_state(state);
     if (!known) return failure("row {}: \"{}\" is no state", change.id, state);
     change.state = *known;
@@ -207,6 +218,7 @@ public:
         holding.scope = change.scope;
         holding.current = change.to;
         holding.confirmed = row.confirmed;
+        holding.undoing = row.undoing;
         holding.rolling_back = change.state == ChangeState::rolled_back;
         holding.giving_back = change.state == ChangeState::applied && is_less(change.to, change.from);
         if (change.state == ChangeState::kept || holding.giving_back)
@@ -278,6 +290,8 @@ Result<> prepare_database(sqlite::Database& database) {
     if (*mode != "wal") return failure("this file system does not take SQLite's write-ahead log");
     if (auto set = database.run("PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0"); !set) return set;
     if (*version == 0) return database.run(schema);
+    if (*version == 1)
+        if (auto upgraded = database.run(from_schema_1); !upgraded) return upgraded;
     const auto check = database.value("PRAGMA quick_check(1)");
     if (!check) return std::unexpected(check.error());
     if (*check != "ok") return failure("damaged ({}). Move it away to begin a new one", *check);
@@ -297,7 +311,7 @@ struct Journal::Database {
     std::string boot;
     std::optional<sqlite::Database> connection; // nullopt: there is none to read
     bool writable = false;
-    Statement insert, written, failed, settle, yield, release;
+    Statement insert, written, failed, settle, yield, release, undo;
     Statement keep, begin_back, end_back, undo_back;
 
     Result<> prepare() {
@@ -306,7 +320,7 @@ struct Journal::Database {
         for (const auto& [statement, sql] :
              {std::pair{&insert, insert_change}, std::pair{&written, mark_written}, std::pair{&failed, mark_failed},
               std::pair{&settle, settle_object}, std::pair{&yield, yield_object}, std::pair{&release, release_object},
-              std::pair{&keep, keep_object}, std::pair{&begin_back, begin_roll_back},
+              std::pair{&undo, undo_object}, std::pair{&keep, keep_object}, std::pair{&begin_back, begin_roll_back},
               std::pair{&end_back, end_roll_back}, std::pair{&undo_back, undo_roll_back}}) {
             auto prepared = connection->prepare(sql);
             if (!prepared) return std::unexpected(prepared.error());
@@ -484,6 +498,10 @@ Result<> Journal::yielded(const ObjectKey& object, const std::string& why) {
 }
 
 Result<> Journal::release(const ObjectKey& object) { return database_->run_of(object, database_->release, "release"); }
+
+Result<> Journal::undoing(const ObjectKey& object, bool undoing) {
+    return database_->run_of(object, database_->undo, "undoing", bits(undoing));
+}
 
 Result<std::vector<Holding>> Journal::holdings() const {
     Holdings holdings;

@@ -28,6 +28,7 @@ struct Holding {
                             // `current` where that was someone else's
     bool confirmed = false; // `current` was read back; else it may be `previous`
     bool rolling_back = false; // to `previous`; where the service died meanwhile, it may be either
+    bool undoing = false;      // `restore` came as far as what was in use let it, and is to go on
     bool giving_back = false;  // a part of it; where the service died meanwhile, it may be `current` or `previous`
     std::optional<std::string> before_trial; // nullopt: what there is was kept
     std::vector<Evidence> evidence;          // of the newest row
@@ -78,6 +79,10 @@ public:
 
     // The object is gone (its namespace or socket): its rows stop being held and keep their states.
     Result<> release(const ObjectKey& object);
+
+    // The object is on its way back to its original (Holding::undoing), until a row is begun for it, or it is told that
+    // it is not any more. Its rows stay held.
+    Result<> undoing(const ObjectKey& object, bool undoing);
 
     // In the order of their first rows. A tunable that this version does not know is an error: it could not be undone.
     [[nodiscard]] Result<std::vector<Holding>> holdings() const;

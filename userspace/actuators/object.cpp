@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "actuators/object.hpp"
 
+#include <algorithm>
+#include <utility>
+
+#include "sys/files.hpp"
+#include "sys/procfs.hpp"
+#include "tunables/undo.hpp"
+
 namespace bpftune::actuators {
 namespace {
 
@@ -42,6 +49,36 @@ template <class Object> Result<std::uint64_t> value_of(const Result<Object>& obj
     return object->value();
 }
 
+// Of the namespace that this thread is in. The sysctl is not shown to namespaces of other users on older kernels
+// (nf_conntrack_standalone.c), the counters are.
+Result<std::uint64_t> conntrack_entries_here() {
+    auto count = sys::read_number("/proc/sys/net/netfilter/nf_conntrack_count");
+    if (count || count.error().code != ENOENT) return count;
+    const auto text = sys::read_file("/proc/thread-self/net/stat/nf_conntrack");
+    if (!text && text.error().code == ENOENT)
+        return system_failure(EOPNOTSUPP, "this kernel shows its table to nobody");
+    if (!text) return std::unexpected(text.error());
+    const auto stat = sys::parse_conntrack_stat(*text);
+    if (!stat) return std::unexpected(stat.error());
+    return stat->entries;
+}
+
+// The limit is compared with each namespace's own count (nf_conntrack_core.c, __nf_conntrack_alloc).
+Result<std::uint64_t> entries_of_fullest_table() {
+    std::uint64_t most = 0;
+    const auto looked = sys::for_each_netns([&](const sys::Fd& netns) -> Result<> {
+        const auto inside = sys::NetnsGuard::enter(netns);
+        if (!inside) return std::unexpected(inside.error());
+        const auto entries = conntrack_entries_here();
+        if (!entries) return std::unexpected(entries.error());
+        most = std::max(most, *entries);
+        return {};
+    });
+    if (!looked)
+        return with_context(looked.error(), "count conntrack entries ({} are in the fullest table seen)", most);
+    return most;
+}
+
 } // namespace
 
 Result<std::uint64_t> read_object(const Tunable& tunable, const Scope& scope) {
@@ -52,6 +89,32 @@ Result<std::uint64_t> read_object(const Tunable& tunable, const Scope& scope) {
 Outcome write_object(const Tunable& tunable, const Scope& scope, std::uint64_t from, std::uint64_t to) {
     if (tunable.kind == Kind::listener) return compare_and_set(ListeningSocket::fetch(scope), from, to);
     return compare_and_set(Sysctl::open(tunable, scope, Sysctl::For::writing), from, to);
+}
+
+Result<std::uint64_t> use_of_object(const Tunable& tunable, const Scope& scope) {
+    switch (tunable.id) {
+    case TunableId::somaxconn: return 0;
+    case TunableId::listener_backlog: {
+        const auto socket = ListeningSocket::fetch(scope);
+        if (!socket) return std::unexpected(socket.error());
+        return socket->waiting();
+    }
+    case TunableId::conntrack_max:
+    case TunableId::conntrack_buckets: return entries_of_fullest_table();
+    }
+    std::unreachable();
+}
+
+Outcome lower_object(const Tunable& tunable, const Scope& scope, std::uint64_t from, std::uint64_t to) {
+    if (tunables::is_less(tunable.id, to, from)) {
+        const auto use = use_of_object(tunable, scope);
+        if (!use) return outcome_of(use.error());
+        if (tunables::room_for(tunable.id, *use) > to)
+            return {.kind = Outcome::Kind::failed,
+                    .value = *use,
+                    .error = fmt::format("{} are in use: {} is too little for them", *use, to)};
+    }
+    return write_object(tunable, scope, from, to);
 }
 
 } // namespace bpftune::actuators

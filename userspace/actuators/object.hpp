@@ -42,7 +42,8 @@ public:
     // Error code ESTALE: it is closed, or does not listen any more.
     static Result<ListeningSocket> fetch(const Scope& scope);
 
-    [[nodiscard]] Result<std::uint64_t> value() const; // sk_max_ack_backlog
+    [[nodiscard]] Result<std::uint64_t> value() const;   // sk_max_ack_backlog
+    [[nodiscard]] Result<std::uint64_t> waiting() const; // sk_ack_backlog
 
     // Refused (ERANGE) past somaxconn of the socket's namespace, to which the kernel would silently cut it.
     [[nodiscard]] Result<> set(std::uint64_t limit) const;
@@ -58,5 +59,13 @@ private:
 // `to`, puts `from` back and says so.
 Result<std::uint64_t> read_object(const tunables::Tunable& tunable, const Scope& scope);
 Outcome write_object(const tunables::Tunable& tunable, const Scope& scope, std::uint64_t from, std::uint64_t to);
+
+// What is in use of it now: what waits in the queue; the entries of the fullest conntrack table of all network
+// namespaces, for its buckets too; of somaxconn nothing by itself, 0. An error: it is not known, for what could not be
+// read may be the fullest.
+Result<std::uint64_t> use_of_object(const tunables::Tunable& tunable, const Scope& scope);
+
+// write_object(), but not to a value that has no room for what is in use at this moment, or where that is not known.
+Outcome lower_object(const tunables::Tunable& tunable, const Scope& scope, std::uint64_t from, std::uint64_t to);
 
 } // namespace bpftune::actuators

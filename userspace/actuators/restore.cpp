@@ -2,10 +2,12 @@
 #include "actuators/restore.hpp"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "core/parse.hpp"
-#include "tunables/catalog.hpp"
+#include "sys/clock.hpp"
+#include "tunables/undo.hpp"
 
 namespace bpftune::actuators {
 namespace {
@@ -35,53 +37,214 @@ bool is_ours(const Holding& holding, const Numbers& numbers, std::uint64_t value
 }
 
 Restored result(const Holding& holding, Kind kind, std::string found = {}, std::string error = {}) {
-    return {.holding = holding, .kind = kind, .found = std::move(found), .error = std::move(error)};
+    Restored restored;
+    restored.holding = holding;
+    restored.kind = kind;
+    restored.found = std::move(found);
+    restored.error = std::move(error);
+    return restored;
 }
 
 Restored failed(const Holding& holding, const Error& error) {
     return result(holding, error.code == ESTALE ? Kind::gone : Kind::failed, {}, error.message);
 }
 
-Restored put_back(Writer& writer, const Holding& holding, std::uint64_t value, std::uint64_t original) {
-    const Outcome outcome = writer.write(holding.tunable, holding.scope, value, original);
-    switch (outcome.kind) {
-    case Outcome::Kind::written: return result(holding, Kind::restored, std::to_string(value));
-    case Outcome::Kind::conflict: return result(holding, Kind::foreign, std::to_string(outcome.value));
-    case Outcome::Kind::gone: return result(holding, Kind::gone, {}, outcome.error);
-    case Outcome::Kind::failed: return result(holding, Kind::failed, std::to_string(value), outcome.error);
+// What it is by now.
+std::uint64_t value_after(const Restored& restored) {
+    const std::string& text = restored.to.empty() ? restored.found : restored.to;
+    return parse_number(text.empty() ? restored.holding.current : text).value_or(0);
+}
+
+class Restoration {
+public:
+    // `held`: all that is, also what is not to be restored this time.
+    Restoration(Journal& journal, Writer& writer, const RestoreOptions& options, const std::vector<Holding>& held)
+        : journal_(journal), writer_(writer), options_(options), held_(held) {}
+
+    void restore(const Holding& holding) {
+        Restored one = restore_one(holding);
+        const auto recorded = options_.dry_run ? Result<>{} : record(one);
+        if (!recorded) {
+            one.error = fmt::format("{}, but not recorded: {}", to_string(one.kind), recorded.error().message);
+            one.kind = Kind::failed;
+        }
+        done_.push_back(std::move(one));
     }
-    std::unreachable();
-}
+    std::vector<Restored> take() { return std::move(done_); }
 
-Restored restore_one(Writer& writer, const Holding& holding, bool dry_run) {
-    const auto numbers = numbers_of(holding);
-    if (!numbers) return failed(holding, numbers.error());
-    const auto value = writer.read(holding.tunable, holding.scope);
-    if (!value) return failed(holding, value.error());
-    if (*value == numbers->original) return result(holding, Kind::unchanged, std::to_string(*value));
-    if (!is_ours(holding, *numbers, *value)) return result(holding, Kind::foreign, std::to_string(*value));
-    if (dry_run) return result(holding, Kind::would_restore, std::to_string(*value));
-    return put_back(writer, holding, *value, numbers->original);
-}
+private:
+    Restored restore_one(const Holding& holding) {
+        const auto numbers = numbers_of(holding);
+        if (!numbers) return failed(holding, numbers.error());
+        const auto value = writer_.read(holding.tunable, holding.scope);
+        if (!value) return failed(holding, value.error());
+        if (*value == numbers->original) return result(holding, Kind::unchanged, std::to_string(*value));
+        if (!is_ours(holding, *numbers, *value)) return result(holding, Kind::foreign, std::to_string(*value));
+        return put_back(holding, *value, numbers->original);
+    }
 
-Result<> record(Journal& journal, const Restored& restored) {
-    const ObjectKey object = key_of(restored.holding.tunable, restored.holding.scope);
-    switch (restored.kind) {
-    case Kind::restored:
-    case Kind::unchanged: return journal.settle(object, ChangeState::restored);
-    case Kind::foreign: return journal.yielded(object, fmt::format("someone else set it to {}", restored.found));
-    case Kind::gone: return journal.release(object);
-    case Kind::would_restore:
-    case Kind::failed: return {};
+    Restored put_back(const Holding& holding, std::uint64_t value, std::uint64_t original) {
+        Restored one = result(holding, Kind::in_use, std::to_string(value));
+        const auto use = writer_.in_use(holding.tunable, holding.scope);
+        if (use && holding.tunable != TunableId::somaxconn) one.in_use = *use;
+        const std::uint64_t to = options_.now ? original : target(one, value, original, use);
+        one.to = std::to_string(to);
+        if (to == value) {
+            if (!use) one.error = use.error().message;
+            return one;
+        }
+        one.kind = to == original ? Kind::would_restore : Kind::would_lower;
+        if (!options_.dry_run) write(one, value, to, original);
+        return one;
+    }
+
+    // How far it may go now.
+    std::uint64_t target(Restored& one, std::uint64_t value, std::uint64_t original, const Result<std::uint64_t>& use) {
+        const TunableId tunable = one.holding.tunable;
+        if (!tunables::is_less(tunable, original, value)) return original;
+        if (!use) return value;
+        switch (tunable) {
+        case TunableId::somaxconn: return std::clamp(longest_left(one), original, value);
+        case TunableId::conntrack_buckets:
+            return tunables::step_back(tunable, value, original, buckets_needed(one, original, *use));
+        case TunableId::listener_backlog:
+        case TunableId::conntrack_max: return tunables::way_back(tunable, value, original, *use);
+        }
+        std::unreachable();
+    }
+
+    // What a held object has now, as far as this has come; nullopt: it is ours no more.
+    std::optional<std::uint64_t> value_left(const Holding& holding) const {
+        const auto done =
+            std::ranges::find(done_, holding.rows, [](const Restored& each) { return each.holding.rows; });
+        if (done == done_.end()) return parse_number(holding.current).value_or(0);
+        const bool gone = done->kind == Kind::foreign || done->kind == Kind::gone;
+        return gone ? std::nullopt : std::optional(value_after(*done));
+    }
+
+    // A listener that stays longer than somaxconn could be set neither to a step nor to its original any more.
+    std::uint64_t longest_left(Restored& somaxconn) const {
+        std::uint64_t longest = 0;
+        for (const Holding& each : held_)
+            if (each.tunable == TunableId::listener_backlog && each.scope.netns == somaxconn.holding.scope.netns)
+                longest = std::max(longest, value_left(each).value_or(0));
+        if (longest > 0) somaxconn.needed_by = fmt::format("a listener of ours that stays at {}", longest);
+        return longest;
+    }
+
+    // They follow nf_conntrack_max; where that is not ours to put back, what is in use.
+    std::uint64_t buckets_needed(Restored& buckets, std::uint64_t original, std::uint64_t use) {
+        const std::uint64_t room = tunables::room_for(TunableId::conntrack_max, use);
+        const auto limit = std::ranges::find(held_, TunableId::conntrack_max, &Holding::tunable);
+        const auto left = limit == held_.end() ? std::nullopt : value_left(*limit);
+        if (!left) {
+            const auto now = writer_.read(TunableId::conntrack_max, buckets.holding.scope);
+            return tunables::buckets_for(room, now.value_or(0), original);
+        }
+        const std::uint64_t before = parse_number(limit->original).value_or(0);
+        if (*left != before) buckets.needed_by = fmt::format("nf_conntrack_max, which stays at {}", *left);
+        const std::uint64_t entries = *left == before ? std::min(room, before == 0 ? room : before) : *left;
+        return tunables::buckets_for(entries, before, original);
+    }
+
+    void write(Restored& one, std::uint64_t value, std::uint64_t to, std::uint64_t original) {
+        const bool whole = to == original;
+        std::optional<std::int64_t> row;
+        if (!whole) {
+            const auto begun = journal_.begin(step_of(one, value, to));
+            if (!begun) return fail(one, begun.error().message);
+            row = *begun;
+        }
+        const auto& [tunable, scope] = std::tie(one.holding.tunable, one.holding.scope);
+        const Outcome outcome =
+            options_.now ? writer_.write(tunable, scope, value, to) : writer_.lower(tunable, scope, value, to);
+        take(one, outcome, whole);
+        if (one.kind == Kind::failed && !options_.now) note_use_since(one, to);
+        if (!row || writer_.pid() < 0) return; // without an answer it may have been written
+        const ObjectKey object = key_of(tunable, scope);
+        Result<> told = one.kind == Kind::lowered ? journal_.written(*row, {}) : journal_.failed(*row, one.error);
+        if (told && one.kind == Kind::lowered) told = journal_.settle(object, ChangeState::kept);
+        if (!told) fail(one, told.error().message);
+    }
+
+    // More may be in use by now than when that was looked at: no failure.
+    void note_use_since(Restored& one, std::uint64_t to) {
+        const auto use = writer_.in_use(one.holding.tunable, one.holding.scope);
+        if (!use || tunables::room_for(one.holding.tunable, *use) <= to) return;
+        one.kind = Kind::in_use;
+        one.in_use = *use;
+    }
+
+    static void take(Restored& one, const Outcome& outcome, bool whole) {
+        one.error = outcome.error;
+        switch (outcome.kind) {
+        case Outcome::Kind::written: one.kind = whole ? Kind::restored : Kind::lowered; return;
+        case Outcome::Kind::conflict:
+            one.kind = Kind::foreign;
+            one.found = std::to_string(outcome.value);
+            break;
+        case Outcome::Kind::gone: one.kind = Kind::gone; break;
+        case Outcome::Kind::failed: one.kind = Kind::failed; break;
+        }
+        one.to.clear();
+    }
+
+    static void fail(Restored& one, std::string error) {
+        one.kind = Kind::failed;
+        one.error = std::move(error);
+    }
+
+    static Change step_of(const Restored& one, std::uint64_t value, std::uint64_t to) {
+        Change step;
+        step.time = sys::now().wall;
+        step.tunable = one.holding.tunable;
+        step.scope = one.holding.scope;
+        step.from = std::to_string(value);
+        step.to = std::to_string(to);
+        step.state = ChangeState::applied;
+        step.why = one.needed_by.empty()
+                       ? fmt::format("a step back to {}: {} are in use", one.holding.original, one.in_use.value_or(0))
+                       : fmt::format("a step back to {}: it is needed by {}", one.holding.original, one.needed_by);
+        if (one.in_use) step.evidence = {{"in_use", *one.in_use}};
+        return step;
+    }
+
+    Result<> record(const Restored& restored) {
+        const ObjectKey object = key_of(restored.holding.tunable, restored.holding.scope);
+        switch (restored.kind) {
+        case Kind::restored:
+        case Kind::unchanged: return journal_.settle(object, ChangeState::restored);
+        case Kind::lowered:
+        case Kind::in_use: return journal_.undoing(object, true);
+        case Kind::foreign: return journal_.yielded(object, fmt::format("someone else set it to {}", restored.found));
+        case Kind::gone: return journal_.release(object);
+        case Kind::would_restore:
+        case Kind::would_lower:
+        case Kind::failed: return {};
+        }
+        std::unreachable();
+    }
+
+    Journal& journal_;
+    Writer& writer_;
+    const RestoreOptions& options_;
+    const std::vector<Holding>& held_;
+    std::vector<Restored> done_;
+};
+
+// What bounds others comes after them, what follows others as well.
+int rank(const Holding& holding) {
+    switch (holding.tunable) {
+    case TunableId::listener_backlog: return 0;
+    case TunableId::somaxconn: return 1;
+    case TunableId::conntrack_max: return 2;
+    case TunableId::conntrack_buckets: return 3;
     }
     std::unreachable();
 }
 
 bool restored_before(const Holding& a, const Holding& b) {
-    const auto is_listener = [](const Holding& holding) {
-        return tunables::row(holding.tunable).kind == tunables::Kind::listener;
-    };
-    if (is_listener(a) != is_listener(b)) return is_listener(a);
+    if (rank(a) != rank(b)) return rank(a) < rank(b);
     return a.rows.back() > b.rows.back();
 }
 
@@ -91,6 +254,9 @@ std::string_view to_string(Restored::Kind kind) {
     switch (kind) {
     case Kind::restored: return "restored";
     case Kind::would_restore: return "would_restore";
+    case Kind::lowered: return "lowered";
+    case Kind::would_lower: return "would_lower";
+    case Kind::in_use: return "in_use";
     case Kind::unchanged: return "unchanged";
     case Kind::gone: return "gone";
     case Kind::foreign: return "foreign";
@@ -99,21 +265,16 @@ std::string_view to_string(Restored::Kind kind) {
     std::unreachable();
 }
 
-Result<std::vector<Restored>> restore(Journal& journal, Writer& writer, bool dry_run) {
+bool is_left(const Restored& restored) { return restored.kind == Kind::lowered || restored.kind == Kind::in_use; }
+
+Result<std::vector<Restored>> restore(Journal& journal, Writer& writer, const RestoreOptions& options) {
     auto holdings = journal.holdings();
     if (!holdings) return with_context(holdings.error(), "restore");
     std::ranges::sort(*holdings, restored_before);
-    std::vector<Restored> all;
-    for (const Holding& holding : *holdings) {
-        Restored one = restore_one(writer, holding, dry_run);
-        const auto recorded = dry_run ? Result<>{} : record(journal, one);
-        if (!recorded) {
-            one.error = fmt::format("{}, but not recorded: {}", to_string(one.kind), recorded.error().message);
-            one.kind = Kind::failed;
-        }
-        all.push_back(std::move(one));
-    }
-    return all;
+    Restoration restoration(journal, writer, options, *holdings);
+    for (const Holding& holding : *holdings)
+        if (holding.undoing || !options.only_begun) restoration.restore(holding);
+    return restoration.take();
 }
 
 } // namespace bpftune::actuators

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Puts back what was there before the first write of this boot.
+// Puts back what was there before the first write of this boot, as far as what is in use lets it.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,9 @@ struct Restored {
     enum class Kind {
         restored,      // the original was written and read back
         would_restore, // dry run
+        lowered,       // to `to`: a step, for the original has no room for what is in use
+        would_lower,   // dry run
+        in_use,        // left as it is: less has no room for what is in use, or what is in use is not known (`error`)
         unchanged,     // it already was the original: the service died before its write
         gone,          // the namespace or socket is no longer there
         foreign,       // `found` is neither what we wrote nor the original: someone else's, left alone
@@ -23,13 +27,27 @@ struct Restored {
     Holding holding;
     Kind kind = Kind::failed;
     std::string found;
+    std::string to; // what it is now, or would be; empty: as found
     std::string error;
+    std::optional<std::uint64_t> in_use; // of what is to go back
+    std::string needed_by;               // what keeps it above its original, where that is no use of its own
 };
 std::string_view to_string(Restored::Kind kind);
 
-// Listeners first, while their namespaces' somaxconn still lets them have their originals; then newest first.
-// The journal is updated unless `dry_run`. An error here means that the journal could not be read; what went wrong
-// with one object is in its row.
-Result<std::vector<Restored>> restore(Journal& journal, Writer& writer, bool dry_run);
+// Whether it is held still, to be gone on with.
+bool is_left(const Restored& restored);
+
+struct RestoreOptions {
+    bool dry_run = false;
+    bool now = false;        // whatever is in use
+    bool only_begun = false; // what an earlier one could not put back whole (Holding::undoing)
+};
+
+// Listeners first, while their namespaces' somaxconn still lets them have their originals; then nf_conntrack_max before
+// the buckets that follow it; else newest first. What cannot go back whole goes as far as tunables::way_back says, is
+// held on, and marked as `undoing`. Somaxconn stays above the listeners that stay. Looks at what is in use when it
+// comes to each, and once more as it writes. The journal is updated unless `dry_run`. An error here means that the
+// journal could not be read; what went wrong with one object is in its row.
+Result<std::vector<Restored>> restore(Journal& journal, Writer& writer, const RestoreOptions& options = {});
 
 } // namespace bpftune::actuators

@@ -21,6 +21,7 @@ struct Options {
     std::string state_dir = default_state_dir;
     std::string socket = default_socket;
     bool dry_run = false;
+    bool now = false;
     std::string format = "table";
 };
 
@@ -28,7 +29,8 @@ using Lines = std::vector<views::RestoreLine>;
 
 // The service restores itself, so that it does not raise again what was just put back.
 Result<Lines> by_service(const Options& options) {
-    const nlohmann::json request{{"command", "restore"}, {"dry_run", options.dry_run}};
+    nlohmann::json request{{"command", "restore"}, {"dry_run", options.dry_run}};
+    if (options.now) request["now"] = true;
     const auto answer = service::ask(options.socket, request.dump());
     if (!answer) return std::unexpected(answer.error());
     return views::parse_restored(*answer);
@@ -46,7 +48,7 @@ Result<Lines> alone(const Options& options) {
     if (!boot) return std::unexpected(boot.error());
     auto journal = actuators::Journal::open(options.state_dir, *boot);
     if (!journal) return std::unexpected(journal.error());
-    return service::restore_lines(*journal, *writer, options.dry_run);
+    return service::restore_lines(*journal, *writer, {.dry_run = options.dry_run, .now = options.now});
 }
 
 int restore(const Options& options) {
@@ -58,8 +60,15 @@ int restore(const Options& options) {
     } else {
         fmt::print("{}", views::restored_table(*lines, output_width()));
     }
+    const auto left = options.dry_run ? 0 : std::ranges::count_if(*lines, views::is_left);
+    if (left > 0)
+        fmt::print(
+            stderr,
+            "bpftune-k8s: {} of {} values {} not back yet, for what is in use: a running service goes on as that "
+            "falls, the next restore does, --now does not wait\n",
+            left, lines->size(), left == 1 ? "is" : "are");
     const bool any_failed = std::ranges::any_of(*lines, [](const auto& line) { return line.result == "failed"; });
-    return any_failed ? failed : done;
+    return any_failed || left > 0 ? failed : done;
 }
 
 } // namespace
@@ -68,7 +77,9 @@ void add_restore(CLI::App& app, int& status) {
     auto options = std::make_shared<Options>();
     CLI::App& command =
         *app.add_subcommand("restore", "Put every original value back, with or without a running service");
-    command.add_flag("--dry-run", options->dry_run, "Only say what would be done");
+    command.add_flag("--dry-run", options->dry_run,
+                     "Only say what would be done, what is in use, and what that would lose");
+    command.add_flag("--now", options->now, "Whatever is in use: what has no room is lost");
     command.add_option("--state-dir", options->state_dir, "Of the service")->capture_default_str();
     command.add_option("--socket", options->socket, "Of the service")->capture_default_str();
     command.add_option("-o", options->format, "Format")->check(CLI::IsMember({"table", "json"}))->capture_default_str();

@@ -3,7 +3,8 @@
 //
 //  1. Bounds: no raise goes past the policy's max, nor past what the kernel takes.
 //  2. A value only rises, except
-//      - where a trial takes its own raise back, and then exactly to the value before it;
+//      - where a trial takes its own raise back, and then exactly to the value before it, at once or, while what is in
+//        use has no room there, by steps as that falls (undo.hpp);
 //      - where a part of a raise that no trial is about is given back after a calm of the policy's `shrinkAfter`: by
 //        half at most, once in that time, not below the original, the policy's min, or what was in use meanwhile.
 //     What someone else lowered is put back exactly to what it was, and only where the policy says reassert; what

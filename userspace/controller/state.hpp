@@ -23,6 +23,12 @@ struct Calm {
     std::uint64_t wanted = 0; // the largest size that its rule made of that
 };
 
+// A failed raise that is in use: where it is to go as that falls.
+struct Undo {
+    std::uint64_t value = 0;
+    std::string why;
+};
+
 // An object whose value is ours.
 struct Held {
     Scope scope;
@@ -36,6 +42,7 @@ struct Held {
     std::vector<std::uint64_t> expected;
     std::uint64_t used = 0; // beyond the original, as of the last tick
     Calm calm;
+    std::optional<Undo> undo;
 };
 
 // What was last said of an object without writing, so that history has one row of it and not one a tick.
@@ -58,7 +65,7 @@ struct Queue {
 // What a change is for, and where: there is one trial at a time in each. A queue has its own counters of demand and
 // loss, so the trials of two queues do not blur each other, in one namespace either.
 struct TrialKey {
-    enum class Kind { accept_queue, conntrack, minimum };
+    enum class Kind { accept_queue, conntrack, minimum, conntrack_chains };
 
     Kind kind = Kind::accept_queue;
     NetnsId netns;

@@ -22,6 +22,8 @@
 // What an accept queue loses while SYNs flood it is not counted: they find it full whenever a burst has filled it, at
 // any limit. What was lost before the raise is; where that was the flood's as well, the raise is the sooner kept.
 //
+// What is in use is no reason to keep a raise, but to take it back by steps as it falls: undo.hpp.
+//
 // Another raise of the same cause joins the trial, whose window begins anew: the correction after a burst, a demand
 // that outgrows the raise, a loss that goes on.
 #pragma once
@@ -53,6 +55,9 @@ void begin_window(State& state, const ObjectKey& object, MonoTime now);
 
 // The trial that the object is part of, or nullptr.
 const Trial* trial_with(const State& state, const ObjectKey& object);
+
+// What a trial was for is not there any more: what is left of it is kept. Not one that is being rolled back.
+void end_trial(Gate& gate, const TrialKey& key, const std::string& why);
 
 // The object is no longer part of any trial: gone, someone else's, or not written after all.
 void leave_trial(State& state, const ObjectKey& object);

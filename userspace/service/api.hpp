@@ -2,7 +2,7 @@
 // The local API: one JSON object a line in, one JSON document a line out, over a Unix socket.
 //
 //   {"command": "top"}                       -> the document of `top --once -o json`
-//   {"command": "restore", "dry_run": true}  -> the document of `restore -o json`
+//   {"command": "restore", "dry_run": true}  -> the document of `restore -o json`; "now": true as --now
 //   {"command": "policy"}                    -> {"file": ..., "found": true, "policy": "<what is in force, as YAML>"}
 //   {"command": "record"}                    -> lines of a recording (recording/recording.hpp), without end
 //   anything else                            -> {"error": "..."}, which says where and why (service/request.hpp)

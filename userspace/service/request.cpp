@@ -24,7 +24,8 @@ struct Flag {
     Request::Command of = Request::Command::top;
     bool Request::* value = nullptr;
 };
-constexpr std::array flags{Flag{"dry_run", Request::Command::restore, &Request::dry_run}};
+constexpr std::array flags{Flag{"dry_run", Request::Command::restore, &Request::dry_run},
+                           Flag{"now", Request::Command::restore, &Request::now}};
 
 std::string did_you_mean(std::string_view word, const auto& candidates) {
     const std::string_view meant = nearest(word, candidates);

@@ -15,6 +15,7 @@ struct Request {
     enum class Command { top, restore, record, policy };
     Command command = Command::top;
     bool dry_run = false; // of `restore`
+    bool now = false;     // of `restore`: whatever is in use
 };
 
 // The error says where in the line, or at which key, and what is wanted there; fit to print.

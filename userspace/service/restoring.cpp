@@ -1,35 +1,87 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/restoring.hpp"
 
-#include "actuators/restore.hpp"
+#include <utility>
+
+#include "core/parse.hpp"
 #include "tunables/catalog.hpp"
+#include "tunables/undo.hpp"
 
 namespace bpftune::service {
 namespace {
 
-views::RestoreLine line_of(const actuators::Restored& restored) {
-    const actuators::Holding& holding = restored.holding;
+using actuators::Restored;
+
+std::string object_of(const actuators::Holding& holding) {
     std::string object = fmt::format("netns {}", holding.scope.netns.inode);
     if (holding.tunable == TunableId::listener_backlog && holding.scope.listener)
         object += ", " + to_string(holding.scope.listener->local);
     if (holding.scope.pod) object += fmt::format(", pod {}/{}", holding.scope.pod->ns, holding.scope.pod->name);
-    return {std::string(tunables::row(holding.tunable).name),
-            std::move(object),
-            holding.original,
-            restored.found,
-            std::string(to_string(restored.kind)),
-            restored.error};
+    return object;
+}
+
+// What the original would cost while so much is in use; empty: nothing.
+std::string loss_at_original(const Restored& restored) {
+    const auto original = parse_number(restored.holding.original);
+    if (!original || !restored.in_use || *restored.in_use == 0) return {};
+    const std::uint64_t use = *restored.in_use;
+    if (restored.holding.tunable == TunableId::conntrack_max && *original > 0 && use >= *original)
+        return fmt::format(
+            "{} entries are in the fullest table: at {} every new connection would fail until {} of them "
+            "have ended",
+            use, *original, use - *original + 1);
+    if (restored.holding.tunable == TunableId::listener_backlog && use > *original)
+        return fmt::format("{} connections wait: at {} none of them is lost, but every new one until {} are accepted",
+                           use, *original, use - *original);
+    if (tunables::room_for(restored.holding.tunable, use) > *original)
+        return fmt::format("{} are in use: {} leaves them no headroom", use, *original);
+    return {};
+}
+
+// Why it is not the original yet.
+std::string reason_to_stay(const Restored& restored) {
+    if (!restored.needed_by.empty()) return "needed by " + restored.needed_by;
+    if (std::string loss = loss_at_original(restored); !loss.empty()) return loss;
+    return restored.error.empty() ? restored.error : "what is in use is not known: " + restored.error;
+}
+
+std::string detail_of(const Restored& restored) {
+    using Kind = Restored::Kind;
+    switch (restored.kind) {
+    case Kind::lowered:
+    case Kind::would_lower:
+    case Kind::in_use: return reason_to_stay(restored);
+    case Kind::would_restore: return loss_at_original(restored);
+    case Kind::restored:
+    case Kind::unchanged:
+    case Kind::gone:
+    case Kind::foreign:
+    case Kind::failed: return restored.error;
+    }
+    std::unreachable();
+}
+
+views::RestoreLine line_of(const Restored& restored) {
+    const actuators::Holding& holding = restored.holding;
+    return {.tunable = std::string(tunables::row(holding.tunable).name),
+            .object = object_of(holding),
+            .original = holding.original,
+            .found = restored.found,
+            .to = restored.to == restored.found ? std::string() : restored.to,
+            .in_use = restored.in_use ? std::to_string(*restored.in_use) : std::string(),
+            .result = std::string(to_string(restored.kind)),
+            .detail = detail_of(restored)};
 }
 
 } // namespace
 
 Result<std::vector<views::RestoreLine>> restore_lines(actuators::Journal& journal, actuators::Writer& writer,
-                                                      bool dry_run) {
-    const auto restored = actuators::restore(journal, writer, dry_run);
+                                                      const actuators::RestoreOptions& options) {
+    const auto restored = actuators::restore(journal, writer, options);
     if (!restored) return std::unexpected(restored.error());
     std::vector<views::RestoreLine> lines;
     lines.reserve(restored->size());
-    for (const actuators::Restored& object : *restored) lines.push_back(line_of(object));
+    for (const Restored& object : *restored) lines.push_back(line_of(object));
     return lines;
 }
 

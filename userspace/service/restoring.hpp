@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "actuators/journal.hpp"
+#include "actuators/restore.hpp"
 #include "actuators/writer.hpp"
 #include "core/result.hpp"
 #include "views/restored.hpp"
@@ -12,6 +13,6 @@
 namespace bpftune::service {
 
 Result<std::vector<views::RestoreLine>> restore_lines(actuators::Journal& journal, actuators::Writer& writer,
-                                                      bool dry_run);
+                                                      const actuators::RestoreOptions& options);
 
 } // namespace bpftune::service

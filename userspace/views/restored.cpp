@@ -21,7 +21,8 @@ std::string words(std::string text) {
 
 std::vector<Cell> cells_of(const RestoreLine& line) {
     const auto known = [](const std::string& text) { return text.empty() ? "-" : terminal_safe(text); };
-    return {{words(line.result)}, {known(line.tunable)}, {known(line.found)}, {known(line.original)}};
+    return {{words(line.result)}, {known(line.tunable)}, {known(line.found)},
+            {known(line.in_use)}, {known(line.to)},      {known(line.original)}};
 }
 
 // "netns 4026532247, 0.0.0.0:8080: no such process"
@@ -43,6 +44,8 @@ std::string summary(std::span<const RestoreLine> lines) {
 
 } // namespace
 
+bool is_left(const RestoreLine& line) { return line.result == "lowered" || line.result == "in_use"; }
+
 Json restored_document(std::span<const RestoreLine> lines) {
     const auto known = [](const std::string& text) { return text.empty() ? Json() : Json(text); };
     Json array = Json::array();
@@ -51,6 +54,8 @@ Json restored_document(std::span<const RestoreLine> lines) {
                          {"object", line.object},
                          {"original", line.original},
                          {"found", known(line.found)},
+                         {"to", known(line.to)},
+                         {"in_use", known(line.in_use)},
                          {"result", line.result},
                          {"detail", known(line.detail)}});
     return array;
@@ -67,14 +72,15 @@ Result<std::vector<RestoreLine>> parse_restored(std::string_view text) {
     for (const Json& line : document) {
         if (!line.is_object()) return failure("the service answered with no list of restored values");
         lines.push_back({field(line, "tunable"), field(line, "object"), field(line, "original"), field(line, "found"),
-                         field(line, "result"), field(line, "detail")});
+                         field(line, "to"), field(line, "in_use"), field(line, "result"), field(line, "detail")});
     }
     return lines;
 }
 
 std::string restored_table(std::span<const RestoreLine> lines, std::size_t width) {
     if (lines.empty()) return "nothing to restore\n";
-    const std::vector<Column> columns{{"RESULT", 13, true}, {"TUNABLE", 22, true}, {"FOUND", 7}, {"ORIGINAL", 8}};
+    const std::vector<Column> columns{
+        {"RESULT", 13, true}, {"TUNABLE", 22, true}, {"FOUND", 7}, {"IN USE", 7}, {"TO", 7}, {"ORIGINAL", 8}};
     std::vector<std::vector<Cell>> rows;
     for (const RestoreLine& line : lines) rows.push_back(cells_of(line));
     const std::vector<std::string> shown = grid(columns, rows, width);

@@ -16,11 +16,16 @@ struct RestoreLine {
     std::string object;   // whose value: "netns 4026532247, 0.0.0.0:8080"
     std::string original; // what it was before our first write
     std::string found;    // what it was when restore came; empty: not known
-    std::string result;   // restored, would_restore, unchanged, gone, foreign or failed
-    std::string detail;   // the error, or empty
+    std::string to;       // what it is now, or would be; empty: as found
+    std::string in_use; // of it when restore came: connections that wait, entries; empty: nothing of its own, not known
+    std::string result; // restored, would_restore, lowered, would_lower, in_use, unchanged, gone, foreign or failed
+    std::string detail; // the error, what would be lost, why it stays; or empty
 };
 
-// An array of objects with these fields; `found` and `detail` are null when empty.
+// Whether it is not back yet, and `restore` or a running service is to go on with it.
+bool is_left(const RestoreLine& line);
+
+// An array of objects with these fields; `found`, `to`, `in_use` and `detail` are null when empty.
 Json restored_document(std::span<const RestoreLine> lines);
 
 // What a service sent: an array of such objects, or its {"error": ...}.

@@ -4,6 +4,8 @@
 #include <chrono>
 
 #include "fixtures.hpp"
+#include "netns/probes/traffic.hpp"
+#include "sys/files.hpp"
 
 using namespace bpftune;
 using namespace bpftune::testing;
@@ -98,12 +100,12 @@ TEST_CASE("restore puts the first original back and settles the rows") {
     apply(journal, writer, TunableId::somaxconn, scope_of(netns), original, 8192);
     apply(journal, writer, TunableId::somaxconn, scope_of(netns), 8192, 16384);
 
-    const auto all = take(restore(journal, writer, false));
+    const auto all = take(restore(journal, writer));
     REQUIRE(kinds(all) == Kinds{Restored::Kind::restored});
     CHECK(all[0].found == "16384");
     CHECK(somaxconn_in(netns) == original);
     CHECK(last_state(journal) == ChangeState::restored);
-    CHECK(take(restore(journal, writer, false)).empty());
+    CHECK(take(restore(journal, writer)).empty());
 }
 
 TEST_CASE("a dry run writes neither value nor journal") {
@@ -117,7 +119,8 @@ TEST_CASE("a dry run writes neither value nor journal") {
     apply(journal, writer, TunableId::somaxconn, scope_of(foreign), original, 8192);
     foreign.write("sys/net/core/somaxconn", "300");
 
-    CHECK(kinds(take(restore(journal, writer, true))) == Kinds{Restored::Kind::foreign, Restored::Kind::would_restore});
+    CHECK(kinds(take(restore(journal, writer, {.dry_run = true}))) ==
+          Kinds{Restored::Kind::foreign, Restored::Kind::would_restore});
     CHECK(somaxconn_in(netns) == 8192);
     CHECK(last_state(journal) == ChangeState::applied);
     CHECK(take(journal.holdings()).size() == 2);
@@ -131,12 +134,12 @@ TEST_CASE("a write that was journalled and never made is settled") {
     auto journal = take(Journal::open(directory.path(), boot));
     SECTION("the first") {
         take(journal.begin(change_of(TunableId::somaxconn, scope_of(netns), original, 8192)));
-        CHECK(kinds(take(restore(journal, writer, false))) == Kinds{Restored::Kind::unchanged});
+        CHECK(kinds(take(restore(journal, writer))) == Kinds{Restored::Kind::unchanged});
     }
     SECTION("one after others: what was there before it is ours") {
         apply(journal, writer, TunableId::somaxconn, scope_of(netns), original, 8192);
         take(journal.begin(change_of(TunableId::somaxconn, scope_of(netns), 8192, 16384)));
-        CHECK(kinds(take(restore(journal, writer, false))) == Kinds{Restored::Kind::restored});
+        CHECK(kinds(take(restore(journal, writer))) == Kinds{Restored::Kind::restored});
     }
     CHECK(somaxconn_in(netns) == original);
     CHECK(last_state(journal) == ChangeState::restored);
@@ -152,7 +155,7 @@ TEST_CASE("what someone else set is reported and left") {
     apply(journal, writer, TunableId::somaxconn, scope_of(netns), 8192, 16384);
     netns.write("sys/net/core/somaxconn", "8192"); // ours once, but the later write was confirmed
 
-    const auto all = take(restore(journal, writer, false));
+    const auto all = take(restore(journal, writer));
     REQUIRE(kinds(all) == Kinds{Restored::Kind::foreign});
     CHECK(all[0].found == "8192");
     CHECK(somaxconn_in(netns) == 8192);
@@ -170,7 +173,7 @@ TEST_CASE("a namespace made again is not restored") {
     }
     const Namespace next;
     next.write("sys/net/core/somaxconn", "8192"); // looks just like ours
-    CHECK(kinds(take(restore(journal, writer, false))) == Kinds{Restored::Kind::gone});
+    CHECK(kinds(take(restore(journal, writer))) == Kinds{Restored::Kind::gone});
     CHECK(somaxconn_in(next) == 8192);
     CHECK(take(journal.holdings()).empty());
 }
@@ -186,12 +189,92 @@ TEST_CASE("listeners are restored before the somaxconn that bounds them") {
     apply(journal, writer, TunableId::listener_backlog, server.scope(), 64, 512);
     apply(journal, writer, TunableId::somaxconn, scope_of(netns), 1024, 2048);
 
-    const auto all = take(restore(journal, writer, false));
+    const auto all = take(restore(journal, writer));
     REQUIRE(kinds(all) == Kinds{Restored::Kind::restored, Restored::Kind::restored});
     CHECK(all[0].holding.tunable == TunableId::listener_backlog);
     CHECK(server.facts().limit == 64);
     CHECK(somaxconn_in(netns) == 64);
     CHECK(server.serves());
+}
+
+TEST_CASE("a listener goes back by steps as its queue is worked off, and somaxconn stays above it") {
+    const TemporaryDirectory directory;
+    const Namespace netns;
+    netns.write("sys/net/core/somaxconn", "8");
+    Server server(netns, 8);
+    auto writer = take(Writer::start());
+    auto journal = take(Journal::open(directory.path(), boot));
+    apply(journal, writer, TunableId::somaxconn, scope_of(netns), 8, 1024);
+    apply(journal, writer, TunableId::listener_backlog, server.scope(), 8, 1024);
+    const auto waiting = netns.inside([&] { return clients(200, "127.0.0.1", server.facts().port); });
+
+    const auto dry = take(restore(journal, writer, {.dry_run = true}));
+    CHECK(kinds(dry) == Kinds(2, Restored::Kind::would_lower));
+    CHECK(dry[0].in_use == 200);
+    CHECK(server.facts().limit == 1024);
+
+    SECTION("as far as what waits has room, with headroom") {
+        const auto all = take(restore(journal, writer));
+        CHECK(kinds(all) == Kinds(2, Restored::Kind::lowered));
+        CHECK(server.facts().limit == 512);
+        CHECK(somaxconn_in(netns) == 512);
+        CHECK(kinds(take(restore(journal, writer))) == Kinds(2, Restored::Kind::in_use));
+        for (const actuators::Holding& left : take(journal.holdings())) {
+            CHECK(left.original == "8");
+            CHECK(left.current == "512");
+            CHECK(left.undoing);
+        }
+        server.accept(197);
+        CHECK(kinds(take(restore(journal, writer))) == Kinds(2, Restored::Kind::restored));
+        CHECK(take(journal.holdings()).empty());
+    }
+    SECTION("at once where that is asked for: none of those that wait is lost") {
+        CHECK(kinds(take(restore(journal, writer, {.now = true}))) == Kinds(2, Restored::Kind::restored));
+        server.accept(200);
+    }
+    CHECK(server.facts().limit == 8);
+    CHECK(somaxconn_in(netns) == 8);
+}
+
+TEST_CASE("nf_conntrack_max goes back as far as the fullest network namespace has room, be it one without a process") {
+    const HostLock lock;
+    const Scope init{.netns = take(sys::init_netns()), .netns_pid = 0, .listener = {}, .pod = {}};
+    const std::string path = "/proc/sys/net/netfilter/nf_conntrack_max";
+    const auto at_start = sys::read_number(path);
+    if (!at_start) {
+        WARN("nf_conntrack is not loaded");
+        return;
+    }
+    const TemporaryDirectory directory;
+    Namespace netns;
+    track_connections(netns);
+    auto writer = take(Writer::start());
+    auto journal = take(Journal::open(directory.path(), boot));
+    const auto others = take(writer.in_use(TunableId::conntrack_max, init));
+    const std::uint64_t original = 2 * others + 100;
+    const auto entries = static_cast<std::uint16_t>(original + 50);
+    REQUIRE(writer.write(TunableId::conntrack_max, init, *at_start, original).kind == Outcome::Kind::written);
+    apply(journal, writer, TunableId::conntrack_max, init, original, 64 * original);
+    send_datagrams(netns, 9000, entries);
+    REQUIRE(take(writer.in_use(TunableId::conntrack_max, init)) == entries);
+
+    const auto dry = take(restore(journal, writer, {.dry_run = true}));
+    REQUIRE(kinds(dry) == Kinds{Restored::Kind::would_lower});
+    CHECK(dry[0].in_use == entries);
+    CHECK(kinds(take(restore(journal, writer))) == Kinds{Restored::Kind::lowered});
+    const auto step = take(sys::read_number(path));
+    CHECK(step >= entries * 10 / 7);
+    CHECK(step < 64 * original);
+    CHECK(take(journal.holdings())[0].original == std::to_string(original));
+    CHECK(kinds(take(restore(journal, writer))) == Kinds{Restored::Kind::in_use});
+    const Outcome refused = writer.lower(TunableId::conntrack_max, init, step, original);
+    CHECK(refused.kind == Outcome::Kind::failed);
+    CHECK(refused.value == entries);
+
+    netns.remove(); // its entries go with it, a moment later
+    CHECK(comes_true([&] { return kinds(take(restore(journal, writer))) == Kinds{Restored::Kind::restored}; }));
+    CHECK(take(sys::read_number(path)) == original);
+    CHECK(writer.write(TunableId::conntrack_max, init, original, *at_start).kind == Outcome::Kind::written);
 }
 
 TEST_CASE("what could not be put back stays held, for the next try") {
@@ -202,10 +285,10 @@ TEST_CASE("what could not be put back stays held, for the next try") {
     auto journal = take(Journal::open(directory.path(), boot));
     apply(journal, writer, TunableId::listener_backlog, server.scope(), 64, 512);
     netns.write("sys/net/core/somaxconn", "32");
-    CHECK(kinds(take(restore(journal, writer, false))) == Kinds{Restored::Kind::failed});
+    CHECK(kinds(take(restore(journal, writer))) == Kinds{Restored::Kind::failed});
     CHECK(server.facts().limit == 512);
     netns.write("sys/net/core/somaxconn", "4096");
-    CHECK(kinds(take(restore(journal, writer, false))) == Kinds{Restored::Kind::restored});
+    CHECK(kinds(take(restore(journal, writer))) == Kinds{Restored::Kind::restored});
     CHECK(server.facts().limit == 64);
 }
 
@@ -235,7 +318,7 @@ TEST_CASE("after kill -9 at any moment restore finds the originals") {
 
         auto writer = take(Writer::start());
         auto journal = take(Journal::open(directory.path(), boot));
-        for (const Restored& one : take(restore(journal, writer, false)))
+        for (const Restored& one : take(restore(journal, writer)))
             CHECK((one.kind == Restored::Kind::restored || one.kind == Restored::Kind::unchanged));
         CHECK(somaxconn_in(netns) == original);
         CHECK(server.facts().limit == 16);

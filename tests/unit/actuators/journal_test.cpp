@@ -530,15 +530,42 @@ TEST_CASE("directory and database are not for everyone") {
     CHECK((status.st_mode & 0137) == 0);
 }
 
+TEST_CASE("a journal of an earlier version goes on, with what its service holds") {
+    const TemporaryDirectory directory;
+    const Change change = somaxconn_change(7, "128", "1024");
+    take(take(Journal::open(directory.path(), boot)).begin(change));
+    execute(directory.path() / "journal.db", "ALTER TABLE changes DROP COLUMN undoing; PRAGMA user_version = 1");
+    CHECK(take(take(Journal::open_read_only(directory.path(), boot)).history()).size() == 1);
+    auto journal = take(Journal::open(directory.path(), boot));
+    const auto holdings = take(journal.holdings());
+    REQUIRE(holdings.size() == 1);
+    CHECK(holdings[0].original == "128");
+    CHECK_FALSE(holdings[0].undoing);
+}
+
+TEST_CASE("what is to go back is held with its original, until something else is begun") {
+    const TemporaryDirectory directory;
+    auto journal = take(Journal::open(directory.path(), boot));
+    const Change raise = somaxconn_change(7, "128", "1024");
+    take(journal.begin(raise));
+    ok(journal.undoing(key(raise), true));
+    CHECK(take(journal.holdings())[0].undoing);
+    CHECK(take(journal.holdings())[0].original == "128");
+    SECTION("a raise") { take(journal.begin(somaxconn_change(7, "1024", "2048"))); }
+    SECTION("or it is told so") { ok(journal.undoing(key(raise), false)); }
+    CHECK_FALSE(take(journal.holdings())[0].undoing);
+    CHECK(take(journal.holdings())[0].original == "128");
+}
+
 TEST_CASE("a journal of a newer version is refused") {
     const TemporaryDirectory directory;
     take(Journal::open(directory.path(), boot));
-    execute(directory.path() / "journal.db", "PRAGMA user_version = 2");
+    execute(directory.path() / "journal.db", "PRAGMA user_version = 3");
     for (const auto& opened :
          {Journal::open(directory.path(), boot), Journal::open_read_only(directory.path(), boot)}) {
         REQUIRE_FALSE(opened);
         CHECK(opened.error().message == "journal " + (directory.path() / "journal.db").string() +
-                                            ": written by a newer version of bpftune-k8s (schema 2, this one knows 1)");
+                                            ": written by a newer version of bpftune-k8s (schema 3, this one knows 2)");
     }
 }
 

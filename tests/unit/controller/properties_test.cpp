@@ -12,7 +12,9 @@
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
 
+#include "controller/flood.hpp"
 #include "controller/invariants.hpp"
+#include "tunables/undo.hpp"
 #include "unit/controller/world.hpp"
 
 using namespace bpftune;
@@ -50,6 +52,7 @@ struct Ledger {
     std::map<ObjectKey, Ours> ours;
     std::map<ObjectKey, Ours> taken; // ours until someone else set it, and not given up since
     std::map<ObjectKey, std::uint64_t> before_trial;
+    std::map<ObjectKey, std::uint64_t> undo; // what a failed raise that is in use is to go back to
     std::map<ObjectKey, MonoTime> last_raise;
     std::map<ObjectKey, MonoTime> last_write;
     std::map<ObjectKey, std::deque<std::pair<MonoTime, std::uint64_t>>> used; // places, by the end of each window
@@ -179,11 +182,20 @@ private:
         // Odd, and each only once: a value that changes and comes back to what we wrote cannot be told from ours.
         const std::uint64_t value = 2 * dice_.up_to(10000) + 1;
         if (!foreign_.insert(value).second) return;
+        if (object.tunable == TunableId::listener_backlog) return listen_again(object, value);
         world_.set(object, value);
         if (const auto ours = ledger_.ours.find(object); ours != ledger_.ours.end()) {
             ledger_.taken.insert(*ours);
             ledger_.ours.erase(ours);
         }
+    }
+
+    // Its application's word, whatever the policy says of conflicts.
+    void listen_again(const ObjectKey& object, std::uint64_t value) {
+        const std::uint64_t limit = std::min<std::uint64_t>(value, world_.somaxconn.at(object.netns));
+        if (limit == world_.value(object)) return; // nothing tells it from ours
+        world_.listen(object, limit);
+        let_go(object);
     }
 
     QueueWindow random_window(const Listener& listener, Nanoseconds length) {
@@ -280,8 +292,15 @@ private:
         const ObjectKey object = key_of(decision.tunable, decision.scope);
         switch (decision.act) {
         case Decision::Act::recommend: break;
-        case Decision::Act::keep: ledger_.before_trial.erase(object); break;
+        case Decision::Act::keep:
+            if (decision.why.starts_with("not rolled back to ")) ledger_.undo[object] = ledger_.before_trial[object];
+            ledger_.before_trial.erase(object);
+            break;
         case Decision::Act::yield:
+            if (object.tunable == TunableId::listener_backlog) fail("a listener is yielded");
+            let_go(object);
+            break;
+        case Decision::Act::release:
         case Decision::Act::forget: let_go(object); break;
         case Decision::Act::write:
             check_mode(decision);
@@ -320,6 +339,7 @@ private:
             if (const auto flooded = ledger_.flooded.find(object); flooded != ledger_.flooded.end())
                 flooded->second = std::max(flooded->second, decision.to);
         } else if (decision.act == Decision::Act::write) {
+            ledger_.undo.erase(object);
             ours.expected = std::max(ours.expected, evidence_of(decision, "expected_use"));
             ledger_.before_trial.try_emplace(object, decision.from);
             ledger_.last_raise[object] = now_;
@@ -371,7 +391,7 @@ private:
                       : ObjectKey{TunableId::listener_backlog, decision.scope.netns, decision.scope.listener->cookie});
         if (flooded == ledger_.flooded.end()) return;
         if (conntrack && ++ledger_.table_raises > 1) fail("a second raise of the table in one flood");
-        const std::uint64_t most = conntrack ? std::bit_ceil(flooded->second + 1) : 8 * flooded->second;
+        const std::uint64_t most = conntrack ? controller::next_step(flooded->second) : 8 * flooded->second;
         if (decision.to > most)
             fail(fmt::format("a raise to {} in a flood that began at {}", decision.to, flooded->second));
     }
@@ -382,9 +402,31 @@ private:
         if (before == ledger_.before_trial.end()) return fail("a roll-back without a trial");
         if (decision.to != before->second) fail("a roll-back to another value than the one before the trial");
         if (now_ - ledger_.last_raise[object] < controller::trial_window) fail("a roll-back within the window");
+        check_room(decision, object);
+    }
+
+    // What is in use has room under what a failed raise goes back to.
+    void check_room(const Decision& decision, const ObjectKey& object) {
+        if (tunables::room_for(object.tunable, in_use_of(object)) > decision.to)
+            fail(fmt::format("rolled back below what is in use, {}", in_use_of(object)));
+    }
+
+    std::uint64_t in_use_of(const ObjectKey& object) const {
+        const auto listener = world_.listeners.find(object.listener_cookie);
+        if (object.tunable == TunableId::listener_backlog)
+            return listener == world_.listeners.end() ? 0 : listener->second.queue;
+        return object.tunable == TunableId::conntrack_max ? world_.tables.at(World::host).entries : 0;
+    }
+
+    void check_step_back(const Decision& decision, const ObjectKey& object) {
+        const auto undo = ledger_.undo.find(object);
+        if (undo == ledger_.undo.end()) return fail("a step back of what is not to go back");
+        if (decision.to >= decision.from || decision.to < undo->second) fail("a step back past where it is to go");
+        check_room(decision, object);
     }
 
     void check_give_back(const Decision& decision, const ObjectKey& object) {
+        if (decision.why.starts_with("rolled back as far")) return check_step_back(decision, object);
         const auto ours = ledger_.ours.find(object);
         if (world_.value(object) != decision.from) return; // someone else's by now: it will not be written
         if (ours == ledger_.ours.end()) return fail("a value that is not ours is given back");
@@ -453,7 +495,8 @@ private:
         const std::uint64_t budget = policy_.budget_bytes(world_.memory_bytes);
         for (const Decision& decision : decisions) {
             const ObjectKey object = key_of(decision.tunable, decision.scope);
-            if (decision.act == Decision::Act::yield || decision.act == Decision::Act::forget) all.erase(object);
+            using enum Decision::Act;
+            if (decision.act == yield || decision.act == forget || decision.act == release) all.erase(object);
             if (!is_write(decision)) continue;
             Ledger::Ours& ours = all.try_emplace(object, decision.from, decision.to).first->second;
             ours.value = decision.to;

@@ -24,6 +24,8 @@ TEST_CASE("each command is understood, with the version named or not") {
     const auto restore = parse_request(R"({"command": "restore"})");
     CHECK(restore->command == Command::restore);
     CHECK_FALSE(restore->dry_run);
+    CHECK_FALSE(restore->now);
+    CHECK(parse_request(R"({"command": "restore", "now": true})")->now);
     CHECK(parse_request(R"({"dry_run": true, "command": "restore", "version": 1})")->dry_run);
     CHECK_FALSE(parse_request(R"( {"command": "restore", "dry_run": false} )")->dry_run);
 }

@@ -87,23 +87,29 @@ TEST_CASE("a change of another version shows what is there") {
 
 TEST_CASE("restore says what became of each value") {
     const std::vector<RestoreLine> lines{
-        {"net.core.somaxconn", "netns 4026532247", "128", "1024", "restored", ""},
-        {"listener.backlog", "netns 4026532247, 0.0.0.0:8080", "128", "", "gone", ""},
-        {"net.netfilter.nf_conntrack_max", "node", "65536", "131072", "would_restore", "set by\x1b[2J someone else"}};
-    CHECK(restored_table(lines, 80) ==
-          R"(RESULT         TUNABLE                          FOUND  ORIGINAL
-restored       net.core.somaxconn                1024       128
+        {"net.core.somaxconn", "netns 4026532247", "128", "1024", "128", "", "restored", ""},
+        {"listener.backlog", "netns 4026532247, 0.0.0.0:8080", "128", "", "", "", "gone", ""},
+        {"listener.backlog", "netns 4026532247, 0.0.0.0:80", "128", "4096", "2048", "800", "lowered", "800 wait"},
+        {"net.netfilter.nf_conntrack_max", "node", "65536", "131072", "", "", "would_restore",
+         "set by\x1b[2J someone else"}};
+    CHECK(restored_table(lines, 90) ==
+          R"(RESULT         TUNABLE                          FOUND  IN USE    TO  ORIGINAL
+restored       net.core.somaxconn                1024       -   128       128
     netns 4026532247
-gone           listener.backlog                     -       128
+gone           listener.backlog                     -       -     -       128
     netns 4026532247, 0.0.0.0:8080
-would restore  net.netfilter.nf_conntrack_max  131072     65536
+lowered        listener.backlog                  4096     800  2048       128
+    netns 4026532247, 0.0.0.0:80: 800 wait
+would restore  net.netfilter.nf_conntrack_max  131072       -     -     65536
     node: set by\x1b[2J someone else
-3 values: 1 gone, 1 restored, 1 would restore
+4 values: 1 gone, 1 lowered, 1 restored, 1 would restore
 )");
     CHECK(restored_table({}, 80) == "nothing to restore\n");
     CHECK(to_text(restored_document(std::span(lines).subspan(1, 1))) ==
           R"([{"tunable":"listener.backlog","object":"netns 4026532247, 0.0.0.0:8080","original":"128","found":null,)"
-          R"("result":"gone","detail":null}])");
+          R"("to":null,"in_use":null,"result":"gone","detail":null}])");
+    CHECK(is_left(lines[2]));
+    CHECK_FALSE(is_left(lines[0]));
 }
 
 } // namespace bpftune::views

@@ -23,19 +23,30 @@ bool is_about(const NetnsId& netns, std::string_view sysctl, const ObjectKey& ob
 }
 
 // Whether this write would make the value what was found.
-bool explains(const SysctlWrite& write, const ObjectKey& object, const Held& held, std::uint64_t found) {
-    return write.time > held.written && is_about(write.netns, write.sysctl, object) && write.value &&
-           *write.value <= found && found - *write.value < tunables::row(object.tunable).granule;
+bool explains(const SysctlWrite& write, const ObjectKey& object, std::uint64_t found) {
+    return is_about(write.netns, write.sysctl, object) && write.value && *write.value <= found &&
+           found - *write.value < tunables::row(object.tunable).granule;
 }
+
+// The newest write after `since` that explains it.
+const SysctlWrite* find_write(const Snapshot& snapshot, const ObjectKey& object, std::uint64_t found, MonoTime since) {
+    for (const SysctlWrite& write : std::views::reverse(snapshot.sysctl_writes))
+        if (write.time > since && explains(write, object, found)) return &write;
+    return nullptr;
+}
+
+std::string name_of(const SysctlWrite& write) { return fmt::format("{} (pid {})", write.command, write.pid); }
 
 } // namespace
 
 std::string who_set(const Snapshot& snapshot, const ObjectKey& object, const Held& held, std::uint64_t found) {
-    const auto newest_first = std::views::reverse(snapshot.sysctl_writes);
-    const auto write = std::ranges::find_if(
-        newest_first, [&](const SysctlWrite& each) { return explains(each, object, held, found); });
-    if (write == newest_first.end()) return fmt::format("someone else set it to {}", found);
-    return fmt::format("{} (pid {}) set it to {}", write->command, write->pid, found);
+    const SysctlWrite* write = find_write(snapshot, object, found, held.written);
+    return fmt::format("{} set it to {}", write != nullptr ? name_of(*write) : "someone else", found);
+}
+
+std::optional<std::string> who_had_set(const Snapshot& snapshot, const ObjectKey& object, std::uint64_t value) {
+    const SysctlWrite* write = find_write(snapshot, object, value, {});
+    return write != nullptr ? std::optional(name_of(*write)) : std::nullopt;
 }
 
 bool stays_ours(Gate& gate, const Snapshot& snapshot, const ObjectKey& object, std::uint64_t found) {
@@ -50,6 +61,31 @@ bool stays_ours(Gate& gate, const Snapshot& snapshot, const ObjectKey& object, s
               .to = found,
               .why = who + put_back.error()});
     return false;
+}
+
+std::string listens_anew(std::uint64_t limit) {
+    return fmt::format("the application called listen() again and has {} now: it is as it wants it", limit);
+}
+
+void release_listeners(Gate& gate, const Snapshot& snapshot) {
+    State& state = gate.state();
+    for (const Listener& listener : snapshot.listeners) {
+        const auto found = state.held.find({TunableId::listener_backlog, listener.netns, listener.cookie});
+        if (found == state.held.end()) continue;
+        const auto& [object, held] = *found;
+        if (listener.read <= held.since || listener.limit == held.current) continue;
+        end_trial(gate, {TrialKey::Kind::accept_queue, listener.netns, listener.cookie},
+                  "its application listens anew");
+        leave_trial(state, object);
+        gate.add({.act = Decision::Act::release,
+                  .tunable = object.tunable,
+                  .scope = held.scope,
+                  .from = held.current,
+                  .to = listener.limit,
+                  .why = listens_anew(listener.limit)});
+        state.queues[listener.cookie].in_burst = false;
+        state.held.erase(found);
+    }
 }
 
 bool holds(const State& state, const NetnsId& netns, std::string_view sysctl) {

@@ -4,9 +4,13 @@
 //   onConflict: yield       theirs, until restart or reload
 //   onConflict: reassert    one that was set below ours is put back, at most `reasserts_an_hour` times, then it is
 //                           theirs; so is one that was set above ours, at once
+//
+// The limit of a listener is its holder's, by whom it was set again: listen() may be called on a socket that listens
+// already, and nobody else can. That is another wish of the application, whatever the policy says of conflicts.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "controller/gate.hpp"
@@ -16,6 +20,15 @@ namespace bpftune::controller {
 
 // "kube-proxy (pid 812) set it to 131072"; "someone else ..." where nobody was seen to.
 std::string who_set(const Snapshot& snapshot, const ObjectKey& object, const Held& held, std::uint64_t found);
+
+// "runc (pid 812)", who was seen to make the value what it is before anything of ours was there; nullopt: nobody was.
+std::optional<std::string> who_had_set(const Snapshot& snapshot, const ObjectKey& object, std::uint64_t value);
+
+// Why a listener's limit, which is `limit` now, is no longer ours.
+std::string listens_anew(std::uint64_t limit);
+
+// Lets go of the listeners whose application has called listen() again.
+void release_listeners(Gate& gate, const Snapshot& snapshot);
 
 // Whether the object stays ours: its value is put back, now or when a write may be tried again. Else a decision says
 // that it is yielded, and the caller lets go of it.

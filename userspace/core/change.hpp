@@ -17,6 +17,12 @@ namespace bpftune {
 // The tunables, in the order of their rows in tunables/catalog.
 enum class TunableId { somaxconn, listener_backlog, conntrack_max, conntrack_buckets };
 
+// Whether this value is no limit at all: of nf_conntrack_max the kernel says so of 0
+// (net/netfilter/nf_conntrack_core.c, __nf_conntrack_alloc). Every other limit of 0 lets nothing in.
+constexpr bool means_no_limit(TunableId tunable, std::uint64_t value) {
+    return tunable == TunableId::conntrack_max && value == 0;
+}
+
 // How an actuator reaches a listening socket, and how history names it.
 struct ListenerRef {
     std::uint64_t cookie = 0; // SO_COOKIE; what identity is checked by
@@ -67,6 +73,7 @@ struct Decision {
         reassert,  // someone else set this object to `from`: set `to`, which is what it was
         yield,     // someone else set this object to `to`: leave it alone
         forget,    // the object is no longer seen
+        release,   // the application set its listener to `to` by another listen(): it is as it wants it
     };
 
     Act act = Act::write;

@@ -30,6 +30,7 @@ ChangeState state_after(const Decision& decision, const Outcome& outcome) {
     case Decision::Act::recommend: return ChangeState::recommended;
     case Decision::Act::give_back:
     case Decision::Act::reassert:
+    case Decision::Act::release:
     case Decision::Act::keep: return ChangeState::kept;
     case Decision::Act::yield:
     case Decision::Act::forget: return ChangeState::yielded;
@@ -141,7 +142,7 @@ void Replay::note(const Decision& decision, const Step& then) {
         state_after(decision, live != nullptr ? live->outcome : Outcome{Outcome::Kind::written, 0, {}});
     const bool also_then = std::ranges::find(then.decisions, decision) != then.decisions.end();
     report_.decisions.push_back({change_of(decision, report_.last.wall, state), also_then});
-    if (decision.act != Decision::Act::yield) return;
+    if (decision.act != Decision::Act::yield && decision.act != Decision::Act::release) return;
     Limit& limit = limit_of(decision);
     limit.replayed = limit.recorded = decision.to;
 }
@@ -156,7 +157,7 @@ void Replay::count_losses(const Snapshot& recorded, const Snapshot& shown) {
     for (std::size_t i = 0; i < recorded.listeners.size(); ++i)
         report_.overflows += {recorded.listeners[i].window.overflows, shown.listeners[i].window.overflows};
     for (std::size_t i = 0; i < recorded.conntrack.size(); ++i)
-        report_.conntrack_drops += {recorded.conntrack[i].window_drops, shown.conntrack[i].window_drops};
+        report_.conntrack_drops += {recorded.conntrack[i].window_lost(), shown.conntrack[i].window_lost()};
 }
 
 } // namespace bpftune::recording

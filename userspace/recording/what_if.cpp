@@ -73,7 +73,8 @@ void WhatIf::show(Listener& listener) const {
     if ((limit != nullptr || somaxconn != nullptr) && listener.binds != Binds::syn_backlog) {
         const bool asked_for_more = listener.asked && *listener.asked > listener.limit;
         const bool bound = asked_for_more || listener.limit == listener.somaxconn;
-        listener.binds = bound ? Binds::somaxconn : Binds::application;
+        const bool is_below = !listener.asked && listener.limit < listener.somaxconn;
+        listener.binds = bound ? Binds::somaxconn : is_below ? Binds::unknown : Binds::application;
     }
     if (limit == nullptr || listener.window.length == Nanoseconds{}) return;
 
@@ -98,10 +99,11 @@ void WhatIf::show(Conntrack& table, const Snapshot& snapshot) const {
     const Value* limit = find(TunableId::conntrack_max, snapshot.host);
     if (limit == nullptr) return;
     table.limit = limit->replayed;
-    const std::uint64_t wanted = table.entries + table.window_drops;
+    const std::uint64_t wanted = table.entries + table.window_lost();
     const std::uint64_t before = table.entries;
     table.entries = std::min(wanted, table.limit);
     table.window_drops = wanted - table.entries;
+    table.window_evicted = 0; // they are among these
     const double seconds = Seconds(snapshot.interval).count();
     if (seconds <= 0) return;
     const double gained = static_cast<double>(table.entries) - static_cast<double>(before);

@@ -58,7 +58,9 @@ std::uint64_t claims_of(const probes::ListenerReading& reading) {
 Binds binds_of(const Listener& listener, std::uint32_t max_syn_backlog, std::uint32_t syncookies) {
     if (syncookies == 0 && three_quarters(max_syn_backlog) < listener.limit) return Binds::syn_backlog;
     if (listener.asked && *listener.asked > listener.limit) return Binds::somaxconn;
-    return listener.limit == listener.somaxconn ? Binds::somaxconn : Binds::application;
+    if (listener.limit == listener.somaxconn) return Binds::somaxconn;
+    const bool is_below = listener.limit < listener.somaxconn;
+    return !listener.asked && is_below ? Binds::unknown : Binds::application;
 }
 
 void TcpTable::update(const Readings& readings, MonoTime now) {
@@ -137,11 +139,11 @@ void TcpTable::forget_namespaces(MonoTime now) {
 }
 
 // What a reading says of how much waits, and of how much may.
-void TcpTable::note_queue(Tracked& tracked, const probes::ListenerReading& reading, MonoTime now) const {
+void TcpTable::note_queue(Tracked& tracked, const probes::ListenerReading& reading, MonoTime now) {
     Listener& row = tracked.row;
     if (reading.limit != row.limit) tracked.limit_before = row.limit;
     row.queue = reading.queue;
-    row.limit = reading.limit;
+    note_limit(tracked, reading.limit);
     row.read = tracked.looked = now;
     row.queue_peak = std::max(row.queue_peak, reading.queue);
     row.window.peak = std::max(row.window.peak, reading.queue);
@@ -153,7 +155,7 @@ void TcpTable::note_queue(Tracked& tracked, const probes::ListenerReading& readi
 }
 
 void TcpTable::note_place(Tracked& tracked, const probes::ListenerReading& reading) {
-    Listener& row = tracked.row;
+    const Listener& row = tracked.row;
     by_port_.erase({row.netns, row.local.port, row.cookie});
     by_port_.insert({reading.netns, reading.local.port, reading.cookie});
     by_queue_.erase(tracked.queue_cookie);
@@ -191,10 +193,11 @@ TcpTable::Tracked& TcpTable::take_in(const probes::ListenerReading& reading, boo
     row.fd = reading.fd;
     row.command = printable(reading.command);
     row.drops = gain(tracked.drops_base, tracked.drops_read);
-    if (reading.asked) row.asked = reading.asked;
     tracked.syn_queue = reading.syn_queue.value_or(0);
     if (reading.syn_queue) row.syn_queue = std::max(row.syn_queue, reading.syn_queue);
+    if (is_new) tracked.limit_known = reading.limit;
     note_queue(tracked, reading, now);
+    if (reading.asked && reading.asked != tracked.asked_seen) row.asked = tracked.asked_seen = reading.asked;
     return tracked;
 }
 
@@ -235,6 +238,26 @@ std::vector<NetnsId> TcpTable::missing_in(std::span<const probes::ListenerReadin
     for (const auto& [cookie, tracked] : listeners_)
         if (!there.contains(cookie)) missing.insert(tracked.row.netns);
     return {missing.begin(), missing.end()};
+}
+
+// A second listen() of a socket that listens is seen by no probe (net/ipv4/af_inet.c, __inet_listen_sk), but in its
+// limit: one that changed without a write of ours is what was asked for, or as much of it as somaxconn allows.
+void TcpTable::note_limit(Tracked& tracked, std::uint32_t limit) {
+    Listener& row = tracked.row;
+    row.limit = limit;
+    if (std::exchange(tracked.limit_known, limit) == limit) return;
+    const auto netns = namespaces_.find(row.netns);
+    const bool is_below = netns != namespaces_.end() && limit < netns->second.row.somaxconn;
+    row.asked = is_below ? std::optional(limit) : std::nullopt;
+}
+
+void TcpTable::wrote(std::uint64_t cookie, std::uint32_t limit, MonoTime now) {
+    const auto listener = listeners_.find(cookie);
+    if (listener == listeners_.end()) return;
+    Tracked& tracked = listener->second;
+    if (tracked.row.limit != limit) tracked.limit_before = tracked.row.limit;
+    tracked.row.limit = tracked.limit_known = limit;
+    tracked.row.read = now;
 }
 
 void TcpTable::ports_exhausted(const probes::PortsExhaustedEvent& event) {
@@ -372,6 +395,7 @@ void TcpTable::explain_drops(std::span<Tracked* const> listeners, Namespace& net
         netns.unexplained = 0;
     }
     std::vector<std::uint64_t> claims;
+    claims.reserve(full.size());
     for (const Tracked* tracked : full) claims.push_back(tracked->fresh_drops);
     const std::vector<std::uint64_t> shares = divide(std::exchange(netns.syn_drops, 0), claims);
     for (std::size_t i = 0; i < full.size(); ++i) full[i]->row.window.syn_dropped += shares[i];
@@ -544,7 +568,7 @@ bool TcpTable::pressure(const probes::PressureEvent& event, Snapshot& snapshot) 
     if (is_newer) {
         row.queue = event.depth;
         row.read = event.time;
-        if (event.cookie != 0) row.limit = event.limit; // its own
+        if (event.cookie != 0) note_limit(*about, event.limit); // its own
     }
     QueueWindow window{.peak = is_newer ? event.depth : row.queue, .event = event.time};
     const MonoTime since = is_certain ? event.busy_since : about->empty;

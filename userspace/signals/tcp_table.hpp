@@ -49,6 +49,9 @@ public:
     // The namespaces of listeners that are known and not among these.
     [[nodiscard]] std::vector<NetnsId> missing_in(std::span<const probes::ListenerReading> census) const;
 
+    // This process has set its limit.
+    void wrote(std::uint64_t cookie, std::uint32_t limit, MonoTime now);
+
     // Ends the interval: rows of everything, with rates and windows since the last call.
     void tick(Snapshot& snapshot, MonoTime now);
 
@@ -105,7 +108,9 @@ private:
         MonoTime empty;                 // when it was last read so, or first seen
         bool shares = false;            // connections came in this window that may be another listener's
         std::optional<Burst> burst;
-        Sign connect_flood; // in the last window
+        Sign connect_flood;                      // in the last window
+        std::optional<std::uint32_t> asked_seen; // the argument of the last listen() that the probe saw
+        std::uint32_t limit_known = 0;           // as read from the socket, or written by this process
         bool seen = false;
     };
     struct Namespace {
@@ -132,8 +137,9 @@ private:
     void forget_namespaces(MonoTime now);
     void update_listeners(const Readings& readings, MonoTime now);
     Tracked& take_in(const probes::ListenerReading& reading, bool is_new_socket, MonoTime now);
-    void note_queue(Tracked& tracked, const probes::ListenerReading& reading, MonoTime now) const;
+    void note_queue(Tracked& tracked, const probes::ListenerReading& reading, MonoTime now);
     void note_place(Tracked& tracked, const probes::ListenerReading& reading);
+    void note_limit(Tracked& tracked, std::uint32_t limit);
     void update_queues(std::span<const probes::QueueReading> readings);
     static void note_arrivals(Tracked& tracked, const probes::QueueReading& reading);
     void watch_syns(MonoTime now);

@@ -275,11 +275,11 @@ TEST_CASE("which limit binds is structural") {
     CHECK(binds(128, 128) == Binds::somaxconn);  // asked for as much as allowed
     CHECK(binds(128, 4096) == Binds::application);
     CHECK(binds({}, 128) == Binds::somaxconn);
-    CHECK(binds({}, 4096) == Binds::application);
+    CHECK(binds({}, 4096) == Binds::unknown);
     CHECK(signals::binds_of(listener, 64, 0) == Binds::syn_backlog);
-    CHECK(signals::binds_of(listener, 64, 1) == Binds::application);
+    CHECK(signals::binds_of(listener, 64, 1) == Binds::unknown);
     CHECK(signals::binds_of(listener, 168, 0) == Binds::syn_backlog); // three quarters of it are 126
-    CHECK(signals::binds_of(listener, 171, 0) == Binds::application);
+    CHECK(signals::binds_of(listener, 171, 0) == Binds::unknown);
 }
 
 TEST_CASE("a hostile process name is made printable once") {
@@ -611,11 +611,92 @@ TEST_CASE("a listener whose namespace was not asked for it stays, one that has e
     const std::vector<probes::ListenerReading> none;
     CHECK(feed.table.missing_in(none) == std::vector{shop});
     const std::vector unasked{shop};
-    TcpTable::Readings readings{
+    const TcpTable::Readings readings{
         .namespaces = namespaces, .queues = {}, .listeners = std::span(none), .unasked = unasked};
     feed.table.update(readings, feed.now += 1s);
     Snapshot snapshot;
     feed.table.tick(snapshot, feed.now);
     CHECK(snapshot.listeners.size() == 1);
     CHECK(feed.tick(namespaces, {}).listeners.empty());
+}
+
+namespace {
+
+// A listener under somaxconn 4096 that was seen to ask for `asked`, and has `limit`.
+struct Asked {
+    Feed feed;
+    probes::NetnsReading pod = netns(0);
+    probes::ListenerReading reading = listening(1, 80);
+
+    Asked(std::uint32_t asked, std::uint32_t limit) {
+        pod.somaxconn = 4096;
+        reading.asked = asked;
+        reading.limit = limit;
+        feed.tick({pod}, {reading});
+    }
+    Listener read(std::uint32_t limit) {
+        reading.limit = limit;
+        return feed.tick({pod}, {reading}).listeners.at(0);
+    }
+};
+
+} // namespace
+
+TEST_CASE("a limit that changed without a write of ours is what another listen() asked for") {
+    Asked systemd(2147483647, 4096);
+    Listener worker = systemd.read(64);
+    CHECK(worker.asked == 64U);
+    CHECK(worker.binds == Binds::application);
+    worker = systemd.read(64); // the probe goes on telling of the first one
+    CHECK(worker.asked == 64U);
+    worker = systemd.read(256);
+    CHECK(worker.asked == 256U);
+}
+
+TEST_CASE("another listen() for as much as somaxconn, or more, is for as much as is allowed") {
+    Asked listener(64, 64);
+    const Listener again = listener.read(4096);
+    CHECK_FALSE(again.asked);
+    CHECK(again.binds == Binds::somaxconn);
+}
+
+TEST_CASE("a limit that we wrote is nobody's wish, and what is read after it may be") {
+    Asked listener(128, 128);
+    listener.feed.table.wrote(1, 1024, listener.feed.now);
+    CHECK(listener.read(1024).asked == 128U);
+    CHECK(listener.read(200).asked == 200U);
+    listener.feed.table.wrote(1, 1024, listener.feed.now);
+    listener.feed.table.wrote(1, 200, listener.feed.now); // and taken back
+    CHECK(listener.read(200).asked == 200U);
+}
+
+TEST_CASE("an event that knows its socket tells of another listen() before the census does") {
+    Asked listener(65535, 4096);
+    const probes::PressureEvent event{.time = listener.feed.now + 1ms,
+                                      .netns = shop,
+                                      .local = {"0.0.0.0", 80},
+                                      .cookie = 1,
+                                      .depth = 40,
+                                      .limit = 64};
+    Snapshot snapshot;
+    REQUIRE(listener.feed.table.pressure(event, snapshot));
+    CHECK(snapshot.listeners.at(0).limit == 64);
+    CHECK(snapshot.listeners.at(0).asked == 64U);
+}
+
+TEST_CASE("which limit binds is not known where the argument was not seen and somaxconn is larger now") {
+    Listener listener;
+    listener.limit = 128;
+    listener.somaxconn = 4096;
+    CHECK(signals::binds_of(listener, 4096, 1) == Binds::unknown);
+    CHECK(signals::binds_of(listener, 64, 0) == Binds::syn_backlog);
+    listener.somaxconn = 128;
+    CHECK(signals::binds_of(listener, 4096, 1) == Binds::somaxconn);
+    listener.somaxconn = 64; // lowered since
+    CHECK(signals::binds_of(listener, 4096, 1) == Binds::application);
+    listener.somaxconn = 4096;
+    listener.asked = 128;
+    CHECK(signals::binds_of(listener, 4096, 1) == Binds::application);
+    listener.asked = 129;
+    CHECK(signals::binds_of(listener, 4096, 1) == Binds::somaxconn);
 }

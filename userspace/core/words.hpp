@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// What `top` and `history` say in the same words.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <fmt/format.h>
+
+namespace bpftune {
+
+// Of a listener's `limit` that is below somaxconn, where the argument of listen() was not seen (Binds::unknown).
+inline std::string unknown_wish(std::string_view limit, std::string_view somaxconn) {
+    return fmt::format("{} is what the application asked for, or what net.core.somaxconn ({} now) was when it called "
+                       "listen(): a restart of the application would tell, listener.backlog named in the policy raises "
+                       "it in either case",
+                       limit, somaxconn);
+}
+
+// Of an application that asked for all that somaxconn allowed (Go reads it and passes it on).
+inline std::string asked_for_all(std::string_view asked) {
+    return fmt::format("asked for {}, which is all that net.core.somaxconn allowed: taken for as much as is allowed",
+                       asked);
+}
+
+} // namespace bpftune

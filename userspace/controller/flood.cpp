@@ -30,9 +30,13 @@ const Flood* flood_at(const State& state, const TrialKey& demand, MonoTime now) 
     return found == state.floods.end() || now > found->second.last_seen + flood_calm ? nullptr : &found->second;
 }
 
+std::uint64_t next_step(std::uint64_t limit) {
+    return std::bit_ceil(limit + std::max<std::uint64_t>(1, (limit + 3) / 4));
+}
+
 std::uint64_t most_in_flood(TrialKey::Kind kind, const Flood& flood) {
     if (kind == TrialKey::Kind::accept_queue) return flood.limit * flood_growth;
-    return flood.raised ? 0 : std::bit_ceil(flood.limit + 1);
+    return flood.raised ? 0 : next_step(flood.limit);
 }
 
 void raise_in_flood(State& state, const TrialKey& demand, TunableId tunable, MonoTime now) {

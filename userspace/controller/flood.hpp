@@ -26,6 +26,9 @@ const Flood* flood_at(const State& state, const TrialKey& demand, MonoTime now);
 // As far as a limit may be raised for it.
 std::uint64_t most_in_flood(TrialKey::Kind kind, const Flood& flood);
 
+// The next power of two that is a quarter more at the least.
+std::uint64_t next_step(std::uint64_t limit);
+
 // A raise is about to be made for `demand`.
 void raise_in_flood(State& state, const TrialKey& demand, TunableId tunable, MonoTime now);
 

@@ -1,29 +1,65 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counters that are 32 bits wide in the kernel, made to go on where they wrap.
+// Counters that are narrower in the kernel than here, made to go on where they wrap.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <utility>
 
+#include "probes/readings.hpp"
+
 namespace bpftune::probes {
 
-// One counter per key. Right as long as a counter is read before it has moved by 2^32.
-template <class Key> class Widened {
+template <class Reading> struct Counter {
+    std::uint64_t Reading::* member;
+    unsigned bits; // in the kernel
+};
+
+// All that are narrower than 64 bits. The others that are read, those of the network's MIBs, are `unsigned long`.
+template <class Reading> inline constexpr std::array<Counter<Reading>, 0> narrow_counters{};
+
+// net/core/net-procfs.c, softnet_seq_show: each column is printed with %08x.
+template <> inline constexpr std::array narrow_counters<SoftirqReading>{
+    Counter{&SoftirqReading::processed, 32},
+    Counter{&SoftirqReading::dropped, 32},
+    Counter{&SoftirqReading::time_squeeze, 32},
+};
+
+// include/linux/netfilter/nf_conntrack_common.h, struct ip_conntrack_stat: unsigned int of each CPU. Their sum is right
+// up to multiples of 2^32.
+template <> inline constexpr std::array narrow_counters<ConntrackReading>{
+    Counter{&ConntrackReading::drops, 32},
+    Counter{&ConntrackReading::early_drops, 32},
+    Counter{&ConntrackReading::insert_failed, 32},
+    Counter{&ConntrackReading::chain_too_long, 32},
+};
+
+// include/net/sock.h, struct sock: sk_drops is an atomic_t.
+template <> inline constexpr std::array narrow_counters<ListenerReading>{
+    Counter{&ListenerReading::drops, 32},
+};
+
+// The narrow counters of one reading per key. Right as long as each is read before it has moved by its whole width.
+template <class Key, class Reading> class Widened {
 public:
-    // The counter's value without the wrap; the first value of a key is taken as it is.
-    std::uint64_t update(const Key& key, std::uint64_t value) {
-        const auto [at, first] = now_.try_emplace(key, value);
-        if (!first) return at->second;
-        if (const auto before = before_.find(key); before != before_.end())
-            at->second = before->second + static_cast<std::uint32_t>(value - before->second);
-        return at->second;
+    // Makes the reading's counters what they are without the wraps; the first ones of a key are taken as they are.
+    void update(const Key& key, Reading& reading) {
+        const auto [now, first] = now_.try_emplace(key);
+        if (first) {
+            peek(key, reading);
+            for (std::size_t i = 0; i < counters.size(); ++i) now->second[i] = reading.*counters[i].member;
+        }
+        for (std::size_t i = 0; i < counters.size(); ++i) reading.*counters[i].member = now->second[i];
     }
 
     // The same for one that is read out of turn: nothing is remembered of it.
-    [[nodiscard]] std::uint64_t peek(const Key& key, std::uint64_t value) const {
+    void peek(const Key& key, Reading& reading) const {
         const auto before = before_.find(key);
-        return before == before_.end() ? value : before->second + static_cast<std::uint32_t>(value - before->second);
+        for (std::size_t i = 0; before != before_.end() && i < counters.size(); ++i) {
+            std::uint64_t& value = reading.*counters[i].member;
+            value = widened(before->second[i], value, counters[i].bits);
+        }
     }
 
     // After a reading of all objects: those that were not in it are gone.
@@ -32,9 +68,22 @@ public:
         now_.clear();
     }
 
+    // The same for those that may come back as they were.
+    void end_of_reading_keeping_gone() {
+        now_.merge(before_);
+        end_of_reading();
+    }
+
 private:
-    std::map<Key, std::uint64_t> before_;
-    std::map<Key, std::uint64_t> now_;
+    static constexpr auto& counters = narrow_counters<Reading>;
+    using Values = std::array<std::uint64_t, counters.size()>;
+
+    static std::uint64_t widened(std::uint64_t before, std::uint64_t now, unsigned bits) {
+        return before + ((now - before) & ((std::uint64_t{1} << bits) - 1));
+    }
+
+    std::map<Key, Values> before_;
+    std::map<Key, Values> now_;
 };
 
 } // namespace bpftune::probes

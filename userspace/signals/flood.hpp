@@ -37,8 +37,33 @@ Sign syn_flood(const SynCounts& gained, Nanoseconds interval);
 // unless it was flooded in the window `before`. One that is slow by so much looks the same as one that is flooded.
 Sign connect_flood(const Listener& listener, const Sign& before = {});
 
-// Of at least 100 entries of a conntrack table half are unanswered.
-Sign conntrack_flood(const probes::ConntrackSample& sample);
+// What the unanswered entries of a conntrack table do, as one sample after another tells it. Half of a table that
+// nobody answers is a flood only while it is these that come: a constant mass of them (VXLAN, answers that pass
+// elsewhere) is none, and neither are answered ones that grow beside it.
+class UnansweredWatch {
+public:
+    // Packets that the table refused, and entries that it evicted, since the tick before: they would have been of the
+    // kind that got in meanwhile.
+    void lost(std::uint64_t count) { lost_ += count; }
+
+    // `entries`: in the table that it is of.
+    void look(probes::ConntrackSample sample, std::uint64_t entries, MonoTime now);
+
+    [[nodiscard]] std::optional<double> ratio() const; // unanswered, of all; nullopt: not looked at, or no entries
+    [[nodiscard]] std::optional<std::string> are() const { return are_; } // where they are half of all: what most are
+    [[nodiscard]] bool seen_once() const { return before_ && !judged_; }  // whether they grow is not known yet
+    [[nodiscard]] const Sign& flood() const { return flood_; }
+
+private:
+    std::optional<probes::ConntrackSample> before_; // what the next one is compared with
+    MonoTime since_;                                // when that was taken
+    std::uint64_t lost_ = 0;                        // since then
+    std::size_t looked_at_ = 0;                     // of the last sample
+    std::size_t unanswered_ = 0;
+    std::optional<std::string> are_;
+    bool judged_ = false;
+    Sign flood_;
+};
 
 // A namespace's SYN flood, as one count after another tells it.
 class SynWatch {

@@ -76,7 +76,8 @@ Result<std::vector<SoftnetRow>> parse_softnet_stat(std::string_view text) {
 Result<ConntrackStat> parse_conntrack_stat(std::string_view text) {
     const auto names = words_of(take_until(text, '\n'));
     const std::size_t entries = index_of(names, "entries"), insert_failed = index_of(names, "insert_failed"),
-                      drop = index_of(names, "drop"), early_drop = index_of(names, "early_drop");
+                      drop = index_of(names, "drop"), early_drop = index_of(names, "early_drop"),
+                      chain_too_long = index_of(names, "chainlength");
     if (std::max({entries, insert_failed, drop, early_drop}) >= names.size())
         return failure("nf_conntrack statistics without the expected columns");
     ConntrackStat sum;
@@ -88,6 +89,7 @@ Result<ConntrackStat> parse_conntrack_stat(std::string_view text) {
         sum.insert_failed += (*row)[insert_failed];
         sum.drop += (*row)[drop];
         sum.early_drop += (*row)[early_drop];
+        if (chain_too_long < names.size()) sum.chain_too_long += (*row)[chain_too_long];
     }
     return sum;
 }

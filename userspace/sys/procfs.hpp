@@ -32,6 +32,7 @@ struct ConntrackStat {
     std::uint64_t insert_failed = 0;
     std::uint64_t drop = 0;
     std::uint64_t early_drop = 0;
+    std::uint64_t chain_too_long = 0; // a part of insert_failed; kernels before 5.15 have no such limit, nor column
 
     bool operator==(const ConntrackStat&) const = default;
 };

@@ -108,15 +108,17 @@ constexpr std::array rows{
         .source = "net/netfilter/nf_conntrack_core.c (__nf_conntrack_alloc)",
         .formula = "entries that there will be / 0.7, as a power of two; where they outgrew three raises in a row, "
                    "at least 4 x the limit. Inserts known: in the steady state what is there, while it grows (inserts "
-                   "+ drops) a second x 120 s. Unknown: entries + (net growth + drops) a second "
-                   "x 30 s. While half of the entries are unanswered once, to the next power of two",
+                   "+ losses) a second x 120 s. Unknown: entries + (net growth + losses) a second "
+                   "x 30 s. By a quarter at least. While half of the entries are unanswered and it is these that come, "
+                   "once, to the next power of two",
         .derived =
             "Little's law: entries = inserts a second x mean lifetime, which in the steady state is entries / "
             "inserts. What still grows has not ended yet: its lifetime is bounded by that of TIME_WAIT, the "
             "longest state after a close (nf_conntrack_proto_tcp.c). At 0.7 of the limit a burst of 0.4 of what is "
             "there still fits.",
-        .assumes = "What grows are connections that close; long-lived ones are in entries already. Each drop is one "
-                   "connection that did not get in. The fullest network namespace stays the fullest.",
+        .assumes =
+            "What grows are connections that close; long-lived ones are in entries already. Each drop and "
+            "each eviction is one connection that found no place. The fullest network namespace stays the fullest.",
     },
     Tunable{
         .id = TunableId::conntrack_buckets,
@@ -135,12 +137,15 @@ constexpr std::array rows{
         .memory =
             "for each bucket: a pointer (struct hlist_nulls_head). Charged: all of them, they are allocated at once",
         .serves = "conntrack.drops",
-        .help = "Hash buckets of the conntrack table, raised together with nf_conntrack_max so that chains stay short.",
+        .help = "Hash buckets of the conntrack table, raised together with nf_conntrack_max so that chains stay short, "
+                "and alone where connections are refused because theirs is too long.",
         .risk = "A change rehashes every entry with softirqs off; it is made rarely, in powers of two.",
         .source = "net/netfilter/nf_conntrack_core.c (nf_conntrack_hash_resize)",
         .formula =
             "nf_conntrack_max / chain, as a power of two, where chain = max(1, nf_conntrack_max / buckets) before "
-            "the raise",
+            "the raise. Alone, where a chain was too long: the entries that there will be in all namespaces, as a "
+            "power "
+            "of two",
         .derived =
             "A lookup walks a chain of entries / buckets on average: a full table has chains no longer than it was "
             "allowed to have.",

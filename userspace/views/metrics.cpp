@@ -25,6 +25,8 @@ using Labels = std::vector<ClientMetric::Label>;
 // A pod that has gone keeps its counters for so long, that the last scrape sees all of them; no longer, for pods come
 // and go without end.
 constexpr auto series_lifetime = std::chrono::minutes(15);
+// Rows that may come back with what they counted before. Past so many, the others are counted from zero.
+constexpr std::size_t most_gone = 4096;
 
 signals::Value label_of(const Table& table, const Snapshot& snapshot, std::size_t row, std::string_view json) {
     const auto found = std::ranges::find(table.signals, json, &Signal::json);
@@ -56,6 +58,11 @@ std::optional<double> number_of(const signals::Value& value) {
     if (const auto* const whole = std::get_if<std::uint64_t>(&value)) return static_cast<double>(*whole);
     if (const auto* const real = std::get_if<double>(&value)) return *real;
     return std::nullopt;
+}
+
+bool is_no_limit(const Signal& signal, const signals::Value& value) {
+    const auto* const whole = std::get_if<std::uint64_t>(&value);
+    return signal.value_of && whole != nullptr && means_no_limit(*signal.value_of, *whole);
 }
 
 double folded(Aggregate aggregate, double a, double b) {
@@ -107,6 +114,10 @@ void Metrics::update(const Table& table, TableSeries& series, const Snapshot& sn
     const RowCounts before = std::exchange(series.rows, {});
     const std::size_t rows = snapshot.source(table.probe) == Rung::none ? 0 : table.rows(snapshot);
     for (std::size_t row = 0; row < rows; ++row) add_row(table, series, before, snapshot, row);
+    for (const auto& [identity, gone] : before) {
+        if (series.rows.size() >= rows + most_gone) break;
+        if (snapshot.time.mono - gone.seen <= gone_remembered) series.rows.try_emplace(identity, gone);
+    }
     for (SignalSeries& signal : series.signals)
         std::erase_if(signal.totals,
                       [&](const auto& entry) { return snapshot.time.mono - entry.second.seen > series_lifetime; });
@@ -117,12 +128,14 @@ void Metrics::add_row(const Table& table, TableSeries& series, const RowCounts& 
     const Labels labels = labels_of(table, snapshot, row);
     const std::string identity = table.identity(snapshot, row);
     const auto known = before.find(identity);
-    std::vector<std::uint64_t>& counted = series.rows[identity];
-    counted = known != before.end() ? known->second : std::vector<std::uint64_t>(table.signals.size());
+    RowCounts::mapped_type& row_counts = series.rows[identity];
+    std::vector<std::uint64_t>& counted = row_counts.values;
+    counted = known != before.end() ? known->second.values : std::vector<std::uint64_t>(table.signals.size());
+    row_counts.seen = snapshot.time.mono;
     for (std::size_t i = 0; i < table.signals.size(); ++i) {
         const Signal& signal = table.signals[i];
         const signals::Value value = table.cell(snapshot, row, i);
-        const auto number = signal.metric.empty() ? std::nullopt : number_of(value);
+        const auto number = signal.metric.empty() || is_no_limit(signal, value) ? std::nullopt : number_of(value);
         if (!number) continue;
         if (signal.kind == Kind::counter) {
             const std::uint64_t now = std::max(std::get<std::uint64_t>(value), counted[i]);

@@ -43,8 +43,12 @@ private:
         std::map<Labels, double> gauges; // of the last tick
         std::map<Labels, Total> totals;
     };
-    // By identity, for each signal: what is in the totals already.
-    using RowCounts = std::map<std::string, std::vector<std::uint64_t>>;
+    // For each signal: what is in the totals already.
+    struct Counted {
+        std::vector<std::uint64_t> values;
+        MonoTime seen;
+    };
+    using RowCounts = std::map<std::string, Counted>; // by identity
     struct TableSeries {
         std::vector<SignalSeries> signals; // as in the catalog
         RowCounts rows;

@@ -157,22 +157,55 @@ TEST_CASE("a queue's namespace has no cookie where the kernel has none") {
     CHECK(queue_reading({.netns = 12}, stats, 1).netns == NetnsId{.cookie = 12, .inode = 4026531833});
 }
 
-TEST_CASE("a counter of 32 bits goes on where it wraps") {
-    Widened<int> counters;
-    CHECK(counters.update(1, 0xfffffff0) == 0xfffffff0);
-    counters.end_of_reading();
-    CHECK(counters.update(1, 0x10) == 0x100000010);
-    CHECK(counters.update(1, 0x10) == 0x100000010);
-    counters.end_of_reading();
-    CHECK(counters.update(1, 0x20) == 0x100000020);
+namespace {
+
+// Each counter of the reading, wrapped by itself.
+template <class Reading> void check_wraps() {
+    for (const Counter<Reading>& counter : narrow_counters<Reading>) {
+        const std::uint64_t width = std::uint64_t{1} << counter.bits;
+        Widened<int, Reading> counters;
+        const auto read = [&](std::uint64_t true_count) {
+            Reading reading{};
+            reading.*counter.member = true_count % width;
+            counters.update(1, reading);
+            return reading.*counter.member;
+        };
+        std::uint64_t count = width - 16;
+        for (const std::uint64_t step : {std::uint64_t{0}, std::uint64_t{32}, width - 1, width / 2, width - 1}) {
+            count += step;
+            CHECK(read(count) == count);
+            CHECK(read(count) == count);
+            counters.end_of_reading();
+        }
+    }
 }
 
-TEST_CASE("a counter that was gone begins anew") {
-    Widened<int> counters;
-    CHECK(counters.update(1, 100) == 100);
-    counters.end_of_reading();
-    counters.end_of_reading();
-    CHECK(counters.update(1, 5) == 5);
+} // namespace
+
+TEST_CASE("every counter that is narrower in the kernel goes on where it wraps, and never falls") {
+    check_wraps<SoftirqReading>();
+    check_wraps<ConntrackReading>();
+    check_wraps<ListenerReading>();
+}
+
+TEST_CASE("a counter that was gone begins anew, unless it may come back as it was") {
+    Widened<int, SoftirqReading> counters;
+    const auto read = [&](std::uint64_t value) {
+        SoftirqReading reading{.processed = value};
+        counters.update(1, reading);
+        return reading.processed;
+    };
+    CHECK(read(0xfffffff0) == 0xfffffff0);
+    SECTION("gone") {
+        counters.end_of_reading();
+        counters.end_of_reading();
+        CHECK(read(5) == 5);
+    }
+    SECTION("a CPU that is switched off") {
+        counters.end_of_reading_keeping_gone();
+        counters.end_of_reading_keeping_gone();
+        CHECK(read(5) == 0x100000005);
+    }
 }
 
 TEST_CASE("a refusal is one line that says what matters") {

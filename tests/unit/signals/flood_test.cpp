@@ -3,6 +3,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <netinet/in.h>
+
 using namespace bpftune;
 using namespace bpftune::signals;
 using namespace std::chrono_literals;
@@ -85,11 +87,127 @@ TEST_CASE("a queue that empties, is looked at for a moment, or whose arrivals ar
     CHECK_FALSE(connect_flood(listener));
 }
 
-TEST_CASE("a table of which half is unanswered is flooded") {
-    CHECK(conntrack_flood({.entries = 1000, .unanswered = 940}) == "940 of 1000 entries looked at are unanswered");
-    CHECK(conntrack_flood({.entries = 1000, .unanswered = 500}).has_value());
-    CHECK_FALSE(conntrack_flood({.entries = 1000, .unanswered = 499}));
-    CHECK_FALSE(conntrack_flood({.entries = 99, .unanswered = 99}));
+namespace {
+
+// A table, of which every look sees all.
+struct SmallTable {
+    std::vector<probes::ConntrackEntry> entries;
+    std::uint32_t next = 1;
+
+    void add(std::size_t count, bool unanswered, std::uint8_t transport = IPPROTO_UDP, std::uint16_t port = 8472) {
+        for (std::size_t i = 0; i < count; ++i)
+            entries.push_back({.id = next++, .transport = transport, .unanswered = unanswered, .port = port});
+    }
+    void remove(std::size_t count) {
+        entries.erase(entries.begin(), entries.begin() + static_cast<std::ptrdiff_t>(count));
+    }
+    void look(UnansweredWatch& watch, Nanoseconds at) const {
+        watch.look({.entries = entries, .whole = true}, entries.size(), MonoTime(at));
+    }
+};
+
+} // namespace
+
+TEST_CASE("unanswered entries that come are a flood from the second look on, with what they are") {
+    SmallTable table;
+    UnansweredWatch watch;
+    table.add(60, false);
+    table.add(90, true, IPPROTO_TCP, 80);
+    table.look(watch, 1s);
+    CHECK(watch.ratio() == 0.6);
+    CHECK(watch.seen_once());
+    CHECK_FALSE(watch.flood());
+    table.add(150, true, IPPROTO_TCP, 80);
+    table.look(watch, 2s);
+    CHECK_FALSE(watch.seen_once());
+    CHECK(watch.flood() ==
+          "240 of 300 entries looked at are unanswered, most of them TCP to port 80 (SYNs of nobody, or "
+          "answers that pass elsewhere: DSR)");
+}
+
+TEST_CASE("answered entries that grow beside an old unanswered mass are no flood, and the mass is named") {
+    SmallTable table;
+    UnansweredWatch watch;
+    table.add(600, true);
+    table.look(watch, 1s);
+    table.add(200, false);
+    table.look(watch, 2s);
+    CHECK_FALSE(watch.flood());
+    CHECK_FALSE(watch.seen_once());
+    CHECK(watch.are() == "UDP to port 8472 (VXLAN)");
+    SECTION("also while the mass is renewed, as many as end") {
+        table.remove(300);
+        table.add(300, true);
+        table.add(100, false);
+        table.look(watch, 3s);
+        CHECK_FALSE(watch.flood());
+    }
+    SECTION("nor while a full table refuses what is of the same kind") {
+        table.add(50, false);
+        watch.lost(500);
+        table.look(watch, 3s);
+        CHECK_FALSE(watch.flood());
+    }
+}
+
+TEST_CASE("unanswered entries in a full table that evicts others for them are a flood though they do not grow") {
+    SmallTable table;
+    UnansweredWatch watch;
+    table.add(1000, true, IPPROTO_UDP, 53);
+    table.look(watch, 1s);
+    watch.lost(5000);
+    SECTION("evicted") {
+        table.remove(500);
+        table.add(500, true, IPPROTO_UDP, 53);
+    }
+    SECTION("refused") {}
+    table.look(watch, 2s);
+    CHECK(watch.flood());
+}
+
+TEST_CASE("a mass that stands still is no flood, which is known after five seconds") {
+    SmallTable table;
+    UnansweredWatch watch;
+    table.add(500, true);
+    for (int second = 1; second <= 5; ++second) table.look(watch, std::chrono::seconds(second));
+    CHECK(watch.seen_once());
+    table.look(watch, 6s);
+    CHECK_FALSE(watch.seen_once());
+    CHECK_FALSE(watch.flood());
+}
+
+TEST_CASE("a sample is compared where both looked, however much the table has grown between") {
+    SmallTable table;
+    UnansweredWatch watch;
+    table.add(2000, true);
+    const auto look = [&](Nanoseconds at) {
+        probes::ConntrackSample sample{.entries = {table.entries.begin(), table.entries.begin() + 1000}};
+        watch.look(std::move(sample), table.entries.size(), MonoTime(at));
+    };
+    look(1s);
+    SmallTable grown; // an answered one came before each third
+    grown.next = 10000;
+    for (std::size_t i = 0; i < table.entries.size(); ++i) {
+        if (i % 3 == 0) grown.add(1, false);
+        grown.entries.push_back(table.entries[i]);
+    }
+    table.entries = grown.entries;
+    look(2s);
+    CHECK_FALSE(watch.flood());
+    CHECK(*watch.ratio() < 0.76);
+}
+
+TEST_CASE("few entries are no flood, and a scan is named as one") {
+    SmallTable table;
+    UnansweredWatch watch;
+    table.add(40, true);
+    table.look(watch, 1s);
+    table.add(59, true);
+    table.look(watch, 2s);
+    CHECK_FALSE(watch.flood());
+    for (std::uint16_t port = 1; port <= 400; ++port) table.add(1, true, IPPROTO_TCP, port);
+    table.look(watch, 3s);
+    CHECK(watch.flood() == "499 of 499 entries looked at are unanswered, most of them TCP to 400 ports (a scan)");
 }
 
 TEST_CASE("a SYN flood is told by two intervals in a row, and is over with the first that shows none") {

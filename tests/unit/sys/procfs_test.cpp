@@ -41,12 +41,13 @@ TEST_CASE("conntrack's counters are summed over the CPUs, its entries are not") 
     const auto stat = parse_conntrack_stat(
         "entries  clashres found new invalid ignore delete chainlength insert insert_failed drop early_drop "
         "icmp_error  expect_new expect_create expect_delete search_restart\n"
-        "00004e20  00000000 00000001 00000000 00000000 00000000 00000000 00000000 00000000 00000002 00003e8d 00000003 "
+        "00004e20  00000000 00000001 00000000 00000000 00000000 00000000 00000002 00000000 00000002 00003e8d 00000003 "
         "00000000  00000000 00000000 00000000 00000000\n"
         "00004e20  00000000 00000001 00000000 00000000 00000000 00000000 00000000 00000000 00000001 00000001 00000001 "
         "00000000  00000000 00000000 00000000 00000000\n");
     REQUIRE(stat.has_value());
-    CHECK(*stat == ConntrackStat{.entries = 20000, .insert_failed = 3, .drop = 16014, .early_drop = 4});
+    CHECK(*stat ==
+          ConntrackStat{.entries = 20000, .insert_failed = 3, .drop = 16014, .early_drop = 4, .chain_too_long = 2});
 }
 
 TEST_CASE("conntrack's columns are found by name: 4.9 calls the second one otherwise") {

@@ -120,8 +120,8 @@ TEST_CASE("a counter is the sum over its rows, and does not fall when one of the
     CHECK(overflows(metrics) == "16");
     metrics.update(listeners({}), "auto");
     CHECK(overflows(metrics) == "16");
-    metrics.update(listeners({listener(3, 4), listener(2, 6)}), "auto");
-    CHECK(overflows(metrics) == "26");
+    metrics.update(listeners({listener(3, 4), listener(2, 7)}), "auto");
+    CHECK(overflows(metrics) == "21"); // the second is back: it was counted up to 6
 }
 
 TEST_CASE("a row whose pod becomes known goes on counting there and keeps what it counted before") {
@@ -174,6 +174,28 @@ TEST_CASE("what is not known has no series") {
     metrics.update(snapshot, "auto");
     for (const std::string_view name : {"ports_exhausted", "full_in_seconds", "softirq_packets"})
         CHECK(lines_with(metrics.text(), name).empty());
+}
+
+TEST_CASE("what is no limit is no sample of one") {
+    Metrics metrics("1");
+    Snapshot snapshot = sample_snapshot();
+    snapshot.conntrack[0].limit = 0;
+    metrics.update(snapshot, "observe");
+    CHECK(metrics.text().find("bpftune_conntrack_limit_entries") == std::string::npos);
+}
+
+TEST_CASE("a table that is away for a while is not counted twice when it is back") {
+    Metrics metrics("1");
+    Snapshot snapshot = sample_snapshot();
+    metrics.update(snapshot, "observe");
+    Snapshot without = snapshot;
+    without.conntrack.clear();
+    without.time.mono += std::chrono::minutes(1);
+    metrics.update(without, "observe");
+    snapshot.time.mono += std::chrono::minutes(2);
+    snapshot.conntrack[0].drops += 3;
+    metrics.update(snapshot, "observe");
+    CHECK(line_with(metrics.text(), "conntrack_drops_total{").ends_with(" 16016"));
 }
 
 TEST_CASE("the snapshot of a pressure event changes no metric") {

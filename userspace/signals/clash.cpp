@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "signals/clash.hpp"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <netinet/in.h>
+
+namespace bpftune::signals {
+namespace {
+
+using probes::ConntrackEnd;
+using probes::ConntrackEntry;
+
+// NAT gives up before a large range is taken whole (net/netfilter/nf_nat_core.c, nf_nat_l4proto_unique_tuple: some 240
+// tries at random), and a sample sees a part.
+constexpr double taken_part = 0.75;
+
+// Connections whose source became one address: they share its ports, and each peer's are counted by themselves.
+struct Source {
+    std::uint16_t lowest = 65535;
+    std::uint16_t highest = 0;
+    std::size_t entries = 0;
+    std::size_t renumbered = 0;                            // got another port than they had
+    std::map<ConntrackEnd, std::set<std::uint16_t>> ports; // by peer
+
+    [[nodiscard]] double range() const { return static_cast<double>(highest) - static_cast<double>(lowest) + 1; }
+};
+using Key = std::tuple<std::uint8_t, std::uint8_t, std::array<std::uint8_t, 16>>; // family, transport, address
+
+std::map<Key, Source> sources_of(const probes::ConntrackSample& sample) {
+    std::map<Key, Source> sources;
+    for (const ConntrackEntry& entry : sample.entries) {
+        if (!entry.source_nat || entry.translated.port == 0) continue;
+        Source& source = sources[{entry.family, entry.transport, entry.translated.address}];
+        source.lowest = std::min(source.lowest, entry.translated.port);
+        source.highest = std::max(source.highest, entry.translated.port);
+        source.entries++;
+        if (entry.translated.port != entry.from) source.renumbered++;
+        source.ports[entry.peer].insert(entry.translated.port);
+    }
+    return sources;
+}
+
+std::string address_text(std::uint8_t family, const std::array<std::uint8_t, 16>& address) {
+    std::array<char, INET6_ADDRSTRLEN> text{};
+    ::inet_ntop(family, address.data(), text.data(), text.size());
+    return text.data();
+}
+
+std::string endpoint_text(std::uint8_t family, const ConntrackEnd& end) {
+    const std::string address = address_text(family, end.address);
+    return family == AF_INET6 ? fmt::format("[{}]:{}", address, end.port) : fmt::format("{}:{}", address, end.port);
+}
+
+std::string sentence_of(const Key& key, const Source& source, const ConntrackEnd& peer) {
+    const auto& [family, transport, address] = key;
+    const std::string of = address_text(family, address), to = endpoint_text(family, peer);
+    if (source.lowest == source.highest)
+        return fmt::format("NAT ports exhausted: port {} of {} is taken by a connection to {}", source.lowest, of, to);
+    return fmt::format("NAT ports exhausted: ports {}-{} of {} are taken by connections to {}", source.lowest,
+                       source.highest, of, to);
+}
+
+} // namespace
+
+Clash clash_of(const probes::ConntrackSample& sample, std::uint64_t entries) {
+    Clash clash;
+    const double scale = sample.entries.empty() || sample.whole
+                             ? 1
+                             : static_cast<double>(entries) / static_cast<double>(sample.entries.size());
+    double most = 0;
+    for (const auto& [key, source] : sources_of(sample)) {
+        if (source.renumbered * 2 < source.entries) continue; // they kept their own: nothing is scarce
+        const auto fullest =
+            std::ranges::max_element(source.ports, {}, [](const auto& each) { return each.second.size(); });
+        const double taken = static_cast<double>(fullest->second.size()) * std::max(scale, 1.0);
+        if (taken < taken_part * source.range() || taken <= most) continue;
+        most = taken;
+        clash = {.nat_exhausted = true, .sentence = sentence_of(key, source, fullest->first)};
+    }
+    return clash;
+}
+
+} // namespace bpftune::signals

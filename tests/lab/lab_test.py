@@ -174,6 +174,17 @@ def written(lab, tunable, port=None):
     ]
 
 
+def expect_taken_back(rows, original, raised):
+    """One object's raise: at once, or, what was in use, by steps, which are rows of their own."""
+    first, *steps = rows
+    expect_equal((first["from"], first["to"]), (original, raised), f"raise of {rows}")
+    if first["state"] == "rolled_back":
+        expect(not steps, f"more than a raise that was rolled back: {rows}")
+    else:
+        expect(f"not rolled back to {original} yet" in first["why"], f"neither rolled back nor in use: {rows}")
+        expect(all(int(step["to"]) < int(step["from"]) for step in steps), f"a step that does not go back: {rows}")
+
+
 def expect_flood(lab, table, evidence, **where):
     """top says so during the flood, with what speaks for it."""
     row = row_of(lab.kept("top-during.json")[table], netns=lab.kept("run.json")["netns"], **where)
@@ -240,9 +251,9 @@ def test_app_backlog_is_raised_beyond_what_the_application_asked_where_allowed()
 def test_app_backlog_is_left_alone_where_not_allowed_and_history_says_what_binds():
     lab = Lab("app-backlog", "auto", *TEN_BURSTS, policy="listener_backlog_not_named.yaml")
     expect_nothing_written(lab)
-    # The service came after the server's listen(): how much it asked for is unknown, that it binds is not.
-    expect_recommended(lab, "the application's own backlog binds", "listener.backlog named in the policy")
-    listener = expect_listener(lab, command="nginx", limit=128, somaxconn=4096, binds="application")
+    # The service came after the server's listen(): what it asked for is not known.
+    expect_recommended(lab, "128 is what the application asked for, or what net.core.somaxconn", "listener.backlog named in the policy")
+    listener = expect_listener(lab, command="nginx", limit=128, somaxconn=4096, binds="unknown")
     expect(listener["overflows"] > 0, "nothing overflowed: the case shows nothing")
 
 
@@ -329,14 +340,17 @@ def test_too_little_is_rolled_back_and_not_tried_again_within_its_back_off():
     def check(lab):
         run = lab.kept("run.json")
         rows = [row for row in history_of(lab, run["netns"]) if row["state"] in WRITTEN]
-        expect_equal({row["tunable"] for row in rows}, {"net.core.somaxconn", "listener.backlog"}, "what was raised")
-        for row in rows:
-            expect_equal((row["state"], row["from"], row["to"]), ("rolled_back", "16", "32"), f"{row}")
+        raises = []
+        for tunable in ("net.core.somaxconn", "listener.backlog"):
+            of_it = [row for row in rows if row["tunable"] == tunable]
+            expect(of_it, f"{tunable} was not raised: {rows}")
+            expect_taken_back(of_it, "16", "32")
+            raises.append(of_it[0])
+        for row in raises:
             evidence = row["evidence"]
             expect(evidence["loss_after_per_1000"] > evidence["loss_before_per_1000"], f"evidence of both sides: {row}")
             expect(evidence["demand_after"] > evidence["demand_before"] > 0, f"evidence of both sides: {row}")
             expect(evidence["use_after"] > 16, f"evidence of both sides: {row}")
-        expect_equal(len(rows), 2, f"raises: {rows}")
         seconds = run["load_to"] - unix_time(rows[0]["time"])
         expect(seconds > 15, f"the load went on for {seconds} s after the raise: too short for a verdict and more")
         phase = lab.phase("auto", "all")
@@ -398,29 +412,31 @@ def test_syn_flood_raises_a_queue_to_eight_times_its_limit_at_most_and_a_burst_g
     run_until_undisturbed(check, "syn-flood", "auto", untuned=35)
 
 
-def test_connect_flood_that_is_never_accepted_gets_eight_times_the_limit_at_most_and_is_rolled_back():
+def test_connect_flood_that_is_never_accepted_gets_eight_times_the_limit_at_most_and_no_verdict_keeps_it():
     def check(lab):
         port = lab.kept("run.json")["idle_port"]
         rows = written(lab, "listener.backlog", port=port) + written(lab, "net.core.somaxconn")
         expect(rows, "nothing was raised: the case shows nothing")
         expect(all(int(row["to"]) <= 8 * 128 for row in rows), f"raised too far: {rows}")
-        expect_equal({row["state"] for row in written(lab, "listener.backlog", port=port)}, {"rolled_back"}, "state")
+        for row in written(lab, "listener.backlog", port=port):
+            undone = row["state"] == "rolled_back" or "not rolled back to 128 yet" in row["why"]
+            expect(undone or int(row["to"]) < int(row["from"]), f"neither rolled back nor full: {row}")
         expect_recommended(lab, "a flood is no demand", "accepted")
         expect_flood(lab, "listeners", "/s accepted", port=port)
-        expect_equal(lab.phase("auto", "all")["limit_after"], 128, "the limit of the flooded listener")
+        expect(lab.phase("auto", "all")["limit_after"] <= 8 * 128, "the limit of the flooded listener")
         expect_equal(lab.phase("auto", "rest")["failed"], 0, "failed clients of the other listener")
         expect_client_unharmed(lab)
 
     run_until_undisturbed(check, "connect-flood", "auto", untuned=60)
 
 
-def test_udp_spray_raises_the_table_by_one_step_which_is_rolled_back_and_not_tried_again():
+def test_udp_spray_raises_the_table_by_one_step_which_goes_back_and_is_not_tried_again():
     def check(lab):
         rows = [row for row in lab.kept("history.json") if row["tunable"] == "net.netfilter.nf_conntrack_max"]
         raised = [row for row in rows if row["state"] in WRITTEN]
-        expect_equal([(row["to"], row["state"]) for row in raised], [("32768", "rolled_back")], "raises")
+        expect_taken_back(raised, "20000", "32768")
         expect(any("a flood is no demand" in row["why"] for row in rows), f"not said why no more: {rows}")
-        expect_equal(lab.phase("auto", "all")["limit_after"], 20000, "the limit")
+        expect(lab.phase("auto", "all")["limit_after"] <= 32768, "the limit")
         expect_flood(lab, "conntrack", "are unanswered")
         expect_client_unharmed(lab)
 

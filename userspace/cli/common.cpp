@@ -42,8 +42,9 @@ void add_rungs(CLI::App& command, std::vector<std::string>& choices) {
         const auto choice = probes::parse_rung_choice(text);
         return choice ? std::string() : choice.error().message;
     };
-    command.add_option("--rung", choices, "PROBE=RUNG: that rung in place of the best; doctor shows the ladders")
-        ->type_name("PROBE=RUNG")
+    command
+        .add_option("--rung", choices, "PROBE=METHOD: measure by that method and not by the best; doctor lists them")
+        ->type_name("PROBE=METHOD")
         ->check(check)
         ->allow_extra_args(false);
 }

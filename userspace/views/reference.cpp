@@ -55,11 +55,11 @@ std::string section_of(const signals::Table& table) {
 
 // Only what is not exact: the rest of the table would say one word.
 std::string rungs_section() {
-    std::string text = "\n## What a rung does not see\n\n"
-                       "Each probe takes the best rung of its ladder that this kernel and these rights allow; "
-                       "`sources` says which, `doctor` why. Whatever is not in this table is exact on every rung; "
+    std::string text = "\n## What a method of measuring does not see\n\n"
+                       "Each probe takes the best of its methods (`--rung`) that this kernel and these rights allow; "
+                       "`sources` says which, `doctor` why. Whatever is not in this table is exact by every method; "
                        "what a test compares on each kernel is in [parity.md](parity.md).\n\n"
-                       "| signal | rung | sees it | what is lost |\n|---|---|---|---|\n";
+                       "| signal | method | sees it | what is lost |\n|---|---|---|---|\n";
     for (const signals::Limitation& each : signals::limitations())
         text += fmt::format("| `{}` | {} | {}{} | {} |\n", each.signal, to_string(each.rung), to_string(each.sight),
                             each.where.empty() ? "" : fmt::format(", {}", each.where), each.what);
@@ -83,7 +83,7 @@ std::string memory_of(const tunables::Tunable& tunable) {
 }
 
 std::string given_back(const std::optional<Nanoseconds>& calm) {
-    return calm ? fmt::format("after a calm of {} (`shrinkAfter`), by half at most", duration_text(*calm))
+    return calm ? fmt::format("after a quiet period of {} (`shrinkAfter`), by half at most", duration_text(*calm))
                 : "never, unless the policy's `shrinkAfter` says when";
 }
 

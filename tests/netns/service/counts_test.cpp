@@ -67,9 +67,10 @@ TEST_CASE("the overflows of the one listener that overflows are the kernel's") {
     const Home home;
     home.set_policy(policy_text("counts", "mode: observe"));
     const Running service(home);
-    const Site site(4); // it comes after the start: counted from its birth
+    const Site site(4); // it comes after the start: counted from when it is first seen
     const auto full = site.listen(port);
     const auto idle = site.listen(port + 1);
+    REQUIRE(comes_true([&] { return !listener_row(home.top(), site, port).is_null(); }));
     overflow(site, port);
     REQUIRE(comes_true([&] {
         const Json row = listener_row(home.top(), site, port);
@@ -135,15 +136,14 @@ TEST_CASE("conntrack's drops are the kernel's") {
     const auto listener = site.listen(port);
     const Running service(home);
     if (home.top()["sources"]["conntrack"] == "unavailable") return; // a kernel without it
-    {
-        const NodeValue small(conntrack_max, 10);
-        site.netns.inside([] {
-            for (int i = 0; i < 30; ++i) {
-                const sys::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-                static_cast<void>(connect_to(socket, "127.0.0.1", port));
-            }
-        });
-    }
+    const NodeValue small(conntrack_max,
+                          10); // while it is looked at: what is dropped far from the limit is no full table
+    site.netns.inside([] {
+        for (int i = 0; i < 30; ++i) {
+            const sys::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+            static_cast<void>(connect_to(socket, "127.0.0.1", port));
+        }
+    });
     const auto agree = [&] {
         const auto stat = sys::parse_conntrack_stat(site.netns.read("net/stat/nf_conntrack")).value();
         const Json row = row_where(home.top()["conntrack"], {{"netns", site.netns.inode()}});

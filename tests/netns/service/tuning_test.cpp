@@ -132,16 +132,22 @@ TEST_CASE("a listener that the raise is not for, but that asked for more, gets i
 TEST_CASE("the application's own argument binds unless the policy names listener.backlog") {
     const Home home;
     const Site site(4096);
-    const auto listener = site.listen(port, 8);
     home.set_policy(automatic);
     const Running service(home);
+    // Where its listen() is not seen, 8 may as well be what somaxconn was at the time.
+    const bool seen = !is_blind(sees_arrivals(home), "what listen() asked for");
+    const auto listener = site.listen(port, 8);
+    if (seen) REQUIRE(comes_true([&] { return listener_row(home.top(), site, port)["asked"] == 8; }));
 
-    site.burst(listener, port);
-    REQUIRE(comes_true([&] { return newest(home.history(), site, "listener.backlog").is_object(); }));
+    // Below arrivals a burst is seen by what it lost between two looks, of which one must have been before.
+    REQUIRE(comes_true([&] {
+        site.burst(listener, port);
+        return newest(home.history(), site, "listener.backlog").is_object();
+    }));
     const Json told = newest(home.history(), site, "listener.backlog");
     CHECK(told["state"] == "recommended");
     CHECK(told["why"].get<std::string>().find("listener.backlog named in the policy") != std::string::npos);
-    CHECK(listener_row(home.top(), site, port)["binds"] == "application");
+    CHECK(listener_row(home.top(), site, port)["binds"] == (seen ? "application" : "unknown"));
     CHECK(limit_of(listener) == 8);
 
     home.set_policy(automatic + "    listener.backlog: {max: 64}\n");

@@ -151,7 +151,7 @@ def expect_nothing_written(lab):
 
 
 def expect_recommended(lab, *words):
-    rows = [row for row in history_of(lab, lab.kept("run.json")["netns"]) if row["state"] == "recommended"]
+    rows = [row for row in history_of(lab, lab.kept("run.json")["netns"]) if row["state"] in ("recommended", "advice")]
     expect(any(all(word in row["why"] for word in words) for row in rows), f"no row says {words}: {rows}")
 
 

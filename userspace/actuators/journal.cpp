@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "actuators/sqlite.hpp"
@@ -67,6 +68,8 @@ VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
 constexpr const char* mark_written = "UPDATE changes SET confirmed = 1, reaction_us = ?2 WHERE id = ?1";
 constexpr const char* mark_failed =
     "UPDATE changes SET state = 'failed', held = 0, why = why || '; failed: ' || ?2 WHERE id = ?1";
+constexpr const char* mark_gone =
+    "UPDATE changes SET state = 'gone', held = 0, why = why || '; gone before it could be written' WHERE id = ?1";
 // The rows of an object since its trial began. One that is being rolled back is held until that is done, and not
 // confirmed: its value may be either.
 #define ON_TRIAL OF_OBJECT " AND state IN ('applied', 'rolled_back')"
@@ -260,6 +263,15 @@ Result<> create_file(const std::filesystem::path& directory) {
     return {};
 }
 
+// SQLite goes on as long as its next page fits: a change would be recorded, and not what became of it.
+Result<> check_room(const std::string& path) {
+    struct statvfs status{};
+    if (::statvfs(path.c_str(), &status) != 0) return system_failure(errno, "its file system");
+    const std::uint64_t free = (::geteuid() == 0 ? status.f_bfree : status.f_bavail) * status.f_frsize;
+    if (free >= Journal::least_room_bytes) return {};
+    return failure("{} KiB are free on its file system, {} are needed", free >> 10, Journal::least_room_bytes >> 10);
+}
+
 // Without a log beside it nobody has it open: it is complete in itself, and `immutable` keeps SQLite from making files.
 Result<sqlite::Database> open_to_read(const std::string& path) {
     const bool has_log = ::access((path + "-wal").c_str(), F_OK) == 0;
@@ -311,7 +323,7 @@ struct Journal::Database {
     std::string boot;
     std::optional<sqlite::Database> connection; // nullopt: there is none to read
     bool writable = false;
-    Statement insert, written, failed, settle, yield, release, undo;
+    Statement insert, written, failed, gone, settle, yield, release, undo;
     Statement keep, begin_back, end_back, undo_back;
 
     Result<> prepare() {
@@ -319,9 +331,10 @@ struct Journal::Database {
         if (auto deleted = delete_old_rows(*connection, boot); !deleted) return deleted;
         for (const auto& [statement, sql] :
              {std::pair{&insert, insert_change}, std::pair{&written, mark_written}, std::pair{&failed, mark_failed},
-              std::pair{&settle, settle_object}, std::pair{&yield, yield_object}, std::pair{&release, release_object},
-              std::pair{&undo, undo_object}, std::pair{&keep, keep_object}, std::pair{&begin_back, begin_roll_back},
-              std::pair{&end_back, end_roll_back}, std::pair{&undo_back, undo_roll_back}}) {
+              std::pair{&gone, mark_gone}, std::pair{&settle, settle_object}, std::pair{&yield, yield_object},
+              std::pair{&release, release_object}, std::pair{&undo, undo_object}, std::pair{&keep, keep_object},
+              std::pair{&begin_back, begin_roll_back}, std::pair{&end_back, end_roll_back},
+              std::pair{&undo_back, undo_roll_back}}) {
             auto prepared = connection->prepare(sql);
             if (!prepared) return std::unexpected(prepared.error());
             *statement = std::move(*prepared);
@@ -420,9 +433,11 @@ Result<Journal> Journal::open_read_only(const std::filesystem::path& directory, 
 }
 
 Result<std::int64_t> Journal::begin(const Change& change) {
-    constexpr std::array beginnings{ChangeState::applied, ChangeState::kept, ChangeState::recommended};
+    constexpr std::array beginnings{ChangeState::applied, ChangeState::kept, ChangeState::recommended,
+                                    ChangeState::advice};
     if (std::ranges::find(beginnings, change.state) == beginnings.end())
         return failure("journal: no change begins as {}", to_string(change.state));
+    const bool is_write = change.state == ChangeState::applied || change.state == ChangeState::kept;
     const Scope& scope = change.scope;
     const auto* listener = scope.listener ? &*scope.listener : nullptr;
     const auto* pod = scope.pod ? &*scope.pod : nullptr;
@@ -436,8 +451,8 @@ Result<std::int64_t> Journal::begin(const Change& change) {
         number(listener, ref.inode), text(listener ? &listener->local.address : nullptr),
         number(listener, ref.local.port), number(listener, ref.pid), number(listener, ref.fd),
         text(pod ? &pod->ns : nullptr), text(pod ? &pod->name : nullptr), text(pod ? &pod->container : nullptr),
-        change.from, change.to, to_string(change.state), bits(change.state != ChangeState::recommended), change.why,
-        evidence_text(change.evidence), bits(change.time.time_since_epoch().count()));
+        change.from, change.to, to_string(change.state), bits(is_write), change.why, evidence_text(change.evidence),
+        bits(change.time.time_since_epoch().count()));
     if (!begun) return std::unexpected(begun.error());
     return sqlite3_last_insert_rowid(database_->connection->handle());
 }
@@ -467,6 +482,11 @@ Result<> Journal::written(std::int64_t id, std::optional<std::chrono::microsecon
 Result<> Journal::failed(std::int64_t id, const std::string& error) {
     if (auto done = database_->run(database_->failed, "failed", id, error); !done) return done;
     return database_->check_changed(id, "failed");
+}
+
+Result<> Journal::gone(std::int64_t id) {
+    if (auto done = database_->run(database_->gone, "gone", id); !done) return done;
+    return database_->check_changed(id, "gone");
 }
 
 Result<> Journal::settle(const ObjectKey& object, ChangeState state) {
@@ -530,7 +550,9 @@ Result<std::vector<Change>> Journal::history(std::optional<WallTime> since) cons
 }
 
 Result<> Journal::checkpoint() {
-    if (!database_->writable) return failure("journal {}: checkpoint: opened for reading only", database_->path);
+    if (!database_->writable) return failure("journal {}: checkpoint: not open for writing", database_->path);
+    if (auto room = check_room(database_->path); !room)
+        return with_context(room.error(), "journal {}", database_->path);
     const int code = sqlite3_wal_checkpoint_v2(database_->connection->handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE,
                                                nullptr, nullptr);
     if (code != SQLITE_OK) return failure("journal {}: checkpoint: {}", database_->path, sqlite3_errstr(code));

@@ -6,6 +6,7 @@
 // still held (applied or kept). Rows of another boot are history and never restored.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -50,17 +51,19 @@ public:
     ~Journal();
 
     // Records a change before it is made (state applied; kept: a value of ours that is no longer on trial is put back
-    // over someone else's), or a recommendation. Its id, its boot and its
-    // original are the journal's: the original is that of the object's holding if there is one, else `change.from`.
+    // over someone else's), or a recommendation or advice. Its id, its boot and its original are the journal's: the
+    // original is that of the object's holding if there is one, else `change.from`.
     Result<std::int64_t> begin(const Change& change);
 
     // The same for several, whose ids come in their order: all of them are recorded, or none.
     Result<std::vector<std::int64_t>> begin(std::span<const Change> changes);
 
-    // What became of the write that `begin` announced. `failed` is for one that left the value as it was; if that is
-    // not known (the writer ended), leave the row as it is: `restore` then takes both values for ours.
+    // What became of the write that `begin` announced. `failed` is for one that left the value as it was, `gone` for
+    // one whose object had ended; if it is not known (the writer ended), leave the row as it is: `restore` then takes
+    // both values for ours.
     Result<> written(std::int64_t id, std::optional<std::chrono::microseconds> reaction);
     Result<> failed(std::int64_t id, const std::string& error);
+    Result<> gone(std::int64_t id);
 
     // The rows of the object that are on trial become kept; the verdict and its evidence are added to them.
     Result<> kept(const ObjectKey& object, const std::string& why, const std::vector<Evidence>& evidence);
@@ -90,8 +93,11 @@ public:
     // Oldest first, of all boots, without tunables that this version does not know; `since`: not older.
     [[nodiscard]] Result<std::vector<Change>> history(std::optional<WallTime> since = {}) const;
 
+    // Free on the file system, for what comes until the next checkpoint.
+    static constexpr std::uint64_t least_room_bytes = 64 << 10;
+
     // Moves the log into the database and begins the next. Both wait for the disk, so not while an event waits: what is
-    // recorded after it does not.
+    // recorded after it does not. An error too where there is too little room for more.
     Result<> checkpoint();
 
 private:

@@ -41,6 +41,7 @@ int show_in_force(const std::string& socket) {
     const views::Json* found = views::find(*document, "found");
     print_comment(fmt::format("in force: {}{}", views::text_of(*document, "file"),
                               found != nullptr && *found == false ? ", which is not there: the defaults" : ""));
+    print_comment("hash: " + views::text_of(*document, "hash"));
     if (const auto reason = views::known_text(*document, "mode_reason")) print_comment(*reason);
     if (const views::Json* error = views::find(*document, "policy_error"); error != nullptr && error->is_string()) {
         print_comment("its last reload failed, the policy before it stays:");
@@ -53,6 +54,7 @@ int show_in_force(const std::string& socket) {
 int show(const std::string& file) {
     const auto policy = load_policy(file);
     if (!policy) return policy.error();
+    print_comment("hash: " + policy::hash_of(*policy));
     fmt::print("{}", policy::show(*policy));
     return done;
 }

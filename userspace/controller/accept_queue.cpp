@@ -222,7 +222,7 @@ bool raise_queue(Gate& gate, const Snapshot& snapshot, const Listener& listener,
     if (listener.binds == Binds::syn_backlog) {
         wish.to = wish.from;
         wish.why += "; tcp_max_syn_backlog binds, because tcp_syncookies is 0";
-        gate.say(std::move(wish), "syn_backlog");
+        gate.advise(std::move(wish), "syn_backlog");
         return false;
     }
     if (!gate.fit_flood(wish)) return false;
@@ -272,7 +272,7 @@ void find_stuck(Gate& gate, const Listener& listener) {
     if (listener.binds == Binds::unknown) finding.why += "; " + unknown_wish_of(listener);
     finding.evidence.push_back({"queue_floor", window.floor});
     if (window.arrivals) finding.evidence.push_back({"accepted", window.accepted});
-    gate.say(std::move(finding), flood != nullptr ? "flood" : hangs(window) ? "hangs" : "stuck");
+    gate.advise(std::move(finding), flood != nullptr ? "flood" : hangs(window) ? "hangs" : "stuck");
 }
 
 // Four times the limit only while nothing is known of the demand, or where it goes on growing: once a burst has been

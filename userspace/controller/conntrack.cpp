@@ -151,16 +151,16 @@ void say_clashes(Gate& gate, const Conntrack& table) {
     const std::uint64_t lost = table.window_nat_exhausted + table.window_clashes;
     if (lost == 0) return;
     const bool nat = table.window_nat_exhausted > 0;
-    gate.say({.tunable = TunableId::conntrack_max,
-              .scope = {.netns = table.netns, .pod = table.pod},
-              .from = table.limit,
-              .to = table.limit,
-              .why = fmt::format("{} packets of {} lost to clashes, not to a full conntrack table: {}; {}", lost,
-                                 name_of(table), table.clash.value_or("unknown"),
-                                 nat ? "more ports or addresses to translate to are needed, nothing raised"
-                                     : "nothing raised"),
-              .evidence = {{nat ? "nat_exhausted" : "clashes", lost}, {"entries", table.entries}}},
-             nat ? "nat" : "clash");
+    gate.advise({.tunable = TunableId::conntrack_max,
+                 .scope = {.netns = table.netns, .pod = table.pod},
+                 .from = table.limit,
+                 .to = table.limit,
+                 .why = fmt::format("{} packets of {} lost to clashes, not to a full conntrack table: {}; {}", lost,
+                                    name_of(table), table.clash.value_or("unknown"),
+                                    nat ? "more ports or addresses to translate to are needed, nothing raised"
+                                        : "nothing raised"),
+                 .evidence = {{nat ? "nat_exhausted" : "clashes", lost}, {"entries", table.entries}}},
+                nat ? "nat" : "clash");
 }
 
 std::uint64_t all_entries(const Snapshot& snapshot) {

@@ -143,7 +143,7 @@ bool Gate::fit_trials(Wish& wish) {
 
     if (changes_of(object) + raise_and_roll_back > changes_an_hour) {
         wish.why += fmt::format("; not raised to {}: changed often enough within an hour", wish.to);
-        say(wish, "often");
+        advise(wish, "often");
         return false;
     }
     if (wish.reason.trial.kind == TrialKey::Kind::minimum) return true;
@@ -153,12 +153,12 @@ bool Gate::fit_trials(Wish& wish) {
     if (now_ < until) {
         wish.why += fmt::format("; not raised to {}: rolled back before, {} min are not over", wish.to,
                                 std::chrono::ceil<std::chrono::minutes>(until - now_).count());
-        say(wish, "back-off");
+        advise(wish, "back-off");
         return false;
     }
     if (wish.reason.cause == Cause::loss || roll_backs < false_forecasts) return true;
     wish.why += fmt::format("; not raised to {} before a loss: rolled back {} times", wish.to, roll_backs);
-    say(wish, "false forecasts");
+    advise(wish, "false forecasts");
     return false;
 }
 
@@ -167,7 +167,7 @@ bool Gate::fit_bounds(Wish& wish) {
     if (wish.to <= max) return true;
     if (wish.from >= max) {
         wish.why += fmt::format("; not raised to {}: the policy's max is {}", wish.to, max);
-        say(wish, "max");
+        advise(wish, "max");
         return false;
     }
     wish.why += fmt::format("; {} would be needed, the policy's max is {}", wish.to, max);
@@ -201,7 +201,7 @@ bool Gate::fit_flood(Wish& wish) {
         wish.why += fmt::format("; not raised to {}: a flood is no demand ({})", wish.to, flood->evidence);
         Wish finding = wish;
         finding.to = wish.from; // one that grows is no news
-        say(std::move(finding), "flood");
+        advise(std::move(finding), "flood");
         return false;
     }
     wish.why +=
@@ -228,7 +228,7 @@ bool Gate::fit_budget(Wish& wish) {
     }
     wish.to = wanted;
     wish.why += "; not raised: " + refusal;
-    say(wish, "budget");
+    advise(wish, "budget");
     return false;
 }
 
@@ -248,7 +248,8 @@ bool Gate::give_back(const ObjectKey& object, std::uint64_t value, const std::st
     if (held == nullptr || mode == policy::Mode::observe || just_failed(object)) return false;
     if (now_ < held->since + cooldown || trial_with(state_, object) != nullptr || puts_back(object)) return false;
     if (mode == policy::Mode::recommend) {
-        say({.tunable = object.tunable,
+        say(Decision::Act::recommend,
+            {.tunable = object.tunable,
              .scope = held->scope,
              .from = held->current,
              .to = value,
@@ -356,19 +357,19 @@ std::uint64_t Gate::raise(Wish wish) {
         const policy::TunablePolicy bounds = bounds_of(wish.tunable, wish.scope.netns);
         if (!row.opt_in || bounds.named || bounds.mode == policy::Mode::observe) return from;
         wish.why += fmt::format("; raising it to {} needs {} named in the policy", wish.to, row.name);
-        say(wish, "opt-in");
+        say(Decision::Act::recommend, wish, "opt-in");
         return from;
     }
     const std::uint64_t wanted = wish.to;
     if (!fit_flood(wish) || !fit_bounds(wish) || !fit_budget(wish)) return from;
     if (is_too_little(wish)) {
         wish.why += "; that is less than a quarter more: not raised";
-        if (wish.to < wanted) say(std::move(wish), "too little");
+        if (wish.to < wanted) advise(std::move(wish), "too little");
         return from;
     }
     if (mode == policy::Mode::recommend) {
         wish.why += "; not written: mode is recommend";
-        say(std::move(wish), "mode");
+        say(Decision::Act::recommend, std::move(wish), "mode");
         return from;
     }
     if (!fit_trials(wish)) return from;
@@ -377,7 +378,9 @@ std::uint64_t Gate::raise(Wish wish) {
     return to;
 }
 
-void Gate::say(Wish finding, std::string_view kind) {
+void Gate::advise(Wish finding, std::string_view kind) { say(Decision::Act::advise, std::move(finding), kind); }
+
+void Gate::say(Decision::Act act, Wish finding, std::string_view kind) {
     const bool of_node = tunables::row(finding.tunable).kind == tunables::Kind::host_sysctl;
     const policy::PodRule* rule = of_node ? nullptr : rule_of(finding.scope.netns);
     if (policy_.mode == policy::Mode::observe || (rule != nullptr && rule->mode == policy::Mode::observe)) return;
@@ -388,7 +391,8 @@ void Gate::say(Wish finding, std::string_view kind) {
     const bool news = said.why_kind != kind || grew || now_ >= said.when + reminder;
     if (!news) return;
     said = {std::string(kind), std::max<std::uint64_t>(finding.to, 1), now_};
-    decisions_.push_back(decision(Decision::Act::recommend, std::move(finding)));
+    if (act == Decision::Act::advise) finding.to = finding.from;
+    decisions_.push_back(decision(act, std::move(finding)));
 }
 
 } // namespace bpftune::controller

@@ -96,8 +96,8 @@ public:
     // Whether a raise was rolled back there, too short a while ago.
     [[nodiscard]] bool backs_off(const TrialKey& trial) const;
 
-    // A finding that no raise can cure: recorded once, with from = to, where the mode lets anything be said.
-    void say(Wish finding, std::string_view kind);
+    // A finding that no raise can cure, or none that may be made: recorded once, where the mode lets anything be said.
+    void advise(Wish finding, std::string_view kind);
 
     // Decisions that write nothing.
     void add(Decision decision) { decisions_.push_back(std::move(decision)); }
@@ -126,6 +126,7 @@ private:
     [[nodiscard]] Held after(const Wish& wish) const;
     bool fit_budget(Wish& wish);
     void write(const ObjectKey& key, Wish wish);
+    void say(Decision::Act act, Wish finding, std::string_view kind);
     void lower(Decision::Act act, const ObjectKey& object, std::uint64_t value, const std::string& why,
                std::vector<Evidence> evidence);
 

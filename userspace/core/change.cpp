@@ -13,11 +13,13 @@ ObjectKey key_of(TunableId tunable, const Scope& scope) {
 std::string_view to_string(ChangeState state) {
     switch (state) {
     case ChangeState::recommended: return "recommended";
+    case ChangeState::advice: return "advice";
     case ChangeState::applied: return "applied";
     case ChangeState::kept: return "kept";
     case ChangeState::rolled_back: return "rolled_back";
     case ChangeState::restored: return "restored";
     case ChangeState::yielded: return "yielded";
+    case ChangeState::gone: return "gone";
     case ChangeState::failed: return "failed";
     }
     std::unreachable();
@@ -34,8 +36,10 @@ Change change_of(const Decision& decision, WallTime time, ChangeState state) {
     change.time = time;
     change.tunable = decision.tunable;
     change.scope = decision.scope;
-    change.from = std::to_string(decision.from);
-    change.to = std::to_string(decision.to);
+    if (state != ChangeState::advice) {
+        change.from = std::to_string(decision.from);
+        change.to = std::to_string(decision.to);
+    }
     change.state = state;
     change.why = decision.why;
     change.evidence = decision.evidence;

@@ -66,7 +66,8 @@ struct Evidence {
 struct Decision {
     enum class Act {
         write,     // set `to`, having journalled `from`
-        recommend, // say so, write nothing
+        recommend, // say that `to` would be set if the mode or an opt-in allowed it; write nothing
+        advise,    // say what the matter is where no value would help, or none may be set; `to` is `from`
         keep,      // the trial of this object's change is over: it stays; `why` and `evidence` say for what
         roll_back, // the same, but it did not help: set `to`, the value before the trial
         give_back, // a calm has shown that a part of a raise is not needed: set `to`, which is less
@@ -108,14 +109,24 @@ struct Outcome {
     std::string error;
 };
 
-enum class ChangeState { recommended, applied, kept, rolled_back, restored, yielded, failed };
-inline constexpr std::array all_change_states{ChangeState::recommended, ChangeState::applied,  ChangeState::kept,
-                                              ChangeState::rolled_back, ChangeState::restored, ChangeState::yielded,
-                                              ChangeState::failed};
+enum class ChangeState {
+    recommended, // not written: the mode or an opt-in forbids it
+    advice,      // no value would help, or none may be set
+    applied,     // on trial
+    kept,
+    rolled_back,
+    restored,
+    yielded, // someone else changed it
+    gone,    // the object ended before it could be written
+    failed,
+};
+inline constexpr std::array all_change_states{ChangeState::recommended, ChangeState::advice,      ChangeState::applied,
+                                              ChangeState::kept,        ChangeState::rolled_back, ChangeState::restored,
+                                              ChangeState::yielded,     ChangeState::gone,        ChangeState::failed};
 std::string_view to_string(ChangeState state);
 std::optional<ChangeState> change_state(std::string_view text);
 
-// One row of history: one write, or one recommendation, with its latest state.
+// One row of history: one write, recommendation or piece of advice, with its latest state.
 struct Change {
     std::int64_t id = 0;
     WallTime time;
@@ -123,7 +134,7 @@ struct Change {
     TunableId tunable = TunableId::somaxconn;
     Scope scope;
     std::string original; // before our first write of this object
-    std::string from;
+    std::string from;     // empty for advice, as `to` is
     std::string to;
     ChangeState state = ChangeState::recommended;
     std::string why;

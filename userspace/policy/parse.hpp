@@ -28,6 +28,10 @@ std::string render(std::string_view file, std::string_view text, const std::vect
 // The effective policy as YAML that `parse` takes again.
 std::string show(const Policy& policy);
 
+// 16 hexadecimal digits that tell one effective policy from another (FNV-1a, 64 bits, of what show() says); they guard
+// nothing.
+std::string hash_of(const Policy& policy);
+
 // JSON Schema (draft 2020-12) of the file, from the same tables that `parse` checks with.
 std::string schema();
 

@@ -83,4 +83,10 @@ std::string show(const Policy& policy) {
     return out;
 }
 
+std::string hash_of(const Policy& policy) {
+    std::uint64_t hash = 0xcbf29ce484222325ULL;
+    for (const char c : show(policy)) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+    return fmt::format("{:016x}", hash);
+}
+
 } // namespace bpftune::policy

@@ -108,7 +108,7 @@ RECORDED_NAMES(TunableId, somaxconn, listener_backlog, conntrack_max, conntrack_
 RECORDED_NAMES(Rung, fentry, tracepoint, cgroup, netlink, procfs, none);
 RECORDED_NAMES(Binds, somaxconn, application, syn_backlog, unknown);
 RECORDED_NAMES(Snapshot::Cause, tick, pressure);
-RECORDED_NAMES(Decision::Act, write, recommend, keep, roll_back, give_back, reassert, yield, forget, release);
+RECORDED_NAMES(Decision::Act, write, recommend, advise, keep, roll_back, give_back, reassert, yield, forget, release);
 RECORDED_NAMES(Outcome::Kind, written, conflict, gone, failed);
 RECORDED_NAMES(controller::TrialKey::Kind, accept_queue, conntrack, minimum, conntrack_chains);
 RECORDED_NAMES(controller::Cause, minimum, forecast, loss);

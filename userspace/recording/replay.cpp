@@ -27,6 +27,7 @@ ChangeState state_after(const Decision& decision, const Outcome& outcome) {
     switch (decision.act) {
     case Decision::Act::write: return ChangeState::applied;
     case Decision::Act::roll_back: return ChangeState::rolled_back;
+    case Decision::Act::advise: return ChangeState::advice;
     case Decision::Act::recommend: return ChangeState::recommended;
     case Decision::Act::give_back:
     case Decision::Act::reassert:

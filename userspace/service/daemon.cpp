@@ -60,6 +60,8 @@ constexpr Nanoseconds burst_interval = std::chrono::milliseconds(20);
 constexpr Nanoseconds events_at_once = std::chrono::milliseconds(4);
 // `top` shows changes that are not older.
 constexpr auto recent = std::chrono::hours(1);
+// How often a journal in which nothing is recorded is asked whether it could be.
+constexpr auto journal_look = std::chrono::minutes(1);
 // A health check that found no tick for so many intervals fails.
 constexpr int missed_ticks = 5;
 // What is left to be put back is looked at on each tick, but for at most 1/50 of the time.
@@ -126,6 +128,8 @@ private:
     void act_on(const Snapshot& snapshot);
     void reload(std::string_view why);
     void remember_changes();
+    bool journal_is_due();
+    void publish();
     ApiServer::Answer answer(const std::string& line);
     ApiServer::Answer begin_recording();
     std::string top_text();
@@ -173,6 +177,9 @@ private:
     std::optional<decltype(Snapshot::sources)> sources_; // as last logged
     std::vector<Change> changes_;                        // recent ones
     bool changes_stale_ = true;
+    bool journal_stale_ = true; // something was recorded since its last checkpoint
+    MonoTime next_journal_look_;
+    bool ready_ = false; // every probe has settled
     recording::Encoder recording_;
     std::string problems_; // of the last tick, so that each is logged once
     Nanoseconds census_interval_{};
@@ -213,7 +220,8 @@ Result<> Daemon::start() {
     tick();
     (void)writer_.read(TunableId::somaxconn, {.netns = last_.host}); // its first time, before a burst waits for it
     if (writer_.pid() < 0) return failure("the writer has ended");
-    if (http_) http_->ready();
+    ready_ = true;
+    publish();
     sd_notify(0, "READY=1\nSTATUS=watching");
     spdlog::info("ready: mode {}, policy '{}'", policy::to_string(mode()), policy_.name);
     return {};
@@ -406,19 +414,38 @@ void Daemon::tick() {
     act_on(last_);
     executor_.settle_unknown(sys::now().mono);
     go_on_restoring();
+    if (changes_stale_) remember_changes();
+    if (journal_is_due()) executor_.checkpoint();
     metrics_.update(last_, policy::to_string(mode()));
-    if (http_) http_->publish(metrics_.text(), sys::now().mono + missed_ticks * config_.interval);
+    metrics_.update({.policy_name = policy_.name,
+                     .policy_hash = policy::hash_of(policy_),
+                     .policy_loaded = !policy_error_,
+                     .journal_writable = !executor_.journal_error()});
+    publish();
     spdlog::default_logger()->flush(); // says what was left out
-    if (changes_stale_) {
-        remember_changes();
-        if (const auto done = journal_.checkpoint(); !done) spdlog::warn("journal: {}", done.error().message);
-    }
+}
+
+// After a change its log is moved on. A disk that is full, or cannot be written any more, is to be known before a raise
+// waits for it, and that it can be again soon after.
+bool Daemon::journal_is_due() {
+    const MonoTime now = sys::now().mono;
+    if (!std::exchange(journal_stale_, false) && !executor_.journal_error() && now < next_journal_look_) return false;
+    next_journal_look_ = now + journal_look;
+    return true;
+}
+
+void Daemon::publish() {
+    if (!http_) return;
+    http_->publish(metrics_.text(), sys::now().mono + missed_ticks * config_.interval);
+    if (!ready_) return;
+    const auto& error = executor_.journal_error();
+    http_->unready(error ? "no change can be recorded, so none is made: " + printable(*error) : "");
 }
 
 void Daemon::act_on(const Snapshot& snapshot) {
     const MonoTime now = sys::now().mono;
     const auto decisions = controller::step(policy_, state_, snapshot, now);
-    changes_stale_ |= executor_.carry_out(decisions);
+    if (executor_.carry_out(decisions)) changes_stale_ = journal_stale_ = true;
     if (api_->has_followers()) api_->publish(recording_.step(snapshot, {now, decisions, executor_.settled()}));
 }
 
@@ -484,7 +511,8 @@ void Daemon::remember_changes() {
 
 std::string Daemon::top_text() {
     if (changes_stale_) remember_changes();
-    return views::top_json(last_, {policy::to_string(mode()), changes_, policy_error_, mode_reason()});
+    return views::top_json(
+        last_, {policy::to_string(mode()), changes_, policy_error_, mode_reason(), executor_.journal_error()});
 }
 
 // From here on nothing is written until the policy is reloaded, but what is left to be put back: what was just put back
@@ -509,6 +537,7 @@ std::string Daemon::policy_text() const {
     views::Json document{{"schema", views::schema},
                          {"file", printable(policy_file_.path().string())},
                          {"found", policy_file_.found()},
+                         {"hash", policy::hash_of(policy_)},
                          {"policy", policy::show(policy_)}};
     if (policy_error_) document["policy_error"] = *policy_error_;
     if (const auto reason = mode_reason()) document["mode_reason"] = *reason;

@@ -24,16 +24,14 @@ std::string described(const Decision& decision) {
     const std::string where = decision.scope.listener && decision.tunable == TunableId::listener_backlog
                                   ? to_string(decision.scope.listener->local)
                                   : fmt::format("netns {}", decision.scope.netns.inode);
+    if (decision.act == Decision::Act::advise) return fmt::format("{} of {}", name, where);
+    if (decision.from == decision.to) return fmt::format("{} of {}: {}", name, where, decision.to);
     return fmt::format("{} of {}: {} -> {}", name, where, decision.from, decision.to);
 }
 
 std::string reason_of(const Outcome& outcome) {
     if (outcome.kind != Outcome::Kind::conflict) return outcome.error;
     return fmt::format("it was {} by then: someone else's, not written", outcome.value);
-}
-
-void log_if_failed(const Result<>& result, std::string_view what) {
-    if (!result) spdlog::error("journal: {}: {}", what, result.error().message);
 }
 
 // What comes next: raises in a row at one go, but those that an event waits for do not wait for others' rows; any other
@@ -84,30 +82,33 @@ void Executor::carry_out_next(std::span<const Decision> next) {
     case Decision::Act::write:
     case Decision::Act::give_back:
     case Decision::Act::reassert: write(next); break;
-    case Decision::Act::recommend:
-        spdlog::info("recommended: {}: {}", described(decision), decision.why);
-        if (const auto row = journal_.begin(change_now(decision, ChangeState::recommended)); !row)
-            spdlog::error("journal: {}", row.error().message);
-        on_change_(decision.tunable, ChangeState::recommended);
-        break;
+    case Decision::Act::recommend: say(decision, ChangeState::recommended); break;
+    case Decision::Act::advise: say(decision, ChangeState::advice); break;
     case Decision::Act::keep:
         spdlog::info("kept: {}: {}", described(decision), decision.why);
-        log_if_failed(journal_.kept(object, decision.why, decision.evidence), "keep");
+        recorded(journal_.kept(object, decision.why, decision.evidence), "keep");
         on_change_(decision.tunable, ChangeState::kept);
         break;
     case Decision::Act::roll_back: roll_back(decision); break;
     case Decision::Act::yield:
         spdlog::warn("yielded: {}: {}; left alone until restart or reload", described(decision), decision.why);
-        log_if_failed(journal_.yielded(object, decision.why), "yield");
+        recorded(journal_.yielded(object, decision.why), "yield");
         on_change_(decision.tunable, ChangeState::yielded);
         break;
     case Decision::Act::forget: forget(decision); break;
     case Decision::Act::release:
         spdlog::info("released: {}: {}", described(decision), decision.why);
-        log_if_failed(journal_.kept(object, decision.why, {}), "release");
-        log_if_failed(journal_.release(object), "release");
+        recorded(journal_.kept(object, decision.why, {}), "release");
+        recorded(journal_.release(object), "release");
         break;
     }
+}
+
+void Executor::say(const Decision& decision, ChangeState state) {
+    spdlog::info("{}: {}: {}", to_string(state), described(decision), decision.why);
+    const auto row = journal_.begin(change_now(decision, state));
+    recorded(row ? Result<>() : std::unexpected(row.error()), "begin");
+    on_change_(decision.tunable, state);
 }
 
 // Only what is really gone needs no undoing: a namespace without processes can still be bound to a file.
@@ -115,7 +116,7 @@ void Executor::forget(const Decision& decision) {
     const auto value = writer_.read(decision.tunable, decision.scope);
     if (value || value.error().code != ESTALE) return;
     spdlog::info("gone: {}", described(decision));
-    log_if_failed(journal_.release(key_of(decision.tunable, decision.scope)), "forget");
+    recorded(journal_.release(key_of(decision.tunable, decision.scope)), "forget");
 }
 
 // No row, no write: what cannot be undone is not done. A burst waits for these values: first all rows, at one go, then
@@ -123,7 +124,8 @@ void Executor::forget(const Decision& decision) {
 void Executor::write(std::span<const Decision> decisions) {
     std::vector<Change> changes;
     for (const Decision& decision : decisions) changes.push_back(change_now(decision, state_of_written(decision)));
-    const auto rows = journal_.begin(changes);
+    // A journal that takes no rows is asked again once in a tick, not for each of a burst's events.
+    const auto rows = journal_error_ ? failure("{}", *journal_error_) : journal_.begin(changes);
     if (!rows) {
         for (const Decision& decision : decisions) not_journalled(decision, rows.error());
         return;
@@ -133,9 +135,23 @@ void Executor::write(std::span<const Decision> decisions) {
     for (std::size_t i = 0; i < decisions.size(); ++i) finish(decisions[i], (*rows)[i], answers[i]);
 }
 
+// It may be tried again in a second: by then the journal may take rows again.
 void Executor::not_journalled(const Decision& decision, const Error& error) {
-    spdlog::error("not written, because the journal failed: {}: {}", described(decision), error.message);
-    settle(decision, {Outcome::Kind::failed, 0, error.message}, sys::now().mono);
+    if (!journal_error_) spdlog::error("not written, because the journal failed: {}", described(decision));
+    recorded(std::unexpected(error), "begin");
+    settle(decision, {Outcome::Kind::conflict, decision.from, error.message}, sys::now().mono);
+}
+
+bool Executor::recorded(const Result<>& result, std::string_view what) {
+    if (result) {
+        if (std::exchange(journal_error_, std::nullopt)) spdlog::info("journal: changes are recorded again");
+        return true;
+    }
+    if (!journal_error_)
+        spdlog::error("journal: {}: {}; nothing is written until changes can be recorded again", what,
+                      result.error().message);
+    journal_error_ = result.error().message;
+    return false;
 }
 
 // What it goes back to is in the rows of the raise: they are marked first, so that a service that dies in between
@@ -143,20 +159,21 @@ void Executor::not_journalled(const Decision& decision, const Error& error) {
 void Executor::roll_back(const Decision& decision) {
     const ObjectKey object = key_of(decision.tunable, decision.scope);
     const auto marked = journal_.rolling_back(object);
+    recorded(marked, "rolling back");
     const Outcome outcome = marked ? writer_.lower(decision.tunable, decision.scope, decision.from, decision.to)
                                    : Outcome{Outcome::Kind::failed, 0, marked.error().message};
     settle(decision, outcome, sys::now().mono);
     switch (outcome.kind) {
     case Outcome::Kind::written:
-        log_if_failed(journal_.rolled_back(object, decision.why, decision.evidence), "rolled back");
+        recorded(journal_.rolled_back(object, decision.why, decision.evidence), "rolled back");
         spdlog::info("rolled back: {}: {}", described(decision), decision.why);
         on_change_(decision.tunable, ChangeState::rolled_back);
         break;
-    case Outcome::Kind::gone: log_if_failed(journal_.release(object), "gone"); break;
+    case Outcome::Kind::gone: recorded(journal_.release(object), "gone"); break;
     case Outcome::Kind::conflict: // the next tick says whose it is now
     case Outcome::Kind::failed:
         spdlog::warn("not rolled back: {}: {}", described(decision), reason_of(outcome));
-        if (writer_.knows_outcome()) log_if_failed(journal_.not_rolled_back(object), "not rolled back");
+        if (writer_.knows_outcome()) recorded(journal_.not_rolled_back(object), "not rolled back");
         break;
     }
 }
@@ -167,10 +184,7 @@ void Executor::finish(const Decision& decision, std::int64_t row, const Answered
     switch (outcome.kind) {
     case Outcome::Kind::written: written(decision, row, answer.now); break;
     case Outcome::Kind::conflict: not_written(decision, row, reason_of(outcome)); break;
-    case Outcome::Kind::gone:
-        not_written(decision, row, "gone before it could be written");
-        log_if_failed(journal_.release(key_of(decision.tunable, decision.scope)), "gone");
-        break;
+    case Outcome::Kind::gone: gone(decision, row); break;
     case Outcome::Kind::failed:
         // Without an answer it may have been written: the row stays, and `restore` takes both values for ours.
         if (answer.is_known) {
@@ -198,7 +212,7 @@ bool Executor::settle_unknown(const Unknown& unknown) {
     const auto value = writer_.read(decision.tunable, decision.scope);
     if (!value && value.error().code != ESTALE) return false;
     if (!value)
-        log_if_failed(journal_.release(key_of(decision.tunable, decision.scope)), "gone");
+        recorded(journal_.release(key_of(decision.tunable, decision.scope)), "gone");
     else if (*value == decision.to)
         written(decision, unknown.row, sys::now().mono);
     else
@@ -209,12 +223,12 @@ bool Executor::settle_unknown(const Unknown& unknown) {
 void Executor::written(const Decision& decision, std::int64_t row, MonoTime now) {
     std::optional<std::chrono::microseconds> reaction;
     if (decision.event) reaction = std::chrono::duration_cast<std::chrono::microseconds>(now - *decision.event);
-    log_if_failed(journal_.written(row, reaction), "written");
+    recorded(journal_.written(row, reaction), "written");
     ChangeState state = state_of_written(decision);
     if (decision.act == Decision::Act::give_back) { // no trial follows
         const ObjectKey object = key_of(decision.tunable, decision.scope);
         state = state_.held.contains(object) ? ChangeState::kept : ChangeState::restored;
-        log_if_failed(journal_.settle(object, state), "given back");
+        recorded(journal_.settle(object, state), "given back");
     }
     spdlog::info("{}: {}: {}", to_string(state), described(decision), decision.why);
     on_change_(decision.tunable, state);
@@ -222,8 +236,16 @@ void Executor::written(const Decision& decision, std::int64_t row, MonoTime now)
 
 void Executor::not_written(const Decision& decision, std::int64_t row, const std::string& error) {
     spdlog::warn("not written: {}: {}", described(decision), error);
-    log_if_failed(journal_.failed(row, error), "failed");
+    recorded(journal_.failed(row, error), "failed");
     on_change_(decision.tunable, ChangeState::failed);
+}
+
+// Pods end all the time.
+void Executor::gone(const Decision& decision, std::int64_t row) {
+    spdlog::info("gone before it could be written: {}", described(decision));
+    recorded(journal_.gone(row), "gone");
+    recorded(journal_.release(key_of(decision.tunable, decision.scope)), "gone");
+    on_change_(decision.tunable, ChangeState::gone);
 }
 
 } // namespace bpftune::service

@@ -4,7 +4,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "actuators/journal.hpp"
@@ -33,6 +36,12 @@ public:
     // they failed, and goes by what it sees.
     void settle_unknown(MonoTime now);
 
+    // Why the journal takes no rows; nullopt: it does. Nothing is written meanwhile, nor tried.
+    [[nodiscard]] const std::optional<std::string>& journal_error() const { return journal_error_; }
+
+    // Moves the journal's log on, and finds out whether it takes rows. Waits for the disk.
+    void checkpoint() { (void)recorded(journal_.checkpoint(), "checkpoint"); }
+
     // What the controller was told of the writes among them.
     [[nodiscard]] const std::vector<recording::Settled>& settled() const { return settled_; }
 
@@ -51,6 +60,9 @@ private:
     [[nodiscard]] Answered answered(Outcome outcome) const;
     [[nodiscard]] ChangeState state_of_written(const Decision& decision) const;
     void carry_out_next(std::span<const Decision> next);
+    // Whether it was done. The first failure in a row is logged, and the end of them.
+    bool recorded(const Result<>& result, std::string_view what);
+    void say(const Decision& decision, ChangeState state);
     void settle(const Decision& decision, const Outcome& outcome, MonoTime now);
     void write(std::span<const Decision> decisions);
     void not_journalled(const Decision& decision, const Error& error);
@@ -60,11 +72,13 @@ private:
     bool settle_unknown(const Unknown& unknown);
     void written(const Decision& decision, std::int64_t row, MonoTime now);
     void not_written(const Decision& decision, std::int64_t row, const std::string& error);
+    void gone(const Decision& decision, std::int64_t row);
 
     actuators::Journal& journal_;
     actuators::Writer& writer_;
     controller::State& state_;
     OnChange on_change_;
+    std::optional<std::string> journal_error_;
     std::span<const Decision> step_; // being carried out
     std::vector<recording::Settled> settled_;
     std::vector<Unknown> unknown_;

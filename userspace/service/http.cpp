@@ -142,7 +142,7 @@ struct HttpServer::Server {
     std::mutex mutex; // over what follows
     std::string metrics;
     MonoTime deadline;
-    bool ready = false;
+    std::string unready = "probes are being attached";
     std::thread thread;
 
     void run();
@@ -223,8 +223,8 @@ Response HttpServer::Server::respond(std::string_view path) {
         return {.status = "503 Service Unavailable", .body = "no tick for too long\n"};
     }
     if (path == "/readyz") {
-        if (ready) return {.body = "ready\n"};
-        return {.status = "503 Service Unavailable", .body = "probes are being attached\n"};
+        if (unready.empty()) return {.body = "ready\n"};
+        return {.status = "503 Service Unavailable", .body = unready + "\n"};
     }
     return {.status = "404 Not Found", .body = "/metrics, /healthz or /readyz\n"};
 }
@@ -258,9 +258,9 @@ void HttpServer::publish(std::string metrics, MonoTime deadline) {
     server_->deadline = deadline;
 }
 
-void HttpServer::ready() {
+void HttpServer::unready(std::string why) {
     const std::scoped_lock lock(server_->mutex);
-    server_->ready = true;
+    server_->unready = std::move(why);
 }
 
 int HttpServer::port() const { return server_->port; }

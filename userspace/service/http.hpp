@@ -28,8 +28,8 @@ public:
 
     // What /metrics says from now on; `deadline`: /healthz fails when nothing was published by then.
     void publish(std::string metrics, MonoTime deadline);
-    // From now on /readyz succeeds.
-    void ready();
+    // What /readyz says from now on; empty: it is ready.
+    void unready(std::string why);
 
     [[nodiscard]] int port() const;
 

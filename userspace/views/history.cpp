@@ -28,8 +28,11 @@ std::string state_of(const Json& change) {
     return state;
 }
 
-std::string step_of(const Json& change) {
-    return fmt::format("{} → {}", text_of(change, "from"), text_of(change, "to"));
+// Tunable, values and state; advice has no values.
+std::string head_of(const Json& change) {
+    const std::string tunable = text_of(change, "tunable");
+    if (find(change, "to") == nullptr) return fmt::format("{}  {}", tunable, state_of(change));
+    return fmt::format("{}  {} → {}  {}", tunable, text_of(change, "from"), text_of(change, "to"), state_of(change));
 }
 
 // ", 310 µs after the event"
@@ -58,9 +61,8 @@ std::string whom_of(const Json& change) {
 }
 
 std::string change_line(const Json& change, std::size_t width) {
-    return truncated(fmt::format("{}  {}  {}  {}: {}", clock_of(text_of(change, "time")), text_of(change, "tunable"),
-                                 step_of(change), state_of(change), text_of(change, "why")),
-                     width);
+    return truncated(
+        fmt::format("{}  {}: {}", clock_of(text_of(change, "time")), head_of(change), text_of(change, "why")), width);
 }
 
 std::string history_table(const Json& changes, std::size_t width) {
@@ -72,8 +74,7 @@ std::string history_table(const Json& changes, std::size_t width) {
     for (const Json& change : changes) {
         const std::string time = text_of(change, "time");
         if (day_of(time) != day) line(day = day_of(time));
-        line(fmt::format("{}  {}  {}  {}", clock_of(time), text_of(change, "tunable"), step_of(change),
-                         state_of(change)));
+        line(fmt::format("{}  {}", clock_of(time), head_of(change)));
         const std::string why = fmt::format("{}{}: {}", whom_of(change), reaction_of(change), text_of(change, "why"));
         for (const std::string& part : wrapped(why, std::max(width, indent.size() + 20) - indent.size()))
             line(std::string(indent) + part);

@@ -48,8 +48,8 @@ Json to_json(const Change& change) {
             {"time", to_string(change.time)},
             {"tunable", tunables::row(change.tunable).name},
             {"scope", scope_document(change.scope)},
-            {"from", change.from},
-            {"to", change.to},
+            {"from", change.from.empty() ? Json() : Json(change.from)},
+            {"to", change.to.empty() ? Json() : Json(change.to)},
             {"state", to_string(change.state)},
             {"why", change.why},
             {"evidence", std::move(evidence)},
@@ -70,6 +70,7 @@ Json top_document(const Snapshot& snapshot, const Top& top) {
                   {"withheld_events", snapshot.withheld_events}};
     if (top.policy_error) document["policy_error"] = *top.policy_error;
     if (top.mode_reason) document["mode_reason"] = *top.mode_reason;
+    if (top.journal_error) document["journal_error"] = *top.journal_error;
     if (top.no_service) document["no_service"] = *top.no_service;
     for (const signals::Table& table : signals::catalog())
         if (snapshot.source(table.probe) != Rung::none) document[std::string(table.json)] = rows_of(table, snapshot);

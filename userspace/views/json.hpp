@@ -21,11 +21,12 @@ using Json = nlohmann::ordered_json; // fields stay in the order in which the do
 inline constexpr int schema = 1;
 
 struct Top {
-    std::string_view mode;                   // observe, recommend or auto
-    std::span<const Change> changes;         // oldest first
-    std::optional<std::string> policy_error; // why the last reload of the policy failed
-    std::optional<std::string> mode_reason;  // why it is a lower one than was asked for
-    std::optional<std::string> no_service;   // what was looked with instead, and what that means
+    std::string_view mode;                         // observe, recommend or auto
+    std::span<const Change> changes;               // oldest first
+    std::optional<std::string> policy_error;       // why the last reload of the policy failed
+    std::optional<std::string> mode_reason;        // why it is a lower one than was asked for
+    std::optional<std::string> journal_error = {}; // why nothing can be recorded, and so nothing is written
+    std::optional<std::string> no_service = {};    // what was looked with instead, and what that means
 };
 
 // A table whose probe has no rung on this node has no key.

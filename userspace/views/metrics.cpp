@@ -169,6 +169,23 @@ std::vector<MetricFamily> Metrics::signal_families() const {
     return families;
 }
 
+std::vector<MetricFamily> Metrics::health_families() const {
+    using enum MetricType;
+    MetricFamily policy{
+        "bpftune_policy_info", "The policy in force, and the hash that `policy show` prints of it.", Gauge, {}};
+    policy.metric.push_back(
+        sample(Gauge, {{"name", terminal_safe(health_.policy_name)}, {"hash", health_.policy_hash}}, 1));
+    MetricFamily loaded{"bpftune_policy_last_reload_successful",
+                        "1: the last policy that was to be loaded was. 0: it was refused, the one before it stays.",
+                        Gauge,
+                        {}};
+    loaded.metric.push_back(sample(Gauge, {}, health_.policy_loaded ? 1 : 0));
+    MetricFamily journal{
+        "bpftune_journal_writable", "0: no change can be recorded in the journal, so none is made.", Gauge, {}};
+    journal.metric.push_back(sample(Gauge, {}, health_.journal_writable ? 1 : 0));
+    return {std::move(policy), std::move(loaded), std::move(journal)};
+}
+
 std::vector<MetricFamily> Metrics::service_families() const {
     using enum MetricType;
     MetricFamily changes{"bpftune_changes_total", "Changes that have reached this state.", Counter, {}};
@@ -202,6 +219,7 @@ std::vector<MetricFamily> Metrics::service_families() const {
 std::string Metrics::text() const {
     std::vector<MetricFamily> families = signal_families();
     std::ranges::move(service_families(), std::back_inserter(families));
+    std::ranges::move(health_families(), std::back_inserter(families));
     return prometheus::TextSerializer().Serialize(families);
 }
 

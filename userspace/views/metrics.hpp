@@ -8,6 +8,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <prometheus/metric_family.h>
@@ -25,6 +26,15 @@ public:
 
     // A snapshot of a pressure event is not the whole node and changes nothing.
     void update(const Snapshot& snapshot, std::string_view mode);
+
+    // Of the service itself.
+    struct Health {
+        std::string policy_name; // of the policy in force
+        std::string policy_hash;
+        bool policy_loaded = true; // the last one that was to be loaded
+        bool journal_writable = true;
+    };
+    void update(Health health) { health_ = std::move(health); }
 
     // To be called each time that a change reaches a state, the first one included.
     void changed(TunableId tunable, ChangeState state);
@@ -59,9 +69,11 @@ private:
                         const Snapshot& snapshot, std::size_t row);
     [[nodiscard]] std::vector<prometheus::MetricFamily> signal_families() const;
     [[nodiscard]] std::vector<prometheus::MetricFamily> service_families() const;
+    [[nodiscard]] std::vector<prometheus::MetricFamily> health_families() const;
 
     std::string version_;
     std::string mode_;
+    Health health_;
     std::array<Rung, all_probes.size()> sources_{};
     std::uint64_t lost_events_ = 0;
     std::uint64_t withheld_events_ = 0;

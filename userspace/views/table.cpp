@@ -308,6 +308,10 @@ void print_header(Screen& screen, const Json& top, std::size_t width) {
     for (const std::string& line : wrapped("measured: " + sources_of(top), width)) screen.plain(line);
     if (const auto reason = known_text(top, "mode_reason"))
         for (const std::string& line : wrapped(*reason, width)) screen.alarm(line);
+    if (const auto reason = known_text(top, "journal_error"))
+        for (const std::string& line :
+             wrapped("Nothing is written, because no change can be recorded: " + *reason, width))
+            screen.alarm(line);
     const Json* error = find(top, "policy_error");
     if (error != nullptr && error->is_string()) {
         screen.alarm("The policy was not reloaded, the old one stays:");

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What goes in and out: commands without a service, hostile names, the HTTP port.
+#include <fstream>
 #include <set>
 
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
@@ -67,6 +69,35 @@ std::uint16_t http_port(const Service& service) {
 bool sleeps(const Program& program) {
     const auto call = sys::read_file(fmt::format("/proc/{}/syscall", program.pid()));
     return call && call->starts_with(fmt::format("{} ", SYS_clock_nanosleep));
+}
+
+// A file system of its own, for a folder that is not there yet.
+class SmallDisk {
+public:
+    explicit SmallDisk(std::string path) : path_(std::move(path)) {
+        fs::create_directory(path_);
+        must(::mount("tmpfs", path_.c_str(), "tmpfs", 0, "size=256k,mode=0750") == 0, "mount a small disk");
+    }
+    SmallDisk(const SmallDisk&) = delete;
+    SmallDisk& operator=(const SmallDisk&) = delete;
+    ~SmallDisk() { ::umount2(path_.c_str(), MNT_DETACH); }
+
+    void fill() const {
+        std::ofstream file(filler(), std::ios::trunc);
+        while (file << std::string(1024, 'x') << std::flush) {
+        }
+    }
+    void free() const { fs::remove(filler()); }
+
+private:
+    [[nodiscard]] std::string filler() const { return path_ + "/filler"; }
+    std::string path_;
+};
+
+std::size_t count_of(const std::string& text, std::string_view part) {
+    std::size_t count = 0;
+    for (std::size_t at = 0; (at = text.find(part, at)) != std::string::npos; at += part.size()) ++count;
+    return count;
 }
 
 // Label names and metric names of a text exposition.
@@ -168,6 +199,56 @@ TEST_CASE("the HTTP port tells metrics, health and readiness") {
         CHECK(label.find("address") == std::string::npos);
     }
     CHECK(names.labels.contains("namespace"));
+}
+
+TEST_CASE("while no change can be recorded none is made, which is said everywhere and once in the log") {
+    const Home home;
+    const SmallDisk disk(home.state());
+    home.set_policy(policy_text("disk", "mode: auto", "    net.core.somaxconn: {max: 65535}\n" + node_is_observed));
+    const Site first; // what its burst asks for may still have its place
+    const Site site;
+    const auto loud = first.listen(port);
+    const auto listener = site.listen(port);
+    Running service(home, {.listen = "127.0.0.1:0"});
+    const std::uint16_t at = http_port(service);
+    CHECK(mentions(get(at, "/metrics"), "bpftune_journal_writable 1\n"));
+
+    disk.fill();
+    REQUIRE(comes_true([&] {
+        first.burst(loud, port);
+        return home.top()["journal_error"].is_string();
+    }));
+    CHECK(comes_true([&] { return get(at, "/readyz").starts_with("HTTP/1.1 503 "); }));
+    CHECK(mentions(get(at, "/readyz"), "no change can be recorded"));
+    CHECK(mentions(get(at, "/metrics"), "bpftune_journal_writable 0\n"));
+    CHECK(get(at, "/healthz").starts_with("HTTP/1.1 200 "));
+    for (int i = 0; i < 10; ++i) site.burst(listener, port);
+    CHECK(limit_of(listener) == 8);
+    CHECK(count_of(service.err(), "nothing is written until changes can be recorded again") == 1);
+
+    disk.free();
+    REQUIRE(service.says("changes are recorded again"));
+    REQUIRE(comes_true([&] {
+        site.burst(listener, port);
+        return limit_of(listener) > 8;
+    }));
+    CHECK(home.top()["journal_error"].is_null());
+    CHECK(comes_true([&] { return get(at, "/readyz").starts_with("HTTP/1.1 200 "); }));
+}
+
+TEST_CASE("metrics tell which policy is in force, and whether the last one was taken") {
+    const Home home;
+    home.set_policy(policy_text("first", "mode: observe"));
+    Running service(home, {.listen = "127.0.0.1:0"});
+    const std::uint16_t at = http_port(service);
+    const std::string shown = run({"policy", "show", home.policy()}).out;
+    const std::string hash = shown.substr(shown.find("# hash: ") + 8, 16);
+    const std::string info = "bpftune_policy_info{name=\"first\",hash=\"" + hash + "\"} 1\n";
+    CHECK(mentions(get(at, "/metrics"), info));
+    CHECK(mentions(get(at, "/metrics"), "bpftune_policy_last_reload_successful 1\n"));
+    home.set_policy("spec: {mode: nonsense}");
+    CHECK(comes_true([&] { return mentions(get(at, "/metrics"), "bpftune_policy_last_reload_successful 0\n"); }));
+    CHECK(mentions(get(at, "/metrics"), info));
 }
 
 TEST_CASE("a service without a free descriptor answers when it has one again, and ends when it is told to") {

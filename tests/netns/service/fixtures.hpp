@@ -144,6 +144,11 @@ inline Ran run(const Words& words, const Program::Before& before = {}) {
     return {status, program.out(), program.err()};
 }
 
+inline bool mentions(const std::string& text, const std::string& part) {
+    UNSCOPED_INFO(text);
+    return text.find(part) != std::string::npos;
+}
+
 inline Json json_of(const Ran& ran) {
     INFO(ran.out << ran.err);
     REQUIRE(ran.status == 0);

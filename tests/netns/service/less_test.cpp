@@ -40,11 +40,6 @@ void without_rights() {
     must(::setresgid(nobody, nobody, nobody) == 0 && ::setresuid(nobody, nobody, nobody) == 0, "become nobody");
 }
 
-bool mentions(const std::string& text, const std::string& part) {
-    UNSCOPED_INFO(text);
-    return text.find(part) != std::string::npos;
-}
-
 const std::string automatic = policy_text("less", "mode: auto");
 
 } // namespace

@@ -100,7 +100,7 @@ TEST_CASE(
     std::string why; // of the first refusal; what comes after it has other reasons
     REQUIRE(comes_true([&] {
         site.burst(listener, port);
-        const Json refused = row_where(home.history(), {{"tunable", "listener.backlog"}, {"state", "recommended"}});
+        const Json refused = row_where(home.history(), {{"tunable", "listener.backlog"}, {"state", "advice"}});
         if (refused.is_object()) why = refused["why"];
         return !why.empty();
     }));

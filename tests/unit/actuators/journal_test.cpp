@@ -179,7 +179,7 @@ TEST_CASE("a holding's hints are those of its newest row") {
     CHECK(take(journal.holdings())[0].scope == change.scope);
 }
 
-TEST_CASE("recommended and failed rows are no holdings") {
+TEST_CASE("what was recommended, advised, failed or gone is not held") {
     const TemporaryDirectory directory;
     auto journal = take(Journal::open(directory.path(), boot));
     Change change = somaxconn_change(7, "128", "1024");
@@ -187,11 +187,19 @@ TEST_CASE("recommended and failed rows are no holdings") {
     ok(journal.failed(failed, "write 1024: Read-only file system"));
     change.state = ChangeState::recommended;
     take(journal.begin(change));
+    change.state = ChangeState::advice;
+    change.from = change.to = "";
+    take(journal.begin(change));
+    ok(journal.gone(take(journal.begin(somaxconn_change(7, "128", "1024")))));
     CHECK(take(journal.holdings()).empty());
     const auto rows = history(journal);
     CHECK(rows[0].state == ChangeState::failed);
     CHECK(rows[0].why == "accept queue reached 97 of 128; failed: write 1024: Read-only file system");
     CHECK(rows[1].state == ChangeState::recommended);
+    CHECK(rows[2].state == ChangeState::advice);
+    CHECK(rows[2].to.empty());
+    CHECK(rows[3].state == ChangeState::gone);
+    CHECK(rows[3].why == "accept queue reached 97 of 128; gone before it could be written");
 }
 
 TEST_CASE("a failed write does not end what an earlier one holds") {

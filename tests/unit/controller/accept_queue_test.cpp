@@ -186,7 +186,7 @@ TEST_CASE("does not raise a queue that stays full through a window, and says so 
     const QueueWindow full{.length = 1s, .peak = 129, .floor = 128, .arrivals = 100, .accepted = 100, .overflows = 400};
     const auto decisions = act(automatic(), state, tick(nginx(), full, at(1s)), at(1s));
     REQUIRE(decisions.size() == 1);
-    CHECK(decisions[0].act == Decision::Act::recommend);
+    CHECK(decisions[0].act == Decision::Act::advise);
     CHECK(decisions[0].from == decisions[0].to);
     CHECK(decisions[0].why ==
           "accept queue of 0.0.0.0:8080 (nginx) stayed between 128 and 129 of 128 while the application "
@@ -239,7 +239,7 @@ TEST_CASE("where arrivals are not seen, a queue that is over half full at two lo
     const QueueWindow twice{.length = 1s, .peak = 129, .floor = 120, .overflows = 50};
     const auto decisions = controller::step(automatic(), state, tick(listener, twice, at(0s)), at(0s));
     REQUIRE(decisions.size() == 1);
-    CHECK(decisions[0].act == Decision::Act::recommend);
+    CHECK(decisions[0].act == Decision::Act::advise);
     CHECK(decisions[0].why.find("stayed between 120 and 129 of 128 at two looks in a row") != std::string::npos);
 }
 
@@ -484,7 +484,7 @@ TEST_CASE("says that tcp_max_syn_backlog binds, and raises nothing, where syncoo
     listener.binds = Binds::syn_backlog;
     const auto decisions = act(automatic(), state, pressure(listener, 65, at(0s)), at(0s));
     REQUIRE(decisions.size() == 1);
-    CHECK(decisions[0].act == Decision::Act::recommend);
+    CHECK(decisions[0].act == Decision::Act::advise);
     CHECK(decisions[0].why.ends_with("tcp_max_syn_backlog binds, because tcp_syncookies is 0"));
 }
 

@@ -292,6 +292,9 @@ private:
         const ObjectKey object = key_of(decision.tunable, decision.scope);
         switch (decision.act) {
         case Decision::Act::recommend: break;
+        case Decision::Act::advise:
+            if (decision.from != decision.to) fail("advice with a value to set");
+            break;
         case Decision::Act::keep:
             if (decision.why.starts_with("not rolled back to ")) ledger_.undo[object] = ledger_.before_trial[object];
             ledger_.before_trial.erase(object);

@@ -298,6 +298,7 @@ std::string_view name_of(Decision::Act act) {
     switch (act) {
     case Decision::Act::write: return "write";
     case Decision::Act::recommend: return "recommend";
+    case Decision::Act::advise: return "advise";
     case Decision::Act::keep: return "keep";
     case Decision::Act::roll_back: return "roll_back";
     case Decision::Act::give_back: return "give_back";
@@ -313,8 +314,9 @@ std::string head_of(const Decision& decision) {
     std::string where;
     if (decision.tunable == TunableId::listener_backlog)
         where = fmt::format(" of {}", decision.scope.listener->local.port);
-    return fmt::format("{} {}{} {} -> {}", name_of(decision.act), tunables::row(decision.tunable).name, where,
-                       decision.from, decision.to);
+    const std::string head = fmt::format("{} {}{}", name_of(decision.act), tunables::row(decision.tunable).name, where);
+    if (decision.act == Decision::Act::advise) return head;
+    return fmt::format("{} {} -> {}", head, decision.from, decision.to);
 }
 
 std::string difference(const std::vector<Decision>& decisions, const std::vector<Expected>& expected) {

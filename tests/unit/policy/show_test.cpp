@@ -80,6 +80,16 @@ TEST_CASE("what is shown parses to the same policy") {
     }
 }
 
+TEST_CASE("the hash is of what a policy allows, not of how it is written") {
+    Policy policy;
+    policy.of(TunableId::somaxconn).max = 4096;
+    CHECK(hash_of(policy).size() == 16);
+    CHECK(hash_of(*parse("# as it is shown\n" + show(policy))) == hash_of(policy));
+    Policy other = policy;
+    other.of(TunableId::somaxconn).max = 4097;
+    CHECK(hash_of(other) != hash_of(policy));
+}
+
 TEST_CASE("the shipped policies survive being shown") {
     for (const auto& path : files("policies", ".yaml")) {
         const auto policy = parse(content_of(path));

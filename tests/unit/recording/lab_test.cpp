@@ -58,8 +58,10 @@ std::string told(const recording::Report& report) {
                             limit.recorded, limit.replayed);
     for (const recording::Replayed& decision : report.decisions) {
         const Change& change = decision.change;
-        text += fmt::format("{:.3f} s  {}  {} -> {}  {}: {}\n", Seconds(change.time - report.first->wall).count(),
-                            tunables::row(change.tunable).name, change.from, change.to, to_string(change.state),
+        const bool advice = change.state == ChangeState::advice;
+        text += fmt::format("{:.3f} s  {}  {}{}: {}\n", Seconds(change.time - report.first->wall).count(),
+                            tunables::row(change.tunable).name,
+                            advice ? "" : fmt::format("{} -> {}  ", change.from, change.to), to_string(change.state),
                             change.why);
     }
     return text;

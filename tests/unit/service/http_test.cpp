@@ -75,7 +75,7 @@ TEST_CASE("what is published is what /metrics says, and its deadline what /healt
     CHECK(get(*server, "/metrics").find("Content-Length: 14\r\n") != std::string::npos);
     CHECK(ends_well(get(*server, "/healthz?verbose"), "200 OK", "ok\n"));
     CHECK(ends_well(get(*server, "/readyz"), "503 ", "probes are being attached\n"));
-    server->ready();
+    server->unready("");
     CHECK(ends_well(get(*server, "/readyz"), "200 OK", "ready\n"));
     server->publish(std::string(3'000'000, 'm'), {});
     CHECK(ends_well(get(*server, "/healthz"), "503 ", "no tick for too long\n"));

@@ -80,9 +80,19 @@ TEST_CASE("no line of history is longer than the screen, and hostile text stays 
     }
 }
 
+TEST_CASE("advice has no values") {
+    CHECK(history_table(Json::parse(R"([{"tunable":"net.core.somaxconn","state":"advice","from":null,"to":null,
+                                         "time":"2026-11-22T01:00:01.004Z","why":"it is too slow",
+                                         "scope":{"netns":7}}])"),
+                        80) == R"(2026-11-22 +0000
+01:00:01  net.core.somaxconn  advice
+          netns 7: it is too slow
+)");
+}
+
 TEST_CASE("a change of another version shows what is there") {
     CHECK(history_table(Json::parse(R"([{"tunable":"vm.new","state":7},3])"), 80) ==
-          "-  vm.new  - → -  7\n          -: -\n-  -  - → -  -\n          -: -\n");
+          "-  vm.new  7\n          -: -\n-  -  -\n          -: -\n");
 }
 
 TEST_CASE("restore says what became of each value") {

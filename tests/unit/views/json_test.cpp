@@ -73,6 +73,9 @@ TEST_CASE("what is not known of a change is null") {
           R"("scope":{"netns":0,"listener":null,"pod":null},"from":"128","to":"1024","state":"recommended",)"
           R"("why":"mode is recommend","evidence":{},"reaction_us":null}])");
     CHECK(changes_json({}) == "[]");
+    change.state = ChangeState::advice;
+    change.from = change.to = "";
+    CHECK(changes_json(std::span(&change, 1)).find(R"("from":null,"to":null,"state":"advice")") != std::string::npos);
 }
 
 TEST_CASE("the error of a policy that was not reloaded is passed on") {

@@ -81,6 +81,8 @@ std::string overflows(const Metrics& metrics) {
 TEST_CASE("metrics are named, helped and typed by the catalog") {
     Metrics metrics("0.1.0");
     metrics.update(sample_snapshot(), "auto");
+    metrics.update(
+        {.policy_name = "web \"nodes\"", .policy_hash = "00ff", .policy_loaded = false, .journal_writable = false});
     const std::string text = metrics.text();
     check_format(text);
     CHECK(text.starts_with("# HELP bpftune_listener_queue_connections Connections that wait to be accepted.\n"
@@ -93,6 +95,9 @@ TEST_CASE("metrics are named, helped and typed by the catalog") {
     CHECK(line_with(text, "build_info") == R"(bpftune_build_info{version="0.1.0"} 1)");
     CHECK(line_with(text, "bpftune_mode") == R"(bpftune_mode{mode="auto"} 1)");
     CHECK(line_with(text, R"(probe="conntrack")") == R"(bpftune_source_info{probe="conntrack",source="netlink"} 1)");
+    CHECK(line_with(text, "bpftune_policy_info") == R"(bpftune_policy_info{name="web \"nodes\"",hash="00ff"} 1)");
+    CHECK(line_with(text, "policy_last_reload_successful") == "bpftune_policy_last_reload_successful 0");
+    CHECK(line_with(text, "journal_writable") == "bpftune_journal_writable 0");
     CHECK(line_with(text, "lost_events") == "bpftune_lost_events_total 0");
     CHECK(line_with(text, "withheld_events") == "bpftune_withheld_events_total 0");
 }

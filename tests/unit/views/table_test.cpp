@@ -226,6 +226,12 @@ TEST_CASE("the error of a policy that was not reloaded is above the tables") {
                                    "    ^\n") != std::string::npos);
 }
 
+TEST_CASE("a journal that takes no rows is above the tables") {
+    const Json top = top_document({}, {.mode = "auto", .journal_error = "journal x: disk is full"});
+    CHECK(line(*top_table(top, {}), "Nothing is written") ==
+          "Nothing is written, because no change can be recorded: journal x: disk is full");
+}
+
 TEST_CASE("escapes appear only where colour was asked for") {
     CHECK(table(sample_snapshot(), {}).find('\x1b') == std::string::npos);
     const std::string text = table(sample_snapshot(), {.color = true});

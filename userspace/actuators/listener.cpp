@@ -15,6 +15,8 @@
 #include "sys/clock.hpp"
 #include "sys/directory.hpp"
 #include "sys/files.hpp"
+#include "sys/inet_diag.hpp"
+#include "sys/netns.hpp"
 #include "sys/sockets.hpp"
 
 namespace bpftune::actuators {
@@ -43,7 +45,8 @@ struct Search {
     std::size_t most = 0; // descriptors of each process, the lowest
 };
 constexpr Nanoseconds longest_search = std::chrono::milliseconds(250);
-constexpr std::size_t few_descriptors = 1024; // a server listens before it has clients
+constexpr Nanoseconds longest_look = std::chrono::milliseconds(100); // at all that listen in its namespace
+constexpr std::size_t few_descriptors = 1024;                        // a server listens before it has clients
 constexpr std::size_t most_descriptors = 65536;
 
 Result<sys::Fd> fetch_by_inode(const ListenerRef& ref, pid_t pid, const Search& search) {
@@ -87,7 +90,7 @@ Result<sys::Fd> fetch_from_any(const ListenerRef& ref, const NetnsId& netns, Sea
                           ref.inode, hidden);
 }
 
-Result<sys::Fd> fetch_socket(const ListenerRef& ref, const NetnsId& netns) {
+Result<sys::Fd> fetch_shown(const ListenerRef& ref, const NetnsId& netns) {
     const Search search{.deadline = sys::now().mono + longest_search, .most = most_descriptors};
     if (ref.pid > 0) {
         auto socket = fetch_if_same(ref, ref.pid, ref.fd);
@@ -97,6 +100,30 @@ Result<sys::Fd> fetch_socket(const ListenerRef& ref, const NetnsId& netns) {
     }
     if (ref.inode == 0) return gone("the listening socket is not where it was");
     return fetch_from_any(ref, netns, search);
+}
+
+// A cookie is never another socket's: a namespace that has the number of the listener's by now does not have it.
+Result<bool> still_listens(const ListenerRef& ref, const Scope& scope) {
+    const auto netns = sys::find_netns(scope.netns, {.pid = scope.netns_pid, .path = {}});
+    if (!netns && netns.error().code == ESTALE) return false;
+    if (!netns) return std::unexpected(netns.error());
+    const auto inside = sys::NetnsGuard::enter(*netns);
+    if (!inside) return std::unexpected(inside.error());
+    return sys::listens_here(ref.cookie, sys::now().mono + longest_look);
+}
+
+// Only what the kernel does not list any more is gone: a descriptor may be where no process shows it.
+Result<sys::Fd> fetch_socket(const ListenerRef& ref, const Scope& scope) {
+    auto socket = fetch_shown(ref, scope.netns);
+    if (socket || socket.error().code != ESTALE) return socket;
+    const auto listens = still_listens(ref, scope);
+    if (!listens)
+        return with_context(listens.error(), "{}; whether it listens still is not known", socket.error().message);
+    if (!*listens) return socket;
+    return std::unexpected(Error{"it listens, but no process shows its descriptor: that is in flight over a socket, "
+                                 "held by io_uring or the kernel itself, or of a process that a security module "
+                                 "guards; left as it is",
+                                 EBUSY});
 }
 
 Result<> check_listens(int socket) {
@@ -118,7 +145,7 @@ Result<std::uint64_t> somaxconn_of(int socket, const NetnsId& expected) {
 
 Result<ListeningSocket> ListeningSocket::fetch(const Scope& scope) {
     if (!scope.listener || scope.listener->cookie == 0) return failure("no listening socket is named");
-    auto socket = fetch_socket(*scope.listener, scope.netns);
+    auto socket = fetch_socket(*scope.listener, scope);
     if (!socket) return std::unexpected(socket.error());
     const auto cookie = sys::netns_cookie(socket->value());
     if (!cookie) return std::unexpected(cookie.error());

@@ -39,7 +39,8 @@ private:
 // listener: a listening socket of another process, fetched as a duplicate.
 class ListeningSocket {
 public:
-    // Error code ESTALE: it is closed, or does not listen any more.
+    // Error codes: ESTALE: it is closed, or does not listen any more; EBUSY: it listens, but no process shows a
+    // descriptor of it, by which it could be fetched: not now.
     static Result<ListeningSocket> fetch(const Scope& scope);
 
     [[nodiscard]] Result<std::uint64_t> value() const;   // sk_max_ack_backlog

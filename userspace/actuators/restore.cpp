@@ -45,8 +45,10 @@ Restored result(const Holding& holding, Kind kind, std::string found = {}, std::
     return restored;
 }
 
-Restored failed(const Holding& holding, const Error& error) {
-    return result(holding, error.code == ESTALE ? Kind::gone : Kind::failed, {}, error.message);
+// EBUSY: it is there, and out of reach for now.
+Restored not_read(const Holding& holding, const Error& error) {
+    const Kind kind = error.code == ESTALE ? Kind::gone : error.code == EBUSY ? Kind::in_use : Kind::failed;
+    return result(holding, kind, {}, error.message);
 }
 
 // What it is by now.
@@ -75,9 +77,9 @@ public:
 private:
     Restored restore_one(const Holding& holding) {
         const auto numbers = numbers_of(holding);
-        if (!numbers) return failed(holding, numbers.error());
+        if (!numbers) return result(holding, Kind::failed, {}, numbers.error().message);
         const auto value = writer_.read(holding.tunable, holding.scope);
-        if (!value) return failed(holding, value.error());
+        if (!value) return not_read(holding, value.error());
         if (*value == numbers->original) return result(holding, Kind::unchanged, std::to_string(*value));
         if (!is_ours(holding, *numbers, *value)) return result(holding, Kind::foreign, std::to_string(*value));
         return put_back(holding, *value, numbers->original);
@@ -90,7 +92,7 @@ private:
         const std::uint64_t to = options_.now ? original : target(one, value, original, use);
         one.to = std::to_string(to);
         if (to == value) {
-            if (!use) one.error = use.error().message;
+            if (!use) one.error = "what is in use is not known: " + use.error().message;
             return one;
         }
         one.kind = to == original ? Kind::would_restore : Kind::would_lower;

@@ -17,7 +17,8 @@ struct Restored {
         would_restore, // dry run
         lowered,       // to `to`: a step, for the original has no room for what is in use
         would_lower,   // dry run
-        in_use,        // left as it is: less has no room for what is in use, or what is in use is not known (`error`)
+        in_use,        // left as it is: less has no room for what is in use; or `error`: that is not known, or nobody
+                       // can reach it now
         unchanged,     // it already was the original: the service died before its write
         gone,          // the namespace or socket is no longer there
         foreign,       // `found` is neither what we wrote nor the original: someone else's, left alone

@@ -64,8 +64,8 @@ int restore(const Options& options) {
     if (left > 0)
         fmt::print(
             stderr,
-            "bpftune-k8s: {} of {} values {} not back yet, for what is in use: a running service goes on as that "
-            "falls, the next restore does, --now does not wait\n",
+            "bpftune-k8s: {} of {} values {} not back yet, for what is in use or out of reach: a running service goes "
+            "on as that ends, the next restore does, --now does not wait for what is in use\n",
             left, lines->size(), left == 1 ? "is" : "are");
     const bool any_failed = std::ranges::any_of(*lines, [](const auto& line) { return line.result == "failed"; });
     return any_failed || left > 0 ? failed : done;

@@ -13,21 +13,15 @@
 #include <netinet/in.h>
 
 #include "probes/decode.hpp"
-#include "sys/netlink.hpp"
+#include "sys/inet_diag.hpp"
 
 namespace bpftune::probes {
 namespace {
 
 // include/net/tcp_states.h
-constexpr __u32 listening = 1U << 10; // TCP_LISTEN
-constexpr __u32 half_open = 1U << 3;  // TCP_SYN_RECV: net/ipv4/inet_diag.c lists the handshakes under way
+constexpr __u32 half_open = 1U << 3; // TCP_SYN_RECV: net/ipv4/inet_diag.c lists the handshakes under way
 
-// The kernel's number; that of MPTCP needs an attribute of its own, as the field has 8 bits.
-constexpr int mptcp = 262;
-
-std::uint64_t cookie_of(const inet_diag_msg& socket) {
-    return std::uint64_t{socket.id.idiag_cookie[1]} << 32 | socket.id.idiag_cookie[0];
-}
+constexpr __u8 attributes = 1U << (INET_DIAG_SKMEMINFO - 1);
 
 Endpoint endpoint_of(const inet_diag_msg& socket) {
     abi_endpoint local{};
@@ -59,39 +53,31 @@ int take_attribute(const nlattr* attribute, void* to) {
 
 // Of a listener rqueue is its queue and wqueue its limit (net/ipv4/tcp_diag.c, tcp_diag_get_info).
 ListenerReading reading_of(const nlmsghdr& message, const inet_diag_msg& socket) {
-    ListenerReading reading{.cookie = cookie_of(socket),
+    ListenerReading reading{.cookie = sys::cookie_of(socket),
                             .inode = socket.idiag_inode,
                             .local = endpoint_of(socket),
                             .queue = socket.idiag_rqueue,
                             .limit = socket.idiag_wqueue,
-                            .queue_cookie = cookie_of(socket)};
+                            .queue_cookie = sys::cookie_of(socket)};
     mnl_attr_parse(&message, sizeof(inet_diag_msg), take_attribute, &reading);
     return reading;
 }
 
 template <class Take> Result<> dump(const sys::Fd& socket, int family, int protocol, __u32 states, Take take) {
-    alignas(nlmsghdr) std::array<char, 256> buffer{};
-    nlmsghdr* question = mnl_nlmsg_put_header(buffer.data());
-    question->nlmsg_type = SOCK_DIAG_BY_FAMILY;
-    question->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-    auto* about = static_cast<inet_diag_req_v2*>(mnl_nlmsg_put_extra_header(question, sizeof(inet_diag_req_v2)));
-    about->sdiag_family = static_cast<__u8>(family);
-    about->sdiag_protocol = static_cast<__u8>(protocol);
-    about->idiag_ext = 1U << (INET_DIAG_SKMEMINFO - 1);
-    about->idiag_states = states;
-    if (protocol == mptcp) mnl_attr_put_u32(question, INET_DIAG_REQ_PROTOCOL, mptcp);
-    return sys::ask_kernel(socket, *question, [&](const nlmsghdr& message) {
-        if (mnl_nlmsg_get_payload_len(&message) < sizeof(inet_diag_msg)) return;
-        take(message, *static_cast<const inet_diag_msg*>(mnl_nlmsg_get_payload(&message)));
+    const sys::InetDump all{.family = family, .protocol = protocol, .states = states, .attributes = attributes};
+    return sys::dump_sockets(socket, all, [&](const nlmsghdr& message, const inet_diag_msg& found) {
+        take(message, found);
+        return true;
     });
 }
 
 // A process holds the MPTCP socket and knows its cookie; the queue is that of the subflow, which has the same inode.
 Result<> name_mptcp(const sys::Fd& socket, int family, std::vector<ListenerReading>& listeners) {
-    const auto named = dump(socket, family, mptcp, listening, [&](const nlmsghdr&, const inet_diag_msg& holder) {
-        const auto subflow = std::ranges::find(listeners, holder.idiag_inode, &ListenerReading::inode);
-        if (holder.idiag_inode != 0 && subflow != listeners.end()) subflow->cookie = cookie_of(holder);
-    });
+    const auto named = dump(
+        socket, family, sys::mptcp_protocol, sys::listening_state, [&](const nlmsghdr&, const inet_diag_msg& holder) {
+            const auto subflow = std::ranges::find(listeners, holder.idiag_inode, &ListenerReading::inode);
+            if (holder.idiag_inode != 0 && subflow != listeners.end()) subflow->cookie = sys::cookie_of(holder);
+        });
     const bool unknown = !named && (named.error().code == ENOENT || named.error().code == EINVAL);
     return unknown ? Result<>() : named;
 }
@@ -117,7 +103,8 @@ Result<std::vector<ListenerReading>> listeners_by_sock_diag(const sys::Fd& socke
     };
     const auto count = [&](const nlmsghdr&, const inet_diag_msg& found) { ++under_way[ntohs(found.id.idiag_sport)]; };
     for (const int family : {AF_INET, AF_INET6}) {
-        if (auto done = dump(socket, family, IPPROTO_TCP, listening, add); !done) return std::unexpected(done.error());
+        if (auto done = dump(socket, family, IPPROTO_TCP, sys::listening_state, add); !done)
+            return std::unexpected(done.error());
         if (listeners.empty()) continue;
         if (auto done = name_mptcp(socket, family, listeners); !done) return std::unexpected(done.error());
         if (!with_syn_queues) continue;

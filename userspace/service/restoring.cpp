@@ -42,7 +42,7 @@ std::string loss_at_original(const Restored& restored) {
 std::string reason_to_stay(const Restored& restored) {
     if (!restored.needed_by.empty()) return "needed by " + restored.needed_by;
     if (std::string loss = loss_at_original(restored); !loss.empty()) return loss;
-    return restored.error.empty() ? restored.error : "what is in use is not known: " + restored.error;
+    return restored.error;
 }
 
 std::string detail_of(const Restored& restored) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <filesystem>
 #include <thread>
 
@@ -70,6 +71,67 @@ inline void keep_locked(int socket) {
     pollfd fault{.fd = faults.value(), .events = POLLIN, .revents = 0};
     must(::poll(&fault, 1, 60'000) == 1, "wait until it is locked");
 }
+
+// A listening socket of this process.
+inline sys::Fd listening(const Namespace& netns, int backlog, int family = AF_INET, int protocol = IPPROTO_TCP) {
+    return netns.inside([&] {
+        sys::Fd socket(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, protocol));
+        must(::listen(socket.value(), backlog) == 0, "listen");
+        return socket;
+    });
+}
+
+inline Scope scope_of_listener(const Namespace& netns, const sys::Fd& socket) {
+    struct stat status{};
+    must(::fstat(socket.value(), &status) == 0, "fstat");
+    Scope scope{.netns = id_of(netns), .netns_pid = 0, .listener = {}, .pod = {}};
+    scope.listener = ListenerRef{.cookie = take(sys::socket_cookie(socket.value())),
+                                 .inode = status.st_ino,
+                                 .local = {},
+                                 .pid = ::getpid(),
+                                 .fd = socket.value()};
+    return scope;
+}
+
+// A descriptor that was sent and not received yet: no process has it.
+class InFlight {
+public:
+    explicit InFlight(sys::Fd descriptor) {
+        int ends[2];
+        must(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0, "socketpair");
+        from_ = sys::Fd(ends[0]);
+        to_ = sys::Fd(ends[1]);
+        const int fd = descriptor.value();
+        cmsghdr* header = CMSG_FIRSTHDR(&message_);
+        *header = {.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+        std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
+        must(::sendmsg(from_.value(), &message_, 0) == 1, "send a descriptor");
+    }
+    InFlight(const InFlight&) = delete;
+    InFlight& operator=(const InFlight&) = delete;
+    ~InFlight() = default;
+
+    sys::Fd receive() {
+        must(::recvmsg(to_.value(), &message_, MSG_CMSG_CLOEXEC) == 1, "receive a descriptor");
+        int fd = -1;
+        std::memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message_)), sizeof fd);
+        return sys::Fd(fd);
+    }
+
+private:
+    sys::Fd from_;
+    sys::Fd to_;
+    char byte_ = 0;
+    iovec place_{.iov_base = &byte_, .iov_len = 1};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control_{};
+    msghdr message_{.msg_name = nullptr,
+                    .msg_namelen = 0,
+                    .msg_iov = &place_,
+                    .msg_iovlen = 1,
+                    .msg_control = control_.data(),
+                    .msg_controllen = control_.size(),
+                    .msg_flags = 0};
+};
 
 // A process that listens on a loopback port of a namespace and is told what to do next.
 class Server {

@@ -292,6 +292,45 @@ TEST_CASE("what could not be put back stays held, for the next try") {
     CHECK(server.facts().limit == 64);
 }
 
+TEST_CASE("a listener that no process shows a descriptor of stays held until somebody receives it") {
+    const TemporaryDirectory directory;
+    const Namespace netns;
+    netns.write("sys/net/core/somaxconn", "64");
+    auto writer = take(Writer::start());
+    auto journal = take(Journal::open(directory.path(), boot));
+    sys::Fd socket = listening(netns, 64);
+    const Scope scope = scope_of_listener(netns, socket);
+    apply(journal, writer, TunableId::somaxconn, scope_of(netns), 64, 1024);
+    apply(journal, writer, TunableId::listener_backlog, scope, 64, 512);
+    InFlight sent(std::move(socket));
+
+    CHECK(kinds(take(restore(journal, writer, {.dry_run = true})))[0] == Restored::Kind::in_use);
+    for (const bool now : {true, false}) {
+        const auto all = take(restore(journal, writer, {.now = now}));
+        REQUIRE(kinds(all)[0] == Restored::Kind::in_use);
+        CHECK(actuators::is_left(all[0]));
+        CHECK(all[0].error.starts_with("it listens, but no process shows its descriptor"));
+    }
+    CHECK(take(journal.holdings()).back().undoing); // a service goes on with it
+
+    SECTION("and goes back then") {
+        const sys::Fd received = sent.receive();
+        for (const Restored::Kind each : kinds(take(restore(journal, writer)))) CHECK(each == Restored::Kind::restored);
+        CHECK(take(sys::accept_queue(received.value())).limit == 64);
+        CHECK(somaxconn_in(netns) == 64);
+    }
+    SECTION("or is gone when nobody does") {
+        {
+            const sys::Fd received = sent.receive();
+        }
+        CHECK(comes_true([&] {
+            restore(journal, writer).value();
+            return take(journal.holdings()).empty();
+        }));
+    }
+    CHECK(take(journal.holdings()).empty());
+}
+
 TEST_CASE("after kill -9 at any moment restore finds the originals") {
     const TemporaryDirectory directory;
     const Namespace netns;

@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include <linux/io_uring.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/resource.h>
@@ -16,6 +17,7 @@
 #include <sys/wait.h>
 
 #include "fixtures.hpp"
+#include "netns/probes/traffic.hpp"
 #include "sys/files.hpp"
 
 using namespace bpftune;
@@ -298,6 +300,66 @@ TEST_CASE("a listener that was closed, or whose process ended, is gone") {
     CHECK(kind(writer.write(TunableId::listener_backlog, scope, 10, 64)) == Outcome::Kind::gone);
 }
 
+TEST_CASE("a listener that no process shows a descriptor of is not gone as long as the kernel lists it") {
+    const Namespace netns;
+    auto writer = take(Writer::start());
+    Scope scope;
+    std::optional<InFlight> sent;
+    SECTION("IPv4") {
+        sys::Fd socket = listening(netns, 100);
+        scope = scope_of_listener(netns, socket);
+        sent.emplace(std::move(socket));
+    }
+    SECTION("IPv6") {
+        sys::Fd socket = listening(netns, 100, AF_INET6);
+        scope = scope_of_listener(netns, socket);
+        sent.emplace(std::move(socket));
+    }
+    SECTION("where its hint is another's by now, and nothing else is known") {
+        sys::Fd socket = listening(netns, 100);
+        scope = scope_of_listener(netns, socket);
+        sent.emplace(std::move(socket));
+        scope.listener->pid = 0;
+        scope.listener->inode = 0;
+    }
+    const auto value = writer.read(TunableId::listener_backlog, scope);
+    REQUIRE_FALSE(value);
+    CHECK(mentions(value.error().message, "it listens, but no process shows its descriptor"));
+    CHECK(value.error().code == EBUSY);
+    const Outcome outcome = writer.write(TunableId::listener_backlog, scope, 100, 200);
+    CHECK(kind(outcome) == Outcome::Kind::failed);
+    CHECK(mentions(outcome.error, "left as it is"));
+    CHECK(writer.knows_outcome());
+
+    if (scope.listener->inode != 0) { // whoever receives it can be asked
+        const sys::Fd received = sent->receive();
+        CHECK(kind(writer.write(TunableId::listener_backlog, scope, 100, 200)) == Outcome::Kind::written);
+        CHECK(take(sys::accept_queue(received.value())).limit == 200);
+    }
+    sent.reset();
+    CHECK(comes_true([&] { return writer.read(TunableId::listener_backlog, scope).error().code == ESTALE; }));
+    CHECK(kind(writer.write(TunableId::listener_backlog, scope, 200, 100)) == Outcome::Kind::gone);
+}
+
+TEST_CASE("a listener that only io_uring holds is not gone") {
+    io_uring_params params{};
+    sys::Fd ring(static_cast<int>(::syscall(SYS_io_uring_setup, 1, &params)));
+    if (!ring) {
+        WARN("io_uring is not to be had here");
+        return;
+    }
+    const Namespace netns;
+    auto writer = take(Writer::start());
+    sys::Fd socket = listening(netns, 100);
+    const Scope scope = scope_of_listener(netns, socket);
+    const int fd = socket.value();
+    must(::syscall(SYS_io_uring_register, ring.value(), IORING_REGISTER_FILES, &fd, 1) == 0, "register a file");
+    socket.reset();
+    CHECK(writer.read(TunableId::listener_backlog, scope).error().code == EBUSY);
+    ring.reset();
+    CHECK(comes_true([&] { return writer.read(TunableId::listener_backlog, scope).error().code == ESTALE; }));
+}
+
 TEST_CASE("a socket that was shut down is not revived") {
     const Namespace netns;
     auto writer = take(Writer::start());
@@ -477,23 +539,12 @@ TEST_CASE("a listener that its process keeps locked costs itself its tuning, and
 
 TEST_CASE("what may have been written without an answer is read when its process lets go") {
     const Namespace netns;
-    const sys::Fd listener = netns.inside([] {
-        sys::Fd socket(::socket(AF_INET, SOCK_STREAM, 0));
-        must(::listen(socket.value(), 100) == 0, "listen");
-        return socket;
-    });
+    const sys::Fd listener = listening(netns, 100);
     auto holder = std::make_optional<Process>(netns, [&] {
         keep_locked(listener.value());
         return std::uint64_t{0};
     });
-    struct stat status{};
-    must(::fstat(listener.value(), &status) == 0, "fstat");
-    Scope scope = scope_of(netns, holder->pid());
-    scope.listener = ListenerRef{.cookie = take(sys::socket_cookie(listener.value())),
-                                 .inode = status.st_ino,
-                                 .local = {},
-                                 .pid = ::getpid(),
-                                 .fd = listener.value()};
+    const Scope scope = scope_of_listener(netns, listener);
     auto writer = take(Writer::start());
     CHECK(kind(writer.write(TunableId::listener_backlog, scope, 100, 200)) == Outcome::Kind::failed);
     CHECK_FALSE(writer.knows_outcome());

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sys/inet_diag.hpp"
+
+#include <array>
+
+#include <libmnl/libmnl.h>
+#include <linux/inet_diag.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+
+#include "sys/clock.hpp"
+#include "sys/netlink.hpp"
+
+namespace bpftune::sys {
+
+Result<> dump_sockets(const Fd& socket, const InetDump& dump,
+                      const std::function<bool(const nlmsghdr&, const inet_diag_msg&)>& take) {
+    alignas(nlmsghdr) std::array<char, 256> buffer{};
+    nlmsghdr* question = mnl_nlmsg_put_header(buffer.data());
+    question->nlmsg_type = SOCK_DIAG_BY_FAMILY;
+    question->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+    auto* about = static_cast<inet_diag_req_v2*>(mnl_nlmsg_put_extra_header(question, sizeof(inet_diag_req_v2)));
+    about->sdiag_family = static_cast<__u8>(dump.family);
+    about->sdiag_protocol = static_cast<__u8>(dump.protocol);
+    about->idiag_ext = dump.attributes;
+    about->idiag_states = dump.states;
+    // The field has 8 bits.
+    if (dump.protocol == mptcp_protocol) mnl_attr_put_u32(question, INET_DIAG_REQ_PROTOCOL, mptcp_protocol);
+    return ask_kernel_while(socket, *question, [&](const nlmsghdr& message) {
+        if (mnl_nlmsg_get_payload_len(&message) < sizeof(inet_diag_msg)) return true;
+        return take(message, *static_cast<const inet_diag_msg*>(mnl_nlmsg_get_payload(&message)));
+    });
+}
+
+std::uint64_t cookie_of(const inet_diag_msg& socket) {
+    return std::uint64_t{socket.id.idiag_cookie[1]} << 32 | socket.id.idiag_cookie[0];
+}
+
+Result<bool> listens_here(std::uint64_t cookie, MonoTime deadline) {
+    const auto socket = open_netlink(Netlink::sock_diag);
+    if (!socket) return std::unexpected(socket.error());
+    for (const int protocol : {int{IPPROTO_TCP}, mptcp_protocol}) {
+        for (const int family : {AF_INET, AF_INET6}) {
+            bool found = false;
+            bool late = false;
+            const auto asked =
+                dump_sockets(*socket, {.family = family, .protocol = protocol, .states = listening_state},
+                             [&](const nlmsghdr&, const inet_diag_msg& each) {
+                                 found = cookie_of(each) == cookie;
+                                 late = !found && now().mono >= deadline;
+                                 return !found && !late;
+                             });
+            if (found) return true;
+            if (late)
+                return std::unexpected(Error{"look for a socket among those that listen: it takes too long", ETIME});
+            const bool none = !asked && (asked.error().code == ENOENT || asked.error().code == EINVAL);
+            if (!asked && !none) return std::unexpected(asked.error());
+        }
+    }
+    return false;
+}
+
+} // namespace bpftune::sys

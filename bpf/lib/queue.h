@@ -86,8 +86,15 @@ static __always_inline void check_pressure(struct queue_stats *queue, struct net
 	if ((__u64)depth * 1024 <= (__u64)queue->limit * pressure_per_1024)
 		return;
 	now = bpf_ktime_get_ns();
-	if (event_is_due(&queue->last_event, now))
-		send_pressure(queue, net, local, cookie, transparent, depth, now);
+	/* Past half of a limit that was raised since is news, however soon; by less than a quarter
+	 * none is (nor is one raised): else a listen() for each connection would be.
+	 */
+	if ((__u64)queue->limit * 4 >= (__u64)queue->event_limit * 5)
+		queue->last_event = 0;
+	if (!event_is_due(&queue->last_event, now))
+		return;
+	queue->event_limit = queue->limit;
+	send_pressure(queue, net, local, cookie, transparent, depth, now);
 }
 
 #endif

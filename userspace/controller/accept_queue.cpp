@@ -24,6 +24,10 @@ constexpr double hang_seconds = 10;
 constexpr Nanoseconds comes_again_for = std::chrono::seconds(63);
 // A tick that saw less says nothing about draining.
 constexpr Nanoseconds shortest_window = std::chrono::milliseconds(100);
+// A burst goes on for so long before its queue is looked at again.
+constexpr Nanoseconds until_next_look = std::chrono::milliseconds(20);
+// The rate of a handful of arrivals within microseconds is nobody's.
+constexpr Nanoseconds shortest_rate_window = std::chrono::milliseconds(2);
 // The next burst may be twice the last.
 constexpr std::uint64_t headroom = 2;
 // So many lost ones are believed for each connection that was accepted: 1,500 at once over a queue that was raised to
@@ -66,6 +70,13 @@ double accepted_a_second(const QueueWindow& window) {
 
 bool is_worked_off_in_time(const QueueWindow& window) {
     return window.peak <= accepted_a_second(window) * longest_wait_seconds;
+}
+
+// Of a burst, at its rate so far. A tick's rate is of many bursts and none.
+std::optional<std::uint64_t> arrivals_until_next_look(const QueueWindow& window) {
+    if (!window.arrivals || !window.event || window.length >= burst_length) return std::nullopt;
+    const double looks = Seconds(until_next_look) / Seconds(std::max(window.length, shortest_rate_window));
+    return static_cast<std::uint64_t>(static_cast<double>(*window.arrivals) * looks);
 }
 
 // Whoever waits in it waits for so long that the application does not accept at all, rather than slowly. Where arrivals
@@ -275,22 +286,33 @@ void find_stuck(Gate& gate, const Listener& listener) {
     gate.advise(std::move(finding), flood != nullptr ? "flood" : hangs(window) ? "hangs" : "stuck");
 }
 
-// Four times the limit only while nothing is known of the demand, or where it goes on growing: once a burst has been
-// seen whole, twice what waits. A burst past half of what an earlier one was sized for does not wait for the cooldown,
-// as the next one may be past all of it.
+// With what will have come when the queue is looked at again, if it comes as it came so far; where that is not known,
+// and where demand goes on growing, four times the limit.
+std::uint64_t expected_at_next_look(const Gate& gate, const Listener& listener, const Queue& queue) {
+    const auto soon = arrivals_until_next_look(listener.window);
+    const bool unknown = !soon || gate.is_on_ramp(object_of(listener));
+    return std::max(headroom * (queue.demand + soon.value_or(0)), unknown ? ramp_factor * listener.limit : 0);
+}
+
+// Once a burst has been seen whole, twice what waits. A burst past half of what an earlier one was sized for does not
+// wait for the cooldown, as the next one may be past all of it.
 void open_burst(Gate& gate, const Snapshot& snapshot, const Listener& listener, Queue& queue) {
     queue.in_burst = true;
     queue.demand = demand_of(listener);
     const bool is_known = queue.sized && !gate.is_on_ramp(object_of(listener));
-    const std::uint64_t unknown = is_known ? 0 : ramp_factor * listener.limit;
-    const std::uint64_t expected = std::max(headroom * queue.demand, unknown);
+    const std::uint64_t expected = is_known ? headroom * queue.demand : expected_at_next_look(gate, listener, queue);
     queue.raised = raise_queue(gate, snapshot, listener, expected, queue.sized || listener.window.overflows > 0);
 }
 
-// While a burst lasts its demand is collected; when the queue has emptied, one correction closes it.
-void follow_burst(Gate& gate, const Snapshot& snapshot, const Listener& listener, Queue& queue) {
+// While a burst lasts its demand is collected, and one that comes past half of what it was given is given more; when
+// the queue has emptied, one correction closes it.
+void follow_burst(Gate& gate, const Snapshot& snapshot, const Listener& listener, Queue& queue, Drain drain) {
     queue.demand = std::max(queue.demand, demand_of(listener));
-    if (!is_over(listener)) return;
+    if (!is_over(listener)) {
+        if (queue.raised && drain == Drain::bursts && listener.window.event && pressed(listener))
+            raise_queue(gate, snapshot, listener, expected_at_next_look(gate, listener, queue), /*urgent=*/true);
+        return;
+    }
     queue.in_burst = false;
     queue.sized = true;
     const std::uint64_t expected = headroom * queue.demand;
@@ -343,7 +365,7 @@ void judge(Gate& gate, const Snapshot& snapshot, const Listener& listener) {
     queue.stuck.reset();
     if (tick && was_hung) return; // what was lost in this window was lost while it hung
     if (queue.in_burst) {
-        follow_burst(gate, snapshot, listener, queue);
+        follow_burst(gate, snapshot, listener, queue, drain);
     } else if (pressed(listener) && drain == Drain::bursts) {
         open_burst(gate, snapshot, listener, queue);
     } else if (tick && listener.window.syn_dropped > 0) {

@@ -21,8 +21,10 @@ constexpr std::uint64_t conntrack_entry_bytes = 512;
 // One rule sizes both limits of an accept queue (controller/accept_queue.cpp).
 constexpr std::string_view queue_formula =
     "2 x (waiting at the peak of the burst + lost in it, at most 2 for each one accepted), as a power of two; at the "
-    "first pressure, while no burst has been seen whole or where three raises in a row were outgrown, at least 4 x the "
-    "limit, corrected once when the burst is over. In a flood at most 8 x the limit that it had when the flood began";
+    "first pressure, while no burst has been seen whole, with what arrives in 20 ms at the rate so far (4 x the limit "
+    "where that is not seen), again each time that half of it is outgrown, corrected once when the burst is over; at "
+    "least 4 x the limit where three raises in a row were outgrown. In a flood at most 8 x the limit that it had when "
+    "the flood began";
 constexpr std::string_view queue_derived =
     "What waits when a burst of B connections arrives faster than it is accepted is B less what was accepted "
     "meanwhile. "

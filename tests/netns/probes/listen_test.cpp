@@ -239,6 +239,27 @@ TEST_CASE("a queue that stays under pressure is announced once per interval") {
     CHECK(of(events_of<PressureEvent>(probes), netns).size() == 1);
 }
 
+TEST_CASE("past half of a limit that was raised meanwhile it is announced at once, by a quarter at least") {
+    auto probes = open_probes({.event_interval = std::chrono::hours(1)});
+    if (is_blind(probes.sees_arrivals(), "arrivals")) return;
+    const Namespace netns;
+    const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 16); });
+    std::vector<std::vector<sys::Fd>> connected;
+    const auto more = [&](std::size_t count) {
+        connected.push_back(netns.inside([&] { return clients(count, "127.0.0.1", port); }));
+        return of(events_of<PressureEvent>(probes), netns);
+    };
+    CHECK(more(17).size() == 1);
+    must(::listen(listener.value(), 40) == 0, "listen again");
+    CHECK(more(3).empty()); // half of it
+    const auto events = more(5);
+    REQUIRE(events.size() == 1);
+    CHECK(events[0].depth == 21);
+    CHECK(events[0].limit == 40);
+    must(::listen(listener.value(), 49) == 0, "listen again");
+    CHECK(more(5).empty());
+}
+
 TEST_CASE("peak, floor and arrivals are those of the epoch") {
     auto probes = open_probes();
     if (is_blind(probes.sees_arrivals(), "arrivals")) return;

@@ -59,11 +59,11 @@ Snapshot snapshot_of(Snapshot::Cause cause, MonoTime time, std::vector<Listener>
     return snapshot;
 }
 
-// A queue that reached `depth` within two milliseconds.
+// A queue that reached `depth` within eight milliseconds.
 Snapshot pressure(Listener listener, std::uint32_t depth, MonoTime time) {
     listener.queue = depth;
     listener.read = time;
-    listener.window = {.length = 2ms, .peak = depth, .arrivals = depth + 5, .accepted = 5, .event = time};
+    listener.window = {.length = 8ms, .peak = depth, .arrivals = depth + 5, .accepted = 5, .event = time};
     return snapshot_of(Snapshot::Cause::pressure, time, {listener});
 }
 
@@ -375,7 +375,7 @@ TEST_CASE("raises no further than the memory budget goes, and says what it would
     const auto decisions = act(policy, state, pressure(nginx(), 65, at(0s)), at(0s));
     CHECK(writes(decisions) ==
           std::vector<Written>{{TunableId::somaxconn, 128, 512}, {TunableId::listener_backlog, 128, 256}});
-    CHECK(decisions[1].why.ends_with("512 would cost 1.9 MiB (worst case 49.0 MiB), memoryBudget has 1.0 MiB left"));
+    CHECK(decisions[1].why.ends_with("512 would cost 1.7 MiB (worst case 49.0 MiB), memoryBudget has 1.0 MiB left"));
 }
 
 TEST_CASE("leaves a value alone that someone else set, until the policy is reloaded") {

@@ -162,7 +162,7 @@ void read_window(Step& step, const Names& names, const YAML::Node& node) {
                                "refused", "flood"});
     const std::uint64_t cookie = names.cookie(fields.at("port"));
     QueueWindow window;
-    window.length = step.kind == Step::Kind::tick ? 1s : step.kind == Step::Kind::after ? 40ms : 2ms;
+    window.length = step.kind == Step::Kind::tick ? 1s : step.kind == Step::Kind::after ? 40ms : 8ms;
     fields.into(window.length, "in", duration_of);
     fields.into(window.peak, "peak", small_number_of);
     fields.into(window.floor, "floor", small_number_of);

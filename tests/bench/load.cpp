@@ -31,6 +31,9 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::uint16_t port = 8080;
 
+// scripts/bench holds its service to these.
+std::string own_name() { return random_name("bpftune-bench-"); }
+
 // Connections are made in groups, one for each destination: fewer in a group than a namespace has ports, so that none
 // waits for one that is in TIME_WAIT.
 constexpr std::size_t group = 16'000;
@@ -50,7 +53,7 @@ double cpu_seconds() {
 }
 
 void rate(Nanoseconds length) {
-    const Namespace netns;
+    const Namespace netns{own_name()};
     netns.inside([&] {
         const auto listener = listen_on("0.0.0.0", port, 128);
         std::size_t connections = 0;
@@ -82,7 +85,7 @@ struct Server {
         netns.inside([this] { waiting = clients(burst, "127.0.0.1", port); });
     }
 
-    Namespace netns;
+    Namespace netns{own_name()};
     std::optional<Process> process;
     std::vector<sys::Fd> waiting;
 };

@@ -40,10 +40,13 @@ inline std::string random_name(const std::string& prefix) {
     return fmt::format("{}{:08x}", prefix, std::random_device{}());
 }
 
+// How the names of all namespaces of this process begin: what a service of its own can be held to.
+inline const std::string own_namespaces = random_name("bpftune-") + "-";
+
 // A named network namespace (as `ip netns`) with loopback up and nobody in it.
 class Namespace {
 public:
-    explicit Namespace(std::string name = random_name("bpftune-")) : name_(std::move(name)) {
+    explicit Namespace(std::string name = random_name(own_namespaces)) : name_(std::move(name)) {
         shell("ip netns add " + name_);
         fd_ = sys::Fd(::open(("/run/netns/" + name_).c_str(), O_RDONLY | O_CLOEXEC));
         must(static_cast<bool>(fd_), "open namespace");

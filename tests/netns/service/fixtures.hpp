@@ -32,14 +32,17 @@ inline const std::string program_path = std::string(build_dir) + "/bpftune-k8s";
 inline const std::string conntrack_max = "/proc/sys/net/netfilter/nf_conntrack_max";
 inline const std::string conntrack_buckets = "/proc/sys/net/netfilter/nf_conntrack_buckets";
 
-// The tests change namespaces of their own only: the node's own limits are not theirs to raise, but with a NodeValue.
+// The node's own limits are not the tests' to raise, but with a NodeValue.
 inline const std::string node_is_observed = "    net.netfilter.nf_conntrack_max: {mode: observe}\n"
                                             "    net.netfilter.nf_conntrack_buckets: {mode: observe}\n";
 
+// Held to the namespaces of these names: those of this process, and no other test's, lab's or service's.
 inline std::string policy_text(const std::string& name, const std::string& spec,
-                               const std::string& tunables = node_is_observed) {
+                               const std::string& tunables = node_is_observed,
+                               const std::string& netns = own_namespaces + "*") {
     return "apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: " + name + "}\nspec:\n  " +
-           spec + "\n  tunables:\n" + tunables;
+           spec + "\n  pods: [{match: {netns: \"" + netns + "\"}}, {match: {}, mode: observe}]\n  tunables:\n" +
+           tunables;
 }
 
 class Folder {
@@ -156,7 +159,7 @@ inline Json json_of(const Ran& ran) {
 }
 
 // Where a service lives: its policy, its state, its socket. One at a time on the machine, with the lab and the tests
-// that change the host, for it looks after every namespace that it sees.
+// that change the host: the node's own values are one for all.
 class Home {
 public:
     [[nodiscard]] fs::path operator/(const fs::path& name) const { return folder_ / name; }

@@ -44,7 +44,11 @@ TEST_CASE("one who listens and closes without end does not keep the loop from ti
         CHECK(comes_true([&] { return home.top()["time"] != before; }));
     }
     const auto waiting = other.connect(20, 8080);
-    CHECK(comes_true([&] { return listener_row(home.top(), other, 8080)["overflows"] > 0; }));
+    CHECK(comes_true([&] { // nothing is lost where the raise came before that
+        const auto overflows = netstat(other.netns, "ListenOverflows");
+        return listener_row(home.top(), other, 8080)["overflows"] == overflows &&
+               (overflows > 0 || limit_of(listener) > 4);
+    }));
     service.signal(SIGTERM);
     CHECK(service.wait() == 0);
 }

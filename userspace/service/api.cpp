@@ -6,11 +6,14 @@
 #include <cstring>
 #include <memory>
 
+#include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "core/text.hpp"
 
 namespace bpftune::service {
 namespace {
@@ -140,11 +143,21 @@ void ApiServer::answer_next(Client& client) {
         client.in.clear();
         client.ends = true;
     } else if (end != std::string::npos) {
-        const Answer answer = handler_(client.in.substr(0, end));
+        const Answer answer = answer_to(client.in.substr(0, end));
         client.out = answer.line + "\n";
         client.in.erase(0, end + 1);
         if (answer.follow) client.in.clear();
         client.follows = answer.follow;
+    }
+}
+
+// What one client asks for is not to end the service, whatever it is.
+ApiServer::Answer ApiServer::answer_to(const std::string& line) const {
+    try {
+        return handler_(line);
+    } catch (const std::exception& error) {
+        spdlog::error("a request failed: {}", printable(error.what()));
+        return {R"({"error":"the request failed, the service's log says why"})"};
     }
 }
 

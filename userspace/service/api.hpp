@@ -63,6 +63,7 @@ private:
     bool serve(Client& client, std::uint32_t events);
     static bool receive(Client& client);
     void answer_next(Client& client);
+    [[nodiscard]] Answer answer_to(const std::string& line) const;
     static bool flush(Client& client);
     static void await(const Client& client);
     static void leave(Client& client);

@@ -53,6 +53,8 @@ Result<Json> parse_object(std::string_view line) {
         const std::size_t place = what.find(": "); // "[...] parse error at line 1, column 2: syntax error ..."
         return failure("column {}: no JSON object in one line: {}", error.byte,
                        printable(place == std::string_view::npos ? what : what.substr(place + 2)));
+    } catch (const Json::exception& error) { // a number that no double holds
+        return failure("no JSON object in one line: {}", printable(error.what()));
     }
 }
 

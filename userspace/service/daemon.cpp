@@ -317,7 +317,8 @@ void Daemon::adopt() {
             ++undoing_; // nobody would raise it again: on its way back
             continue;
         }
-        if (holding.undoing) (void)journal_.undoing(object, false);
+        // Who loads a policy after a restore wants to have it tuned again.
+        if (holding.undoing && ready_) (void)journal_.undoing(object, false);
         adopt(holding);
     }
     if (undoing_ > 0) spdlog::info("{} values go on back to their originals as their use falls", undoing_);
@@ -358,6 +359,7 @@ void Daemon::adopt(const actuators::Holding& holding) {
                                 .original = *original,
                                 .current = value.value_or(*current),
                                 .evidence = holding.evidence};
+    adopted.undoing = holding.undoing && !ready_;
     if (on_trial) adopted.before_trial = parse_number(*holding.before_trial).value_or(*original);
     controller::adopt(state_, adopted, sys::now().mono);
     spdlog::info("adopted: {} = {} (was {})", tunables::row(holding.tunable).name, adopted.current, holding.original);

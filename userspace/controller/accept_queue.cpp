@@ -17,6 +17,8 @@ constexpr Nanoseconds burst_length = std::chrono::milliseconds(50);
 // What waits longer than this at the observed service rate is delay, not a burst. A client's SYN is sent again after
 // one second (RFC 6298): a queue is worth its places as long as waiting in it is much shorter than that.
 constexpr double longest_wait_seconds = 0.25;
+// No client is so far away (signals/flood.cpp).
+constexpr double longest_handshake_seconds = 3;
 // At this many seconds in the queue the application hangs.
 constexpr double hang_seconds = 10;
 // What a stuck queue turned away comes again, in waves that look like bursts, for as long as the kernel repeats a
@@ -261,13 +263,23 @@ std::string why_stuck(const QueueWindow& window, const Flood* flood) {
     return fmt::format(" {}: it is too slow, and a longer queue would only add delay", pace);
 }
 
+// Whether those under way can be clients: of as many as are under way at once a third completes its handshake in each
+// second, however far they are. What nobody completes stays for a minute.
+bool can_be_clients(const Listener& listener) {
+    const QueueWindow& window = listener.window;
+    const double completed = static_cast<double>(window.arrivals.value_or(window.accepted));
+    return *listener.syn_queue * Seconds(window.length).count() <= completed * longest_handshake_seconds;
+}
+
 // A SYN queue may be as long as the accept queue. Where clients are far away it is full though that one is empty: of as
 // many as come in a round trip it holds those that it took in. As with overflows, what was accepted vouches for as many
 // of the refused ones. (With cookies nothing is refused.)
-void raise_syn_queue(Gate& gate, const Snapshot& snapshot, const Listener& listener) {
+void raise_syn_queue(Gate& gate, const Snapshot& snapshot, const Listener& listener, Queue& queue) {
     const QueueWindow& window = listener.window;
     const std::uint64_t completed = window.arrivals.value_or(window.accepted);
-    if (!listener.syn_queue || completed == 0 || listener.flood) return;
+    const bool clients = listener.syn_queue && completed > 0 && !listener.flood && can_be_clients(listener);
+    // A flood that has just begun shares its first tick with the clients before it.
+    if (!std::exchange(queue.refuses_clients, clients) || !clients) return;
     const std::uint64_t refused = std::min(window.syn_dropped, lost_for_an_accepted * completed);
     const std::uint64_t at_once = *listener.syn_queue * (completed + refused) / completed;
     const std::uint64_t expected = headroom * std::min(at_once, largest_backlog);
@@ -369,7 +381,9 @@ void judge(Gate& gate, const Snapshot& snapshot, const Listener& listener) {
     } else if (pressed(listener) && drain == Drain::bursts) {
         open_burst(gate, snapshot, listener, queue);
     } else if (tick && listener.window.syn_dropped > 0) {
-        raise_syn_queue(gate, snapshot, listener);
+        raise_syn_queue(gate, snapshot, listener, queue);
+    } else if (tick) {
+        queue.refuses_clients = false;
     }
 }
 
@@ -383,7 +397,9 @@ Scope scope_of(const Listener& listener) {
 Measured measured_queue(const Listener& listener) {
     const QueueWindow& window = listener.window;
     const std::uint64_t losses = window.overflows + window.syn_dropped;
-    return {.losses = losses, .demand = window.arrivals.value_or(window.accepted) + losses, .use = window.peak};
+    return {.losses = losses,
+            .demand = window.arrivals.value_or(window.accepted) + losses,
+            .use = std::max(window.peak, handshakes_of(listener))};
 }
 
 bool is_hung(const State& state, const Listener& listener) {
@@ -400,10 +416,15 @@ bool is_filling(const Listener& listener) {
 
 bool is_flooded_by_syns(const Listener& listener) { return listener.flood && !stays_half_full(listener); }
 
+std::uint32_t handshakes_of(const Listener& listener) {
+    return listener.refuses_syns ? listener.syn_queue.value_or(0) : 0;
+}
+
 Use use_of(const Listener& listener) {
-    return {.used = listener.window.peak,
-            .wanted = power_of_two(headroom * demand_of(listener)),
-            .pressed = pressed(listener)};
+    const std::uint64_t handshakes = handshakes_of(listener);
+    return {.used = std::max<std::uint64_t>(listener.window.peak, handshakes),
+            .wanted = power_of_two(headroom * std::max(demand_of(listener), handshakes)),
+            .pressed = pressed(listener) || listener.window.syn_dropped > 0};
 }
 
 Drain drain_of(const Listener& listener, Snapshot::Cause cause) {

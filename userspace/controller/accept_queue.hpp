@@ -3,11 +3,11 @@
 //
 // Demand is what waited at the peak plus what was lost because the queue was full, while the application accepted: at
 // most two for each connection that it accepted meanwhile, for a SYN alone may be anybody's.
-// Size: at least twice the demand, as a power of two. At the first pressure of a burst the demand is not known yet: what
-// will have arrived when the queue can be looked at again, at the rate so far, counts as well (where that is not seen:
-// four times the limit), and again each time that half of what it was given is outgrown; one correction follows when the
-// burst is over. Where bursts outgrew three raises in a row it is not known by how much the next one will: four times
-// the limit at least.
+// Size: at least twice the demand, as a power of two. At the first pressure of a burst the demand is not known yet:
+// what will have arrived when the queue can be looked at again, at the rate so far, counts as well (where that is not
+// seen: four times the limit), and again each time that half of what it was given is outgrown; one correction follows
+// when the burst is over. Where bursts outgrew three raises in a row it is not known by how much the next one will:
+// four times the limit at least.
 //
 // A SYN queue may be as long as the accept queue, so a full one that refuses clients is a reason as well: the demand is
 // what was under way, and what was refused, at most two for each handshake that was completed meanwhile.
@@ -48,6 +48,9 @@ bool is_hung(const State& state, const Listener& listener);
 
 // Whether a tick leaves open why it is filling: a burst that is worked off in time, or not.
 bool is_filling(const Listener& listener);
+
+// Handshakes under way that need its limit as what waits does: 0 where a full SYN queue sends cookies.
+std::uint32_t handshakes_of(const Listener& listener);
 
 // What one window of it says of how long a queue is needed.
 Use use_of(const Listener& listener);

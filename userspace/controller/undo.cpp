@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "controller/accept_queue.hpp"
 #include "tunables/undo.hpp"
 
 namespace bpftune::controller {
@@ -43,7 +44,7 @@ std::optional<std::uint64_t> in_use_now(const ObjectKey& object, const Snapshot&
     if (object.tunable == TunableId::somaxconn) return 0;
     if (object.tunable == TunableId::listener_backlog) {
         const auto listener = std::ranges::find(snapshot.listeners, object.listener_cookie, &Listener::cookie);
-        return listener == snapshot.listeners.end() ? 0 : listener->queue;
+        return listener == snapshot.listeners.end() ? 0 : std::max(listener->queue, handshakes_of(*listener));
     }
     if (snapshot.conntrack.empty()) return std::nullopt;
     return std::ranges::max(snapshot.conntrack, {}, &Conntrack::entries).entries;

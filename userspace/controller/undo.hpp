@@ -16,7 +16,8 @@
 
 namespace bpftune::controller {
 
-// Of the object at this tick: what waits in the queue now, the entries of the fullest table. nullopt: not known.
+// Of the object at this tick: what waits in the queue now, or is under way to it where SYNs would be refused, the
+// entries of the fullest table. nullopt: not known.
 std::optional<std::uint64_t> in_use_now(const ObjectKey& object, const Snapshot& snapshot);
 
 // Why it cannot be taken back to `value` now: "3000 are in use"; empty: it can.

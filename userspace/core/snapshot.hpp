@@ -73,6 +73,7 @@ struct Listener {
     double overflows_per_second = 0;
     std::optional<std::uint64_t> arrivals;  // completed handshakes
     std::optional<std::uint32_t> syn_queue; // most handshakes under way at once that were seen in the last interval
+    bool refuses_syns = false;              // tcp_syncookies is 0: when its SYN queue is full
     std::optional<std::string> flood;       // what speaks for a flood, as of the last tick; nullopt: nothing
     MonoTime read;                          // when `queue` and `limit` were read
     QueueWindow window;

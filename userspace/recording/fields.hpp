@@ -63,7 +63,8 @@ RECORDED(Now, mono, wall);
 
 RECORDED(QueueWindow, length, peak, floor, arrivals, accepted, overflows, syn_dropped, event);
 RECORDED(Listener, netns, cookie, inode, local, pid, fd, command, pod, queue, queue_peak, limit, asked, somaxconn,
-         binds, drops, overflows, overflows_estimated, overflows_per_second, arrivals, syn_queue, flood, read, window);
+         binds, drops, overflows, overflows_estimated, overflows_per_second, arrivals, syn_queue, refuses_syns, flood,
+         read, window);
 RECORDED(NetnsTcp, netns, pid, pod, somaxconn, listen_overflows, overflows_of_closed, syn_dropped, other_drops,
          cookies_sent, cookies_returned, flood, time_wait_sockets, time_wait_limit, time_wait_entries,
          time_wait_entries_per_second, time_wait_overflows, ports_exhausted, ports_exhausted_command,
@@ -92,7 +93,7 @@ RECORDED(controller::Calm, since, used, wanted);
 RECORDED(controller::Undo, value, why);
 RECORDED(controller::Held, scope, original, current, since, written, raised, raises, expected, used, calm, undo);
 RECORDED(controller::Said, why_kind, to, when);
-RECORDED(controller::Queue, in_burst, raised, demand, sized, stuck, slow);
+RECORDED(controller::Queue, in_burst, raised, demand, sized, stuck, slow, refuses_clients);
 RECORDED(controller::TrialKey, kind, netns, listener_cookie);
 RECORDED(controller::Measured, losses, demand, use, lost_in_flood);
 RECORDED(controller::Trial, cause, since, last_raise, fitted, before, after, filling, guards, values, verdict);

@@ -309,7 +309,7 @@ constexpr std::array syn_queue{
          .kind = gauge,
          .json = "flooded",
          .metric = "bpftune_syn_queue_flooded",
-         .help = "1 while SYNs come that nobody stands behind; else 0.",
+         .help = "1 while SYNs come whose handshakes nobody completes; else 0.",
          .source = "LINUX_MIB_SYNCOOKIESSENT, LINUX_MIB_SYNCOOKIESRECV; without syncookies SYNs refused and arrivals"},
         [](const NetnsTcp& row) -> Value { return value(row.flood.has_value()); }},
     Row<NetnsTcp>{

@@ -476,6 +476,7 @@ Listener TcpTable::row_of(const Tracked& tracked) const {
     if (netns == namespaces_.end()) return row;
     row.somaxconn = netns->second.row.somaxconn;
     row.binds = binds_of(row, netns->second.last.max_syn_backlog, netns->second.last.syncookies);
+    row.refuses_syns = row.somaxconn && netns->second.last.syncookies == 0;
     row.flood = tracked.connect_flood ? tracked.connect_flood : netns->second.syns.flood();
     return row;
 }

@@ -119,6 +119,7 @@ private:
     [[nodiscard]] Listener row(Listener listener, MonoTime now) const {
         listener.somaxconn = somaxconn.at(listener.netns);
         listener.binds = signals::binds_of(listener, max_syn_backlog, syncookies);
+        listener.refuses_syns = syncookies == 0;
         listener.read = now;
         return listener;
     }

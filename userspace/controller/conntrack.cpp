@@ -184,8 +184,9 @@ std::uint64_t buckets_for(const Snapshot& snapshot) {
 // (net/netfilter/nf_conntrack_core.c, __nf_conntrack_confirm: MIN_CHAINLEN, MAX_CHAINLEN; 5.15 and later).
 void chain_rule(Gate& gate, const Snapshot& snapshot) {
     const auto lost = [](const Conntrack& table) { return table.window_chain_too_long; };
-    const auto worst = std::ranges::max_element(snapshot.conntrack, {}, lost);
-    if (worst == snapshot.conntrack.end() || lost(*worst) == 0 || worst->buckets == 0) return;
+    const auto asking = gate.asking_tables();
+    const auto worst = std::ranges::max_element(asking, {}, lost);
+    if (worst == asking.end() || lost(*worst) == 0 || worst->buckets == 0) return;
     const std::uint64_t entries = all_entries(snapshot);
     const std::uint64_t to = std::max(buckets_for(snapshot), next_step(worst->buckets));
     gate.raise({.tunable = TunableId::conntrack_buckets,
@@ -200,7 +201,7 @@ void chain_rule(Gate& gate, const Snapshot& snapshot) {
                 .reason = {.trial = {TrialKey::Kind::conntrack_chains, snapshot.host, 0},
                            .cause = Cause::loss,
                            .fitted = entries,
-                           .before = measured_chains(snapshot)},
+                           .before = measured_chains(gate)},
                 .demand = demand_at(*worst),
                 .urgent = true});
 }
@@ -234,10 +235,11 @@ Measured measured_tables(const Gate& gate) {
     return sum;
 }
 
-Measured measured_chains(const Snapshot& snapshot) {
+Measured measured_chains(const Gate& gate) {
+    const Snapshot& snapshot = gate.snapshot();
     const double seconds = Seconds(snapshot.interval).count();
     Measured sum{.use = all_entries(snapshot)};
-    for (const Conntrack& table : snapshot.conntrack) {
+    for (const Conntrack& table : gate.asking_tables()) {
         const double begun = table.inserts_per_second.value_or(std::max(table.entries_per_second, 0.0)) * seconds;
         sum.losses += table.window_chain_too_long;
         sum.demand += static_cast<std::uint64_t>(std::llround(begun)) + table.window_chain_too_long;
@@ -249,8 +251,8 @@ Use use_of_buckets(const Gate& gate) {
     const Snapshot& snapshot = gate.snapshot();
     Use use = use_of_tables(gate);
     use.wanted = std::bit_ceil(all_entries(snapshot) * nodes_of_an_entry / longest_mean_chain);
-    use.pressed |=
-        std::ranges::any_of(snapshot.conntrack, [](const Conntrack& table) { return table.window_chain_too_long > 0; });
+    use.pressed |= std::ranges::any_of(gate.asking_tables(),
+                                       [](const Conntrack& table) { return table.window_chain_too_long > 0; });
     return use;
 }
 

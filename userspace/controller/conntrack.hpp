@@ -35,7 +35,7 @@ Measured measured_tables(const Gate& gate);
 Use use_of_tables(const Gate& gate);
 
 // The same of the hash chains, which all tables share: what was refused because one was too long.
-Measured measured_chains(const Snapshot& snapshot);
+Measured measured_chains(const Gate& gate);
 Use use_of_buckets(const Gate& gate);
 
 void conntrack_rule(Gate& gate, const Snapshot& snapshot);

@@ -105,6 +105,7 @@ bool Gate::just_failed(const ObjectKey& object) const {
 bool Gate::too_soon(const ObjectKey& key, const Wish& wish) const {
     if (just_failed(key)) return true;
     const Held* held = this->held(key);
+    if (held != nullptr && held->since > now_) return true; // unanswered
     return held != nullptr && !wish.urgent && held->raised && now_ < *held->raised + cooldown;
 }
 

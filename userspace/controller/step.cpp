@@ -165,6 +165,9 @@ std::vector<Decision> step(const policy::Policy& policy, State& state, const Sna
 namespace {
 
 // A write that was made: its effect begins now.
+// Until an answer: whatever is read of the object by then is older than what it has.
+constexpr Nanoseconds longest_wait = std::chrono::hours(24 * 365);
+
 void settle_written(State& state, const ObjectKey& key, Held& held, MonoTime now) {
     held.since = held.written = now;
     begin_window(state, key, now);
@@ -202,6 +205,7 @@ void settle(State& state, const Decision& decision, const Outcome& outcome, Mono
         leave_trial(state, key);
         return;
     }
+    held->second.since = std::min(held->second.since, now); // no answer is waited for any more
     const bool lowers = decision.act == Decision::Act::roll_back || decision.act == Decision::Act::give_back;
     if (outcome.kind == Outcome::Kind::written && lowers) return settle_lowered(state, key, now);
     if (outcome.kind == Outcome::Kind::written) return settle_written(state, key, held->second, now);
@@ -214,6 +218,11 @@ void settle(State& state, const Decision& decision, const Outcome& outcome, Mono
     }
     settle_not_written(state, decision, key);
     state.retry_after[key] = now + (outcome.kind == Outcome::Kind::failed ? Gate::retry : Gate::look_again);
+}
+
+void unanswered(State& state, const Decision& decision, MonoTime now) {
+    const auto held = state.held.find(key_of(decision.tunable, decision.scope));
+    if (held != state.held.end()) held->second.since = now + longest_wait;
 }
 
 namespace {
@@ -240,7 +249,8 @@ void adopt(State& state, const Adopted& adopted, MonoTime now) {
                        .since = now,
                        .written = now,
                        .expected = {use != adopted.evidence.end() ? use->value : adopted.current}};
-    if (!adopted.before_trial) return;
+    if (adopted.undoing) state.held[key].undo = Undo{adopted.original, "restored on request"};
+    if (adopted.undoing || !adopted.before_trial) return;
     // What was lost before is not known any more: it is judged as a forecast, by whether it is used without loss.
     const std::uint64_t before = *adopted.before_trial;
     const auto [entry, is_new] = state.trials.try_emplace(adopted_trial(state, adopted.tunable, adopted.scope));

@@ -20,6 +20,10 @@ std::vector<Decision> step(const policy::Policy& policy, State& state, const Sna
 // What became of a write that `step` asked for.
 void settle(State& state, const Decision& decision, const Outcome& outcome, MonoTime now);
 
+// There was no answer: it may have been written, or still come to be. Until `settle` says what became of it, nothing
+// that is seen of the object is believed, and nothing done about it.
+void unanswered(State& state, const Decision& decision, MonoTime now);
+
 // An object that an earlier run of the service holds, from the journal. A trial that it was on begins anew.
 struct Adopted {
     TunableId tunable = TunableId::somaxconn;
@@ -28,6 +32,7 @@ struct Adopted {
     std::uint64_t current = 0;
     std::optional<std::uint64_t> before_trial; // nullopt: it was kept
     std::vector<Evidence> evidence;            // of its newest write
+    bool undoing = false;                      // a restore has not come to its end: it goes on, and there is no trial
 };
 void adopt(State& state, const Adopted& adopted, MonoTime now);
 

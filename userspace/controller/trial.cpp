@@ -157,7 +157,7 @@ std::optional<Measured> measured(const Gate& gate, const TrialKey& key, Trial& t
     const Snapshot& snapshot = gate.snapshot();
     if (key.kind == TrialKey::Kind::minimum) return Measured{};
     if (key.kind == TrialKey::Kind::conntrack) return measured_tables(gate);
-    if (key.kind == TrialKey::Kind::conntrack_chains) return measured_chains(snapshot);
+    if (key.kind == TrialKey::Kind::conntrack_chains) return measured_chains(gate);
     const auto listener = std::ranges::find(snapshot.listeners, key.listener_cookie, &Listener::cookie);
     if (listener == snapshot.listeners.end()) return std::nullopt;
     Measured more = measured_queue(*listener);

@@ -160,9 +160,19 @@ void Executor::roll_back(const Decision& decision) {
     const ObjectKey object = key_of(decision.tunable, decision.scope);
     const auto marked = journal_.rolling_back(object);
     recorded(marked, "rolling back");
-    const Outcome outcome = marked ? writer_.lower(decision.tunable, decision.scope, decision.from, decision.to)
-                                   : Outcome{Outcome::Kind::failed, 0, marked.error().message};
-    settle(decision, outcome, sys::now().mono);
+    if (!marked) {
+        settle(decision, {Outcome::Kind::failed, 0, marked.error().message}, sys::now().mono);
+        return;
+    }
+    const auto [outcome, now, is_known] =
+        answered(writer_.lower(decision.tunable, decision.scope, decision.from, decision.to));
+    if (!is_known) return await(decision, 0, outcome, now);
+    settle(decision, outcome, now);
+    finish_roll_back(decision, outcome);
+}
+
+void Executor::finish_roll_back(const Decision& decision, const Outcome& outcome) {
+    const ObjectKey object = key_of(decision.tunable, decision.scope);
     switch (outcome.kind) {
     case Outcome::Kind::written:
         recorded(journal_.rolled_back(object, decision.why, decision.evidence), "rolled back");
@@ -173,29 +183,33 @@ void Executor::roll_back(const Decision& decision) {
     case Outcome::Kind::conflict: // the next tick says whose it is now
     case Outcome::Kind::failed:
         spdlog::warn("not rolled back: {}: {}", described(decision), reason_of(outcome));
-        if (writer_.knows_outcome()) recorded(journal_.not_rolled_back(object), "not rolled back");
+        recorded(journal_.not_rolled_back(object), "not rolled back");
         break;
     }
 }
 
 void Executor::finish(const Decision& decision, std::int64_t row, const Answered& answer) {
-    const Outcome& outcome = answer.outcome;
-    settle(decision, outcome, answer.now);
+    if (!answer.is_known) return await(decision, row, answer.outcome, answer.now);
+    settle(decision, answer.outcome, answer.now);
+    finish(decision, row, answer.outcome, answer.now);
+}
+
+void Executor::finish(const Decision& decision, std::int64_t row, const Outcome& outcome, MonoTime now) {
     switch (outcome.kind) {
-    case Outcome::Kind::written: written(decision, row, answer.now); break;
-    case Outcome::Kind::conflict: not_written(decision, row, reason_of(outcome)); break;
+    case Outcome::Kind::written: written(decision, row, now); break;
+    case Outcome::Kind::conflict:
+    case Outcome::Kind::failed: not_written(decision, row, reason_of(outcome)); break;
     case Outcome::Kind::gone: gone(decision, row); break;
-    case Outcome::Kind::failed:
-        // Without an answer it may have been written: the row stays, and `restore` takes both values for ours.
-        if (answer.is_known) {
-            not_written(decision, row, reason_of(outcome));
-        } else {
-            spdlog::error("no answer: {}: {}", described(decision), outcome.error);
-            unknown_.push_back({decision, row, answer.now + until_unknown_is_read});
-            unknown_.back().decision.event.reset(); // how long that took says nothing
-        }
-        break;
     }
+}
+
+// Without an answer it may have been written, or still come to be: the row stays, and `restore` takes both values for
+// ours; nothing that is seen of the object is believed until it was read.
+void Executor::await(const Decision& decision, std::int64_t row, const Outcome& outcome, MonoTime now) {
+    spdlog::error("no answer: {}: {}", described(decision), outcome.error);
+    controller::unanswered(state_, decision, now);
+    unknown_.push_back({decision, row, now + until_unknown_is_read});
+    unknown_.back().decision.event.reset(); // how long that took says nothing
 }
 
 void Executor::settle_unknown(MonoTime now) {
@@ -211,12 +225,14 @@ bool Executor::settle_unknown(const Unknown& unknown) {
     const Decision& decision = unknown.decision;
     const auto value = writer_.read(decision.tunable, decision.scope);
     if (!value && value.error().code != ESTALE) return false;
-    if (!value)
-        recorded(journal_.release(key_of(decision.tunable, decision.scope)), "gone");
-    else if (*value == decision.to)
-        written(decision, unknown.row, sys::now().mono);
+    Outcome outcome{Outcome::Kind::gone, 0, {}};
+    if (value) outcome = {*value == decision.to ? Outcome::Kind::written : Outcome::Kind::conflict, *value, {}};
+    const MonoTime now = sys::now().mono;
+    controller::settle(state_, decision, outcome, now);
+    if (decision.act == Decision::Act::roll_back)
+        finish_roll_back(decision, outcome);
     else
-        not_written(decision, unknown.row, fmt::format("there was no answer, and {} was found", *value));
+        finish(decision, unknown.row, outcome, now);
     return true;
 }
 
@@ -227,8 +243,12 @@ void Executor::written(const Decision& decision, std::int64_t row, MonoTime now)
     ChangeState state = state_of_written(decision);
     if (decision.act == Decision::Act::give_back) { // no trial follows
         const ObjectKey object = key_of(decision.tunable, decision.scope);
-        state = state_.held.contains(object) ? ChangeState::kept : ChangeState::restored;
+        const auto held = state_.held.find(object);
+        state = held != state_.held.end() ? ChangeState::kept : ChangeState::restored;
         recorded(journal_.settle(object, state), "given back");
+        // A step of a restore: the next start is to go on as well.
+        if (held != state_.held.end() && held->second.undo && held->second.undo->value == held->second.original)
+            recorded(journal_.undoing(object, true), "undoing");
     }
     spdlog::info("{}: {}: {}", to_string(state), described(decision), decision.why);
     on_change_(decision.tunable, state);

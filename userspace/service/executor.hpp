@@ -32,8 +32,8 @@ public:
     // Whether anything was recorded.
     bool carry_out(std::span<const Decision> decisions);
 
-    // What became of writes that were not answered, by reading: for history and `restore`. The controller was told that
-    // they failed, and goes by what it sees.
+    // What became of writes that were not answered, by reading: for history, `restore` and the controller, which does
+    // not go by what it sees of them until then.
     void settle_unknown(MonoTime now);
 
     // Why the journal takes no rows; nullopt: it does. Nothing is written meanwhile, nor tried.
@@ -68,7 +68,10 @@ private:
     void not_journalled(const Decision& decision, const Error& error);
     void roll_back(const Decision& decision);
     void forget(const Decision& decision);
+    void finish_roll_back(const Decision& decision, const Outcome& outcome);
     void finish(const Decision& decision, std::int64_t row, const Answered& answer);
+    void finish(const Decision& decision, std::int64_t row, const Outcome& outcome, MonoTime now);
+    void await(const Decision& decision, std::int64_t row, const Outcome& outcome, MonoTime now);
     bool settle_unknown(const Unknown& unknown);
     void written(const Decision& decision, std::int64_t row, MonoTime now);
     void not_written(const Decision& decision, std::int64_t row, const std::string& error);

@@ -478,6 +478,30 @@ TEST_CASE("raises to the policy's min without any loss") {
           std::vector<Written>{{TunableId::somaxconn, 128, 1024}});
 }
 
+TEST_CASE("a write that was not answered is not taken for the application's listen() when it comes to pass") {
+    State state;
+    Listener listener = nginx();
+    listener.somaxconn = 4096;
+    const auto decisions = controller::step(automatic(), state, pressure(listener, 65, at(1s)), at(1s));
+    REQUIRE(writes(decisions) == std::vector<Written>{{TunableId::listener_backlog, 128, 512}});
+    unanswered(state, decisions[0], at(2s));
+    const ObjectKey object = key_of(TunableId::listener_backlog, decisions[0].scope);
+    const auto seen_with = [&](std::uint32_t limit, std::uint32_t peak, Nanoseconds when) {
+        listener.limit = limit;
+        return controller::step(automatic(), state, tick(listener, {.length = 1s, .peak = peak}, at(when)), at(when));
+    };
+    CHECK(seen_with(128, 129, 3s).empty());
+    CHECK(seen_with(512, 300, 4s).empty());
+    CHECK(controller::step(automatic(), state, pressure(listener, 300, at(5s)), at(5s)).empty());
+
+    settle(state, decisions[0], {Outcome::Kind::written, 512, {}}, at(6s));
+    CHECK(state.held.at(object).original == 128);
+    CHECK(seen_with(512, 1, 7s).empty());
+    CHECK(state.held.at(object).current == 512);
+    CHECK_FALSE(seen_with(64, 1, 8s).empty()); // the application's
+    CHECK_FALSE(state.held.contains(object));
+}
+
 TEST_CASE("says that tcp_max_syn_backlog binds, and raises nothing, where syncookies are off") {
     State state;
     Listener listener = nginx();

@@ -135,7 +135,7 @@ Wish wish_for(const Conntrack& table, const Gate& gate, const Need& need) {
     }
     if (is_mostly_unanswered(table) && !table.seen_once && !table.flood)
         wish.why +=
-            fmt::format("; most of those that are unanswered are {}, and it is others that come", *table.unanswered);
+            fmt::format("; half of it or more is unanswered ({}), and that part does not grow", *table.unanswered);
     return wish;
 }
 

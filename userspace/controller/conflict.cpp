@@ -83,7 +83,8 @@ void release_listeners(Gate& gate, const Snapshot& snapshot) {
                   .from = held.current,
                   .to = listener.limit,
                   .why = listens_anew(listener.limit)});
-        state.queues[listener.cookie].in_burst = false;
+        Queue& queue = state.queues[listener.cookie];
+        queue.in_burst = queue.sized = false; // what it was sized for is no more
         state.held.erase(found);
     }
 }

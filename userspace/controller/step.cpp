@@ -177,6 +177,8 @@ void settle_lowered(State& state, const ObjectKey& key, MonoTime now) {
     leave_trial(state, key);
     const auto held = state.held.find(key);
     held->second.since = held->second.written = now;
+    if (const auto queue = state.queues.find(key.listener_cookie); queue != state.queues.end())
+        queue->second.sized = false; // what it was sized for is no more
     if (held->second.undo && held->second.current == held->second.undo->value) held->second.undo.reset();
     if (held->second.current == held->second.original) state.held.erase(held);
 }

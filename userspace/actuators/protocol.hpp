@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What passes between the service and its writer over a SOCK_SEQPACKET pair: one answer for each request, in their
-// order. Both ends are one program; version and size are checked so that a broken message is refused and not believed.
-// The answer to a visit or for types may carry descriptors (SCM_RIGHTS): those that were asked for, in the order of
-// sys::Visit.
+// order, with its number: whoever did not wait for one knows it when it comes. Both ends are one program; version and
+// size are checked so that a broken message is refused and not believed. The answer to a visit or for types may carry
+// descriptors (SCM_RIGHTS): those that were asked for, in the order of sys::Visit.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@
 
 namespace bpftune::actuators {
 
-inline constexpr std::uint32_t protocol_version = 4;
+inline constexpr std::uint32_t protocol_version = 5;
 
 enum class Operation : std::uint32_t {
     read = 1,
@@ -45,8 +45,9 @@ struct Request {
     std::array<char, 256> netns_path{}; // sys::NetnsHint; a longer one is not passed on
     std::uint64_t from = 0;             // write and lower only
     std::uint64_t to = 0;
+    std::uint64_t sequence = 0; // of this writer's requests, from 1
 };
-static_assert(sizeof(Request) == 336 && std::is_trivially_copyable_v<Request>);
+static_assert(sizeof(Request) == 344 && std::is_trivially_copyable_v<Request>);
 
 struct Answer {
     std::uint32_t version = protocol_version;
@@ -54,9 +55,10 @@ struct Answer {
     std::int32_t code = 0;  // errno of a failure
     std::uint32_t error_size = 0;
     std::uint64_t value = 0;
+    std::uint64_t sequence = 0;     // of its request; 0: of none, it has started
     std::uint64_t netns_cookie = 0; // visit only, as are these
     sys::NetnsSysctls sysctls;
-    std::array<char, 976> error{};
+    std::array<char, 968> error{};
 };
 inline constexpr std::size_t most_passed = 3; // descriptors with one answer
 static_assert(sizeof(sys::NetnsSysctls) == 16 && sizeof(Answer) == 1024 && std::is_trivially_copyable_v<Answer>);

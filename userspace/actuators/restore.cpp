@@ -61,9 +61,11 @@ class Restoration {
 public:
     // `held`: all that is, also what is not to be restored this time.
     Restoration(Journal& journal, Writer& writer, const RestoreOptions& options, const std::vector<Holding>& held)
-        : journal_(journal), writer_(writer), options_(options), held_(held) {}
+        : journal_(journal), writer_(writer), options_(options), held_(held),
+          deadline_(sys::now().mono + options.patience) {}
 
     void restore(const Holding& holding) {
+        (void)writer_.catches_up(std::max(deadline_ - sys::now().mono, Nanoseconds::zero()));
         Restored one = restore_one(holding);
         const auto recorded = options_.dry_run ? Result<>{} : record(one);
         if (!recorded) {
@@ -161,8 +163,9 @@ private:
         const Outcome outcome =
             options_.now ? writer_.write(tunable, scope, value, to) : writer_.lower(tunable, scope, value, to);
         take(one, outcome, whole);
+        if (!writer_.knows_outcome()) return; // both values are ours
         if (one.kind == Kind::failed && !options_.now) note_use_since(one, to);
-        if (!row || writer_.pid() < 0) return; // without an answer it may have been written
+        if (!row) return;
         const ObjectKey object = key_of(tunable, scope);
         Result<> told = one.kind == Kind::lowered ? journal_.written(*row, {}) : journal_.failed(*row, one.error);
         if (told && one.kind == Kind::lowered) told = journal_.settle(object, ChangeState::kept);
@@ -231,6 +234,7 @@ private:
     Writer& writer_;
     const RestoreOptions& options_;
     const std::vector<Holding>& held_;
+    const MonoTime deadline_; // of waiting for the writer
     std::vector<Restored> done_;
 };
 

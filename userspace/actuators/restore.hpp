@@ -42,6 +42,7 @@ struct RestoreOptions {
     bool dry_run = false;
     bool now = false;        // whatever is in use
     bool only_begun = false; // what an earlier one could not put back whole (Holding::undoing)
+    Nanoseconds patience{};  // with a writer that is busy, in all; without, what comes after that fails
 };
 
 // Listeners first, while their namespaces' somaxconn still lets them have their originals; then nf_conntrack_max before

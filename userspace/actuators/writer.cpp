@@ -14,15 +14,15 @@
 #include <unistd.h>
 
 #include "actuators/listener_process.hpp"
-#include "actuators/protocol.hpp"
 #include "actuators/writer_process.hpp"
+#include "sys/clock.hpp"
 #include "sys/sockets.hpp"
 #include "tunables/catalog.hpp"
 
 namespace bpftune::actuators {
 namespace {
 
-constexpr timeval longest_wait{.tv_sec = 5, .tv_usec = 0};
+constexpr Nanoseconds longest_wait = std::chrono::seconds(5);
 constexpr int longest_end_ms = 1000; // a killed child that sits in the kernel must not hold the service
 
 Error error_of(const Answer& answer) {
@@ -38,10 +38,19 @@ Request write_request(Operation operation, TunableId tunable, const Scope& scope
     return request;
 }
 
-Outcome outcome_of(const Result<Answer>& answer) {
-    if (!answer) return {.kind = Outcome::Kind::failed, .value = 0, .error = answer.error().message};
-    return {
-        .kind = static_cast<Outcome::Kind>(answer->kind), .value = answer->value, .error = error_of(*answer).message};
+std::string described(const Request& request) {
+    switch (request.operation) {
+    case Operation::visit: return fmt::format("a visit to net:[{}]", request.netns_inode);
+    case Operation::conntrack_types: return "the types of nf_conntrack";
+    case Operation::read:
+    case Operation::write:
+    case Operation::lower:
+    case Operation::in_use: break;
+    }
+    const bool writes = request.operation == Operation::write || request.operation == Operation::lower;
+    const auto& catalog = tunables::catalog();
+    const auto name = request.tunable < catalog.size() ? catalog[request.tunable].name : "an unknown limit";
+    return fmt::format("{} {} of net:[{}]", writes ? "a write of" : "a look at", name, request.netns_inode);
 }
 
 std::string describe(int status) {
@@ -50,7 +59,7 @@ std::string describe(int status) {
 }
 
 // One message, whole or cut short; descriptors that come unasked are closed.
-ssize_t receive_message(int socket, Answer& answer, std::vector<sys::Fd>* passed) {
+ssize_t receive_message(int socket, Answer& answer, std::vector<sys::Fd>* passed, int flags = 0) {
     iovec place{.iov_base = &answer, .iov_len = sizeof answer};
     alignas(cmsghdr) std::array<char, CMSG_SPACE(most_passed * sizeof(int))> control{};
     msghdr message{};
@@ -58,7 +67,7 @@ ssize_t receive_message(int socket, Answer& answer, std::vector<sys::Fd>* passed
     message.msg_iovlen = 1;
     message.msg_control = control.data();
     message.msg_controllen = control.size();
-    const ssize_t size = ::recvmsg(socket, &message, MSG_TRUNC | MSG_CMSG_CLOEXEC);
+    const ssize_t size = ::recvmsg(socket, &message, MSG_TRUNC | MSG_CMSG_CLOEXEC | flags);
     const cmsghdr* header = size < 0 ? nullptr : CMSG_FIRSTHDR(&message);
     if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return size;
     for (std::size_t at = CMSG_LEN(0); at + sizeof(int) <= header->cmsg_len; at += sizeof(int)) {
@@ -89,13 +98,12 @@ Result<Writer> Writer::start(std::span<const int> inherit) {
         return system_failure(errno, "make a socket pair for the writer");
     sys::Fd ours(pair[0]);
     const sys::Fd theirs(pair[1]);
-    if (::setsockopt(ours.value(), SOL_SOCKET, SO_RCVTIMEO, &longest_wait, sizeof longest_wait) != 0)
-        return system_failure(errno, "set the writer's time limit");
     const pid_t parent = ::getpid();
     const pid_t pid = ::fork();
     if (pid < 0) return system_failure(errno, "fork the writer");
     if (pid == 0) run_writer_process(theirs.value(), inherit, parent);
     Writer writer(pid, std::move(ours));
+    writer.set_patience(longest_wait);
     const auto ready = writer.receive();
     if (!ready) return std::unexpected(ready.error());
     if (ready->kind != static_cast<std::uint32_t>(Outcome::Kind::written))
@@ -105,7 +113,8 @@ Result<Writer> Writer::start(std::span<const int> inherit) {
 
 Writer::Writer(Writer&& other) noexcept
     : pid_(std::exchange(other.pid_, -1)), socket_(std::move(other.socket_)), ended_(std::move(other.ended_)),
-      told_(std::move(other.told_)) {}
+      told_(std::move(other.told_)), unanswered_(std::move(other.unanswered_)), sent_(other.sent_), late_(other.late_) {
+}
 
 Writer& Writer::operator=(Writer&& other) noexcept {
     if (this == &other) return *this;
@@ -114,6 +123,9 @@ Writer& Writer::operator=(Writer&& other) noexcept {
     socket_ = std::move(other.socket_);
     ended_ = std::move(other.ended_);
     told_ = std::move(other.told_);
+    unanswered_ = std::move(other.unanswered_);
+    sent_ = other.sent_;
+    late_ = other.late_;
     return *this;
 }
 
@@ -137,6 +149,13 @@ Result<std::uint64_t> Writer::in_use(TunableId tunable, const Scope& scope) {
     const auto answer = ask(request_of(Operation::in_use, tunable, scope));
     if (!answer) return std::unexpected(answer.error());
     return answer->value;
+}
+
+Outcome Writer::outcome_of(const Result<Answer>& answer) {
+    knows_outcome_ = (answer ? answer->code : answer.error().code) != no_answer;
+    if (!answer) return {.kind = Outcome::Kind::failed, .value = 0, .error = answer.error().message};
+    return {
+        .kind = static_cast<Outcome::Kind>(answer->kind), .value = answer->value, .error = error_of(*answer).message};
 }
 
 Outcome Writer::told(TunableId tunable, const Scope& scope, Outcome outcome) const {
@@ -207,32 +226,84 @@ Result<Answer> Writer::exchange(const Request& request, std::vector<sys::Fd>* pa
     return receive(passed);
 }
 
+void Writer::set_patience(Nanoseconds patience) {
+    const auto whole = std::chrono::duration_cast<std::chrono::microseconds>(patience);
+    const timeval longest{.tv_sec = whole.count() / 1'000'000, .tv_usec = whole.count() % 1'000'000};
+    ::setsockopt(socket_.value(), SOL_SOCKET, SO_RCVTIMEO, &longest, sizeof longest);
+}
+
 // That it has ended is seen by receive().
-Result<> Writer::send(const Request& request) {
+Result<> Writer::send(Request request) {
+    take_late_answers();
     if (pid_ < 0) return failure("{}", ended_);
+    if (late_) return std::unexpected(Error{fmt::format("not tried: {}", busy()), not_tried});
+    request.sequence = ++sent_;
     if (::send(socket_.value(), &request, sizeof request, MSG_NOSIGNAL) != sizeof request && errno != EPIPE &&
         errno != ECONNRESET)
         return system_failure(errno, "send to the writer");
+    unanswered_.push_back(request);
     return {};
 }
 
+// What was sent and is not answered may yet be done.
 Result<Answer> Writer::receive(std::vector<sys::Fd>* passed) {
-    if (pid_ < 0) return failure("{}", ended_);
+    if (pid_ < 0) return std::unexpected(Error{ended_, no_answer});
+    if (late_) return std::unexpected(Error{fmt::format("no answer yet: {}", busy()), no_answer});
     Answer answer;
     ssize_t size = 0;
     do size = receive_message(socket_.value(), answer, passed);
     while (size < 0 && errno == EINTR);
-    if (size == sizeof answer && answer.version == protocol_version &&
-        answer.kind <= static_cast<std::uint32_t>(Outcome::Kind::failed)) {
-        knows_outcome_ = answer.code != no_answer;
+    if (is_answer(answer, size)) {
+        if (!unanswered_.empty()) unanswered_.pop_front();
         return answer;
     }
-    knows_outcome_ = false;
-    const bool late = size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
-    const std::string_view before = late ? "gave no answer for 5 s and " : size > 0 ? "gave no proper answer and " : "";
+    late_ = size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+    if (late_) return std::unexpected(Error{fmt::format("no answer in time: {}", busy()), no_answer});
+    lose(size > 0 ? "gave no proper answer and " : "");
+    return std::unexpected(Error{ended_, no_answer});
+}
+
+bool Writer::is_answer(const Answer& answer, std::int64_t size) const {
+    return size == sizeof answer && answer.version == protocol_version &&
+           answer.kind <= static_cast<std::uint32_t>(Outcome::Kind::failed) &&
+           answer.sequence == (unanswered_.empty() ? 0 : unanswered_.front().sequence);
+}
+
+// Nobody waits for them any more, but for what was written.
+void Writer::take_late_answers() {
+    while (late_) {
+        Answer answer;
+        const ssize_t size = receive_message(socket_.value(), answer, nullptr, MSG_DONTWAIT);
+        if (size < 0 && errno == EINTR) continue;
+        if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
+        if (!is_answer(answer, size)) return lose(size > 0 ? "gave no proper answer and " : "");
+        const Request request = unanswered_.front();
+        unanswered_.pop_front();
+        late_ = !unanswered_.empty();
+        if (request.operation == Operation::write || request.operation == Operation::lower)
+            (void)told(static_cast<TunableId>(request.tunable), scope_of(request), outcome_of(answer));
+    }
+}
+
+bool Writer::catches_up(Nanoseconds longest) {
+    const MonoTime deadline = sys::now().mono + longest;
+    for (take_late_answers(); late_; take_late_answers()) {
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - sys::now().mono).count();
+        pollfd answered{.fd = socket_.value(), .events = POLLIN, .revents = 0};
+        if (left <= 0 || ::poll(&answered, 1, static_cast<int>(left)) == 0) return false;
+    }
+    return pid_ >= 0;
+}
+
+std::string Writer::busy() const {
+    return fmt::format("the writer is still busy with {}",
+                       unanswered_.empty() ? std::string("its start") : described(unanswered_.front()));
+}
+
+void Writer::lose(std::string_view before) {
+    late_ = false;
     ended_ = fmt::format("the writer process {}{}: nothing can be changed until the service is started again", before,
                          end());
-    return failure("{}", ended_);
 }
 
 std::string Writer::end() {

@@ -5,22 +5,23 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <sys/types.h>
 
+#include "actuators/protocol.hpp"
 #include "core/change.hpp"
 #include "core/result.hpp"
+#include "core/time.hpp"
 #include "sys/fd.hpp"
 #include "sys/visit.hpp"
 
 namespace bpftune::actuators {
-
-struct Request;
-struct Answer;
 
 class Writer {
 public:
@@ -37,9 +38,10 @@ public:
     Result<std::uint64_t> read(TunableId tunable, const Scope& scope);
 
     // Sets `to` if the value is `from` and the object is still the one that `scope` names; reads back. `failed` leaves
-    // the value as it was, except where `knows_outcome` says no: it may have been written, or still come to be. A
-    // listener whose holder makes it wait costs 600 ms at most. Where the writer itself ends or gives no answer within
-    // 5 s, there is no second one (its rights are gone): every later request fails and says why.
+    // the value as it was, except where `knows_outcome` says no. A listener whose holder makes it wait costs 600 ms at
+    // most. What takes the kernel longer than patience lasts gets no answer, and the writer lives on: until it has
+    // caught up, every other request fails at once (not_tried) and says what it is busy with. Where it ends, there is
+    // no second one (its rights are gone): every later request fails and says why.
     Outcome write(TunableId tunable, const Scope& scope, std::uint64_t from, std::uint64_t to);
 
     // The same for a value that goes back: not written (`failed`, `value` is the use) where it has no room for what is
@@ -60,11 +62,17 @@ public:
     // sys::module_types() of nf_conntrack by the writer, with its rights.
     Result<sys::Fd> conntrack_types();
 
+    // How long an answer is waited for; 5 s to begin with.
+    void set_patience(Nanoseconds patience);
+
+    // Whether it has answered all that it was asked, or does within `longest`. Nothing else waits for a late answer.
+    bool catches_up(Nanoseconds longest);
+
+    // Of the last write: whether what its outcome says became of it is so. Else it may have been made, or still be.
+    [[nodiscard]] bool knows_outcome() const { return knows_outcome_; }
+
     // `told` of each value that was written, as soon as that is known.
     void on_written(std::function<void(const ObjectKey&, std::uint64_t)> told) { told_ = std::move(told); }
-
-    // Of the last answer: whether what it says became of it is so.
-    [[nodiscard]] bool knows_outcome() const { return knows_outcome_; }
 
     [[nodiscard]] pid_t pid() const { return pid_; } // -1: it has ended
     // For epoll: EPOLLHUP when the child has ended. Not for reading.
@@ -74,16 +82,24 @@ private:
     Writer(pid_t pid, sys::Fd socket) : pid_(pid), socket_(std::move(socket)) {}
     Result<Answer> ask(const Request& request, std::vector<sys::Fd>* passed = nullptr); // a refusal is an error
     Result<Answer> exchange(const Request& request, std::vector<sys::Fd>* passed = nullptr);
-    Result<> send(const Request& request);
+    Result<> send(Request request);
     Result<Answer> receive(std::vector<sys::Fd>* passed = nullptr); // `passed`: the descriptors that came with it
-    std::string end();                                              // says how it ended
+    bool is_answer(const Answer& answer, std::int64_t size) const;  // to what was asked first
+    void take_late_answers();
+    Outcome outcome_of(const Result<Answer>& answer);
+    std::string busy() const;
+    void lose(std::string_view before); // ends it, and keeps why
+    std::string end();                  // says how it ended
     Outcome told(TunableId tunable, const Scope& scope, Outcome outcome) const;
 
     pid_t pid_ = -1;
     sys::Fd socket_;
     std::string ended_; // why there is no writer any more
     std::function<void(const ObjectKey&, std::uint64_t)> told_;
+    std::deque<Request> unanswered_; // at most two
+    std::uint64_t sent_ = 0;
     bool knows_outcome_ = true;
+    bool late_ = false; // the first of those had no answer while patience lasted
 };
 
 } // namespace bpftune::actuators

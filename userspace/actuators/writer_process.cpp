@@ -188,7 +188,8 @@ void run_writer_process(int socket, std::span<const int> inherit, pid_t parent) 
         if (size < 0 && errno == EINTR) continue;
         if (size <= 0) break;
         Passed passed; // closed here as soon as they are on their way
-        const Answer reply = serve(request, static_cast<std::size_t>(size), listeners, passed);
+        Answer reply = serve(request, static_cast<std::size_t>(size), listeners, passed);
+        reply.sequence = request.sequence;
         if (!send(socket, reply, passed)) break;
     }
     ::_exit(0);

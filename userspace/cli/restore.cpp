@@ -25,6 +25,8 @@ struct Options {
     std::string format = "table";
 };
 
+constexpr Nanoseconds longest_wait_for_writer = std::chrono::seconds(30);
+
 using Lines = std::vector<views::RestoreLine>;
 
 // The service restores itself, so that it does not raise again what was just put back.
@@ -48,7 +50,8 @@ Result<Lines> alone(const Options& options) {
     if (!boot) return std::unexpected(boot.error());
     auto journal = actuators::Journal::open(options.state_dir, *boot);
     if (!journal) return std::unexpected(journal.error());
-    return service::restore_lines(*journal, *writer, {.dry_run = options.dry_run, .now = options.now});
+    return service::restore_lines(
+        *journal, *writer, {.dry_run = options.dry_run, .now = options.now, .patience = longest_wait_for_writer});
 }
 
 int restore(const Options& options) {

@@ -331,6 +331,30 @@ TEST_CASE("a listener that no process shows a descriptor of stays held until som
     CHECK(take(journal.holdings()).empty());
 }
 
+TEST_CASE("what the writer is too busy to put back stays held, and is put back as soon as it has caught up") {
+    const TemporaryDirectory directory;
+    const Namespace netns;
+    const Namespace other;
+    const auto original = somaxconn_in(netns);
+    auto writer = take(Writer::start());
+    auto journal = take(Journal::open(directory.path(), boot));
+    apply(journal, writer, TunableId::somaxconn, scope_of(netns), original, 8192);
+    apply(journal, writer, TunableId::somaxconn, scope_of(other), original, 8192);
+    writer.set_patience(std::chrono::milliseconds(200));
+    REQUIRE(::kill(writer.pid(), SIGSTOP) == 0);
+    const auto left = take(restore(journal, writer));
+    CHECK(kinds(left) == Kinds(2, Restored::Kind::failed));
+    for (const Restored& each : left) CHECK(each.error.find("the writer is still busy with") != std::string::npos);
+    CHECK(take(journal.holdings()).size() == 2);
+
+    REQUIRE(::kill(writer.pid(), SIGCONT) == 0);
+    writer.set_patience(std::chrono::minutes(1));
+    const auto all = take(restore(journal, writer, {.patience = std::chrono::minutes(1)}));
+    CHECK(kinds(all) == Kinds(2, Restored::Kind::restored));
+    CHECK(somaxconn_in(netns) == original);
+    CHECK(somaxconn_in(other) == original);
+}
+
 TEST_CASE("after kill -9 at any moment restore finds the originals") {
     const TemporaryDirectory directory;
     const Namespace netns;

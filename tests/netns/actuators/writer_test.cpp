@@ -329,7 +329,6 @@ TEST_CASE("a listener that no process shows a descriptor of is not gone as long 
     const Outcome outcome = writer.write(TunableId::listener_backlog, scope, 100, 200);
     CHECK(kind(outcome) == Outcome::Kind::failed);
     CHECK(mentions(outcome.error, "left as it is"));
-    CHECK(writer.knows_outcome());
 
     if (scope.listener->inode != 0) { // whoever receives it can be asked
         const sys::Fd received = sent->receive();
@@ -493,9 +492,10 @@ TEST_CASE("without a writer every request fails and says why") {
     auto writer = take(Writer::start());
     REQUIRE(::kill(writer.pid(), SIGKILL) == 0);
     const Namespace netns;
-    for (int i = 0; i < 2; ++i) {
+    for (const bool knows : {false, true}) {
         const Outcome outcome = writer.write(TunableId::somaxconn, scope_of(netns), 4096, 1234);
         CHECK(kind(outcome) == Outcome::Kind::failed);
+        CHECK(writer.knows_outcome() == knows); // the first may have been made
         CHECK(outcome.error == "the writer process was killed by signal 9: nothing can be changed until the service "
                                "is started again");
     }
@@ -514,12 +514,11 @@ TEST_CASE("a listener that its process keeps locked costs itself its tuning, and
 
     const Outcome unknown = writer.write(TunableId::listener_backlog, scope, 100, 200);
     CHECK(kind(unknown) == Outcome::Kind::failed);
-    CHECK(mentions(unknown.error, "no answer within 600 ms: its process keeps it locked"));
     CHECK_FALSE(writer.knows_outcome());
+    CHECK(mentions(unknown.error, "no answer within 600 ms: its process keeps it locked"));
     const Outcome refused = writer.write(TunableId::listener_backlog, scope, 100, 200);
     CHECK(kind(refused) == Outcome::Kind::failed);
     CHECK(mentions(refused.error, "gave no answer before"));
-    CHECK(writer.knows_outcome());
     CHECK(kind(writer.write(TunableId::listener_backlog, other.scope(), 100, 200)) == Outcome::Kind::written);
     CHECK(kind(writer.write(TunableId::somaxconn, scope_of(netns, other.pid()), 4096, 5000)) == Outcome::Kind::written);
 
@@ -568,8 +567,8 @@ TEST_CASE("five listeners that are kept locked take no more than four processes,
     }
     Server other(netns, 100);
     const Outcome refused = writer.write(TunableId::listener_backlog, other.scope(), 100, 200);
+    CHECK(kind(refused) == Outcome::Kind::failed);
     CHECK(mentions(refused.error, "4 listeners of others are kept locked by their processes"));
-    CHECK(writer.knows_outcome());
     locked.clear();
     for (int i = 0; i < 600; ++i) {
         if (writer.write(TunableId::listener_backlog, other.scope(), 100, 200).kind == Outcome::Kind::written) break;
@@ -610,14 +609,92 @@ TEST_CASE("processes that share a table of many descriptors hide no listener of 
     CHECK(kind(writer.write(TunableId::listener_backlog, server.scope(), 100, 200)) == Outcome::Kind::written);
 }
 
-TEST_CASE("a writer that does not answer is ended") {
+// Stopped, as one that sits in the kernel: the rehash of a large table, say.
+TEST_CASE("what takes long costs itself its answer; others are refused at once, until the writer has caught up") {
+    const Namespace netns;
+    const Namespace other;
     auto writer = take(Writer::start());
     const pid_t pid = writer.pid();
+    const auto before = somaxconn_in(netns);
+    std::vector<std::uint64_t> told;
+    writer.on_written([&](const ObjectKey&, std::uint64_t value) { told.push_back(value); });
+    writer.set_patience(std::chrono::milliseconds(200));
     REQUIRE(::kill(pid, SIGSTOP) == 0);
-    const auto value = writer.read(TunableId::somaxconn, {});
-    REQUIRE_FALSE(value);
-    CHECK(mentions(value.error().message, "gave no answer for 5 s and was killed by signal 9"));
-    CHECK(ends(pid));
+    const std::string busy =
+        fmt::format("the writer is still busy with a write of net.core.somaxconn of net:[{}]", netns.inode());
+
+    const Outcome unknown = writer.write(TunableId::somaxconn, scope_of(netns), before, 1234);
+    CHECK(kind(unknown) == Outcome::Kind::failed);
+    CHECK_FALSE(writer.knows_outcome());
+    CHECK(unknown.error == "no answer in time: " + busy);
+    writer.set_patience(std::chrono::hours(1)); // nobody waits again
+    const Outcome refused = writer.write(TunableId::somaxconn, scope_of(other), before, 1234);
+    CHECK(kind(refused) == Outcome::Kind::failed);
+    CHECK(refused.error == "not tried: " + busy);
+    const auto read = writer.read(TunableId::somaxconn, scope_of(other));
+    REQUIRE_FALSE(read);
+    CHECK(read.error().code != ESTALE);
+    CHECK(writer.visit(id_of(other), {}, {}).error().code != ESTALE);
+    CHECK_FALSE(writer.catches_up(std::chrono::milliseconds(1)));
+    CHECK(told.empty());
+
+    REQUIRE(::kill(pid, SIGCONT) == 0);
+    CHECK(writer.catches_up(std::chrono::minutes(1)));
+    CHECK(told == std::vector<std::uint64_t>{1234}); // late, but written by us
+    CHECK(somaxconn_in(netns) == 1234);
+    CHECK(somaxconn_in(other) == before);
+    CHECK(take(writer.read(TunableId::somaxconn, scope_of(netns))) == 1234);
+    CHECK(kind(writer.write(TunableId::somaxconn, scope_of(other), before, 999)) == Outcome::Kind::written);
+    CHECK(writer.pid() == pid);
+}
+
+TEST_CASE("of several writes those that were on their way may be made late, the others are not tried") {
+    const Namespace netns;
+    auto writer = take(Writer::start());
+    const auto before = somaxconn_in(netns);
+    const auto decision = [&](std::uint64_t from, std::uint64_t to) {
+        return Decision{.tunable = TunableId::somaxconn, .scope = scope_of(netns), .from = from, .to = to};
+    };
+    writer.set_patience(std::chrono::milliseconds(200));
+    REQUIRE(::kill(writer.pid(), SIGSTOP) == 0);
+    std::vector<bool> known;
+    writer.write(std::array{decision(before, 200), decision(200, 300), decision(300, 400), decision(400, 500)},
+                 [&](const Outcome& outcome) {
+                     CHECK(kind(outcome) == Outcome::Kind::failed);
+                     known.push_back(writer.knows_outcome());
+                 });
+    CHECK(known == std::vector{false, false, true, true});
+    CHECK(somaxconn_in(netns) == before);
+    REQUIRE(::kill(writer.pid(), SIGCONT) == 0);
+    CHECK(writer.catches_up(std::chrono::minutes(1)));
+    CHECK(somaxconn_in(netns) == 300);
+}
+
+TEST_CASE("descriptors that come late are closed") {
+    const Namespace netns;
+    auto writer = take(Writer::start());
+    const auto id = id_of(netns);
+    const auto descriptors = open_descriptors(::getpid());
+    writer.set_patience(std::chrono::milliseconds(200));
+    REQUIRE(::kill(writer.pid(), SIGSTOP) == 0);
+    CHECK_FALSE(writer.visit(id, {}, {sys::Netlink::sock_diag, true}));
+    REQUIRE(::kill(writer.pid(), SIGCONT) == 0);
+    CHECK(writer.catches_up(std::chrono::minutes(1)));
+    CHECK(open_descriptors(::getpid()) == descriptors);
+    CHECK(take(writer.visit(id, {}, {})).id == id);
+}
+
+TEST_CASE("a writer that ends while it is waited for is lost") {
+    const Namespace netns;
+    auto writer = take(Writer::start());
+    const pid_t pid = writer.pid();
+    writer.set_patience(std::chrono::milliseconds(200));
+    REQUIRE(::kill(pid, SIGSTOP) == 0);
+    CHECK_FALSE(writer.read(TunableId::somaxconn, scope_of(netns)));
+    REQUIRE(::kill(pid, SIGKILL) == 0);
+    CHECK_FALSE(writer.catches_up(std::chrono::minutes(1)));
+    CHECK(writer.pid() == -1);
+    CHECK(mentions(writer.read(TunableId::somaxconn, scope_of(netns)).error().message, "was killed by signal 9"));
 }
 
 TEST_CASE("a writer moves with its owner") {

@@ -111,23 +111,25 @@ std::unexpected<Error> no_identity(std::uint32_t inode) {
               EOPNOTSUPP});
 }
 
+// Whether more rights would show this process. One that is closed even to CAP_SYS_PTRACE is guarded by a security
+// module: no pod, and nothing to hope for.
+bool is_hidden(int error) { return (error == EACCES || error == EPERM) && !has_capability(CAP_SYS_PTRACE); }
+
 Result<Fd> find_by_process(std::uint32_t inode) {
     const auto pids = numbered_entries("/proc");
     if (!pids) return std::unexpected(pids.error());
     const std::string wanted = fmt::format("net:[{}]", inode);
-    int denied = 0;
+    int hidden = 0;
     for (const pid_t pid : *pids) {
         std::array<char, 64> target{};
         const std::string path = path_of(pid);
         const ssize_t size = ::readlink(path.c_str(), target.data(), target.size());
-        if (size < 0 && (errno == EACCES || errno == EPERM)) ++denied;
+        if (size < 0 && is_hidden(errno)) ++hidden;
         if (size <= 0 || std::string_view(target.data(), static_cast<std::size_t>(size)) != wanted) continue;
         if (auto netns = open_netns(path, inode)) return netns;
     }
-    // A process that is closed even to CAP_SYS_PTRACE is one that a security module guards: nothing to hope for.
-    if (denied == 0 || has_capability(CAP_SYS_PTRACE))
-        return std::unexpected(Error{fmt::format("no process is in net:[{}]", inode), ESTALE});
-    return system_failure(EACCES, "look for net:[{}]: {} processes do not show theirs", inode, denied);
+    if (hidden == 0) return std::unexpected(Error{fmt::format("no process is in net:[{}]", inode), ESTALE});
+    return system_failure(EACCES, "look for net:[{}]: {} processes do not show theirs", inode, hidden);
 }
 
 // Flags are the 9th field of /proc/PID/stat; the command, the 2nd, may hold anything but is the last in parentheses.
@@ -211,9 +213,6 @@ Result<> for_each_netns(const std::function<Result<>(const Fd& netns)>& visit) {
         seen.insert(inode);
         if (const auto visited = visit(*netns); !visited) fail(visited.error());
     };
-    // A process that is closed even to these rights is one that a security module guards: no pod.
-    const bool all_rights = has_capability(CAP_SYS_PTRACE);
-    const auto guarded = [&](int error) { return all_rights && (error == EACCES || error == EPERM); };
     const auto pids = numbered_entries("/proc");
     if (!pids) return std::unexpected(pids.error());
     for (const pid_t pid : *pids) {
@@ -221,7 +220,7 @@ Result<> for_each_netns(const std::function<Result<>(const Fd& netns)>& visit) {
         if (::stat(path_of(pid).c_str(), &status) == 0) {
             const auto inode = static_cast<std::uint32_t>(status.st_ino);
             look(inode, [&] { return open_netns(path_of(pid), inode); });
-        } else if (const int error = errno; !guarded(error)) {
+        } else if (const int error = errno; (error != EACCES && error != EPERM) || is_hidden(error)) {
             fail({fmt::format("{}: {}", path_of(pid), std::generic_category().message(error)), error});
         }
     }

@@ -64,6 +64,10 @@ constexpr auto recent = std::chrono::hours(1);
 constexpr auto journal_look = std::chrono::minutes(1);
 // A health check that found no tick for so many intervals fails.
 constexpr int missed_ticks = 5;
+// An answer of the writer is waited for by everything else; at the end nothing else is left to do, within the time that
+// systemd gives (TimeoutStopSec).
+constexpr Nanoseconds patience_in_loop = std::chrono::seconds(1);
+constexpr Nanoseconds patience_at_end = std::chrono::seconds(10);
 // What is left to be put back is looked at on each tick, but for at most 1/50 of the time.
 constexpr int restoring_share = 50;
 // Where that fails as a whole, it is tried again after.
@@ -220,6 +224,7 @@ Result<> Daemon::start() {
     tick();
     (void)writer_.read(TunableId::somaxconn, {.netns = last_.host}); // its first time, before a burst waits for it
     if (writer_.pid() < 0) return failure("the writer has ended");
+    writer_.set_patience(patience_in_loop);
     ready_ = true;
     publish();
     sd_notify(0, "READY=1\nSTATUS=watching");
@@ -385,13 +390,17 @@ Result<> Daemon::loop() {
 void Daemon::finish() {
     sd_notify(0, "STOPPING=1");
     if (policy_.on_exit == policy::OnExit::restore) {
-        const auto lines = restore_lines(journal_, writer_, {});
+        writer_.set_patience(patience_at_end);
+        const auto lines = restore_lines(journal_, writer_, {.patience = patience_at_end});
         if (!lines)
             spdlog::error("restore: {}", lines.error().message);
         else
             spdlog::info("restored:\n{}", views::restored_table(*lines, 120));
-        if (const auto left = lines ? std::ranges::count_if(*lines, views::is_left) : 0; left > 0)
-            spdlog::warn("{} values are not back yet, for what is in use: the next start or `restore` goes on", left);
+        const auto is_held = [](const views::RestoreLine& line) {
+            return views::is_left(line) || line.result == "failed";
+        };
+        if (const auto left = lines ? std::ranges::count_if(*lines, is_held) : 0; left > 0)
+            spdlog::warn("{} values are not back yet: the next start or `restore` goes on", left);
     }
     if (const auto done = journal_.checkpoint(); !done) spdlog::warn("journal: {}", done.error().message);
     spdlog::info("stopped");
@@ -399,6 +408,7 @@ void Daemon::finish() {
 
 void Daemon::tick() {
     arm(tick_timer_, config_.interval);
+    (void)writer_.catches_up({}); // what it wrote late is ours
     on_events(); // sockets that began to listen wake nobody, and are to be known before they are counted
     last_ = collector_.tick(sys::now());
     take_events(); // who changed a value while it was read is among them

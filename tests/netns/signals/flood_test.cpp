@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Floods as the kernel makes them of real packets. Time is given, so that nothing depends on how fast they are sent.
+// Floods as the kernel makes them of real packets.
 #include <catch2/catch.hpp>
 
 #include "netns/host_sysctl.hpp"
 #include "netns/probes/traffic.hpp"
-#include "netns/rungs.hpp"
-#include "signals/collector.hpp"
-#include "sys/clock.hpp"
 #include "sys/sockets.hpp"
+#include "watcher.hpp"
 
 using namespace bpftune;
 using namespace bpftune::testing;
@@ -17,37 +15,6 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr std::uint16_t port = 8080;
-
-// A second goes by with each look.
-class Watcher {
-public:
-    Watcher() : collector_(probes_, this_node(), now_) {}
-
-    Snapshot look() {
-        now_.mono += 1s;
-        probes_.drain([&](const probes::Event& event) { (void)collector_.on_event(event, now_); });
-        return collector_.tick(now_);
-    }
-
-    // The listener of `netns`: where a census is expensive, not every look takes one.
-    template <class Condition> Listener look_until(const Namespace& netns, Condition is_seen) {
-        std::optional<Listener> seen;
-        REQUIRE(comes_true([&] {
-            const Snapshot snapshot = look();
-            for (const Listener& row : snapshot.listeners)
-                if (row.netns.inode == netns.inode() && is_seen(row)) seen = row;
-            return seen.has_value();
-        }));
-        return *seen;
-    }
-
-    [[nodiscard]] probes::Probes& probes() { return probes_; }
-
-private:
-    probes::Probes probes_ = open_probes();
-    Now now_ = sys::now();
-    Collector collector_;
-};
 
 // On a slow machine packets are on their way when the call that sent them returns.
 void await_waiting(const sys::Fd& listener, std::uint32_t count) {
@@ -70,7 +37,7 @@ TEST_CASE("SYNs whose handshakes are never completed are a flood from the second
     const Process resident(netns, [] { return std::uint64_t{0}; });
     netns.write("sys/net/ipv4/tcp_syncookies", "1");
     const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 8); });
-    Watcher watcher;
+    Watcher watcher(1s);
     (void)watcher.look();
     const LostLastAcks lost(netns);
     std::vector<std::vector<sys::Fd>> half_open;
@@ -97,7 +64,7 @@ TEST_CASE("cookies that real clients bring back are no flood, however many") {
     const Process resident(netns, [] { return std::uint64_t{0}; });
     netns.write("sys/net/ipv4/tcp_syncookies", "2"); // for every SYN
     const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 1024); });
-    Watcher watcher;
+    Watcher watcher(1s);
     (void)watcher.look();
     for (int i = 0; i < 3; ++i) {
         const auto connected = netns.inside([] { return clients(300, "127.0.0.1", port); });
@@ -117,7 +84,7 @@ TEST_CASE("a server that accepts next to nothing of what comes is flooded, one t
     const Namespace netns;
     const Process resident(netns, [] { return std::uint64_t{0}; });
     const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 8); });
-    Watcher watcher;
+    Watcher watcher(1s);
     if (is_blind(watcher.probes().sees_arrivals(), "arrivals")) return;
     const auto waiting = netns.inside([] { return clients(9, "127.0.0.1", port); });
     (void)watcher.look_until(netns, [](const Listener& row) { return row.queue == 9; });
@@ -144,7 +111,7 @@ TEST_CASE("a table that may be raised is looked at, and one that nobody answers 
             }
         });
     };
-    Watcher watcher;
+    Watcher watcher(1s);
     const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 512); });
     const auto established = netns.inside([] { return clients(200, "127.0.0.1", port); });
     {

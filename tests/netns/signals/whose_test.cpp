@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whose a connection, a loss or a listener is, where the kernel does not say so at once. Time is given.
+// Whose a connection, a loss or a listener is, where the kernel does not say so at once.
 #include <catch2/catch.hpp>
 
 #include <netinet/tcp.h>
 
 #include "netns/probes/traffic.hpp"
-#include "netns/rungs.hpp"
-#include "signals/collector.hpp"
-#include "sys/clock.hpp"
+#include "watcher.hpp"
 
 using namespace bpftune;
 using namespace bpftune::testing;
@@ -17,26 +15,6 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr std::uint16_t port = 8080;
-
-// Half a minute goes by with each look, so that each takes a census.
-class Watcher {
-public:
-    Watcher() : collector_(probes_, this_node(), now_) {}
-
-    // The listeners of `netns`.
-    std::vector<Listener> look(const Namespace& netns) {
-        now_.mono += 30s;
-        probes_.drain([&](const probes::Event& event) { (void)collector_.on_event(event, now_); });
-        std::vector<Listener> rows = collector_.tick(now_).listeners;
-        std::erase_if(rows, [&](const Listener& row) { return row.netns.inode != netns.inode(); });
-        return rows;
-    }
-
-private:
-    probes::Probes probes_ = open_probes();
-    Now now_ = sys::now();
-    Collector collector_;
-};
 
 sys::Fd listen_with(std::uint16_t at, int backlog, int level, int option, int value) {
     sys::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -77,11 +55,11 @@ void send_descriptor(const sys::Fd& to, const sys::Fd& descriptor) {
 TEST_CASE("of listeners that share a port only the one that loses is charged, and only its queue is full") {
     const Namespace netns;
     const Process resident(netns, [] { return std::uint64_t{0}; });
-    Watcher watcher;
+    Watcher watcher(30s);
     std::vector<sys::Fd> group;
     for (int i = 0; i < 4; ++i)
         group.push_back(netns.inside([] { return listen_with(port, 8, SOL_SOCKET, SO_REUSEPORT, 1); }));
-    (void)watcher.look(netns);
+    (void)watcher.listeners_of(netns);
     std::vector<sys::Fd> connected;
     for (int i = 0; i < 30; ++i) {
         for (sys::Fd& client : netns.inside([] { return clients(6, "127.0.0.1", port); }))
@@ -91,7 +69,7 @@ TEST_CASE("of listeners that share a port only the one that loses is charged, an
     REQUIRE(netstat(netns, "ListenOverflows") > 0);
     std::vector<Listener> rows;
     CHECK(comes_true([&] { // clients repeat themselves
-        rows = watcher.look(netns);
+        rows = watcher.listeners_of(netns);
         for (std::size_t worker = 1; worker < group.size(); ++worker) (void)accept_all(group[worker]);
         return row_of(rows, group[0]).overflows == netstat(netns, "ListenOverflows");
     }));
@@ -100,7 +78,7 @@ TEST_CASE("of listeners that share a port only the one that loses is charged, an
         CHECK(row_of(rows, group[worker]).overflows == 0);
         CHECK(row_of(rows, group[worker]).queue_peak < 9);
     }
-    rows = watcher.look(netns);
+    rows = watcher.listeners_of(netns);
     const QueueWindow& window = row_of(rows, group[0]).window;
     CHECK(window.floor == 9); // it stays full, though connections found the queues of others empty
     CHECK(window.accepted == 0);
@@ -109,16 +87,16 @@ TEST_CASE("of listeners that share a port only the one that loses is charged, an
 TEST_CASE("last ACKs that wait for data are no overflows of their listener, and take none from its neighbour") {
     const Namespace netns;
     const Process resident(netns, [] { return std::uint64_t{0}; });
-    Watcher watcher;
+    Watcher watcher(30s);
     const auto deferring = netns.inside([] { return listen_with(port, 64, IPPROTO_TCP, TCP_DEFER_ACCEPT, 30); });
     const auto full = netns.inside([] { return listen_with(port + 1, 4, SOL_SOCKET, SO_REUSEADDR, 1); });
-    (void)watcher.look(netns);
+    (void)watcher.listeners_of(netns);
     const auto silent = netns.inside([] { return clients(20, "127.0.0.1", port); });
     const auto refused = netns.inside([] { return clients(20, "127.0.0.1", port + 1); });
     REQUIRE(comes_true([&] { return netstat(netns, "TCPDeferAcceptDrop") >= 20; }));
     std::vector<Listener> rows;
     CHECK(comes_true([&] {
-        rows = watcher.look(netns);
+        rows = watcher.listeners_of(netns);
         return row_of(rows, full).overflows == netstat(netns, "ListenOverflows");
     }));
     CHECK(row_of(rows, full).overflows >= 15);
@@ -129,9 +107,9 @@ TEST_CASE("last ACKs that wait for data are no overflows of their listener, and 
 TEST_CASE("a listener that is on its way between two processes stays, without one, until it has ended") {
     const Namespace netns;
     const Process resident(netns, [] { return std::uint64_t{0}; });
-    Watcher watcher;
+    Watcher watcher(30s);
     auto listener = netns.inside([] { return listen_with(port, 64, SOL_SOCKET, SO_REUSEADDR, 1); });
-    std::vector<Listener> rows = watcher.look(netns);
+    std::vector<Listener> rows = watcher.listeners_of(netns);
     REQUIRE(rows.size() == 1);
     CHECK(rows[0].pid == ::getpid());
     std::array<int, 2> pair{};
@@ -142,7 +120,7 @@ TEST_CASE("a listener that is on its way between two processes stays, without on
     send_descriptor(near, listener);
     listener.reset();
     CHECK(comes_true([&] { // whoever has found out who held it may do so for a while
-        rows = watcher.look(netns);
+        rows = watcher.listeners_of(netns);
         REQUIRE(rows.size() == 1);
         return rows[0].pid == 0;
     }));
@@ -151,5 +129,5 @@ TEST_CASE("a listener that is on its way between two processes stays, without on
     CHECK(rows[0].local.port == port);
     far.reset();
     near.reset();
-    CHECK(comes_true([&] { return watcher.look(netns).empty(); }));
+    CHECK(comes_true([&] { return watcher.listeners_of(netns).empty(); }));
 }

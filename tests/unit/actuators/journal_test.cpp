@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 using namespace bpftune;
+using actuators::Holding;
 using actuators::Journal;
 
 namespace {
@@ -78,6 +79,12 @@ Change full_change() {
 
 std::vector<Change> history(const Journal& journal) { return take(journal.history()); }
 
+Holding only_holding(const Journal& journal) {
+    const auto holdings = take(journal.holdings());
+    REQUIRE(holdings.size() == 1);
+    return holdings[0];
+}
+
 ObjectKey key(const Change& change) { return key_of(change.tunable, change.scope); }
 
 void execute(const std::filesystem::path& file, const char* sql) {
@@ -140,13 +147,12 @@ TEST_CASE("the original is that of the first row that is held") {
     const auto second = take(journal.begin(somaxconn_change(7, "1024", "4096")));
     ok(journal.written(first, {}));
 
-    const auto holdings = take(journal.holdings());
-    REQUIRE(holdings.size() == 1);
-    CHECK(holdings[0].original == "128");
-    CHECK(holdings[0].current == "4096");
-    CHECK(holdings[0].previous == "1024");
-    CHECK_FALSE(holdings[0].confirmed);
-    CHECK(holdings[0].rows == std::vector{first, second});
+    const Holding held = only_holding(journal);
+    CHECK(held.original == "128");
+    CHECK(held.current == "4096");
+    CHECK(held.previous == "1024");
+    CHECK_FALSE(held.confirmed);
+    CHECK(held.rows == std::vector{first, second});
     CHECK(history(journal)[1].original == "128");
 
     ok(journal.written(second, {}));
@@ -207,10 +213,9 @@ TEST_CASE("a failed write does not end what an earlier one holds") {
     auto journal = take(Journal::open(directory.path(), boot));
     ok(journal.written(take(journal.begin(somaxconn_change(7, "128", "1024"))), {}));
     ok(journal.failed(take(journal.begin(somaxconn_change(7, "1024", "4096"))), "no"));
-    const auto holdings = take(journal.holdings());
-    REQUIRE(holdings.size() == 1);
-    CHECK(holdings[0].current == "1024");
-    CHECK(holdings[0].confirmed);
+    const Holding held = only_holding(journal);
+    CHECK(held.current == "1024");
+    CHECK(held.confirmed);
 }
 
 TEST_CASE("settling concerns every held row of one object and only those") {
@@ -226,9 +231,8 @@ TEST_CASE("settling concerns every held row of one object and only those") {
     CHECK(history(journal)[2].state == ChangeState::applied);
 
     ok(journal.settle(key(change), ChangeState::restored));
-    const auto holdings = take(journal.holdings());
-    REQUIRE(holdings.size() == 1);
-    CHECK(holdings[0].scope.netns.inode == 8);
+    const Holding held = only_holding(journal);
+    CHECK(held.scope.netns.inode == 8);
     CHECK(history(journal)[0].state == ChangeState::restored);
     CHECK(history(journal)[1].state == ChangeState::restored);
 
@@ -261,10 +265,9 @@ TEST_CASE("a verdict is about the rows on trial, and adds its evidence to theirs
     CHECK(rows[2].state == ChangeState::rolled_back);
     CHECK(rows[2].why == "accept queue reached 97 of 128; rolled back: lost 9 of 10");
     CHECK(rows[2].evidence == std::vector<Evidence>{{"demand_after", 10}});
-    const auto holdings = take(journal.holdings()); // what was kept before still is
-    REQUIRE(holdings.size() == 1);
-    CHECK(holdings[0].original == "128");
-    CHECK(holdings[0].current == "512");
+    const Holding held = only_holding(journal); // what was kept before still is
+    CHECK(held.original == "128");
+    CHECK(held.current == "512");
 }
 
 TEST_CASE("what is being rolled back when the service dies may have either value, and is held until that is known") {
@@ -275,12 +278,11 @@ TEST_CASE("what is being rolled back when the service dies may have either value
     ok(journal.written(take(journal.begin(somaxconn_change(7, "512", "2048"))), {}));
     ok(journal.rolling_back(key(change)));
 
-    const auto holdings = take(journal.holdings());
-    REQUIRE(holdings.size() == 1);
-    CHECK(holdings[0].rolling_back);
-    CHECK_FALSE(holdings[0].confirmed);
-    CHECK(holdings[0].current == "2048");
-    CHECK(holdings[0].previous == "128");
+    const Holding held = only_holding(journal);
+    CHECK(held.rolling_back);
+    CHECK_FALSE(held.confirmed);
+    CHECK(held.current == "2048");
+    CHECK(held.previous == "128");
 
     SECTION("not written after all") {
         ok(journal.not_rolled_back(key(change)));
@@ -304,14 +306,13 @@ TEST_CASE("a part that is being given back when the service dies is on no trial,
     ok(journal.kept(key(change), "none was lost", {}));
     const std::int64_t row = take(journal.begin(somaxconn_change(7, "1024", "512")));
 
-    const auto holdings = take(journal.holdings());
-    REQUIRE(holdings.size() == 1);
-    CHECK(holdings[0].giving_back);
-    CHECK_FALSE(holdings[0].before_trial);
-    CHECK_FALSE(holdings[0].confirmed);
-    CHECK(holdings[0].original == "128");
-    CHECK(holdings[0].current == "512");
-    CHECK(holdings[0].previous == "1024");
+    const Holding held = only_holding(journal);
+    CHECK(held.giving_back);
+    CHECK_FALSE(held.before_trial);
+    CHECK_FALSE(held.confirmed);
+    CHECK(held.original == "128");
+    CHECK(held.current == "512");
+    CHECK(held.previous == "1024");
 
     SECTION("written, and kept") {
         ok(journal.settle(key(change), ChangeState::kept));
@@ -367,11 +368,10 @@ TEST_CASE("what is put back over someone else's value has the true original, and
         take(journal.begin(put_back));
         CHECK_FALSE(take(journal.holdings())[0].before_trial);
     }
-    const auto holdings = take(journal.holdings());
-    REQUIRE(holdings.size() == 1);
-    CHECK(holdings[0].original == "128");
-    CHECK(holdings[0].current == "1024");
-    CHECK(holdings[0].previous == "1024");
+    const Holding held = only_holding(journal);
+    CHECK(held.original == "128");
+    CHECK(held.current == "1024");
+    CHECK(held.previous == "1024");
     CHECK(history(journal)[1].from == "300");
 }
 
@@ -545,10 +545,9 @@ TEST_CASE("a journal of an earlier version goes on, with what its service holds"
     execute(directory.path() / "journal.db", "ALTER TABLE changes DROP COLUMN undoing; PRAGMA user_version = 1");
     CHECK(take(take(Journal::open_read_only(directory.path(), boot)).history()).size() == 1);
     auto journal = take(Journal::open(directory.path(), boot));
-    const auto holdings = take(journal.holdings());
-    REQUIRE(holdings.size() == 1);
-    CHECK(holdings[0].original == "128");
-    CHECK_FALSE(holdings[0].undoing);
+    const Holding held = only_holding(journal);
+    CHECK(held.original == "128");
+    CHECK_FALSE(held.undoing);
 }
 
 TEST_CASE("what is to go back is held with its original, until something else is begun") {

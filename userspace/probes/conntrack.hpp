@@ -20,6 +20,8 @@ public:
     ConntrackReader(std::filesystem::path proc, Visitor visit) : proc_(std::move(proc)), visit_(std::move(visit)) {}
 
     [[nodiscard]] bool loaded() const; // nf_conntrack: built in, or its module is there
+    // It is not: what is loaded later counts from its birth.
+    void unloaded() { counters_ = {}; }
     [[nodiscard]] Result<> try_procfs() const;
     [[nodiscard]] Result<> try_netlink() const;
 

@@ -359,7 +359,9 @@ Result<std::vector<SoftirqReading>> Probes::softirq() {
 Result<std::vector<ConntrackReading>> Probes::conntrack(std::span<const NetnsReading> namespaces) {
     // The module may come and go while we run.
     const bool known = rung(Probe::conntrack) != Rung::none;
-    if (known != state_->conntrack.loaded()) {
+    const bool loaded = state_->conntrack.loaded();
+    if (!loaded) state_->conntrack.unloaded();
+    if (known != loaded) {
         state_->climb(Probe::conntrack);
         ::malloc_trim(0); // as when it was opened
     }

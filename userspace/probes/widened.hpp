@@ -40,27 +40,20 @@ template <> inline constexpr std::array narrow_counters<ListenerReading>{
     Counter{&ListenerReading::drops, 32},
 };
 
-// The narrow counters of one reading per key. Right as long as each is read before it has moved by its whole width.
+// The narrow counters of one reading per key, which never fall. Right as long as each is read before it has moved by
+// more than half its width: one that falls has wrapped only if it came from the upper half into the lower one by that.
+// Else it began anew (a module that was loaded again), and counts from what is read then.
 template <class Key, class Reading> class Widened {
 public:
     // Makes the reading's counters what they are without the wraps; the first ones of a key are taken as they are.
     void update(const Key& key, Reading& reading) {
         const auto [now, first] = now_.try_emplace(key);
-        if (first) {
-            peek(key, reading);
-            for (std::size_t i = 0; i < counters.size(); ++i) now->second[i] = reading.*counters[i].member;
-        }
-        for (std::size_t i = 0; i < counters.size(); ++i) reading.*counters[i].member = now->second[i];
+        if (first) now->second = widened(key, reading);
+        fill(now->second, reading);
     }
 
     // The same for one that is read out of turn: nothing is remembered of it.
-    void peek(const Key& key, Reading& reading) const {
-        const auto before = before_.find(key);
-        for (std::size_t i = 0; before != before_.end() && i < counters.size(); ++i) {
-            std::uint64_t& value = reading.*counters[i].member;
-            value = widened(before->second[i], value, counters[i].bits);
-        }
-    }
+    void peek(const Key& key, Reading& reading) const { fill(widened(key, reading), reading); }
 
     // After a reading of all objects: those that were not in it are gone.
     void end_of_reading() {
@@ -76,10 +69,34 @@ public:
 
 private:
     static constexpr auto& counters = narrow_counters<Reading>;
-    using Values = std::array<std::uint64_t, counters.size()>;
+    struct Value {
+        std::uint64_t read = 0;
+        std::uint64_t whole = 0;
+    };
+    using Values = std::array<Value, counters.size()>;
 
-    static std::uint64_t widened(std::uint64_t before, std::uint64_t now, unsigned bits) {
-        return before + ((now - before) & ((std::uint64_t{1} << bits) - 1));
+    static std::uint64_t gained(std::uint64_t before, std::uint64_t now, unsigned bits) {
+        const std::uint64_t width = std::uint64_t{1} << bits;
+        const std::uint64_t gain = (now - before) & (width - 1);
+        const bool fell = now % width < before % width;
+        return fell && gain > width / 2 ? 0 : gain;
+    }
+
+    Values widened(const Key& key, const Reading& reading) const {
+        const auto before = before_.find(key);
+        Values values;
+        for (std::size_t i = 0; i < counters.size(); ++i) {
+            const std::uint64_t now = reading.*counters[i].member;
+            values[i] = {.read = now, .whole = now};
+            if (before == before_.end()) continue;
+            const Value& last = before->second[i];
+            values[i].whole = last.whole + gained(last.read, now, counters[i].bits);
+        }
+        return values;
+    }
+
+    static void fill(const Values& values, Reading& reading) {
+        for (std::size_t i = 0; i < counters.size(); ++i) reading.*counters[i].member = values[i].whole;
     }
 
     std::map<Key, Values> before_;

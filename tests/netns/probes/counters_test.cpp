@@ -3,7 +3,12 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
+#include <fstream>
 #include <optional>
+
+#include <fmt/format.h>
+#include <sys/stat.h>
 
 #include "netns/host_sysctl.hpp"
 #include "netns/rungs.hpp"
@@ -19,6 +24,41 @@ using namespace bpftune::probes;
 namespace {
 
 constexpr std::uint16_t port = 8080;
+
+// A /proc that shows one namespace, ours, and nf_conntrack as it is told to: this kernel's cannot be unloaded.
+class ConntrackProc {
+public:
+    ConntrackProc() {
+        must(::mkdtemp(root_.data()) != nullptr, "mkdtemp");
+        std::filesystem::create_directories(root() / "thread-self/net/stat");
+        std::filesystem::create_directories(root() / "thread-self/ns");
+        std::filesystem::create_symlink("/proc/self", root() / "self"); // whose fd/ they are opened by
+        write("thread-self/ns/net", "");
+    }
+    ConntrackProc(const ConntrackProc&) = delete;
+    ConntrackProc& operator=(const ConntrackProc&) = delete;
+    ~ConntrackProc() { std::filesystem::remove_all(root()); }
+
+    [[nodiscard]] std::filesystem::path root() const { return root_; }
+    [[nodiscard]] NetnsReading netns() const {
+        struct stat info{};
+        must(::stat((root() / "thread-self/ns/net").c_str(), &info) == 0, "stat");
+        return {.netns = {.cookie = 1, .inode = static_cast<std::uint32_t>(info.st_ino)}};
+    }
+
+    void load(std::uint32_t early_drops) const {
+        std::filesystem::create_directories(root() / "sys/net/netfilter");
+        write("sys/net/netfilter/nf_conntrack_max", "1000\n");
+        write("thread-self/net/stat/nf_conntrack",
+              fmt::format("entries insert_failed drop early_drop\n00000005 00000000 00000000 {:08x}\n", early_drops));
+    }
+    void unload() const { std::filesystem::remove_all(root() / "sys/net/netfilter"); }
+
+private:
+    void write(const char* file, const std::string& text) const { std::ofstream(root() / file) << text; }
+
+    std::string root_ = "/tmp/bpftune-conntrack-XXXXXX";
+};
 
 } // namespace
 
@@ -259,6 +299,33 @@ TEST_CASE("a conntrack table that is full is announced") {
     std::erase_if(events, [&](const ConntrackFullEvent& event) { return event.netns.inode != netns.inode(); });
     CHECK(events.size() == 1);
     CHECK(conntrack_of(probes, netns).value().drops == 5);
+}
+
+TEST_CASE("what nf_conntrack counted before it was loaded again is no news, and no wrap") {
+    const ConntrackProc proc;
+    proc.load(7);
+    auto probes = Probes::open({.rungs = {{Probe::conntrack, Rung::procfs}}, .proc_root = proc.root()});
+    const std::array namespaces{proc.netns()};
+    const auto evicted = [&] {
+        const auto readings = probes.conntrack(namespaces).value();
+        REQUIRE(readings.size() == 1);
+        return readings[0].early_drops;
+    };
+    REQUIRE(evicted() == 7);
+    proc.load(9);
+    CHECK(evicted() == 9);
+    SECTION("seen to be gone, it counts from its birth") {
+        proc.unload();
+        CHECK(probes.conntrack(namespaces).value().empty());
+        proc.load(2);
+        CHECK(evicted() == 2);
+    }
+    SECTION("gone and back between two looks, it counts from the second") {
+        proc.load(2);
+        CHECK(evicted() == 9);
+        proc.load(3);
+        CHECK(evicted() == 10);
+    }
 }
 
 // These change what the machine has loaded: for a virtual one, by name.

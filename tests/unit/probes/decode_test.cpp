@@ -171,11 +171,33 @@ template <class Reading> void check_wraps() {
             return reading.*counter.member;
         };
         std::uint64_t count = width - 16;
-        for (const std::uint64_t step : {std::uint64_t{0}, std::uint64_t{32}, width - 1, width / 2, width - 1}) {
+        for (const std::uint64_t step :
+             {std::uint64_t{0}, std::uint64_t{32}, width / 2, width / 2, width / 2 - 1, width / 2 - 17, width / 2}) {
             count += step;
             CHECK(read(count) == count);
             CHECK(read(count) == count);
             counters.end_of_reading();
+        }
+    }
+}
+
+// Each of them, when what counts it is made anew.
+template <class Reading> void check_begins_anew() {
+    for (const Counter<Reading>& counter : narrow_counters<Reading>) {
+        const std::uint64_t half = std::uint64_t{1} << (counter.bits - 1);
+        for (const auto& [before, after] : std::initializer_list<std::pair<std::uint64_t, std::uint64_t>>{
+                 {1, 0}, {7, 0}, {7, 6}, {half - 1, 0}, {half, 1}, {2 * half - 1, half}, {2 * half + 7, 3}}) {
+            Widened<int, Reading> counters;
+            const auto read = [&](std::uint64_t value) {
+                Reading reading{};
+                reading.*counter.member = value;
+                counters.update(1, reading);
+                counters.end_of_reading();
+                return reading.*counter.member;
+            };
+            CHECK(read(before) == before);
+            CHECK(read(after) == before);
+            CHECK(read(after + 5) == before + 5);
         }
     }
 }
@@ -186,6 +208,12 @@ TEST_CASE("every counter that is narrower in the kernel goes on where it wraps, 
     check_wraps<SoftirqReading>();
     check_wraps<ConntrackReading>();
     check_wraps<ListenerReading>();
+}
+
+TEST_CASE("a counter that falls without a wrap began anew: it counts from then") {
+    check_begins_anew<SoftirqReading>();
+    check_begins_anew<ConntrackReading>();
+    check_begins_anew<ListenerReading>();
 }
 
 TEST_CASE("a counter that was gone begins anew, unless it may come back as it was") {

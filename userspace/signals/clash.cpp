@@ -19,6 +19,8 @@ using probes::ConntrackEntry;
 // NAT gives up before a large range is taken whole (net/netfilter/nf_nat_core.c, nf_nat_l4proto_unique_tuple: some 240
 // tries at random), and a sample sees a part.
 constexpr double taken_part = 0.75;
+// Of fewer it is not known how many a sample leaves out.
+constexpr std::size_t enough_to_scale = 20;
 
 // Connections whose source became one address: they share its ports, and each peer's are counted by themselves.
 struct Source {
@@ -26,6 +28,7 @@ struct Source {
     std::uint16_t highest = 0;
     std::size_t entries = 0;
     std::size_t renumbered = 0;                            // got another port than they had
+    std::set<std::uint16_t> from;                          // those that they had
     std::map<ConntrackEnd, std::set<std::uint16_t>> ports; // by peer
 
     [[nodiscard]] double range() const { return static_cast<double>(highest) - static_cast<double>(lowest) + 1; }
@@ -41,6 +44,7 @@ std::map<Key, Source> sources_of(const probes::ConntrackSample& sample) {
         source.highest = std::max(source.highest, entry.translated.port);
         source.entries++;
         if (entry.translated.port != entry.from) source.renumbered++;
+        source.from.insert(entry.from);
         source.ports[entry.peer].insert(entry.translated.port);
     }
     return sources;
@@ -66,6 +70,14 @@ std::string sentence_of(const Key& key, const Source& source, const ConntrackEnd
                        source.highest, of, to);
 }
 
+// NAT gives whom it translates some port (masquerade with random-fully): that it has no other is known when it gave the
+// same one to two of them, or when nothing else is there to clash with. (Two packets that begin one connection of TCP
+// come a second after each other.)
+bool is_all_there_is(const Key& key, const Source& source, const probes::ConntrackSample& sample) {
+    if (source.lowest != source.highest || source.from.size() > 1) return true;
+    return sample.whole && sample.entries.size() == 1 && std::get<1>(key) == IPPROTO_TCP;
+}
+
 } // namespace
 
 Clash clash_of(const probes::ConntrackSample& sample, std::uint64_t entries) {
@@ -76,9 +88,11 @@ Clash clash_of(const probes::ConntrackSample& sample, std::uint64_t entries) {
     double most = 0;
     for (const auto& [key, source] : sources_of(sample)) {
         if (source.renumbered * 2 < source.entries) continue; // they kept their own: nothing is scarce
+        if (!is_all_there_is(key, source, sample)) continue;
         const auto fullest =
             std::ranges::max_element(source.ports, {}, [](const auto& each) { return each.second.size(); });
-        const double taken = static_cast<double>(fullest->second.size()) * std::max(scale, 1.0);
+        const std::size_t seen = fullest->second.size();
+        const double taken = static_cast<double>(seen) * (seen >= enough_to_scale ? std::max(scale, 1.0) : 1.0);
         if (taken < taken_part * source.range() || taken <= most) continue;
         most = taken;
         clash = {.nat_exhausted = true, .sentence = sentence_of(key, source, fullest->first)};

@@ -3,7 +3,8 @@
 //
 // The kernel counts one number for two causes (net/netfilter/nf_conntrack_core.c, nf_ct_resolve_clash): a source that
 // NAT found no free port for, and which keeps one that is taken; and two packets that began one connection at once. The
-// entries tell them apart: in the first case those that NAT gave a port fill the range that their ports span.
+// entries tell them apart: in the first case those that NAT gave a port fill the range that their ports span. A range
+// of one port that one connection holds is seen only where it is the whole table.
 #pragma once
 
 #include <cstdint>

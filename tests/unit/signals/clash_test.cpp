@@ -56,6 +56,44 @@ TEST_CASE("a part of a large table is counted for the whole") {
     CHECK_FALSE(clash_of(sample, 1000).nat_exhausted);
 }
 
+TEST_CASE("one port is a range when two connections got it, or when there is nothing else to clash with") {
+    probes::ConntrackSample sample{.whole = true};
+    sample.entries = {translated(33000, 41234, "1.2.3.4")};
+    const probes::ConntrackEntry query{.family = AF_INET, .transport = IPPROTO_UDP, .port = 53, .from = 50000};
+    SECTION("alone") { CHECK(clash_of(sample, 1).nat_exhausted); }
+    SECTION("alone, and of a protocol whose packets come at once") {
+        sample.entries[0].transport = IPPROTO_UDP;
+        CHECK_FALSE(clash_of(sample, 1).nat_exhausted);
+    }
+    SECTION("beside two queries of one socket") {
+        sample.entries.push_back(query);
+        const Clash clash = clash_of(sample, 2);
+        CHECK_FALSE(clash.nat_exhausted);
+        CHECK(clash.sentence.starts_with("another connection was in the table"));
+    }
+    SECTION("beside them, for two connections") {
+        sample.entries.push_back(query);
+        sample.entries.push_back(translated(33001, 41234, "1.2.3.5"));
+        CHECK(clash_of(sample, 3).nat_exhausted);
+    }
+    SECTION("for one socket that asks two servers, which keeps what it got") {
+        sample.entries.push_back(translated(33000, 41234, "1.2.3.5"));
+        CHECK_FALSE(clash_of(sample, 2).nat_exhausted);
+    }
+}
+
+TEST_CASE("a few connections of a large table do not stand for many") {
+    probes::ConntrackSample sample;
+    const int each = GENERATE(1, 2, 5, 19);
+    for (std::uint8_t host = 1; host < 50; ++host)
+        for (int i = 0; i < each; ++i) {
+            auto entry = translated(33000, static_cast<std::uint16_t>(20000 + 40 * i + host), "1.2.3.4");
+            entry.translated.address[3] = host;
+            sample.entries.push_back(entry);
+        }
+    CHECK_FALSE(clash_of(sample, sample.entries.size() * 100).nat_exhausted);
+}
+
 TEST_CASE("connections that are not translated, keep their ports or have many left clash for another reason") {
     enum class Why { not_translated, kept, many_left };
     const Why why = GENERATE(Why::not_translated, Why::kept, Why::many_left);

@@ -2,6 +2,7 @@
 #include "signals/tcp_table.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 #include "core/text.hpp"
 #include "signals/attribution.hpp"
@@ -21,6 +22,10 @@ double per_second(std::uint64_t count, Nanoseconds interval) {
 }
 
 std::uint64_t gain(std::uint64_t before, std::uint64_t now) { return now - std::min(before, now); }
+
+std::uint64_t sum_of(std::span<const std::uint64_t> counts) {
+    return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
+}
 
 std::uint64_t entries_of(const probes::NetnsReading& reading) { return reading.time_waited + reading.time_wait_killed; }
 
@@ -193,7 +198,8 @@ TcpTable::Tracked& TcpTable::take_in(const probes::ListenerReading& reading, boo
     row.fd = reading.fd;
     row.command = printable(reading.command);
     row.drops = gain(tracked.drops_base, tracked.drops_read);
-    tracked.syn_queue = reading.syn_queue.value_or(0);
+    tracked.syn_queue_read = reading.syn_queue.value_or(0);
+    tracked.syn_queue = std::max(tracked.syn_queue, tracked.syn_queue_read);
     if (reading.syn_queue) row.syn_queue = std::max(row.syn_queue, reading.syn_queue);
     if (is_new) tracked.limit_known = reading.limit;
     note_queue(tracked, reading, now);
@@ -378,27 +384,46 @@ void TcpTable::update_queues(std::span<const probes::QueueReading> readings) {
 void TcpTable::explain_drops(std::span<Tracked* const> listeners, Namespace& netns) {
     const bool without_cookies = netns.last.somaxconn && netns.last.syncookies == 0;
     const std::uint32_t most = three_quarters(netns.last.max_syn_backlog);
-    std::vector<Tracked*> full;
+    std::vector<std::uint64_t> of_full, of_others; // drops, of each listener
     bool last_quarter = false;
     netns.half_open = 0;
     for (Tracked* tracked : listeners) {
-        const std::uint32_t bound = without_cookies ? std::min(tracked->row.limit, most) : tracked->row.limit;
-        if (std::uint64_t{tracked->syn_queue} * 4 < std::uint64_t{bound} * 3 || tracked->syn_queue == 0) continue;
-        full.push_back(tracked);
-        netns.half_open += tracked->syn_queue;
-        last_quarter |= without_cookies && tracked->syn_queue >= most;
+        const std::uint32_t limit = tracked->fill.limit; // one that was raised since was full at the lower one
+        const std::uint32_t bound = without_cookies ? std::min(limit, most) : limit;
+        const std::uint32_t held = std::exchange(tracked->syn_queue, tracked->syn_queue_read);
+        const bool full = held > 0 && std::uint64_t{held} * 4 >= std::uint64_t{bound} * 3;
+        of_full.push_back(full ? tracked->fresh_drops : 0);
+        of_others.push_back(full ? 0 : tracked->fresh_drops);
+        if (!full) continue;
+        netns.half_open += held;
+        last_quarter |= without_cookies && held >= most;
     }
+    const std::uint64_t counted = std::exchange(netns.syn_drops, 0);
+    std::uint64_t refused = counted;
     if (netns.unexplained > 0) {
         const auto drops = static_cast<std::uint64_t>(netns.unexplained);
         (last_quarter ? netns.row.syn_dropped : netns.row.other_drops) += drops;
-        if (last_quarter) netns.syn_drops += drops;
+        if (last_quarter) refused += drops;
         netns.unexplained = 0;
     }
-    std::vector<std::uint64_t> claims;
-    claims.reserve(full.size());
-    for (const Tracked* tracked : full) claims.push_back(tracked->fresh_drops);
-    const std::vector<std::uint64_t> shares = divide(std::exchange(netns.syn_drops, 0), claims);
-    for (std::size_t i = 0; i < full.size(); ++i) full[i]->row.window.syn_dropped += shares[i];
+    const std::vector<std::uint64_t> shares = divide(refused, of_full);
+    for (std::size_t i = 0; i < listeners.size(); ++i) listeners[i]->row.window.syn_dropped += shares[i];
+    charge_full_between(listeners, of_others, std::min(counted, refused - sum_of(shares)));
+}
+
+// What is left of the refused SYNs that the kernel counts is of queues that were full between two looks only. Each is
+// in the sk_drops of its listener, so a listener has at the least what the drops of all others leave of them; and it
+// held as many as its limit.
+void TcpTable::charge_full_between(std::span<Tracked* const> listeners, std::span<const std::uint64_t> drops,
+                                   std::uint64_t refused) {
+    const std::uint64_t of_all = sum_of(drops);
+    for (std::size_t i = 0; i < listeners.size(); ++i) {
+        const std::uint64_t own = std::min(drops[i], gain(of_all - drops[i], refused));
+        if (own == 0) continue;
+        Listener& row = listeners[i]->row;
+        row.window.syn_dropped += own;
+        row.syn_queue = std::max(row.syn_queue.value_or(0), listeners[i]->fill.limit);
+    }
 }
 
 // Each last ACK that waits for data (TCP_DEFER_ACCEPT) is in sk_drops, and overflowed nothing.

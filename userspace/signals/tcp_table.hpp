@@ -96,11 +96,12 @@ private:
         std::uint64_t drops_read = 0;
         std::uint64_t fresh_drops = 0; // of the last census
         Claim claim;
-        bool overflows_known = false;   // not guessed
-        Fill fill;                      // since the last census
-        Fill fill_before;               // and before that
-        std::uint32_t syn_queue = 0;    // as of the last census, or the peak since
-        std::uint32_t queue_before = 0; // when the window began
+        bool overflows_known = false;     // not guessed
+        Fill fill;                        // since the last census
+        Fill fill_before;                 // and before that
+        std::uint32_t syn_queue = 0;      // the most since the last census, with what that one read
+        std::uint32_t syn_queue_read = 0; // by the last census
+        std::uint32_t queue_before = 0;   // when the window began
         std::optional<MonoTime> window_began;
         std::uint64_t overflows_before = 0;
         std::uint64_t queue_cookie = 0; // of the socket that has the queue
@@ -146,6 +147,8 @@ private:
     bool may_be_of(const probes::QueueReading& reading, const Tracked& candidate);
     // Each of all listeners of the namespace.
     static void explain_drops(std::span<Tracked* const> listeners, Namespace& netns);
+    static void charge_full_between(std::span<Tracked* const> listeners, std::span<const std::uint64_t> drops,
+                                    std::uint64_t refused);
     static void explain_deferred(std::span<Tracked* const> listeners, Namespace& netns);
     void drop_claims_of_low_queues(std::span<Tracked* const> listeners) const;
     static void assign_overflows(std::span<Tracked* const> listeners, Namespace& netns);

@@ -602,6 +602,89 @@ TEST_CASE("SYNs that a full SYN queue refused are told from what else is dropped
         CHECK(snapshot.tcp[0].other_drops == 90);
         CHECK(snapshot.listeners[0].window.syn_dropped == 0);
     }
+    SECTION("by what it held at the end before, too") {
+        reading.max_syn_backlog = 16;
+        listener.limit = 128;
+        listener.syn_queue = 12;
+        feed.tick({reading}, {listener, listening(2, 81)});
+        reading.listen_drops = listener.drops = 90;
+        listener.syn_queue = 0;
+        CHECK(feed.tick({reading}, {listener, listening(2, 81)}).tcp[0].syn_dropped == 90);
+        reading.listen_drops += 5;
+        CHECK(feed.tick({reading}, {listener, listening(2, 81)}).tcp[0].other_drops == 5);
+    }
+}
+
+TEST_CASE("SYNs of a queue that was full between two looks are charged to those who must have refused them") {
+    Feed feed;
+    auto reading = netns(0);
+    reading.max_syn_backlog = 4096;
+    reading.syncookies = 0;
+    auto burst = listening(1, 80), other = listening(2, 81);
+    burst.limit = 16;
+    burst.syn_queue = other.syn_queue = 0;
+    feed.tick({reading}, {burst, other});
+    reading.listen_drops = reading.syn_queue_full_drops = 90;
+    burst.drops = 90;
+    const auto look = [&] { return feed.tick({reading}, {burst, other}); };
+    SECTION("alone, all of them; its queue held as many as its limit") {
+        const Snapshot snapshot = look();
+        CHECK(snapshot.tcp[0].syn_dropped == 90);
+        CHECK(snapshot.listeners[0].window.syn_dropped == 90);
+        CHECK(snapshot.listeners[0].syn_queue == 16);
+        CHECK(look().listeners[0].window.syn_dropped == 0);
+    }
+    SECTION("less what another one may have refused") {
+        other.drops = 5;
+        const Snapshot snapshot = look();
+        CHECK(snapshot.listeners[0].window.syn_dropped == 85);
+        CHECK(snapshot.listeners[1].window.syn_dropped == 0);
+        CHECK(snapshot.listeners[1].syn_queue == 0);
+    }
+    SECTION("each its own where that is all of them") {
+        burst.drops = 50;
+        other.drops = 40;
+        const Snapshot snapshot = look();
+        CHECK(snapshot.listeners[0].window.syn_dropped == 50);
+        CHECK(snapshot.listeners[1].window.syn_dropped == 40);
+    }
+    SECTION("nobody where either may have refused all") {
+        other.drops = 90;
+        const Snapshot snapshot = look();
+        CHECK(snapshot.tcp[0].syn_dropped == 90);
+        CHECK(snapshot.listeners[0].window.syn_dropped + snapshot.listeners[1].window.syn_dropped == 0);
+    }
+    SECTION("what one that is full did not refuse") {
+        other.drops = 30;
+        other.syn_queue = 128;
+        const Snapshot snapshot = look();
+        CHECK(snapshot.listeners[0].window.syn_dropped == 60);
+        CHECK(snapshot.listeners[1].window.syn_dropped == 30);
+    }
+    SECTION("full at the limit that it had, not at the one that it was given meanwhile") {
+        burst.limit = 256;
+        CHECK(look().listeners[0].syn_queue == 16);
+    }
+}
+
+TEST_CASE("how full a SYN queue became is remembered until the drops are explained") {
+    Feed feed;
+    auto reading = netns(0);
+    reading.max_syn_backlog = 16;
+    reading.syncookies = 0;
+    auto listener = listening(1, 80);
+    listener.syn_queue = 0;
+    listener.queue_cookie = 1;
+    feed.tick({reading}, {listener});
+    const std::vector namespaces{reading};
+    const std::vector syns{
+        probes::QueueReading{.netns = shop, .local = {"0.0.0.0", 80}, .cookie = 1, .epoch_syn_peak = 12}};
+    feed.table.update({.namespaces = namespaces, .queues = syns, .listeners = std::nullopt}, feed.now += 1s);
+    reading.listen_drops = listener.drops = 90;
+    const Snapshot snapshot = feed.tick({reading}, {listener});
+    CHECK(snapshot.tcp[0].syn_dropped == 90);
+    CHECK(snapshot.tcp[0].other_drops == 0);
+    CHECK(snapshot.listeners[0].window.syn_dropped == 90);
 }
 
 TEST_CASE("a listener whose namespace was not asked for it stays, one that has ended goes") {

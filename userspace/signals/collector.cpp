@@ -10,6 +10,7 @@
 #include "core/text.hpp"
 #include "sys/clock.hpp"
 #include "sys/procfs.hpp"
+#include "sys/visit.hpp"
 
 namespace bpftune::signals {
 namespace {
@@ -44,6 +45,11 @@ constexpr std::size_t most_writes = 1024;
 // Enough to know a half from a quarter. Taking them is this part of the time at most, but for one table a tick.
 constexpr std::size_t sample_entries = 1000;
 constexpr int sample_part = 200;
+
+// Not where the namespace is gone or closed to us, or the kernel has no sock_diag for TCP: what ended there would stay.
+bool may_be_asked_later(const Error& error) {
+    return error.code != ESTALE && !sys::is_denied(error) && error.code != ENOENT && error.code != EPROTONOSUPPORT;
+}
 
 } // namespace
 
@@ -138,7 +144,10 @@ void Collector::add_unheld(Now now) {
         }
         listed_[netns] = now.mono;
         const auto found = probes_.listeners_of(*due[i]);
-        if (!found) continue; // gone, or closed to us
+        if (!found) {
+            if (misses(netns) && may_be_asked_later(found.error())) unasked_.push_back(netns);
+            continue;
+        }
         for (const probes::ListenerReading& listener : *found)
             if (!held.contains(listener.cookie)) listeners_.push_back(listener);
     }

@@ -74,7 +74,7 @@ private:
     MonoTime next_burst_census_;
     MonoTime next_look_;                 // at the listeners of one namespace
     std::map<NetnsId, MonoTime> listed_; // when all listeners of a namespace were listed, whoever holds them
-    std::vector<NetnsId> unasked_;       // in the last census, though listeners of theirs were missing in it
+    std::vector<NetnsId> unasked_;       // or without an answer, though the last census lacked listeners of theirs
     std::string problems_;
 };
 

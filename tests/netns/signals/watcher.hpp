@@ -41,9 +41,18 @@ public:
 
     [[nodiscard]] probes::Probes& probes() { return probes_; }
 
+    // From now on no namespace's sockets can be listed: an errno; 0: they can.
+    void refuse_to_list(int code) { refusal_ = code; }
+
 private:
+    Result<sys::Visit> visit(const NetnsId& id, const sys::NetnsHint& hint, const sys::Wanted& wanted) const {
+        if (refusal_ != 0 && wanted.socket == sys::Netlink::sock_diag) return system_failure(refusal_, "visit");
+        return sys::visit_netns(id, hint, wanted);
+    }
+
+    int refusal_ = 0;
     Nanoseconds interval_;
-    probes::Probes probes_ = open_probes();
+    probes::Probes probes_ = open_probes({.visit = [this](const auto&... about) { return visit(about...); }});
     Now now_ = sys::now();
     signals::Collector collector_;
 };

@@ -127,6 +127,13 @@ TEST_CASE("a listener that is on its way between two processes stays, without on
     CHECK(rows[0].cookie == cookie);
     CHECK(rows[0].limit == 64);
     CHECK(rows[0].local.port == port);
+    SECTION("also where its namespace could not be asked for it just then") {
+        watcher.refuse_to_list(EMFILE);
+        rows = watcher.listeners_of(netns);
+        REQUIRE(rows.size() == 1);
+        CHECK(rows[0].cookie == cookie);
+        watcher.refuse_to_list(0);
+    }
     far.reset();
     near.reset();
     CHECK(comes_true([&] { return watcher.listeners_of(netns).empty(); }));

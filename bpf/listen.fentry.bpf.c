@@ -191,6 +191,13 @@ int BPF_PROG(listen_start, struct sock *sk)
 	return 0;
 }
 
+SEC("fentry/inet_csk_listen_stop")
+int BPF_PROG(listen_stop, struct sock *sk)
+{
+	forget_listening(sk);
+	return 0;
+}
+
 /* A socket that has a port fails with the same error if its connection exists already. */
 static __always_inline void on_connect(struct sock *sk, int error)
 {

@@ -214,7 +214,7 @@ struct Snapshot {
     UnitBytes unit_bytes;
     Sources sources = all_unavailable();
     std::uint64_t lost_events = 0;     // that BPF could not pass on
-    std::uint64_t withheld_events = 0; // that BPF did not pass on, so that nobody floods this service with them
+    std::uint64_t withheld_events = 0; // that were not passed on, so that nobody floods this service with them
 
     std::vector<Listener> listeners;
     std::vector<NetnsTcp> tcp;

@@ -13,6 +13,7 @@ namespace {
 constexpr std::array dispensable{
     Dispensable{"last_ack_with_cookie", "overflows by ACKs with a SYN cookie"},
     Dispensable{"listen_start", "what applications ask for, new listeners between two counts of all"},
+    Dispensable{"listen_stop", "what applications asked for, while others begin to listen without end"},
     Dispensable{"connect_v4", "connects by IPv4 without a port"},
     Dispensable{"connect_v6", "connects by IPv6 without a port"},
 };

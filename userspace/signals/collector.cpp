@@ -68,7 +68,7 @@ Snapshot Collector::blank(Snapshot::Cause cause, Now now) const {
     snapshot.unit_bytes = node_reader_.unit_bytes();
     for (const Probe probe : all_probes) snapshot.sources[static_cast<std::size_t>(probe)] = probes_.rung(probe);
     snapshot.lost_events = probes_.lost_events();
-    snapshot.withheld_events = probes_.withheld_events();
+    snapshot.withheld_events = probes_.withheld_events() + tcp_.not_taken_in();
     snapshot.sysctl_writes = sysctl_writes_;
     return snapshot;
 }

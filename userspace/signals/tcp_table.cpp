@@ -13,8 +13,9 @@ namespace {
 // Namespaces that are seen no more are remembered, so that what is seen again goes on where it was.
 constexpr Nanoseconds namespaces_remembered = std::chrono::minutes(10);
 constexpr std::size_t most_namespaces_remembered = 4096;
-// Sockets that began to listen since the last census; more are found by it.
+// Sockets that began to listen since the last census; more are found by it. No namespace takes another's place.
 constexpr std::size_t most_begun = 16384;
+constexpr std::size_t most_begun_in_one = most_begun / 8;
 
 double per_second(std::uint64_t count, Nanoseconds interval) {
     const double seconds = Seconds(interval).count();
@@ -218,8 +219,10 @@ void TcpTable::update_listeners(const Readings& readings, MonoTime now) {
         const probes::ListenEvent& event = entry.second;
         if (event.time >= now) return false;
         by_port_.erase({event.listener.netns, event.listener.local.port, entry.first});
+        --began_in_[event.listener.netns];
         return true;
     });
+    std::erase_if(began_in_, [](const auto& entry) { return entry.second == 0; });
     listed_.clear();
     if (!readings.lists_whole_namespaces) return;
     for (const probes::NetnsReading& netns : readings.namespaces) listed_.insert(netns.netns);
@@ -227,7 +230,15 @@ void TcpTable::update_listeners(const Readings& readings, MonoTime now) {
 
 void TcpTable::began(const probes::ListenEvent& event) {
     const probes::ListenerReading& listener = event.listener;
-    if (listeners_.contains(listener.cookie) || began_.size() >= most_begun) return;
+    if (listeners_.contains(listener.cookie)) return;
+    if (!began_.contains(listener.cookie)) {
+        std::size_t& of_netns = began_in_[listener.netns];
+        if (began_.size() >= most_begun || of_netns >= most_begun_in_one) {
+            ++not_taken_in_;
+            return;
+        }
+        ++of_netns;
+    }
     began_.insert_or_assign(listener.cookie, event);
     by_port_.insert({listener.netns, listener.local.port, listener.cookie});
 }
@@ -278,6 +289,7 @@ TcpTable::Tracked* TcpTable::known(std::uint64_t cookie) {
     if (const auto found = listeners_.find(cookie); found != listeners_.end()) return &found->second;
     const auto begun = began_.extract(cookie);
     if (begun.empty()) return nullptr;
+    --began_in_[begun.mapped().listener.netns];
     return &take_in(begun.mapped().listener, true, begun.mapped().time);
 }
 

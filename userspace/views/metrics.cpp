@@ -206,7 +206,7 @@ std::vector<MetricFamily> Metrics::service_families() const {
     MetricFamily lost{"bpftune_lost_events_total", "Events that BPF could not pass on.", Counter, {}};
     lost.metric.push_back(sample(Counter, {}, static_cast<double>(lost_events_)));
     MetricFamily withheld{"bpftune_withheld_events_total",
-                          "Events that BPF did not pass on, because there were too many of their kind.",
+                          "Events that were not passed on, because there were too many of their kind.",
                           Counter,
                           {}};
     withheld.metric.push_back(sample(Counter, {}, static_cast<double>(withheld_events_)));

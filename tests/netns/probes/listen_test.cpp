@@ -174,6 +174,19 @@ TEST_CASE("whoever listens without end is announced so often, the rest is withhe
     CHECK(listener_of(probes, netns, port).asked == 9);
 }
 
+TEST_CASE("the wish of a listener stays though more have come and gone meanwhile than there is room for") {
+    constexpr int others = 17'000; // MAX_LISTENERS and some
+    auto probes = open_probes();
+    if (is_blind(probes.sees_arrivals(), "calls of listen()")) return;
+    const Namespace netns;
+    const auto kept = netns.inside([] {
+        auto listener = listen_on("127.0.0.1", port, 9);
+        for (int i = 0; i < others; ++i) listen_on("127.0.0.1", port + 1, 7);
+        return listener;
+    });
+    CHECK(listener_of(probes, netns, port).asked == 9);
+}
+
 TEST_CASE("IPv6 listeners and the IPv4 connections that they take have addresses of their kind") {
     auto probes = open_probes();
     const Namespace netns;

@@ -447,6 +447,37 @@ TEST_CASE("a socket that began to listen is shown when a census has found it, or
     CHECK(feed.tick(namespaces, {listening(2, 81)}).listeners.size() == 1); // the other has ended
 }
 
+TEST_CASE("a namespace that listens without end takes nobody's place, and what is not taken in is counted") {
+    Feed feed;
+    feed.tick({netns(0)}, {});
+    std::uint64_t cookie = 0;
+    const auto begin = [&](const NetnsId& in, int times) {
+        for (int i = 0; i < times; ++i) {
+            ++cookie;
+            auto listener = listening(cookie, static_cast<std::uint16_t>(cookie));
+            listener.netns = in;
+            listener.queue_cookie = cookie;
+            feed.table.began({.time = feed.now, .listener = listener});
+        }
+    };
+    begin({.cookie = 8, .inode = 4026532300}, 20'000);
+    CHECK(feed.table.not_taken_in() == 20'000 - 2048);
+    begin(shop, 1);
+    CHECK(feed.table.not_taken_in() == 20'000 - 2048);
+    const probes::QueueReading came{
+        .netns = shop, .local = {"0.0.0.0", 80}, .cookie = cookie, .limit = 128, .epoch_arrivals = 1};
+    const std::vector namespaces{netns(0)};
+    const std::vector queues{came};
+    feed.table.update({.namespaces = namespaces, .queues = queues, .listeners = std::nullopt}, feed.now);
+    Snapshot snapshot;
+    feed.table.tick(snapshot, feed.now);
+    REQUIRE(snapshot.listeners.size() == 1);
+    CHECK(snapshot.listeners[0].cookie == cookie);
+    feed.tick({netns(0)}, {}); // a census makes room
+    begin({.cookie = 8, .inode = 4026532300}, 2048);
+    CHECK(feed.table.not_taken_in() == 20'000 - 2048);
+}
+
 TEST_CASE("an event that says another limit than was read for its port waits for a look at all listeners") {
     Feed feed;
     auto app = listening(1, 80);

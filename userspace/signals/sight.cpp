@@ -14,18 +14,28 @@ namespace {
 
 using enum Sight;
 
-constexpr std::string_view second_listen = "a second listen() on one socket";
+constexpr std::string_view second_listen = "what a second listen() on one socket asked for beyond somaxconn";
 constexpr std::string_view shared_ports = "which of several listeners on one port (SO_REUSEPORT) a connection is for";
 constexpr std::string_view by_drops = "whose last ACKs overflowed, where several listeners of a namespace overflow";
 constexpr std::string_view other_discards =
     "whose last ACKs overflowed, where several listeners of a namespace overflow or discard others (TCP_DEFER_ACCEPT)";
-constexpr std::string_view full_between = "SYNs that a queue refused which was full between two looks only";
+constexpr std::string_view full_between =
+    "SYNs refused in the last quarter of tcp_max_syn_backlog by a queue that was as full between two looks only";
+constexpr std::string_view last_quarter = "in the last quarter of tcp_max_syn_backlog; TCPReqQFullDrop is exact";
+constexpr std::string_view other_than_syns = "what else was dropped while a SYN queue was as full: it counts as SYNs";
+constexpr std::string_view other_causes = "packets without memory or out of sequence: they count as these";
+constexpr std::string_view near_limit = "near the limit";
+constexpr std::string_view full_table_between =
+    "losses of a table that evicts nothing; near the limit packets without memory or out of sequence count as these";
+constexpr std::string_view full_or_near = "where it was full between two looks only, or near the limit";
 constexpr std::string_view no_arrivals = "where inet_sock_set_state cannot be attached";
 constexpr std::string_view only_growth = "inserts, only net growth";
 constexpr std::string_view no_process = "namespaces without a process that are bound to no file";
 
 constexpr std::array table{
     Limitation{Rung::fentry, "listener.asked", exact, second_listen},
+    Limitation{Rung::fentry, "syn_queue.dropped", estimated, other_than_syns, last_quarter},
+    Limitation{Rung::fentry, "syn_queue.other_drops", estimated, other_than_syns, last_quarter},
     Limitation{Rung::fentry, "conntrack.inserts_per_second", exact,
                "the end of nf_conntrack: no module in use can be unloaded (--rung conntrack=procfs lets it)"},
     Limitation{Rung::tracepoint, "listener.asked", exact, second_listen},
@@ -44,6 +54,7 @@ constexpr std::array table{
     Limitation{Rung::netlink, "syn_queue.dropped", sampled, full_between},
     Limitation{Rung::netlink, "syn_queue.other_drops", estimated, full_between},
     Limitation{Rung::netlink, "listener.asked", unseen, "what listen() asked for", no_arrivals},
+    Limitation{Rung::netlink, "listener.asked", exact, second_listen, "where it is attached"},
     Limitation{Rung::netlink, "listener.arrivals", unseen, "completed handshakes", no_arrivals},
     Limitation{Rung::netlink, "listener.queue_peak", sampled, "how full a queue was between two looks", no_arrivals},
     Limitation{Rung::netlink, "listener.flood", sampled, "connections that are never accepted", no_arrivals},
@@ -58,7 +69,13 @@ constexpr std::array table{
     Limitation{Rung::fentry, "conntrack.unanswered_ratio", estimated, ""}, // by a sample, on every rung
     Limitation{Rung::procfs, "conntrack.unanswered_ratio", estimated, ""},
     Limitation{Rung::netlink, "conntrack.unanswered_ratio", estimated, ""},
-    Limitation{Rung::fentry, "conntrack.nat_exhausted", estimated, ""}, // by the same
+    Limitation{Rung::fentry, "conntrack.drops", estimated, other_causes, near_limit},
+    Limitation{Rung::procfs, "conntrack.drops", estimated, full_table_between, full_or_near},
+    Limitation{Rung::netlink, "conntrack.drops", estimated, full_table_between, full_or_near},
+    Limitation{Rung::fentry, "conntrack.clashes", estimated, ""}, // by the same, what they are not is nat_exhausted
+    Limitation{Rung::procfs, "conntrack.clashes", estimated, ""},
+    Limitation{Rung::netlink, "conntrack.clashes", estimated, ""},
+    Limitation{Rung::fentry, "conntrack.nat_exhausted", estimated, ""},
     Limitation{Rung::procfs, "conntrack.nat_exhausted", estimated, ""},
     Limitation{Rung::netlink, "conntrack.nat_exhausted", estimated, ""},
 };

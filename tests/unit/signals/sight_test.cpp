@@ -24,6 +24,11 @@ TEST_CASE("a rung sees exactly what the table does not say of it") {
     CHECK(sight_of(Rung::tracepoint, "listener.queue") == Sight::exact);
     CHECK(sight_of(Rung::netlink, "listener.arrivals") == Sight::unseen);
     CHECK(sight_of(Rung::procfs, "conntrack.inserts_per_second") == Sight::unseen);
+    for (const Rung rung : {Rung::fentry, Rung::procfs, Rung::netlink})
+        for (const char* signal : {"conntrack.drops", "conntrack.clashes", "conntrack.nat_exhausted"})
+            CHECK(sight_of(rung, signal) == Sight::estimated);
+    for (const char* signal : {"syn_queue.dropped", "syn_queue.other_drops"})
+        CHECK(sight_of(Rung::fentry, signal) == Sight::estimated);
 }
 
 TEST_CASE("a rung that is taken is described by what it does not see, each cause once, and what is lost here") {
@@ -35,10 +40,11 @@ TEST_CASE("a rung that is taken is described by what it does not see, each cause
     CHECK(taken(Probe::time_wait, Rung::procfs, "") ==
           "does not see: namespaces without a process that are bound to no file; connects that found no local port");
     CHECK(taken(Probe::softirq, Rung::procfs, "drops") == "does not see: drops");
-    CHECK(taken(Probe::listen, Rung::tracepoint, "this") ==
-          "does not see: a second listen() on one socket; which of several listeners on one port (SO_REUSEPORT) a "
-          "connection is for; how full a SYN queue was between two looks; SYNs that a queue refused which was full "
-          "between two looks only; this");
+    CHECK(
+        taken(Probe::listen, Rung::tracepoint, "this") ==
+        "does not see: what a second listen() on one socket asked for beyond somaxconn; which of several listeners on "
+        "one port (SO_REUSEPORT) a connection is for; how full a SYN queue was between two looks; SYNs refused in the "
+        "last quarter of tcp_max_syn_backlog by a queue that was as full between two looks only; this");
 }
 
 TEST_CASE("a rung that is not taken is described by why not") {

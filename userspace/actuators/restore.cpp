@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/parse.hpp"
+#include "core/words.hpp"
 #include "sys/clock.hpp"
 #include "tunables/undo.hpp"
 
@@ -35,6 +36,8 @@ Result<Numbers> numbers_of(const Holding& holding) {
 bool is_ours(const Holding& holding, const Numbers& numbers, std::uint64_t value) {
     return value == numbers.current || (!holding.confirmed && value == numbers.previous);
 }
+
+bool is_listener(const Holding& holding) { return holding.tunable == TunableId::listener_backlog; }
 
 Restored result(const Holding& holding, Kind kind, std::string found = {}, std::string error = {}) {
     Restored restored;
@@ -67,6 +70,7 @@ public:
     void restore(const Holding& holding) {
         (void)writer_.catches_up(std::max(deadline_ - sys::now().mono, Nanoseconds::zero()));
         Restored one = restore_one(holding);
+        if (one.kind == Kind::foreign && is_listener(holding)) one.error = listens_anew(one.found);
         const auto recorded = options_.dry_run ? Result<>{} : record(one);
         if (!recorded) {
             one.error = fmt::format("{}, but not recorded: {}", to_string(one.kind), recorded.error().message);
@@ -130,7 +134,7 @@ private:
     std::uint64_t longest_left(Restored& somaxconn) const {
         std::uint64_t longest = 0;
         for (const Holding& each : held_)
-            if (each.tunable == TunableId::listener_backlog && each.scope.netns == somaxconn.holding.scope.netns)
+            if (is_listener(each) && each.scope.netns == somaxconn.holding.scope.netns)
                 longest = std::max(longest, value_left(each).value_or(0));
         if (longest > 0) somaxconn.needed_by = fmt::format("a listener of ours that stays at {}", longest);
         return longest;
@@ -221,13 +225,21 @@ private:
         case Kind::unchanged: return journal_.settle(object, ChangeState::restored);
         case Kind::lowered:
         case Kind::in_use: return journal_.undoing(object, true);
-        case Kind::foreign: return journal_.yielded(object, fmt::format("someone else set it to {}", restored.found));
+        case Kind::foreign: return record_foreign(object, restored);
         case Kind::gone: return journal_.release(object);
         case Kind::would_restore:
         case Kind::would_lower:
         case Kind::failed: return {};
         }
         std::unreachable();
+    }
+
+    // The limit of a listener is never someone else's.
+    Result<> record_foreign(const ObjectKey& object, const Restored& restored) {
+        if (!is_listener(restored.holding))
+            return journal_.yielded(object, fmt::format("someone else set it to {}", restored.found));
+        const auto kept = journal_.kept(object, restored.error, {});
+        return kept ? journal_.release(object) : kept;
     }
 
     Journal& journal_;

@@ -21,8 +21,9 @@ struct Restored {
                        // can reach it now
         unchanged,     // it already was the original: the service died before its write
         gone,          // the namespace or socket is no longer there
-        foreign,       // `found` is neither what we wrote nor the original: someone else's, left alone
-        failed,        // `error`
+        foreign, // `found` is neither what we wrote nor the original: someone else's, left alone; of a listener its
+                 // application's, which called listen() again: `error` says so
+        failed,  // `error`
     };
 
     Holding holding;

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "controller/step.hpp"
+#include "core/words.hpp"
 #include "tunables/catalog.hpp"
 
 namespace bpftune::controller {
@@ -63,10 +64,6 @@ bool stays_ours(Gate& gate, const Snapshot& snapshot, const ObjectKey& object, s
     return false;
 }
 
-std::string listens_anew(std::uint64_t limit) {
-    return fmt::format("the application called listen() again and has {} now: it is as it wants it", limit);
-}
-
 void release_listeners(Gate& gate, const Snapshot& snapshot) {
     State& state = gate.state();
     for (const Listener& listener : snapshot.listeners) {
@@ -82,7 +79,7 @@ void release_listeners(Gate& gate, const Snapshot& snapshot) {
                   .scope = held.scope,
                   .from = held.current,
                   .to = listener.limit,
-                  .why = listens_anew(listener.limit)});
+                  .why = listens_anew(fmt::to_string(listener.limit))});
         Queue& queue = state.queues[listener.cookie];
         queue.in_burst = queue.sized = false; // what it was sized for is no more
         state.held.erase(found);

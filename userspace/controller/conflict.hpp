@@ -24,9 +24,6 @@ std::string who_set(const Snapshot& snapshot, const ObjectKey& object, const Hel
 // "runc (pid 812)", who was seen to make the value what it is before anything of ours was there; nullopt: nobody was.
 std::optional<std::string> who_had_set(const Snapshot& snapshot, const ObjectKey& object, std::uint64_t value);
 
-// Why a listener's limit, which is `limit` now, is no longer ours.
-std::string listens_anew(std::uint64_t limit);
-
 // Lets go of the listeners whose application has called listen() again.
 void release_listeners(Gate& gate, const Snapshot& snapshot);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What `top` and `history` say in the same words.
+// What `top`, `history` and `restore` say in the same words.
 #pragma once
 
 #include <string>
@@ -21,6 +21,12 @@ inline std::string unknown_wish(std::string_view limit, std::string_view somaxco
 inline std::string asked_for_all(std::string_view asked) {
     return fmt::format("asked for {}, which is all that net.core.somaxconn allowed: taken for as much as is allowed",
                        asked);
+}
+
+// Of a listener whose limit, `limit` now, is not what was written to it: only its holder can have set it, and has a new
+// wish.
+inline std::string listens_anew(std::string_view limit) {
+    return fmt::format("the application called listen() again and has {} now: it is as it wants it", limit);
 }
 
 } // namespace bpftune

@@ -16,10 +16,10 @@
 #include "actuators/journal.hpp"
 #include "actuators/restore.hpp"
 #include "actuators/writer.hpp"
-#include "controller/conflict.hpp"
 #include "controller/step.hpp"
 #include "core/parse.hpp"
 #include "core/text.hpp"
+#include "core/words.hpp"
 #include "policy/parse.hpp"
 #include "probes/probes.hpp"
 #include "recording/recording.hpp"
@@ -347,7 +347,7 @@ void Daemon::adopt(const actuators::Holding& holding) {
             (void)journal_.settle(object, ChangeState::failed);
         if (holding.previous == holding.original) return;
     } else if (value && *value != *current && holding.tunable == TunableId::listener_backlog) {
-        (void)journal_.kept(object, controller::listens_anew(*value), {});
+        (void)journal_.kept(object, listens_anew(fmt::to_string(*value)), {});
         (void)journal_.release(object);
         return;
     } else if (value && *value != *current) {

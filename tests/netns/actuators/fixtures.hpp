@@ -170,9 +170,10 @@ public:
     Facts facts() { return ask('?'); }
     void shut_down() { ask('s'); }
     void close() { ask('c'); }
-    void lock() { ask('l'); }    // keeps the socket's lock from then on
-    void replace() { ask('r'); } // closes the socket and listens with another at the same descriptor
-    void move_on() { ask('m'); } // passes the socket on to another descriptor, another socket takes its place
+    void listen_again() { ask('g'); } // with 256
+    void lock() { ask('l'); }         // keeps the socket's lock from then on
+    void replace() { ask('r'); }      // closes the socket and listens with another at the same descriptor
+    void move_on() { ask('m'); }      // passes the socket on to another descriptor, another socket takes its place
     void accept(int count) {
         for (int i = 0; i < count; ++i) ask('a');
     }
@@ -235,6 +236,7 @@ private:
         if (order == 's') must(::shutdown(fd, SHUT_RD) == 0, "shutdown");
         if (order == 'c') ::close(fd);
         if (order == 'l') keep_locked(fd);
+        if (order == 'g') must(::listen(fd, 256) == 0, "listen again");
         if (order == 'm') must((fd = ::dup2(fd, fd + 1)) > 0, "dup2");
         if (order == 'r' || order == 'm') {
             const int other = listen_with(10);

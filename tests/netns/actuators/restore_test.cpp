@@ -163,6 +163,31 @@ TEST_CASE("what someone else set is reported and left") {
     CHECK(take(journal.holdings()).empty());
 }
 
+TEST_CASE("a listener whose application called listen() again is let go of, and yielded to nobody") {
+    const TemporaryDirectory directory;
+    const Namespace netns;
+    Server server(netns, 64);
+    auto writer = take(Writer::start());
+    auto journal = take(Journal::open(directory.path(), boot));
+    apply(journal, writer, TunableId::listener_backlog, server.scope(), 64, 1024);
+    server.listen_again();
+
+    const std::string why = "the application called listen() again and has 256 now: it is as it wants it";
+    const auto dry = take(restore(journal, writer, {.dry_run = true}));
+    REQUIRE(kinds(dry) == Kinds{Restored::Kind::foreign});
+    CHECK(dry[0].error == why);
+    CHECK(take(journal.holdings()).size() == 1);
+
+    const auto all = take(restore(journal, writer));
+    REQUIRE(kinds(all) == Kinds{Restored::Kind::foreign});
+    CHECK(all[0].found == "256");
+    CHECK(all[0].error == why);
+    CHECK(server.facts().limit == 256);
+    CHECK(last_state(journal) == ChangeState::kept);
+    CHECK(take(journal.history()).back().why.ends_with("kept: " + why));
+    CHECK(take(journal.holdings()).empty());
+}
+
 TEST_CASE("a namespace made again is not restored") {
     const TemporaryDirectory directory;
     auto writer = take(Writer::start());

@@ -100,13 +100,14 @@ private:
         return sight == Sight::estimated ? seen.has_value() : !seen.has_value();
     }
 
-    // A limitation of some kernels is one of this kernel if the probe says so.
-    [[nodiscard]] static Sight sight_here(const Side& side, std::string_view signal) {
+    // A limitation of some kernels is one of this kernel if the probe says so. Those of conntrack are of tables that
+    // are not near their limit.
+    [[nodiscard]] Sight sight_here(const Side& side, std::string_view signal) const {
         const bool on_some = std::ranges::any_of(limitations(), [&](const Limitation& each) {
             return each.rung == side.rung && each.signal == signal && !each.where.empty();
         });
-        const bool has_it =
-            side.rung == Rung::tracepoint ? side.probes.counts_last_ack_overflows() : side.probes.sees_arrivals();
+        const bool has_it = side.rung == Rung::tracepoint ? side.probes.counts_last_ack_overflows()
+                                                          : probe_ != Probe::listen || side.probes.sees_arrivals();
         return on_some && has_it ? Sight::exact : sight_of(side.rung, signal);
     }
 

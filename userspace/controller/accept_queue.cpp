@@ -382,8 +382,6 @@ void judge(Gate& gate, const Snapshot& snapshot, const Listener& listener) {
         open_burst(gate, snapshot, listener, queue);
     } else if (tick && listener.window.syn_dropped > 0) {
         raise_syn_queue(gate, snapshot, listener, queue);
-    } else if (tick) {
-        queue.refuses_clients = false;
     }
 }
 

@@ -60,7 +60,7 @@ struct Queue {
     bool sized = false;            // a burst has ended: the demand is known from now on
     std::optional<MonoTime> stuck; // when last it did not drain; nullopt: that is over, see accept_queue.cpp
     bool slow = false;             // it was worked off meanwhile, but slowly; else nothing was accepted to speak of
-    bool refuses_clients = false;  // as of the last tick: its SYN queue was full of what can be clients
+    bool refuses_clients = false;  // when last its SYN queue refused any, it was full of what can be clients
 };
 
 // What a change is for, and where: there is one trial at a time in each. A queue has its own counters of demand and

@@ -48,7 +48,8 @@ Observed observe_conntrack(const Snapshot& snapshot, TunableId tunable, MonoTime
     Observed observed;
     if (snapshot.conntrack.empty() || snapshot.time.mono <= since) return observed;
     const Conntrack& table = snapshot.conntrack.front(); // both are the node's
-    observed.value = tunable == TunableId::conntrack_max ? table.limit : table.buckets;
+    if (tunable == TunableId::conntrack_max) observed.value = table.limit;
+    if (tunable == TunableId::conntrack_buckets && table.buckets > 0) observed.value = table.buckets;
     return observed;
 }
 
@@ -112,7 +113,7 @@ void minimum_rule(Gate& gate, const Snapshot& snapshot) {
     if (snapshot.conntrack.empty()) return;
     const Conntrack& table = snapshot.conntrack.front();
     raise_to_min(gate, TunableId::conntrack_max, {.netns = snapshot.host}, table.limit);
-    raise_to_min(gate, TunableId::conntrack_buckets, {.netns = snapshot.host}, table.buckets);
+    if (table.buckets > 0) raise_to_min(gate, TunableId::conntrack_buckets, {.netns = snapshot.host}, table.buckets);
 }
 
 void forget_gone(State& state, const Snapshot& snapshot) {

@@ -119,8 +119,8 @@ struct Conntrack {
     NetnsId netns;
     std::optional<Pod> pod;
     std::uint64_t entries = 0;
-    std::uint64_t limit = 0; // means_no_limit(): none
-    std::uint64_t buckets = 0;
+    std::uint64_t limit = 0;       // means_no_limit(): none
+    std::uint64_t buckets = 0;     // 0: not read
     double entries_per_second = 0; // net growth, negative while it shrinks
     std::optional<double> inserts_per_second;
     // Each of these is one cause. The kernel's `drop` counts clashes as well, `insert_failed` all but the first two.

@@ -48,9 +48,8 @@ void BoundNamespaces::look_into(std::uint32_t inode, Known& known, bool loaded, 
         return look_into(inode, known, loaded, now);
     }
     auto reading = visit ? reading_of(*visit) : std::unexpected(visit.error());
-    known.reading.reset();
-    known.busy = reading && is_busy(*reading);
-    if (!reading) return;
+    if (!reading) return; // not now: what was read last stays
+    known.busy = is_busy(*reading);
     known.reading = std::move(*reading);
     known.reading->path = known.path;
     known.reading->read = now;

@@ -25,7 +25,7 @@ public:
     // Adds to `readings` those of `bound` (by inode) that no process in it is known of, as of the last look into each.
     // A look takes about 0.25 ms. One that has sockets, connections in TIME_WAIT or tracked ones is looked into each
     // time, of many in turn, but `most_busy` a second; the others in turn, `most_idle` a second, new ones first. What
-    // cannot be entered is left out. `loaded`: whether nf_conntrack is there.
+    // cannot be entered is left out, or stays as it was read before. `loaded`: whether nf_conntrack is there.
     void add_to(std::vector<NetnsReading>& readings, const std::vector<sys::BoundNetns>& bound, bool loaded,
                 MonoTime now);
 

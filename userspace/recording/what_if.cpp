@@ -22,7 +22,8 @@ std::optional<std::uint64_t> recorded_value(const Snapshot& snapshot, const Obje
     }
     if (snapshot.conntrack.empty()) return std::nullopt;
     const Conntrack& table = snapshot.conntrack.front(); // both are the node's
-    return object.tunable == TunableId::conntrack_max ? table.limit : table.buckets;
+    if (object.tunable == TunableId::conntrack_max) return table.limit;
+    return table.buckets > 0 ? std::optional(table.buckets) : std::nullopt;
 }
 
 } // namespace

@@ -106,10 +106,8 @@ public:
           collector_(probes_, signals::this_node(), sys::now()),
           executor_(journal_, writer_, state_,
                     [this](TunableId id, ChangeState state) { metrics_.changed(id, state); }) {
-        writer_.on_written([this](const ObjectKey& object, std::uint64_t value) {
-            if (object.tunable == TunableId::listener_backlog)
-                collector_.wrote(object.listener_cookie, static_cast<std::uint32_t>(value), sys::now().mono);
-        });
+        writer_.on_written(
+            [this](const ObjectKey& object, std::uint64_t value) { collector_.wrote(object, value, sys::now().mono); });
     }
 
     Result<> start();

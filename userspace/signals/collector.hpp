@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "core/change.hpp"
 #include "core/snapshot.hpp"
 #include "probes/probes.hpp"
 #include "signals/conntrack_tables.hpp"
@@ -28,9 +29,12 @@ public:
     // While a burst lasts, and once more after it: what has become of it. nullopt: no burst is being followed.
     std::optional<Snapshot> follow_bursts(Now now);
 
-    // This process has set the limit of a listener: another one that is read from now on is its holder's.
-    void wrote(std::uint64_t listener_cookie, std::uint32_t limit, MonoTime now) {
-        tcp_.wrote(listener_cookie, limit, now);
+    // This process has set the limit of a listener, or somaxconn of a namespace: another one that is read from now on
+    // is someone else's.
+    void wrote(const ObjectKey& object, std::uint64_t value, MonoTime now) {
+        const auto limit = static_cast<std::uint32_t>(value);
+        if (object.tunable == TunableId::listener_backlog) tcp_.wrote(object.listener_cookie, limit, now);
+        if (object.tunable == TunableId::somaxconn) tcp_.wrote_somaxconn(object.netns, limit, now);
     }
 
     // Who was about to write a sysctl within the last minute, and who did last in a namespace that is there, oldest

@@ -128,7 +128,8 @@ void TcpTable::update_namespaces(std::span<const probes::NetnsReading> readings,
         netns.seen_last = now;
         netns.row.netns = reading.netns;
         netns.row.pid = reading.pid;
-        netns.row.somaxconn = reading.somaxconn;
+        // Of one that is not looked into each time: what this process has written since is not read yet.
+        if (reading.read == MonoTime{} || reading.read > netns.wrote) netns.row.somaxconn = reading.somaxconn;
         netns.row.time_wait_sockets = reading.time_wait_sockets;
         netns.row.time_wait_limit = reading.time_wait_limit;
     }
@@ -266,6 +267,13 @@ void TcpTable::note_limit(Tracked& tracked, std::uint32_t limit) {
     const auto netns = namespaces_.find(row.netns);
     const bool is_below = netns != namespaces_.end() && limit < netns->second.row.somaxconn;
     row.asked = is_below ? std::optional(limit) : std::nullopt;
+}
+
+void TcpTable::wrote_somaxconn(const NetnsId& id, std::uint32_t value, MonoTime now) {
+    const auto netns = namespaces_.find(id);
+    if (netns == namespaces_.end()) return;
+    netns->second.row.somaxconn = value;
+    netns->second.wrote = now;
 }
 
 void TcpTable::wrote(std::uint64_t cookie, std::uint32_t limit, MonoTime now) {

@@ -32,6 +32,7 @@ struct World {
         return visit(id, hint, wanted);
     }};
     MonoTime now{1s};
+    bool busy_writer = false;
 
     explicit World(std::uint32_t count) {
         for (std::uint32_t i = 1; i <= count; ++i) {
@@ -44,6 +45,7 @@ struct World {
         CHECK(wanted.counters);
         Netns& netns = all[id.inode];
         ++netns.visits;
+        if (busy_writer) return std::unexpected(Error{"busy", ETIME});
         if (id.cookie != 0 && id.cookie != netns.cookie) return std::unexpected(Error{"another one", ESTALE});
         return sys::Visit{.id = {.cookie = netns.cookie, .inode = id.inode},
                           .sysctls = {.somaxconn = 128},
@@ -81,6 +83,23 @@ TEST_CASE("a namespace that no process is in is read by its bound file") {
     CHECK(readings[0].time_waited == 5);
     CHECK(readings[0].time_wait_sockets == 3);
     CHECK_FALSE(readings[0].has_sockets);
+}
+
+TEST_CASE("one that cannot be looked into just now is not gone") {
+    World world(1);
+    world.all[1].sockets = 1;
+    const MonoTime read = world.look().at(0).read;
+    world.busy_writer = true;
+    for (int i = 0; i < 3; ++i) {
+        const auto readings = world.look();
+        REQUIRE(readings.size() == 1);
+        CHECK(readings[0].netns == NetnsId{.cookie = 101, .inode = 1});
+        CHECK(readings[0].read == read);
+    }
+    world.busy_writer = false;
+    CHECK(world.look().at(0).read > read);
+    world.bound.clear();
+    CHECK(world.look().empty());
 }
 
 TEST_CASE("a namespace that is seen otherwise is not looked into, however it is bound") {

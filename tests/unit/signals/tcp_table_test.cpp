@@ -331,6 +331,29 @@ TEST_CASE("limits that could not be read are unknown, and zero connects without 
     CHECK_FALSE(snapshot.tcp.at(0).time_wait_limit.has_value());
 }
 
+TEST_CASE("somaxconn that this process wrote is shown until it is read again") {
+    Feed feed;
+    probes::NetnsReading reading = netns(0); // of a namespace that is not looked into each time
+    reading.read = at(1s);
+    CHECK(feed.tick({reading}, {listening(1, 80)}).tcp.at(0).somaxconn == 128);
+    feed.table.wrote_somaxconn(shop, 1024, feed.now + 10ms);
+    SECTION("when it was looked into before that") {
+        const Snapshot snapshot = feed.tick({reading}, {listening(1, 80)});
+        CHECK(snapshot.tcp.at(0).somaxconn == 1024);
+        CHECK(snapshot.listeners.at(0).somaxconn == 1024);
+    }
+    SECTION("when nothing could be read") {
+        Snapshot snapshot;
+        feed.table.tick(snapshot, feed.now + 1s);
+        CHECK(snapshot.tcp.at(0).somaxconn == 1024);
+    }
+    SECTION("then it may be someone else's") {
+        reading.read = feed.now + 1s;
+        reading.somaxconn = 300;
+        CHECK(feed.tick({reading}, {listening(1, 80)}).tcp.at(0).somaxconn == 300);
+    }
+}
+
 TEST_CASE("overflows that are known are not guessed from drops") {
     Feed feed;
     auto one = listening(1, 80);

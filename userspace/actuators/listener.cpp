@@ -44,9 +44,9 @@ struct Search {
     MonoTime deadline;
     std::size_t most = 0; // descriptors of each process, the lowest
 };
-constexpr Nanoseconds longest_search = std::chrono::milliseconds(250);
-constexpr Nanoseconds longest_look = std::chrono::milliseconds(100); // at all that listen in its namespace
-constexpr std::size_t few_descriptors = 1024;                        // a server listens before it has clients
+constexpr Nanoseconds longest_search = ListeningSocket::longest_search;
+constexpr Nanoseconds longest_look = ListeningSocket::longest_look;
+constexpr std::size_t few_descriptors = 1024; // a server listens before it has clients
 constexpr std::size_t most_descriptors = 65536;
 
 Result<sys::Fd> fetch_by_inode(const ListenerRef& ref, pid_t pid, const Search& search) {
@@ -133,12 +133,33 @@ Result<> check_listens(int socket) {
     return {};
 }
 
-Result<std::uint64_t> somaxconn_of(int socket, const NetnsId& expected) {
+Result<sys::NetnsGuard> enter_netns_of(int socket, const NetnsId& expected) {
     const auto netns = sys::netns_of_socket(socket);
     if (!netns) return std::unexpected(netns.error());
-    const auto inside = sys::NetnsGuard::enter(*netns, expected);
+    auto inside = sys::NetnsGuard::enter(*netns, expected);
     if (!inside) return with_context(inside.error(), "the listener's network namespace");
+    return inside;
+}
+
+Result<std::uint64_t> somaxconn_of(int socket, const NetnsId& expected) {
+    const auto inside = enter_netns_of(socket, expected);
+    if (!inside) return std::unexpected(inside.error());
     return sys::read_number("/proc/sys/net/core/somaxconn");
+}
+
+// Handshakes under way, where too many of them have SYNs refused: not with cookies (net/ipv4/tcp_input.c,
+// tcp_conn_request).
+Result<std::uint64_t> handshakes_of(int socket, const NetnsId& expected) {
+    const auto inside = enter_netns_of(socket, expected);
+    if (!inside) return std::unexpected(inside.error());
+    const auto cookies = sys::read_number("/proc/sys/net/ipv4/tcp_syncookies");
+    if (!cookies && cookies.error().code != ENOENT) return std::unexpected(cookies.error()); // else not built
+    if (cookies && *cookies != 0) return 0;
+    sockaddr_storage local{};
+    socklen_t size = sizeof local;
+    if (::getsockname(socket, reinterpret_cast<sockaddr*>(&local), &size) != 0)
+        return system_failure(errno, "the listener's address");
+    return sys::half_open_here(local, sys::now().mono + longest_look);
 }
 
 } // namespace
@@ -162,10 +183,12 @@ Result<std::uint64_t> ListeningSocket::value() const {
     return queue->limit;
 }
 
-Result<std::uint64_t> ListeningSocket::waiting() const {
+Result<std::uint64_t> ListeningSocket::in_use() const {
+    const auto handshakes = handshakes_of(socket_.value(), netns_);
+    if (!handshakes) return std::unexpected(handshakes.error());
     const auto queue = sys::accept_queue(socket_.value());
     if (!queue) return std::unexpected(queue.error());
-    return queue->length;
+    return std::max<std::uint64_t>(queue->length, *handshakes);
 }
 
 Result<> ListeningSocket::set(std::uint64_t limit) const {

@@ -2,6 +2,7 @@
 #include "actuators/object.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "sys/files.hpp"
@@ -79,6 +80,15 @@ Result<std::uint64_t> entries_of_fullest_table() {
     return most;
 }
 
+// nullopt: `to` has room for what is in use.
+std::optional<Outcome> no_room(const Tunable& tunable, const Result<std::uint64_t>& use, std::uint64_t to) {
+    if (!use) return outcome_of(use.error());
+    if (tunables::room_for(tunable.id, *use) <= to) return std::nullopt;
+    return Outcome{.kind = Outcome::Kind::failed,
+                   .value = *use,
+                   .error = fmt::format("{} are in use: {} is too little for them", *use, to)};
+}
+
 } // namespace
 
 Result<std::uint64_t> read_object(const Tunable& tunable, const Scope& scope) {
@@ -97,7 +107,7 @@ Result<std::uint64_t> use_of_object(const Tunable& tunable, const Scope& scope) 
     case TunableId::listener_backlog: {
         const auto socket = ListeningSocket::fetch(scope);
         if (!socket) return std::unexpected(socket.error());
-        return socket->waiting();
+        return socket->in_use();
     }
     case TunableId::conntrack_max:
     case TunableId::conntrack_buckets: return entries_of_fullest_table();
@@ -106,15 +116,15 @@ Result<std::uint64_t> use_of_object(const Tunable& tunable, const Scope& scope) 
 }
 
 Outcome lower_object(const Tunable& tunable, const Scope& scope, std::uint64_t from, std::uint64_t to) {
-    if (tunables::is_less(tunable.id, to, from)) {
-        const auto use = use_of_object(tunable, scope);
-        if (!use) return outcome_of(use.error());
-        if (tunables::room_for(tunable.id, *use) > to)
-            return {.kind = Outcome::Kind::failed,
-                    .value = *use,
-                    .error = fmt::format("{} are in use: {} is too little for them", *use, to)};
+    if (!tunables::is_less(tunable.id, to, from)) return write_object(tunable, scope, from, to);
+    if (tunable.kind == Kind::listener) { // which is looked for once
+        const auto socket = ListeningSocket::fetch(scope);
+        if (!socket) return outcome_of(socket.error());
+        const auto refused = no_room(tunable, socket->in_use(), to);
+        return refused ? *refused : compare_and_set(*socket, from, to);
     }
-    return write_object(tunable, scope, from, to);
+    const auto refused = no_room(tunable, use_of_object(tunable, scope), to);
+    return refused ? *refused : write_object(tunable, scope, from, to);
 }
 
 } // namespace bpftune::actuators

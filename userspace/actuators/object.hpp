@@ -3,11 +3,13 @@
 // go of at the end of the request. One class for each Kind of tunable.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 
 #include "core/change.hpp"
 #include "core/result.hpp"
+#include "core/time.hpp"
 #include "sys/fd.hpp"
 #include "sys/netns.hpp"
 #include "tunables/catalog.hpp"
@@ -43,8 +45,16 @@ public:
     // descriptor of it, by which it could be fetched: not now.
     static Result<ListeningSocket> fetch(const Scope& scope);
 
-    [[nodiscard]] Result<std::uint64_t> value() const;   // sk_max_ack_backlog
-    [[nodiscard]] Result<std::uint64_t> waiting() const; // sk_ack_backlog
+    // All bounds of what takes its time: of a search for the descriptor, and of one look at all sockets of the
+    // namespace. A request takes one of each at most.
+    static constexpr Nanoseconds longest_search = std::chrono::milliseconds(250);
+    static constexpr Nanoseconds longest_look = std::chrono::milliseconds(100);
+
+    [[nodiscard]] Result<std::uint64_t> value() const; // sk_max_ack_backlog
+
+    // What waits to be accepted, sk_ack_backlog; or the handshakes under way, if these are more, where tcp_syncookies
+    // is 0: SYNs are refused at the same limit then.
+    [[nodiscard]] Result<std::uint64_t> in_use() const;
 
     // Refused (ERANGE) past somaxconn of the socket's namespace, to which the kernel would silently cut it.
     [[nodiscard]] Result<> set(std::uint64_t limit) const;
@@ -61,9 +71,9 @@ private:
 Result<std::uint64_t> read_object(const tunables::Tunable& tunable, const Scope& scope);
 Outcome write_object(const tunables::Tunable& tunable, const Scope& scope, std::uint64_t from, std::uint64_t to);
 
-// What is in use of it now: what waits in the queue; the entries of the fullest conntrack table of all network
-// namespaces, for its buckets too; of somaxconn nothing by itself, 0. An error: it is not known, for what could not be
-// read may be the fullest.
+// What is in use of it now: what waits in the queue, or its handshakes (ListeningSocket::in_use); the entries of the
+// fullest conntrack table of all network namespaces, for its buckets too; of somaxconn nothing by itself, 0. An error:
+// it is not known, for what could not be read may be the fullest.
 Result<std::uint64_t> use_of_object(const tunables::Tunable& tunable, const Scope& scope);
 
 // write_object(), but not to a value that has no room for what is in use at this moment, or where that is not known.

@@ -18,9 +18,6 @@
 namespace bpftune::probes {
 namespace {
 
-// include/net/tcp_states.h
-constexpr __u32 half_open = 1U << 3; // TCP_SYN_RECV: net/ipv4/inet_diag.c lists the handshakes under way
-
 constexpr __u8 attributes = 1U << (INET_DIAG_SKMEMINFO - 1);
 
 Endpoint endpoint_of(const inet_diag_msg& socket) {
@@ -108,7 +105,7 @@ Result<std::vector<ListenerReading>> listeners_by_sock_diag(const sys::Fd& socke
         if (listeners.empty()) continue;
         if (auto done = name_mptcp(socket, family, listeners); !done) return std::unexpected(done.error());
         if (!with_syn_queues) continue;
-        if (auto done = dump(socket, family, IPPROTO_TCP, half_open, count); !done)
+        if (auto done = dump(socket, family, IPPROTO_TCP, sys::half_open_state, count); !done)
             return std::unexpected(done.error());
     }
     if (with_syn_queues) fill_syn_queues(under_way, listeners);

@@ -261,6 +261,50 @@ TEST_CASE("a listener goes back by steps as its queue is worked off, and somaxco
     CHECK(somaxconn_in(netns) == 8);
 }
 
+TEST_CASE("handshakes under way are in use where SYNs are refused without cookies") {
+    const TemporaryDirectory directory;
+    const Namespace netns;
+    netns.write("sys/net/ipv4/tcp_max_syn_backlog", "4096");
+    netns.write("sys/net/ipv4/tcp_syncookies", "0");
+    Server server(netns, 8);
+    auto writer = take(Writer::start());
+    auto journal = take(Journal::open(directory.path(), boot));
+    apply(journal, writer, TunableId::listener_backlog, server.scope(), 8, 1024);
+    const LostLastAcks lost(netns);
+    const auto under_way = netns.inside([&] { return clients(120, "127.0.0.1", server.facts().port); });
+    REQUIRE(take(writer.in_use(TunableId::listener_backlog, server.scope())) == 120);
+
+    SECTION("nothing goes below twice of them") {
+        const auto dry = take(restore(journal, writer, {.dry_run = true}));
+        REQUIRE(kinds(dry) == Kinds{Restored::Kind::would_lower});
+        CHECK(dry[0].in_use == 120);
+        CHECK(kinds(take(restore(journal, writer))) == Kinds{Restored::Kind::lowered});
+        CHECK(server.facts().limit == 256);
+        CHECK(writer.lower(TunableId::listener_backlog, server.scope(), 256, 8).value == 120);
+        CHECK(server.facts().limit == 256);
+        lost.end(); // their clients are told again, and answer again
+        server.accept(120);
+        CHECK(take(writer.in_use(TunableId::listener_backlog, server.scope())) == 0);
+    }
+    SECTION("with cookies nothing is lost to them") { netns.write("sys/net/ipv4/tcp_syncookies", "1"); }
+    CHECK(kinds(take(restore(journal, writer))) == Kinds{Restored::Kind::restored});
+    CHECK(server.facts().limit == 8);
+}
+
+TEST_CASE("handshakes of a neighbour at another port or address are not in use") {
+    const Namespace netns;
+    netns.write("sys/net/ipv4/tcp_syncookies", "0");
+    const sys::Fd busy = netns.inside([] { return listen_on("127.0.0.1", 8080, 64); });
+    const sys::Fd address = netns.inside([] { return listen_on("127.0.0.2", 8080, 64); });
+    const sys::Fd port = netns.inside([] { return listen_on("127.0.0.1", 8081, 64); });
+    auto writer = take(Writer::start());
+    const LostLastAcks lost(netns);
+    const auto under_way = netns.inside([] { return clients(20, "127.0.0.1", 8080); });
+    CHECK(take(writer.in_use(TunableId::listener_backlog, scope_of_listener(netns, busy))) == 20);
+    CHECK(take(writer.in_use(TunableId::listener_backlog, scope_of_listener(netns, address))) == 0);
+    CHECK(take(writer.in_use(TunableId::listener_backlog, scope_of_listener(netns, port))) == 0);
+}
+
 TEST_CASE("nf_conntrack_max goes back as far as the fullest network namespace has room, be it one without a process") {
     const HostLock lock;
     const Scope init{.netns = take(sys::init_netns()), .netns_pid = 0, .listener = {}, .pod = {}};

@@ -90,8 +90,8 @@ static __always_inline void check_pressure(struct queue_stats *queue, struct net
 	 * none is (nor is one raised): else a listen() for each connection would be.
 	 */
 	if ((__u64)queue->limit * 4 >= (__u64)queue->event_limit * 5)
-		queue->last_event = 0;
-	if (!event_is_due(&queue->last_event, now))
+		queue->last_event = now;
+	else if (!event_is_due(&queue->last_event, now))
 		return;
 	queue->event_limit = queue->limit;
 	send_pressure(queue, net, local, cookie, transparent, depth, now);

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "actuators/object.hpp"
 #include "sys/clock.hpp"
 #include "sys/sockets.hpp"
 
@@ -18,10 +19,12 @@ namespace bpftune::actuators {
 namespace {
 
 constexpr Nanoseconds patience = std::chrono::milliseconds(600); // past what a search may take, on a busy machine
-constexpr Nanoseconds least_patience = std::chrono::milliseconds(100);
+constexpr Nanoseconds least_patience = std::chrono::milliseconds(400);
+static_assert(least_patience > ListeningSocket::longest_search + ListeningSocket::longest_look); // who only takes long
 constexpr int refill = 20; // of what was used up, in as many times as long
 constexpr int longest_end_ms = 20;
-constexpr std::size_t most_killed = 4;
+constexpr std::size_t most_killed = 32;
+constexpr std::ptrdiff_t most_killed_of_one = 4; // network namespace
 constexpr Nanoseconds left_alone = std::chrono::minutes(5);
 constexpr std::size_t most_silent = 4096;
 
@@ -59,34 +62,49 @@ Result<> ListenerProcess::start() {
 Answer ListenerProcess::ask(const Request& request) {
     reap();
     const MonoTime now = sys::now().mono;
-    allowance_ = std::min(allowance_ + (now - allowance_since_) / refill, most_allowance);
-    allowance_since_ = now;
-    if (is_left_alone(request, now))
-        return refusal({"its process gave no answer before: it is left alone for five minutes", not_tried});
-    if (killed_.size() >= most_killed)
-        return refusal(
-            {fmt::format("{} listeners of others are kept locked by their processes", killed_.size()), not_tried});
+    if (auto why = reason_to_refuse(request, now)) return refusal({std::move(*why), not_tried});
     if (pid_ < 0)
         if (auto started = start(); !started) return refusal(started.error());
     if (::send(socket_.value(), &request, sizeof request, MSG_NOSIGNAL) != sizeof request) {
         auto failed = system_failure(errno, "send to the process for listeners");
-        kill(request.listener_cookie);
+        kill(request);
         return refusal({std::move(failed.error().message), not_tried});
     }
     return wait_for_answer(request, now);
 }
 
+// nullopt: it is asked about.
+std::optional<std::string> ListenerProcess::reason_to_refuse(const Request& request, MonoTime now) {
+    if (is_left_alone(request, now)) return "its process gave no answer before: it is left alone for five minutes";
+    const auto locked_beside_it = std::ranges::count_if(
+        killed_, [&](const auto& killed) { return killed.second.netns_inode == request.netns_inode; });
+    if (locked_beside_it >= most_killed_of_one)
+        return fmt::format("{} listeners of its network namespace are kept locked by their processes",
+                           locked_beside_it);
+    if (killed_.size() >= most_killed)
+        return fmt::format("{} listeners of others are kept locked by their processes", killed_.size());
+    const auto beside_it = allowances_.find(request.netns_inode);
+    if (beside_it != allowances_.end() && beside_it->second.left(now) < least_patience)
+        return "others of its network namespace gave no answer: what is there is tried again in some seconds";
+    return std::nullopt;
+}
+
 bool ListenerProcess::is_left_alone(const Request& request, MonoTime now) const {
-    return std::ranges::any_of(silent_, [&](const auto& entry) {
-        const auto& [listener, silent] = entry;
-        const bool is_it =
-            listener == request.listener_cookie || (silent.pid > 0 && silent.pid == request.listener_pid);
-        return is_it && now < silent.until;
+    const bool locked = std::ranges::any_of(killed_, [&](const auto& killed) {
+        const Request& other = killed.second;
+        return other.listener_cookie == request.listener_cookie ||
+               (other.listener_pid > 0 && other.listener_pid == request.listener_pid);
     });
+    return locked || std::ranges::any_of(silent_, [&](const auto& entry) {
+               const auto& [listener, silent] = entry;
+               const bool is_it =
+                   listener == request.listener_cookie || (silent.pid > 0 && silent.pid == request.listener_pid);
+               return is_it && now < silent.until;
+           });
 }
 
 Answer ListenerProcess::wait_for_answer(const Request& request, MonoTime begun) {
-    const Nanoseconds longest = std::clamp(allowance_, least_patience, patience);
+    const Nanoseconds longest = std::clamp(allowance_.left(begun), least_patience, patience);
     const auto longest_ms = std::chrono::ceil<std::chrono::milliseconds>(longest).count();
     pollfd answered{.fd = socket_.value(), .events = POLLIN, .revents = 0};
     Answer answer;
@@ -94,9 +112,10 @@ Answer ListenerProcess::wait_for_answer(const Request& request, MonoTime begun) 
     do ready = ::poll(&answered, 1, static_cast<int>(longest_ms));
     while (ready < 0 && errno == EINTR);
     if (ready > 0 && ::recv(socket_.value(), &answer, sizeof answer, 0) == sizeof answer) return answer;
-    kill(request.listener_cookie);
+    kill(request);
     const MonoTime now = sys::now().mono;
-    allowance_ -= std::min(now - begun, allowance_);
+    allowance_.use(now - begun, now);
+    allowances_[request.netns_inode].use(now - begun, now);
     leave_alone(request, now);
     if (ready > 0) return refusal({"the process for listeners ended over it", no_answer});
     return refusal(
@@ -108,28 +127,38 @@ Answer ListenerProcess::wait_for_answer(const Request& request, MonoTime begun) 
 
 void ListenerProcess::leave_alone(const Request& request, MonoTime now) {
     std::erase_if(silent_, [&](const auto& entry) { return entry.second.until <= now; });
+    std::erase_if(allowances_, [&](const auto& entry) { return entry.second.left(now) == most_allowance; });
     if (silent_.size() < most_silent)
         silent_[request.listener_cookie] = {.until = now + left_alone, .pid = request.listener_pid};
 }
 
 // The kernel may take its time to end it; another can be had at once.
-void ListenerProcess::kill(std::uint64_t listener) {
+void ListenerProcess::kill(const Request& request) {
     const auto process = sys::open_process(pid_);
     ::kill(pid_, SIGKILL);
     socket_.reset();
     pollfd ended{.fd = process ? process->value() : -1, .events = POLLIN, .revents = 0};
     ::poll(&ended, 1, longest_end_ms);
     const pid_t pid = std::exchange(pid_, -1);
-    if (::waitpid(pid, nullptr, WNOHANG) == 0) killed_[pid] = listener;
+    if (::waitpid(pid, nullptr, WNOHANG) == 0) killed_[pid] = request;
 }
 
 // What the kernel has let go of can be read again.
 void ListenerProcess::reap() {
     std::erase_if(killed_, [this](const auto& killed) {
         if (::waitpid(killed.first, nullptr, WNOHANG) == 0) return false;
-        silent_.erase(killed.second);
+        silent_.erase(killed.second.listener_cookie);
         return true;
     });
+}
+
+Nanoseconds ListenerProcess::Allowance::left(MonoTime now) const {
+    return std::min(at_last + (now - last) / refill, most_allowance);
+}
+
+void ListenerProcess::Allowance::use(Nanoseconds used, MonoTime now) {
+    at_last = left(now) - std::min(used, left(now));
+    last = now;
 }
 
 } // namespace bpftune::actuators

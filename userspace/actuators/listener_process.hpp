@@ -2,13 +2,15 @@
 // Requests about listening sockets go to a process of the writer's own. Their holders are anybody, and can make it wait
 // in the kernel for as long as they like: pidfd_getfd() waits while a holder is in exec() (exec_update_lock,
 // kernel/fork.c), listen() for the socket's lock, and not even SIGKILL ends that (lock_sock(), net/core/sock.c). A
-// request that takes too long costs that listener its tuning and nothing else: this process is killed and another
-// forked.
+// request that takes too long costs that listener its tuning, many of them their network namespace, and nobody else:
+// this process is killed and another forked.
 #pragma once
 
 #include <cerrno>
 #include <functional>
 #include <map>
+#include <optional>
+#include <string>
 
 #include <sys/types.h>
 
@@ -35,31 +37,41 @@ public:
     Result<> start();
 
     // Takes at most 600 ms. What gave no answer is left alone for five minutes, its process's other listeners with it;
-    // what took the kernel longer to let go of, until then. Requests without an answer have 1.2 s together, and 1/20 of
-    // the time from then on; past that each gets 100 ms, which is a thousand times what it takes. With four that the
-    // kernel does not let go of, what is asked is refused at once.
+    // what takes the kernel longer to let go of, until then. Requests without an answer have 1.2 s together, and 1/20
+    // of the time from then on. A network namespace that has used up as much is refused at once, as is one with four
+    // that the kernel does not let go of; others get at least 400 ms, which is more than any search takes. With 32 on
+    // the node that the kernel does not let go of everything is refused.
     Answer ask(const Request& request);
 
 private:
+    static constexpr Nanoseconds most_allowance = std::chrono::milliseconds(1200);
     struct Silent {
         MonoTime until;
         int pid = 0; // the holder, as far as is known
     };
 
+    // For what gives no answer.
+    struct Allowance {
+        Nanoseconds at_last = most_allowance;
+        MonoTime last;
+        [[nodiscard]] Nanoseconds left(MonoTime now) const;
+        void use(Nanoseconds used, MonoTime now);
+    };
+
+    std::optional<std::string> reason_to_refuse(const Request& request, MonoTime now);
     [[nodiscard]] bool is_left_alone(const Request& request, MonoTime now) const;
     Answer wait_for_answer(const Request& request, MonoTime begun);
     void leave_alone(const Request& request, MonoTime now);
-    void kill(std::uint64_t listener);
+    void kill(const Request& request);
     void reap();
 
     Serve serve_;
     pid_t pid_ = -1;
     sys::Fd socket_;
-    std::map<pid_t, std::uint64_t> killed_;  // and not ended yet, with the listener that each was asked about
-    std::map<std::uint64_t, Silent> silent_; // by listener
-    Nanoseconds allowance_ = most_allowance;
-    MonoTime allowance_since_;
-    static constexpr Nanoseconds most_allowance = std::chrono::milliseconds(1200);
+    std::map<pid_t, Request> killed_;               // and not ended yet, with what each was asked
+    std::map<std::uint64_t, Silent> silent_;        // by listener
+    Allowance allowance_;                           // of all
+    std::map<std::uint32_t, Allowance> allowances_; // by namespace, as far as used
 };
 
 } // namespace bpftune::actuators

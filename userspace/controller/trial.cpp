@@ -65,8 +65,17 @@ Verdict verdict_on_untested(TrialKey::Kind kind, const Trial& trial) {
     return {Verdict::Kind::roll_back, calm + ": it was not needed"};
 }
 
-std::vector<Evidence> evidence_of(const TrialKey& key, const Trial& trial) {
-    if (key.kind == TrialKey::Kind::minimum) return {};
+// A listener that was granted its share of another's raise: what was measured is not its own.
+bool is_bystander(const TrialKey& key, const ObjectKey& object) {
+    return object.listener_cookie != 0 && object.listener_cookie != key.listener_cookie;
+}
+
+std::string verdict_of(const TrialKey& key, const ObjectKey& object, const std::string& why) {
+    return is_bystander(key, object) ? "as the queue that it was raised with: " + why : why;
+}
+
+std::vector<Evidence> evidence_of(const TrialKey& key, const Trial& trial, const ObjectKey& object) {
+    if (key.kind == TrialKey::Kind::minimum || is_bystander(key, object)) return {};
     return {{"loss_before_per_1000", per_1000(trial.before)},
             {"loss_after_per_1000", per_1000(trial.after)},
             {"demand_before", trial.before.demand},
@@ -87,7 +96,7 @@ Decision verdict_decision(Decision::Act act, const ObjectKey& object, const Held
 
 void keep(Gate& gate, const TrialKey& key, const Trial& trial, const ObjectKey& object, std::string why) {
     if (const Held* held = gate.held(object))
-        gate.add(verdict_decision(Decision::Act::keep, object, *held, std::move(why), evidence_of(key, trial)));
+        gate.add(verdict_decision(Decision::Act::keep, object, *held, std::move(why), evidence_of(key, trial, object)));
 }
 
 // A running listener of ours that is longer than somaxconn was: it could not be set to its own value any more.
@@ -118,11 +127,11 @@ void take_back(Gate& gate, const TrialKey& key, Trial& trial) {
             stay.push_back(object);
         } else if (const std::string wait = reason_to_wait(gate, object, value); !wait.empty()) {
             keep(gate, key, trial, object,
-                 fmt::format("not rolled back to {} yet, {}: {}", value, wait, trial.verdict));
+                 fmt::format("not rolled back to {} yet, {}: {}", value, wait, verdict_of(key, object, trial.verdict)));
             gate.undo_later(object, {.value = value, .why = trial.verdict});
             stay.push_back(object);
         } else {
-            gate.take_back(object, value, trial.verdict, evidence_of(key, trial));
+            gate.take_back(object, value, verdict_of(key, object, trial.verdict), evidence_of(key, trial, object));
         }
     }
     for (const ObjectKey& object : stay) trial.values.erase(object);
@@ -192,7 +201,8 @@ bool proceed(Gate& gate, const TrialKey& key, Trial& trial, const Snapshot& snap
         const Verdict verdict = judged(gate, key, trial, snapshot);
         if (verdict.kind == Verdict::Kind::open) return false;
         if (verdict.kind == Verdict::Kind::keep) {
-            for (const auto& [object, value] : trial.values) keep(gate, key, trial, object, verdict.why);
+            for (const auto& [object, value] : trial.values)
+                keep(gate, key, trial, object, verdict_of(key, object, verdict.why));
             gate.state().back_offs.erase(key);
             return true;
         }

@@ -39,8 +39,11 @@ int show_in_force(const std::string& socket) {
     const views::Json* text = views::find(*document, "policy");
     if (text == nullptr || !text->is_string()) return fail({"the service's answer has no policy in it"});
     const views::Json* found = views::find(*document, "found");
+    const bool refused = views::find(*document, "policy_error") != nullptr;
     print_comment(fmt::format("in force: {}{}", views::text_of(*document, "file"),
-                              found != nullptr && *found == false ? ", which is not there: the defaults" : ""));
+                              found == nullptr || *found != false ? ""
+                              : refused                           ? ", which is not there any more"
+                                                                  : ", which is not there: the defaults"));
     print_comment("hash: " + views::text_of(*document, "hash"));
     if (const auto reason = views::known_text(*document, "mode_reason")) print_comment(*reason);
     if (const views::Json* error = views::find(*document, "policy_error"); error != nullptr && error->is_string()) {

@@ -86,16 +86,21 @@ private:
     Result<> from_service(const sys::Fd& service) {
         std::array<char, 65536> chunk{};
         std::string line; // the beginning of one
+        bool answered = false;
         while (!over()) {
             if (!waiting_.input(service.value(), end_)) continue;
             const ssize_t count = ::recv(service.value(), chunk.data(), chunk.size(), 0);
             if (count < 0) return system_failure(errno, "read from {}", socket_);
             if (count == 0) return failure("the service at {} has ended; what came before is recorded", socket_);
+            answered = true;
             line.append(chunk.data(), static_cast<std::size_t>(count));
             const std::size_t whole = line.rfind('\n') + 1; // 0: none
             if (auto taken = take(std::string_view(line).substr(0, whole)); !taken) return taken;
             line.erase(0, whole);
         }
+        if (!answered)
+            return failure("the service at {} gave no answer, it is stopped or very busy: nothing is recorded",
+                           socket_);
         return {};
     }
 

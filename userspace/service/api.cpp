@@ -221,6 +221,9 @@ Result<std::string> ask(const std::filesystem::path& path, const std::string& li
     std::array<char, 65536> chunk{};
     while (answer.empty() || answer.back() != '\n') {
         const ssize_t count = ::recv(socket->value(), chunk.data(), chunk.size(), 0);
+        if (count < 0 && errno == EAGAIN)
+            return failure("{}: the service gave no answer within {} s: it is stopped or very busy", path.string(),
+                           patience.tv_sec);
         if (count < 0) return system_failure(errno, "read from {}", path.string());
         if (count == 0) return failure("{}: the service closed the connection without an answer", path.string());
         answer.append(chunk.data(), static_cast<std::size_t>(count));

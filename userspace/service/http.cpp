@@ -200,7 +200,7 @@ void HttpServer::Server::serve(Connection& connection) {
 }
 
 std::string HttpServer::Server::answer(std::string_view request) {
-    if (!is_whole(request))
+    if (!is_whole(request) || request.size() > longest_request)
         return to_text({.status = "431 Request Header Fields Too Large", .body = "too long\n"}, true);
     const std::string_view line = request.substr(0, request.find_first_of("\r\n"));
     const std::size_t method_end = line.find(' ');

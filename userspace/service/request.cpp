@@ -34,6 +34,8 @@ std::string did_you_mean(std::string_view word, const auto& candidates) {
 
 // The library keeps the last of two values for one key and says nothing.
 Result<Json> parse_object(std::string_view line) {
+    if (const std::size_t place = line.find('\0'); place != std::string_view::npos) // ends it for the library
+        return failure("column {}: no JSON object in one line: a NUL byte", place + 1);
     std::set<std::string> keys;
     std::optional<std::string> twice;
     const auto note = [&](int depth, Json::parse_event_t event, const Json& value) {

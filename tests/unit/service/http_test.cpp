@@ -91,6 +91,8 @@ TEST_CASE("what is no GET or HEAD of a page is refused") {
          {"", " ", "GET", "GET /metrics", "GET  HTTP/1.1", "GET /metrics SPDY/3", "\xff\0\x1b"})
         CHECK(ask_for(*server, line + "\r\n\r\n").starts_with("HTTP/1.1 40"));
     CHECK(ask_for(*server, "GET /" + std::string(9000, 'x')).starts_with("HTTP/1.1 431 "));
+    CHECK(ask_for(*server, "GET /healthz HTTP/1.1\r\nX: " + std::string(9000, 'x') + "\r\n\r\n")
+              .starts_with("HTTP/1.1 431 "));
     CHECK(get(*server, "/healthz").starts_with("HTTP/1.1 200 "));
 }
 

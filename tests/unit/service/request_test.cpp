@@ -60,6 +60,7 @@ TEST_CASE("what is no request is told what is wrong, and where") {
     CHECK(error_of("").starts_with("column 1: no JSON object in one line: "));
     CHECK(error_of(R"({"command": top})").starts_with("column 14: "));
     CHECK(error_of(R"({"command": "top"} {})").starts_with("column 20: "));
+    CHECK(error_of(std::string_view("{\"command\": \"top\"}\0 x", 21)).starts_with("column 19: "));
     CHECK(error_of(R"({"command": "top", "version": 1e999})").starts_with("no JSON object in one line: "));
     CHECK(error_of("[]").starts_with("the request is no object but of type array"));
     CHECK(error_of("{}") == R"("command": missing; "top", "restore", "record" or "policy")");

@@ -83,7 +83,10 @@ constexpr const char* end_roll_back = "UPDATE changes SET held = 0, " WITH_VERDI
 constexpr const char* undo_roll_back = "UPDATE changes SET state = 'applied', confirmed = 1 WHERE " ON_TRIAL;
 constexpr const char* settle_object = "UPDATE changes SET state = ?6, held = ?7 WHERE " OF_OBJECT;
 constexpr const char* undo_object = "UPDATE changes SET undoing = ?6 WHERE " OF_OBJECT;
-constexpr const char* release_object = "UPDATE changes SET held = 0 WHERE " OF_OBJECT;
+constexpr const char* release_object =
+    "UPDATE changes SET held = 0, "
+    "why = CASE state WHEN 'applied' THEN why || '; kept: what it was for is gone' ELSE why END, "
+    "state = CASE state WHEN 'applied' THEN 'kept' ELSE state END WHERE " OF_OBJECT;
 constexpr const char* yield_object =
     "UPDATE changes SET held = 0, "
     "state = CASE WHEN id = newest THEN 'yielded' ELSE 'kept' END, "
@@ -323,6 +326,7 @@ struct Journal::Database {
     std::string boot;
     std::optional<sqlite::Database> connection; // nullopt: there is none to read
     bool writable = false;
+    struct stat file{}; // that is open for writing
     Statement insert, written, failed, gone, settle, yield, release, undo;
     Statement keep, begin_back, end_back, undo_back;
 
@@ -372,6 +376,15 @@ struct Journal::Database {
         return done;
     }
 
+    // One that was removed, or that another took the place of, is written into and read by nobody else.
+    Result<> check_place() const {
+        struct stat now{};
+        if (::stat(path.c_str(), &now) == 0 && now.st_ino == file.st_ino && now.st_dev == file.st_dev) return {};
+        return failure("journal {}: removed or replaced while it was in use. This service still knows the originals: "
+                       "`restore` while it runs, then restart it",
+                       path);
+    }
+
     Result<> check_changed(std::int64_t id, const char* what) const {
         if (sqlite3_changes(connection->handle()) == 1) return {};
         return failure("journal {}: {}: no row {}", path, what, id);
@@ -411,6 +424,8 @@ Result<Journal> Journal::open(const std::filesystem::path& directory, std::strin
     database->connection = std::move(*opened);
     if (const auto ready = database->prepare(); !ready)
         return with_context(ready.error(), "journal {}", database->path);
+    if (::stat(database->path.c_str(), &database->file) != 0)
+        return system_failure(errno, "journal {}", database->path);
     return Journal(std::move(database));
 }
 
@@ -460,6 +475,7 @@ Result<std::int64_t> Journal::begin(const Change& change) {
 Result<std::vector<std::int64_t>> Journal::begin(std::span<const Change> changes) {
     std::vector<std::int64_t> rows;
     if (changes.empty()) return rows;
+    if (auto place = database_->check_place(); !place) return std::unexpected(place.error());
     const auto done = database_->at_one_go([&]() -> Result<> {
         for (const Change& change : changes) {
             const auto row = begin(change);
@@ -551,6 +567,7 @@ Result<std::vector<Change>> Journal::history(std::optional<WallTime> since) cons
 
 Result<> Journal::checkpoint() {
     if (!database_->writable) return failure("journal {}: checkpoint: not open for writing", database_->path);
+    if (auto place = database_->check_place(); !place) return place;
     if (auto room = check_room(database_->path); !room)
         return with_context(room.error(), "journal {}", database_->path);
     const int code = sqlite3_wal_checkpoint_v2(database_->connection->handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE,

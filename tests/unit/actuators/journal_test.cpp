@@ -208,6 +208,20 @@ TEST_CASE("what was recommended, advised, failed or gone is not held") {
     CHECK(rows[3].why == "accept queue reached 97 of 128; gone before it could be written");
 }
 
+TEST_CASE("a journal that was removed or replaced takes no rows, and knows what it held") {
+    const bool replaced = GENERATE(false, true);
+    const TemporaryDirectory directory;
+    auto journal = take(Journal::open(directory.path(), boot));
+    ok(journal.written(take(journal.begin(somaxconn_change(7, "128", "1024"))), {}));
+    for (const char* file : {"journal.db", "journal.db-wal", "journal.db-shm"})
+        std::filesystem::remove(directory.path() / file);
+    if (replaced) static_cast<void>(take(Journal::open(directory.path(), boot)));
+    const std::array more{somaxconn_change(8, "128", "1024")};
+    CHECK(journal.begin(more).error().message.find("removed or replaced") != std::string::npos);
+    CHECK(journal.checkpoint().error().message.find("removed or replaced") != std::string::npos);
+    CHECK(only_holding(journal).original == "128");
+}
+
 TEST_CASE("a failed write does not end what an earlier one holds") {
     const TemporaryDirectory directory;
     auto journal = take(Journal::open(directory.path(), boot));

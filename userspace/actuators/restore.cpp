@@ -130,11 +130,19 @@ private:
         return gone ? std::nullopt : std::optional(value_after(*done));
     }
 
+    bool is_back(const Holding& holding) const {
+        return std::ranges::any_of(done_, [&](const Restored& each) {
+            const bool back =
+                each.kind == Kind::restored || each.kind == Kind::would_restore || each.kind == Kind::unchanged;
+            return back && each.holding.rows == holding.rows;
+        });
+    }
+
     // A listener that stays longer than somaxconn could be set neither to a step nor to its original any more.
     std::uint64_t longest_left(Restored& somaxconn) const {
         std::uint64_t longest = 0;
         for (const Holding& each : held_)
-            if (is_listener(each) && each.scope.netns == somaxconn.holding.scope.netns)
+            if (is_listener(each) && each.scope.netns == somaxconn.holding.scope.netns && !is_back(each))
                 longest = std::max(longest, value_left(each).value_or(0));
         if (longest > 0) somaxconn.needed_by = fmt::format("a listener of ours that stays at {}", longest);
         return longest;

@@ -140,6 +140,8 @@ Listener up_to_date(const Gate& gate, const Listener& listener) {
         now.somaxconn = static_cast<std::uint32_t>(held->current);
     const Held* held = gate.held(object_of(listener));
     if (held != nullptr && listener.read <= held->since) now.limit = static_cast<std::uint32_t>(held->current);
+    // Of what waits to be accepted tcp_max_syn_backlog lets in any number, one handshake after another.
+    if (now.binds == Binds::syn_backlog && pressed(now)) now.binds = accept_queue_binds(now);
     const bool is_bound = now.binds == Binds::application || now.binds == Binds::unknown;
     if (is_bound && now.limit == now.somaxconn) now.binds = Binds::somaxconn;
     return now;
@@ -295,7 +297,7 @@ void find_stuck(Gate& gate, const Listener& listener) {
     if (listener.binds == Binds::unknown) finding.why += "; " + unknown_wish_of(listener);
     finding.evidence.push_back({"queue_floor", window.floor});
     if (window.arrivals) finding.evidence.push_back({"accepted", window.accepted});
-    gate.advise(std::move(finding), flood != nullptr ? "flood" : hangs(window) ? "hangs" : "stuck");
+    gate.advise(std::move(finding), flood != nullptr ? "flood" : "stuck");
 }
 
 // With what will have come when the queue is looked at again, if it comes as it came so far; where that is not known,

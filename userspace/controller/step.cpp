@@ -252,7 +252,7 @@ void adopt(State& state, const Adopted& adopted, MonoTime now) {
                        .since = now,
                        .written = now,
                        .expected = {use != adopted.evidence.end() ? use->value : adopted.current}};
-    if (adopted.undoing) state.held[key].undo = Undo{adopted.original, "restored on request"};
+    if (adopted.undoing) state.held[key].undo = Undo{adopted.original, "a restore was begun"};
     if (adopted.undoing || !adopted.before_trial) return;
     // What was lost before is not known any more: it is judged as a forecast, by whether it is used without loss.
     const std::uint64_t before = *adopted.before_trial;

@@ -40,6 +40,13 @@ std::string_view to_string(Binds binds) {
     std::unreachable();
 }
 
+Binds accept_queue_binds(const Listener& listener) {
+    if (listener.asked && *listener.asked > listener.limit) return Binds::somaxconn;
+    if (listener.limit == listener.somaxconn) return Binds::somaxconn;
+    const bool is_below = listener.limit < listener.somaxconn;
+    return !listener.asked && is_below ? Binds::unknown : Binds::application;
+}
+
 const std::string* Snapshot::netns_name(const NetnsId& netns) const {
     const auto names = std::ranges::lower_bound(netns_names, netns, {}, &NetnsNames::netns);
     const bool found = names != netns_names.end() && names->netns == netns && !names->bound.empty();

@@ -79,6 +79,9 @@ struct Listener {
     QueueWindow window;
 };
 
+// `binds` of what waits to be accepted alone: where syncookies are off, handshakes under way may have a smaller limit.
+Binds accept_queue_binds(const Listener& listener);
+
 // TCP in one network namespace.
 struct NetnsTcp {
     NetnsId netns;

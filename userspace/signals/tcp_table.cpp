@@ -63,10 +63,7 @@ std::uint64_t claims_of(const probes::ListenerReading& reading) {
 
 Binds binds_of(const Listener& listener, std::uint32_t max_syn_backlog, std::uint32_t syncookies) {
     if (syncookies == 0 && three_quarters(max_syn_backlog) < listener.limit) return Binds::syn_backlog;
-    if (listener.asked && *listener.asked > listener.limit) return Binds::somaxconn;
-    if (listener.limit == listener.somaxconn) return Binds::somaxconn;
-    const bool is_below = listener.limit < listener.somaxconn;
-    return !listener.asked && is_below ? Binds::unknown : Binds::application;
+    return accept_queue_binds(listener);
 }
 
 void TcpTable::update(const Readings& readings, MonoTime now) {

@@ -502,14 +502,13 @@ TEST_CASE("a write that was not answered is not taken for the application's list
     CHECK_FALSE(state.held.contains(object));
 }
 
-TEST_CASE("says that tcp_max_syn_backlog binds, and raises nothing, where syncookies are off") {
+TEST_CASE("raises an accept queue though tcp_max_syn_backlog is the smaller limit, where syncookies are off") {
     State state;
     Listener listener = nginx();
     listener.binds = Binds::syn_backlog;
     const auto decisions = act(automatic(), state, pressure(listener, 65, at(0s)), at(0s));
-    REQUIRE(decisions.size() == 1);
-    CHECK(decisions[0].act == Decision::Act::advise);
-    CHECK(decisions[0].why.ends_with("tcp_max_syn_backlog binds, because tcp_syncookies is 0"));
+    CHECK(writes(decisions) ==
+          std::vector<Written>{{TunableId::somaxconn, 128, 512}, {TunableId::listener_backlog, 128, 512}});
 }
 
 TEST_CASE("the same inputs give the same decisions") {

@@ -68,8 +68,12 @@ std::string what_binds(const Json& row) {
         return fmt::format("the application asked for a queue of only {}: raising net.core.somaxconn ({}) cannot help, "
                            "its own backlog setting can, or listener.backlog in the policy",
                            known_text(row, "asked").value_or(limit), somaxconn);
-    if (binds == "syn_backlog")
-        return "net.ipv4.tcp_max_syn_backlog of its network namespace is the smaller limit, syncookies being off";
+    if (binds == "syn_backlog") // what was lost found the accept queue full
+        return fmt::format(
+            "{} connections may wait to be accepted (net.core.somaxconn is {}, the application asked for "
+            "{}); for handshakes under way net.ipv4.tcp_max_syn_backlog is the smaller limit, syncookies "
+            "being off",
+            limit, somaxconn, asked);
     if (binds == "unknown") return unknown_wish(limit, somaxconn);
     if (binds != "somaxconn") return {};
     if (limit != somaxconn)
@@ -98,24 +102,41 @@ struct Section {
     bool folded = false; // shares a line with others that are not shown
 };
 
-std::vector<std::string> notes_of(const signals::Table& table, const Row& row, std::size_t width) {
+// What was last said of a listener, where that was that no value would help: `history` has the same words.
+std::optional<std::string> advice_on(const Json& top, const Json& row) {
+    const Json* changes = find(top, "changes");
+    if (changes == nullptr || !changes->is_array()) return std::nullopt;
+    for (auto change = changes->rbegin(); change != changes->rend(); ++change) {
+        const Json* scope = find(*change, "scope");
+        const Json* listener = scope != nullptr ? find(*scope, "listener") : nullptr;
+        if (listener == nullptr || text_of(*listener, "inode") != text_of(row, "inode") ||
+            text_of(*scope, "netns") != text_of(row, "netns"))
+            continue;
+        if (text_of(*change, "state") == "advice") return known_text(*change, "why");
+        return std::nullopt;
+    }
+    return std::nullopt;
+}
+
+std::vector<std::string> notes_of(const Json& top, const signals::Table& table, const Row& row, std::size_t width) {
     std::vector<std::string> lines;
     const auto add = [&](const std::string& text) {
         for (const std::string& line : wrapped(text, width > 24 ? width - 4 : 20)) lines.push_back("    " + line);
     };
-    if (row.trouble.lossy() && row.json->contains("binds")) add(what_binds(*row.json));
+    if (row.trouble.lossy() && row.json->contains("binds"))
+        add(advice_on(top, *row.json).value_or(what_binds(*row.json)));
     for (const Signal& signal : table.signals)
         if (const auto text = known_text(*row.json, signal.json); text && !signal.note.empty())
             add(fmt::format("{}: {}", signal.note, *text));
     return lines;
 }
 
-Section section_of(const signals::Table& table, const Json& rows, std::size_t width) {
+Section section_of(const Json& top, const signals::Table& table, const Json& rows, std::size_t width) {
     Section section{.table = &table, .rows = {}};
     for (const Json& json : rows) {
         if (!json.is_object()) continue;
         Row row{.json = &json, .trouble = trouble_of(table, json), .notes = {}};
-        row.notes = notes_of(table, row, width);
+        row.notes = notes_of(top, table, row, width);
         section.lossy += row.trouble.lossy() ? 1 : 0;
         section.troubled += row.trouble.any() ? 1 : 0;
         section.rows.push_back(std::move(row));
@@ -128,7 +149,7 @@ std::vector<Section> sections_of(const Json& top, std::size_t width) {
     std::vector<Section> sections;
     for (const signals::Table& table : signals::catalog())
         if (const Json* rows = find(top, table.json); rows != nullptr && rows->is_array())
-            sections.push_back(section_of(table, *rows, width));
+            sections.push_back(section_of(top, table, *rows, width));
     return sections;
 }
 

@@ -145,11 +145,30 @@ TEST_CASE("what limits a listener that lost connections is said in words") {
     CHECK(note(listener) == "    the application asked for a queue of only 128: raising net.core.somaxconn (1024) "
                             "cannot help, its own backlog setting can, or listener.backlog in the policy");
     listener.binds = Binds::syn_backlog;
-    CHECK(note(listener) == "    net.ipv4.tcp_max_syn_backlog of its network namespace is the smaller limit, "
-                            "syncookies being off");
+    CHECK(note(listener) == "    128 connections may wait to be accepted (net.core.somaxconn is 1024, the application "
+                            "asked for 128); for handshakes under way net.ipv4.tcp_max_syn_backlog is the smaller "
+                            "limit, syncookies being off");
     listener.overflows = 0;
     listener.overflows_per_second = 0;
     CHECK(note(listener).empty());
+}
+
+TEST_CASE("what history advised last of a listener is what top says of it") {
+    Snapshot snapshot = sample_snapshot();
+    snapshot.listeners = {sample_listener()};
+    Change advice = sample_change();
+    advice.scope.netns = snapshot.listeners[0].netns;
+    advice.scope.listener = ListenerRef{.inode = snapshot.listeners[0].inode};
+    advice.state = ChangeState::advice;
+    advice.why = "it hangs or is stopped";
+    std::vector changes{sample_change(), advice};
+    const auto note = [&] {
+        return line(*top_table(top_document(snapshot, {.mode = "auto", .changes = changes}), {.width = 300}), "    ");
+    };
+    CHECK(note() == "    it hangs or is stopped");
+    advice.state = ChangeState::applied;
+    changes.push_back(advice);
+    CHECK(note().starts_with("    net.core.somaxconn of its network namespace limits"));
 }
 
 TEST_CASE("a flood is said below its row, also where nothing was lost and there is little room") {

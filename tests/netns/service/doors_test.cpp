@@ -239,7 +239,7 @@ TEST_CASE("while no change can be recorded none is made, which is said everywher
 TEST_CASE("metrics tell which policy is in force, and whether the last one was taken") {
     const Home home;
     home.set_policy(policy_text("first", "mode: observe"));
-    Running service(home, {.listen = "127.0.0.1:0"});
+    const Running service(home, {.listen = "127.0.0.1:0"});
     const std::uint16_t at = http_port(service);
     const std::string shown = run({"policy", "show", home.policy()}).out;
     const std::string hash = shown.substr(shown.find("# hash: ") + 8, 16);

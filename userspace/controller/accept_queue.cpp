@@ -18,8 +18,6 @@ constexpr Nanoseconds burst_length = std::chrono::milliseconds(50);
 // What waits longer than this at the observed service rate is delay, not a burst. A client's SYN is sent again after
 // one second (RFC 6298): a queue is worth its places as long as waiting in it is much shorter than that.
 constexpr double longest_wait_seconds = 0.25;
-// No client is so far away (signals/flood.cpp).
-constexpr double longest_handshake_seconds = 3;
 // At this many seconds in the queue the application hangs.
 constexpr double hang_seconds = 10;
 // What a stuck queue turned away comes again, in waves that look like bursts, for as long as the kernel repeats a
@@ -65,6 +63,9 @@ bool stays_half_full(const Listener& listener) {
 }
 
 bool is_over(const Listener& burst) { return std::uint64_t{burst.queue} * 4 <= burst.limit; }
+
+// Handshakes; where these are not seen, what was accepted.
+std::uint64_t completed_in(const QueueWindow& window) { return window.arrivals.value_or(window.accepted); }
 
 double accepted_a_second(const QueueWindow& window) {
     const double seconds = Seconds(window.length).count();
@@ -266,21 +267,15 @@ std::string why_stuck(const QueueWindow& window, const Flood* flood) {
     return fmt::format(" {}: it is too slow, and a longer queue would only add delay", pace);
 }
 
-// Whether those under way can be clients: of as many as are under way at once a third completes its handshake in each
-// second, however far they are. What nobody completes stays for a minute.
-bool can_be_clients(const Listener& listener) {
-    const QueueWindow& window = listener.window;
-    const double completed = static_cast<double>(window.arrivals.value_or(window.accepted));
-    return *listener.syn_queue * Seconds(window.length).count() <= completed * longest_handshake_seconds;
-}
-
 // A SYN queue may be as long as the accept queue. Where clients are far away it is full though that one is empty: of as
 // many as come in a round trip it holds those that it took in. As with overflows, what was accepted vouches for as many
 // of the refused ones. (With cookies nothing is refused.)
 void raise_syn_queue(Gate& gate, const Snapshot& snapshot, const Listener& listener, Queue& queue) {
     const QueueWindow& window = listener.window;
-    const std::uint64_t completed = window.arrivals.value_or(window.accepted);
-    const bool clients = listener.syn_queue && completed > 0 && !listener.flood && can_be_clients(listener);
+    const std::uint64_t completed = completed_in(window);
+    const bool clients =
+        listener.syn_queue && completed > 0 && !listener.flood &&
+        can_be_clients(*listener.syn_queue, static_cast<double>(completed) / Seconds(window.length).count());
     // A flood that has just begun shares its first tick with the clients before it.
     if (!std::exchange(queue.refuses_clients, clients) || !clients) return;
     const std::uint64_t refused = std::min(window.syn_dropped, lost_for_an_accepted * completed);
@@ -399,7 +394,7 @@ Measured measured_queue(const Listener& listener) {
     const QueueWindow& window = listener.window;
     const std::uint64_t losses = window.overflows + window.syn_dropped;
     return {.losses = losses,
-            .demand = window.arrivals.value_or(window.accepted) + losses,
+            .demand = completed_in(window) + losses,
             .use = std::max(window.peak, handshakes_of(listener))};
 }
 

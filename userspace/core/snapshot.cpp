@@ -47,6 +47,11 @@ Binds accept_queue_binds(const Listener& listener) {
     return !listener.asked && is_below ? Binds::unknown : Binds::application;
 }
 
+bool can_be_clients(std::uint64_t under_way, double completed_a_second) {
+    constexpr double longest_handshake_seconds = 3;
+    return static_cast<double>(under_way) <= completed_a_second * longest_handshake_seconds;
+}
+
 const std::string* Snapshot::netns_name(const NetnsId& netns) const {
     const auto names = std::ranges::lower_bound(netns_names, netns, {}, &NetnsNames::netns);
     const bool found = names != netns_names.end() && names->netns == netns && !names->bound.empty();

@@ -82,6 +82,11 @@ struct Listener {
 // `binds` of what waits to be accepted alone: where syncookies are off, handshakes under way may have a smaller limit.
 Binds accept_queue_binds(const Listener& listener);
 
+// Whether so many handshakes that are under way at once can be clients', of which so many are completed in a second: a
+// client that is there takes a round trip, or, where a packet is lost, a second more (RFC 6298), 3 s at the most. What
+// nobody completes stays for a minute.
+bool can_be_clients(std::uint64_t under_way, double completed_a_second);
+
 // TCP in one network namespace.
 struct NetnsTcp {
     NetnsId netns;

@@ -19,9 +19,6 @@ constexpr Nanoseconds shortest_interval = std::chrono::milliseconds(500);
 constexpr double least_a_second = 100;
 // A lost SYN-ACK costs a cookie too: what never returns must be more than any network loses.
 constexpr std::uint64_t cookies_for_a_lost_one = 4;
-// A client that is there completes its handshake within a round trip, or, where a packet is lost, a second later
-// (RFC 6298).
-constexpr double longest_handshake_seconds = 3;
 constexpr std::uint64_t came_for_an_accepted = 100;
 constexpr std::size_t fewest_entries = 100;
 // So many new ones say what comes; where fewer come for so long, next to nothing does.
@@ -42,8 +39,7 @@ Sign syn_flood(const SynCounts& gained, Nanoseconds interval) {
         return fmt::format("{:.0f} SYN cookies/s, {:.0f}/s came back", a_second(gained.cookies_sent, interval),
                            a_second(gained.cookies_returned, interval));
     if (!gained.arrivals || a_second(gained.refused, interval) < least_a_second) return std::nullopt;
-    const double completed = a_second(*gained.arrivals, interval) * longest_handshake_seconds;
-    if (completed >= static_cast<double>(gained.half_open)) return std::nullopt;
+    if (can_be_clients(gained.half_open, a_second(*gained.arrivals, interval))) return std::nullopt;
     return fmt::format("{:.0f} SYNs/s refused, {:.0f} handshakes/s", a_second(gained.refused, interval),
                        a_second(*gained.arrivals, interval));
 }

@@ -535,6 +535,11 @@ Result<> Journal::yielded(const ObjectKey& object, const std::string& why) {
 
 Result<> Journal::release(const ObjectKey& object) { return database_->run_of(object, database_->release, "release"); }
 
+Result<> Journal::let_go(const ObjectKey& object, const std::string& why) {
+    if (auto done = kept(object, why, {}); !done) return done;
+    return release(object);
+}
+
 Result<> Journal::undoing(const ObjectKey& object, bool undoing) {
     return database_->run_of(object, database_->undo, "undoing", bits(undoing));
 }

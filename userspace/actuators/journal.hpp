@@ -80,9 +80,13 @@ public:
     // `why` says who set it to what, and is added to that row's.
     Result<> yielded(const ObjectKey& object, const std::string& why);
 
-    // The object is gone (its namespace or socket): its rows stop being held. What was on trial stays without a verdict:
-    // kept.
+    // The object is gone (its namespace or socket): its rows stop being held. What was on trial stays without a
+    // verdict: kept.
     Result<> release(const ObjectKey& object);
+
+    // The object is there, and its application's: what was on trial is kept, `why` is added to that, and its rows stop
+    // being held.
+    Result<> let_go(const ObjectKey& object, const std::string& why);
 
     // The object is on its way back to its original (Holding::undoing), until a row is begun for it, or it is told that
     // it is not any more. Its rows stay held.

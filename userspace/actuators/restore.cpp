@@ -244,10 +244,8 @@ private:
 
     // The limit of a listener is never someone else's.
     Result<> record_foreign(const ObjectKey& object, const Restored& restored) {
-        if (!is_listener(restored.holding))
-            return journal_.yielded(object, fmt::format("someone else set it to {}", restored.found));
-        const auto kept = journal_.kept(object, restored.error, {});
-        return kept ? journal_.release(object) : kept;
+        if (is_listener(restored.holding)) return journal_.let_go(object, restored.error);
+        return journal_.yielded(object, fmt::format("someone else set it to {}", restored.found));
     }
 
     Journal& journal_;

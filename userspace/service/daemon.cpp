@@ -345,8 +345,7 @@ void Daemon::adopt(const actuators::Holding& holding) {
             (void)journal_.settle(object, ChangeState::failed);
         if (holding.previous == holding.original) return;
     } else if (value && *value != *current && holding.tunable == TunableId::listener_backlog) {
-        (void)journal_.kept(object, listens_anew(fmt::to_string(*value)), {});
-        (void)journal_.release(object);
+        (void)journal_.let_go(object, listens_anew(fmt::to_string(*value)));
         return;
     } else if (value && *value != *current) {
         spdlog::warn("{} is {} and not {} as we left it: someone else's, left alone",

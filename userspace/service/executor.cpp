@@ -98,8 +98,7 @@ void Executor::carry_out_next(std::span<const Decision> next) {
     case Decision::Act::forget: forget(decision); break;
     case Decision::Act::release:
         spdlog::info("released: {}: {}", described(decision), decision.why);
-        recorded(journal_.kept(object, decision.why, {}), "release");
-        recorded(journal_.release(object), "release");
+        recorded(journal_.let_go(object, decision.why), "release");
         break;
     }
 }
@@ -142,16 +141,15 @@ void Executor::not_journalled(const Decision& decision, const Error& error) {
     settle(decision, {Outcome::Kind::conflict, decision.from, error.message}, sys::now().mono);
 }
 
-bool Executor::recorded(const Result<>& result, std::string_view what) {
+void Executor::recorded(const Result<>& result, std::string_view what) {
     if (result) {
         if (std::exchange(journal_error_, std::nullopt)) spdlog::info("journal: changes are recorded again");
-        return true;
+        return;
     }
     if (!journal_error_)
         spdlog::error("journal: {}: {}; nothing is written until changes can be recorded again", what,
                       result.error().message);
     journal_error_ = result.error().message;
-    return false;
 }
 
 // What it goes back to is in the rows of the raise: they are marked first, so that a service that dies in between

@@ -40,7 +40,7 @@ public:
     [[nodiscard]] const std::optional<std::string>& journal_error() const { return journal_error_; }
 
     // Moves the journal's log on, and finds out whether it takes rows. Waits for the disk.
-    void checkpoint() { (void)recorded(journal_.checkpoint(), "checkpoint"); }
+    void checkpoint() { recorded(journal_.checkpoint(), "checkpoint"); }
 
     // What the controller was told of the writes among them.
     [[nodiscard]] const std::vector<recording::Settled>& settled() const { return settled_; }
@@ -60,8 +60,8 @@ private:
     [[nodiscard]] Answered answered(Outcome outcome) const;
     [[nodiscard]] ChangeState state_of_written(const Decision& decision) const;
     void carry_out_next(std::span<const Decision> next);
-    // Whether it was done. The first failure in a row is logged, and the end of them.
-    bool recorded(const Result<>& result, std::string_view what);
+    // What came of something that was asked of the journal. The first failure in a row is logged, and the end of them.
+    void recorded(const Result<>& result, std::string_view what);
     void say(const Decision& decision, ChangeState state);
     void settle(const Decision& decision, const Outcome& outcome, MonoTime now);
     void write(std::span<const Decision> decisions);

@@ -57,6 +57,10 @@ void burst_until_killed(const Town& town, Service& service, std::chrono::microse
     while (!killed) town.bursts();
 }
 
+pid_t writer_of(const Service& service) {
+    return std::stoi(contents(fmt::format("/proc/{0}/task/{0}/children", service.pid())));
+}
+
 bool is_open(const Json& change) { return change["state"] == "applied" || change["state"] == "kept"; }
 
 } // namespace
@@ -159,7 +163,7 @@ TEST_CASE("a service whose writer ended ends, so that both are started anew") {
     const auto listener = site.listen(port);
     home.set_policy(automatic);
     Running service(home);
-    const pid_t writer = std::stoi(contents(fmt::format("/proc/{0}/task/{0}/children", service.pid())));
+    const pid_t writer = writer_of(service);
     must(::kill(writer, SIGKILL) == 0, "end the writer");
     CHECK(service.wait() == 1);
     CHECK(service.err().find("the writer has ended") != std::string::npos);
@@ -174,7 +178,7 @@ TEST_CASE("a service whose writer takes long goes on, and settles what became of
     home.set_policy(automatic);
     Running service(home);
     if (home.top()["sources"]["listen"] == "netlink") return; // it needs the writer to see the burst
-    const pid_t writer = std::stoi(contents(fmt::format("/proc/{0}/task/{0}/children", service.pid())));
+    const pid_t writer = writer_of(service);
     must(::kill(writer, SIGSTOP) == 0, "stop the writer");
     site.burst(listener, port);
     REQUIRE(comes_true([&] { return service.err().find("no answer: ") != std::string::npos; }));

@@ -34,15 +34,16 @@ struct queue_stats {
 	__u64 busy_since;
 	__u64 arrivals_before_busy;
 	__u64 last_event;
+	__u64 last_early_event;	      /* before the queue was half full */
 	struct queue_epoch epochs[2]; /* by the lowest bit of the epoch */
 	__u32 limit;		      /* that the last arrival saw */
 	__u32 event_limit;	      /* that the last event told of */
 	__u32 netns_inode;
 	__u32 unused;
 };
-ABI_SIZE(struct queue_stats, 96);
-ABI_OFFSET(struct queue_stats, epochs, 32);
-ABI_OFFSET(struct queue_stats, limit, 80);
+ABI_SIZE(struct queue_stats, 104);
+ABI_OFFSET(struct queue_stats, epochs, 40);
+ABI_OFFSET(struct queue_stats, limit, 88);
 
 /* By the socket's cookie. */
 struct listener_queue {
@@ -51,8 +52,8 @@ struct listener_queue {
 	struct abi_endpoint local;
 	__u64 overflows; /* SYNs and last ACKs that found the queue full */
 };
-ABI_SIZE(struct listener_queue, 144);
-ABI_OFFSET(struct listener_queue, overflows, 136);
+ABI_SIZE(struct listener_queue, 152);
+ABI_OFFSET(struct listener_queue, overflows, 144);
 
 /* Connects that failed for want of a local port, per namespace (key as above). */
 struct port_failures {

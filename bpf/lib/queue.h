@@ -11,6 +11,13 @@
 /* A queue that holds more than this many 1024ths of its limit is under pressure. */
 const volatile __u32 pressure_per_1024 = 512;
 
+/* One that fills its second half faster than this is full before anybody could have raised it: it
+ * is told of as soon as a quarter waits. A few in an instant say nothing. (accept_queue.cpp has the
+ * same.)
+ */
+const volatile __u64 fills_at_once_ns = 2 * 1000 * 1000;
+#define FEWEST_AT_ONCE 16
+
 __u32 epoch; /* moved on by user space */
 
 static __always_inline void begin_queue(struct queue_stats *queue, struct net *net)
@@ -76,6 +83,29 @@ static __always_inline void send_pressure(const struct queue_stats *queue, struc
 	submit_event(event);
 }
 
+/* Whether `depth` connections, more than a quarter of the limit, came so fast. */
+static __always_inline bool fills_at_once(const struct queue_stats *queue, __u32 depth, __u64 now)
+{
+	__u64 length = now - queue->busy_since;
+
+	return depth >= FEWEST_AT_ONCE && length < fills_at_once_ns &&
+	       queue->limit * length < (__u64)depth * 2 * fills_at_once_ns;
+}
+
+static __always_inline bool pressure_is_due(struct queue_stats *queue, __u32 depth, __u64 now)
+{
+	if ((__u64)depth * 1024 <= (__u64)queue->limit * pressure_per_1024)
+		return fills_at_once(queue, depth, now) &&
+		       event_is_due(&queue->last_early_event, now);
+	/* Past half of a limit that was raised since is news, however soon; by less than a quarter
+	 * none is (nor is one raised): else a listen() for each connection would be.
+	 */
+	if ((__u64)queue->limit * 4 < (__u64)queue->event_limit * 5)
+		return event_is_due(&queue->last_event, now);
+	queue->last_event = now;
+	return true;
+}
+
 /* `depth` connections wait in `queue`. */
 static __always_inline void check_pressure(struct queue_stats *queue, struct net *net,
 					   const struct abi_endpoint *local, __u64 cookie,
@@ -83,15 +113,10 @@ static __always_inline void check_pressure(struct queue_stats *queue, struct net
 {
 	__u64 now;
 
-	if ((__u64)depth * 1024 <= (__u64)queue->limit * pressure_per_1024)
+	if ((__u64)depth * 4 <= queue->limit)
 		return;
 	now = bpf_ktime_get_ns();
-	/* Past half of a limit that was raised since is news, however soon; by less than a quarter
-	 * none is (nor is one raised): else a listen() for each connection would be.
-	 */
-	if ((__u64)queue->limit * 4 >= (__u64)queue->event_limit * 5)
-		queue->last_event = now;
-	else if (!event_is_due(&queue->last_event, now))
+	if (!pressure_is_due(queue, depth, now))
 		return;
 	queue->event_limit = queue->limit;
 	send_pressure(queue, net, local, cookie, transparent, depth, now);

@@ -29,6 +29,10 @@ constexpr Nanoseconds shortest_window = std::chrono::milliseconds(100);
 constexpr Nanoseconds until_next_look = std::chrono::milliseconds(20);
 // The rate of a handful of arrivals within microseconds is nobody's.
 constexpr Nanoseconds shortest_rate_window = std::chrono::milliseconds(2);
+// What fills the second half of its limit faster than this is full before a raise at half of it takes effect, and is
+// told of at a quarter. A few in an instant say nothing. (bpf/lib/queue.h has the same.)
+constexpr Nanoseconds fills_at_once_within = std::chrono::milliseconds(2);
+constexpr std::uint32_t fewest_at_once = 16;
 // The next burst may be twice the last.
 constexpr std::uint64_t headroom = 2;
 // So many lost ones are believed for each connection that was accepted: 1,500 at once over a queue that was raised to
@@ -51,9 +55,19 @@ std::uint64_t demand_of(const Listener& listener) {
 // Of a limit of 0 or 1 one that waits is all that the application asked for.
 bool has_halves(const Listener& listener) { return listener.limit > 1; }
 
+bool is_past_half(const Listener& listener) {
+    return has_halves(listener) && std::uint64_t{listener.window.peak} * 2 > listener.limit;
+}
+
+bool fills_at_once(const Listener& listener) {
+    const QueueWindow& window = listener.window;
+    const bool few = window.peak < fewest_at_once || std::uint64_t{window.peak} * 4 <= listener.limit;
+    if (!window.event || !window.arrivals || few) return false;
+    return window.length * listener.limit < fills_at_once_within * 2 * window.peak;
+}
+
 bool pressed(const Listener& listener) {
-    const bool past_half = has_halves(listener) && std::uint64_t{listener.window.peak} * 2 > listener.limit;
-    return listener.window.overflows > 0 || past_half;
+    return listener.window.overflows > 0 || is_past_half(listener) || fills_at_once(listener);
 }
 
 bool stays_half_full(const Listener& listener) {
@@ -132,6 +146,9 @@ Wish wish_for(const Listener& listener, std::uint64_t to, std::uint64_t expected
         wish.evidence.push_back({"syn_dropped", window.syn_dropped});
     }
     if (window.accepted > 0) wish.why += " while it was being accepted from";
+    if (fills_at_once(listener) && !is_past_half(listener))
+        wish.why +=
+            fmt::format(" within {} us, and would be full before a raise at half", window.length.count() / 1000);
     return wish;
 }
 

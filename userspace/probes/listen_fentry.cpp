@@ -27,6 +27,7 @@ Result<ListenFentry> ListenFentry::attach(const Options& options) {
         [&](listen_fentry& listen) {
             listen.rodata->event_interval_ns = static_cast<__u64>(options.event_interval.count());
             listen.rodata->pressure_per_1024 = static_cast<__u32>(options.pressure_ratio * 1024);
+            listen.rodata->fills_at_once_ns = static_cast<__u64>(options.fills_at_once.count());
             listen.bss->epoch = 1;
         },
         unseen);

@@ -35,6 +35,8 @@ using Visitor = std::function<Result<sys::Visit>(const NetnsId&, const sys::Netn
 struct Options {
     std::vector<RungChoice> rungs;                             // of two for one probe the last counts
     double pressure_ratio = 0.5;                               // of a listener's limit: depth that raises an event
+    // A queue of whose limit a quarter waits has an event too, if its second half would be full within this.
+    Nanoseconds fills_at_once = std::chrono::milliseconds(2);
     Nanoseconds event_interval = std::chrono::milliseconds(5); // between two events of one queue
     std::vector<std::string> sysctls;                          // whose writers are of interest: "net/core/somaxconn"
     int own_pid = 0;                                           // of the process whose writes of them are no news

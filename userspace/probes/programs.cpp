@@ -77,6 +77,7 @@ Result<> Programs::attach_tcp_state() {
     auto object = attach<tcp_state_tracepoint>([this](tcp_state_tracepoint& tcp) {
         tcp.rodata->event_interval_ns = static_cast<__u64>(options_.event_interval.count());
         tcp.rodata->pressure_per_1024 = static_cast<__u32>(options_.pressure_ratio * 1024);
+        tcp.rodata->fills_at_once_ns = static_cast<__u64>(options_.fills_at_once.count());
         tcp.bss->epoch = 1;
     });
     if (!object) return std::unexpected(object.error());

@@ -42,10 +42,11 @@ Nanoseconds duration_of(const YAML::Node& node) {
     std::int64_t value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     const std::string unit(end, text.data() + text.size());
+    if (error == std::errc{} && unit == "us") return std::chrono::microseconds(value);
     if (error == std::errc{} && unit == "ms") return std::chrono::milliseconds(value);
     if (error == std::errc{} && unit == "s") return std::chrono::seconds(value);
     if (error == std::errc{} && unit == "min") return std::chrono::minutes(value);
-    throw Wrong{line_of(node), fmt::format("'{}' is no duration: 500ms, 10s, 5min", text)};
+    throw Wrong{line_of(node), fmt::format("'{}' is no duration: 500us, 20ms, 10s, 5min", text)};
 }
 
 // A map whose keys are all known and come once.

@@ -33,8 +33,8 @@ Result<RungChoice> parse_rung_choice(std::string_view text);
 using Visitor = std::function<Result<sys::Visit>(const NetnsId&, const sys::NetnsHint&, const sys::Wanted&)>;
 
 struct Options {
-    std::vector<RungChoice> rungs;                             // of two for one probe the last counts
-    double pressure_ratio = 0.5;                               // of a listener's limit: depth that raises an event
+    std::vector<RungChoice> rungs; // of two for one probe the last counts
+    double pressure_ratio = 0.5;   // of a listener's limit: depth that raises an event
     // A queue of whose limit a quarter waits has an event too, if its second half would be full within this.
     Nanoseconds fills_at_once = std::chrono::milliseconds(2);
     Nanoseconds event_interval = std::chrono::milliseconds(5); // between two events of one queue

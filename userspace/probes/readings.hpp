@@ -55,9 +55,9 @@ struct QueueReading {
 };
 
 // A queue has passed the share of its limit that Options::pressure_ratio says, or a quarter of it so fast that it would
-// be full before somebody could act at that (Options::fills_at_once). Sent once when each happens and again at most every
-// Options::event_interval while it lasts: for connections that get in, and by fentry also for those that a full queue
-// turns away.
+// be full before somebody could act at that (Options::fills_at_once). Sent once when each happens and again at most
+// every Options::event_interval while it lasts: for connections that get in, and by fentry also for those that a full
+// queue turns away.
 struct PressureEvent {
     MonoTime time;
     NetnsId netns;

@@ -232,12 +232,12 @@ private:
         case Kind::restored:
         case Kind::unchanged: return journal_.settle(object, ChangeState::restored);
         case Kind::lowered:
-        case Kind::in_use: return journal_.undoing(object, true);
+        case Kind::in_use:
+        case Kind::failed: return journal_.undoing(object, true); // whoever can goes on with it
         case Kind::foreign: return record_foreign(object, restored);
         case Kind::gone: return journal_.release(object);
         case Kind::would_restore:
-        case Kind::would_lower:
-        case Kind::failed: return {};
+        case Kind::would_lower: return {};
         }
         std::unreachable();
     }
@@ -288,8 +288,6 @@ std::string_view to_string(Restored::Kind kind) {
     }
     std::unreachable();
 }
-
-bool is_left(const Restored& restored) { return restored.kind == Kind::lowered || restored.kind == Kind::in_use; }
 
 Result<std::vector<Restored>> restore(Journal& journal, Writer& writer, const RestoreOptions& options) {
     auto holdings = journal.holdings();

@@ -36,9 +36,6 @@ struct Restored {
 };
 std::string_view to_string(Restored::Kind kind);
 
-// Whether it is held still, to be gone on with.
-bool is_left(const Restored& restored);
-
 struct RestoreOptions {
     bool dry_run = false;
     bool now = false;        // whatever is in use

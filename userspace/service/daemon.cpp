@@ -393,10 +393,7 @@ void Daemon::finish() {
             spdlog::error("restore: {}", lines.error().message);
         else
             spdlog::info("restored:\n{}", views::restored_table(*lines, 120));
-        const auto is_held = [](const views::RestoreLine& line) {
-            return views::is_left(line) || line.result == "failed";
-        };
-        if (const auto left = lines ? std::ranges::count_if(*lines, is_held) : 0; left > 0)
+        if (const auto left = lines ? std::ranges::count_if(*lines, views::is_left) : 0; left > 0)
             spdlog::warn("{} values are not back yet: the next start or `restore` goes on", left);
     }
     if (const auto done = journal_.checkpoint(); !done) spdlog::warn("journal: {}", done.error().message);
@@ -563,9 +560,8 @@ void Daemon::go_on_restoring() {
         next_restoring_ += restoring_retry;
         return;
     }
-    const auto failed_ones = std::ranges::count(*lines, "failed", &views::RestoreLine::result);
-    if (failed_ones > 0) next_restoring_ += restoring_retry;
-    undoing_ = static_cast<std::size_t>(std::ranges::count_if(*lines, views::is_left) + failed_ones);
+    if (std::ranges::count(*lines, "failed", &views::RestoreLine::result) > 0) next_restoring_ += restoring_retry;
+    undoing_ = static_cast<std::size_t>(std::ranges::count_if(*lines, views::is_left));
     for (const views::RestoreLine& line : *lines) {
         if (line.result == "in_use") continue;
         changes_stale_ = true;

@@ -31,8 +31,10 @@ std::string loss_at_original(const Restored& restored) {
             "have ended",
             use, *original, use - *original + 1);
     if (restored.holding.tunable == TunableId::listener_backlog && use > *original)
-        return fmt::format("{} connections wait: at {} none of them is lost, but every new one until {} are accepted",
-                           use, *original, use - *original);
+        return fmt::format(
+            "{} connections wait or complete their handshakes: at {} none of them is lost, but every new "
+            "one until {} are through",
+            use, *original, use - *original);
     if (tunables::room_for(restored.holding.tunable, use) > *original)
         return fmt::format("{} are in use: {} leaves them no headroom", use, *original);
     return {};

@@ -44,7 +44,9 @@ std::string summary(std::span<const RestoreLine> lines) {
 
 } // namespace
 
-bool is_left(const RestoreLine& line) { return line.result == "lowered" || line.result == "in_use"; }
+bool is_left(const RestoreLine& line) {
+    return line.result == "lowered" || line.result == "in_use" || line.result == "failed";
+}
 
 Json restored_document(std::span<const RestoreLine> lines) {
     const auto known = [](const std::string& text) { return text.empty() ? Json() : Json(text); };

@@ -357,7 +357,7 @@ TEST_CASE("what could not be put back stays held, for the next try") {
     CHECK(kinds(take(restore(journal, writer))) == Kinds{Restored::Kind::failed});
     CHECK(server.facts().limit == 512);
     netns.write("sys/net/core/somaxconn", "4096");
-    CHECK(kinds(take(restore(journal, writer))) == Kinds{Restored::Kind::restored});
+    CHECK(kinds(take(restore(journal, writer, {.only_begun = true}))) == Kinds{Restored::Kind::restored});
     CHECK(server.facts().limit == 64);
 }
 
@@ -377,7 +377,6 @@ TEST_CASE("a listener that no process shows a descriptor of stays held until som
     for (const bool now : {true, false}) {
         const auto all = take(restore(journal, writer, {.now = now}));
         REQUIRE(kinds(all)[0] == Restored::Kind::in_use);
-        CHECK(actuators::is_left(all[0]));
         CHECK(all[0].error.starts_with("it listens, but no process shows its descriptor"));
     }
     CHECK(take(journal.holdings()).back().undoing); // a service goes on with it

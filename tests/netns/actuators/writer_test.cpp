@@ -584,7 +584,7 @@ TEST_CASE("six listeners that are kept locked take no other network namespace it
     CHECK(take(writer.read(TunableId::listener_backlog, stale)) == 200); // is looked for
 }
 
-TEST_CASE("four that the kernel does not let go of are the most of one network namespace") {
+TEST_CASE("four that the kernel does not let go of are the most of one network namespace", "[any-kernel]") {
     const Namespace hostile;
     const Namespace netns;
     std::list<Server> locked;

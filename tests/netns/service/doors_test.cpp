@@ -170,7 +170,7 @@ TEST_CASE("a process with a hostile name is named, and nothing it is called reac
     CHECK_FALSE(has_controls(metrics.substr(metrics.find("\r\n\r\n") + 4)));
 }
 
-TEST_CASE("the HTTP port tells metrics, health and readiness") {
+TEST_CASE("the HTTP port tells metrics, health and readiness", "[any-kernel]") {
     const Home home;
     home.set_policy(policy_text("http", "mode: observe"));
     const Site site(4);
@@ -201,7 +201,8 @@ TEST_CASE("the HTTP port tells metrics, health and readiness") {
     CHECK(names.labels.contains("namespace"));
 }
 
-TEST_CASE("while no change can be recorded none is made, which is said everywhere and once in the log") {
+TEST_CASE("while no change can be recorded none is made, which is said everywhere and once in the log",
+          "[any-kernel]") {
     const Home home;
     const SmallDisk disk(home.state());
     home.set_policy(policy_text("disk", "mode: auto", "    net.core.somaxconn: {max: 65535}\n" + node_is_observed));
@@ -236,7 +237,7 @@ TEST_CASE("while no change can be recorded none is made, which is said everywher
     CHECK(comes_true([&] { return get(at, "/readyz").starts_with("HTTP/1.1 200 "); }));
 }
 
-TEST_CASE("metrics tell which policy is in force, and whether the last one was taken") {
+TEST_CASE("metrics tell which policy is in force, and whether the last one was taken", "[any-kernel]") {
     const Home home;
     home.set_policy(policy_text("first", "mode: observe"));
     const Running service(home, {.listen = "127.0.0.1:0"});
@@ -251,7 +252,8 @@ TEST_CASE("metrics tell which policy is in force, and whether the last one was t
     CHECK(mentions(get(at, "/metrics"), info));
 }
 
-TEST_CASE("a service without a free descriptor answers when it has one again, and ends when it is told to") {
+TEST_CASE("a service without a free descriptor answers when it has one again, and ends when it is told to",
+          "[any-kernel]") {
     const Home home;
     home.set_policy(policy_text("descriptors", "mode: observe"));
     Running service(home, {.listen = "127.0.0.1:0"});
@@ -270,7 +272,7 @@ TEST_CASE("a service without a free descriptor answers when it has one again, an
     none.reset();
 }
 
-TEST_CASE("a port that is taken is an error at start") {
+TEST_CASE("a port that is taken is an error at start", "[any-kernel]") {
     const Home home;
     home.set_policy(policy_text("http", "mode: observe"));
     const Running first(home, {.listen = "127.0.0.1:0"});
@@ -281,7 +283,7 @@ TEST_CASE("a port that is taken is an error at start") {
     CHECK(second.err.find(address) != std::string::npos);
 }
 
-TEST_CASE("the socket answers what it does not understand with an error, and is the administrator's") {
+TEST_CASE("the socket answers what it does not understand with an error, and is the administrator's", "[any-kernel]") {
     const Home home;
     home.set_policy(policy_text("socket", "mode: observe"));
     const Running service(home);
@@ -295,7 +297,7 @@ TEST_CASE("the socket answers what it does not understand with an error, and is 
     CHECK(home.top()["schema"] == 1);
 }
 
-TEST_CASE("a misspelt dry run restores nothing") {
+TEST_CASE("a misspelt dry run restores nothing", "[any-kernel]") {
     const Home home;
     home.set_policy(policy_text("misspelt", "mode: auto"));
     const Site site(4);
@@ -344,7 +346,8 @@ TEST_CASE("top counts what happens in its one interval without a service") {
     CHECK(row["overflows"] == netstat(site.netns, "ListenOverflows"));
 }
 
-TEST_CASE("history and restore are empty where no service has changed anything, and an error where none has ever run") {
+TEST_CASE("history and restore are empty where no service has changed anything, and an error where none has ever run",
+          "[any-kernel]") {
     const Home home;
     const bool has_run = GENERATE(true, false);
     if (has_run) fs::create_directory(home.state());
@@ -363,7 +366,7 @@ TEST_CASE("history and restore are empty where no service has changed anything, 
     CHECK_FALSE(fs::exists(home.state()));
 }
 
-TEST_CASE("usage errors are exit 2, with nothing on stdout") {
+TEST_CASE("usage errors are exit 2, with nothing on stdout", "[any-kernel]") {
     const Words words =
         GENERATE(Words{}, Words{"dance"}, Words{"run", "--mode", "fast"}, Words{"run", "--interval", "1"},
                  Words{"top", "-o", "xml"}, Words{"top", "-n", "0"}, Words{"policy", "check"},
@@ -395,7 +398,7 @@ TEST_CASE("each rung that is asked for is taken, or refused with the kernel's re
         }
 }
 
-TEST_CASE("the shipped policies pass the check without a word") {
+TEST_CASE("the shipped policies pass the check without a word", "[any-kernel]") {
     for (const auto& entry : fs::directory_iterator(fs::path(source_dir) / "policies")) {
         const Ran ran = run({"policy", "check", entry.path()});
         INFO(entry.path());

@@ -157,7 +157,7 @@ TEST_CASE("the node's own limits are put back after kill -9, by restore or by th
     CHECK(are(max.original(), buckets.original()));
 }
 
-TEST_CASE("a service whose writer ended ends, so that both are started anew") {
+TEST_CASE("a service whose writer ended ends, so that both are started anew", "[any-kernel]") {
     const Home home;
     const Site site;
     const auto listener = site.listen(port);
@@ -234,7 +234,7 @@ TEST_CASE("a namespace that was deleted and made again since is not written to")
     CHECK(home.restore().empty());
 }
 
-TEST_CASE("a second service on the same state directory refuses to start") {
+TEST_CASE("a second service on the same state directory refuses to start", "[any-kernel]") {
     const Home home;
     home.set_policy(automatic);
     const Running first(home);

@@ -24,7 +24,7 @@ constexpr auto misspelt = "mode: automatic";
 
 } // namespace
 
-TEST_CASE("a changed policy is taken on SIGHUP") {
+TEST_CASE("a changed policy is taken on SIGHUP", "[any-kernel]") {
     const Home home;
     home.set_policy(named("first"));
     Running service(home);
@@ -32,7 +32,7 @@ TEST_CASE("a changed policy is taken on SIGHUP") {
     CHECK(service.says("policy: SIGHUP: 'first' loaded, mode observe"));
 }
 
-TEST_CASE("a changed policy is taken when it is written in place") {
+TEST_CASE("a changed policy is taken when it is written in place", "[any-kernel]") {
     const Home home;
     home.set_policy(named("first"));
     Running service(home);
@@ -41,7 +41,7 @@ TEST_CASE("a changed policy is taken when it is written in place") {
     CHECK(home.top()["mode"] == "recommend");
 }
 
-TEST_CASE("a changed policy is taken when another file is renamed over it") {
+TEST_CASE("a changed policy is taken when another file is renamed over it", "[any-kernel]") {
     const Home home;
     home.set_policy(named("first"));
     Running service(home);
@@ -52,7 +52,7 @@ TEST_CASE("a changed policy is taken when another file is renamed over it") {
     }
 }
 
-TEST_CASE("a changed policy is taken when a ConfigMap's symlink is swapped") {
+TEST_CASE("a changed policy is taken when a ConfigMap's symlink is swapped", "[any-kernel]") {
     const Home home;
     const fs::path folder = home / "config";
     show_version(folder, "v1", named("first"));
@@ -65,7 +65,7 @@ TEST_CASE("a changed policy is taken when a ConfigMap's symlink is swapped") {
     }
 }
 
-TEST_CASE("a broken policy on reload leaves the old one in force, and says so") {
+TEST_CASE("a broken policy on reload leaves the old one in force, and says so", "[any-kernel]") {
     const Home home;
     home.set_policy(named("first", "recommend"));
     Running service(home);
@@ -86,7 +86,7 @@ TEST_CASE("a broken policy on reload leaves the old one in force, and says so") 
     CHECK_FALSE(home.top().contains("policy_error"));
 }
 
-TEST_CASE("a policy that is deleted leaves the old one in force, and says so") {
+TEST_CASE("a policy that is deleted leaves the old one in force, and says so", "[any-kernel]") {
     const Home home;
     home.set_policy(named("first", "recommend"));
     const Running service(home);
@@ -95,7 +95,7 @@ TEST_CASE("a policy that is deleted leaves the old one in force, and says so") {
     CHECK(home.top()["mode"] == "recommend");
 }
 
-TEST_CASE("a broken policy at start is exit 2 and its diagnostics") {
+TEST_CASE("a broken policy at start is exit 2 and its diagnostics", "[any-kernel]") {
     const Home home;
     home.set_policy(policy_text("first", misspelt));
     Service service(home);
@@ -108,7 +108,7 @@ TEST_CASE("a broken policy at start is exit 2 and its diagnostics") {
     CHECK_FALSE(fs::exists(home.state()));
 }
 
-TEST_CASE("a policy that is named but not there is an error at start") {
+TEST_CASE("a policy that is named but not there is an error at start", "[any-kernel]") {
     const Home home;
     Service service(home);
     CHECK(service.wait() != 0);

@@ -189,7 +189,7 @@ TEST_CASE("observe and recommend write nothing at all") {
     CHECK(home.restore().empty());
 }
 
-TEST_CASE("the mode of the command line takes the place of the policy's") {
+TEST_CASE("the mode of the command line takes the place of the policy's", "[any-kernel]") {
     const Home home;
     const Site site;
     const auto listener = site.listen(port);

@@ -49,8 +49,10 @@ constexpr std::array rows{
         .worst_unit_bytes = 0,
         .memory = "none by itself, it is a ceiling for listen(): each queue that is raised with it is charged",
         .serves = "listener.overflows",
-        .help = "Ceiling of every listener's accept queue in its network namespace. A raise is granted at once to the "
-                "running listeners that asked for more.",
+        .help =
+            "Ceiling of every listener's accept queue in its network namespace. A raise for a queue is granted "
+            "at once to the running listeners that asked for more; one to the policy's `min` is for those that start "
+            "after it, until one of them needs it.",
         .risk = "A server that starts later gets the longer queue that it asks for.",
         .source = "net/socket.c (__sys_listen), net/core/sysctl_net_core.c",
         .formula = queue_formula,

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include <arpa/inet.h>
 #include <netdb.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -32,16 +33,24 @@ struct Address {
     int port = 0;
 };
 
+bool is_ipv6(std::string_view text) {
+    in6_addr address{};
+    text = text.substr(0, text.find('%')); // fe80::1%eth0
+    return ::inet_pton(AF_INET6, std::string(text).c_str(), &address) == 1;
+}
+
 Result<Address> parse_address(std::string_view text) {
     const std::size_t colon = text.rfind(':');
     const std::string_view digits = colon == std::string_view::npos ? std::string_view{} : text.substr(colon + 1);
     int port = -1;
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
     const bool whole = error == std::errc{} && end == digits.data() + digits.size();
-    if (!whole || port < 0 || port > 65535)
+    std::string_view host = text.substr(0, whole ? colon : 0);
+    const bool in_brackets = host.size() > 2 && host.front() == '[' && host.back() == ']';
+    if (in_brackets) host = host.substr(1, host.size() - 2);
+    const bool is_host = in_brackets ? is_ipv6(host) : host.find_first_of(":[]") == std::string_view::npos;
+    if (!whole || port < 0 || port > 65535 || !is_host)
         return failure("'{}' is no ADDRESS:PORT; write 127.0.0.1:9810, [::1]:9810 or none", printable(text));
-    std::string_view host = text.substr(0, colon);
-    if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
     if (host.empty()) return failure("'{}' lacks an address; write 127.0.0.1:{}", printable(text), port);
     return Address{std::string(host), port};
 }

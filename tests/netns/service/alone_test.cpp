@@ -5,7 +5,7 @@
 using namespace bpftune;
 using namespace bpftune::testing;
 
-TEST_CASE("policy show asks the service what is in force, and which file that is from") {
+TEST_CASE("policy show asks the service what is in force, and which file that is from", "[any-kernel]") {
     const Home home;
     home.set_policy(policy_text("mine", "mode: auto"));
     Running service(home, {.more = {"--mode", "recommend"}});
@@ -25,7 +25,7 @@ TEST_CASE("policy show asks the service what is in force, and which file that is
     CHECK(after.out.find("\nmetadata:\n  name: \"mine\"\n") != std::string::npos);
 }
 
-TEST_CASE("without a service policy show and top say so, and what it means") {
+TEST_CASE("without a service policy show and top say so, and what it means", "[any-kernel]") {
     const Home home;
     const std::string alone = "no service answers at " + home.socket();
     const Ran shown = run({"policy", "show", "--socket", home.socket()});
@@ -42,7 +42,7 @@ TEST_CASE("without a service policy show and top say so, and what it means") {
           alone + ": looking with probes of its own, nothing is tuned");
 }
 
-TEST_CASE("history of a place that is not there is an error") {
+TEST_CASE("history of a place that is not there is an error", "[any-kernel]") {
     const Folder folder;
     const std::string nowhere = folder / "no-state";
     const Ran history = run({"history", "--state-dir", nowhere});
@@ -51,11 +51,12 @@ TEST_CASE("history of a place that is not there is an error") {
     CHECK_FALSE(fs::exists(nowhere));
 }
 
-TEST_CASE("an address that is none is a wrong usage, and leaves nothing behind") {
+TEST_CASE("an address that is none is a wrong usage, and leaves nothing behind", "[any-kernel]") {
     const Folder folder;
     const std::string state = folder / "state";
     const std::string socket = folder / "api.sock";
-    const std::string address = GENERATE("foo", "127.0.0.1", "127.0.0.1:65536", ":9810", "");
+    const std::string address =
+        GENERATE("foo", "127.0.0.1", "127.0.0.1:65536", ":9810", "", "[::1", "[::1:80", "127.0.0.1:80:90");
     const Ran ran = run({"run", "--listen", address, "--state-dir", state, "--socket", socket});
     INFO(ran.err);
     CHECK(ran.status == 2);

@@ -5,6 +5,7 @@
 #include <array>
 #include <functional>
 #include <span>
+#include <utility>
 
 #include <fmt/format.h>
 #include <fnmatch.h>
@@ -56,6 +57,24 @@ void for_each_line(std::string_view text, const std::function<void(std::size_t, 
         text.remove_prefix(std::min(end + 1, text.size()));
         if (!line.empty() && line.front() != '#' && line.front() != ';') take(number, line);
     }
+}
+
+// With lines that end in a backslash and their next ones as one, and all others where they were.
+std::string joined(std::string_view text) {
+    std::string lines;
+    std::size_t moved = 0;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text.substr(i, 2) == "\\\n") {
+            lines += ' ';
+            ++moved;
+            ++i;
+        } else if (text[i] == '\n') {
+            lines.append(std::exchange(moved, 0) + 1, '\n');
+        } else {
+            lines += text[i];
+        }
+    }
+    return lines;
 }
 
 std::vector<std::string_view> words_of(std::string_view text) {
@@ -139,14 +158,18 @@ void SetBy::read_sysctls(const fs::path& root) {
     if (!is_linked) read_sysctl_file(root / "etc/sysctl.conf", {});
 }
 
-// "-key = value": errors are ignored.
+// "-key = value": errors are ignored. "-key": patterns do not mean it.
 void SetBy::read_sysctl_file(const fs::path& file, const std::string& hindered_by) {
     const auto text = sys::read_file(file);
     if (!text) return;
     for_each_line(*text, [&](std::size_t number, std::string_view line) {
-        if (line.front() == '-') line.remove_prefix(1);
+        const bool has_dash = line.front() == '-';
+        if (has_dash) line.remove_prefix(1);
         const std::size_t equals = line.find('=');
-        if (equals == std::string_view::npos) return;
+        if (equals == std::string_view::npos) {
+            if (has_dash && hindered_by.empty()) excluded_.insert(path_of(trimmed(line)));
+            return;
+        }
         const std::string_view key = trimmed(line.substr(0, equals));
         sysctls_.push_back({fmt::format("{}:{}", printable(file.string()), number), printable(key), path_of(key),
                             printable(trimmed(line.substr(equals + 1))), hindered_by});
@@ -161,7 +184,7 @@ void SetBy::read_module_options(const fs::path& root) {
 void SetBy::read_modprobe_file(const fs::path& file, const std::string& hindered_by) {
     const auto text = sys::read_file(file);
     if (!text) return;
-    for_each_line(*text, [&](std::size_t number, std::string_view line) {
+    for_each_line(joined(*text), [&](std::size_t number, std::string_view line) {
         const auto words = words_of(line);
         if (words.size() < 3 || words[0] != "options") return;
         std::string module(words[1]);
@@ -177,14 +200,25 @@ void SetBy::read_modprobe_file(const fs::path& file, const std::string& hindered
     });
 }
 
+// The kernel takes - and _ of a parameter's name for the same (kernel/params.c), and sysctls as sysctl.NAME=VALUE
+// (fs/proc/proc_sysctl.c, do_sysctl_args).
 void SetBy::read_command_line(const fs::path& root) {
+    constexpr std::string_view place = "kernel command line", sysctl = "sysctl.";
+    std::ptrdiff_t first = 0;
     const auto text = sys::read_file(root / "proc/cmdline");
     if (!text) return;
     for (const std::string_view word : words_of(std::string_view(*text).substr(0, text->find('\n')))) {
         const std::size_t equals = word.find('=');
         if (equals == std::string_view::npos) continue;
-        module_options_.push_back(
-            {"kernel command line", printable(word), std::string(word.substr(0, equals)), {}, {}});
+        if (word.starts_with(sysctl)) {
+            const std::string_view key = word.substr(sysctl.size(), equals - sysctl.size());
+            sysctls_.insert(sysctls_.begin() + first++, // before any file is read
+                            {std::string(place), printable(key), path_of(key), printable(word.substr(equals + 1)), {}});
+            continue;
+        }
+        std::string option(word.substr(0, equals));
+        std::ranges::replace(option, '-', '_');
+        module_options_.push_back({std::string(place), printable(word), std::move(option), {}, {}});
     }
 }
 
@@ -196,12 +230,16 @@ void SetBy::read_commands(const fs::path& root) {
             commands_.try_emplace(comm->substr(0, comm->find('\n')), pid);
 }
 
+bool SetBy::means(const Assignment& each, std::string_view path) const {
+    return sets(each.path, path) && !(has_wildcard(each.path) && excluded_.contains(std::string(path)));
+}
+
 // Of several the last one counts; one with wildcards only where no other names the value.
 void SetBy::add_sysctls_of(const tunables::Tunable& tunable, std::vector<std::string>& found) const {
     std::vector<const Assignment*> applied;
     const Assignment* last = nullptr;
     for (const Assignment& each : sysctls_) {
-        if (!sets(each.path, tunable.path) && !sets(each.path, tunable.alias)) continue;
+        if (!means(each, tunable.path) && !means(each, tunable.alias)) continue;
         applied.push_back(&each);
         const bool is_weaker = last != nullptr && has_wildcard(each.path) && !has_wildcard(last->path);
         if (each.hindered_by.empty() && !is_weaker) last = &each;

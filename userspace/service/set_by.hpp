@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,7 +19,7 @@ public:
     // What cannot be read sets nothing.
     explicit SetBy(const std::filesystem::path& root);
 
-    // In the order in which files are applied, the programs last: "/etc/sysctl.d/99-node.conf:3: 65535",
+    // In the order in which they are applied, the programs last: "/etc/sysctl.d/99-node.conf:3: 65535",
     // "/etc/modprobe.d/nf.conf:1: hashsize=16384 (when nf_conntrack is loaded)", "kube-proxy (pid 812)". In
     // parentheses: by which other name it sets the value, and what keeps it from doing so.
     [[nodiscard]] std::vector<std::string> of(const tunables::Tunable& tunable) const;
@@ -38,9 +39,11 @@ private:
     void read_modprobe_file(const std::filesystem::path& file, const std::string& hindered_by);
     void read_command_line(const std::filesystem::path& root);
     void read_commands(const std::filesystem::path& root);
+    [[nodiscard]] bool means(const Assignment& each, std::string_view path) const;
     void add_sysctls_of(const tunables::Tunable& tunable, std::vector<std::string>& found) const;
 
     std::vector<Assignment> sysctls_;
+    std::set<std::string> excluded_; // of patterns
     std::vector<Assignment> module_options_;
     std::map<std::string, int> commands_; // of running processes, with their lowest pid
 };

@@ -86,6 +86,33 @@ TEST_CASE("a sysctl is known by its other name, with slashes and by a pattern") 
     CHECK(root.set(TunableId::somaxconn) == Lines{});
 }
 
+TEST_CASE("a pattern does not mean what another line excludes") {
+    const Root root;
+    root.write("etc/sysctl.d/10-a.conf", "net.core.* = 5000\n-net.core.somaxconn\n");
+    CHECK(root.set(TunableId::somaxconn).empty());
+    root.write("etc/sysctl.d/20-b.conf", "net.core.somaxconn = 6000\n");
+    CHECK(root.set(TunableId::somaxconn) == Lines{"/etc/sysctl.d/20-b.conf:1: 6000"});
+}
+
+TEST_CASE("a sysctl of the kernel's command line is the first to be set") {
+    const Root root;
+    root.write("proc/cmdline", "quiet sysctl.net.core.somaxconn=777 nf-conntrack.hashsize=4096\n");
+    root.write("etc/sysctl.d/10-a.conf", "net.core.somaxconn = 1024\n");
+    CHECK(root.set(TunableId::somaxconn) == Lines{"kernel command line: 777 (overridden by /etc/sysctl.d/10-a.conf:1)",
+                                                  "/etc/sysctl.d/10-a.conf:1: 1024"});
+    CHECK(root.set(TunableId::conntrack_buckets) ==
+          Lines{"kernel command line: nf-conntrack.hashsize=4096 (when nf_conntrack is loaded)"});
+}
+
+TEST_CASE("an option of a module may go on in the next line") {
+    const Root root;
+    root.write("etc/modprobe.d/a.conf",
+               "options nf_conntrack \\\n  hashsize=4096\noptions nf_conntrack hashsize=8192\n");
+    CHECK(root.set(TunableId::conntrack_buckets) ==
+          Lines{"/etc/modprobe.d/a.conf:1: hashsize=4096 (when nf_conntrack is loaded)",
+                "/etc/modprobe.d/a.conf:3: hashsize=8192 (when nf_conntrack is loaded)"});
+}
+
 TEST_CASE("sysctl.conf counts once, also where a file of sysctl.d is a link to it") {
     const Root root;
     root.write("etc/sysctl.conf", "net.core.somaxconn = 4096\n");

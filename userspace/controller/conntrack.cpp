@@ -23,6 +23,8 @@ constexpr double steady_growth = 0.05;
 constexpr double target_fill = 0.7;
 // A table that is filled this far is raised even when it does not grow.
 constexpr double high_fill = 0.85;
+// Of less than this part of the limit nothing was lost at it (signals/conntrack_tables.cpp).
+constexpr double near_limit = 0.75;
 constexpr double largest_table = 1u << 30;
 // Each entry is in the hash twice, once for each direction. Of chains that are this long in the mean, none is refused.
 constexpr std::uint64_t nodes_of_an_entry = 2;
@@ -47,6 +49,16 @@ Need need_of(const Conntrack& table, Nanoseconds interval) {
         need.entries = std::max(entries, all * time_wait_seconds);
     }
     return need;
+}
+
+// As it is at the limit that it has now. What was lost in this window by a table that was far from this limit all the
+// time was lost at another, which was raised since.
+Conntrack at_this_limit(const Conntrack& table, Nanoseconds interval) {
+    Conntrack now = table;
+    const double before = static_cast<double>(table.entries) - table.entries_per_second * Seconds(interval).count();
+    const double most = std::max(static_cast<double>(table.entries), before);
+    if (most < near_limit * static_cast<double>(table.limit)) now.window_drops = now.window_evicted = 0;
+    return now;
 }
 
 bool pressed(const Conntrack& table, const Need& need) {
@@ -271,7 +283,8 @@ void conntrack_rule(Gate& gate, const Snapshot& snapshot) {
     if (snapshot.cause != Snapshot::Cause::tick || gate.puts_back({TunableId::conntrack_max, snapshot.host})) return;
     const Conntrack* fullest = nullptr;
     Wish largest;
-    for (const Conntrack& table : gate.asking_tables()) {
+    for (const Conntrack& seen : gate.asking_tables()) {
+        const Conntrack table = at_this_limit(seen, snapshot.interval);
         note_flood(gate.state(), demand_at(table), {TunableId::conntrack_max, snapshot.host}, table.limit, table.flood,
                    gate.now());
         say_clashes(gate, table);
@@ -282,7 +295,7 @@ void conntrack_rule(Gate& gate, const Snapshot& snapshot) {
         if (gate.is_on_ramp(key_of(wish.tunable, wish.scope))) wish.to = std::max(wish.to, ramp_factor * table.limit);
         if (is_first_look(gate, table) || !gate.fit_flood(wish) || wish.to <= largest.to) continue;
         largest = std::move(wish);
-        fullest = &table;
+        fullest = &seen;
     }
     if (fullest != nullptr) raise_table(gate, *fullest, std::move(largest));
     chain_rule(gate, snapshot);

@@ -108,3 +108,27 @@ TEST_CASE("connections that are not translated, keep their ports or have many le
     CHECK_FALSE(clash.nat_exhausted);
     CHECK(clash.sentence.starts_with("another connection was in the table"));
 }
+
+TEST_CASE("ports that one peer's connections fill are exhausted, whatever others of the same address have") {
+    enum class Others { kept, wide_range };
+    const Others others = GENERATE(Others::kept, Others::wide_range);
+    probes::ConntrackSample sample = masquerade_to(5);
+    for (std::uint16_t i = 0; i < 60; ++i) {
+        const auto from = static_cast<std::uint16_t>(33000 + 11 * i);
+        const auto to = others == Others::kept ? from : static_cast<std::uint16_t>(20000 + 600 * i);
+        sample.entries.push_back(translated(from, to, "10.91.2.9"));
+    }
+    const Clash clash = clash_of(sample, sample.entries.size());
+    CHECK(clash.nat_exhausted);
+    CHECK(clash.sentence ==
+          "NAT ports exhausted: ports 40000-40004 of 10.91.2.1 are taken by connections to 10.91.2.2:8080");
+}
+
+TEST_CASE("two ports beside each other are no range where others of the same address have many") {
+    probes::ConntrackSample sample{.whole = true};
+    for (std::uint16_t i = 0; i < 60; ++i)
+        sample.entries.push_back(translated(1, static_cast<std::uint16_t>(20000 + 600 * i), "10.91.2.9"));
+    sample.entries.push_back(translated(2, 30000));
+    sample.entries.push_back(translated(3, 30001));
+    CHECK_FALSE(clash_of(sample, sample.entries.size()).nat_exhausted);
+}

@@ -112,9 +112,11 @@ TrialKey trial_of(const Listener& listener) { return {TrialKey::Kind::accept_que
 
 ObjectKey object_of(const Listener& listener) { return {TunableId::listener_backlog, listener.netns, listener.cookie}; }
 
-// What is said of a limit that its application, or the somaxconn of its time, has set.
-std::string unknown_wish_of(const Listener& listener) {
-    return unknown_wish(fmt::to_string(listener.limit), fmt::to_string(*listener.somaxconn));
+// What is said of a limit that its application, or the somaxconn of its time, has set; before we raised it.
+std::string unknown_wish_of(const Gate& gate, const Listener& listener) {
+    const Held* held = gate.held(object_of(listener));
+    return unknown_wish(fmt::to_string(held == nullptr ? listener.limit : held->original),
+                        fmt::to_string(*listener.somaxconn));
 }
 
 // `expected`: how many are expected to wait at once, with headroom.
@@ -152,6 +154,15 @@ Wish wish_for(const Listener& listener, std::uint64_t to, std::uint64_t expected
     return wish;
 }
 
+// Whether a limit that equals somaxconn is held to it. Not one that was below the somaxconn of its time, and that we
+// raised so far.
+bool is_held_to_somaxconn(const Gate& gate, const Listener& listener) {
+    const Held* held = gate.held(object_of(listener));
+    if (held == nullptr || (listener.asked && *listener.asked > listener.limit)) return true;
+    const Held* somaxconn = gate.held({TunableId::somaxconn, listener.netns});
+    return held->original >= (somaxconn == nullptr ? *listener.somaxconn : somaxconn->original);
+}
+
 // What we wrote after a row was read is newer than the row.
 Listener up_to_date(const Gate& gate, const Listener& listener) {
     Listener now = listener;
@@ -163,6 +174,8 @@ Listener up_to_date(const Gate& gate, const Listener& listener) {
     if (now.binds == Binds::syn_backlog && pressed(now)) now.binds = accept_queue_binds(now);
     const bool is_bound = now.binds == Binds::application || now.binds == Binds::unknown;
     if (is_bound && now.limit == now.somaxconn) now.binds = Binds::somaxconn;
+    if (now.binds == Binds::somaxconn && now.limit == now.somaxconn && !is_held_to_somaxconn(gate, now))
+        now.binds = now.asked ? Binds::application : Binds::unknown;
     return now;
 }
 
@@ -234,7 +247,7 @@ void grant_others(Gate& gate, const Snapshot& snapshot, const Listener& cause, s
 // The application's own argument binds: only going beyond it helps.
 bool raise_beyond(Gate& gate, const Listener& listener, Wish wish) {
     if (listener.binds == Binds::unknown)
-        wish.why += "; " + unknown_wish_of(listener);
+        wish.why += "; " + unknown_wish_of(gate, listener);
     else
         wish.why += listener.asked ? fmt::format("; the application asked for only {}", *listener.asked)
                                    : std::string("; the application's own backlog binds");
@@ -307,7 +320,7 @@ void find_stuck(Gate& gate, const Listener& listener) {
     Wish finding = wish_for(listener, listener.limit, 0);
     finding.why = fmt::format("accept queue of {} stayed between {} and {} of {}{}; nothing raised", name_of(listener),
                               window.floor, window.peak, listener.limit, why_stuck(window, flood));
-    if (listener.binds == Binds::unknown) finding.why += "; " + unknown_wish_of(listener);
+    if (listener.binds == Binds::unknown) finding.why += "; " + unknown_wish_of(gate, listener);
     finding.evidence.push_back({"queue_floor", window.floor});
     if (window.arrivals) finding.evidence.push_back({"accepted", window.accepted});
     gate.advise(std::move(finding), flood != nullptr ? "flood" : "stuck");
@@ -364,6 +377,14 @@ bool has_recovered(const Snapshot& snapshot, const Listener& listener, const Que
     return listener.window.arrivals && whole && pressed(listener) && is_worked_off_in_time(listener.window);
 }
 
+// More waited than it holds now, and nothing was lost: that was before its application called listen() again with less.
+// (A queue holds one more than its limit, and as many as there are CPUs may come in at once: net/ipv4,
+// sk_acceptq_added.)
+bool is_of_a_larger_limit(const Listener& listener) {
+    const std::uint64_t most = std::uint64_t{listener.limit} + listener.limit / 8 + 16;
+    return listener.window.peak > most && listener.window.overflows == 0;
+}
+
 void judge(Gate& gate, const Snapshot& snapshot, const Listener& listener) {
     if (!listener.somaxconn) return; // what may not be read may not be written
 
@@ -377,6 +398,10 @@ void judge(Gate& gate, const Snapshot& snapshot, const Listener& listener) {
 
     const Drain drain = drain_of(listener, snapshot.cause);
     Queue& queue = gate.state().queues[listener.cookie];
+    if (is_of_a_larger_limit(listener)) {
+        queue.in_burst = false;
+        return;
+    }
     if (drain == Drain::stuck) {
         queue.in_burst = false;
         queue.stuck = gate.now();

@@ -25,4 +25,15 @@ std::vector<std::uint64_t> divide(std::uint64_t total, std::span<const std::uint
     return shares;
 }
 
+std::vector<std::uint64_t> least(std::uint64_t total, std::span<const std::uint64_t> claims) {
+    const std::uint64_t claimed = std::accumulate(claims.begin(), claims.end(), std::uint64_t{0});
+    std::vector<std::uint64_t> shares;
+    shares.reserve(claims.size());
+    for (const std::uint64_t claim : claims) {
+        const std::uint64_t of_others = claimed - claim;
+        shares.push_back(std::min(claim, total > of_others ? total - of_others : 0));
+    }
+    return shares;
+}
+
 } // namespace bpftune::signals

@@ -14,4 +14,8 @@ namespace bpftune::signals {
 // Exact while one listener overflows at a time, or where claims are exact (kernels with rx_sk in kfree_skb).
 std::vector<std::uint64_t> divide(std::uint64_t total, std::span<const std::uint64_t> claims);
 
+// What of `total` each has at the least, as all claims of the others leave so much of it: where some claims are false
+// and nobody knows which.
+std::vector<std::uint64_t> least(std::uint64_t total, std::span<const std::uint64_t> claims);
+
 } // namespace bpftune::signals

@@ -202,7 +202,11 @@ TcpTable::Tracked& TcpTable::take_in(const probes::ListenerReading& reading, boo
     if (reading.syn_queue) row.syn_queue = std::max(row.syn_queue, reading.syn_queue);
     if (is_new) tracked.limit_known = reading.limit;
     note_queue(tracked, reading, now);
-    if (reading.asked && reading.asked != tracked.asked_seen) row.asked = tracked.asked_seen = reading.asked;
+    if (reading.asked && reading.asked != tracked.asked_seen) {
+        row.asked = tracked.asked_seen = reading.asked;
+        const auto netns = namespaces_.find(row.netns);
+        tracked.asked_for_all = netns != namespaces_.end() && reading.asked >= netns->second.row.somaxconn;
+    }
     return tracked;
 }
 
@@ -264,6 +268,7 @@ void TcpTable::note_limit(Tracked& tracked, std::uint32_t limit) {
     const auto netns = namespaces_.find(row.netns);
     const bool is_below = netns != namespaces_.end() && limit < netns->second.row.somaxconn;
     row.asked = is_below ? std::optional(limit) : std::nullopt;
+    tracked.asked_for_all = false;
 }
 
 void TcpTable::wrote_somaxconn(const NetnsId& id, std::uint32_t value, MonoTime now) {
@@ -461,6 +466,7 @@ void TcpTable::explain_deferred(std::span<Tracked* const> listeners, Namespace& 
         deferring[i]->fresh -= shares[i] - from_old;
         left -= shares[i];
     }
+    netns.hides_deferring = deferring.empty() && left > 0;
     netns.deferred_before = std::min(left, fresh); // their drops may be in the next census, but in no later one
 }
 
@@ -480,7 +486,8 @@ void TcpTable::drop_claims_of_low_queues(std::span<Tracked* const> listeners) co
 void TcpTable::assign_overflows(std::span<Tracked* const> listeners, Namespace& netns) {
     std::vector<std::uint64_t> claims;
     for (const Tracked* tracked : listeners) claims.push_back(tracked->claim.old + tracked->claim.fresh);
-    const std::vector<std::uint64_t> shares = divide(netns.unassigned, claims);
+    const std::vector<std::uint64_t> shares =
+        netns.hides_deferring ? least(netns.unassigned, claims) : divide(netns.unassigned, claims);
     const bool one_claims = std::ranges::count_if(claims, [](std::uint64_t claim) { return claim > 0; }) <= 1;
     const bool estimated = !one_claims && shares != claims;
     for (std::size_t i = 0; i < listeners.size(); ++i) {
@@ -492,6 +499,9 @@ void TcpTable::assign_overflows(std::span<Tracked* const> listeners, Namespace& 
         claim.old = claim.fresh - (shares[i] - from_old);
         claim.fresh = 0;
     }
+    if (!netns.hides_deferring) return;
+    netns.of_closed += std::exchange(netns.unassigned, 0); // nobody will say whose they are
+    for (Tracked* tracked : listeners) tracked->claim.old = 0;
 }
 
 void TcpTable::close_unseen(std::span<const NetnsId> unasked) {
@@ -518,6 +528,9 @@ Listener TcpTable::row_of(const Tracked& tracked) const {
     if (netns == namespaces_.end()) return row;
     row.somaxconn = netns->second.row.somaxconn;
     row.binds = binds_of(row, netns->second.last.max_syn_backlog, netns->second.last.syncookies);
+    // One that asked for less than the somaxconn of its time was raised so far by this process.
+    if (row.binds == Binds::somaxconn && row.asked && *row.asked < row.limit && !tracked.asked_for_all)
+        row.binds = Binds::application;
     row.refuses_syns = row.somaxconn && netns->second.last.syncookies == 0;
     row.flood = tracked.connect_flood ? tracked.connect_flood : netns->second.syns.flood();
     return row;

@@ -115,6 +115,7 @@ private:
         std::optional<Burst> burst;
         Sign connect_flood;                      // in the last window
         std::optional<std::uint32_t> asked_seen; // the argument of the last listen() that the probe saw
+        bool asked_for_all = false;              // it was the somaxconn of its time, or more
         std::uint32_t limit_known = 0;           // as read from the socket, or written by this process
         bool seen = false;
     };
@@ -128,6 +129,7 @@ private:
         std::uint64_t half_open = 0;  // in SYN queues that were nearly full, by the last census
         std::uint64_t deferred = 0;   // last ACKs that wait for data, since the last census
         std::uint64_t deferred_before = 0; // that it left unexplained
+        bool hides_deferring = false;      // there are such, and no listener is known to defer
         std::uint64_t ports_counted = 0;   // of NetnsReading::ports_exhausted
         std::uint64_t arrivals = 0;        // whoever's
         std::uint64_t entries_before = 0;

@@ -94,12 +94,14 @@ TEST_CASE("last ACKs that wait for data are no overflows of their listener, and 
     const auto silent = netns.inside([] { return clients(20, "127.0.0.1", port); });
     const auto refused = netns.inside([] { return clients(20, "127.0.0.1", port + 1); });
     REQUIRE(comes_true([&] { return netstat(netns, "TCPDeferAcceptDrop") >= 20; }));
-    std::vector<Listener> rows;
-    CHECK(comes_true([&] {
-        rows = watcher.listeners_of(netns);
-        return row_of(rows, full).overflows == netstat(netns, "ListenOverflows");
-    }));
-    CHECK(row_of(rows, full).overflows >= 15);
+    std::vector<Listener> rows = watcher.listeners_of(netns);
+    if (watcher.probes().sees_arrivals()) { // and who defers: else only what nobody else can have is charged
+        CHECK(comes_true([&] {
+            rows = watcher.listeners_of(netns);
+            return row_of(rows, full).overflows == netstat(netns, "ListenOverflows");
+        }));
+        CHECK(row_of(rows, full).overflows >= 15);
+    }
     CHECK(row_of(rows, deferring).overflows == 0);
     CHECK(row_of(rows, deferring).drops >= 20);
 }

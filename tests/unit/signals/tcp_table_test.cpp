@@ -83,6 +83,9 @@ TEST_CASE("claims that do not fit share in proportion, with nothing lost to roun
     CHECK(signals::divide(1, std::vector<std::uint64_t>{1, 5}) == std::vector<std::uint64_t>{0, 1});
     CHECK(signals::divide(0, std::vector<std::uint64_t>{1, 5}) == std::vector<std::uint64_t>{0, 0});
     CHECK(signals::divide(~0ULL, std::vector<std::uint64_t>{}).empty());
+    CHECK(signals::least(535, std::vector<std::uint64_t>{20, 535}) == std::vector<std::uint64_t>{0, 515});
+    CHECK(signals::least(535, std::vector<std::uint64_t>{749, 535}) == std::vector<std::uint64_t>{0, 0});
+    CHECK(signals::least(600, std::vector<std::uint64_t>{535}) == std::vector<std::uint64_t>{535});
 }
 
 TEST_CASE("counters begin at zero whatever the kernel has counted before") {
@@ -759,14 +762,14 @@ TEST_CASE("a listener whose namespace was not asked for it stays, one that has e
 
 namespace {
 
-// A listener under somaxconn 4096 that was seen to ask for `asked`, and has `limit`.
+// A listener under `somaxconn` that was seen to ask for `asked`, and has `limit`.
 struct Asked {
     Feed feed;
     probes::NetnsReading pod = netns(0);
     probes::ListenerReading reading = listening(1, 80);
 
-    Asked(std::uint32_t asked, std::uint32_t limit) {
-        pod.somaxconn = 4096;
+    Asked(std::uint32_t asked, std::uint32_t limit, std::uint32_t somaxconn = 4096) {
+        pod.somaxconn = somaxconn;
         reading.asked = asked;
         reading.limit = limit;
         feed.tick({pod}, {reading});
@@ -805,6 +808,15 @@ TEST_CASE("a limit that we wrote is nobody's wish, and what is read after it may
     listener.feed.table.wrote(1, 1024, listener.feed.now);
     listener.feed.table.wrote(1, 200, listener.feed.now); // and taken back
     CHECK(listener.read(200).asked == 200U);
+}
+
+TEST_CASE(
+    "what we raised to somaxconn is held to it only where its application asked for all of the somaxconn of then") {
+    const bool for_all = GENERATE(true, false);
+    Asked listener(128, 128, for_all ? 128 : 4096);
+    listener.pod.somaxconn = 4096;
+    listener.feed.table.wrote(1, 4096, listener.feed.now);
+    CHECK(listener.read(4096).binds == (for_all ? Binds::somaxconn : Binds::application));
 }
 
 TEST_CASE("an event that knows its socket tells of another listen() before the census does") {

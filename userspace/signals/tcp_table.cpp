@@ -62,7 +62,9 @@ std::uint64_t claims_of(const probes::ListenerReading& reading) {
 } // namespace
 
 Binds binds_of(const Listener& listener, std::uint32_t max_syn_backlog, std::uint32_t syncookies) {
-    if (syncookies == 0 && three_quarters(max_syn_backlog) < listener.limit) return Binds::syn_backlog;
+    // Peers that are known to be alive are not held to the three quarters (tcp_peer_is_proven): then a SYN queue fills.
+    const bool is_full = listener.syn_queue && *listener.syn_queue >= listener.limit;
+    if (syncookies == 0 && three_quarters(max_syn_backlog) < listener.limit && !is_full) return Binds::syn_backlog;
     return accept_queue_binds(listener);
 }
 

@@ -186,8 +186,8 @@ private:
     std::map<std::uint64_t, std::uint64_t> by_queue_; // cookies, by queue_cookie
 };
 
-// The limit that set `listener.limit`. `syncookies` 0 makes three quarters of tcp_max_syn_backlog count
-// (net/ipv4/tcp_input.c, tcp_conn_request).
+// The limit that set `listener.limit`. `syncookies` 0 makes three quarters of tcp_max_syn_backlog count, unless the SYN
+// queue was full all the same (net/ipv4/tcp_input.c, tcp_conn_request).
 Binds binds_of(const Listener& listener, std::uint32_t max_syn_backlog, std::uint32_t syncookies);
 
 } // namespace bpftune::signals

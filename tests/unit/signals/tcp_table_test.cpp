@@ -283,6 +283,8 @@ TEST_CASE("which limit binds is structural") {
     CHECK(signals::binds_of(listener, 64, 1) == Binds::unknown);
     CHECK(signals::binds_of(listener, 168, 0) == Binds::syn_backlog); // three quarters of it are 126
     CHECK(signals::binds_of(listener, 171, 0) == Binds::unknown);
+    listener.syn_queue = listener.limit; // by peers that are known
+    CHECK(signals::binds_of(listener, 64, 0) == Binds::unknown);
 }
 
 TEST_CASE("a hostile process name is made printable once") {

@@ -15,7 +15,8 @@ namespace {
 using enum Sight;
 
 constexpr std::string_view second_listen = "what a second listen() on one socket asked for beyond somaxconn";
-constexpr std::string_view shared_ports = "which of several listeners on one port (SO_REUSEPORT) a connection is for";
+constexpr std::string_view shared_ports =
+    "which of several listeners on one port (SO_REUSEPORT), or with IP_TRANSPARENT, a connection is for";
 constexpr std::string_view by_drops = "whose last ACKs overflowed, where several listeners of a namespace overflow";
 constexpr std::string_view other_discards =
     "whose last ACKs overflowed, where several listeners of a namespace overflow or discard others (TCP_DEFER_ACCEPT)";

@@ -81,7 +81,9 @@ void TcpTable::update(const Readings& readings, MonoTime now) {
             explain_deferred(listeners, netns);
             drop_claims_of_low_queues(listeners);
         }
+        count_first_overflows(listeners, netns);
         assign_overflows(listeners, netns);
+        if (readings.listeners) end_census(netns);
     }
     if (readings.listeners) close_unseen(readings.unasked);
     forget_namespaces(now);
@@ -115,6 +117,7 @@ void TcpTable::update_namespaces(std::span<const probes::NetnsReading> readings,
         auto [entry, is_new] = namespaces_.try_emplace(reading.netns);
         Namespace& netns = entry->second;
         if (!is_new && netns.seen_last == before) count(netns, reading);
+        if (is_new && started_) netns.first_overflows = reading.listen_overflows;
         // Counted by the probe: all of them are since it began.
         if (reading.ports_exhausted) {
             const std::uint64_t ports = *reading.ports_exhausted;
@@ -485,6 +488,27 @@ void TcpTable::drop_claims_of_low_queues(std::span<Tracked* const> listeners) co
     }
 }
 
+// Of what a namespace had counted when it was first seen, what a listener claims that was seen to begin came after it:
+// most namespaces are new then.
+void TcpTable::count_first_overflows(std::span<Tracked* const> listeners, Namespace& netns) {
+    std::uint64_t claimed = 0;
+    for (const Tracked* tracked : listeners) claimed += tracked->claim.old + tracked->claim.fresh;
+    const std::uint64_t first = std::min(netns.first_overflows, gain(netns.unassigned, claimed));
+    netns.first_overflows -= first;
+    netns.unassigned += first;
+    netns.row.listen_overflows += first;
+}
+
+// What no listener has claimed by the census after the next one was suffered by one that closed between two of them.
+// (The counters of a namespace and those of its listeners are not of one instant.)
+void TcpTable::end_census(Namespace& netns) {
+    netns.first_overflows = 0;
+    const std::uint64_t late = std::min(netns.unassigned, netns.unclaimed);
+    netns.of_closed += late;
+    netns.unassigned -= late;
+    netns.unclaimed = netns.unassigned;
+}
+
 void TcpTable::assign_overflows(std::span<Tracked* const> listeners, Namespace& netns) {
     std::vector<std::uint64_t> claims;
     for (const Tracked* tracked : listeners) claims.push_back(tracked->claim.old + tracked->claim.fresh);
@@ -530,8 +554,9 @@ Listener TcpTable::row_of(const Tracked& tracked) const {
     if (netns == namespaces_.end()) return row;
     row.somaxconn = netns->second.row.somaxconn;
     row.binds = binds_of(row, netns->second.last.max_syn_backlog, netns->second.last.syncookies);
-    // One that asked for less than the somaxconn of its time was raised so far by this process.
-    if (row.binds == Binds::somaxconn && row.asked && *row.asked < row.limit && !tracked.asked_for_all)
+    // What asked for less than the somaxconn of its time was raised to that of now by this process, or that was
+    // lowered.
+    if (row.binds == Binds::somaxconn && row.asked && *row.asked <= row.limit && !tracked.asked_for_all)
         row.binds = Binds::application;
     row.refuses_syns = row.somaxconn && netns->second.last.syncookies == 0;
     row.flood = tracked.connect_flood ? tracked.connect_flood : netns->second.syns.flood();
@@ -588,7 +613,7 @@ void TcpTable::tick(Snapshot& snapshot, MonoTime now) {
     }
     for (auto& [id, netns] : namespaces_) {
         if (!netns.seen) continue;
-        netns.row.overflows_of_closed = netns.of_closed + netns.unassigned;
+        netns.row.overflows_of_closed = netns.of_closed;
         netns.row.time_wait_entries_per_second =
             per_second(netns.row.time_wait_entries - netns.entries_before, interval);
         netns.entries_before = netns.row.time_wait_entries;

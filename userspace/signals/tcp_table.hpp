@@ -122,8 +122,10 @@ private:
     struct Namespace {
         probes::NetnsReading last;
         NetnsTcp row;
-        std::uint64_t unassigned = 0; // overflows that no listener has claimed yet; shown with those of closed ones
+        std::uint64_t unassigned = 0; // overflows that no listener has claimed yet
+        std::uint64_t unclaimed = 0;  // of these, as the last census left them
         std::uint64_t of_closed = 0;
+        std::uint64_t first_overflows = 0; // when it was first seen; until a census
         std::int64_t unexplained = 0; // of ListenDrops: neither overflows nor TCPReqQFullDrop; until the next census
         std::uint64_t syn_drops = 0;  // of no listener yet
         std::uint64_t half_open = 0;  // in SYN queues that were nearly full, by the last census
@@ -158,6 +160,8 @@ private:
                                     std::uint64_t refused);
     static void explain_deferred(std::span<Tracked* const> listeners, Namespace& netns);
     void drop_claims_of_low_queues(std::span<Tracked* const> listeners) const;
+    static void count_first_overflows(std::span<Tracked* const> listeners, Namespace& netns);
+    static void end_census(Namespace& netns);
     static void assign_overflows(std::span<Tracked* const> listeners, Namespace& netns);
     void close_unseen(std::span<const NetnsId> unasked);
     static void end_window(Tracked& tracked, MonoTime began, MonoTime now);

@@ -43,7 +43,8 @@ TEST_CASE("a rung that is taken is described by what it does not see, each cause
     CHECK(
         taken(Probe::listen, Rung::tracepoint, "this") ==
         "does not see: what a second listen() on one socket asked for beyond somaxconn; which of several listeners on "
-        "one port (SO_REUSEPORT) a connection is for; how full a SYN queue was between two looks; SYNs refused in the "
+        "one port (SO_REUSEPORT), or with IP_TRANSPARENT, a connection is for; how full a SYN queue was between two "
+        "looks; SYNs refused in the "
         "last quarter of tcp_max_syn_backlog by a queue that was as full between two looks only; this");
 }
 

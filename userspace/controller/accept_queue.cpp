@@ -137,7 +137,12 @@ Wish wish_for(const Listener& listener, std::uint64_t to, std::uint64_t expected
               .demand = trial_of(listener)};
     if (window.arrivals) wish.evidence.push_back({"arrivals", *window.arrivals});
     if (window.overflows > 0) {
-        wish.why += fmt::format(" and lost {}{}", window.overflows, window.arrivals ? "" : " between two looks at it");
+        // A queue that was not full lost nothing at the limit that it has.
+        const bool at_this_limit = window.peak > listener.limit;
+        wish.why += fmt::format(" and lost {}{}", window.overflows,
+                                !window.arrivals ? " between two looks at it"
+                                : at_this_limit  ? ""
+                                                 : " before, at a smaller limit");
         wish.evidence.push_back({"overflows", window.overflows});
     }
     if (window.syn_dropped > 0) {

@@ -147,7 +147,7 @@ Wish wish_for(const Conntrack& table, const Gate& gate, const Need& need) {
     }
     if (is_mostly_unanswered(table) && !table.seen_once && !table.flood)
         wish.why +=
-            fmt::format("; half of it or more is unanswered ({}), and that part does not grow", *table.unanswered);
+            fmt::format("; half of it or more is unanswered ({}), and that part grows by less than the rest", *table.unanswered);
     return wish;
 }
 

@@ -178,8 +178,9 @@ Listener up_to_date(const Gate& gate, const Listener& listener) {
     // Of what waits to be accepted tcp_max_syn_backlog lets in any number, one handshake after another.
     if (now.binds == Binds::syn_backlog && pressed(now)) now.binds = accept_queue_binds(now);
     const bool is_bound = now.binds == Binds::application || now.binds == Binds::unknown;
-    if (is_bound && now.limit == now.somaxconn) now.binds = Binds::somaxconn;
-    if (now.binds == Binds::somaxconn && now.limit == now.somaxconn && !is_held_to_somaxconn(gate, now))
+    const bool is_older = now.somaxconn != listener.somaxconn || now.limit != listener.limit;
+    if (is_bound && is_older && now.limit == now.somaxconn) now.binds = Binds::somaxconn;
+    if (now.binds == Binds::somaxconn && !is_held_to_somaxconn(gate, now))
         now.binds = now.asked ? Binds::application : Binds::unknown;
     return now;
 }

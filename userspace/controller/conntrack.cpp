@@ -146,8 +146,8 @@ Wish wish_for(const Conntrack& table, const Gate& gate, const Need& need) {
         wish.why += fmt::format(", growing by {:.0f} a second", need.growth);
     }
     if (is_mostly_unanswered(table) && !table.seen_once && !table.flood)
-        wish.why +=
-            fmt::format("; half of it or more is unanswered ({}), and that part grows by less than the rest", *table.unanswered);
+        wish.why += fmt::format("; half of it or more is unanswered ({}), and that part grows by less than the rest",
+                                *table.unanswered);
     return wish;
 }
 

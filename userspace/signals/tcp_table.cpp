@@ -210,7 +210,7 @@ TcpTable::Tracked& TcpTable::take_in(const probes::ListenerReading& reading, boo
     if (reading.asked && reading.asked != tracked.asked_seen) {
         row.asked = tracked.asked_seen = reading.asked;
         const auto netns = namespaces_.find(row.netns);
-        tracked.asked_for_all = netns != namespaces_.end() && reading.asked >= netns->second.row.somaxconn;
+        tracked.asked_for_all = netns == namespaces_.end() || reading.asked >= netns->second.row.somaxconn;
     }
     return tracked;
 }
@@ -457,7 +457,9 @@ void TcpTable::charge_full_between(std::span<Tracked* const> listeners, std::spa
 void TcpTable::explain_deferred(std::span<Tracked* const> listeners, Namespace& netns) {
     std::vector<Claim*> deferring;
     std::vector<std::uint64_t> claims;
+    bool any_guessed = false;
     for (Tracked* tracked : listeners) {
+        any_guessed |= !tracked->overflows_known;
         if (!tracked->defers || tracked->overflows_known) continue;
         deferring.push_back(&tracked->claim);
         claims.push_back(tracked->claim.old + tracked->claim.fresh);
@@ -471,7 +473,7 @@ void TcpTable::explain_deferred(std::span<Tracked* const> listeners, Namespace& 
         deferring[i]->fresh -= shares[i] - from_old;
         left -= shares[i];
     }
-    netns.hides_deferring = deferring.empty() && left > 0;
+    netns.hides_deferring = any_guessed && deferring.empty() && left > 0;
     netns.deferred_before = std::min(left, fresh); // their drops may be in the next census, but in no later one
 }
 

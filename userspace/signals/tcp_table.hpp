@@ -115,7 +115,7 @@ private:
         std::optional<Burst> burst;
         Sign connect_flood;                      // in the last window
         std::optional<std::uint32_t> asked_seen; // the argument of the last listen() that the probe saw
-        bool asked_for_all = false;              // it was the somaxconn of its time, or more
+        bool asked_for_all = true;               // it was the somaxconn of its time, or more, as far as that is known
         std::uint32_t limit_known = 0;           // as read from the socket, or written by this process
         bool seen = false;
     };

@@ -853,6 +853,18 @@ TEST_CASE(
     CHECK(listener.read(4096).binds == (for_all ? Binds::somaxconn : Binds::application));
 }
 
+TEST_CASE("who asked for all before its namespace was seen is held to somaxconn") {
+    Feed feed;
+    feed.tick({}, {});
+    probes::ListenerReading begun = listening(1, 80);
+    begun.asked = 128;
+    feed.table.began({.time = feed.now + 1ms, .listener = begun});
+    Snapshot snapshot;
+    feed.table.pressure({.time = feed.now + 2ms, .netns = shop, .local = {"0.0.0.0", 80}, .depth = 65, .limit = 128},
+                        snapshot);
+    CHECK(feed.tick({netns(0)}, {begun}).listeners.at(0).binds == Binds::somaxconn);
+}
+
 TEST_CASE("a somaxconn that was lowered to what the application had asked for is not what holds it") {
     Asked listener(64, 64);
     listener.pod.somaxconn = 64;

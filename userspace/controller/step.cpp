@@ -209,6 +209,7 @@ void settle(State& state, const Decision& decision, const Outcome& outcome, Mono
         return;
     }
     held->second.since = std::min(held->second.since, now); // no answer is waited for any more
+    end_wait(state, key, now);
     const bool lowers = decision.act == Decision::Act::roll_back || decision.act == Decision::Act::give_back;
     if (outcome.kind == Outcome::Kind::written && lowers) return settle_lowered(state, key, now);
     if (outcome.kind == Outcome::Kind::written) return settle_written(state, key, held->second, now);
@@ -224,8 +225,11 @@ void settle(State& state, const Decision& decision, const Outcome& outcome, Mono
 }
 
 void unanswered(State& state, const Decision& decision, MonoTime now) {
-    const auto held = state.held.find(key_of(decision.tunable, decision.scope));
-    if (held != state.held.end()) held->second.since = now + longest_wait;
+    const ObjectKey key = key_of(decision.tunable, decision.scope);
+    const auto held = state.held.find(key);
+    if (held == state.held.end()) return;
+    held->second.since = now + longest_wait;
+    begin_window(state, key, now + longest_wait); // what is lost until then is lost at no limit of its own
 }
 
 namespace {

@@ -251,6 +251,11 @@ void begin_window(State& state, const ObjectKey& object, MonoTime now) {
         if (trial.values.contains(object)) trial.last_raise = std::max(trial.last_raise, now);
 }
 
+void end_wait(State& state, const ObjectKey& object, MonoTime now) {
+    for (auto& [key, trial] : state.trials)
+        if (trial.values.contains(object)) trial.last_raise = std::min(trial.last_raise, now);
+}
+
 const Trial* trial_with(const State& state, const ObjectKey& object) {
     for (const auto& [key, trial] : state.trials)
         if (trial.values.contains(object)) return &trial;

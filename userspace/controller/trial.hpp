@@ -53,6 +53,9 @@ void enter_trial(Gate& gate, const ObjectKey& object, const Reason& reason, std:
 // The object was written: what the trials that it is part of measure begins now.
 void begin_window(State& state, const ObjectKey& object, MonoTime now);
 
+// Nobody waits for an answer any more: a window that was to begin with it begins now.
+void end_wait(State& state, const ObjectKey& object, MonoTime now);
+
 // The trial that the object is part of, or nullptr.
 const Trial* trial_with(const State& state, const ObjectKey& object);
 

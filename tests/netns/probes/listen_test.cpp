@@ -247,7 +247,7 @@ TEST_CASE("a queue under pressure is announced before the first drop") {
 }
 
 TEST_CASE("a queue that would be full at once is announced at a quarter, and again at half") {
-    auto probes = open_probes({.fills_at_once = std::chrono::hours(1)});
+    auto probes = open_probes({.fills_at_once = std::chrono::hours(1), .event_interval = std::chrono::hours(1)});
     if (is_blind(probes.sees_arrivals(), "arrivals")) return;
     const Namespace netns;
     const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 64); });

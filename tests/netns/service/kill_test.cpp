@@ -186,6 +186,7 @@ TEST_CASE("a service whose writer takes long goes on, and settles what became of
     must(::kill(writer, SIGCONT) == 0, "let the writer go on");
     REQUIRE(comes_true([&] {
         const Json rows = home.history();
+        UNSCOPED_INFO(rows.dump() << service.err());
         return rows.size() >= 2 && is_open(rows[0]) && service.err().find("applied: ") != std::string::npos;
     }));
     CHECK(somaxconn_in(site.netns) > 8);

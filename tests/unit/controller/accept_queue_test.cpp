@@ -502,6 +502,29 @@ TEST_CASE("a write that was not answered is not taken for the application's list
     CHECK_FALSE(state.held.contains(object));
 }
 
+TEST_CASE("what is lost until a write is answered speaks neither for it nor against it") {
+    State state;
+    Listener listener = nginx();
+    listener.somaxconn = 4096;
+    const auto decisions = controller::step(automatic(), state, pressure(listener, 65, at(1s)), at(1s));
+    unanswered(state, decisions[0], at(2s));
+    const auto lost = [&](std::uint64_t overflows, Nanoseconds when) {
+        const QueueWindow window{.length = 1s,
+                                 .peak = overflows > 0 ? 129U : 200U,
+                                 .arrivals = 200,
+                                 .accepted = 200,
+                                 .overflows = overflows};
+        return controller::step(automatic(), state, tick(listener, window, at(when)), at(when));
+    };
+    for (int second = 3; second < 60; ++second) CHECK(lost(500, std::chrono::seconds(second)).empty());
+    settle(state, decisions[0], {Outcome::Kind::written, 512, {}}, at(60s));
+    listener.limit = 512;
+    for (int second = 62; second < 69; ++second) CHECK(lost(0, std::chrono::seconds(second)).empty());
+    const auto verdict = lost(0, 73s);
+    REQUIRE(verdict.size() == 1);
+    CHECK(verdict[0].act == Decision::Act::keep);
+}
+
 TEST_CASE("raises an accept queue though tcp_max_syn_backlog is the smaller limit, where syncookies are off") {
     State state;
     Listener listener = nginx();

@@ -65,11 +65,11 @@ int restore(const Options& options) {
     }
     const auto left = options.dry_run ? 0 : std::ranges::count_if(*lines, views::is_left);
     if (left > 0)
-        fmt::print(stderr,
-                   "bpftune-k8s: {} of {} values {} not back yet, for what is in use, out of reach or failed: a "
-                   "running service goes "
-                   "on as that ends, the next restore does, --now does not wait for what is in use\n",
-                   left, lines->size(), left == 1 ? "is" : "are");
+        fmt::print(
+            stderr,
+            "bpftune-k8s: {} of {} values {} not back yet, for what is in use, out of reach or failed: a "
+            "running service goes on as that ends, the next restore does, --now does not wait for what is in use\n",
+            left, lines->size(), left == 1 ? "is" : "are");
     const bool any_failed = std::ranges::count(*lines, "failed", &views::RestoreLine::result) > 0;
     return any_failed || left > 0 ? failed : done;
 }

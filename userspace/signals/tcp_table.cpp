@@ -493,6 +493,7 @@ void TcpTable::drop_claims_of_low_queues(std::span<Tracked* const> listeners) co
 // Of what a namespace had counted when it was first seen, what a listener claims that was seen to begin came after it:
 // most namespaces are new then.
 void TcpTable::count_first_overflows(std::span<Tracked* const> listeners, Namespace& netns) {
+    if (netns.first_overflows == 0) return;
     std::uint64_t claimed = 0;
     for (const Tracked* tracked : listeners) claimed += tracked->claim.old + tracked->claim.fresh;
     const std::uint64_t first = std::min(netns.first_overflows, gain(netns.unassigned, claimed));

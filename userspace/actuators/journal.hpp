@@ -21,7 +21,7 @@ namespace bpftune::actuators {
 
 // An object whose value is ours.
 struct Holding {
-    TunableId tunable = TunableId::somaxconn;
+    TunableId tunable{};
     Scope scope; // that of the newest row, as its hints are
     std::string original;
     std::string current;    // what we wrote last

@@ -12,6 +12,7 @@
 namespace bpftune::actuators {
 namespace {
 
+using tunables::InUse;
 using tunables::Kind;
 using tunables::Tunable;
 
@@ -102,15 +103,14 @@ Outcome write_object(const Tunable& tunable, const Scope& scope, std::uint64_t f
 }
 
 Result<std::uint64_t> use_of_object(const Tunable& tunable, const Scope& scope) {
-    switch (tunable.id) {
-    case TunableId::somaxconn: return 0;
-    case TunableId::listener_backlog: {
+    switch (tunable.in_use) {
+    case InUse::nothing: return 0;
+    case InUse::queue: {
         const auto socket = ListeningSocket::fetch(scope);
         if (!socket) return std::unexpected(socket.error());
         return socket->in_use();
     }
-    case TunableId::conntrack_max:
-    case TunableId::conntrack_buckets: return entries_of_fullest_table();
+    case InUse::conntrack_entries: return entries_of_fullest_table();
     }
     std::unreachable();
 }

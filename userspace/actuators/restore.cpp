@@ -8,6 +8,7 @@
 #include "core/parse.hpp"
 #include "core/words.hpp"
 #include "sys/clock.hpp"
+#include "tunables/catalog.hpp"
 #include "tunables/undo.hpp"
 
 namespace bpftune::actuators {
@@ -36,8 +37,6 @@ Result<Numbers> numbers_of(const Holding& holding) {
 bool is_ours(const Holding& holding, const Numbers& numbers, std::uint64_t value) {
     return value == numbers.current || (!holding.confirmed && value == numbers.previous);
 }
-
-bool is_listener(const Holding& holding) { return holding.tunable == TunableId::listener_backlog; }
 
 Restored result(const Holding& holding, Kind kind, std::string found = {}, std::string error = {}) {
     Restored restored;
@@ -70,7 +69,7 @@ public:
     void restore(const Holding& holding) {
         (void)writer_.catches_up(std::max(deadline_ - sys::now().mono, Nanoseconds::zero()));
         Restored one = restore_one(holding);
-        if (one.kind == Kind::foreign && is_listener(holding)) one.error = listens_anew(one.found);
+        if (one.kind == Kind::foreign && is_of_socket(holding.tunable)) one.error = listens_anew(one.found);
         const auto recorded = options_.dry_run ? Result<>{} : record(one);
         if (!recorded) {
             one.error = fmt::format("{}, but not recorded: {}", to_string(one.kind), recorded.error().message);
@@ -94,7 +93,7 @@ private:
     Restored put_back(const Holding& holding, std::uint64_t value, std::uint64_t original) {
         Restored one = result(holding, Kind::in_use, std::to_string(value));
         const auto use = writer_.in_use(holding.tunable, holding.scope);
-        if (use && holding.tunable != TunableId::somaxconn) one.in_use = *use;
+        if (use && tunables::row(holding.tunable).in_use != tunables::InUse::nothing) one.in_use = *use;
         const std::uint64_t to = options_.now ? original : target(one, value, original, use);
         one.to = std::to_string(to);
         if (to == value) {
@@ -111,14 +110,10 @@ private:
         const TunableId tunable = one.holding.tunable;
         if (!tunables::is_less(tunable, original, value)) return original;
         if (!use) return value;
-        switch (tunable) {
-        case TunableId::somaxconn: return std::clamp(longest_left(one), original, value);
-        case TunableId::conntrack_buckets:
-            return tunables::step_back(tunable, value, original, buckets_needed(one, original, *use));
-        case TunableId::listener_backlog:
-        case TunableId::conntrack_max: return tunables::way_back(tunable, value, original, *use);
-        }
-        std::unreachable();
+        if (const auto& leader = tunables::row(tunable).follows)
+            return tunables::step_back(tunable, value, original, needed_to_follow(one, *leader, original, *use));
+        const std::uint64_t to = tunables::way_back(tunable, value, original, *use);
+        return std::clamp(std::max(to, largest_bounded(one)), original, value);
     }
 
     // What a held object has now, as far as this has come; nullopt: it is ours no more.
@@ -138,29 +133,36 @@ private:
         });
     }
 
-    // A listener that stays longer than somaxconn could be set neither to a step nor to its original any more.
-    std::uint64_t longest_left(Restored& somaxconn) const {
-        std::uint64_t longest = 0;
-        for (const Holding& each : held_)
-            if (is_listener(each) && each.scope.netns == somaxconn.holding.scope.netns && !is_back(each))
-                longest = std::max(longest, value_left(each).value_or(0));
-        if (longest > 0) somaxconn.needed_by = fmt::format("a listener of ours that stays at {}", longest);
-        return longest;
+    // What stays larger than the one that bounds it could be set neither to a step nor to its original any more.
+    std::uint64_t largest_bounded(Restored& bound) const {
+        const auto* bounded = tunables::bounded_by(bound.holding.tunable);
+        if (bounded == nullptr) return 0;
+        std::uint64_t largest = 0;
+        for (const Holding& each : held_) {
+            const bool is_bounded = each.tunable == bounded->id && each.scope.netns == bound.holding.scope.netns;
+            const std::uint64_t left = is_bounded && !is_back(each) ? value_left(each).value_or(0) : 0;
+            if (left <= largest) continue;
+            largest = left;
+            bound.needed_by =
+                fmt::format("{}, which stays at {}", object_text(each.tunable, bounded->name, each.scope), left);
+        }
+        return largest;
     }
 
-    // They follow nf_conntrack_max; where that is not ours to put back, what is in use.
-    std::uint64_t buckets_needed(Restored& buckets, std::uint64_t original, std::uint64_t use) {
-        const std::uint64_t room = tunables::room_for(TunableId::conntrack_max, use);
-        const auto limit = std::ranges::find(held_, TunableId::conntrack_max, &Holding::tunable);
-        const auto left = limit == held_.end() ? std::nullopt : value_left(*limit);
+    // For as much as the one that it follows keeps; where that is not ours to put back, for what is in use.
+    std::uint64_t needed_to_follow(Restored& one, TunableId leader, std::uint64_t original, std::uint64_t use) {
+        const TunableId tunable = one.holding.tunable;
+        const std::uint64_t room = tunables::room_for(leader, use);
+        const auto leading = std::ranges::find(held_, leader, &Holding::tunable);
+        const auto left = leading == held_.end() ? std::nullopt : value_left(*leading);
         if (!left) {
-            const auto now = writer_.read(TunableId::conntrack_max, buckets.holding.scope);
-            return tunables::buckets_for(room, now.value_or(0), original);
+            const auto now = writer_.read(leader, one.holding.scope);
+            return tunables::following(tunable, room, now.value_or(0), original);
         }
-        const std::uint64_t before = parse_number(limit->original).value_or(0);
-        if (*left != before) buckets.needed_by = fmt::format("nf_conntrack_max, which stays at {}", *left);
-        const std::uint64_t entries = *left == before ? std::min(room, before == 0 ? room : before) : *left;
-        return tunables::buckets_for(entries, before, original);
+        const std::uint64_t before = parse_number(leading->original).value_or(0);
+        if (*left != before) one.needed_by = fmt::format("{}, which stays at {}", tunables::row(leader).name, *left);
+        const std::uint64_t needed = *left == before ? std::min(room, before == 0 ? room : before) : *left;
+        return tunables::following(tunable, needed, before, original);
     }
 
     void write(Restored& one, std::uint64_t value, std::uint64_t to, std::uint64_t original) {
@@ -244,7 +246,7 @@ private:
 
     // The limit of a listener is never someone else's.
     Result<> record_foreign(const ObjectKey& object, const Restored& restored) {
-        if (is_listener(restored.holding)) return journal_.let_go(object, restored.error);
+        if (is_of_socket(object.tunable)) return journal_.let_go(object, restored.error);
         return journal_.yielded(object, fmt::format("someone else set it to {}", restored.found));
     }
 
@@ -257,19 +259,10 @@ private:
 };
 
 // What bounds others comes after them, what follows others as well.
-int rank(const Holding& holding) {
-    switch (holding.tunable) {
-    case TunableId::listener_backlog: return 0;
-    case TunableId::somaxconn: return 1;
-    case TunableId::conntrack_max: return 2;
-    case TunableId::conntrack_buckets: return 3;
-    }
-    std::unreachable();
-}
-
 bool restored_before(const Holding& a, const Holding& b) {
-    if (rank(a) != rank(b)) return rank(a) < rank(b);
-    return a.rows.back() > b.rows.back();
+    const int rank_of_a = tunables::lowering_rank(a.tunable);
+    const int rank_of_b = tunables::lowering_rank(b.tunable);
+    return std::tuple(rank_of_a, a.tunable, b.rows.back()) < std::tuple(rank_of_b, b.tunable, a.rows.back());
 }
 
 } // namespace

@@ -3,11 +3,14 @@
 
 #include <algorithm>
 #include <bit>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "controller/flood.hpp"
+#include "controller/gate.hpp"
 #include "core/words.hpp"
 
 namespace bpftune::controller {
@@ -108,9 +111,23 @@ std::string name_of(const Listener& listener) {
                        listener.pod ? listener.pod->ns + "/" + listener.pod->name : listener.command);
 }
 
-TrialKey trial_of(const Listener& listener) { return {TrialKey::Kind::accept_queue, listener.netns, listener.cookie}; }
-
 ObjectKey object_of(const Listener& listener) { return {TunableId::listener_backlog, listener.netns, listener.cookie}; }
+
+TrialKey trial_of(const Listener& listener) { return {.object = object_of(listener)}; }
+
+// Handshakes under way that need its limit as what waits does: 0 where a full SYN queue sends cookies.
+std::uint32_t handshakes_of(const Listener& listener) {
+    return listener.refuses_syns ? listener.syn_queue.value_or(0) : 0;
+}
+
+// What one window of it adds to a trial.
+Measured measured_queue(const Listener& listener) {
+    const QueueWindow& window = listener.window;
+    const std::uint64_t losses = window.overflows + window.syn_dropped;
+    return {.losses = losses,
+            .demand = completed_in(window) + losses,
+            .use = std::max(window.peak, handshakes_of(listener))};
+}
 
 // What is said of a limit that its application, or the somaxconn of its time, has set; before we raised it.
 std::string unknown_wish_of(const Gate& gate, const Listener& listener) {
@@ -132,9 +149,9 @@ Wish wish_for(const Listener& listener, std::uint64_t to, std::uint64_t expected
               .event = window.event,
               .reason = {.trial = trial_of(listener),
                          .cause = window.overflows + window.syn_dropped > 0 ? Cause::loss : Cause::forecast,
-                         .fitted = std::uint64_t{listener.limit} + 1, // net/ipv4: sk_acceptq_is_full
+                         .fitted = listener.limit + tunables::row(TunableId::listener_backlog).spare,
                          .before = measured_queue(listener)},
-              .demand = trial_of(listener)};
+              .demand = object_of(listener)};
     if (window.arrivals) wish.evidence.push_back({"arrivals", *window.arrivals});
     if (window.overflows > 0) {
         // A queue that was not full lost nothing at the limit that it has.
@@ -209,7 +226,7 @@ bool grant(Gate& gate, const Listener& listener, std::uint64_t share, std::uint6
     wish.scope = scope_of(listener);
     wish.from = listener.limit;
     wish.to = share;
-    wish.demand = trial_of(listener);
+    wish.demand = object_of(listener);
     wish.within_asked = share <= granted(listener, share);
     const std::string name = name_of(listener);
     if (!listener.asked)
@@ -322,7 +339,7 @@ void raise_syn_queue(Gate& gate, const Snapshot& snapshot, const Listener& liste
 
 void find_stuck(Gate& gate, const Listener& listener) {
     const QueueWindow& window = listener.window;
-    const Flood* flood = flood_at(gate.state(), trial_of(listener), gate.now());
+    const Flood* flood = flood_at(gate.state(), object_of(listener), gate.now());
     Wish finding = wish_for(listener, listener.limit, 0);
     finding.why = fmt::format("accept queue of {} stayed between {} and {} of {}{}; nothing raised", name_of(listener),
                               window.floor, window.peak, listener.limit, why_stuck(window, flood));
@@ -431,21 +448,22 @@ void judge(Gate& gate, const Snapshot& snapshot, const Listener& listener) {
     }
 }
 
-} // namespace
-
-Scope scope_of(const Listener& listener) {
-    return {listener.netns, listener.pid,
-            ListenerRef{listener.cookie, listener.inode, listener.local, listener.pid, listener.fd}, listener.pod};
+// What one window of it says of how long a queue is needed.
+Use use_of(const Listener& listener) {
+    const std::uint64_t handshakes = handshakes_of(listener);
+    return {.used = std::max<std::uint64_t>(listener.window.peak, handshakes),
+            .wanted = power_of_two(headroom * std::max(demand_of(listener), handshakes)),
+            .pressed = pressed(listener) || listener.window.syn_dropped > 0};
 }
 
-Measured measured_queue(const Listener& listener) {
-    const QueueWindow& window = listener.window;
-    const std::uint64_t losses = window.overflows + window.syn_dropped;
-    return {.losses = losses,
-            .demand = completed_in(window) + losses,
-            .use = std::max(window.peak, handshakes_of(listener))};
+void join(std::optional<Use>& all, const Use& one) {
+    if (!all) all.emplace();
+    all->used = std::max(all->used, one.used);
+    all->wanted = std::max(all->wanted, one.wanted);
+    all->pressed |= one.pressed;
 }
 
+// Whether its application accepts nothing to speak of, or did so until the queue drained in this window.
 bool is_hung(const State& state, const Listener& listener) {
     if (!listener.window.arrivals) return false; // nor is it seen whether it accepts
     if (stays_half_full(listener)) return hangs(listener.window);
@@ -453,23 +471,72 @@ bool is_hung(const State& state, const Listener& listener) {
     return queue != state.queues.end() && queue->second.stuck && !queue->second.slow;
 }
 
+// Whether a tick leaves open why it is filling: a burst that is worked off in time, or not.
 bool is_filling(const Listener& listener) {
     return std::uint64_t{listener.queue} * 2 > listener.limit &&
            drain_of(listener, Snapshot::Cause::tick) == Drain::unsure;
 }
 
-bool is_flooded_by_syns(const Listener& listener) { return listener.flood && !stays_half_full(listener); }
-
-std::uint32_t handshakes_of(const Listener& listener) {
-    return listener.refuses_syns ? listener.syn_queue.value_or(0) : 0;
+// What a queue loses while its application hangs, up to when it has drained, is not lost for want of a limit. Whether
+// it hangs when a window ends with a queue that is filling is known a tick later.
+Counts counts_of(const State& state, const Listener& listener) {
+    if (!listener.flood && is_hung(state, listener)) return Counts::no;
+    return is_filling(listener) ? Counts::undecided : Counts::yes;
 }
 
-Use use_of(const Listener& listener) {
-    const std::uint64_t handshakes = handshakes_of(listener);
-    return {.used = std::max<std::uint64_t>(listener.window.peak, handshakes),
-            .wanted = power_of_two(headroom * std::max(demand_of(listener), handshakes)),
-            .pressed = pressed(listener) || listener.window.syn_dropped > 0};
+// SYNs of a flood meet a queue full when bursts fill it, which are worked off: they are neither loss nor demand. Where
+// connections flood it, it stays full.
+Measured measured_after_raise(const Listener& listener) {
+    Measured more = measured_queue(listener);
+    if (!listener.flood || stays_half_full(listener)) return more;
+    more.demand -= more.losses;
+    more.lost_in_flood = std::exchange(more.losses, 0);
+    return more;
 }
+
+Reading reading_of(const State& state, const Listener& listener) {
+    Reading reading{.object = object_of(listener),
+                    .scope = scope_of(listener),
+                    .value = listener.limit,
+                    .read = listener.read,
+                    .ceiling = listener.somaxconn,
+                    .in_use = std::max(listener.queue, handshakes_of(listener)),
+                    .measured = measured_after_raise(listener),
+                    .counts = counts_of(state, listener)};
+    if (listener.window.length == Nanoseconds{}) return reading;
+    reading.use = use_of(listener);
+    reading.charged = {listener.window.peak};
+    return reading;
+}
+
+Reading reading_of(const Snapshot& snapshot, const NetnsTcp& tcp) {
+    return {.object = {TunableId::somaxconn, tcp.netns},
+            .scope = {.netns = tcp.netns, .netns_pid = tcp.pid, .listener = {}, .pod = tcp.pod},
+            .value = tcp.somaxconn,
+            .read = snapshot.time.mono,
+            .in_use = 0};
+}
+
+void show_limit(Listener& listener, std::uint64_t limit) {
+    listener.limit = static_cast<std::uint32_t>(limit);
+    if (listener.window.length == Nanoseconds{}) return;
+    QueueWindow& window = listener.window;
+    const std::uint64_t fits = limit + tunables::row(TunableId::listener_backlog).spare;
+    const std::uint64_t wanted = window.peak + window.overflows;
+    const std::uint64_t lost = wanted - std::min(wanted, fits);
+    // What is not lost any more has arrived and was accepted; what is lost now has not.
+    const std::uint64_t gained = window.overflows - std::min(window.overflows, lost);
+    const std::uint64_t missed = lost - std::min(lost, window.overflows);
+    const auto moved = [&](std::uint64_t count) { return count + gained - std::min(count + gained, missed); };
+    if (window.arrivals) window.arrivals = moved(*window.arrivals);
+    window.accepted = moved(window.accepted);
+    window.peak = static_cast<std::uint32_t>(std::min(wanted, fits));
+    window.overflows = lost;
+    window.floor = std::min(window.floor, window.peak);
+    listener.queue = std::min(listener.queue, window.peak);
+}
+
+} // namespace
 
 Drain drain_of(const Listener& listener, Snapshot::Cause cause) {
     const QueueWindow& window = listener.window;
@@ -485,14 +552,63 @@ Drain drain_of(const Listener& listener, Snapshot::Cause cause) {
     return is_worked_off_in_time(window) ? Drain::bursts : Drain::unsure;
 }
 
-void accept_queue_rule(Gate& gate, const Snapshot& snapshot) {
+namespace queues {
+
+void read(const View& view, std::vector<Reading>& readings) {
+    std::unordered_map<NetnsId, std::optional<Use>> of_namespaces;
+    readings.reserve(readings.size() + view.snapshot.tcp.size() + view.snapshot.listeners.size());
+    for (const Listener& listener : view.snapshot.listeners) {
+        readings.push_back(reading_of(view.state, listener));
+        std::optional<Use>& all = of_namespaces[listener.netns];
+        if (readings.back().use) join(all, *readings.back().use);
+    }
+    for (const NetnsTcp& tcp : view.snapshot.tcp) {
+        readings.push_back(reading_of(view.snapshot, tcp));
+        if (const auto found = of_namespaces.extract(tcp.netns)) readings.back().use = found.mapped();
+    }
+    for (auto& [netns, use] : of_namespaces) // an event is about a queue alone
+        readings.push_back({.object = {TunableId::somaxconn, netns}, .scope = {.netns = netns}, .use = use});
+}
+
+void rule(Gate& gate) {
+    const Snapshot& snapshot = gate.snapshot();
     for (const Listener& listener : snapshot.listeners)
-        note_flood(gate.state(), trial_of(listener), object_of(listener), listener.limit, listener.flood, gate.now());
+        note_flood(gate.state(),
+                   {.demand = object_of(listener), .object = object_of(listener), .limit = listener.limit},
+                   listener.flood, gate.now());
     for (const Listener& listener : snapshot.listeners) {
         const bool is_what_happened = snapshot.cause == Snapshot::Cause::tick || listener.window.length > Nanoseconds{};
-        const ObjectKey object{TunableId::listener_backlog, listener.netns, listener.cookie};
-        if (is_what_happened && !gate.puts_back(object)) judge(gate, snapshot, up_to_date(gate, listener));
+        if (is_what_happened && !gate.puts_back(object_of(listener))) judge(gate, snapshot, up_to_date(gate, listener));
     }
 }
 
+void show(const std::function<std::optional<std::uint64_t>(const ObjectKey&)>& value_of, Snapshot& snapshot) {
+    for (NetnsTcp& tcp : snapshot.tcp)
+        if (const auto value = value_of({TunableId::somaxconn, tcp.netns}))
+            tcp.somaxconn = static_cast<std::uint32_t>(*value);
+    for (Listener& listener : snapshot.listeners) {
+        const auto somaxconn = value_of({TunableId::somaxconn, listener.netns});
+        const auto limit = value_of(object_of(listener));
+        if (somaxconn) listener.somaxconn = static_cast<std::uint32_t>(*somaxconn);
+        if (limit) show_limit(listener, *limit);
+        if ((limit || somaxconn) && listener.binds != Binds::syn_backlog) listener.binds = accept_queue_binds(listener);
+    }
+}
+
+void forget_demand(State& state, const ObjectKey& object, Forget what) {
+    if (object.tunable != TunableId::listener_backlog) return;
+    const auto queue = state.queues.find(object.listener_cookie);
+    if (queue == state.queues.end()) return;
+    queue->second.sized = false;
+    if (what == Forget::all) queue->second.in_burst = false;
+}
+
+void forget_gone(State& state, const Readings& readings) {
+    std::unordered_set<std::uint64_t> there;
+    for (const Reading& reading : readings.all())
+        if (reading.object.tunable == TunableId::listener_backlog) there.insert(reading.object.listener_cookie);
+    std::erase_if(state.queues, [&](const auto& entry) { return !there.contains(entry.first); });
+}
+
+} // namespace queues
 } // namespace bpftune::controller

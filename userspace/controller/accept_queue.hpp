@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rule for accept queues.
+// Accept queues: net.core.somaxconn of a network namespace, and the backlog of each listener.
 //
 // Demand is what waited at the peak plus what was lost because the queue was full, while the application accepted: at
 // most two for each connection that it accepted meanwhile, for a SYN alone may be anybody's.
@@ -20,7 +20,7 @@
 // One that waits where the application asked for room for one at most is no pressure: only a loss is.
 #pragma once
 
-#include "controller/gate.hpp"
+#include "controller/resource.hpp"
 #include "core/snapshot.hpp"
 
 namespace bpftune::controller {
@@ -34,27 +34,18 @@ enum class Drain {
 // How the queue behaved in its window.
 Drain drain_of(const Listener& listener, Snapshot::Cause cause);
 
-// The listener as an object of changes.
-Scope scope_of(const Listener& listener);
+namespace queues {
+void read(const View& view, std::vector<Reading>& readings);
+void rule(Gate& gate);
+void show(const std::function<std::optional<std::uint64_t>(const ObjectKey&)>& value_of, Snapshot& snapshot);
+void forget_demand(State& state, const ObjectKey& object, Forget what);
+void forget_gone(State& state, const Readings& readings);
+} // namespace queues
 
-// What one window of it adds to a trial.
-Measured measured_queue(const Listener& listener);
-
-// SYNs of a flood meet it full when bursts fill it, which are worked off; where connections flood it, it stays full.
-bool is_flooded_by_syns(const Listener& listener);
-
-// Whether its application accepts nothing to speak of, or did so until the queue drained in this window.
-bool is_hung(const State& state, const Listener& listener);
-
-// Whether a tick leaves open why it is filling: a burst that is worked off in time, or not.
-bool is_filling(const Listener& listener);
-
-// Handshakes under way that need its limit as what waits does: 0 where a full SYN queue sends cookies.
-std::uint32_t handshakes_of(const Listener& listener);
-
-// What one window of it says of how long a queue is needed.
-Use use_of(const Listener& listener);
-
-void accept_queue_rule(Gate& gate, const Snapshot& snapshot);
+inline constexpr Resource accept_queue{.read = queues::read,
+                                       .rule = queues::rule,
+                                       .show = queues::show,
+                                       .forget_demand = queues::forget_demand,
+                                       .forget_gone = queues::forget_gone};
 
 } // namespace bpftune::controller

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "controller/resource.hpp"
 #include "controller/step.hpp"
 #include "core/words.hpp"
 #include "tunables/catalog.hpp"
@@ -64,25 +65,25 @@ bool stays_ours(Gate& gate, const Snapshot& snapshot, const ObjectKey& object, s
     return false;
 }
 
-void release_listeners(Gate& gate, const Snapshot& snapshot) {
+void release_sockets(Gate& gate) {
     State& state = gate.state();
-    for (const Listener& listener : snapshot.listeners) {
-        const auto found = state.held.find({TunableId::listener_backlog, listener.netns, listener.cookie});
-        if (found == state.held.end()) continue;
-        const auto& [object, held] = *found;
-        if (listener.read <= held.since || listener.limit == held.current) continue;
-        end_trial(gate, {TrialKey::Kind::accept_queue, listener.netns, listener.cookie},
-                  "its application listens anew");
+    for (auto entry = state.held.begin(); entry != state.held.end();) {
+        const auto& [object, held] = *entry;
+        const Reading* reading = is_of_socket(object.tunable) ? gate.readings().find(object) : nullptr;
+        if (reading == nullptr || reading->read <= held.since || reading->value == held.current) {
+            ++entry;
+            continue;
+        }
+        end_trial(gate, {.object = object}, "its application listens anew");
         leave_trial(state, object);
         gate.add({.act = Decision::Act::release,
                   .tunable = object.tunable,
                   .scope = held.scope,
                   .from = held.current,
-                  .to = listener.limit,
-                  .why = listens_anew(fmt::to_string(listener.limit))});
-        Queue& queue = state.queues[listener.cookie];
-        queue.in_burst = queue.sized = false; // what it was sized for is no more
-        state.held.erase(found);
+                  .to = *reading->value,
+                  .why = listens_anew(fmt::to_string(*reading->value))});
+        forget_demand(state, object, Forget::all);
+        entry = state.held.erase(entry);
     }
 }
 

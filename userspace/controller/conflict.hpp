@@ -5,7 +5,7 @@
 //   onConflict: reassert    one that was set below ours is put back, at most `reasserts_an_hour` times, then it is
 //                           theirs; so is one that was set above ours, at once
 //
-// The limit of a listener is its holder's, by whom it was set again: listen() may be called on a socket that listens
+// The value of a socket is its holder's, by whom it was set again: listen() may be called on a socket that listens
 // already, and nobody else can. That is another wish of the application, whatever the policy says of conflicts.
 #pragma once
 
@@ -24,8 +24,8 @@ std::string who_set(const Snapshot& snapshot, const ObjectKey& object, const Hel
 // "runc (pid 812)", who was seen to make the value what it is before anything of ours was there; nullopt: nobody was.
 std::optional<std::string> who_had_set(const Snapshot& snapshot, const ObjectKey& object, std::uint64_t value);
 
-// Lets go of the listeners whose application has called listen() again.
-void release_listeners(Gate& gate, const Snapshot& snapshot);
+// Lets go of the sockets whose application has called listen() again.
+void release_sockets(Gate& gate);
 
 // Whether the object stays ours: its value is put back, now or when a write may be tried again. Else a decision says
 // that it is yielded, and the caller lets go of it.

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "controller/flood.hpp"
+#include "controller/gate.hpp"
 #include "core/text.hpp"
 
 namespace bpftune::controller {
@@ -23,8 +24,6 @@ constexpr double steady_growth = 0.05;
 constexpr double target_fill = 0.7;
 // A table that is filled this far is raised even when it does not grow.
 constexpr double high_fill = 0.85;
-// Of less than this part of the limit nothing was lost at it (signals/conntrack_tables.cpp).
-constexpr double near_limit = 0.75;
 constexpr double largest_table = 1u << 30;
 // Each entry is in the hash twice, once for each direction. Of chains that are this long in the mean, none is refused.
 constexpr std::uint64_t nodes_of_an_entry = 2;
@@ -35,6 +34,9 @@ struct Need {
     double growth = 0; // entries a second, and those that were refused
     double entries = 0;
 };
+
+ObjectKey limit_of(const Snapshot& snapshot) { return {TunableId::conntrack_max, snapshot.host}; }
+ObjectKey buckets_of(const Snapshot& snapshot) { return {TunableId::conntrack_buckets, snapshot.host}; }
 
 // Little's law: entries = inserts a second x mean lifetime. In the steady state the lifetime is entries / inserts, and
 // what is there is what will be there. While more begin than end, the lifetime is known by its bound alone.
@@ -57,12 +59,12 @@ Conntrack at_this_limit(const Conntrack& table, Nanoseconds interval) {
     Conntrack now = table;
     const double before = static_cast<double>(table.entries) - table.entries_per_second * Seconds(interval).count();
     const double most = std::max(static_cast<double>(table.entries), before);
-    if (most < near_limit * static_cast<double>(table.limit)) now.window_drops = now.window_evicted = 0;
+    if (most < Conntrack::near_limit * static_cast<double>(table.limit)) now.window_drops = now.window_evicted = 0;
     return now;
 }
 
 bool pressed(const Conntrack& table, const Need& need) {
-    if (means_no_limit(TunableId::conntrack_max, table.limit)) return false;
+    if (table.is_unlimited()) return false;
     const auto limit = static_cast<double>(table.limit);
     return table.window_lost() > 0 || need.entries > limit || static_cast<double>(table.entries) > high_fill * limit;
 }
@@ -95,13 +97,14 @@ std::vector<std::uint64_t> expected_entries(const Snapshot& snapshot) {
 
 Reason reason_of(const Conntrack& table, const Gate& gate) {
     const Snapshot& snapshot = gate.snapshot();
-    return {.trial = {TrialKey::Kind::conntrack, snapshot.host, 0},
+    return {.trial = {.object = limit_of(snapshot)},
             .cause = table.window_lost() > 0 ? Cause::loss : Cause::forecast,
             .fitted = table.limit,
-            .before = measured_tables(gate)};
+            .before = gate.readings().find(limit_of(snapshot))->measured};
 }
 
-TrialKey demand_at(const Conntrack& table) { return {TrialKey::Kind::conntrack, table.netns, 0}; }
+// The demand of one table, by its namespace; the limit is the node's.
+ObjectKey demand_at(const Conntrack& table) { return {TunableId::conntrack_max, table.netns}; }
 
 std::string name_of(const Conntrack& table) {
     return table.pod ? printable(table.pod->ns + "/" + table.pod->name) : fmt::format("netns {}", table.netns.inode);
@@ -158,6 +161,8 @@ bool is_first_look(const Gate& gate, const Conntrack& table) {
     return (table.seen_once && is_mostly_unanswered(table)) || (flood != nullptr && flood->since == gate.now());
 }
 
+bool asks(const Gate& gate, const Conntrack& table) { return gate.asks(TunableId::conntrack_max, table.netns); }
+
 // The limit has room: no raise of it helps, so only what the matter is can be said.
 void say_clashes(Gate& gate, const Conntrack& table) {
     const std::uint64_t lost = table.window_nat_exhausted + table.window_clashes;
@@ -186,8 +191,7 @@ std::uint64_t buckets_for(const Snapshot& snapshot) {
     double entries = 0;
     for (const Conntrack& table : snapshot.conntrack) {
         const double will_be = need_of(table, snapshot.interval).entries;
-        const bool limited = !means_no_limit(TunableId::conntrack_max, table.limit);
-        entries += limited ? std::min(will_be, static_cast<double>(table.limit)) : will_be;
+        entries += table.is_unlimited() ? will_be : std::min(will_be, static_cast<double>(table.limit));
     }
     return std::bit_ceil(static_cast<std::uint64_t>(std::ceil(std::min(entries, largest_table))));
 }
@@ -195,10 +199,9 @@ std::uint64_t buckets_for(const Snapshot& snapshot) {
 // A connection whose hash chain is longer than 50 to 80 is refused, however much room the table has
 // (net/netfilter/nf_conntrack_core.c, __nf_conntrack_confirm: MIN_CHAINLEN, MAX_CHAINLEN; 5.15 and later).
 void chain_rule(Gate& gate, const Snapshot& snapshot) {
-    const auto lost = [](const Conntrack& table) { return table.window_chain_too_long; };
-    const auto asking = gate.asking_tables();
-    const auto worst = std::ranges::max_element(asking, {}, lost);
-    if (worst == asking.end() || lost(*worst) == 0 || worst->buckets == 0) return;
+    const auto lost = [&](const Conntrack& table) { return asks(gate, table) ? table.window_chain_too_long : 0; };
+    const auto worst = std::ranges::max_element(snapshot.conntrack, {}, lost);
+    if (worst == snapshot.conntrack.end() || lost(*worst) == 0 || worst->buckets == 0) return;
     const std::uint64_t entries = all_entries(snapshot);
     const std::uint64_t to = std::max(buckets_for(snapshot), next_step(worst->buckets));
     gate.raise({.tunable = TunableId::conntrack_buckets,
@@ -210,10 +213,10 @@ void chain_rule(Gate& gate, const Snapshot& snapshot) {
                                    lost(*worst), name_of(*worst), entries, worst->buckets),
                 .expected = {to}, // allocated at once
                 .evidence = {{"chain_too_long", lost(*worst)}, {"entries", entries}, {"buckets", worst->buckets}},
-                .reason = {.trial = {TrialKey::Kind::conntrack_chains, snapshot.host, 0},
+                .reason = {.trial = {.object = buckets_of(snapshot)},
                            .cause = Cause::loss,
                            .fitted = entries,
-                           .before = measured_chains(gate)},
+                           .before = gate.readings().find(buckets_of(snapshot))->measured},
                 .demand = demand_at(*worst),
                 .urgent = true});
 }
@@ -233,66 +236,122 @@ void raise_table(Gate& gate, const Conntrack& table, Wish wish) {
     gate.raise(std::move(buckets));
 }
 
+double begun_in(const Conntrack& table, double seconds) {
+    return table.inserts_per_second.value_or(std::max(table.entries_per_second, 0.0)) * seconds;
+}
+
+// What one interval of the tables that ask says of their limit, and of the hash chains that all of them share.
+struct Asked {
+    Measured tables;
+    Measured chains;
+    Use of_limit;
+    bool refused_by_chains = false;
+};
+
+void add(Asked& asked, const Conntrack& table, Nanoseconds interval) {
+    const auto begun = static_cast<std::uint64_t>(std::llround(begun_in(table, Seconds(interval).count())));
+    asked.tables.losses += table.window_lost();
+    asked.tables.demand += begun + table.window_lost();
+    asked.tables.use = std::max(asked.tables.use, table.entries); // the limit is compared with each table by itself
+    asked.chains.losses += table.window_chain_too_long;
+    asked.chains.demand += begun + table.window_chain_too_long;
+    const Need need = need_of(table, interval);
+    asked.of_limit.wanted = std::max(asked.of_limit.wanted, size_for(need));
+    asked.of_limit.pressed |= pressed(table, need);
+    asked.refused_by_chains |= table.window_chain_too_long > 0;
+}
+
+Asked asked_of(const View& view) {
+    const Snapshot& snapshot = view.snapshot;
+    Asked asked{.chains = {.use = all_entries(snapshot)}};
+    for (const Conntrack& table : snapshot.conntrack) {
+        asked.of_limit.used = std::max(asked.of_limit.used, table.entries);
+        if (view.asks(TunableId::conntrack_max, table.netns)) add(asked, table, snapshot.interval);
+    }
+    return asked;
+}
+
+// Tables are seen at ticks only. One that cannot be read may be filling: that is no calm.
+std::optional<Use> seen(const Snapshot& snapshot, const Use& use) {
+    if (snapshot.cause != Snapshot::Cause::tick) return std::nullopt;
+    return snapshot.conntrack.empty() ? Use{.pressed = true} : use;
+}
+
+Reading reading_of_limit(const Snapshot& snapshot, const Asked& asked) {
+    Reading reading{.object = limit_of(snapshot),
+                    .scope = {.netns = snapshot.host},
+                    .read = snapshot.time.mono,
+                    .use = seen(snapshot, asked.of_limit),
+                    .sharers = std::max<std::uint64_t>(snapshot.conntrack.size(), 1),
+                    .measured = asked.tables};
+    if (snapshot.conntrack.empty()) return reading;
+    reading.value = snapshot.conntrack.front().limit; // the node's
+    reading.in_use = asked.of_limit.used;
+    for (const Conntrack& table : snapshot.conntrack) reading.charged.push_back(table.entries);
+    return reading;
+}
+
+Reading reading_of_buckets(const Snapshot& snapshot, const Asked& asked) {
+    Use use = asked.of_limit;
+    use.wanted = std::bit_ceil(all_entries(snapshot) * nodes_of_an_entry / longest_mean_chain);
+    use.pressed |= asked.refused_by_chains;
+    Reading reading{.object = buckets_of(snapshot),
+                    .scope = {.netns = snapshot.host},
+                    .read = snapshot.time.mono,
+                    .use = seen(snapshot, use),
+                    .measured = asked.chains};
+    if (snapshot.conntrack.empty()) return reading;
+    if (snapshot.conntrack.front().buckets > 0) reading.value = snapshot.conntrack.front().buckets;
+    reading.in_use = asked.of_limit.used;
+    return reading;
+}
+
+void show_limit(Conntrack& table, std::uint64_t limit, Nanoseconds interval) {
+    table.limit = limit;
+    const std::uint64_t wanted = table.entries + table.window_lost();
+    const std::uint64_t before = table.entries;
+    table.entries = std::min(wanted, table.limit);
+    table.window_drops = wanted - table.entries;
+    table.window_evicted = 0; // they are among these
+    const double seconds = Seconds(interval).count();
+    if (seconds <= 0) return;
+    const double gained = static_cast<double>(table.entries) - static_cast<double>(before);
+    table.entries_per_second += gained / seconds;
+    table.full_in_seconds.reset();
+    if (table.entries_per_second > 0)
+        table.full_in_seconds = static_cast<double>(table.limit - table.entries) / table.entries_per_second;
+}
+
 } // namespace
 
-Measured measured_tables(const Gate& gate) {
-    const double seconds = Seconds(gate.snapshot().interval).count();
-    Measured sum;
-    for (const Conntrack& table : gate.asking_tables()) {
-        const double begun = table.inserts_per_second.value_or(std::max(table.entries_per_second, 0.0)) * seconds;
-        sum.losses += table.window_lost();
-        sum.demand += static_cast<std::uint64_t>(std::llround(begun)) + table.window_lost();
-        sum.use = std::max(sum.use, table.entries); // the limit is compared with each table by itself
-    }
-    return sum;
+namespace tables {
+
+void read(const View& view, std::vector<Reading>& readings) {
+    const Snapshot& snapshot = view.snapshot;
+    const Asked asked = asked_of(view);
+    readings.push_back(reading_of_limit(snapshot, asked));
+    readings.push_back(reading_of_buckets(snapshot, asked));
+    for (const Conntrack& table : snapshot.conntrack)
+        if (table.netns != snapshot.host) readings.push_back({.object = demand_at(table), .is_part = true});
 }
 
-Measured measured_chains(const Gate& gate) {
+void rule(Gate& gate) {
     const Snapshot& snapshot = gate.snapshot();
-    const double seconds = Seconds(snapshot.interval).count();
-    Measured sum{.use = all_entries(snapshot)};
-    for (const Conntrack& table : gate.asking_tables()) {
-        const double begun = table.inserts_per_second.value_or(std::max(table.entries_per_second, 0.0)) * seconds;
-        sum.losses += table.window_chain_too_long;
-        sum.demand += static_cast<std::uint64_t>(std::llround(begun)) + table.window_chain_too_long;
-    }
-    return sum;
-}
-
-Use use_of_buckets(const Gate& gate) {
-    const Snapshot& snapshot = gate.snapshot();
-    Use use = use_of_tables(gate);
-    use.wanted = std::bit_ceil(all_entries(snapshot) * nodes_of_an_entry / longest_mean_chain);
-    use.pressed |= std::ranges::any_of(gate.asking_tables(),
-                                       [](const Conntrack& table) { return table.window_chain_too_long > 0; });
-    return use;
-}
-
-Use use_of_tables(const Gate& gate) {
-    Use use;
-    for (const Conntrack& table : gate.snapshot().conntrack) use.used = std::max(use.used, table.entries);
-    for (const Conntrack& table : gate.asking_tables()) {
-        const Need need = need_of(table, gate.snapshot().interval);
-        use.wanted = std::max(use.wanted, size_for(need));
-        use.pressed |= pressed(table, need);
-    }
-    return use;
-}
-
-void conntrack_rule(Gate& gate, const Snapshot& snapshot) {
-    if (snapshot.cause != Snapshot::Cause::tick || gate.puts_back({TunableId::conntrack_max, snapshot.host})) return;
+    if (snapshot.cause != Snapshot::Cause::tick || gate.puts_back(limit_of(snapshot))) return;
     const Conntrack* fullest = nullptr;
     Wish largest;
-    for (const Conntrack& seen : gate.asking_tables()) {
+    for (const Conntrack& seen : snapshot.conntrack) {
+        if (!asks(gate, seen)) continue;
         const Conntrack table = at_this_limit(seen, snapshot.interval);
-        note_flood(gate.state(), demand_at(table), {TunableId::conntrack_max, snapshot.host}, table.limit, table.flood,
-                   gate.now());
+        note_flood(gate.state(),
+                   {.demand = demand_at(table), .object = limit_of(snapshot), .limit = table.limit, .once = true},
+                   table.flood, gate.now());
         say_clashes(gate, table);
         const Need need = need_of(table, snapshot.interval);
         if (!pressed(table, need)) continue;
         Wish wish = wish_for(table, gate, need);
         if (table.seen_once && is_mostly_unanswered(table)) wish.to = std::min(wish.to, next_step(table.limit));
-        if (gate.is_on_ramp(key_of(wish.tunable, wish.scope))) wish.to = std::max(wish.to, ramp_factor * table.limit);
+        if (gate.is_on_ramp(limit_of(snapshot))) wish.to = std::max(wish.to, ramp_factor * table.limit);
         if (is_first_look(gate, table) || !gate.fit_flood(wish) || wish.to <= largest.to) continue;
         largest = std::move(wish);
         fullest = &seen;
@@ -301,4 +360,14 @@ void conntrack_rule(Gate& gate, const Snapshot& snapshot) {
     chain_rule(gate, snapshot);
 }
 
+void show(const std::function<std::optional<std::uint64_t>(const ObjectKey&)>& value_of, Snapshot& snapshot) {
+    const auto buckets = value_of(buckets_of(snapshot));
+    const auto limit = value_of(limit_of(snapshot));
+    for (Conntrack& table : snapshot.conntrack) {
+        if (buckets) table.buckets = *buckets;
+        if (limit) show_limit(table, *limit, snapshot.interval);
+    }
+}
+
+} // namespace tables
 } // namespace bpftune::controller

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rule for the conntrack table.
+// The conntrack table: net.netfilter.nf_conntrack_max of the node, and the buckets that follow it.
 //
 // nf_conntrack_max is one number that is compared with each network namespace's own count, so the fullest one decides.
 //
@@ -23,21 +23,15 @@
 // there will be. What clashes is said, and nothing is raised for it.
 #pragma once
 
-#include "controller/gate.hpp"
-#include "core/snapshot.hpp"
+#include "controller/resource.hpp"
 
 namespace bpftune::controller {
+namespace tables {
+void read(const View& view, std::vector<Reading>& readings);
+void rule(Gate& gate);
+void show(const std::function<std::optional<std::uint64_t>(const ObjectKey&)>& value_of, Snapshot& snapshot);
+} // namespace tables
 
-// What one interval of all tables adds to the trial of their limit.
-Measured measured_tables(const Gate& gate);
-
-// What one interval of all tables says of how large their limit needs to be.
-Use use_of_tables(const Gate& gate);
-
-// The same of the hash chains, which all tables share: what was refused because one was too long.
-Measured measured_chains(const Gate& gate);
-Use use_of_buckets(const Gate& gate);
-
-void conntrack_rule(Gate& gate, const Snapshot& snapshot);
+inline constexpr Resource conntrack{.read = tables::read, .rule = tables::rule, .show = tables::show};
 
 } // namespace bpftune::controller

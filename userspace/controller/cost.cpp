@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "controller/gate.hpp"
 #include "tunables/catalog.hpp"
 
 namespace bpftune::controller {
@@ -15,27 +16,14 @@ struct Unit {
     std::uint64_t worst_bytes;
 };
 
-Unit unit_of(TunableId tunable, const UnitBytes& measured) {
+// This kernel's, else the catalog's.
+Unit unit_of(TunableId tunable, const UnitBytes& of_kernel) {
     const auto& row = tunables::row(tunable);
-    switch (tunable) {
-    case TunableId::listener_backlog:
-        return {measured.queued_connection.value_or(row.unit_bytes),
-                measured.full_connection.value_or(row.worst_unit_bytes)};
-    case TunableId::conntrack_max: {
-        const std::uint64_t entry = measured.conntrack_entry.value_or(row.unit_bytes);
-        return {entry, entry};
-    }
-    case TunableId::somaxconn:
-    case TunableId::conntrack_buckets: break;
-    }
-    return {row.unit_bytes, row.worst_unit_bytes};
-}
-
-std::vector<std::uint64_t> entries_of(const Snapshot& snapshot) {
-    std::vector<std::uint64_t> entries;
-    entries.reserve(snapshot.conntrack.size());
-    for (const Conntrack& table : snapshot.conntrack) entries.push_back(table.entries);
-    return entries;
+    const auto measured = [&](auto member, std::uint64_t otherwise) {
+        return member != nullptr ? (of_kernel.*member).value_or(otherwise) : otherwise;
+    };
+    return {measured(row.measured_unit_bytes, row.unit_bytes),
+            measured(row.measured_worst_unit_bytes, row.worst_unit_bytes)};
 }
 
 } // namespace
@@ -49,10 +37,10 @@ std::uint64_t beyond(std::uint64_t original, std::uint64_t limit, const std::vec
     return units;
 }
 
-Cost cost_of(TunableId tunable, const Held& held, const Snapshot& snapshot) {
-    const Unit unit = unit_of(tunable, snapshot.unit_bytes);
+Cost cost_of(const ObjectKey& object, const Held& held, const Gate& gate) {
+    const Unit unit = unit_of(object.tunable, gate.snapshot().unit_bytes);
     Cost cost;
-    if (tunable == TunableId::conntrack_max) cost.sharers = std::max<std::uint64_t>(snapshot.conntrack.size(), 1);
+    if (const Reading* reading = gate.readings().find(object)) cost.sharers = reading->sharers;
     // The kernel takes at most 2^31: nothing here wraps.
     const std::uint64_t units = std::max(beyond(held.original, held.current, held.expected), held.used);
     cost.charged_bytes = units * unit.charged_bytes;
@@ -73,21 +61,18 @@ std::string to_string(const Cost& cost) {
                        cost.sharers > 1 ? fmt::format(" over {} namespaces", cost.sharers) : "");
 }
 
-std::uint64_t charged_bytes(const State& state, const Snapshot& snapshot, const std::optional<ObjectKey>& except) {
+std::uint64_t charged_bytes(const Gate& gate, const std::optional<ObjectKey>& except) {
     std::uint64_t sum = 0;
-    for (const auto& [object, held] : state.held)
-        if (object != except) sum += cost_of(object.tunable, held, snapshot).charged_bytes;
+    for (const auto& [object, held] : gate.state().held)
+        if (object != except) sum += cost_of(object, held, gate).charged_bytes;
     return sum;
 }
 
-void note_use(State& state, const Snapshot& snapshot) {
-    for (auto& [object, held] : state.held) {
-        if (object.tunable == TunableId::conntrack_max && !snapshot.conntrack.empty())
-            held.used = beyond(held.original, no_limit, entries_of(snapshot));
-        if (object.tunable != TunableId::listener_backlog) continue;
-        const auto listener = std::ranges::find(snapshot.listeners, object.listener_cookie, &Listener::cookie);
-        if (listener != snapshot.listeners.end() && listener->window.length > Nanoseconds{})
-            held.used = listener->window.peak - std::min<std::uint64_t>(listener->window.peak, held.original);
+void note_use(Gate& gate) {
+    for (auto& [object, held] : gate.state().held) {
+        const Reading* reading = gate.readings().find(object);
+        if (reading != nullptr && !reading->charged.empty())
+            held.used = beyond(held.original, no_limit, reading->charged);
     }
 }
 

@@ -8,15 +8,16 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "controller/state.hpp"
 #include "core/change.hpp"
-#include "core/snapshot.hpp"
 
 namespace bpftune::controller {
+
+class Gate;
 
 // Of all raises of one object since its original.
 struct Cost {
@@ -24,7 +25,7 @@ struct Cost {
     std::uint64_t worst_bytes = 0;
     std::uint64_t sharers = 1; // network namespaces that may each fill it
 };
-Cost cost_of(TunableId tunable, const Held& held, const Snapshot& snapshot);
+Cost cost_of(const ObjectKey& object, const Held& held, const Gate& gate);
 
 // "412.0 MiB (worst case 3.1 GiB over 8 namespaces)"
 std::string to_string(const Cost& cost);
@@ -32,14 +33,12 @@ std::string to_string(const Cost& cost);
 std::string size_text(std::uint64_t bytes); // "80.0 KiB", "412.0 MiB", "3.1 GiB"
 
 // What `uses` come to beyond the original, none of them counted past the limit.
-inline constexpr std::uint64_t no_limit = std::numeric_limits<std::uint64_t>::max();
 std::uint64_t beyond(std::uint64_t original, std::uint64_t limit, const std::vector<std::uint64_t>& uses);
 
 // What is charged for everything that is held, except for one object if one is named.
-std::uint64_t charged_bytes(const State& state, const Snapshot& snapshot,
-                            const std::optional<ObjectKey>& except = std::nullopt);
+std::uint64_t charged_bytes(const Gate& gate, const std::optional<ObjectKey>& except = std::nullopt);
 
 // At a tick: what of each object is in use now. What was not looked at stays.
-void note_use(State& state, const Snapshot& snapshot);
+void note_use(Gate& gate);
 
 } // namespace bpftune::controller

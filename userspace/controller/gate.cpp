@@ -39,24 +39,26 @@ bool is_too_little(const Wish& wish) {
 
 // Whether `found` allows more than `ours`.
 bool is_wider(TunableId tunable, std::uint64_t found, std::uint64_t ours) {
-    return found > ours || means_no_limit(tunable, found);
+    return found > ours || tunables::means_no_limit(tunable, found);
 }
 
 // Where it is not known how a namespace is called, no entry can be told from another: it is left alone.
-const policy::PodRule unknown_name{.netns = {}, .mode = policy::Mode::observe, .tunables = {}};
+const policy::PodRule unknown_name{.netns = {}, .mode = policy::Mode::observe};
+
+std::map<NetnsId, const policy::PodRule*> rules_of(const policy::Policy& policy, const Snapshot& snapshot) {
+    std::map<NetnsId, const policy::PodRule*> rules;
+    if (policy.pods.empty()) return rules;
+    for (const NetnsNames& names : snapshot.netns_names) rules[names.netns] = policy.rule_for(names.bound);
+    return rules;
+}
 
 } // namespace
 
 Gate::Gate(const policy::Policy& policy, State& state, const Snapshot& snapshot, MonoTime now)
-    : policy_(policy), state_(state), snapshot_(snapshot), now_(now) {
-    if (policy_.pods.empty()) return;
-    for (const NetnsNames& names : snapshot_.netns_names) rules_[names.netns] = policy_.rule_for(names.bound);
-    for (const Conntrack& table : snapshot_.conntrack) {
-        const policy::PodRule* rule = rule_of(table.netns);
-        const policy::Mode mode = policy_.mode_of(TunableId::conntrack_max);
-        if (policy_.mode_of(TunableId::conntrack_max, rule) == mode) asking_.push_back(table);
-    }
-}
+    : policy_(policy), state_(state), snapshot_(snapshot), now_(now), rules_(rules_of(policy, snapshot)),
+      readings_(View{.snapshot = snapshot, .state = state, .asks = [this](TunableId tunable, const NetnsId& netns) {
+                         return asks(tunable, netns);
+                     }}) {}
 
 const policy::PodRule* Gate::rule_of(const NetnsId& netns) const {
     if (policy_.pods.empty()) return nullptr;
@@ -71,25 +73,32 @@ policy::TunablePolicy Gate::bounds_of(TunableId tunable, const NetnsId& netns) c
 
 policy::Mode Gate::mode_of(TunableId tunable, const NetnsId& netns) const { return mode_of(tunable, netns, false); }
 
-// What the application asked for is no override: it follows somaxconn, and listener.backlog only where it is named.
+// What the application asked for is no override: where the tunable is not named, that belongs to what bounds it.
 policy::Mode Gate::mode_of(TunableId tunable, const NetnsId& netns, bool within_asked) const {
     const policy::TunablePolicy bounds = bounds_of(tunable, netns);
     if (bounds.named) return std::min(policy_.mode, bounds.mode);
-    if (!within_asked) return policy::Mode::observe;
-    return std::min({policy_.mode, bounds.mode, bounds_of(TunableId::somaxconn, netns).mode});
+    const auto& bounded_by = tunables::row(tunable).bounded_by;
+    if (!within_asked || !bounded_by) return policy::Mode::observe;
+    return std::min({policy_.mode, bounds.mode, bounds_of(*bounded_by, netns).mode});
 }
 
 policy::Mode Gate::mode_of(const Wish& wish) const {
     return mode_of(wish.tunable, wish.scope.netns, wish.within_asked);
 }
 
-std::span<const Conntrack> Gate::asking_tables() const {
-    return policy_.pods.empty() ? std::span<const Conntrack>(snapshot_.conntrack) : std::span<const Conntrack>(asking_);
+bool Gate::asks(TunableId tunable, const NetnsId& netns) const {
+    return policy_.pods.empty() || policy_.mode_of(tunable, rule_of(netns)) == policy_.mode_of(tunable);
+}
+
+std::optional<ObjectKey> Gate::leader_of(const ObjectKey& object) {
+    const auto& follows = tunables::row(object.tunable).follows;
+    return follows ? std::optional(ObjectKey{*follows, object.netns}) : std::nullopt;
 }
 
 std::optional<Nanoseconds> Gate::shrink_after(const ObjectKey& object) const {
     const policy::TunablePolicy own = bounds_of(object.tunable, object.netns);
-    return own.named ? own.shrink_after : bounds_of(TunableId::somaxconn, object.netns).shrink_after;
+    const auto& bounded_by = tunables::row(object.tunable).bounded_by;
+    return own.named || !bounded_by ? own.shrink_after : bounds_of(*bounded_by, object.netns).shrink_after;
 }
 
 const Held* Gate::held(const ObjectKey& object) const {
@@ -147,7 +156,7 @@ bool Gate::fit_trials(Wish& wish) {
         advise(wish, "often");
         return false;
     }
-    if (wish.reason.trial.kind == TrialKey::Kind::minimum) return true;
+    if (wish.reason.trial.minimum) return true;
     const auto back_off = state_.back_offs.find(wish.reason.trial);
     if (back_off == state_.back_offs.end()) return true;
     const auto& [roll_backs, until] = back_off->second;
@@ -191,12 +200,11 @@ Held Gate::after(const Wish& wish) const {
     return next;
 }
 
-// The buckets follow nf_conntrack_max, which is held here.
+// What follows another is held by that one.
 bool Gate::fit_flood(Wish& wish) {
     const Flood* flood = flood_at(state_, wish.demand, now_);
-    if (flood == nullptr || wish.reason.cause == Cause::minimum || wish.tunable == TunableId::conntrack_buckets)
-        return true;
-    const std::uint64_t most = most_in_flood(wish.demand.kind, *flood);
+    if (flood == nullptr || wish.reason.cause == Cause::minimum || tunables::row(wish.tunable).follows) return true;
+    const std::uint64_t most = most_in_flood(*flood);
     if (wish.to <= most) return true;
     if (most <= wish.from) {
         wish.why += fmt::format("; not raised to {}: a flood is no demand ({})", wish.to, flood->evidence);
@@ -212,10 +220,10 @@ bool Gate::fit_flood(Wish& wish) {
 }
 
 bool Gate::fit_budget(Wish& wish) {
-    const std::uint64_t spent = charged_bytes(state_, snapshot_, key_of(wish.tunable, wish.scope));
+    const std::uint64_t spent = charged_bytes(*this, key_of(wish.tunable, wish.scope));
     const std::uint64_t budget = policy_.budget_bytes(snapshot_.memory_bytes);
     const std::uint64_t left = budget - std::min(budget, spent);
-    const auto cost = [&] { return cost_of(wish.tunable, after(wish), snapshot_); };
+    const auto cost = [&] { return cost_of(key_of(wish.tunable, wish.scope), after(wish), *this); };
     const std::uint64_t wanted = wish.to;
     const Cost whole = cost();
     while (wish.to > wish.from && cost().charged_bytes > left) wish.to = std::bit_floor(wish.to - 1);
@@ -305,7 +313,7 @@ std::optional<std::string> Gate::refusal_to_put_back(const ObjectKey& object, st
         return "; not put back: it was to be rolled back";
     if (const std::uint64_t max = bounds_of(object.tunable, object.netns).max; held.current > max)
         return fmt::format("; not put back: the policy's max is {}", max);
-    if (charged_bytes(state_, snapshot_) > policy_.budget_bytes(snapshot_.memory_bytes))
+    if (charged_bytes(*this) > policy_.budget_bytes(snapshot_.memory_bytes))
         return "; not put back: the raises that stand are past memoryBudget";
     if (const std::size_t times = within_an_hour(state_.reasserts, object, now_); times >= reasserts_an_hour)
         return fmt::format("; it was put back {} times within an hour, and is not again", times);
@@ -336,7 +344,7 @@ void Gate::write(const ObjectKey& key, Wish wish) {
     if (wish.reason.cause != Cause::minimum) raise_in_flood(state_, wish.demand, wish.tunable, now_);
     enter_trial(*this, key, wish.reason, wish.from);
     const Held& held = state_.held[key] = after(wish);
-    const Cost cost = cost_of(wish.tunable, held, snapshot_);
+    const Cost cost = cost_of(key, held, *this);
     if (!held.expected.empty()) wish.evidence.push_back({std::string(expected_use), std::ranges::max(held.expected)});
     wish.evidence.push_back({"cost_bytes", cost.charged_bytes});
     wish.evidence.push_back({"worst_case_bytes", cost.worst_bytes});

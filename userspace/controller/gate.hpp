@@ -7,17 +7,18 @@
 #include <expected>
 #include <map>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "controller/invariants.hpp"
+#include "controller/reading.hpp"
 #include "controller/state.hpp"
 #include "controller/trial.hpp"
 #include "core/change.hpp"
 #include "core/snapshot.hpp"
 #include "policy/policy.hpp"
+#include "tunables/catalog.hpp"
 
 namespace bpftune::controller {
 
@@ -25,7 +26,7 @@ namespace bpftune::controller {
 inline constexpr std::string_view expected_use = "expected_use";
 
 struct Wish {
-    TunableId tunable = TunableId::somaxconn;
+    TunableId tunable{};
     Scope scope;
     std::uint64_t from = 0;
     std::uint64_t to = 0;
@@ -36,9 +37,10 @@ struct Wish {
     std::vector<Evidence> evidence;
     std::optional<MonoTime> event;
     Reason reason;
-    TrialKey demand;           // whose demand it is for: what a flood is kept under
-    bool urgent = false;       // exempt from the cooldown
-    bool within_asked = false; // a listener is granted what its application asked for: belongs to somaxconn, no opt-in
+    ObjectKey demand;    // whose demand it is for: what a flood is kept under
+    bool urgent = false; // exempt from the cooldown
+    // What the application asked for is granted: that belongs to the tunable that bounds it, and needs no opt-in.
+    bool within_asked = false;
 };
 
 class Gate {
@@ -83,8 +85,8 @@ public:
     [[nodiscard]] policy::TunablePolicy bounds_of(TunableId tunable, const NetnsId& netns) const;
     [[nodiscard]] policy::Mode mode_of(TunableId tunable, const NetnsId& netns) const;
 
-    // The conntrack tables whose demand counts for the node's limits: an entry of the policy may leave one's out.
-    [[nodiscard]] std::span<const Conntrack> asking_tables() const;
+    // Whether the demand of this namespace counts for the node's object: an entry of the policy may leave it out.
+    [[nodiscard]] bool asks(TunableId tunable, const NetnsId& netns) const;
 
     // Sets a value of ours, which someone lowered to `found`, to what it was, or will when a write may be tried again.
     // Error: why not, in words that continue those of `who`; empty where that needs no words.
@@ -107,6 +109,18 @@ public:
     [[nodiscard]] const State& state() const { return state_; }
     [[nodiscard]] const Held* held(const ObjectKey& object) const;
     [[nodiscard]] const Snapshot& snapshot() const { return snapshot_; }
+    [[nodiscard]] const Readings& readings() const { return readings_; }
+    // What we hold that `object` bounds, in the order of their objects.
+    [[nodiscard]] auto held_bounded_by(const ObjectKey& object) const {
+        const auto* bounded = tunables::bounded_by(object.tunable);
+        const TunableId id = bounded != nullptr ? bounded->id : object.tunable;
+        const auto& held = state_.held;
+        const auto first = held.lower_bound({id, object.netns, 0});
+        return std::ranges::subrange(first,
+                                     bounded != nullptr ? held.upper_bound({id, object.netns, no_limit}) : first);
+    }
+    // What `object` follows; nullopt: nothing.
+    [[nodiscard]] static std::optional<ObjectKey> leader_of(const ObjectKey& object);
     // Whether its demand outgrew so many raises that the next one is to be fourfold.
     [[nodiscard]] bool is_on_ramp(const ObjectKey& object) const;
     [[nodiscard]] MonoTime now() const { return now_; }
@@ -135,7 +149,7 @@ private:
     const Snapshot& snapshot_;
     MonoTime now_;
     std::map<NetnsId, const policy::PodRule*> rules_; // of the policy's entries, by the names that are known
-    std::vector<Conntrack> asking_;                   // where that is not all tables
+    Readings readings_;
     std::vector<Decision> decisions_;
 };
 

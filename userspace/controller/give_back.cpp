@@ -6,66 +6,26 @@
 
 #include <fmt/format.h>
 
-#include "controller/accept_queue.hpp"
-#include "controller/conntrack.hpp"
 #include "core/parse.hpp"
+#include "tunables/undo.hpp"
 
 namespace bpftune::controller {
 namespace {
 
-// Of the listeners that this object bounds; nullopt: none was looked at.
-std::optional<Use> use_of_queues(const ObjectKey& object, const Snapshot& snapshot) {
-    std::optional<Use> all;
-    for (const Listener& listener : snapshot.listeners) {
-        const bool bounded = object.tunable == TunableId::somaxconn ? listener.netns == object.netns
-                                                                    : listener.cookie == object.listener_cookie;
-        if (!bounded || listener.window.length == Nanoseconds{}) continue;
-        const Use use = use_of(listener);
-        if (!all) all.emplace();
-        all->used = std::max(all->used, use.used);
-        all->wanted = std::max(all->wanted, use.wanted);
-        all->pressed |= use.pressed;
-    }
-    return all;
-}
-
-// Tables are seen at ticks only. One that cannot be read may be filling: that is no calm.
-std::optional<Use> use_of_all_tables(const ObjectKey& object, const Gate& gate) {
-    const Snapshot& snapshot = gate.snapshot();
-    if (snapshot.cause != Snapshot::Cause::tick) return std::nullopt;
-    if (snapshot.conntrack.empty()) return Use{.pressed = true};
-    return object.tunable == TunableId::conntrack_buckets ? use_of_buckets(gate) : use_of_tables(gate);
-}
-
-std::optional<Use> use_of(const ObjectKey& object, const Gate& gate) {
-    const bool queue = object.tunable == TunableId::somaxconn || object.tunable == TunableId::listener_backlog;
-    return queue ? use_of_queues(object, gate.snapshot()) : use_of_all_tables(object, gate);
-}
-
-std::uint64_t longest_queue_of_ours(const State& state, const NetnsId& netns) {
-    std::uint64_t longest = 0;
-    for (const auto& [object, held] : state.held)
-        if (object.tunable == TunableId::listener_backlog && object.netns == netns)
-            longest = std::max(longest, held.current);
-    return longest;
-}
-
-// As many as keep chains as long as they were before we raised anything. Where the limit is someone else's by now: all.
-std::uint64_t buckets_for_limit(const Gate& gate, const ObjectKey& limit, const Held& buckets) {
-    if (gate.state().yielded.contains(limit)) return buckets.current;
-    const Held* held = gate.held(limit);
-    if (held == nullptr || held->current == held->original) return buckets.original;
-    const std::uint64_t chain =
-        std::max<std::uint64_t>(1, held->original / std::max<std::uint64_t>(1, buckets.original));
-    return std::bit_ceil(held->current / chain);
+// As much as keeps it as it was to what it follows. Where that is someone else's by now: all.
+std::uint64_t following(const Gate& gate, const ObjectKey& leader, const ObjectKey& object, const Held& held) {
+    if (gate.state().yielded.contains(leader)) return held.current;
+    const Held* leading = gate.held(leader);
+    if (leading == nullptr || leading->current == leading->original) return held.original;
+    return std::bit_ceil(tunables::following(object.tunable, leading->current, leading->original, held.original));
 }
 
 // What is ours and has to go first keeps it above this.
 std::uint64_t bound_by_others(const Gate& gate, const ObjectKey& object, const Held& held) {
-    if (object.tunable == TunableId::somaxconn) return longest_queue_of_ours(gate.state(), object.netns);
-    if (object.tunable == TunableId::conntrack_buckets)
-        return buckets_for_limit(gate, {TunableId::conntrack_max, object.netns}, held);
-    return 0;
+    std::uint64_t least = 0;
+    for (const auto& [bounded, other] : gate.held_bounded_by(object)) least = std::max(least, other.current);
+    if (const auto leader = Gate::leader_of(object)) least = std::max(least, following(gate, *leader, object, held));
+    return least;
 }
 
 std::string reason(const Held& held, Nanoseconds calm) {
@@ -95,14 +55,15 @@ void watch_use(Gate& gate) {
     for (auto& [object, held] : gate.state().held) {
         Calm& calm = held.calm;
         if (calm.since < held.since) calm = {.since = held.since}; // raised, or adopted, since
-        const auto use = use_of(object, gate);
-        if (!use) continue;
-        if (use->pressed) {
+        const Reading* reading = gate.readings().find(object);
+        if (reading == nullptr || !reading->use) continue;
+        const Use& use = *reading->use;
+        if (use.pressed) {
             calm = {.since = gate.now()};
             continue;
         }
-        calm.used = std::max(calm.used, use->used);
-        calm.wanted = std::max(calm.wanted, use->wanted);
+        calm.used = std::max(calm.used, use.used);
+        calm.wanted = std::max(calm.wanted, use.wanted);
     }
 }
 

@@ -6,9 +6,9 @@
 //
 //   - what the rule of a raise makes of the most that was in use in this time, so that the same demand raises nothing;
 //   - the value that was there before us, and the policy's min;
-//   - for somaxconn: the longest queue of its network namespace that is ours, so queues go first;
-//   - for nf_conntrack_buckets: the chains that nf_conntrack_max has now. They follow it: one rehash for each step of
-//     it, in which entries are few by then.
+//   - the largest value of ours that it bounds, so queues go before somaxconn;
+//   - where it follows another one, what it was to that one: buckets keep the chains of nf_conntrack_max, with one
+//     rehash for each step of it, in which entries are few by then.
 //
 // Then, or where too much was in use, the next calm begins. The gate holds it to mode, cooldown and changes an
 // hour, as any write, and to trials: what is on one is left alone.

@@ -63,14 +63,11 @@ struct Queue {
     bool refuses_clients = false;  // when last its SYN queue refused any, it was full of what can be clients
 };
 
-// What a change is for, and where: there is one trial at a time in each. A queue has its own counters of demand and
-// loss, so the trials of two queues do not blur each other, in one namespace either.
+// What a change is for: the demand on one object. There is one trial at a time of each, and of the policy's min of it.
+// An object has its own counters of demand and loss, so the trials of two do not blur each other.
 struct TrialKey {
-    enum class Kind { accept_queue, conntrack, minimum, conntrack_chains };
-
-    Kind kind = Kind::accept_queue;
-    NetnsId netns;
-    std::uint64_t listener_cookie = 0; // 0: of the namespace, or the node
+    ObjectKey object;
+    bool minimum = false;
 
     auto operator<=>(const TrialKey&) const = default;
 };
@@ -84,8 +81,8 @@ enum class Cause {
 // One side of a trial.
 struct Measured {
     std::uint64_t losses = 0;
-    std::uint64_t demand = 0;        // accept queue: arrivals and losses; conntrack: new entries and losses
-    std::uint64_t use = 0;           // the most that waited, or was in the table, at once
+    std::uint64_t demand = 0;        // what came, losses included
+    std::uint64_t use = 0;           // the most that was in use at once
     std::uint64_t lost_in_flood = 0; // of SYNs, after the raise: neither loss nor demand
 };
 
@@ -104,8 +101,8 @@ struct Trial {
     std::uint64_t fitted = 0; // at the limit that was too small: use beyond it is what the raise is for
     Measured before;
     Measured after;
-    Measured filling; // of the last window, while it is not known whether the application hangs
-    Guards guards;    // before
+    Measured undecided;                        // of the last window, whose losses may be none of this limit
+    Guards guards;                             // before
     std::map<ObjectKey, std::uint64_t> values; // before: what a roll-back goes back to
     std::string verdict;                       // why it is being rolled back; empty: it is not
 };
@@ -115,12 +112,13 @@ struct BackOff {
     MonoTime until;
 };
 
-// A flood at one accept queue, or in the table of one namespace.
+// A flood of one demand.
 struct Flood {
     MonoTime since; // without a calm
     MonoTime last_seen;
     std::uint64_t limit = 0; // when it began, before any raise that was on trial then
-    bool raised = false;     // nf_conntrack_max, for it
+    bool once = false;       // it gets one raise, not flood_growth
+    bool raised = false;     // for it
     std::string evidence;    // what spoke for it last
 };
 
@@ -128,7 +126,7 @@ struct State {
     std::map<ObjectKey, Held> held;
     std::map<TrialKey, Trial> trials;
     std::map<TrialKey, BackOff> back_offs;
-    std::map<TrialKey, Flood> floods; // of conntrack: by the namespace that is flooded, not the node's
+    std::map<ObjectKey, Flood> floods; // in a part (Reading::is_part): by that, not by the node's object
     std::map<ObjectKey, std::vector<MonoTime>> changes;   // in the last hour
     std::map<ObjectKey, std::vector<MonoTime>> reasserts; // the same: our value was put back over another's
     std::map<ObjectKey, Said> said;

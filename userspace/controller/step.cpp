@@ -2,79 +2,38 @@
 #include "controller/step.hpp"
 
 #include <algorithm>
-#include <limits>
 
 #include <fmt/format.h>
 
-#include "controller/accept_queue.hpp"
 #include "controller/conflict.hpp"
-#include "controller/conntrack.hpp"
 #include "controller/cost.hpp"
 #include "controller/gate.hpp"
 #include "controller/give_back.hpp"
+#include "controller/resource.hpp"
 #include "controller/undo.hpp"
+#include "tunables/catalog.hpp"
 
 namespace bpftune::controller {
 namespace {
 
-const Listener* listener_of(const Snapshot& snapshot, std::uint64_t cookie) {
-    const auto found = std::ranges::find(snapshot.listeners, cookie, &Listener::cookie);
-    return found == snapshot.listeners.end() ? nullptr : &*found;
-}
-
-// What a snapshot says of one object: nothing where it was not read after `since`.
-struct Observed {
-    bool present = true; // false: the object is no longer there
-    std::optional<std::uint64_t> value;
-};
-
-Observed observe_listener(const Snapshot& snapshot, std::uint64_t cookie, MonoTime since) {
-    const Listener* listener = listener_of(snapshot, cookie);
-    if (listener == nullptr) return {.present = false};
-    Observed observed;
-    if (listener->read > since) observed.value = listener->limit;
-    return observed;
-}
-
-Observed observe_somaxconn(const Snapshot& snapshot, const NetnsId& netns, MonoTime since) {
-    const auto tcp = std::ranges::find(snapshot.tcp, netns, &NetnsTcp::netns);
-    if (tcp == snapshot.tcp.end()) return {.present = false};
-    Observed observed;
-    if (snapshot.time.mono > since) observed.value = tcp->somaxconn;
-    return observed;
-}
-
-Observed observe_conntrack(const Snapshot& snapshot, TunableId tunable, MonoTime since) {
-    Observed observed;
-    if (snapshot.conntrack.empty() || snapshot.time.mono <= since) return observed;
-    const Conntrack& table = snapshot.conntrack.front(); // both are the node's
-    if (tunable == TunableId::conntrack_max) observed.value = table.limit;
-    if (tunable == TunableId::conntrack_buckets && table.buckets > 0) observed.value = table.buckets;
-    return observed;
-}
-
-Observed observe(const Snapshot& snapshot, const ObjectKey& key, MonoTime since) {
-    switch (key.tunable) {
-    case TunableId::somaxconn: return observe_somaxconn(snapshot, key.netns, since);
-    case TunableId::listener_backlog: return observe_listener(snapshot, key.listener_cookie, since);
-    case TunableId::conntrack_max:
-    case TunableId::conntrack_buckets: return observe_conntrack(snapshot, key.tunable, since);
-    }
-    return {};
+// The value that the object had after `since`, if it was read.
+std::optional<std::uint64_t> value_since(const Reading& reading, MonoTime since) {
+    return reading.read > since ? reading.value : std::nullopt;
 }
 
 // Looks after what we hold: forgets what is gone, yields or puts back what someone else set.
-void tend(Gate& gate, const Snapshot& snapshot) {
+void tend(Gate& gate) {
     State& state = gate.state();
     for (auto entry = state.held.begin(); entry != state.held.end();) {
         const auto& [key, held] = *entry;
-        const Observed observed = observe(snapshot, key, held.since);
-        const bool is_foreign = observed.value && *observed.value != held.current;
-        if (observed.present && (!is_foreign || stays_ours(gate, snapshot, key, *observed.value))) {
+        const Reading* reading = gate.readings().find(key);
+        const auto value = reading != nullptr ? value_since(*reading, held.since) : std::nullopt;
+        const bool is_foreign = value && *value != held.current;
+        if (reading != nullptr && (!is_foreign || stays_ours(gate, gate.snapshot(), key, *value))) {
             ++entry;
             continue;
         }
-        if (observed.present)
+        if (reading != nullptr)
             state.yielded.insert(key);
         else
             gate.add({.act = Decision::Act::forget,
@@ -87,57 +46,41 @@ void tend(Gate& gate, const Snapshot& snapshot) {
     }
 }
 
-// A value below the policy's min is reason enough. `ceiling`: what the kernel would let through.
-void raise_to_min(Gate& gate, TunableId tunable, const Scope& scope, std::uint64_t value,
-                  std::uint64_t ceiling = std::numeric_limits<std::uint64_t>::max()) {
-    const auto min = gate.bounds_of(tunable, scope.netns).min;
-    if (!min || value >= *min || means_no_limit(tunable, value)) return;
+// A value below the policy's min is reason enough, as far as the kernel lets it through.
+void raise_to_min(Gate& gate, const Reading& reading) {
+    const TunableId tunable = reading.object.tunable;
+    if (reading.is_part || !reading.value || !reading.ceiling) return;
+    const auto min = gate.bounds_of(tunable, reading.object.netns).min;
+    if (!min || *reading.value >= *min || tunables::means_no_limit(tunable, *reading.value)) return;
+    const std::uint64_t to = std::min(*min, *reading.ceiling);
     gate.raise({
         .tunable = tunable,
-        .scope = scope,
-        .from = value,
-        .to = std::min(*min, ceiling),
-        .why = fmt::format("{} is below the policy's min, {}", value, *min),
-        .expected = {std::min(*min, ceiling)}, // the policy's word is all that is known
-        .reason = {.trial = {TrialKey::Kind::minimum, scope.netns, scope.listener ? scope.listener->cookie : 0},
-                   .cause = Cause::minimum},
+        .scope = reading.scope,
+        .from = *reading.value,
+        .to = to,
+        .why = fmt::format("{} is below the policy's min, {}", *reading.value, *min),
+        .expected = {to}, // the policy's word is all that is known
+        .reason = {.trial = {.object = reading.object, .minimum = true}, .cause = Cause::minimum},
+        .demand = reading.object,
     });
 }
 
-void minimum_rule(Gate& gate, const Snapshot& snapshot) {
-    for (const NetnsTcp& tcp : snapshot.tcp)
-        if (tcp.somaxconn) raise_to_min(gate, TunableId::somaxconn, {tcp.netns, tcp.pid, {}, tcp.pod}, *tcp.somaxconn);
-    for (const Listener& listener : snapshot.listeners)
-        if (listener.somaxconn)
-            raise_to_min(gate, TunableId::listener_backlog, scope_of(listener), listener.limit, *listener.somaxconn);
-    if (snapshot.conntrack.empty()) return;
-    const Conntrack& table = snapshot.conntrack.front();
-    raise_to_min(gate, TunableId::conntrack_max, {.netns = snapshot.host}, table.limit);
-    if (table.buckets > 0) raise_to_min(gate, TunableId::conntrack_buckets, {.netns = snapshot.host}, table.buckets);
+void minimum_rule(Gate& gate) {
+    for (const Reading& reading : gate.readings().all()) raise_to_min(gate, reading);
 }
 
-void forget_gone(State& state, const Snapshot& snapshot) {
-    // What is said of one table is kept by its namespace, though the limit is the node's.
-    const auto gone = [&](const ObjectKey& key) {
-        if (key.tunable == TunableId::conntrack_max && key.netns != snapshot.host)
-            return std::ranges::find(snapshot.conntrack, key.netns, &Conntrack::netns) == snapshot.conntrack.end();
-        return !observe(snapshot, key, {}).present;
-    };
-    std::erase_if(state.queues, [&](const auto& entry) { return listener_of(snapshot, entry.first) == nullptr; });
-    std::erase_if(state.said, [&](const auto& entry) { return gone(entry.first); });
-    std::erase_if(state.retry_after, [&](const auto& entry) { return gone(entry.first); });
-    std::erase_if(state.changes, [&](const auto& entry) { return gone(entry.first); });
-    std::erase_if(state.reasserts, [&](const auto& entry) { return gone(entry.first); });
-    std::erase_if(state.back_offs, [&](const auto& entry) {
-        const std::uint64_t cookie = entry.first.listener_cookie;
-        return cookie != 0 && listener_of(snapshot, cookie) == nullptr;
-    });
-    std::erase_if(state.floods, [&](const auto& entry) {
-        const TrialKey& key = entry.first;
-        if (key.kind == TrialKey::Kind::accept_queue) return listener_of(snapshot, key.listener_cookie) == nullptr;
-        return std::ranges::find(snapshot.conntrack, key.netns, &Conntrack::netns) == snapshot.conntrack.end();
-    });
-    std::erase_if(state.yielded, gone);
+void forget_gone(State& state, const Readings& readings) {
+    const auto is_gone = [&](const ObjectKey& object) { return readings.find(object) == nullptr; };
+    const auto is_of_gone = [&](const auto& entry) { return is_gone(entry.first); };
+    std::erase_if(state.said, is_of_gone);
+    std::erase_if(state.retry_after, is_of_gone);
+    std::erase_if(state.changes, is_of_gone);
+    std::erase_if(state.reasserts, is_of_gone);
+    std::erase_if(state.floods, is_of_gone);
+    std::erase_if(state.back_offs, [&](const auto& entry) { return is_gone(entry.first.object); });
+    std::erase_if(state.yielded, is_gone);
+    for (const Resource& resource : resources())
+        if (resource.forget_gone != nullptr) resource.forget_gone(state, readings);
 }
 
 } // namespace
@@ -145,30 +88,29 @@ void forget_gone(State& state, const Snapshot& snapshot) {
 std::vector<Decision> step(const policy::Policy& policy, State& state, const Snapshot& snapshot, MonoTime now) {
     Gate gate(policy, state, snapshot, now);
     const bool tick = snapshot.cause == Snapshot::Cause::tick;
-    release_listeners(gate, snapshot);
+    release_sockets(gate);
     if (tick) {
-        tend(gate, snapshot);
-        note_use(state, snapshot);
+        tend(gate);
+        note_use(gate);
         judge_trials(gate, snapshot);
-        minimum_rule(gate, snapshot);
+        minimum_rule(gate);
     }
     watch_use(gate);
-    accept_queue_rule(gate, snapshot);
-    conntrack_rule(gate, snapshot);
+    for (const Resource& resource : resources()) resource.rule(gate);
     if (tick) {
         undo_rule(gate);
         give_back_rule(gate);
-        forget_gone(state, snapshot);
+        forget_gone(state, gate.readings());
     }
     return gate.take();
 }
 
 namespace {
 
-// A write that was made: its effect begins now.
 // Until an answer: whatever is read of the object by then is older than what it has.
 constexpr Nanoseconds longest_wait = std::chrono::hours(24 * 365);
 
+// A write that was made: its effect begins now.
 void settle_written(State& state, const ObjectKey& key, Held& held, MonoTime now) {
     held.since = held.written = now;
     begin_window(state, key, now);
@@ -178,8 +120,7 @@ void settle_lowered(State& state, const ObjectKey& key, MonoTime now) {
     leave_trial(state, key);
     const auto held = state.held.find(key);
     held->second.since = held->second.written = now;
-    if (const auto queue = state.queues.find(key.listener_cookie); queue != state.queues.end())
-        queue->second.sized = false; // what it was sized for is no more
+    forget_demand(state, key, Forget::size);
     if (held->second.undo && held->second.current == held->second.undo->value) held->second.undo.reset();
     if (held->second.current == held->second.original) state.held.erase(held);
 }
@@ -234,15 +175,18 @@ void unanswered(State& state, const Decision& decision, MonoTime now) {
 
 namespace {
 
-// Whose trial an adopted change was on: a listener that was granted its share shares the trial of its somaxconn.
+// Whose trial an adopted change was on: what follows another, or was granted its share with what bounds it, shares the
+// trial of that one. What bounds others was raised for one of these, or for the policy's min.
 TrialKey adopted_trial(const State& state, TunableId tunable, const Scope& scope) {
-    if (tunable == TunableId::conntrack_max || tunable == TunableId::conntrack_buckets)
-        return {TrialKey::Kind::conntrack, scope.netns, 0};
-    if (tunable == TunableId::listener_backlog)
+    const auto& row = tunables::row(tunable);
+    if (row.follows) return {.object = {*row.follows, scope.netns}};
+    if (row.bounded_by)
         for (const auto& [key, trial] : state.trials)
-            if (key.netns == scope.netns && trial.values.contains({TunableId::somaxconn, scope.netns})) return key;
-    if (!scope.listener) return {TrialKey::Kind::minimum, scope.netns, 0};
-    return {TrialKey::Kind::accept_queue, scope.netns, scope.listener->cookie};
+            if (key.object.netns == scope.netns && trial.values.contains({*row.bounded_by, scope.netns})) return key;
+    const auto* bounded = tunables::bounded_by(tunable);
+    if (bounded == nullptr) return {.object = key_of(tunable, scope)};
+    if (is_of_socket(bounded->id) && !scope.listener) return {.object = key_of(tunable, scope), .minimum = true};
+    return {.object = key_of(bounded->id, scope)};
 }
 
 } // namespace
@@ -263,9 +207,7 @@ void adopt(State& state, const Adopted& adopted, MonoTime now) {
     const auto [entry, is_new] = state.trials.try_emplace(adopted_trial(state, adopted.tunable, adopted.scope));
     Trial& trial = entry->second;
     if (is_new) trial.since = trial.last_raise = now;
-    if (adopted.tunable == TunableId::conntrack_max) trial.fitted = before;
-    const bool is_queue = adopted.tunable == TunableId::listener_backlog;
-    if (is_queue && adopted.scope.listener->cookie == entry->first.listener_cookie) trial.fitted = before + 1;
+    if (key == entry->first.object) trial.fitted = before + tunables::row(adopted.tunable).spare;
     trial.values[key] = before;
 }
 

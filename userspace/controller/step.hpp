@@ -26,7 +26,7 @@ void unanswered(State& state, const Decision& decision, MonoTime now);
 
 // An object that an earlier run of the service holds, from the journal. A trial that it was on begins anew.
 struct Adopted {
-    TunableId tunable = TunableId::somaxconn;
+    TunableId tunable{};
     Scope scope;
     std::uint64_t original = 0;
     std::uint64_t current = 0;

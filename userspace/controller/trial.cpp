@@ -7,12 +7,12 @@
 
 #include <fmt/format.h>
 
-#include "controller/accept_queue.hpp"
-#include "controller/conntrack.hpp"
 #include "controller/gate.hpp"
 #include "controller/guards.hpp"
 #include "controller/invariants.hpp"
 #include "controller/undo.hpp"
+#include "core/words.hpp"
+#include "tunables/catalog.hpp"
 
 namespace bpftune::controller {
 namespace {
@@ -26,9 +26,7 @@ double loss_ratio(const Measured& side) {
 
 std::uint64_t per_1000(const Measured& side) { return static_cast<std::uint64_t>(loss_ratio(side) * 1000); }
 
-std::string_view held_at_once(TrialKey::Kind kind) {
-    return kind == TrialKey::Kind::accept_queue ? "waited" : "were in the table";
-}
+std::string_view held_at_once(const TrialKey& key) { return tunables::row(key.object.tunable).held_at_once; }
 
 // Where nothing had been lost there is no ratio to compare with. But what was in use at once beyond what fitted would
 // have been lost at the old limit, once at the least.
@@ -38,10 +36,10 @@ bool lost_less_than_it_took_in(const Trial& trial) {
 }
 
 // Use passed what fitted before, or was lost at the new limit.
-Verdict verdict_on_tested(TrialKey::Kind kind, const Trial& trial) {
+Verdict verdict_on_tested(const TrialKey& key, const Trial& trial) {
     const Measured& after = trial.after;
     const std::string use =
-        fmt::format("{} {} at once where {} fitted before", after.use, held_at_once(kind), trial.fitted);
+        fmt::format("{} {} at once where {} fitted before", after.use, held_at_once(key), trial.fitted);
     if (after.losses == 0) {
         const std::string in_flood =
             after.lost_in_flood > 0 ? fmt::format(" but {} in a flood", after.lost_in_flood) : std::string();
@@ -56,18 +54,18 @@ Verdict verdict_on_tested(TrialKey::Kind kind, const Trial& trial) {
     return {Verdict::Kind::roll_back, ratios};
 }
 
-Verdict verdict_on_untested(TrialKey::Kind kind, const Trial& trial) {
+Verdict verdict_on_untested(const TrialKey& key, const Trial& trial) {
     const std::string calm =
-        fmt::format("at most {} {} at once in {} min, where {} fitted before", trial.after.use, held_at_once(kind),
+        fmt::format("at most {} {} at once in {} min, where {} fitted before", trial.after.use, held_at_once(key),
                     std::chrono::duration_cast<std::chrono::minutes>(longest_trial).count(), trial.fitted);
     if (trial.cause == Cause::loss) return {Verdict::Kind::keep, calm + ": the demand did not return"};
     if (trial.after.use > trial.fitted / 2) return {Verdict::Kind::keep, calm + ": still near it"};
     return {Verdict::Kind::roll_back, calm + ": it was not needed"};
 }
 
-// A listener that was granted its share of another's raise: what was measured is not its own.
+// One that was granted its share of another's raise: what was measured is not its own.
 bool is_bystander(const TrialKey& key, const ObjectKey& object) {
-    return object.listener_cookie != 0 && object.listener_cookie != key.listener_cookie;
+    return object.tunable == key.object.tunable && object != key.object;
 }
 
 std::string verdict_of(const TrialKey& key, const ObjectKey& object, const std::string& why) {
@@ -75,7 +73,7 @@ std::string verdict_of(const TrialKey& key, const ObjectKey& object, const std::
 }
 
 std::vector<Evidence> evidence_of(const TrialKey& key, const Trial& trial, const ObjectKey& object) {
-    if (key.kind == TrialKey::Kind::minimum || is_bystander(key, object)) return {};
+    if (key.minimum || is_bystander(key, object)) return {};
     return {{"loss_before_per_1000", per_1000(trial.before)},
             {"loss_after_per_1000", per_1000(trial.after)},
             {"demand_before", trial.before.demand},
@@ -99,25 +97,19 @@ void keep(Gate& gate, const TrialKey& key, const Trial& trial, const ObjectKey& 
         gate.add(verdict_decision(Decision::Act::keep, object, *held, std::move(why), evidence_of(key, trial, object)));
 }
 
-// A running listener of ours that is longer than somaxconn was: it could not be set to its own value any more.
-bool bounds_others(const Gate& gate, const ObjectKey& object, const Trial& trial, std::uint64_t value) {
-    if (object.tunable != TunableId::somaxconn) return false;
-    return std::ranges::any_of(gate.state().held, [&](const auto& entry) {
-        const auto& [other, held] = entry;
-        return other.tunable == TunableId::listener_backlog && other.netns == object.netns && held.current > value &&
-               !trial.values.contains(other);
-    });
-}
-
-// A value that may not go back to what it was stays.
+// A value that may not go back to what it was stays: something of ours that it bounds, and that is not of this trial,
+// could not be set to its own value any more.
 std::string reason_to_stay(const Gate& gate, const ObjectKey& object, const Trial& trial, std::uint64_t value) {
     if (const auto min = gate.bounds_of(object.tunable, object.netns).min; min && value < *min)
         return "the policy's min";
-    return bounds_others(gate, object, trial, value) ? "another queue of the namespace needs it" : "";
+    for (const auto& [other, held] : gate.held_bounded_by(object))
+        if (held.current > value && !trial.values.contains(other))
+            return object_text(other.tunable, tunables::row(other.tunable).name, held.scope) + " needs it";
+    return {};
 }
 
-// What can be taken back now; the rest stays on the list of the trial for later ticks. Listeners go before the
-// somaxconn that bounds them, buckets before the limit: the reverse of how they were raised.
+// What can be taken back now; the rest stays on the list of the trial for later ticks. The reverse of how they were
+// raised: what is bounded goes before what bounds it, what follows before what it follows.
 void take_back(Gate& gate, const TrialKey& key, Trial& trial) {
     std::vector<ObjectKey> stay;
     for (const auto& [object, value] : std::views::reverse(trial.values)) {
@@ -145,36 +137,21 @@ void back_off(Gate& gate, const TrialKey& key) {
     back_off.until = gate.now() + std::min(pause, longest_back_off);
 }
 
-// What a queue loses while its application hangs, up to when it has drained, is not lost for want of a limit. Whether
-// it hangs when a window ends with a queue that is filling is known a tick later.
-Measured without_hangs(const State& state, Trial& trial, const Listener& listener, const Measured& more, bool mixed) {
-    const Measured filling = std::exchange(trial.filling, {});
+// What the last interval adds. What was lost for another reason than this limit is not counted; where the next window
+// tells, it waits for that.
+Measured measured(const Reading& reading, Trial& trial, bool mixed) {
+    const Measured before = std::exchange(trial.undecided, {});
+    const Measured& more = reading.measured;
     if (mixed) return more;
-    if (!listener.flood && is_hung(state, listener)) return {};
-    if (more.losses > 0 && is_filling(listener)) {
-        trial.filling = more;
-        return filling;
+    if (reading.counts == Counts::no) return {};
+    if (more.losses > 0 && reading.counts == Counts::undecided) {
+        trial.undecided = more;
+        return before;
     }
-    return {.losses = filling.losses + more.losses,
-            .demand = filling.demand + more.demand,
-            .use = std::max(filling.use, more.use),
-            .lost_in_flood = filling.lost_in_flood + more.lost_in_flood};
-}
-
-// What the last interval adds. nullopt: there is nothing to measure any more.
-std::optional<Measured> measured(const Gate& gate, const TrialKey& key, Trial& trial, bool mixed) {
-    const Snapshot& snapshot = gate.snapshot();
-    if (key.kind == TrialKey::Kind::minimum) return Measured{};
-    if (key.kind == TrialKey::Kind::conntrack) return measured_tables(gate);
-    if (key.kind == TrialKey::Kind::conntrack_chains) return measured_chains(gate);
-    const auto listener = std::ranges::find(snapshot.listeners, key.listener_cookie, &Listener::cookie);
-    if (listener == snapshot.listeners.end()) return std::nullopt;
-    Measured more = measured_queue(*listener);
-    if (is_flooded_by_syns(*listener)) {
-        more.demand -= more.losses;
-        more.lost_in_flood = std::exchange(more.losses, 0);
-    }
-    return without_hangs(gate.state(), trial, *listener, more, mixed);
+    return {.losses = before.losses + more.losses,
+            .demand = before.demand + more.demand,
+            .use = std::max(before.use, more.use),
+            .lost_in_flood = before.lost_in_flood + more.lost_in_flood};
 }
 
 // A window that began before the raise mixes what was lost then with what the new limit does; a use that did not fit
@@ -187,12 +164,13 @@ void add(Trial& trial, const Measured& more, bool mixed) {
     trial.after.lost_in_flood += more.lost_in_flood;
 }
 
-Verdict judged(Gate& gate, const TrialKey& key, Trial& trial, const Snapshot& snapshot) {
+Verdict judged(const Gate& gate, const TrialKey& key, Trial& trial, const Snapshot& snapshot) {
+    if (key.minimum) return {Verdict::Kind::keep, "the policy asks for it"};
+    const Reading* reading = gate.readings().find(key.object);
+    if (reading == nullptr) return {Verdict::Kind::keep, "what it was for is gone"};
     const bool mixed = trial.last_raise > snapshot.time.mono - snapshot.interval;
-    const auto more = measured(gate, key, trial, mixed);
-    if (!more) return {Verdict::Kind::keep, "what it was for is gone"};
-    add(trial, *more, mixed);
-    return verdict_on(key.kind, trial, snapshot, gate.now());
+    add(trial, measured(*reading, trial, mixed), mixed);
+    return verdict_on(key, trial, snapshot, gate.now());
 }
 
 // Whether the trial is over.
@@ -267,7 +245,7 @@ void end_trial(Gate& gate, const TrialKey& key, const std::string& why) {
     const auto trial = trials.find(key);
     if (trial == trials.end() || !trial->second.verdict.empty()) return;
     for (const auto& [object, value] : trial->second.values)
-        if (object.listener_cookie != key.listener_cookie) keep(gate, key, trial->second, object, why);
+        if (object != key.object) keep(gate, key, trial->second, object, why);
     trials.erase(trial);
 }
 
@@ -279,14 +257,13 @@ void leave_trial(State& state, const ObjectKey& object) {
     }
 }
 
-Verdict verdict_on(TrialKey::Kind kind, const Trial& trial, const Snapshot& snapshot, MonoTime now) {
-    if (kind == TrialKey::Kind::minimum) return {Verdict::Kind::keep, "the policy asks for it"};
+Verdict verdict_on(const TrialKey& key, const Trial& trial, const Snapshot& snapshot, MonoTime now) {
     if (now < trial.last_raise + trial_window) return {};
     if (std::string worse = worsened(trial.guards, snapshot.guards, snapshot.memory_bytes); !worse.empty())
         return {Verdict::Kind::roll_back, std::move(worse)};
-    if (trial.after.use > trial.fitted || trial.after.losses > 0) return verdict_on_tested(kind, trial);
+    if (trial.after.use > trial.fitted || trial.after.losses > 0) return verdict_on_tested(key, trial);
     if (now < trial.since + longest_trial) return {};
-    return verdict_on_untested(kind, trial);
+    return verdict_on_untested(key, trial);
 }
 
 void judge_trials(Gate& gate, const Snapshot& snapshot) {

@@ -74,6 +74,6 @@ struct Verdict {
     Kind kind = Kind::open;
     std::string why;
 };
-Verdict verdict_on(TrialKey::Kind kind, const Trial& trial, const Snapshot& snapshot, MonoTime now);
+Verdict verdict_on(const TrialKey& key, const Trial& trial, const Snapshot& snapshot, MonoTime now);
 
 } // namespace bpftune::controller

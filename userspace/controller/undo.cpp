@@ -5,81 +5,76 @@
 
 #include <fmt/format.h>
 
-#include "controller/accept_queue.hpp"
+#include "core/words.hpp"
+#include "tunables/catalog.hpp"
 #include "tunables/undo.hpp"
 
 namespace bpftune::controller {
 namespace {
 
-// A listener of ours on its way back that is longer than this.
-const Held* longest_listener_waiting(const Gate& gate, const NetnsId& netns) {
-    const Held* longest = nullptr;
-    for (const auto& [object, held] : gate.state().held)
-        if (object.tunable == TunableId::listener_backlog && object.netns == netns && held.undo &&
-            (longest == nullptr || held.current > longest->current))
-            longest = &held;
-    return longest;
+struct Waiting {
+    ObjectKey object;
+    const Held* held;
+};
+
+// Of those that `object` bounds and that are on their way back, the one with the largest value.
+std::optional<Waiting> largest_waiting(const Gate& gate, const ObjectKey& object) {
+    std::optional<Waiting> largest;
+    for (const auto& [bounded, held] : gate.held_bounded_by(object))
+        if (held.undo && (!largest || held.current > largest->held->current)) largest = {bounded, &held};
+    return largest;
 }
 
-const Held* limit_waiting(const Gate& gate, const NetnsId& netns) {
-    const Held* limit = gate.held({TunableId::conntrack_max, netns});
-    return limit != nullptr && limit->undo ? limit : nullptr;
+std::optional<std::uint64_t> in_use_now(const Gate& gate, const ObjectKey& object) {
+    const Reading* reading = gate.readings().find(object);
+    return reading != nullptr ? reading->in_use : std::nullopt;
 }
 
-// How far it may go; `from`: not at all for now.
+// Where `leader` is to go; nullopt: it stays.
+std::optional<std::uint64_t> destination_of(const Gate& gate, const ObjectKey& leader) {
+    const Held* held = gate.held(leader);
+    if (held == nullptr) return std::nullopt;
+    if (held->undo) return held->undo->value;
+    const Trial* trial = trial_with(gate.state(), leader);
+    return trial != nullptr && !trial->verdict.empty() ? std::optional(trial->values.at(leader)) : std::nullopt;
+}
+
+// How far it may go; `held.current`: not at all for now.
 std::uint64_t next_step(const Gate& gate, const ObjectKey& object, const Held& held, std::uint64_t in_use) {
-    const std::uint64_t to = held.undo->value;
-    if (object.tunable == TunableId::somaxconn) {
-        const Held* listener = longest_listener_waiting(gate, object.netns);
-        return std::clamp(listener != nullptr ? listener->current : to, to, held.current);
+    if (const auto leader = Gate::leader_of(object)) {
+        const Held* leading = gate.held(*leader);
+        if (leading != nullptr && leading->undo) return held.current;
     }
-    if (object.tunable == TunableId::conntrack_buckets && limit_waiting(gate, object.netns) != nullptr)
-        return held.current;
-    return tunables::way_back(object.tunable, held.current, to, in_use);
+    const std::uint64_t to = tunables::way_back(object.tunable, held.current, held.undo->value, in_use);
+    const auto bounded = largest_waiting(gate, object);
+    return bounded ? std::clamp(bounded->held->current, to, std::max(to, held.current)) : to;
 }
 
 } // namespace
 
-std::optional<std::uint64_t> in_use_now(const ObjectKey& object, const Snapshot& snapshot) {
-    if (object.tunable == TunableId::somaxconn) return 0;
-    if (object.tunable == TunableId::listener_backlog) {
-        const auto listener = std::ranges::find(snapshot.listeners, object.listener_cookie, &Listener::cookie);
-        return listener == snapshot.listeners.end() ? 0 : std::max(listener->queue, handshakes_of(*listener));
-    }
-    if (snapshot.conntrack.empty()) return std::nullopt;
-    return std::ranges::max(snapshot.conntrack, {}, &Conntrack::entries).entries;
-}
-
 std::string reason_to_wait(const Gate& gate, const ObjectKey& object, std::uint64_t value) {
-    if (object.tunable == TunableId::somaxconn) {
-        const Held* listener = longest_listener_waiting(gate, object.netns);
-        return listener != nullptr && listener->current > value
-                   ? fmt::format("a listener stays at {} for now", listener->current)
-                   : std::string();
+    if (const auto bounded = largest_waiting(gate, object); bounded && bounded->held->current > value) {
+        const auto& [other, held] = *bounded;
+        return fmt::format("{} stays at {} for now",
+                           object_text(other.tunable, tunables::row(other.tunable).name, held->scope), held->current);
     }
-    const auto in_use = in_use_now(object, gate.snapshot());
+    const auto in_use = in_use_now(gate, object);
     if (!in_use) return "what is in use is not known";
-    const TunableId user = object.tunable == TunableId::conntrack_buckets ? TunableId::conntrack_max : object.tunable;
-    std::uint64_t limit = value;
-    if (user != object.tunable) { // the buckets follow
-        const Held* held = gate.held({user, object.netns});
-        if (held == nullptr) return {};
-        const Trial* trial = trial_with(gate.state(), {user, object.netns});
-        if (held->undo)
-            limit = held->undo->value;
-        else if (trial != nullptr && !trial->verdict.empty())
-            limit = trial->values.at({user, object.netns});
-        else
-            return {};
+    TunableId user = object.tunable;
+    if (const auto leader = Gate::leader_of(object)) { // it waits for that one
+        const auto destination = destination_of(gate, *leader);
+        if (!destination) return {};
+        user = leader->tunable;
+        value = *destination;
     }
-    if (limit == 0 || tunables::room_for(user, *in_use) <= limit) return {};
+    if (tunables::means_no_limit(user, value) || tunables::room_for(user, *in_use) <= value) return {};
     return fmt::format("{} are in use", *in_use);
 }
 
 void undo_rule(Gate& gate) {
     for (auto& [object, held] : gate.state().held) {
         if (!held.undo) continue;
-        const auto in_use = in_use_now(object, gate.snapshot());
+        const auto in_use = in_use_now(gate, object);
         if (!in_use) continue;
         const std::uint64_t to = next_step(gate, object, held, *in_use);
         if (to >= held.current && to != held.undo->value) continue;

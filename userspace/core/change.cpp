@@ -6,8 +6,12 @@
 namespace bpftune {
 
 ObjectKey key_of(TunableId tunable, const Scope& scope) {
-    const bool of_listener = tunable == TunableId::listener_backlog && scope.listener;
-    return {tunable, scope.netns, of_listener ? scope.listener->cookie : 0};
+    return {tunable, scope.netns, is_of_socket(tunable) && scope.listener ? scope.listener->cookie : 0};
+}
+
+Scope scope_of(const Listener& listener) {
+    return {listener.netns, listener.pid,
+            ListenerRef{listener.cookie, listener.inode, listener.local, listener.pid, listener.fd}, listener.pod};
 }
 
 std::string_view to_string(ChangeState state) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/ids.hpp"
+#include "core/snapshot.hpp"
 #include "core/time.hpp"
 
 namespace bpftune {
@@ -17,11 +18,8 @@ namespace bpftune {
 // The tunables, in the order of their rows in tunables/catalog.
 enum class TunableId { somaxconn, listener_backlog, conntrack_max, conntrack_buckets };
 
-// Whether this value is no limit at all: of nf_conntrack_max the kernel says so of 0
-// (net/netfilter/nf_conntrack_core.c, __nf_conntrack_alloc). Every other limit of 0 lets nothing in.
-constexpr bool means_no_limit(TunableId tunable, std::uint64_t value) {
-    return tunable == TunableId::conntrack_max && value == 0;
-}
+// Of one socket rather than of a network namespace or the node.
+constexpr bool is_of_socket(TunableId tunable) { return tunable == TunableId::listener_backlog; }
 
 // How an actuator reaches a listening socket, and how history names it.
 struct ListenerRef {
@@ -44,6 +42,9 @@ struct Scope {
 
     bool operator==(const Scope&) const = default;
 };
+
+// A listener as an object of changes.
+Scope scope_of(const Listener& listener);
 
 // The thing that has one value: a sysctl of one namespace, or the backlog of one socket.
 struct ObjectKey {

@@ -124,10 +124,13 @@ struct SoftirqCpu {
 // The conntrack table as one network namespace fills it. The limit is the node's, compared with each namespace's own
 // count (net/netfilter/nf_conntrack_core.c, __nf_conntrack_alloc).
 struct Conntrack {
+    // A table that was full is at least this full when it is looked at next: an entry lives for seconds at the least.
+    static constexpr double near_limit = 0.75;
+
     NetnsId netns;
     std::optional<Pod> pod;
     std::uint64_t entries = 0;
-    std::uint64_t limit = 0;       // means_no_limit(): none
+    std::uint64_t limit = 0;       // 0: none (__nf_conntrack_alloc)
     std::uint64_t buckets = 0;     // 0: not read
     double entries_per_second = 0; // net growth, negative while it shrinks
     std::optional<double> inserts_per_second;
@@ -153,6 +156,7 @@ struct Conntrack {
 
     // Lost to the limit in the last interval.
     [[nodiscard]] std::uint64_t window_lost() const { return window_drops + window_evicted; }
+    [[nodiscard]] bool is_unlimited() const { return limit == 0; }
 };
 
 // TCP's memory: one pool for all network namespaces (net/ipv4/tcp.c, sysctl_tcp_mem).

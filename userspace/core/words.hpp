@@ -7,7 +7,16 @@
 
 #include <fmt/format.h>
 
+#include "core/change.hpp"
+
 namespace bpftune {
+
+// The object of a change, by its tunable and the name of that: "listener.backlog of 10.0.0.1:80", "net.core.somaxconn
+// of netns 4026531840".
+inline std::string object_text(TunableId tunable, std::string_view name, const Scope& scope) {
+    return is_of_socket(tunable) && scope.listener ? fmt::format("{} of {}", name, to_string(scope.listener->local))
+                                                   : fmt::format("{} of netns {}", name, scope.netns.inode);
+}
 
 // Of a listener's `limit` that is below somaxconn, where the argument of listen() was not seen (Binds::unknown).
 inline std::string unknown_wish(std::string_view limit, std::string_view somaxconn) {

@@ -27,6 +27,8 @@ std::string_view to_string(OnExit on_exit) { return on_exit == OnExit::keep ? "k
 
 std::string_view to_string(OnConflict on_conflict) { return on_conflict == OnConflict::yield ? "yield" : "reassert"; }
 
+std::vector<TunablePolicy> unnamed() { return std::vector<TunablePolicy>(tunables::catalog().size()); }
+
 Policy::Policy() {
     for (const tunables::Tunable& tunable : tunables::catalog()) {
         of(tunable.id).named = !tunable.opt_in;
@@ -38,6 +40,11 @@ Policy::Policy() {
 Mode Policy::mode_of(TunableId id) const {
     if (!of(id).named) return Mode::observe;
     return std::min(mode, of(id).mode);
+}
+
+Mode Policy::mode_within_asked(TunableId id) const {
+    const auto& bounded_by = tunables::row(id).bounded_by;
+    return mode_of(of(id).named || !bounded_by ? id : *bounded_by);
 }
 
 const PodRule* Policy::rule_for(std::span<const std::string> bound_names) const {

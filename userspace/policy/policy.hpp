@@ -2,7 +2,6 @@
 // The effective policy: what is allowed, every default filled in. docs/policy.md describes the file.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -41,11 +40,14 @@ struct TunablePolicy {
     bool operator==(const TunablePolicy&) const = default;
 };
 
+// One for each row of the catalog.
+std::vector<TunablePolicy> unnamed();
+
 // What an entry of `pods` says of the network namespaces that it matches. It only lowers what spec grants.
 struct PodRule {
     std::optional<std::string> netns; // fnmatch(3) of a bound name; nullopt: every namespace
     Mode mode = Mode::automatic;
-    std::array<TunablePolicy, 4> tunables; // by TunableId: those that are named
+    std::vector<TunablePolicy> tunables = unnamed(); // by TunableId: those that are named
 
     bool operator==(const PodRule&) const = default;
 };
@@ -57,7 +59,7 @@ struct Policy {
     OnConflict on_conflict = OnConflict::yield;
     double memory_budget_ratio = 0.02;                // of the node's memory, 0 to 1
     std::optional<std::uint64_t> memory_budget_bytes; // if the file gives an absolute size instead
-    std::array<TunablePolicy, 4> tunables;            // by TunableId
+    std::vector<TunablePolicy> tunables = unnamed();  // by TunableId
     std::vector<PodRule> pods;                        // the first that matches counts
 
     Policy(); // the catalog's bounds; nothing opted in; observe
@@ -69,6 +71,9 @@ struct Policy {
 
     // The lowest of spec.mode and the tunable's; observe for an opt-in tunable that is not named.
     [[nodiscard]] Mode mode_of(TunableId id) const;
+
+    // The same of what an application asked for: where the tunable is not named, that of the one that bounds it.
+    [[nodiscard]] Mode mode_within_asked(TunableId id) const;
 
     // The entry for a network namespace that is bound under these names; nullptr: none, spec alone counts.
     [[nodiscard]] const PodRule* rule_for(std::span<const std::string> bound_names) const;

@@ -13,6 +13,7 @@
 #include "core/change.hpp"
 #include "core/snapshot.hpp"
 #include "recording/recording.hpp"
+#include "tunables/catalog.hpp"
 
 namespace bpftune::recording {
 
@@ -94,24 +95,26 @@ RECORDED(controller::Undo, value, why);
 RECORDED(controller::Held, scope, original, current, since, written, raised, raises, expected, used, calm, undo);
 RECORDED(controller::Said, why_kind, to, when);
 RECORDED(controller::Queue, in_burst, raised, demand, sized, stuck, slow, refuses_clients);
-RECORDED(controller::TrialKey, kind, netns, listener_cookie);
+RECORDED(controller::TrialKey, object, minimum);
 RECORDED(controller::Measured, losses, demand, use, lost_in_flood);
-RECORDED(controller::Trial, cause, since, last_raise, fitted, before, after, filling, guards, values, verdict);
+RECORDED(controller::Trial, cause, since, last_raise, fitted, before, after, undecided, guards, values, verdict);
 RECORDED(controller::BackOff, roll_backs, until);
-RECORDED(controller::Flood, since, last_seen, limit, raised, evidence);
+RECORDED(controller::Flood, since, last_seen, limit, once, raised, evidence);
 RECORDED(controller::State, held, trials, back_offs, floods, changes, reasserts, said, retry_after, queues, yielded);
 
 RECORDED(Header, schema, version, node, boot, time, policy, state);
 RECORDED(Settled, decision, outcome, now);
 RECORDED(Step, now, decisions, settled);
 
-RECORDED_NAMES(TunableId, somaxconn, listener_backlog, conntrack_max, conntrack_buckets);
+template <> struct Names<TunableId> {
+    static std::string_view name(TunableId id) { return tunables::row(id).key; }
+};
+
 RECORDED_NAMES(Rung, fentry, tracepoint, cgroup, netlink, procfs, none);
 RECORDED_NAMES(Binds, somaxconn, application, syn_backlog, unknown);
 RECORDED_NAMES(Snapshot::Cause, tick, pressure);
 RECORDED_NAMES(Decision::Act, write, recommend, advise, keep, roll_back, give_back, reassert, yield, forget, release);
 RECORDED_NAMES(Outcome::Kind, written, conflict, gone, failed);
-RECORDED_NAMES(controller::TrialKey::Kind, accept_queue, conntrack, minimum, conntrack_chains);
 RECORDED_NAMES(controller::Cause, minimum, forecast, loss);
 
 } // namespace bpftune::recording

@@ -246,6 +246,15 @@ template <class T> void read_name(Cursor& in, T& value) {
     in.fail(fmt::format("'{}' is not known here", text));
 }
 
+inline void read_name(Cursor& in, TunableId& value) {
+    std::string key;
+    in.text(key);
+    if (const auto* row = tunables::find_key(key))
+        value = row->id;
+    else
+        in.fail(fmt::format("'{}' is not known here", key));
+}
+
 template <class T> void read_container(Cursor& in, T& value) {
     value.clear();
     read_list(in, [&] {

@@ -74,7 +74,9 @@ Result<Decoder::Line> Decoder::read(std::string_view text) {
         header_ = {};
         tick_ = pressure_ = {};
         recording::read(in, header_);
-        if (header_.schema != current_schema)
+        const controller::State& state = header_.state;
+        const bool keyed = !state.trials.empty() || !state.back_offs.empty() || !state.floods.empty();
+        if (header_.schema != current_schema && (header_.schema != keyed_otherwise || keyed))
             return failure("recorded with schema {} by version {}: this program reads schema {}", header_.schema,
                            header_.version.empty() ? "?" : header_.version, current_schema);
     } else if (in.take(R"({"reloaded":)")) {

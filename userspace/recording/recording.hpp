@@ -27,7 +27,9 @@
 
 namespace bpftune::recording {
 
-inline constexpr int current_schema = 1;
+inline constexpr int current_schema = 2;
+// Trials, back-offs and floods were keyed otherwise: one that began without any reads as it did.
+inline constexpr int keyed_otherwise = 1;
 
 struct Header {
     int schema = 0;

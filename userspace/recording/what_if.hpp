@@ -41,10 +41,7 @@ private:
     };
 
     Value& value_of(const Decision& decision, MonoTime now);
-    [[nodiscard]] const Value* find(TunableId tunable, const NetnsId& netns, std::uint64_t cookie = 0) const;
     void let_others_through(const Snapshot& recorded);
-    void show(Listener& listener) const;
-    void show(Conntrack& table, const Snapshot& snapshot) const;
 
     std::map<ObjectKey, Value> values_; // those that differ
     Snapshot shown_;

@@ -220,7 +220,8 @@ Result<> Daemon::start() {
     sys::fetch_code();
     adopt();
     tick();
-    (void)writer_.read(TunableId::somaxconn, {.netns = last_.host}); // its first time, before a burst waits for it
+    (void)writer_.read(tunables::catalog().front().id,
+                       {.netns = last_.host}); // its first time, before a burst waits for it
     if (writer_.pid() < 0) return failure("the writer has ended");
     writer_.set_patience(patience_in_loop);
     ready_ = true;
@@ -314,9 +315,7 @@ void Daemon::adopt() {
     for (const actuators::Holding& holding : *holdings) {
         const ObjectKey object = key_of(holding.tunable, holding.scope);
         if (state_.held.contains(object) || state_.yielded.contains(object)) continue;
-        // As for what the application asked for: listener.backlog follows somaxconn where it is not named.
-        const TunableId decides = policy_.of(holding.tunable).named ? holding.tunable : TunableId::somaxconn;
-        if (holding.undoing && policy_.mode_of(decides) != policy::Mode::automatic) {
+        if (holding.undoing && policy_.mode_within_asked(holding.tunable) != policy::Mode::automatic) {
             ++undoing_; // nobody would raise it again: on its way back
             continue;
         }
@@ -344,7 +343,7 @@ void Daemon::adopt(const actuators::Holding& holding) {
         else if (holding.previous == holding.original)
             (void)journal_.settle(object, ChangeState::failed);
         if (holding.previous == holding.original) return;
-    } else if (value && *value != *current && holding.tunable == TunableId::listener_backlog) {
+    } else if (value && *value != *current && is_of_socket(holding.tunable)) {
         (void)journal_.let_go(object, listens_anew(fmt::to_string(*value)));
         return;
     } else if (value && *value != *current) {

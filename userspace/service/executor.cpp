@@ -8,6 +8,7 @@
 
 #include "controller/step.hpp"
 #include "controller/trial.hpp"
+#include "core/words.hpp"
 #include "sys/clock.hpp"
 #include "tunables/catalog.hpp"
 
@@ -21,12 +22,10 @@ Change change_now(const Decision& decision, ChangeState state) { return change_o
 
 std::string described(const Decision& decision) {
     const auto& name = tunables::row(decision.tunable).name;
-    const std::string where = decision.scope.listener && decision.tunable == TunableId::listener_backlog
-                                  ? to_string(decision.scope.listener->local)
-                                  : fmt::format("netns {}", decision.scope.netns.inode);
-    if (decision.act == Decision::Act::advise) return fmt::format("{} of {}", name, where);
-    if (decision.from == decision.to) return fmt::format("{} of {}: {}", name, where, decision.to);
-    return fmt::format("{} of {}: {} -> {}", name, where, decision.from, decision.to);
+    const std::string object = object_text(decision.tunable, name, decision.scope);
+    if (decision.act == Decision::Act::advise) return object;
+    if (decision.from == decision.to) return fmt::format("{}: {}", object, decision.to);
+    return fmt::format("{}: {} -> {}", object, decision.from, decision.to);
 }
 
 std::string reason_of(const Outcome& outcome) {

@@ -14,7 +14,7 @@ using actuators::Restored;
 
 std::string object_of(const actuators::Holding& holding) {
     std::string object = fmt::format("netns {}", holding.scope.netns.inode);
-    if (holding.tunable == TunableId::listener_backlog && holding.scope.listener)
+    if (is_of_socket(holding.tunable) && holding.scope.listener)
         object += ", " + to_string(holding.scope.listener->local);
     if (holding.scope.pod) object += fmt::format(", pod {}/{}", holding.scope.pod->ns, holding.scope.pod->name);
     return object;
@@ -25,16 +25,11 @@ std::string loss_at_original(const Restored& restored) {
     const auto original = parse_number(restored.holding.original);
     if (!original || !restored.in_use || *restored.in_use == 0) return {};
     const std::uint64_t use = *restored.in_use;
-    if (restored.holding.tunable == TunableId::conntrack_max && *original > 0 && use >= *original)
-        return fmt::format(
-            "{} entries are in the fullest table: at {} every new connection would fail until {} of them "
-            "have ended",
-            use, *original, use - *original + 1);
-    if (restored.holding.tunable == TunableId::listener_backlog && use > *original)
-        return fmt::format(
-            "{} connections wait or complete their handshakes: at {} none of them is lost, but every new "
-            "one until {} are through",
-            use, *original, use - *original);
+    const auto& row = tunables::row(restored.holding.tunable);
+    const std::uint64_t fits = *original + row.spare;
+    if (!row.full_at_value.empty() && !tunables::means_no_limit(row.id, *original) && use >= fits)
+        return fmt::format(fmt::runtime(row.full_at_value), fmt::arg("use", use), fmt::arg("value", *original),
+                           fmt::arg("over", use - fits + 1));
     if (tunables::room_for(restored.holding.tunable, use) > *original)
         return fmt::format("{} are in use: {} leaves them no headroom", use, *original);
     return {};

@@ -520,7 +520,7 @@ constexpr std::array conntrack{
                     .source = "net.netfilter.nf_conntrack_max",
                     .aggregate = Aggregate::max,
                     .rank = Rank::limit,
-                    .value_of = TunableId::conntrack_max},
+                    .zero_is_no_limit = true},
                    field<&Conntrack::limit>},
     Row<Conntrack>{{.name = "conntrack.entries_per_second",
                     .kind = gauge,

@@ -56,11 +56,10 @@ struct Signal {
     Aggregate aggregate = Aggregate::sum;
     Rank rank = Rank::none;
     Join join = Join::none;
-    bool wide = false;   // shown only where every column fits
-    bool sparse = false; // shown only where some row has it
-    // The tunable whose value it is. What is no limit of it, means_no_limit(), is "none" in `top`, and no sample.
-    std::optional<TunableId> value_of = {};
-    std::string_view note; // where known, `top` says it in a line below the row, after this word
+    bool wide = false;             // shown only where every column fits
+    bool sparse = false;           // shown only where some row has it
+    bool zero_is_no_limit = false; // then 0 is "none" in `top`, and no sample
+    std::string_view note;         // where known, `top` says it in a line below the row, after this word
 };
 
 // How rows of one table become one series: summed over all rows that have the same labels.

@@ -4,40 +4,34 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/change.hpp"
-
 namespace bpftune::signals {
 namespace {
 
 constexpr Nanoseconds sample_pause = std::chrono::milliseconds(500);
 // What was clashed with is said for this long after the last one.
 constexpr Nanoseconds clash_memory = std::chrono::minutes(1);
-// A table that was full is at least this full when it is looked at next: an entry lives for seconds at the least.
-constexpr double near_limit = 0.75;
 
 std::uint64_t gain(std::uint64_t before, std::uint64_t now) { return now - std::min(before, now); }
 std::uint64_t less(std::uint64_t whole, std::uint64_t part) { return whole - std::min(whole, part); }
-
-bool no_limit(std::uint64_t limit) { return means_no_limit(TunableId::conntrack_max, limit); }
 
 // What the table will hold two minutes from now may be past its limit: so far ahead nobody looks.
 bool may_be_raised(const Conntrack& table) {
     const double begun = std::max(table.inserts_per_second.value_or(0), table.entries_per_second);
     const double ahead = static_cast<double>(table.entries) + std::max(begun, 0.0) * 120;
-    return !no_limit(table.limit) &&
+    return !table.is_unlimited() &&
            (table.window_lost() > 0 || table.entries * 2 >= table.limit || ahead >= static_cast<double>(table.limit));
 }
 
 // The limit may have been another one at either end of the interval.
 bool is_near(std::uint64_t entries, std::uint64_t before, std::uint64_t now) {
     const auto reached = [&](std::uint64_t limit) {
-        return !no_limit(limit) && static_cast<double>(entries) >= near_limit * static_cast<double>(limit);
+        return limit > 0 && static_cast<double>(entries) >= Conntrack::near_limit * static_cast<double>(limit);
     };
     return reached(before) || reached(now);
 }
 
 std::optional<double> full_in_seconds(const Conntrack& row) {
-    if (no_limit(row.limit)) return std::nullopt;
+    if (row.is_unlimited()) return std::nullopt;
     const double left = static_cast<double>(row.limit) - static_cast<double>(std::min(row.entries, row.limit));
     if (row.entries_per_second > 0) return left / row.entries_per_second;
     return left > 0 ? std::nullopt : std::optional(0.0);

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "core/change.hpp"
+#include "core/snapshot.hpp"
 #include "core/time.hpp"
 
 namespace bpftune::tunables {
@@ -17,11 +18,25 @@ namespace bpftune::tunables {
 enum class Kind {
     netns_sysctl, // below /proc/sys/net, one value for each network namespace
     host_sysctl,  // below /proc/sys, one value for the node, written from the init network namespace only
-    listener,     // sk_max_ack_backlog of one listening socket
+    listener,     // sk_max_ack_backlog of one listening socket, which its holder may set as well, by another listen()
+};
+
+// How what is in use of a value is counted when it is to be lowered.
+enum class InUse {
+    nothing,           // nothing is in use of it by itself
+    queue,             // what waits in the socket's accept queue, or is under way to it
+    conntrack_entries, // of the fullest table on the node
+};
+
+// So many times what is in use has to fit under a value that is lowered, rounded up.
+struct Room {
+    std::uint64_t times = 0;
+    std::uint64_t of = 1;
 };
 
 struct Tunable {
     TunableId id;
+    std::string_view key;  // as a recording has the id
     std::string_view name; // the kernel's spelling; the key in a policy
     Kind kind;
     std::string_view path;               // below /proc/sys; empty for other kinds
@@ -29,14 +44,28 @@ struct Tunable {
     std::string_view module_option = {}; // of the kernel module, which sets it when that is loaded: MODULE.OPTION
     std::uint64_t kernel_min;            // what the kernel takes
     std::uint64_t kernel_max;
-    std::uint64_t granule = 1; // it rounds up to multiples of this at most
-    std::uint64_t default_max; // no raise goes past it unless the policy says so
+    std::uint64_t granule = 1;     // it rounds up to multiples of this at most
+    bool zero_is_no_limit = false; // every other limit of 0 lets nothing in
+    // Another of the same place, past which the kernel lets none of these through: raised before it, lowered after it.
+    // Where this one is not named in a policy, what the policy says of that one goes for what an application asked for.
+    std::optional<TunableId> bounded_by = {};
+    // Another of the same place that it is sized by: raised and lowered after it.
+    std::optional<TunableId> follows = {};
+    std::uint64_t most_per_unit = 1; // of what it follows, for each of its own
+    InUse in_use = InUse::nothing;
+    Room room = {};
+    std::uint64_t spare = 0;             // how many more than its value there may be
+    std::string_view held_at_once = {};  // what those in use did: "waited"
+    std::string_view full_at_value = {}; // what happens at {value} while {use} are in use, {over} of them too many
+    std::uint64_t default_max;           // no raise goes past it unless the policy says so
     // The calm after which it is given back unless the policy says otherwise; nullopt: never.
     std::optional<Nanoseconds> default_shrink_after;
     bool opt_in; // only a policy that names it allows it
     // What one unit in use costs the node in memory, where the kernel does not tell: as charged, and at worst.
     std::uint64_t unit_bytes;
     std::uint64_t worst_unit_bytes;
+    std::optional<std::uint64_t> UnitBytes::* measured_unit_bytes = nullptr; // where it does
+    std::optional<std::uint64_t> UnitBytes::* measured_worst_unit_bytes = nullptr;
     std::string_view memory;  // how the bytes of a unit are known, and how many units are charged
     std::string_view serves;  // the signal whose loss it cures
     std::string_view help;    // one sentence
@@ -50,5 +79,14 @@ struct Tunable {
 std::span<const Tunable> catalog(); // in the order of TunableId
 const Tunable& row(TunableId id);
 const Tunable* find(std::string_view name);
+const Tunable* find_key(std::string_view key);
+
+// The one that `id` bounds; nullptr: none.
+const Tunable* bounded_by(TunableId id);
+
+// In which order values are lowered: what another one bounds, or is followed by, comes before that one.
+int lowering_rank(TunableId id);
+
+bool means_no_limit(TunableId tunable, std::uint64_t value);
 
 } // namespace bpftune::tunables

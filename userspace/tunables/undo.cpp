@@ -9,8 +9,6 @@
 namespace bpftune::tunables {
 namespace {
 
-constexpr std::uint64_t queue_headroom = 2;
-constexpr std::uint64_t longest_chain = 8;
 constexpr std::uint64_t largest = 1ULL << 31; // past what any of them takes
 
 std::uint64_t rounded_up(std::uint64_t value, std::uint64_t granule) {
@@ -20,14 +18,8 @@ std::uint64_t rounded_up(std::uint64_t value, std::uint64_t granule) {
 } // namespace
 
 std::uint64_t room_for(TunableId tunable, std::uint64_t in_use) {
-    const std::uint64_t use = std::min(in_use, largest);
-    switch (tunable) {
-    case TunableId::listener_backlog: return queue_headroom * use;
-    case TunableId::conntrack_max: return (use * 10 + 6) / 7;
-    case TunableId::somaxconn:
-    case TunableId::conntrack_buckets: return 0;
-    }
-    return 0;
+    const auto& [times, of] = row(tunable).room;
+    return (std::min(in_use, largest) * times + of - 1) / of;
 }
 
 std::uint64_t step_back(TunableId tunable, std::uint64_t from, std::uint64_t original, std::uint64_t needed) {
@@ -40,14 +32,15 @@ std::uint64_t way_back(TunableId tunable, std::uint64_t from, std::uint64_t orig
 }
 
 bool is_less(TunableId tunable, std::uint64_t to, std::uint64_t from) {
-    if (tunable == TunableId::conntrack_max && (to == 0 || from == 0)) return from == 0 && to != 0;
-    return to < from;
+    if (means_no_limit(tunable, to)) return false;
+    return means_no_limit(tunable, from) || to < from;
 }
 
-std::uint64_t buckets_for(std::uint64_t limit, std::uint64_t original_limit, std::uint64_t original_buckets) {
-    const std::uint64_t chain =
-        std::clamp<std::uint64_t>(original_limit / std::max<std::uint64_t>(1, original_buckets), 1, longest_chain);
-    return (limit + chain - 1) / chain;
+std::uint64_t following(TunableId tunable, std::uint64_t leader, std::uint64_t original_leader,
+                        std::uint64_t original) {
+    const std::uint64_t per_unit = std::clamp<std::uint64_t>(original_leader / std::max<std::uint64_t>(1, original), 1,
+                                                             row(tunable).most_per_unit);
+    return (leader + per_unit - 1) / per_unit;
 }
 
 } // namespace bpftune::tunables

@@ -9,9 +9,7 @@
 
 namespace bpftune::tunables {
 
-// The least value under which `in_use` fits with headroom: twice what waits in a queue (any that arrives beyond its
-// limit is lost), 10/7 of the entries of the fullest conntrack table (at its limit every new connection fails). 0 for
-// what nothing is in use of by itself: somaxconn, which bounds what begins to listen; buckets, whose chains get longer.
+// The least value under which `in_use` fits with headroom (Tunable::room). 0 for what nothing is in use of by itself.
 std::uint64_t room_for(TunableId tunable, std::uint64_t in_use);
 
 // Where a value goes on its way back from `from` to `original`: the original where `in_use` has room there, else the
@@ -21,11 +19,12 @@ std::uint64_t way_back(TunableId tunable, std::uint64_t from, std::uint64_t orig
 // The same for a value that needs at least `needed`.
 std::uint64_t step_back(TunableId tunable, std::uint64_t from, std::uint64_t original, std::uint64_t needed);
 
-// Whether `to` holds less than `from`. Of nf_conntrack_max 0 is no limit at all.
+// Whether `to` holds less than `from`.
 bool is_less(TunableId tunable, std::uint64_t to, std::uint64_t from);
 
-// The buckets that a table of `limit` entries is to keep, which had so many for `original_limit` before us: with chains
-// as long as they were, at most 8 (more are seen in each packet's time). Limits of 0 are none: what is in use decides.
-std::uint64_t buckets_for(std::uint64_t limit, std::uint64_t original_limit, std::uint64_t original_buckets);
+// What keeps `tunable`, which was `original`, as it was to the one that it follows (Tunable::follows), which was
+// `original_leader` and is `leader` now: the same ratio, at most Tunable::most_per_unit. An `original_leader` of 0 was
+// no limit: one each.
+std::uint64_t following(TunableId tunable, std::uint64_t leader, std::uint64_t original_leader, std::uint64_t original);
 
 } // namespace bpftune::tunables

@@ -62,7 +62,7 @@ std::optional<double> number_of(const signals::Value& value) {
 
 bool is_no_limit(const Signal& signal, const signals::Value& value) {
     const auto* const whole = std::get_if<std::uint64_t>(&value);
-    return signal.value_of && whole != nullptr && means_no_limit(*signal.value_of, *whole);
+    return signal.zero_is_no_limit && whole != nullptr && *whole == 0;
 }
 
 double folded(Aggregate aggregate, double a, double b) {

@@ -127,7 +127,7 @@ std::string signals_reference() {
 
 std::string tunables_reference() {
     std::string text = "<!-- SPDX-License-Identifier: Apache-2.0 -->\n"
-                       "<!-- Made from userspace/tunables/catalog.cpp: do not edit. -->\n"
+                       "<!-- Made from userspace/tunables: do not edit. -->\n"
                        "# Tunables\n\n"
                        "What may be raised, each only as far as the policy allows. The original value is in the "
                        "journal before the first write; `bpftune-k8s restore` puts it back.\n";

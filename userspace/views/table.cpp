@@ -207,8 +207,7 @@ std::string number_text(const Json& value, signals::Kind kind) {
 std::string cell_text(const Json& row, const Signal& signal) {
     const Json* value = find(row, signal.json);
     // A label is a name even where it is a number.
-    if (value != nullptr && value->is_number_unsigned() && signal.value_of &&
-        means_no_limit(*signal.value_of, value->get<std::uint64_t>()))
+    if (value != nullptr && signal.zero_is_no_limit && value->is_number_unsigned() && value->get<std::uint64_t>() == 0)
         return "none";
     if (value != nullptr && value->is_number() && signal.kind != signals::Kind::label)
         return number_text(*value, signal.kind);

@@ -417,7 +417,7 @@ TEST_CASE("a value that was another one than the snapshot said is looked at agai
 TEST_CASE("a change that was on trial when the service ended begins its trial anew, with what was granted for it") {
     State state;
     const Listener listener = nginx();
-    const Scope scope = controller::scope_of(listener);
+    const Scope scope = scope_of(listener);
     adopt(state, {TunableId::somaxconn, scope, 128, 512, 128}, at(0s));
     adopt(state, {TunableId::listener_backlog, scope, 128, 512, 128}, at(0s));
     CHECK(state.trials.size() == 1);
@@ -444,7 +444,7 @@ TEST_CASE("a change that was on trial when the service ended begins its trial an
 
 TEST_CASE("a change that was kept before the service ended is not tried again") {
     State state;
-    adopt(state, {TunableId::somaxconn, controller::scope_of(nginx()), 128, 512, {}}, at(0s));
+    adopt(state, {TunableId::somaxconn, scope_of(nginx()), 128, 512, {}}, at(0s));
     CHECK(state.held.size() == 1);
     CHECK(state.trials.empty());
 }
@@ -458,7 +458,7 @@ TEST_CASE("what was adopted is charged with the use that it was raised for, all 
     const std::vector<Evidence> evidence{{"expected_use", 130}};
     adopt(state,
           {.tunable = TunableId::listener_backlog,
-           .scope = controller::scope_of(other),
+           .scope = scope_of(other),
            .original = 128,
            .current = 512,
            .evidence = known ? evidence : std::vector<Evidence>{}},

@@ -369,9 +369,8 @@ private:
         const bool conntrack = decision.tunable >= TunableId::conntrack_max;
         if (decision.tunable == TunableId::somaxconn) return; // may be raised for another queue
         const auto back_off =
-            back_offs.find(conntrack ? controller::TrialKey{controller::TrialKey::Kind::conntrack, World::host, 0}
-                                     : controller::TrialKey{controller::TrialKey::Kind::accept_queue,
-                                                            decision.scope.netns, decision.scope.listener->cookie});
+            back_offs.find(conntrack ? controller::TrialKey{.object = {TunableId::conntrack_max, World::host}}
+                                     : controller::TrialKey{.object = key_of(decision.tunable, decision.scope)});
         if (back_off != back_offs.end() && now_ < back_off->second.until) fail("a raise within its back-off");
     }
 

@@ -42,7 +42,7 @@ private:
 
     PodRule rule() {
         constexpr std::array names{"lab-*", "it's", "a b", "#x: {", "\\*\"[!a]?", "*"};
-        PodRule rule{.netns = names[below(names.size())], .mode = mode(), .tunables = {}};
+        PodRule rule{.netns = names[below(names.size())], .mode = mode(), .tunables = unnamed()};
         for (const tunables::Tunable& row : tunables::catalog()) {
             if (chance()) continue;
             TunablePolicy& tunable = rule.tunables[static_cast<std::size_t>(row.id)];

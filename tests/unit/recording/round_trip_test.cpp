@@ -26,6 +26,8 @@ public:
             value = 0.1 + 1e-9 * ++count_;
         } else if constexpr (Number<T>) {
             value = static_cast<T>(std::numeric_limits<T>::max() - ++count_);
+        } else if constexpr (std::same_as<T, TunableId>) {
+            value = tunables::catalog()[1 + ++count_ % (tunables::catalog().size() - 1)].id;
         } else if constexpr (std::is_enum_v<T>) {
             value = Names<T>::all[1 + ++count_ % (Names<T>::all.size() - 1)];
         } else if constexpr (Duration<T>) {
@@ -184,8 +186,8 @@ TEST_CASE("what is no line of a recording is refused, with its place") {
     CHECK(error_of(R"({"tick":{},"step":{"settled":[{"decision":0}]}})") ==
           "the outcome of a decision that is not there");
     CHECK(error_of(R"({"recording":{"schema":99,"version":"9","later":1}})") ==
-          "recorded with schema 99 by version 9: this program reads schema 1");
-    CHECK(error_of(R"({"recording":{}})") == "recorded with schema 0 by version ?: this program reads schema 1");
+          "recorded with schema 99 by version 9: this program reads schema 2");
+    CHECK(error_of(R"({"recording":{}})") == "recorded with schema 0 by version ?: this program reads schema 2");
 }
 
 TEST_CASE("no line that was cut or changed crashes, and none takes more than it says") {

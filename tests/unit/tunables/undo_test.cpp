@@ -33,10 +33,10 @@ TEST_CASE("nothing is in use of somaxconn itself") {
 }
 
 TEST_CASE("buckets follow a limit with the chains that they had, of 8 at most, in whole pages") {
-    CHECK(buckets_for(262144, 65536, 16384) == 65536);
-    CHECK(buckets_for(65536, 65536, 16384) == 16384);
-    CHECK(buckets_for(262144, 262144, 1024) == 32768);
-    CHECK(buckets_for(1000, 0, 1024) == 1000);
+    CHECK(following(TunableId::conntrack_buckets, 262144, 65536, 16384) == 65536);
+    CHECK(following(TunableId::conntrack_buckets, 65536, 65536, 16384) == 16384);
+    CHECK(following(TunableId::conntrack_buckets, 262144, 262144, 1024) == 32768);
+    CHECK(following(TunableId::conntrack_buckets, 1000, 0, 1024) == 1000);
     CHECK(step_back(TunableId::conntrack_buckets, 131072, 1024, 3000) == 8192);
     CHECK(step_back(TunableId::conntrack_buckets, 4096, 1024, 3000) == 4096);
 }

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one snapshot says of each object: plain values, made once in a step by the resources (resource.hpp). What walks
+// them asks nothing else of a resource, and knows no tunable.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "controller/state.hpp"
+#include "core/change.hpp"
+#include "core/snapshot.hpp"
+
+namespace bpftune::controller {
+
+inline constexpr std::uint64_t no_limit = std::numeric_limits<std::uint64_t>::max();
+
+// Whether what was lost in a window was lost for want of the limit.
+enum class Counts {
+    yes,
+    no,
+    undecided, // the next window tells
+};
+
+struct Reading {
+    ObjectKey object;
+    Scope scope;
+    bool is_part = false; // one of those whose demand counts for the node's object, which has the value (a table)
+
+    std::optional<std::uint64_t> value; // nullopt: not read
+    MonoTime read;                      // when
+    // The kernel lets no more than this through now; nullopt: not known, and nothing may be raised.
+    std::optional<std::uint64_t> ceiling = no_limit;
+
+    std::optional<std::uint64_t> in_use; // now: what has to fit when it is lowered; nullopt: not known
+    std::optional<Use> use;              // of the window, for how much of it is needed; nullopt: not looked at
+    std::vector<std::uint64_t> charged;  // in use in the window, by each who is held to it; empty: not looked at
+    std::uint64_t sharers = 1;           // network namespaces that may each fill it
+    Measured measured;                   // what the window adds to a trial of it
+    Counts counts = Counts::yes;
+};
+
+// What readings are made from. `asks`: whether the demand of a namespace counts for the node's object, which an entry
+// of the policy may say it does not.
+struct View {
+    const Snapshot& snapshot;
+    const State& state;
+    std::function<bool(TunableId, const NetnsId&)> asks;
+};
+
+// In the order of their objects, each once. What a whole snapshot has no reading of is gone.
+class Readings {
+public:
+    explicit Readings(const View& view);
+    // Of values alone: nothing is known of what was before, and everyone asks.
+    explicit Readings(const Snapshot& snapshot);
+
+    [[nodiscard]] const Reading* find(const ObjectKey& object) const; // nullptr: it is gone, or was not looked at
+    [[nodiscard]] std::span<const Reading> all() const { return readings_; }
+
+private:
+    std::vector<Reading> readings_;
+};
+
+} // namespace bpftune::controller

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <array>
+
+#include "controller/accept_queue.hpp"
+#include "controller/conntrack.hpp"
+#include "controller/resource.hpp"
+
+namespace bpftune::controller {
+
+std::span<const Resource> resources() {
+    static constexpr std::array rows{accept_queue, conntrack}; // what a burst waits for comes first
+    return rows;
+}
+
+} // namespace bpftune::controller

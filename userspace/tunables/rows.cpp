@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tunables/rows.hpp"
+
+#include <vector>
+
+namespace bpftune::tunables {
+
+std::span<const Tunable> catalog() {
+    static const std::vector<Tunable> rows = [] {
+        std::vector<Tunable> all;
+        for (const auto& of_resource : {accept_queue_rows(), conntrack_rows()})
+            all.insert(all.end(), of_resource.begin(), of_resource.end());
+        return all;
+    }();
+    return rows;
+}
+
+} // namespace bpftune::tunables

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rows of each resource, in the order of TunableId. catalog() has them all.
+#pragma once
+
+#include <span>
+
+#include "tunables/catalog.hpp"
+
+namespace bpftune::tunables {
+
+std::span<const Tunable> accept_queue_rows();
+std::span<const Tunable> conntrack_rows();
+
+} // namespace bpftune::tunables

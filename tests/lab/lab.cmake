@@ -6,6 +6,8 @@ add_executable(slow-server lab/slow_server.cpp)
 target_link_libraries(slow-server PRIVATE core CLI11::CLI11)
 add_executable(flood-sender lab/flood_sender.cpp)
 target_link_libraries(flood-sender PRIVATE sys CLI11::CLI11)
+add_executable(delay-line lab/delay_line.cpp)
+target_link_libraries(delay-line PRIVATE sys CLI11::CLI11 nlohmann_json::nlohmann_json)
 
 if(TARGET bpftune-k8s)
     set(lab_test ${CMAKE_CURRENT_LIST_DIR}/lab_test.py)

@@ -73,9 +73,11 @@ class Program {
 public:
     using Before = std::function<void()>; // what the process does before it becomes the program
 
-    Program(const Words& words, const fs::path& out, const fs::path& err, const Before& before = {})
+    Program(const Words& words, const fs::path& out, const fs::path& err, const Before& before = {},
+            const std::string& path = program_path)
         : out_(out), err_(err) {
-        const sys::Fd program(::open(program_path.c_str(), O_RDONLY | O_CLOEXEC));
+        const sys::Fd program(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+        must(static_cast<bool>(program), "open " + path);
         const sys::Fd out_file = create(out);
         const sys::Fd err_file = create(err);
         pid_ = ::fork();

@@ -30,6 +30,7 @@ void add_history(CLI::App& app, int& status);
 void add_restore(CLI::App& app, int& status);
 void add_record(CLI::App& app, int& status);
 void add_replay(CLI::App& app, int& status);
+void add_measure(CLI::App& app, int& status);
 
 // "bpftune-k8s: <message>" on stderr; returns `failed`.
 int fail(const Error& error);

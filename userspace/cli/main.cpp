@@ -20,6 +20,7 @@ int main(int argc, char** argv) {
         cli::add_restore(app, status);
         cli::add_record(app, status);
         cli::add_replay(app, status);
+        cli::add_measure(app, status);
         try {
             app.parse(argc, argv);
         } catch (const CLI::ParseError& error) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <ranges>
+#include <unordered_map>
 #include <utility>
 
 #include <linux/capability.h>
@@ -154,6 +155,20 @@ Result<std::string> sysctl_by_procfs(State& state) {
     if (auto read = sys::read_number(state.proc / "sys/net/core/somaxconn"); !read)
         return std::unexpected(read.error());
     return "who set a value; that it was set, at the next tick";
+}
+
+// Namespaces that the last census came upon: those that nothing else shows, and what it alone knows of the others.
+void add_of_listeners(std::vector<NetnsReading>& readings, std::span<const NetnsReading> of_listeners) {
+    std::unordered_map<NetnsId, std::size_t> places;
+    for (std::size_t i = 0; i < readings.size(); ++i) places.try_emplace(readings[i].netns, i);
+    for (const NetnsReading& other : of_listeners) {
+        const auto [place, is_new] = places.try_emplace(other.netns, readings.size());
+        if (is_new) {
+            readings.push_back(other);
+        } else if (NetnsReading& known = readings[place->second]; !known.ports_exhausted) {
+            known.ports_exhausted = other.ports_exhausted;
+        }
+    }
 }
 
 struct Row {
@@ -312,13 +327,7 @@ Result<std::vector<NetnsReading>> Probes::namespaces() {
     if (!readings) return readings;
     state_->names_read = state_->names.update();
     state_->bound.add_to(*readings, state_->names.all(), state_->conntrack.loaded(), sys::now().mono);
-    for (const NetnsReading& other : state_->of_listeners) {
-        const auto known = std::ranges::find(*readings, other.netns, &NetnsReading::netns);
-        if (known == readings->end())
-            readings->push_back(other);
-        else if (!known->ports_exhausted)
-            known->ports_exhausted = other.ports_exhausted;
-    }
+    add_of_listeners(*readings, state_->of_listeners);
     return readings;
 }
 

@@ -265,16 +265,15 @@ void Collector::remember(const probes::SysctlWriteEvent& write) {
 }
 
 void Collector::forget_writes(MonoTime now) {
-    const auto is_there = [&](const NetnsId& netns) {
-        return std::ranges::any_of(namespaces_, [&](const probes::NetnsReading& known) {
-            return netns.inode == known.netns.inode && (netns.cookie == known.netns.cookie || netns.cookie == 0);
-        });
-    };
+    if (sysctl_writes_.empty()) return;
+    std::set<NetnsId> there; // each also without its cookie, as the write may be
+    for (const probes::NetnsReading& known : namespaces_)
+        there.insert({known.netns, NetnsId{.cookie = 0, .inode = known.netns.inode}});
     std::vector<SysctlWrite> kept;
     std::set<std::pair<NetnsId, std::string_view>> seen;
     for (const SysctlWrite& write : std::views::reverse(sysctl_writes_)) { // the newest of each first
         const bool is_last = seen.emplace(write.netns, write.sysctl).second;
-        if (write.time >= now - writes_remembered || (is_last && is_there(write.netns))) kept.push_back(write);
+        if (write.time >= now - writes_remembered || (is_last && there.contains(write.netns))) kept.push_back(write);
     }
     std::ranges::reverse(kept);
     sysctl_writes_ = std::move(kept);

@@ -74,7 +74,8 @@ void TcpTable::update(const Readings& readings, MonoTime now) {
     if (readings.listeners) update_listeners(readings, now);
     if (readings.queues) update_queues(*readings.queues);
     for (auto& [id, netns] : namespaces_) {
-        if (!netns.seen) continue;
+        // Between two censuses nothing overflows in most.
+        if (!netns.seen || (!readings.listeners && netns.unassigned == 0 && !netns.has_claims)) continue;
         const std::vector<Tracked*> listeners = listeners_of(id);
         if (readings.listeners) {
             explain_drops(listeners, netns);
@@ -207,9 +208,10 @@ TcpTable::Tracked& TcpTable::take_in(const probes::ListenerReading& reading, boo
     if (reading.syn_queue) row.syn_queue = std::max(row.syn_queue, reading.syn_queue);
     if (is_new) tracked.limit_known = reading.limit;
     note_queue(tracked, reading, now);
+    const auto netns = namespaces_.find(row.netns);
+    if (netns != namespaces_.end()) netns->second.has_claims |= tracked.claim.fresh > 0;
     if (reading.asked && reading.asked != tracked.asked_seen) {
         row.asked = tracked.asked_seen = reading.asked;
-        const auto netns = namespaces_.find(row.netns);
         tracked.asked_for_all = netns == namespaces_.end() || reading.asked >= netns->second.row.somaxconn;
     }
     return tracked;
@@ -519,6 +521,7 @@ void TcpTable::assign_overflows(std::span<Tracked* const> listeners, Namespace& 
         netns.hides_deferring ? least(netns.unassigned, claims) : divide(netns.unassigned, claims);
     const bool one_claims = std::ranges::count_if(claims, [](std::uint64_t claim) { return claim > 0; }) <= 1;
     const bool estimated = !one_claims && shares != claims;
+    netns.has_claims = false;
     for (std::size_t i = 0; i < listeners.size(); ++i) {
         Claim& claim = listeners[i]->claim;
         if (shares[i] > 0) listeners[i]->row.overflows_estimated |= estimated;
@@ -527,22 +530,24 @@ void TcpTable::assign_overflows(std::span<Tracked* const> listeners, Namespace& 
         const std::uint64_t from_old = std::min(claim.old, shares[i]);
         claim.old = claim.fresh - (shares[i] - from_old);
         claim.fresh = 0;
+        netns.has_claims |= claim.old > 0;
     }
     if (!netns.hides_deferring) return;
     netns.of_closed += std::exchange(netns.unassigned, 0); // nobody will say whose they are
     for (Tracked* tracked : listeners) tracked->claim.old = 0;
+    netns.has_claims = false;
 }
 
 void TcpTable::close_unseen(std::span<const NetnsId> unasked) {
+    const std::set<NetnsId> not_asked(unasked.begin(), unasked.end());
     for (auto entry = listeners_.begin(); entry != listeners_.end();) {
         const Tracked& tracked = entry->second;
         const Listener& row = tracked.row;
-        const auto netns = namespaces_.find(row.netns);
-        const bool may_be_there = std::ranges::find(unasked, row.netns) != unasked.end();
-        if (tracked.seen || may_be_there) {
+        if (tracked.seen || not_asked.contains(row.netns)) { // where nobody was asked, it may be there all the same
             ++entry;
             continue;
         }
+        const auto netns = namespaces_.find(row.netns);
         if (netns != namespaces_.end())
             netns->second.of_closed += row.overflows + std::exchange(netns->second.unassigned, 0);
         by_port_.erase({row.netns, row.local.port, row.cookie});

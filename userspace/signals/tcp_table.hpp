@@ -123,6 +123,7 @@ private:
         probes::NetnsReading last;
         NetnsTcp row;
         std::uint64_t unassigned = 0; // overflows that no listener has claimed yet
+        bool has_claims = true;       // some listener may claim overflows: at first that is not known
         std::uint64_t unclaimed = 0;  // of these, as the last census left them
         std::uint64_t of_closed = 0;
         std::uint64_t first_overflows = 0; // when it was first seen; until a census

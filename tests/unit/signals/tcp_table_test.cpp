@@ -154,6 +154,27 @@ TEST_CASE("a claim that comes late is met, and takes nothing back from those tha
     CHECK(sum_of_overflows(snapshot) == 3);
 }
 
+TEST_CASE("what a census left claimed is met by the next reading of the namespace, and by no later one") {
+    Feed feed;
+    feed.look(netns(0), listening(1, 80));
+    auto dropped = listening(1, 80);
+    dropped.drops = 5;
+    feed.look(netns(0), dropped); // counted before the listeners were
+    SECTION("without a census") {
+        CHECK(feed.look(netns(5), std::nullopt).listeners.at(0).overflows == 5);
+        CHECK(feed.look(netns(8), std::nullopt).listeners.at(0).overflows == 5);
+    }
+    SECTION("too late") {
+        feed.look(netns(0), std::nullopt);
+        CHECK(feed.look(netns(5), std::nullopt).listeners.at(0).overflows == 0);
+    }
+    SECTION("with a claim of the next census") {
+        dropped.drops = 9;
+        CHECK(feed.look(netns(2), std::nullopt).listeners.at(0).overflows == 2);
+        CHECK(feed.look(netns(6), dropped).listeners.at(0).overflows == 6);
+    }
+}
+
 TEST_CASE("what nobody has claimed by the census after the next was a listener's that closed between two") {
     Feed feed;
     feed.tick({netns(0)}, {listening(1, 80)});

@@ -28,23 +28,24 @@ constexpr auto series_lifetime = std::chrono::minutes(15);
 // Rows that may come back with what they counted before. Past so many, the others are counted from zero.
 constexpr std::size_t most_gone = 4096;
 
-signals::Value label_of(const Table& table, const Snapshot& snapshot, std::size_t row, std::string_view json) {
-    const auto found = std::ranges::find(table.signals, json, &Signal::json);
-    if (found == table.signals.end()) return {};
-    return table.cell(snapshot, row, static_cast<std::size_t>(found - table.signals.begin()));
+// The place of the signal that the labels are taken from.
+std::size_t place_of(const Table& table, std::string_view json) {
+    return static_cast<std::size_t>(std::ranges::find(table.signals, json, &Signal::json) - table.signals.begin());
 }
 
-Labels labels_of(const Table& table, const Snapshot& snapshot, std::size_t row) {
+signals::Value label_of(const Table& table, const Snapshot& snapshot, std::size_t row, std::size_t place) {
+    return place < table.signals.size() ? table.cell(snapshot, row, place) : signals::Value{};
+}
+
+Labels labels_of(const Table& table, const signals::Value& label) {
     switch (table.labels) {
     case signals::Labels::none: return {};
     case signals::Labels::cpu: {
-        const signals::Value cpu = label_of(table, snapshot, row, "cpu");
-        const auto* const number = std::get_if<std::uint64_t>(&cpu);
+        const auto* const number = std::get_if<std::uint64_t>(&label);
         return {{"cpu", number != nullptr ? std::to_string(*number) : ""}};
     }
     case signals::Labels::pod: {
-        const signals::Value value = label_of(table, snapshot, row, "pod");
-        const auto* const known = std::get_if<Pod>(&value);
+        const auto* const known = std::get_if<Pod>(&label);
         const Pod pod = known != nullptr ? *known : Pod{};
         return {{"namespace", terminal_safe(pod.ns)},
                 {"pod", terminal_safe(pod.name)},
@@ -94,8 +95,7 @@ ClientMetric sample(MetricType type, Labels labels, double value) {
 
 Metrics::Metrics(std::string version) : version_(std::move(version)) {
     sources_.fill(Rung::none);
-    for (const Table& table : signals::catalog())
-        tables_.push_back({.signals = std::vector<SignalSeries>(table.signals.size()), .rows = {}});
+    tables_.resize(signals::catalog().size());
     for (const tunables::Tunable& tunable : tunables::catalog()) changes_[tunable.id] = {};
 }
 
@@ -109,42 +109,68 @@ void Metrics::update(const Snapshot& snapshot, std::string_view mode) {
     for (std::size_t i = 0; i < catalog.size(); ++i) update(catalog[i], tables_[i], snapshot);
 }
 
-void Metrics::update(const Table& table, TableSeries& series, const Snapshot& snapshot) {
-    for (SignalSeries& signal : series.signals) signal.gauges.clear();
-    const RowCounts before = std::exchange(series.rows, {});
+void Metrics::update(const Table& table, TableSeries& of_table, const Snapshot& snapshot) {
+    const MonoTime now = snapshot.time.mono;
+    for (auto& [labels, series] : of_table.by_labels) std::ranges::fill(series.gauges, std::nullopt);
     const std::size_t rows = snapshot.source(table.probe) == Rung::none ? 0 : table.rows(snapshot);
-    for (std::size_t row = 0; row < rows; ++row) add_row(table, series, before, snapshot, row);
-    for (const auto& [identity, gone] : before) {
-        if (series.rows.size() >= rows + most_gone) break;
-        if (snapshot.time.mono - gone.seen <= gone_remembered) series.rows.try_emplace(identity, gone);
+    const std::size_t place = place_of(table, table.labels == signals::Labels::cpu ? "cpu" : "pod");
+    signals::Value label;
+    Series* series = nullptr; // of these: most rows have the labels of the one before
+    for (std::size_t row = 0; row < rows; ++row) {
+        auto other = label_of(table, snapshot, row, place);
+        if (series == nullptr || other != label) {
+            label = std::move(other);
+            series = &of_table.by_labels[labels_of(table, label)];
+            series->gauges.resize(table.signals.size());
+            series->totals.resize(table.signals.size());
+        }
+        Counted& counted = of_table.rows[table.identity(snapshot, row)];
+        counted.values.resize(table.signals.size());
+        counted.seen = now;
+        add_row(table, *series, counted, snapshot, row);
     }
-    for (SignalSeries& signal : series.signals)
-        std::erase_if(signal.totals,
-                      [&](const auto& entry) { return snapshot.time.mono - entry.second.seen > series_lifetime; });
+    forget_rows(of_table, rows, now);
+    forget_series(of_table, now);
 }
 
-void Metrics::add_row(const Table& table, TableSeries& series, const RowCounts& before, const Snapshot& snapshot,
-                      std::size_t row) {
-    const Labels labels = labels_of(table, snapshot, row);
-    const std::string identity = table.identity(snapshot, row);
-    const auto known = before.find(identity);
-    RowCounts::mapped_type& row_counts = series.rows[identity];
-    std::vector<std::uint64_t>& counted = row_counts.values;
-    counted = known != before.end() ? known->second.values : std::vector<std::uint64_t>(table.signals.size());
-    row_counts.seen = snapshot.time.mono;
+// Of too many that are gone, those that were seen last stay.
+void Metrics::forget_rows(TableSeries& of_table, std::size_t rows, MonoTime now) {
+    if (of_table.rows.size() <= rows) return;
+    std::erase_if(of_table.rows, [&](const auto& entry) { return now - entry.second.seen > gone_remembered; });
+    if (of_table.rows.size() <= rows + most_gone) return;
+    std::vector<std::pair<MonoTime, std::string>> gone;
+    for (const auto& [identity, counted] : of_table.rows)
+        if (counted.seen != now) gone.emplace_back(counted.seen, identity);
+    std::ranges::sort(gone);
+    gone.resize(std::min(gone.size(), of_table.rows.size() - rows - most_gone));
+    for (const auto& [seen, identity] : gone) of_table.rows.erase(identity);
+}
+
+void Metrics::forget_series(TableSeries& of_table, MonoTime now) {
+    const auto is_old = [&](const std::optional<Total>& total) { return total && now - total->seen > series_lifetime; };
+    const auto is_there = [](const auto& value) { return value.has_value(); };
+    for (auto& [labels, series] : of_table.by_labels) std::ranges::replace_if(series.totals, is_old, std::nullopt);
+    std::erase_if(of_table.by_labels, [&](const auto& entry) {
+        const Series& series = entry.second;
+        return std::ranges::none_of(series.totals, is_there) && std::ranges::none_of(series.gauges, is_there);
+    });
+}
+
+void Metrics::add_row(const Table& table, Series& series, Counted& counted, const Snapshot& snapshot, std::size_t row) {
     for (std::size_t i = 0; i < table.signals.size(); ++i) {
         const Signal& signal = table.signals[i];
+        if (signal.metric.empty()) continue;
         const signals::Value value = table.cell(snapshot, row, i);
-        const auto number = signal.metric.empty() || is_no_limit(signal, value) ? std::nullopt : number_of(value);
+        const auto number = is_no_limit(signal, value) ? std::nullopt : number_of(value);
         if (!number) continue;
         if (signal.kind == Kind::counter) {
-            const std::uint64_t now = std::max(std::get<std::uint64_t>(value), counted[i]);
-            Total& total = series.signals[i].totals[labels];
-            total = {total.value + now - counted[i], snapshot.time.mono};
-            counted[i] = now;
+            const std::uint64_t now = std::max(std::get<std::uint64_t>(value), counted.values[i]);
+            const std::uint64_t total = series.totals[i] ? series.totals[i]->value : 0;
+            series.totals[i] = {total + now - counted.values[i], snapshot.time.mono};
+            counted.values[i] = now;
         } else {
-            const auto [gauge, first] = series.signals[i].gauges.try_emplace(labels, *number);
-            if (!first) gauge->second = folded(signal.aggregate, gauge->second, *number);
+            std::optional<double>& gauge = series.gauges[i];
+            gauge = gauge ? folded(signal.aggregate, *gauge, *number) : *number;
         }
     }
 }
@@ -159,10 +185,11 @@ std::vector<MetricFamily> Metrics::signal_families() const {
             const Signal& signal = catalog[table].signals[i];
             const MetricType type = signal.kind == Kind::counter ? MetricType::Counter : MetricType::Gauge;
             MetricFamily family{std::string(signal.metric), help_of(signal), type, {}};
-            const SignalSeries& series = tables_[table].signals[i];
-            for (const auto& [labels, total] : series.totals)
-                family.metric.push_back(sample(type, labels, static_cast<double>(total.value)));
-            for (const auto& [labels, value] : series.gauges) family.metric.push_back(sample(type, labels, value));
+            for (const auto& [labels, series] : tables_[table].by_labels) {
+                const auto& total = series.totals[i];
+                if (total) family.metric.push_back(sample(type, labels, static_cast<double>(total->value)));
+                if (series.gauges[i]) family.metric.push_back(sample(type, labels, *series.gauges[i]));
+            }
             if (!family.metric.empty()) families.push_back(std::move(family));
         }
     }

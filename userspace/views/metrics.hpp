@@ -6,9 +6,10 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
+#include <unordered_map>
 #include <vector>
 
 #include <prometheus/metric_family.h>
@@ -49,24 +50,26 @@ private:
         std::uint64_t value = 0;
         MonoTime seen;
     };
-    struct SignalSeries {
-        std::map<Labels, double> gauges; // of the last tick
-        std::map<Labels, Total> totals;
+    // What has the same labels: by signal, as in the catalog.
+    struct Series {
+        std::vector<std::optional<double>> gauges; // of the last tick
+        std::vector<std::optional<Total>> totals;
     };
     // For each signal: what is in the totals already.
     struct Counted {
         std::vector<std::uint64_t> values;
         MonoTime seen;
     };
-    using RowCounts = std::map<std::string, Counted>; // by identity
     struct TableSeries {
-        std::vector<SignalSeries> signals; // as in the catalog
-        RowCounts rows;
+        std::map<Labels, Series> by_labels;
+        std::unordered_map<std::string, Counted> rows; // by identity; those that were gone a short while ago as well
     };
 
-    static void update(const signals::Table& table, TableSeries& series, const Snapshot& snapshot);
-    static void add_row(const signals::Table& table, TableSeries& series, const RowCounts& before,
-                        const Snapshot& snapshot, std::size_t row);
+    static void update(const signals::Table& table, TableSeries& of_table, const Snapshot& snapshot);
+    static void add_row(const signals::Table& table, Series& series, Counted& counted, const Snapshot& snapshot,
+                        std::size_t row);
+    static void forget_rows(TableSeries& of_table, std::size_t rows, MonoTime now);
+    static void forget_series(TableSeries& of_table, MonoTime now);
     [[nodiscard]] std::vector<prometheus::MetricFamily> signal_families() const;
     [[nodiscard]] std::vector<prometheus::MetricFamily> service_families() const;
     [[nodiscard]] std::vector<prometheus::MetricFamily> health_families() const;

@@ -152,6 +152,25 @@ TEST_CASE("the series of a pod that has gone is dropped a quarter of an hour lat
     CHECK(lines_with(metrics.text(), overflows_of_web).empty());
 }
 
+TEST_CASE("of too many rows that are gone, those that were seen last go on where they were") {
+    Metrics metrics("0.1.0");
+    const auto at = [&](int second, std::uint64_t first, std::uint64_t last, std::uint64_t lost) {
+        std::vector<Listener> all;
+        for (std::uint64_t cookie = first; cookie <= last; ++cookie) all.push_back(listener(cookie, lost));
+        Snapshot snapshot = listeners(std::move(all));
+        snapshot.time.mono += std::chrono::seconds(second);
+        metrics.update(snapshot, "auto");
+    };
+    at(0, 9001, 9010, 1);
+    at(1, 1, 4096, 1);
+    at(2, 1, 0, 1); // none
+    CHECK(overflows(metrics) == "4106");
+    at(3, 1, 4096, 3);
+    CHECK(overflows(metrics) == "12298"); // two more each
+    at(4, 9001, 9010, 3);
+    CHECK(overflows(metrics) == "12328"); // from zero
+}
+
 TEST_CASE("gauges are summed where a sum means something, else the largest or the least counts") {
     Metrics metrics("0.1.0");
     Snapshot snapshot = listeners({listener(1, 0, 7), listener(2, 0, 30)});

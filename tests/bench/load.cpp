@@ -7,6 +7,9 @@
 //                               quiet machine both are the same, and on a busy one the second still tells
 //   bench-load empty DURATION   the same, with empty programs at the hooks of the service's
 //   bench-load press COUNT      presses the accept queues of COUNT servers, each in a namespace of its own, once
+//   bench-load scale COUNT      COUNT idle processes, each in a namespace of its own with ten listeners, and 100,000
+//   open
+//                               files in all; says "ready" and holds them until its standard input ends
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -16,6 +19,12 @@
 #include <optional>
 #include <string_view>
 #include <thread>
+#include <vector>
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "bench/empty_programs.hpp"
 #include "core/parse.hpp"
@@ -101,8 +110,38 @@ void press(std::size_t count) {
     }
 }
 
+// Its namespace has no name, and so ends with it.
+std::uint64_t sit_idle(std::size_t files) {
+    constexpr std::uint16_t listeners = 10;
+    static std::vector<sys::Fd> held;
+    must(::unshare(CLONE_NEWNET) == 0, "unshare");
+    for (std::uint16_t i = 0; i < listeners; ++i) held.push_back(listen_on("127.0.0.1", port + i, 128));
+    held.emplace_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    while (held.size() < files) {
+        held.emplace_back(::fcntl(held[listeners].value(), F_DUPFD_CLOEXEC, 0));
+        must(static_cast<bool>(held.back()), "open a file");
+    }
+    return 1;
+}
+
+void scale(std::size_t count) {
+    constexpr std::size_t files = 100'000;
+    constexpr unsigned longest_seconds = 600;
+    ::alarm(longest_seconds); // whatever became of who waits for it; its processes end with it
+    rlimit open_files{};
+    must(::getrlimit(RLIMIT_NOFILE, &open_files) == 0, "getrlimit");
+    open_files.rlim_cur = open_files.rlim_max;
+    must(::setrlimit(RLIMIT_NOFILE, &open_files) == 0, "setrlimit");
+    std::deque<Process> processes;
+    for (std::size_t i = 0; i < count; ++i) processes.emplace_back([&] { return sit_idle(files / count); });
+    fmt::print("ready\n");
+    std::fflush(stdout);
+    while (std::getchar() != EOF) {
+    }
+}
+
 int usage() {
-    std::fputs("bench-load rate DURATION | empty DURATION | press COUNT\n", stderr);
+    std::fputs("bench-load rate DURATION | empty DURATION | press COUNT | scale COUNT\n", stderr);
     return 2;
 }
 
@@ -116,6 +155,8 @@ int run(std::string_view what, std::string_view argument) {
         rate(*length);
     } else if (what == "press" && count) {
         press(*count);
+    } else if (what == "scale" && count && *count > 0) {
+        scale(*count);
     } else {
         return usage();
     }

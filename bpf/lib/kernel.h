@@ -90,11 +90,40 @@ struct netns_ipv4 {
 	__u8 sysctl_tcp_syncookies;
 };
 
+/* Of one CPU. */
+struct ip_conntrack_stat {
+	unsigned int insert_failed;
+	unsigned int drop;
+	unsigned int early_drop;
+	unsigned int chaintoolong;
+};
+
+struct netns_ct {
+	struct ip_conntrack_stat *stat;
+};
+
+struct net_generic {
+	struct {
+		unsigned int len;
+	} s;
+	void *ptr[0];
+};
+
+struct ctl_table {
+	void *data;
+};
+
+struct ctl_table_header {
+	struct ctl_table *ctl_table;
+};
+
 struct net {
 	struct ns_common ns;
 	struct netns_core core;
 	struct netns_mib mib;
 	struct netns_ipv4 ipv4;
+	struct netns_ct ct;
+	struct net_generic *gen;
 	__u64 net_cookie;
 };
 

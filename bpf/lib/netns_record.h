@@ -7,50 +7,15 @@
 #include "bpf/lib/kernel.h"
 #include "bpf/lib/maps.h"
 #include "bpf/lib/net.h"
+#include "bpf/lib/per_cpu.h"
 #include "bpf/lib/variations.h"
+#include "bpf/lib/visited.h"
 #include "bpf/abi/census.h"
 
-#define MAX_CPUS 4096
-
 /* Set before loading. An index of -1: this kernel has no such counter. */
-const volatile __u32 possible_cpus = 1;
 const volatile __s32 mib_index[ABI_MIB_COUNT];
 
 DEFINE_PORT_FAILURES_MAP;
-
-/* netns_key() → the run that has written its record. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, MAX_NAMESPACES);
-	__type(key, __u64);
-	__type(value, __u64);
-} visited SEC(".maps");
-
-/* Says where per-CPU memory of each CPU is: not every kernel shows __per_cpu_of_cpu to BPF. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} anchor SEC(".maps");
-
-/* The verifier bounds what is done with a pointer, and these have to go elsewhere: as a number, it
- * lets them. */
-static __always_inline __u64 as_number(void *pointer)
-{
-	__u64 number = 0;
-
-	bpf_probe_read_kernel(&number, sizeof(number), &pointer);
-	return number;
-}
-
-/* Where the kernel keeps `anchor`, less the offset of any CPU. */
-static __always_inline __u64 anchor_base(void)
-{
-	struct bpf_array *array = (void *)as_number(&anchor);
-
-	return (__u64)BPF_CORE_READ(array, pptrs[0]);
-}
 
 static __always_inline void sum_mibs(__u64 *sums, struct net *net)
 {
@@ -77,27 +42,15 @@ static __always_inline void sum_mibs(__u64 *sums, struct net *net)
 	}
 }
 
-static __always_inline bool is_visited(__u64 key, __u64 run)
-{
-	__u64 *last = bpf_map_lookup_elem(&visited, &key);
-
-	return last && *last == run;
-}
-
-/*
- * To be the last that a program writes: only a record that was written for good is marked. The
- * kernel calls again with the same object if its buffer was full, and drops what was written for it
- * before.
- */
+/* To be the last that a program writes: see write_once(). */
 static __always_inline int write_netns(struct bpf_iter_meta *meta, struct net *net, __u32 pid)
 {
 	struct netns_record record = {.kind = ABI_NETNS_RECORD, .pid = pid};
 	struct inet_timewait_death_row *row = death_row(net);
-	__u64 run = meta->session_id;
 	__u64 key = netns_key(net);
 	struct port_failures *failures;
 
-	if (is_visited(key, run))
+	if (is_visited(key, meta->session_id))
 		return 0;
 	fill_netns(&record.netns, net);
 	record.somaxconn = net->core.sysctl_somaxconn;
@@ -109,8 +62,7 @@ static __always_inline int write_netns(struct bpf_iter_meta *meta, struct net *n
 	failures = bpf_map_lookup_elem(&port_failures, &key);
 	if (failures)
 		record.ports_exhausted = failures->count;
-	if (bpf_seq_write(meta->seq, &record, sizeof(record)) == 0)
-		bpf_map_update_elem(&visited, &key, &run, BPF_ANY);
+	write_once(meta, key, &record, sizeof(record));
 	return 0;
 }
 

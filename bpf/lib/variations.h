@@ -177,4 +177,15 @@ static __always_inline bool syn_queue_is_full(const struct sock *listener, __u32
 	return half_open > listener->sk_max_ack_backlog;
 }
 
+/*
+ * A hash chain may be too long since 5.15 (d7e7747ac5c2 "netfilter: refuse insertion if chain has
+ * grown too large").
+ */
+static __always_inline __u32 probed_chain_too_long(struct ip_conntrack_stat *stat)
+{
+	if (bpf_core_field_exists(stat->chaintoolong))
+		return BPF_CORE_READ(stat, chaintoolong);
+	return 0;
+}
+
 #endif

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "probes/conntrack.hpp"
 
+#include <unordered_map>
+
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -60,18 +62,40 @@ ConntrackReading ConntrackReader::widen_known(const NetnsReading& netns) {
     return reading;
 }
 
+Result<sys::ConntrackStat> ConntrackReader::in_procfs(const NetnsReading& netns) const {
+    // The directory stays that of one process, also when its number is used again. Our own takes no right.
+    const bool own = is_in(AT_FDCWD, proc_ / "thread-self/ns/net", netns.netns.inode);
+    const auto path = proc_ / (own ? "thread-self" : std::to_string(netns.pid));
+    const sys::Fd process(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!process || !is_in(process.value(), "ns/net", netns.netns.inode)) return failure("its process is gone");
+    return parsed_file(proc_ / "self/fd" / std::to_string(process.value()) / stat_file);
+}
+
 std::vector<ConntrackReading> ConntrackReader::by_procfs(std::span<const NetnsReading> namespaces) {
     std::vector<ConntrackReading> readings;
     for (const NetnsReading& netns : namespaces) {
         if (netns.conntrack) readings.push_back(widen_known(netns));
         if (!netns.path.empty()) continue;
-        // The directory stays that of one process, also when its number is used again. Our own takes no right.
-        const bool own = is_in(AT_FDCWD, proc_ / "thread-self/ns/net", netns.netns.inode);
-        const auto path = proc_ / (own ? "thread-self" : std::to_string(netns.pid));
-        const sys::Fd process(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-        if (!process || !is_in(process.value(), "ns/net", netns.netns.inode)) continue;
-        const auto stat = parsed_file(proc_ / "self/fd" / std::to_string(process.value()) / stat_file);
-        if (stat) readings.push_back(widen(netns.netns, *stat));
+        if (const auto stat = in_procfs(netns)) readings.push_back(widen(netns.netns, *stat));
+    }
+    counters_.end_of_reading();
+    return readings;
+}
+
+// One that the iterator has not told of began after it, or is a census's alone.
+std::vector<ConntrackReading> ConntrackReader::by_iterator(std::span<const NetnsReading> namespaces,
+                                                           std::span<const ConntrackTable> tables) {
+    std::unordered_map<std::uint32_t, const ConntrackTable*> by_inode; // of one instant: there are no two
+    for (const ConntrackTable& table : tables) by_inode.emplace(table.netns.inode, &table);
+    std::vector<ConntrackReading> readings;
+    for (const NetnsReading& netns : namespaces) {
+        if (netns.conntrack) readings.push_back(widen_known(netns));
+        if (!netns.path.empty()) continue;
+        const auto table = by_inode.find(netns.netns.inode);
+        if (table == by_inode.end()) continue;
+        const std::uint64_t cookie = table->second->netns.cookie;
+        const bool is_it = cookie == netns.netns.cookie || cookie == 0 || netns.netns.cookie == 0;
+        if (is_it) readings.push_back(widen(netns.netns, table->second->stat));
     }
     counters_.end_of_reading();
     return readings;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/result.hpp"
+#include "probes/conntrack_iter.hpp"
 #include "probes/probes.hpp"
 #include "probes/readings.hpp"
 #include "probes/widened.hpp"
@@ -26,12 +27,15 @@ public:
     [[nodiscard]] Result<> try_netlink() const;
 
     // Of those namespaces that still are what the reading says; the others are left out.
+    std::vector<ConntrackReading> by_iterator(std::span<const NetnsReading> namespaces,
+                                              std::span<const ConntrackTable> tables);
     std::vector<ConntrackReading> by_procfs(std::span<const NetnsReading> namespaces);
     std::vector<ConntrackReading> by_netlink(std::span<const NetnsReading> namespaces);
 
     [[nodiscard]] Result<ConntrackSample> sample(const NetnsReading& netns, std::size_t enough) const;
 
 private:
+    [[nodiscard]] Result<sys::ConntrackStat> in_procfs(const NetnsReading& netns) const;
     ConntrackReading widen_known(const NetnsReading& netns);
     ConntrackReading widen(const NetnsId& netns, const sys::ConntrackStat& stat);
 

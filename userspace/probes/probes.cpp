@@ -47,6 +47,7 @@ struct Probes::State {
     Result<> watch_backlogs(std::uint64_t dropped); // by all CPUs
     Result<Census> census(std::span<const NetnsReading> of_namespaces);
     Result<std::vector<NetnsReading>> with_processes();
+    Result<std::vector<ConntrackReading>> conntrack_tables(std::span<const NetnsReading> of_namespaces);
 
     std::filesystem::path proc;
     std::vector<RungChoice> rungs;
@@ -129,8 +130,15 @@ Result<std::string> softirq_by_procfs(State& state) {
 
 Result<std::string> conntrack_by_fentry(State& state) {
     if (!state.conntrack.loaded()) return failure("nf_conntrack is not loaded");
-    if (!state.conntrack.try_procfs()) return failure("entries and drops are read from /proc, which has none");
+    if (!state.programs.attach_conntrack_tables() && !state.conntrack.try_procfs())
+        return failure("entries and drops are read from /proc, which has none");
     return state.programs.attach_conntrack_fentry();
+}
+
+Result<std::string> conntrack_by_iterator(State& state) {
+    if (!state.conntrack.loaded()) return failure("nf_conntrack is not loaded");
+    if (auto done = state.programs.attach_conntrack_tables(); !done) return std::unexpected(done.error());
+    return "";
 }
 
 Result<std::string> conntrack_by_procfs(State& state) {
@@ -186,6 +194,7 @@ constexpr std::array rows{
     Row{Probe::time_wait, Rung::procfs, time_wait_by_procfs},
     Row{Probe::softirq, Rung::procfs, softirq_by_procfs},
     Row{Probe::conntrack, Rung::fentry, conntrack_by_fentry},
+    Row{Probe::conntrack, Rung::tracepoint, conntrack_by_iterator},
     Row{Probe::conntrack, Rung::procfs, conntrack_by_procfs},
     Row{Probe::conntrack, Rung::netlink, conntrack_by_netlink},
     Row{Probe::sysctl, Rung::cgroup, sysctl_by_cgroup},
@@ -259,7 +268,8 @@ std::span<const Step> Probes::ladder() const { return state_->ladder; }
 Result<> Probes::as_asked() const {
     for (const Step& step : state_->ladder) {
         if (step.taken || step.rung != state_->asked(step.probe)) continue;
-        // Whether this kernel has the fentry rung is known when the module is there; the others come with it.
+        // Whether this kernel has the fentry rung is known when the module is there; the others come with it, by
+        // iterators where this kernel has those.
         const bool can_come = step.probe == Probe::conntrack && step.rung != Rung::fentry;
         if (can_come && !state_->conntrack.loaded()) continue;
         return failure("{}={} cannot be had here: {}", to_string(step.probe), to_string(step.rung), step.reason);
@@ -365,22 +375,35 @@ Result<std::vector<SoftirqReading>> Probes::softirq() {
     return readings;
 }
 
+// What fentry counts is added to these: they are read by the better of the two rungs below it.
+Result<std::vector<ConntrackReading>> Probes::State::conntrack_tables(std::span<const NetnsReading> of_namespaces) {
+    if (!programs.has_conntrack_tables()) return conntrack.by_procfs(of_namespaces);
+    const auto tables = programs.conntrack_tables();
+    if (!tables) return std::unexpected(tables.error());
+    return conntrack.by_iterator(of_namespaces, *tables);
+}
+
 Result<std::vector<ConntrackReading>> Probes::conntrack(std::span<const NetnsReading> namespaces) {
     // The module may come and go while we run.
     const bool known = rung(Probe::conntrack) != Rung::none;
     const bool loaded = state_->conntrack.loaded();
-    if (!loaded) state_->conntrack.unloaded();
+    if (!loaded) {
+        state_->conntrack.unloaded();
+        state_->programs.detach_conntrack_tables();
+    }
     if (known != loaded) {
         state_->climb(Probe::conntrack);
         ::malloc_trim(0); // as when it was opened
     }
     switch (rung(Probe::conntrack)) {
     case Rung::fentry: {
-        auto readings = state_->conntrack.by_procfs(namespaces);
-        if (auto filled = state_->programs.fill_conntrack_inserts(readings); !filled)
+        auto readings = state_->conntrack_tables(namespaces);
+        if (!readings) return readings;
+        if (auto filled = state_->programs.fill_conntrack_inserts(*readings); !filled)
             return std::unexpected(filled.error());
         return readings;
     }
+    case Rung::tracepoint: return state_->conntrack_tables(namespaces);
     case Rung::procfs: return state_->conntrack.by_procfs(namespaces);
     case Rung::netlink: return state_->conntrack.by_netlink(namespaces);
     default: return std::vector<ConntrackReading>{};

@@ -104,7 +104,8 @@ public:
     // The files to which namespaces are bound, by inode, as of the last namespaces(). Error: that is not known.
     [[nodiscard]] Result<std::span<const sys::BoundNetns>> bound() const;
     Result<std::vector<SoftirqReading>> softirq();
-    // Of the namespaces given, by a process in each. nf_conntrack not loaded: an empty list.
+    // Of the namespaces given, but those that no process is in and that are bound to no file. nf_conntrack not loaded:
+    // an empty list.
     Result<std::vector<ConntrackReading>> conntrack(std::span<const NetnsReading> namespaces);
 
     // About `enough` entries of one namespace's table; see ctnetlink_sample(). Takes a visit.

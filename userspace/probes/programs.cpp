@@ -73,6 +73,14 @@ Result<std::string> Programs::attach_conntrack_fentry() {
     return conntrack_->unseen();
 }
 
+Result<> Programs::attach_conntrack_tables() {
+    if (conntrack_tables_) return {};
+    auto tables = ConntrackIter::attach();
+    if (!tables) return std::unexpected(tables.error());
+    conntrack_tables_ = std::move(*tables);
+    return {};
+}
+
 Result<> Programs::attach_tcp_state() {
     auto object = attach<tcp_state_tracepoint>([this](tcp_state_tracepoint& tcp) {
         tcp.rodata->event_interval_ns = static_cast<__u64>(options_.event_interval.count());

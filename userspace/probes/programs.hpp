@@ -18,6 +18,7 @@
 #include "tcp_state_tracepoint.skel.h"
 
 #include "probes/conntrack_fentry.hpp"
+#include "probes/conntrack_iter.hpp"
 #include "probes/decode.hpp"
 #include "probes/listen_fentry.hpp"
 #include "probes/mibs.hpp"
@@ -44,6 +45,9 @@ public:
     Result<std::string> attach_listen_fentry();    // with its census
     Result<std::string> attach_conntrack_fentry(); // a second call says what the first one said
 
+    Result<> attach_conntrack_tables(); // a second call says what the first one said
+    void detach_conntrack_tables() { conntrack_tables_.reset(); }
+
     // The iterators read what the programs before them have learned: attach those first.
     Result<> attach_tcp_state();
     Result<> attach_drops(); // a second call says what the first one said
@@ -54,6 +58,7 @@ public:
     Result<> attach_namespaces();
 
     [[nodiscard]] bool sees_arrivals() const { return tcp_state_ || listen_; }
+    [[nodiscard]] bool has_conntrack_tables() const { return conntrack_tables_.has_value(); }
     [[nodiscard]] bool counts_last_ack_overflows() const { return drops_ && drops_->links.drops_by_listener; }
 
     // Each needs its program attached.
@@ -62,6 +67,7 @@ public:
     Result<std::vector<QueueReading>> queues();
     // What is known of listeners that another source has found, as the census would have it.
     void fill_learned(std::span<ListenerReading> listeners) const;
+    [[nodiscard]] Result<std::vector<ConntrackTable>> conntrack_tables() const { return conntrack_tables_->read(); }
     Result<> fill_conntrack_inserts(std::span<ConntrackReading> readings) const;
 
     [[nodiscard]] int event_fd() const { return ready_.value(); }
@@ -82,6 +88,7 @@ private:
     Options options_;
     std::optional<ListenFentry> listen_;
     std::optional<ConntrackFentry> conntrack_;
+    std::optional<ConntrackIter> conntrack_tables_;
     Object<tcp_state_tracepoint> tcp_state_;
     Object<drops_tracepoint> drops_;
     Object<sysctl_cgroup> sysctl_;

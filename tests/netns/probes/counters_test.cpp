@@ -280,6 +280,39 @@ TEST_CASE("conntrack inserts are what was put into the table, and the rest is wh
     }
 }
 
+TEST_CASE("the conntrack tables that one pass reads are those of procfs") {
+    auto by_pass = Probes::open({.rungs = {{Probe::conntrack, Rung::tracepoint}}});
+    if (is_blind(by_pass.rung(Probe::conntrack) == Rung::tracepoint, "conntrack tables by an iterator")) return;
+    auto by_procfs = Probes::open({.rungs = {{Probe::conntrack, Rung::procfs}}});
+    REQUIRE(by_procfs.rung(Probe::conntrack) == Rung::procfs);
+    const Namespace used, idle, nobody;
+    const Process first(used, [] { return std::uint64_t{0}; });
+    const Process second(idle, [] { return std::uint64_t{0}; });
+    for (const Namespace* netns : {&used, &nobody}) {
+        track_connections(*netns);
+        send_datagrams(*netns, 9000, 20);
+    }
+    {
+        const HostSysctl small("/proc/sys/net/netfilter/nf_conntrack_max", 20);
+        send_datagrams(used, 9100, 7);
+    }
+    for (const Namespace* netns : {&used, &idle, &nobody}) {
+        const auto passed = conntrack_of(by_pass, *netns).value();
+        const auto opened = conntrack_of(by_procfs, *netns).value();
+        CHECK(passed.netns == opened.netns);
+        CHECK(passed.entries == opened.entries);
+        CHECK(passed.drops == opened.drops);
+        CHECK(passed.early_drops == opened.early_drops);
+        CHECK(passed.insert_failed == opened.insert_failed);
+        CHECK(passed.chain_too_long == opened.chain_too_long);
+        CHECK(passed.read.has_value() == opened.read.has_value());
+    }
+    CHECK(conntrack_of(by_pass, used)->entries == 20);
+    CHECK(conntrack_of(by_pass, used)->drops == 7);
+    CHECK(conntrack_of(by_pass, idle)->entries == 0);
+    CHECK(conntrack_of(by_pass, nobody)->entries == 20);
+}
+
 TEST_CASE("a conntrack table that is full is announced") {
     auto probes = Probes::open({.rungs = {{Probe::conntrack, Rung::fentry}}, .event_interval = std::chrono::hours(1)});
     if (probes.rung(Probe::conntrack) == Rung::none) {
@@ -335,6 +368,7 @@ TEST_CASE("what was asked for and can come with nf_conntrack is waited for, what
     const auto refused = asked(Rung::fentry);
     REQUIRE_FALSE(refused.has_value());
     CHECK(refused.error().message == "conntrack=fentry cannot be had here: nf_conntrack is not loaded");
+    CHECK(asked(Rung::tracepoint).has_value());
     CHECK(asked(Rung::procfs).has_value());
     CHECK(asked(Rung::netlink).has_value());
 }
@@ -357,6 +391,25 @@ TEST_CASE("nf_conntrack that is loaded later is noticed, and held while it is wa
     if (!unloaded) return;
     CHECK_FALSE(conntrack_of(probes, netns).has_value());
     CHECK(probes.rung(Probe::conntrack) == Rung::none);
+}
+
+TEST_CASE("nf_conntrack whose tables are read in one pass may go, and is read when it is loaded again", "[.modules]") {
+    unload_conntrack();
+    auto probes = Probes::open({.rungs = {{Probe::conntrack, Rung::tracepoint}}});
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    for (const std::uint16_t sent : {std::uint16_t{10}, std::uint16_t{3}}) {
+        track_connections(netns); // loads it
+        const auto first = conntrack_of(probes, netns);
+        if (is_blind(probes.rung(Probe::conntrack) == Rung::tracepoint, "conntrack tables by an iterator")) return;
+        REQUIRE(first.has_value());
+        send_datagrams(netns, 9000, sent);
+        CHECK(conntrack_of(probes, netns).value().entries == sent);
+        shell("ip netns exec " + netns.name() + " nft delete table ip t");
+        REQUIRE(try_to_unload_conntrack());
+        CHECK_FALSE(conntrack_of(probes, netns).has_value());
+        CHECK(probes.rung(Probe::conntrack) == Rung::none);
+    }
 }
 
 TEST_CASE("softirq counters are those of softnet_stat") {

@@ -106,8 +106,9 @@ private:
         const bool on_some = std::ranges::any_of(limitations(), [&](const Limitation& each) {
             return each.rung == side.rung && each.signal == signal && !each.where.empty();
         });
-        const bool has_it = side.rung == Rung::tracepoint ? side.probes.counts_last_ack_overflows()
-                                                          : probe_ != Probe::listen || side.probes.sees_arrivals();
+        const bool has_it =
+            probe_ != Probe::listen ||
+            (side.rung == Rung::tracepoint ? side.probes.counts_last_ack_overflows() : side.probes.sees_arrivals());
         return on_some && has_it ? Sight::exact : sight_of(side.rung, signal);
     }
 

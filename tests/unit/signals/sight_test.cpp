@@ -23,8 +23,9 @@ TEST_CASE("what a rung does not see is a signal of the catalog, and no label of 
 TEST_CASE("a rung sees exactly what the table does not say of it") {
     CHECK(sight_of(Rung::tracepoint, "listener.queue") == Sight::exact);
     CHECK(sight_of(Rung::netlink, "listener.arrivals") == Sight::unseen);
-    CHECK(sight_of(Rung::procfs, "conntrack.inserts_per_second") == Sight::unseen);
-    for (const Rung rung : {Rung::fentry, Rung::procfs, Rung::netlink})
+    for (const Rung rung : {Rung::tracepoint, Rung::procfs, Rung::netlink})
+        CHECK(sight_of(rung, "conntrack.inserts_per_second") == Sight::unseen);
+    for (const Rung rung : {Rung::fentry, Rung::tracepoint, Rung::procfs, Rung::netlink})
         for (const char* signal : {"conntrack.drops", "conntrack.clashes", "conntrack.nat_exhausted"})
             CHECK(sight_of(rung, signal) == Sight::estimated);
     for (const char* signal : {"syn_queue.dropped", "syn_queue.other_drops"})

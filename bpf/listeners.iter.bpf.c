@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Every descriptor of a listening TCP socket on the node, and each namespace that one of them
- * belongs to. */
+ * belongs to. On the way, connections that a buffer may hold back are put aside to be looked at. */
 #include "bpf/lib/kernel.h"
+#include "bpf/lib/flow.h"
 #include "bpf/lib/maps.h"
 #include "bpf/lib/net.h"
 #include "bpf/lib/netns_record.h"
@@ -12,6 +13,9 @@ DEFINE_LISTENER_QUEUES_MAP;
 
 /* Whether listener_queues is somebody's who fills it. Set before loading. */
 const volatile bool overflows_are_counted;
+
+/* Whether somebody looks at the flows that are put aside. Set before loading. */
+const volatile bool flows_are_looked_at;
 
 static __always_inline void fill_learned(struct abi_listener *listener)
 {
@@ -46,7 +50,13 @@ int listeners(struct bpf_iter__task_file *ctx)
 	if (!socket)
 		return 0;
 	sk = socket->sk;
-	if (!sk || sk->__sk_common.skc_state != TCP_LISTEN)
+	if (!sk)
+		return 0;
+	if (flows_are_looked_at && sk->__sk_common.skc_state == TCP_ESTABLISHED) {
+		put_aside(sk, task, ctx->fd, ctx->meta->session_id);
+		return 0;
+	}
+	if (sk->__sk_common.skc_state != TCP_LISTEN)
 		return 0;
 	subflow = first_subflow(sk);
 	if (!subflow && !is_tcp(sk))

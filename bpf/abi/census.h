@@ -22,6 +22,7 @@ enum abi_mib {
 enum abi_record_kind {
 	ABI_LISTENER_RECORD = 1,
 	ABI_NETNS_RECORD = 2,
+	ABI_FLOW_RECORD = 3,
 };
 
 /* One descriptor of a listening TCP socket: a socket that several processes hold comes several
@@ -43,9 +44,14 @@ struct netns_record {
 	__u32 syncookies;
 	__u32 time_wait_sockets;
 	__u32 time_wait_limit;
+	__u32 rmem_default; /* tcp_rmem: the value in the middle */
+	__u32 rmem_max;
+	__u32 wmem_default;
+	__u32 wmem_max;
 };
-ABI_SIZE(struct netns_record, 128);
+ABI_SIZE(struct netns_record, 144);
 ABI_OFFSET(struct netns_record, mibs, 24);
 ABI_OFFSET(struct netns_record, pid, 104);
+ABI_OFFSET(struct netns_record, rmem_default, 128);
 
 #endif

@@ -29,10 +29,14 @@ typedef _Bool bool;
 enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
 enum { BPF_RB_AVAIL_DATA = 0 };
+enum { BPF_F_NO_PREALLOC = 1 };
+enum { BPF_SK_STORAGE_GET_F_CREATE = 1 };
 enum {
 	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_SK_STORAGE = 24,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 
@@ -47,6 +51,9 @@ enum { IPPROTO_TCP = 6, IPPROTO_MPTCP = 262 };
 enum { TCPHDR_SYN = 0x02, TCPHDR_RST = 0x04, TCPHDR_ACK = 0x10 }; /* include/net/tcp.h */
 enum { EADDRNOTAVAIL = 99 };
 enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_SYN_RECV = 3, TCP_CLOSE = 7, TCP_LISTEN = 10 };
+
+/* include/net/sock.h: what its application has set of a socket (sk_userlocks) */
+enum { SOCK_SNDBUF_LOCK = 1, SOCK_RCVBUF_LOCK = 2 };
 
 /* include/linux/sched.h */
 enum { PF_IO_WORKER = 0x10, PF_KTHREAD = 0x200000 };
@@ -88,6 +95,8 @@ struct netns_ipv4 {
 	struct inet_timewait_death_row tcp_death_row;
 	int sysctl_max_syn_backlog;
 	__u8 sysctl_tcp_syncookies;
+	int sysctl_tcp_wmem[3];
+	int sysctl_tcp_rmem[3];
 };
 
 /* Of one CPU. */
@@ -155,6 +164,7 @@ struct sock_common {
 	unsigned char skc_reuse : 4;
 	unsigned char skc_reuseport : 1;
 	possible_net_t skc_net;
+	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 	atomic64_t skc_cookie;
 };
@@ -165,6 +175,9 @@ struct sock {
 	struct sock_common __sk_common;
 	atomic_t sk_drops;
 	struct socket *sk_socket;
+	int sk_rcvbuf;
+	int sk_sndbuf;
+	__u8 sk_userlocks : 4;
 	__u16 sk_protocol;
 	__u32 sk_ack_backlog;
 	__u32 sk_max_ack_backlog;
@@ -208,8 +221,34 @@ struct nf_conn {
 	possible_net_t ct_net;
 };
 
+struct minmax_sample {
+	__u32 t;
+	__u32 v;
+};
+
+struct minmax {
+	struct minmax_sample s[3];
+};
+
+struct tcp_options_received {
+	__u16 rcv_wscale : 4;
+};
+
 struct tcp_sock {
 	bool is_mptcp;
+	__u32 copied_seq;
+	__u32 rcv_nxt;
+	__u32 snd_nxt;
+	__u32 write_seq;
+	__u32 window_clamp;
+	__u64 tcp_mstamp;
+	__u64 bytes_received;
+	__u64 bytes_acked;
+	struct minmax rtt_min; /* in microseconds */
+	struct {
+		__u32 rtt_us; /* eighths */
+	} rcv_rtt_est;
+	struct tcp_options_received rx_opt;
 };
 
 struct mptcp_sock {
@@ -263,6 +302,12 @@ struct bpf_iter__task_file {
 	struct task_struct *task;
 	__u32 fd;
 	struct file *file;
+};
+
+struct bpf_iter__bpf_sk_storage_map {
+	struct bpf_iter_meta *meta;
+	struct sock *sk;
+	void *value;
 };
 
 struct bpf_array {

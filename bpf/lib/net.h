@@ -49,6 +49,26 @@ static __always_inline void fill_local(struct abi_endpoint *to, const struct soc
 	to->unused[0] = to->unused[1] = to->unused[2] = 0;
 }
 
+/* The other end. */
+static __always_inline void fill_remote(struct abi_endpoint *to, const struct sock *sk)
+{
+	__be32 *words = (__be32 *)to->address;
+
+	if (sk->__sk_common.skc_family == AF_INET6 && has_ipv6_address(sk)) {
+		words[0] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[0];
+		words[1] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[1];
+		words[2] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[2];
+		words[3] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[3];
+	} else {
+		words[0] = 0;
+		words[1] = 0;
+		words[2] = __builtin_bswap32(0xffff);
+		words[3] = sk->__sk_common.skc_daddr;
+	}
+	to->port = __builtin_bswap16(sk->__sk_common.skc_dport);
+	to->unused[0] = to->unused[1] = to->unused[2] = 0;
+}
+
 /* Of a listener: connections whose handshake is under way, cookies not counted. */
 static __always_inline __u32 syn_queue_length(struct sock *listener)
 {

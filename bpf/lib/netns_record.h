@@ -58,6 +58,10 @@ static __always_inline int write_netns(struct bpf_iter_meta *meta, struct net *n
 	record.syncookies = net->ipv4.sysctl_tcp_syncookies;
 	record.time_wait_sockets = time_wait_sockets(row);
 	record.time_wait_limit = BPF_CORE_READ(row, sysctl_max_tw_buckets);
+	record.rmem_default = net->ipv4.sysctl_tcp_rmem[1];
+	record.rmem_max = net->ipv4.sysctl_tcp_rmem[2];
+	record.wmem_default = net->ipv4.sysctl_tcp_wmem[1];
+	record.wmem_max = net->ipv4.sysctl_tcp_wmem[2];
 	sum_mibs(record.mibs, net);
 	failures = bpf_map_lookup_elem(&port_failures, &key);
 	if (failures)

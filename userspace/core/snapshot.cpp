@@ -14,6 +14,7 @@ std::string_view to_string(Probe probe) {
     case Probe::softirq: return "softirq";
     case Probe::conntrack: return "conntrack";
     case Probe::sysctl: return "sysctl";
+    case Probe::buffers: return "buffers";
     }
     std::unreachable();
 }

@@ -22,9 +22,9 @@ namespace bpftune {
 constexpr Nanoseconds gone_remembered = std::chrono::minutes(15);
 
 // The probes, in the order of their keys in `sources`.
-enum class Probe { listen, time_wait, softirq, conntrack, sysctl };
-inline constexpr std::array all_probes{Probe::listen, Probe::time_wait, Probe::softirq, Probe::conntrack,
-                                       Probe::sysctl};
+enum class Probe { listen, time_wait, softirq, conntrack, sysctl, buffers };
+inline constexpr std::array all_probes{Probe::listen,    Probe::time_wait, Probe::softirq,
+                                       Probe::conntrack, Probe::sysctl,    Probe::buffers};
 std::string_view to_string(Probe probe);
 
 // How a probe measures, best first. `none`: the signal is not there on this kernel or with these rights.
@@ -109,6 +109,45 @@ struct NetnsTcp {
     std::optional<std::uint64_t> ports_exhausted; // connects that failed for want of a local port
     std::string ports_exhausted_command;          // who suffered the last of them
     int ports_exhausted_pid = 0;
+};
+
+// A TCP connection that is held back: as it was at the last look.
+struct HeldFlow {
+    int pid = 0; // the lowest that holds it
+    std::string command;
+    Endpoint local;
+    Endpoint remote;
+    std::uint64_t limit_bytes = 0; // receiving: the widest window that its buffer lets it announce; sending: its buffer
+    std::uint64_t bytes_per_second = 0;
+    std::uint64_t round_trip_us = 0; // the least, tcp_min_rtt()
+};
+
+// The flows of one network namespace that one kind of buffer holds back. All are as of the last look at each, which
+// covers a fraction of a second or two of its round trips.
+struct HeldBack {
+    std::uint64_t flows = 0;              // by the largest value of the namespace's sysctl
+    std::uint64_t bytes_per_second = 0;   // of these
+    std::uint64_t most_in_round_trip = 0; // bytes that one of them moves in its least round trip
+    std::uint64_t set_by_application = 0; // flows held back the same by a size that no sysctl changes (SO_RCVBUF)
+    std::optional<HeldFlow> largest;      // of `flows`, the one with most_in_round_trip; nullopt: there is none
+};
+
+// The buffers of TCP in one network namespace. Kernel's words: `max` is the last of a sysctl's three values, `default`
+// the one in the middle.
+struct TcpBuffers {
+    NetnsId netns;
+    std::optional<Pod> pod;
+    std::optional<std::uint64_t> rmem_default; // bytes
+    std::optional<std::uint64_t> rmem_max;
+    std::optional<std::uint64_t> wmem_default;
+    std::optional<std::uint64_t> wmem_max;
+    // Flows that are near a size which does not grow any more and move enough to fill it, looked at twice or more;
+    // nullopt, as below: nobody looks.
+    std::optional<std::uint64_t> looked_at;
+    std::optional<std::uint64_t> left_out;     // descriptors of others like these, for which there was no room
+    std::optional<std::uint64_t> window_scale; // flows at the widest window that their handshake allows
+    std::optional<HeldBack> receiving;
+    std::optional<HeldBack> sending;
 };
 
 // The softirq backlog of one CPU (/proc/net/softnet_stat).
@@ -230,6 +269,7 @@ struct Snapshot {
 
     std::vector<Listener> listeners;
     std::vector<NetnsTcp> tcp;
+    std::vector<TcpBuffers> buffers;
     std::vector<SoftirqCpu> softirq;
     std::vector<Conntrack> conntrack;
     std::vector<SysctlWrite> sysctl_writes; // recent ones, oldest first

@@ -134,7 +134,37 @@ NetnsReading netns_reading(const netns_record& record) {
             .time_wait_overflows = record.mibs[ABI_MIB_TCPTIMEWAITOVERFLOW],
             .time_wait_sockets = record.time_wait_sockets,
             .time_wait_limit = record.time_wait_limit,
-            .ports_exhausted = record.ports_exhausted};
+            .ports_exhausted = record.ports_exhausted,
+            .rmem = NetnsReading::TcpMem{.middle = record.rmem_default, .max = record.rmem_max},
+            .wmem = NetnsReading::TcpMem{.middle = record.wmem_default, .max = record.wmem_max}};
+}
+
+FlowReading flow_reading(const flow_record& record) {
+    const auto held_by = [&](abi_held_by what) { return (record.held_by & what) != 0; };
+    return {.netns = netns_id(record.netns),
+            .cookie = record.cookie,
+            .local = endpoint(record.local),
+            .remote = endpoint(record.remote),
+            .pid = static_cast<int>(record.pid),
+            .fd = record.fd,
+            .command = command(record.comm),
+            .decided = record.decided != 0,
+            .held_by = {.rmem = held_by(ABI_HELD_BY_RMEM),
+                        .wmem = held_by(ABI_HELD_BY_WMEM),
+                        .own_rcvbuf = held_by(ABI_HELD_BY_OWN_RCVBUF),
+                        .own_sndbuf = held_by(ABI_HELD_BY_OWN_SNDBUF),
+                        .window_scale = held_by(ABI_HELD_BY_WINDOW_SCALE)},
+            .received_per_second = record.received_per_second,
+            .acked_per_second = record.acked_per_second,
+            .received_in_round_trip = record.received_in_round_trip,
+            .acked_in_round_trip = record.acked_in_round_trip,
+            .round_trip_us = record.round_trip_us,
+            .window = record.window,
+            .rcvbuf = record.rcvbuf,
+            .sndbuf = record.sndbuf,
+            .rmem_max = record.rmem_max,
+            .wmem_max = record.wmem_max,
+            .left_out = record.left_out};
 }
 
 namespace {
@@ -196,6 +226,17 @@ Result<Census> census(std::span<const std::byte> records) {
         }
     }
     keep_first_holders(found.listeners);
+    return found;
+}
+
+Result<std::vector<FlowReading>> flows(std::span<const std::byte> records) {
+    std::vector<FlowReading> found;
+    for (; !records.empty(); records = records.subspan(sizeof(flow_record))) {
+        const auto flow = as<flow_record>(records);
+        if (!flow || flow->kind != ABI_FLOW_RECORD)
+            return failure("a BPF iterator wrote {} bytes that are no flow", records.size());
+        found.push_back(flow_reading(*flow));
+    }
     return found;
 }
 

@@ -9,6 +9,7 @@
 
 #include "bpf/abi/census.h"
 #include "bpf/abi/events.h"
+#include "bpf/abi/flows.h"
 #include "bpf/abi/queues.h"
 #include "probes/probes.hpp"
 
@@ -19,6 +20,8 @@ Endpoint endpoint(const abi_endpoint& local); // IPv4 as such, also where it com
 std::string command(const __u8 (&comm)[ABI_COMM_SIZE]);
 ListenerReading listener_reading(const abi_listener& listener);
 NetnsReading netns_reading(const netns_record& record);
+
+FlowReading flow_reading(const flow_record& record);
 
 // `epoch` is the one that has ended.
 QueueReading queue_reading(const queue_key& key, const queue_stats& stats, std::uint32_t epoch);
@@ -34,5 +37,6 @@ struct Census {
     std::vector<NetnsReading> namespaces;
 };
 Result<Census> census(std::span<const std::byte> records);
+Result<std::vector<FlowReading>> flows(std::span<const std::byte> records);
 
 } // namespace bpftune::probes

@@ -179,6 +179,12 @@ void add_of_listeners(std::vector<NetnsReading>& readings, std::span<const Netns
     }
 }
 
+Result<std::string> buffers_by_iterator(State& state) {
+    if (state.rung(Probe::listen) == Rung::netlink) return failure("listen=netlink walks no descriptors");
+    if (auto looks = state.programs.looks_at_flows(); !looks) return std::unexpected(looks.error());
+    return "";
+}
+
 struct Row {
     Probe probe;
     Rung rung;
@@ -199,6 +205,7 @@ constexpr std::array rows{
     Row{Probe::conntrack, Rung::netlink, conntrack_by_netlink},
     Row{Probe::sysctl, Rung::cgroup, sysctl_by_cgroup},
     Row{Probe::sysctl, Rung::procfs, sysctl_by_procfs},
+    Row{Probe::buffers, Rung::tracepoint, buffers_by_iterator},
 };
 
 std::string rungs_of(Probe probe) {
@@ -352,6 +359,11 @@ Result<> Probes::State::watch_backlogs(std::uint64_t dropped) {
     if (!before) return {};
     readings_without_drops = dropped == *before ? std::min(readings_without_drops + 1, readings_until_quiet) : 0;
     return programs.announce_backlog_drops(readings_without_drops < readings_until_quiet);
+}
+
+Result<std::vector<FlowReading>> Probes::flows() {
+    if (rung(Probe::buffers) == Rung::none) return failure("the buffers probe is unavailable");
+    return state_->programs.flows();
 }
 
 Result<std::vector<SoftirqReading>> Probes::softirq() {

@@ -103,6 +103,9 @@ public:
     Result<std::vector<NetnsReading>> namespaces();
     // The files to which namespaces are bound, by inode, as of the last namespaces(). Error: that is not known.
     [[nodiscard]] Result<std::span<const sys::BoundNetns>> bound() const;
+    // A look at each flow that the last listeners() has put aside: two of them, a fraction of a second apart, tell what
+    // holds it back. Costs nothing where there is none.
+    Result<std::vector<FlowReading>> flows();
     Result<std::vector<SoftirqReading>> softirq();
     // Of the namespaces given, but those that no process is in and that are bound to no file. nf_conntrack not loaded:
     // an empty list.

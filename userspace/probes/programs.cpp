@@ -149,19 +149,47 @@ Result<MibIndices> Programs::mibs() {
     return indices;
 }
 
-Result<> Programs::attach_listeners() {
-    const auto indices = mibs();
-    if (!indices) return std::unexpected(indices.error());
-    auto object = attach<listeners_iter>([&](listeners_iter& listeners) {
-        configure_mibs(listeners, *indices);
+Result<Object<listeners_iter>> Programs::load_listeners(const MibIndices& indices, bool with_flows) const {
+    return attach<listeners_iter>([&](listeners_iter& listeners) {
+        configure_mibs(listeners, indices);
+        listeners.rodata->flows_are_looked_at = with_flows;
+        bpf_map__set_autocreate(listeners.maps.flows, with_flows);
         listeners.rodata->overflows_are_counted = listen_.has_value();
         share(listeners.maps.asked, asked());
         share(listeners.maps.port_failures, port_failures());
         share(listeners.maps.listener_queues, listen_ ? listen_->listener_queues() : nullptr);
         share(listeners.maps.last_ack_overflows, drops_ ? drops_->maps.last_ack_overflows : nullptr);
     });
+}
+
+// An iterator over one map: libbpf cannot know which.
+Result<Object<flows_iter>> Programs::load_flows(const listeners_iter& census) {
+    auto object = attach<flows_iter>([&](flows_iter& flows) {
+        share(flows.maps.flows, census.maps.flows);
+        share(flows.maps.flow_rooms, census.maps.flow_rooms);
+        share(flows.maps.flow_room_of_all, census.maps.flow_room_of_all);
+        bpf_program__set_autoattach(flows.progs.look_at_flows, false);
+    });
+    if (!object) return object;
+    bpf_iter_link_info over{};
+    over.map.map_fd = static_cast<__u32>(bpf_map__fd(census.maps.flows));
+    const bpf_iter_attach_opts options{.sz = sizeof options, .link_info = &over, .link_info_len = sizeof over};
+    (*object)->links.look_at_flows = bpf_program__attach_iter((*object)->progs.look_at_flows, &options);
+    if ((*object)->links.look_at_flows == nullptr) return system_failure(errno, "attach to the flows");
+    return object;
+}
+
+// What nobody would look at is not put aside.
+Result<> Programs::attach_listeners() {
+    const auto indices = mibs();
+    if (!indices) return std::unexpected(indices.error());
+    auto object = load_listeners(*indices, true);
+    auto flows = object ? load_flows(**object) : std::unexpected(object.error());
+    if (!flows) object = load_listeners(*indices, false);
     if (!object) return std::unexpected(object.error());
     listeners_ = std::move(*object);
+    flows_ = flows ? std::move(*flows) : nullptr;
+    no_flows_ = flows ? "" : flows.error().message;
     return {};
 }
 
@@ -206,6 +234,22 @@ void Programs::fill_learned(std::span<ListenerReading> listeners) const {
 }
 
 Result<Census> Programs::namespaces() { return census_of(namespaces_->links.namespaces); }
+
+Result<> Programs::looks_at_flows() const {
+    if (flows_) return {};
+    return failure("{}", listeners_ ? no_flows_ : "no census of descriptors comes upon flows");
+}
+
+Result<std::vector<FlowReading>> Programs::flows() {
+    flow_room room{};
+    const __u32 of_all = 0;
+    if (bpf_map_lookup_elem(bpf_map__fd(flows_->maps.flow_room_of_all), &of_all, &room) != 0)
+        return system_failure(errno, "read how many flows there are");
+    if (room.kept == 0) return std::vector<FlowReading>{};
+    const auto records = run_iterator(flows_->links.look_at_flows);
+    if (!records) return std::unexpected(records.error());
+    return probes::flows(*records);
+}
 
 Result<std::vector<QueueReading>> Programs::queues() {
     if (listen_) return listen_->queues();

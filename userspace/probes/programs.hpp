@@ -12,6 +12,7 @@
 #include <bpf/libbpf.h>
 
 #include "drops_tracepoint.skel.h"
+#include "flows_iter.skel.h"
 #include "listeners_iter.skel.h"
 #include "namespaces_iter.skel.h"
 #include "sysctl_cgroup.skel.h"
@@ -54,7 +55,7 @@ public:
     // Whether drops of backlogs are to be announced now; nothing changes where the same program counts last ACKs.
     Result<> announce_backlog_drops(bool wanted);
     Result<> attach_sysctl();
-    Result<> attach_listeners();
+    Result<> attach_listeners(); // with what looks at the flows that it puts aside, where this kernel takes that
     Result<> attach_namespaces();
 
     [[nodiscard]] bool sees_arrivals() const { return tcp_state_ || listen_; }
@@ -64,6 +65,10 @@ public:
     // Each needs its program attached.
     Result<Census> listeners();
     Result<Census> namespaces();
+    // Whether flows are looked at, or why not.
+    [[nodiscard]] Result<> looks_at_flows() const;
+    // Of those that were put aside. Nothing is run where there are none.
+    Result<std::vector<FlowReading>> flows();
     Result<std::vector<QueueReading>> queues();
     // What is known of listeners that another source has found, as the census would have it.
     void fill_learned(std::span<ListenerReading> listeners) const;
@@ -77,6 +82,8 @@ public:
 
 private:
     Result<Object<drops_tracepoint>> load_drops(bool by_listener) const;
+    Result<Object<listeners_iter>> load_listeners(const MibIndices& indices, bool with_flows) const;
+    static Result<Object<flows_iter>> load_flows(const listeners_iter& census);
     Result<MibIndices> mibs(); // walking BTF takes 15 ms or more: once
     Result<> add_ring(const bpf_map* events);
     static int on_sample(void* self, void* data, std::size_t size);
@@ -93,6 +100,8 @@ private:
     Object<drops_tracepoint> drops_;
     Object<sysctl_cgroup> sysctl_;
     Object<listeners_iter> listeners_;
+    Object<flows_iter> flows_;
+    std::string no_flows_; // why there is none
     Object<namespaces_iter> namespaces_;
     std::vector<std::unique_ptr<ring_buffer, FreeRing>> rings_; // apart: libbpf empties those of one manager in turn
     sys::Fd ready_;                                             // epoll, over all of them

@@ -130,6 +130,12 @@ struct NetnsReading {
     std::uint64_t time_wait_sockets = 0;
     std::optional<std::uint64_t> time_wait_limit;
     std::optional<std::uint64_t> ports_exhausted; // since the probe was attached
+    struct TcpMem {
+        std::uint32_t middle = 0; // what a socket begins with
+        std::uint32_t max = 0;
+    };
+    std::optional<TcpMem> rmem;
+    std::optional<TcpMem> wmem;
 
     // Of one that no process is in, but that is bound to a file: how it is reached, and what was found there when it
     // was last looked into.
@@ -139,6 +145,39 @@ struct NetnsReading {
     std::optional<sys::ConntrackStat> conntrack; // of its table
 
     [[nodiscard]] sys::NetnsHint hint() const { return {.pid = pid, .path = path}; }
+};
+
+// What held a flow back between its last two looks.
+struct HeldBy {
+    bool rmem = false; // the last value of tcp_rmem
+    bool wmem = false;
+    bool own_rcvbuf = false; // SO_RCVBUF of its application
+    bool own_sndbuf = false;
+    bool window_scale = false; // its handshake, whatever the buffer
+};
+
+// A TCP connection that some size which does not grow any more may hold back. Text is raw bytes of the process.
+struct FlowReading {
+    NetnsId netns;
+    std::uint64_t cookie = 0;
+    Endpoint local;
+    Endpoint remote;
+    int pid = 0; // lowest that holds it
+    int fd = -1;
+    std::string command;
+    bool decided = false; // looked at twice: what follows is known
+    HeldBy held_by;
+    std::uint64_t received_per_second = 0; // bytes, as all
+    std::uint64_t acked_per_second = 0;
+    std::uint64_t received_in_round_trip = 0; // in its least one, at that rate
+    std::uint64_t acked_in_round_trip = 0;
+    std::uint32_t round_trip_us = 0; // the least
+    std::uint32_t window = 0;        // the widest that its buffer lets it announce
+    std::uint32_t rcvbuf = 0;
+    std::uint32_t sndbuf = 0;
+    std::uint32_t rmem_max = 0; // of its namespace
+    std::uint32_t wmem_max = 0;
+    std::uint32_t left_out = 0; // descriptors of such flows of its namespace for which there was no room
 };
 
 struct SoftirqReading {

@@ -70,6 +70,10 @@ RECORDED(NetnsTcp, netns, pid, pod, somaxconn, listen_overflows, overflows_of_cl
          cookies_sent, cookies_returned, flood, time_wait_sockets, time_wait_limit, time_wait_entries,
          time_wait_entries_per_second, time_wait_overflows, ports_exhausted, ports_exhausted_command,
          ports_exhausted_pid);
+RECORDED(HeldFlow, pid, command, local, remote, limit_bytes, bytes_per_second, round_trip_us);
+RECORDED(HeldBack, flows, bytes_per_second, most_in_round_trip, set_by_application, largest);
+RECORDED(TcpBuffers, netns, pod, rmem_default, rmem_max, wmem_default, wmem_max, looked_at, left_out, window_scale,
+         receiving, sending);
 RECORDED(SoftirqCpu, cpu, processed, dropped, time_squeeze, backlog, backlog_limit);
 RECORDED(Conntrack, netns, pod, entries, limit, buckets, entries_per_second, inserts_per_second, drops, early_drops,
          insert_failed, nat_exhausted, clashes, chain_too_long, full_in_seconds, window_drops, window_evicted,
@@ -81,7 +85,7 @@ RECORDED(TcpMemory, bytes, pressure_bytes, high_bytes);
 RECORDED(Guards, memory_pressure, memory_available_bytes, tcp_memory, softirq);
 RECORDED(UnitBytes, conntrack_entry, queued_connection, full_connection);
 RECORDED(Snapshot, cause, time, interval, node, host, memory_bytes, guards, unit_bytes, sources, lost_events,
-         withheld_events, listeners, tcp, softirq, conntrack, sysctl_writes, netns_names);
+         withheld_events, listeners, tcp, buffers, softirq, conntrack, sysctl_writes, netns_names);
 
 RECORDED(ListenerRef, cookie, inode, local, pid, fd);
 RECORDED(Scope, netns, netns_pid, listener, pod);

@@ -53,6 +53,8 @@ constexpr int invalid_policy = 2;
 // A full conntrack table or CPU backlog does not wait for the next tick, nor does a value of ours that somebody sets;
 // growth over less than this says nothing.
 constexpr Nanoseconds shortest_tick = std::chrono::milliseconds(100);
+// While a buffer holds back a flow it is looked at so often: what a raise does shows in a few round trips.
+constexpr Nanoseconds flow_interval = std::chrono::milliseconds(350);
 // How soon after a pressure event the burst is looked at again, until it is over: bursts that come every few hundred
 // milliseconds then find the corrected limit.
 constexpr Nanoseconds burst_interval = std::chrono::milliseconds(20);
@@ -127,6 +129,7 @@ private:
     void on_idle();
     void take_events();
     void follow_bursts();
+    void follow_flows();
     void act_on(const Snapshot& snapshot);
     void reload(std::string_view why);
     void remember_changes();
@@ -191,6 +194,7 @@ private:
     sd_event_source* idle_ = nullptr;
     sd_event_source* tick_timer_ = nullptr;
     sd_event_source* burst_timer_ = nullptr;
+    sd_event_source* flow_timer_ = nullptr;
     sd_event_source* policy_timer_ = nullptr;
     std::unique_ptr<ApiServer> api_;
     std::unique_ptr<HttpServer> http_;
@@ -264,6 +268,8 @@ Result<> Daemon::open_loop() {
                                on_time<&Daemon::tick>, this);
     sd_event_add_time_relative(loop, &burst_timer_, CLOCK_MONOTONIC, 0, 100, on_time<&Daemon::follow_bursts>, this);
     sd_event_source_set_enabled(burst_timer_, SD_EVENT_OFF);
+    sd_event_add_time_relative(loop, &flow_timer_, CLOCK_MONOTONIC, 0, 0, on_time<&Daemon::follow_flows>, this);
+    sd_event_source_set_enabled(flow_timer_, SD_EVENT_OFF);
     sd_event_add_time_relative(loop, &policy_timer_, CLOCK_MONOTONIC, 0, 0, reload_now, this);
     sd_event_source_set_enabled(policy_timer_, SD_EVENT_OFF);
     if (probes_.event_fd() >= 0) {
@@ -417,6 +423,7 @@ void Daemon::tick() {
         spdlog::info("many open files: listeners are counted every {:.1f} s", Seconds(census).count());
     census_interval_ = census;
     act_on(last_);
+    if (collector_.follows_flows()) arm(flow_timer_, flow_interval);
     executor_.settle_unknown(sys::now().mono);
     go_on_restoring();
     if (changes_stale_) remember_changes();
@@ -487,6 +494,11 @@ void Daemon::follow_bursts() {
     if (!snapshot) return;
     act_on(*snapshot);
     arm(burst_timer_, burst_interval);
+}
+
+void Daemon::follow_flows() {
+    if (const auto snapshot = collector_.follow_flows(sys::now())) act_on(*snapshot);
+    if (collector_.follows_flows()) arm(flow_timer_, flow_interval);
 }
 
 void Daemon::reload(std::string_view why) {

@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "core/text.hpp"
+#include "signals/buffers.hpp"
 #include "sys/clock.hpp"
 #include "sys/procfs.hpp"
 #include "sys/visit.hpp"
@@ -171,6 +172,7 @@ Snapshot Collector::tick(Now now) {
     Snapshot snapshot = blank(Snapshot::Cause::tick, now);
     refresh(now, next_census_);
     tcp_.tick(snapshot, now.mono);
+    read_buffers(snapshot);
     read_softirq(snapshot);
     read_conntrack(snapshot);
     snapshot.netns_names = names_;
@@ -193,14 +195,40 @@ void Collector::read_names() {
     std::ranges::sort(names_, {}, &NetnsNames::netns);
 }
 
-// Those of the namespaces whose listeners a snapshot is about.
+// Those of a namespace that a snapshot is about.
+void Collector::name(Snapshot& snapshot, const NetnsId& netns) const {
+    const auto names = std::ranges::lower_bound(names_, netns, {}, &NetnsNames::netns);
+    if (names == names_.end() || names->netns != netns) return;
+    const auto at = std::ranges::lower_bound(snapshot.netns_names, netns, {}, &NetnsNames::netns);
+    if (at == snapshot.netns_names.end() || at->netns != netns) snapshot.netns_names.insert(at, *names);
+}
+
 void Collector::name_listeners(Snapshot& snapshot) const {
-    for (const Listener& listener : snapshot.listeners) {
-        const auto names = std::ranges::lower_bound(names_, listener.netns, {}, &NetnsNames::netns);
-        if (names == names_.end() || names->netns != listener.netns) continue;
-        const auto at = std::ranges::lower_bound(snapshot.netns_names, listener.netns, {}, &NetnsNames::netns);
-        if (at == snapshot.netns_names.end() || at->netns != listener.netns) snapshot.netns_names.insert(at, *names);
+    for (const Listener& listener : snapshot.listeners) name(snapshot, listener.netns);
+}
+
+void Collector::read_buffers(Snapshot& snapshot) {
+    flows_.reset();
+    if (snapshot.source(Probe::buffers) != Rung::none) {
+        auto flows = probes_.flows();
+        if (!flows) note(flows.error());
+        if (flows) flows_ = std::move(*flows);
     }
+    snapshot.buffers = buffers(namespaces_, flows_);
+}
+
+bool Collector::follows_flows() const { return flows_ && is_worth_a_look(*flows_); }
+
+std::optional<Snapshot> Collector::follow_flows(Now now) {
+    Snapshot snapshot = blank(Snapshot::Cause::pressure, now);
+    refresh(now, MonoTime::max());
+    read_buffers(snapshot);
+    std::erase_if(snapshot.buffers, [](const TcpBuffers& row) {
+        return (!row.receiving || row.receiving->flows == 0) && (!row.sending || row.sending->flows == 0);
+    });
+    if (snapshot.buffers.empty()) return std::nullopt;
+    for (const TcpBuffers& row : snapshot.buffers) name(snapshot, row.netns);
+    return snapshot;
 }
 
 void Collector::read_softirq(Snapshot& snapshot) {

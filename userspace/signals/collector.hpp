@@ -29,6 +29,11 @@ public:
     // While a burst lasts, and once more after it: what has become of it. nullopt: no burst is being followed.
     std::optional<Snapshot> follow_bursts(Now now);
 
+    // Between ticks, while a buffer holds back a flow or one was looked at only once: what has become of them. nullopt:
+    // none is held back now.
+    std::optional<Snapshot> follow_flows(Now now);
+    [[nodiscard]] bool follows_flows() const;
+
     // This process has set the limit of a listener, or somaxconn of a namespace: another one that is read from now on
     // is someone else's.
     void wrote(const ObjectKey& object, std::uint64_t value, MonoTime now) {
@@ -51,10 +56,12 @@ private:
     void refresh(Now now, MonoTime next_census);
     bool take_census(Now now);
     void read_names();
+    void name(Snapshot& snapshot, const NetnsId& netns) const;
     void name_listeners(Snapshot& snapshot) const;
     void note(const Error& error);
     void add_unheld(Now now);
     bool look_at(const NetnsId& netns, Now now);
+    void read_buffers(Snapshot& snapshot);
     void read_softirq(Snapshot& snapshot);
     void read_conntrack(Snapshot& snapshot);
     void sample_conntrack(MonoTime now, Nanoseconds interval);
@@ -67,9 +74,10 @@ private:
     Node node_;
     NodeReader node_reader_;
     TcpTable tcp_;
-    std::vector<probes::NetnsReading> namespaces_;   // of the last refresh
-    std::vector<NetnsNames> names_;                  // theirs, by NetnsId
-    std::vector<probes::ListenerReading> listeners_; // of the last census
+    std::vector<probes::NetnsReading> namespaces_;          // of the last refresh
+    std::vector<NetnsNames> names_;                         // theirs, by NetnsId
+    std::vector<probes::ListenerReading> listeners_;        // of the last census
+    std::optional<std::vector<probes::FlowReading>> flows_; // at the last look; nullopt: nobody looks
     std::map<unsigned, probes::SoftirqReading> softirq_base_;
     ConntrackTables conntrack_;
     std::vector<SysctlWrite> sysctl_writes_;

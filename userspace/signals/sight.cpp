@@ -33,6 +33,13 @@ constexpr std::string_view no_arrivals = "where inet_sock_set_state cannot be at
 constexpr std::string_view only_growth = "inserts, only net growth";
 constexpr std::string_view no_process = "namespaces without a process that are bound to no file";
 
+constexpr std::string_view short_flows =
+    "flows that end between two looks, and bursts of requests, which fill no buffer for long";
+constexpr std::string_view no_descriptor =
+    "connections that no descriptor shows (the kernel's own, subflows of MPTCP, on their way between processes)";
+constexpr std::string_view other_pace =
+    "an application that keeps to half of what the window lets through or more by itself";
+
 constexpr std::array table{
     Limitation{Rung::fentry, "listener.asked", exact, second_listen},
     Limitation{Rung::fentry, "syn_queue.dropped", estimated, other_than_syns, last_quarter},
@@ -48,6 +55,9 @@ constexpr std::array table{
     Limitation{Rung::tracepoint, "listener.syn_queue", sampled, "how full a SYN queue was between two looks"},
     Limitation{Rung::tracepoint, "syn_queue.dropped", sampled, full_between},
     Limitation{Rung::tracepoint, "syn_queue.other_drops", estimated, full_between},
+    Limitation{Rung::tracepoint, "buffers.looked_at", sampled, short_flows},
+    Limitation{Rung::tracepoint, "buffers.receiving_held_back", estimated, no_descriptor},
+    Limitation{Rung::tracepoint, "buffers.sending_held_back", estimated, other_pace},
     Limitation{Rung::netlink, "listener.netns", exact, no_process},
     Limitation{Rung::netlink, "listener.overflows", estimated, other_discards},
     Limitation{Rung::netlink, "listener.syn_queue", unseen,

@@ -112,14 +112,15 @@ std::string section_of(const tunables::Tunable& tunable) {
 } // namespace
 
 std::string signals_reference() {
-    std::string text = "<!-- SPDX-License-Identifier: Apache-2.0 -->\n"
-                       "<!-- Made from userspace/signals/catalog.cpp: do not edit. -->\n"
-                       "# Signals\n\n"
-                       "What is measured. Counters are since the start of the source (the service, or `top` without "
-                       "one); rates are per second over the last interval; null means unknown, never zero. A table "
-                       "whose probe is unavailable on a node is not there. As metrics, rows that have the same labels "
-                       "are one series: counters are summed, gauges too unless the table says otherwise; rates have "
-                       "no metric, use `rate()` of the counter.\n";
+    std::string text =
+        "<!-- SPDX-License-Identifier: Apache-2.0 -->\n"
+        "<!-- Made from userspace/signals/catalog.cpp: do not edit. -->\n"
+        "# Signals\n\n"
+        "What is measured. Counters are since the start of the source (the service, or `top` without "
+        "one); rates are per second over the last interval; null means unknown, never zero. A table "
+        "whose probe is unavailable on a node is not there. As metrics, rows that have the same labels "
+        "are one series: counters are summed, gauges too unless the table says otherwise; rates of counters have "
+        "no metric, use `rate()` of the counter.\n";
     for (const signals::Table& table : signals::catalog()) text += section_of(table);
     text += rungs_section();
     return text;

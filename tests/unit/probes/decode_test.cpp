@@ -249,3 +249,36 @@ TEST_CASE("a refusal is one line that says what matters") {
                   "processed 3 insns (limit 1000000)\n",
                   EINVAL) == "not in this kernel: skb_drop_reason::SKB_DROP_REASON_TCP_LISTEN_OVERFLOW");
 }
+
+TEST_CASE("a flow is read with what held it back, which is nothing before it was looked at twice") {
+    flow_record record{.kind = ABI_FLOW_RECORD, .netns = {.cookie = 3, .inode = 4026532247}};
+    record.local = local({0xff, 0xff, 10, 0, 0, 1}, 80);
+    record.remote = local({1}, 40000);
+    record.cookie = 7;
+    record.received_in_round_trip = 90000;
+    record.held_by = ABI_HELD_BY_RMEM | ABI_HELD_BY_OWN_SNDBUF;
+    std::vector<std::byte> records;
+    append(records, record);
+    record.decided = 1;
+    append(records, record);
+    const auto found = flows(records).value();
+    REQUIRE(found.size() == 2);
+    CHECK_FALSE(found[0].decided);
+    CHECK(found[1].decided);
+    CHECK(found[1].netns == NetnsId{3, 4026532247});
+    CHECK(found[1].local == Endpoint{"10.0.0.1", 80});
+    CHECK(found[1].remote == Endpoint{"::1", 40000});
+    CHECK(found[1].received_in_round_trip == 90000);
+    CHECK((found[1].held_by.rmem && found[1].held_by.own_sndbuf));
+    CHECK_FALSE((found[1].held_by.wmem || found[1].held_by.own_rcvbuf || found[1].held_by.window_scale));
+}
+
+TEST_CASE("flows that are cut short or of an unknown kind are refused") {
+    std::vector<std::byte> records;
+    append(records, flow_record{.kind = ABI_FLOW_RECORD});
+    records.pop_back();
+    CHECK_FALSE(flows(records).has_value());
+    records.clear();
+    append(records, flow_record{.kind = ABI_LISTENER_RECORD});
+    CHECK_FALSE(flows(records).has_value());
+}

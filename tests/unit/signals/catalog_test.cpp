@@ -35,7 +35,7 @@ std::string fields(const Table& table) {
 
 TEST_CASE("tables have the documented fields in the documented order, new ones behind them") {
     const auto tables = catalog();
-    REQUIRE(tables.size() == 5);
+    REQUIRE(tables.size() == 6);
     CHECK(tables[0].json == "listeners");
     CHECK(fields(tables[0]) ==
           "netns inode address port pid command pod queue queue_peak limit asked somaxconn binds "
@@ -52,6 +52,14 @@ TEST_CASE("tables have the documented fields in the documented order, new ones b
     CHECK(fields(tables[4]) == "netns entries limit entries_per_second inserts_per_second drops early_drops "
                                "insert_failed nat_exhausted clashes chain_too_long clash full_in_seconds buckets "
                                "unanswered_ratio flooded unanswered flood pod netns_name ");
+    CHECK(tables[5].json == "buffers");
+    CHECK(fields(tables[5]) ==
+          "netns rmem_max rmem_default wmem_max wmem_default looked_at left_out receiving_held_back "
+          "receiving_bytes_per_second receiving_most_in_round_trip receiving_set_by_application receiving_flow "
+          "receiving_command receiving_pid receiving_local receiving_remote receiving_limit receiving_rate "
+          "receiving_round_trip_us sending_held_back sending_bytes_per_second sending_most_in_round_trip "
+          "sending_set_by_application sending_flow sending_command sending_pid sending_local sending_remote "
+          "sending_limit sending_rate sending_round_trip_us window_scale pod netns_name ");
 }
 
 TEST_CASE("signal names, fields and metrics are unique and well formed") {

@@ -85,7 +85,7 @@ inline Snapshot sample_snapshot() {
     Snapshot s;
     s.time.wall = sample_time();
     s.node = "n1";
-    s.sources = {Rung::tracepoint, Rung::tracepoint, Rung::procfs, Rung::netlink, Rung::cgroup};
+    s.sources = {Rung::tracepoint, Rung::tracepoint, Rung::procfs, Rung::netlink, Rung::cgroup, Rung::tracepoint};
     s.listeners = {quiet_listener("sshd", 22), quiet_listener("kubelet", 10250, 7), sample_listener()};
     s.tcp = {sample_tcp()};
     s.softirq = {{.cpu = 0, .processed = 15, .backlog = 0, .backlog_limit = 1000},

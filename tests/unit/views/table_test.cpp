@@ -52,7 +52,7 @@ TEST_CASE("top at 80 columns") {
     CHECK(table(sample_snapshot(), {}) ==
           R"(2026-11-21 22:00:00 +0000  n1  mode auto  events lost 0
 measured: listen by tracepoint, time_wait by tracepoint, softirq by procfs,
-conntrack by netlink, sysctl by cgroup
+conntrack by netlink, sysctl by cgroup, buffers by tracepoint
 
 Listeners: 3, 1 with loss
 LISTENS ON    WHO             QUEUE  PEAK  LIMIT  ASKED  BINDS      LOST  LOST/S
@@ -78,6 +78,8 @@ CPU  PROCESSED  DROPPED  SQUEEZED  LIMIT  BACKLOG
 Conntrack by network namespace: 1, 1 with loss
 NETNS      ENTRIES LIMIT GROWTH/S DROPPED EVICTED CLASHED FULL IN S POD
 4026532247   20000 20000      950   16013       0       0       0.0 shop/web-0
+
+TCP buffers by network namespace: none
 
 Changes, newest first
 22:00:01  net.core.somaxconn  128 → 1024  kept: accept queue of 0.0.0.0:8080 (n~
@@ -213,17 +215,42 @@ TEST_CASE("rows that do not fit are counted, those without loss go first, and th
         CHECK(text.find("shop/web-0/nginx") != std::string::npos);
     }
     const std::string text = table(crowded(), {.width = 120, .height = 24});
-    CHECK(line(text, "Listeners") == "Listeners: 43, 1 with loss … 34 more without loss");
+    CHECK(line(text, "Listeners") == "Listeners: 43, 1 with loss … 35 more without loss");
     CHECK(line(text, "Without") == "Without loss: SYN queues by network namespace: 1; TIME_WAIT by network namespace: "
-                                   "1; Softirq backlog by CPU: 2");
+                                   "1; Softirq backlog by CPU: 2; TCP buf~");
     CHECK(lines_of(table(crowded(), {.width = 120})).size() > 60);
 }
 
 TEST_CASE("where nothing fits the number of rows with loss is told") {
     Snapshot snapshot = crowded();
     snapshot.listeners.assign(5, sample_listener());
-    const std::string text = table(snapshot, {.width = 120, .height = 15});
+    const std::string text = table(snapshot, {.width = 120, .height = 16});
     CHECK(line(text, "Listeners") == "Listeners: 5, 5 with loss … 4 more, 4 of them with loss");
+}
+
+TEST_CASE("a flow that a buffer holds back is named below the row of its namespace") {
+    Snapshot snapshot = sample_snapshot();
+    TcpBuffers& row = snapshot.buffers.emplace_back();
+    row.netns = {.cookie = 12, .inode = 4026532247};
+    row.rmem_max = 200000;
+    row.looked_at = 3;
+    row.receiving = {.flows = 1};
+    row.receiving->largest = HeldFlow{.pid = 712,
+                                      .command = "curl",
+                                      .local = {"10.0.0.2", 41810},
+                                      .remote = {"10.0.0.1", 443},
+                                      .limit_bytes = 98304,
+                                      .bytes_per_second = 1'600'000,
+                                      .round_trip_us = 50'000};
+    const std::string text = table(snapshot, {.width = 120});
+    CHECK(line(text, "NETNS       RMEM") ==
+          "NETNS       RMEM MAX  WMEM MAX  FLOWS  BY RMEM  BY SO_RCVBUF  BY WMEM  BY SO_SNDBUF  "
+          "BY SCALE  POD");
+    CHECK(line(text, "4026532247    200000") ==
+          "4026532247    200000         -      3        1             0        -             -  "
+          "       -  -");
+    CHECK(line(text, "    held back") == "    held back by tcp_rmem: curl (pid 712), 10.0.0.2:41810 and 10.0.0.1:443: "
+                                         "1.6 MB/s, 98304 bytes at once in 50.0 ms");
 }
 
 TEST_CASE("the last ten changes are shown, the newest first") {

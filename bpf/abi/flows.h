@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connections that the size of a buffer may hold back. */
+#ifndef BPFTUNE_ABI_FLOWS_H
+#define BPFTUNE_ABI_FLOWS_H
+
+#include "bpf/abi/common.h"
+
+/* What held a flow back between its last two looks. */
+enum abi_held_by {
+	ABI_HELD_BY_RMEM = 1,	      /* the largest value of tcp_rmem */
+	ABI_HELD_BY_WMEM = 2,	      /* of tcp_wmem */
+	ABI_HELD_BY_OWN_RCVBUF = 4,   /* SO_RCVBUF of its application */
+	ABI_HELD_BY_OWN_SNDBUF = 8,   /* SO_SNDBUF */
+	ABI_HELD_BY_WINDOW_SCALE = 16 /* what its handshake allowed, whatever the buffer */
+};
+
+/* Kept with the socket from one look to the next, and written by each. */
+struct flow_record {
+	__u64 kind;
+	struct abi_netns netns;
+	struct abi_endpoint local;
+	struct abi_endpoint remote;
+	__u64 cookie;
+	__u64 census;	/* the run that last found it */
+	__u64 looked;	/* when the last look was taken that counts */
+	__u64 received; /* bytes until then */
+	__u64 acked;
+	__u64 received_per_second; /* between the last two looks */
+	__u64 acked_per_second;
+	__u64 received_in_round_trip; /* bytes, by the least round trip */
+	__u64 acked_in_round_trip;
+	__u32 pid; /* of the process, the lowest that holds it */
+	__s32 fd;
+	__u8 comm[ABI_COMM_SIZE];
+	__u32 round_trip_us; /* the least */
+	__u32 window;	     /* the most that its receive buffer may announce */
+	__u32 rcvbuf;
+	__u32 sndbuf;
+	__u32 rmem_max; /* of its namespace */
+	__u32 wmem_max;
+	__u32 held_by;	/* enum abi_held_by */
+	__u32 left_out; /* flows of its namespace for which there was no room */
+	__u8 decided;	/* two looks were taken */
+	__u8 unread;	/* at the last look: its application is behind with reading */
+	__u8 unsent;	/* its application has written more than may be sent */
+	__u8 unused[5];
+};
+ABI_SIZE(struct flow_record, 208);
+ABI_OFFSET(struct flow_record, local, 24);
+ABI_OFFSET(struct flow_record, cookie, 72);
+ABI_OFFSET(struct flow_record, received_per_second, 112);
+ABI_OFFSET(struct flow_record, pid, 144);
+ABI_OFFSET(struct flow_record, round_trip_us, 168);
+ABI_OFFSET(struct flow_record, decided, 200);
+
+/* How many flows are kept: one for each namespace, and one for the node. */
+struct flow_room {
+	__u64 look;   /* the run that counted them */
+	__u64 census; /* the run that left some out */
+	__u32 kept;   /* since then put aside, too */
+	__u32 left_out;
+};
+ABI_SIZE(struct flow_room, 24);
+
+#endif

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Another look at the flows that the census put aside: what has held them back since the last one.
+ */
+#include "bpf/lib/kernel.h"
+#include "bpf/lib/flow.h"
+#include "bpf/lib/maps.h"
+#include "bpf/lib/net.h"
+
+/* Two looks that are closer say little. Set before loading. */
+const volatile __u64 least_between_looks_us = 200 * 1000;
+
+static __always_inline __u32 receiving_held_by(const struct flow_record *flow,
+					       const struct flow_sizes *sizes)
+{
+	if (flow->received_in_round_trip * 2 < sizes->window)
+		return 0;
+	if (sizes->locks & SOCK_RCVBUF_LOCK)
+		return ABI_HELD_BY_OWN_RCVBUF;
+	if (is_widest(sizes))
+		return ABI_HELD_BY_WINDOW_SCALE;
+	return sizes->rcvbuf >= sizes->rmem_max ? ABI_HELD_BY_RMEM : 0;
+}
+
+static __always_inline __u32 sending_held_by(const struct flow_record *flow,
+					     const struct flow_sizes *sizes)
+{
+	if (flow->acked_in_round_trip * 10 < (__u64)sizes->sndbuf * 6)
+		return 0;
+	if (sizes->locks & SOCK_SNDBUF_LOCK)
+		return ABI_HELD_BY_OWN_SNDBUF;
+	return sizes->sndbuf >= sizes->wmem_max ? ABI_HELD_BY_WMEM : 0;
+}
+
+/* What was moved since the last look. */
+static __always_inline void note_rates(struct flow_record *flow, struct tcp_sock *tcp, __u64 us)
+{
+	__u64 received = tcp->bytes_received - flow->received;
+	__u64 acked = tcp->bytes_acked - flow->acked;
+
+	flow->received += received;
+	flow->acked += acked;
+	flow->received_per_second = received * 1000000 / us;
+	flow->acked_per_second = acked * 1000000 / us;
+	flow->received_in_round_trip = received * flow->round_trip_us / us;
+	flow->acked_in_round_trip = acked * flow->round_trip_us / us;
+}
+
+/* A window comes at once in each round trip: one look takes two of these. */
+static __always_inline void take_look(struct flow_record *flow, const struct flow_sizes *sizes,
+				      struct tcp_sock *tcp, __u64 now)
+{
+	__u64 us = (now - flow->looked) / 1000;
+	bool unread, unsent;
+
+	if (us < least_between_looks_us || us < 2 * (__u64)sizes->round_trip_us)
+		return;
+	unread = is_unread(sizes, tcp);
+	unsent = is_unsent(sizes, tcp);
+	note_sizes(flow, sizes);
+	note_rates(flow, tcp, us);
+	flow->held_by = 0;
+	if (!unread && !flow->unread)
+		flow->held_by |= receiving_held_by(flow, sizes);
+	if (!unsent && !flow->unsent)
+		flow->held_by |= sending_held_by(flow, sizes);
+	flow->unread = unread;
+	flow->unsent = unsent;
+	flow->looked = now;
+	flow->decided = true;
+}
+
+/* The first of a look finds the counts of the one before. */
+static __always_inline void count(struct flow_record *flow, struct net *net, __u64 look)
+{
+	struct flow_room fresh = {}, *of_netns, *of_all;
+	__u64 key = netns_key(net);
+	__u32 zero = 0;
+
+	of_all = bpf_map_lookup_elem(&flow_room_of_all, &zero);
+	of_netns = lookup_or_insert(&flow_rooms, &key, &fresh);
+	if (!of_all || !of_netns)
+		return;
+	renew(of_all, look);
+	renew(of_netns, look);
+	of_all->kept++;
+	of_netns->kept++;
+	flow->left_out = of_netns->census == flow->census ? of_netns->left_out : 0;
+}
+
+/* Where none is left, nobody else says so. */
+static __always_inline void end_look(__u64 look)
+{
+	__u32 zero = 0;
+	struct flow_room *of_all = bpf_map_lookup_elem(&flow_room_of_all, &zero);
+
+	if (of_all)
+		renew(of_all, look);
+}
+
+SEC("iter/bpf_sk_storage_map")
+int look_at_flows(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	struct flow_record *flow = ctx->value;
+	struct sock *sk = ctx->sk;
+	struct flow_sizes sizes;
+	struct tcp_sock *tcp;
+	__u64 now;
+
+	if (!sk || !flow) {
+		end_look(ctx->meta->session_id);
+		return 0;
+	}
+	tcp = bpf_skc_to_tcp_sock(sk);
+	if (!tcp)
+		return 0;
+	now = bpf_ktime_get_ns();
+	read_sizes(&sizes, sk, tcp);
+	if (is_idle(tcp, now) || sk->__sk_common.skc_state != TCP_ESTABLISHED ||
+	    !may_be_held_back(&sizes, tcp)) {
+		bpf_sk_storage_delete(&flows, sk);
+		return 0;
+	}
+	take_look(flow, &sizes, tcp, now);
+	count(flow, sk->__sk_common.skc_net.net, ctx->meta->session_id);
+	bpf_seq_write(ctx->meta->seq, flow, sizeof(*flow));
+	return 0;
+}
+
+char _license[] SEC("license") = "GPL";

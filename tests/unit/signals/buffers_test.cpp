@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+
+#include "signals/buffers.hpp"
+
+using namespace bpftune;
+using namespace bpftune::probes;
+using namespace bpftune::signals;
+
+namespace {
+
+constexpr NetnsId here{.cookie = 12, .inode = 4026532247};
+constexpr NetnsId elsewhere{.cookie = 13, .inode = 4026532300};
+
+NetnsReading netns_with_sizes() {
+    NetnsReading netns;
+    netns.netns = here;
+    netns.rmem = {.middle = 131072, .max = 200000};
+    netns.wmem = {.middle = 16384, .max = 4194304};
+    return netns;
+}
+
+FlowReading flow(const NetnsId& netns, HeldBy by, std::uint64_t rate) {
+    FlowReading reading{.netns = netns, .local = {"10.0.0.2", 80}, .remote = {"10.0.0.1", 4000}};
+    reading.pid = 712;
+    reading.command = "curl\x1b";
+    reading.decided = true;
+    reading.held_by = by;
+    reading.received_per_second = rate;
+    reading.acked_per_second = rate / 2;
+    reading.round_trip_us = 50000;
+    reading.received_in_round_trip = rate / 20;
+    reading.acked_in_round_trip = rate / 40;
+    reading.window = 100000;
+    reading.sndbuf = 150000;
+    reading.rmem_max = 300000;
+    reading.wmem_max = 400000;
+    return reading;
+}
+
+using Flows = std::vector<FlowReading>;
+
+} // namespace
+
+TEST_CASE("where nobody looks at flows the sizes are known and all else is not") {
+    const std::vector namespaces{netns_with_sizes()};
+    const auto rows = buffers(namespaces, std::nullopt);
+    REQUIRE(rows.size() == 1);
+    CHECK(rows[0].rmem_max == 200000U);
+    CHECK(rows[0].rmem_default == 131072U);
+    CHECK(rows[0].wmem_max == 4194304U);
+    CHECK_FALSE(rows[0].looked_at.has_value());
+    CHECK_FALSE(rows[0].receiving.has_value());
+    CHECK_FALSE(rows[0].window_scale.has_value());
+}
+
+TEST_CASE("a namespace without such flows has none, which is known") {
+    const std::vector namespaces{netns_with_sizes()};
+    const auto rows = buffers(namespaces, Flows{});
+    REQUIRE(rows.size() == 1);
+    CHECK(rows[0].looked_at == 0U);
+    CHECK(rows[0].receiving->flows == 0);
+    CHECK_FALSE(rows[0].receiving->largest.has_value());
+}
+
+TEST_CASE("what is held back is added up by cause, and the largest is told") {
+    const std::vector namespaces{netns_with_sizes()};
+    const auto rows = buffers(
+        namespaces, Flows{flow(here, {.rmem = true}, 1000000), flow(here, {.rmem = true, .wmem = true}, 2000000),
+                          flow(here, {.own_rcvbuf = true}, 9000000), flow(here, {.own_sndbuf = true}, 9000000),
+                          flow(here, {.window_scale = true}, 9000000), flow(here, {}, 9000000)});
+    REQUIRE(rows.size() == 1);
+    const TcpBuffers& row = rows[0];
+    CHECK(row.looked_at == 6U);
+    CHECK(row.window_scale == 1U);
+    CHECK(row.receiving->flows == 2);
+    CHECK(row.receiving->bytes_per_second == 3000000);
+    CHECK(row.receiving->most_in_round_trip == 100000);
+    CHECK(row.receiving->set_by_application == 1);
+    REQUIRE(row.receiving->largest.has_value());
+    CHECK(row.receiving->largest->bytes_per_second == 2000000);
+    CHECK(row.receiving->largest->limit_bytes == 100000);
+    CHECK(row.receiving->largest->round_trip_us == 50000);
+    CHECK(row.receiving->largest->command == "curl\\x1b");
+    CHECK(row.sending->flows == 1);
+    CHECK(row.sending->set_by_application == 1);
+    CHECK(row.sending->largest->limit_bytes == 150000);
+    CHECK(row.sending->largest->bytes_per_second == 1000000);
+}
+
+TEST_CASE("one look decides nothing") {
+    FlowReading once = flow(here, {.rmem = true}, 1000000);
+    once.decided = false;
+    const auto rows = buffers({}, Flows{once});
+    REQUIRE(rows.size() == 1);
+    CHECK(rows[0].looked_at == 0U);
+    CHECK(rows[0].receiving->flows == 0);
+}
+
+TEST_CASE("a namespace that no process is in has what its flows tell of it") {
+    const std::vector namespaces{netns_with_sizes()};
+    FlowReading left = flow(elsewhere, {.rmem = true}, 1000000);
+    left.left_out = 3;
+    const auto rows = buffers(namespaces, Flows{left});
+    REQUIRE(rows.size() == 2);
+    CHECK(rows[0].left_out == 0U);
+    CHECK(rows[1].netns == elsewhere);
+    CHECK(rows[1].rmem_max == 300000U);
+    CHECK_FALSE(rows[1].rmem_default.has_value());
+    CHECK(rows[1].left_out == 3U);
+}
+
+TEST_CASE("flows are looked at again soon while a sysctl holds one back or one was looked at once") {
+    CHECK_FALSE(is_worth_a_look({}));
+    CHECK_FALSE(is_worth_a_look(Flows{flow(here, {}, 1), flow(here, {.own_rcvbuf = true}, 1)}));
+    CHECK(is_worth_a_look(Flows{flow(here, {}, 1), flow(here, {.wmem = true}, 1)}));
+    FlowReading once = flow(here, {}, 1);
+    once.decided = false;
+    CHECK(is_worth_a_look(Flows{once}));
+}

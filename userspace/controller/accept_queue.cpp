@@ -44,6 +44,10 @@ constexpr std::uint64_t lost_for_an_accepted = 2;
 // The largest backlog that rounding up to a power of two may ask for.
 constexpr std::uint64_t largest_backlog = std::uint64_t{1} << 30;
 
+// The last quarter of tcp_max_syn_backlog is for peers that completed a handshake before (net/ipv4/tcp_input.c,
+// tcp_conn_request).
+std::uint64_t with_last_quarter(std::uint64_t handshakes) { return handshakes + (handshakes + 2) / 3; }
+
 std::uint64_t power_of_two(std::uint64_t value) { return std::bit_ceil(std::min(value, largest_backlog)); }
 
 // A flood of SYNs overflows a queue that a burst has filled; what was accepted vouches for as many of them. Where
@@ -193,7 +197,7 @@ Listener up_to_date(const Gate& gate, const Listener& listener) {
     const Held* held = gate.held(object_of(listener));
     if (held != nullptr && listener.read <= held->since) now.limit = static_cast<std::uint32_t>(held->current);
     // Of what waits to be accepted tcp_max_syn_backlog lets in any number, one handshake after another.
-    if (now.binds == Binds::syn_backlog && pressed(now)) now.binds = accept_queue_binds(now);
+    if (now.binds == Binds::syn_backlog) now.binds = accept_queue_binds(now);
     const bool is_bound = now.binds == Binds::application || now.binds == Binds::unknown;
     const bool is_older = now.somaxconn != listener.somaxconn || now.limit != listener.limit;
     if (is_bound && is_older && now.limit == now.somaxconn) now.binds = Binds::somaxconn;
@@ -289,12 +293,6 @@ bool raise_beyond(Gate& gate, const Listener& listener, Wish wish) {
 bool raise_queue(Gate& gate, const Snapshot& snapshot, const Listener& listener, std::uint64_t expected, bool urgent) {
     Wish wish = wish_for(listener, power_of_two(expected), expected);
     wish.urgent = urgent;
-    if (listener.binds == Binds::syn_backlog) {
-        wish.to = wish.from;
-        wish.why += "; tcp_max_syn_backlog binds, because tcp_syncookies is 0";
-        gate.advise(std::move(wish), "syn_backlog");
-        return false;
-    }
     if (!gate.fit_flood(wish)) return false;
     const std::uint64_t size = wish.to;
     const std::uint64_t entitled = granted(listener, size);
@@ -320,10 +318,29 @@ std::string why_stuck(const QueueWindow& window, const Flood* flood) {
     return fmt::format(" {}: it is too slow, and a longer queue would only add delay", pace);
 }
 
+// Where no cookies are sent: the listener's own limit has room.
+void raise_syn_backlog(Gate& gate, const Listener& listener, std::uint64_t expected) {
+    const ObjectKey object{TunableId::tcp_max_syn_backlog, listener.netns};
+    const Reading* reading = gate.readings().find(object);
+    if (reading == nullptr || !reading->value) return;
+    Wish wish = wish_for(listener, power_of_two(with_last_quarter(expected)), expected);
+    wish.tunable = object.tunable;
+    wish.from = *reading->value;
+    wish.why += fmt::format("; tcp_max_syn_backlog, {}, binds, because tcp_syncookies is 0", wish.from);
+    wish.evidence.push_back({"max_syn_backlog", wish.from});
+    wish.reason = {.trial = {.object = object},
+                   .cause = Cause::loss,
+                   .fitted = wish.from - wish.from / 4,
+                   .before = reading->measured};
+    wish.demand = object;
+    gate.raise(std::move(wish));
+}
+
 // A SYN queue may be as long as the accept queue. Where clients are far away it is full though that one is empty: of as
 // many as come in a round trip it holds those that it took in. As with overflows, what was accepted vouches for as many
 // of the refused ones. (With cookies nothing is refused.)
-void raise_syn_queue(Gate& gate, const Snapshot& snapshot, const Listener& listener, Queue& queue) {
+void raise_syn_queue(Gate& gate, const Snapshot& snapshot, const Listener& listener, Queue& queue,
+                     bool syn_backlog_binds) {
     const QueueWindow& window = listener.window;
     const std::uint64_t completed = completed_in(window);
     const bool clients =
@@ -334,6 +351,7 @@ void raise_syn_queue(Gate& gate, const Snapshot& snapshot, const Listener& liste
     const std::uint64_t refused = std::min(window.syn_dropped, lost_for_an_accepted * completed);
     const std::uint64_t at_once = *listener.syn_queue * (completed + refused) / completed;
     const std::uint64_t expected = headroom * std::min(at_once, largest_backlog);
+    if (syn_backlog_binds) return raise_syn_backlog(gate, listener, expected);
     if (power_of_two(expected) > listener.limit) raise_queue(gate, snapshot, listener, expected, false);
 }
 
@@ -408,7 +426,8 @@ bool is_of_a_larger_limit(const Listener& listener) {
     return listener.window.peak > most && listener.window.overflows == 0;
 }
 
-void judge(Gate& gate, const Snapshot& snapshot, const Listener& listener) {
+// `syn_backlog_binds`: of its handshakes.
+void judge(Gate& gate, const Snapshot& snapshot, const Listener& listener, bool syn_backlog_binds) {
     if (!listener.somaxconn) return; // what may not be read may not be written
 
     // An event from before our last write is about a limit that is no more.
@@ -444,7 +463,7 @@ void judge(Gate& gate, const Snapshot& snapshot, const Listener& listener) {
     } else if (pressed(listener) && drain == Drain::bursts) {
         open_burst(gate, snapshot, listener, queue);
     } else if (tick && listener.window.syn_dropped > 0) {
-        raise_syn_queue(gate, snapshot, listener, queue);
+        raise_syn_queue(gate, snapshot, listener, queue, syn_backlog_binds);
     }
 }
 
@@ -509,6 +528,37 @@ Reading reading_of(const State& state, const Listener& listener) {
     return reading;
 }
 
+// What a window of all listeners of a namespace says of what bounds their handshakes where no cookies are sent. What is
+// lost where it is the listener's own limit that binds by now is not lost at this one.
+struct Handshakes {
+    Measured measured;
+    std::optional<Use> use;
+};
+
+void add(Handshakes& all, const Listener& listener) {
+    const QueueWindow& window = listener.window;
+    if (!listener.refuses_syns || window.length == Nanoseconds{}) return;
+    const std::uint64_t under_way = handshakes_of(listener);
+    const std::uint64_t refused = listener.binds == Binds::syn_backlog ? window.syn_dropped : 0;
+    (listener.flood ? all.measured.lost_in_flood : all.measured.losses) += refused;
+    all.measured.demand += completed_in(window) + (listener.flood ? 0 : refused);
+    all.measured.use = std::max(all.measured.use, under_way);
+    join(all.use,
+         {.used = under_way, .wanted = power_of_two(with_last_quarter(headroom * under_way)), .pressed = refused > 0});
+}
+
+Reading reading_of_syn_backlog(const Snapshot& snapshot, const NetnsTcp& tcp, const Handshakes& handshakes) {
+    Reading reading{.object = {TunableId::tcp_max_syn_backlog, tcp.netns},
+                    .scope = {.netns = tcp.netns, .netns_pid = tcp.pid, .listener = {}, .pod = tcp.pod},
+                    .value = tcp.max_syn_backlog,
+                    .read = snapshot.time.mono,
+                    .in_use = 0,
+                    .use = handshakes.use,
+                    .measured = handshakes.measured};
+    if (handshakes.use) reading.charged = {handshakes.use->used};
+    return reading;
+}
+
 Reading reading_of(const Snapshot& snapshot, const NetnsTcp& tcp) {
     return {.object = {TunableId::somaxconn, tcp.netns},
             .scope = {.netns = tcp.netns, .netns_pid = tcp.pid, .listener = {}, .pod = tcp.pod},
@@ -555,19 +605,27 @@ Drain drain_of(const Listener& listener, Snapshot::Cause cause) {
 namespace queues {
 
 void read(const View& view, std::vector<Reading>& readings) {
-    std::unordered_map<NetnsId, std::optional<Use>> of_namespaces;
+    struct Namespace {
+        std::optional<Use> use;
+        Handshakes handshakes;
+    };
+    std::unordered_map<NetnsId, Namespace> of_namespaces;
     readings.reserve(readings.size() + view.snapshot.tcp.size() + view.snapshot.listeners.size());
     for (const Listener& listener : view.snapshot.listeners) {
         readings.push_back(reading_of(view.state, listener));
-        std::optional<Use>& all = of_namespaces[listener.netns];
-        if (readings.back().use) join(all, *readings.back().use);
+        Namespace& all = of_namespaces[listener.netns];
+        if (readings.back().use) join(all.use, *readings.back().use);
+        add(all.handshakes, listener);
     }
     for (const NetnsTcp& tcp : view.snapshot.tcp) {
         readings.push_back(reading_of(view.snapshot, tcp));
-        if (const auto found = of_namespaces.extract(tcp.netns)) readings.back().use = found.mapped();
+        const auto found = of_namespaces.extract(tcp.netns);
+        if (found) readings.back().use = found.mapped().use;
+        readings.push_back(
+            reading_of_syn_backlog(view.snapshot, tcp, found ? found.mapped().handshakes : Handshakes{}));
     }
-    for (auto& [netns, use] : of_namespaces) // an event is about a queue alone
-        readings.push_back({.object = {TunableId::somaxconn, netns}, .scope = {.netns = netns}, .use = use});
+    for (const auto& [netns, all] : of_namespaces) // an event is about a queue alone
+        readings.push_back({.object = {TunableId::somaxconn, netns}, .scope = {.netns = netns}, .use = all.use});
 }
 
 void rule(Gate& gate) {
@@ -578,7 +636,8 @@ void rule(Gate& gate) {
                    listener.flood, gate.now());
     for (const Listener& listener : snapshot.listeners) {
         const bool is_what_happened = snapshot.cause == Snapshot::Cause::tick || listener.window.length > Nanoseconds{};
-        if (is_what_happened && !gate.puts_back(object_of(listener))) judge(gate, snapshot, up_to_date(gate, listener));
+        if (is_what_happened && !gate.puts_back(object_of(listener)))
+            judge(gate, snapshot, up_to_date(gate, listener), listener.binds == Binds::syn_backlog);
     }
 }
 
@@ -586,6 +645,9 @@ void show(const std::function<std::optional<std::uint64_t>(const ObjectKey&)>& v
     for (NetnsTcp& tcp : snapshot.tcp)
         if (const auto value = value_of({TunableId::somaxconn, tcp.netns}))
             tcp.somaxconn = static_cast<std::uint32_t>(*value);
+    for (NetnsTcp& tcp : snapshot.tcp)
+        if (const auto value = value_of({TunableId::tcp_max_syn_backlog, tcp.netns}))
+            tcp.max_syn_backlog = static_cast<std::uint32_t>(*value);
     for (Listener& listener : snapshot.listeners) {
         const auto somaxconn = value_of({TunableId::somaxconn, listener.netns});
         const auto limit = value_of(object_of(listener));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Accept queues: net.core.somaxconn of a network namespace, and the backlog of each listener.
+// Accept queues: net.core.somaxconn of a network namespace, the backlog of each listener, and, of its handshakes,
+// net.ipv4.tcp_max_syn_backlog.
 //
 // Demand is what waited at the peak plus what was lost because the queue was full, while the application accepted: at
 // most two for each connection that it accepted meanwhile, for a SYN alone may be anybody's.
@@ -10,7 +11,9 @@
 // four times the limit at least.
 //
 // A SYN queue may be as long as the accept queue, so a full one that refuses clients is a reason as well: the demand is
-// what was under way, and what was refused, at most two for each handshake that was completed meanwhile.
+// what was under way, and what was refused, at most two for each handshake that was completed meanwhile. Where no
+// cookies are sent and three quarters of tcp_max_syn_backlog are less than the listener's limit, that is what is
+// raised.
 //
 // A queue that does not drain is not too short (Little's law: what waits is arrival rate times delay; where the
 // service rate is below the arrival rate no length suffices, and each place adds delay). It gets a finding, no raise;

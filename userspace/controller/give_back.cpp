@@ -23,7 +23,10 @@ std::uint64_t following(const Gate& gate, const ObjectKey& leader, const ObjectK
 // What is ours and has to go first keeps it above this.
 std::uint64_t bound_by_others(const Gate& gate, const ObjectKey& object, const Held& held) {
     std::uint64_t least = 0;
-    for (const auto& [bounded, other] : gate.held_bounded_by(object)) least = std::max(least, other.current);
+    for (const auto& [bounded, other] : gate.held_bounded_by(object)) {
+        if (other.since == gate.now()) return held.current; // lowered in this step: that may fail
+        least = std::max(least, other.current);
+    }
     if (const auto leader = Gate::leader_of(object)) least = std::max(least, following(gate, *leader, object, held));
     return least;
 }

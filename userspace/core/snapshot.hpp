@@ -94,6 +94,7 @@ struct NetnsTcp {
     std::optional<Pod> pod;
 
     std::optional<std::uint32_t> somaxconn;
+    std::optional<std::uint32_t> max_syn_backlog; // tcp_max_syn_backlog: of handshakes, where no cookies are sent
     std::uint64_t listen_overflows = 0;           // LINUX_MIB_LISTENOVERFLOWS
     std::uint64_t overflows_of_closed = 0;        // the part of it that no listener of now suffered
     std::uint64_t syn_dropped = 0;                // SYNs refused by a full SYN queue

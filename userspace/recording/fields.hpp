@@ -66,8 +66,8 @@ RECORDED(QueueWindow, length, peak, floor, arrivals, accepted, overflows, syn_dr
 RECORDED(Listener, netns, cookie, inode, local, pid, fd, command, pod, queue, queue_peak, limit, asked, somaxconn,
          binds, drops, overflows, overflows_estimated, overflows_per_second, arrivals, syn_queue, refuses_syns, flood,
          read, window);
-RECORDED(NetnsTcp, netns, pid, pod, somaxconn, listen_overflows, overflows_of_closed, syn_dropped, other_drops,
-         cookies_sent, cookies_returned, flood, time_wait_sockets, time_wait_limit, time_wait_entries,
+RECORDED(NetnsTcp, netns, pid, pod, somaxconn, max_syn_backlog, listen_overflows, overflows_of_closed, syn_dropped,
+         other_drops, cookies_sent, cookies_returned, flood, time_wait_sockets, time_wait_limit, time_wait_entries,
          time_wait_entries_per_second, time_wait_overflows, ports_exhausted, ports_exhausted_command,
          ports_exhausted_pid);
 RECORDED(HeldFlow, pid, command, local, remote, limit_bytes, bytes_per_second, round_trip_us);

@@ -34,12 +34,14 @@ public:
     std::optional<Snapshot> follow_flows(Now now);
     [[nodiscard]] bool follows_flows() const;
 
-    // This process has set the limit of a listener, or somaxconn of a namespace: another one that is read from now on
-    // is someone else's.
+    // This process has set the limit of a listener, or a sysctl of a namespace: another one that is read from now on is
+    // someone else's.
     void wrote(const ObjectKey& object, std::uint64_t value, MonoTime now) {
         const auto limit = static_cast<std::uint32_t>(value);
         if (object.tunable == TunableId::listener_backlog) tcp_.wrote(object.listener_cookie, limit, now);
-        if (object.tunable == TunableId::somaxconn) tcp_.wrote_somaxconn(object.netns, limit, now);
+        if (object.tunable == TunableId::somaxconn) tcp_.wrote(object.netns, &NetnsTcp::somaxconn, limit, now);
+        if (object.tunable == TunableId::tcp_max_syn_backlog)
+            tcp_.wrote(object.netns, &NetnsTcp::max_syn_backlog, limit, now);
     }
 
     // Who was about to write a sysctl within the last minute, and who did last in a namespace that is there, oldest

@@ -132,7 +132,11 @@ void TcpTable::update_namespaces(std::span<const probes::NetnsReading> readings,
         netns.row.netns = reading.netns;
         netns.row.pid = reading.pid;
         // Of one that is not looked into each time: what this process has written since is not read yet.
-        if (reading.read == MonoTime{} || reading.read > netns.wrote) netns.row.somaxconn = reading.somaxconn;
+        if (reading.read == MonoTime{} || reading.read > netns.wrote) {
+            netns.row.somaxconn = reading.somaxconn;
+            netns.row.max_syn_backlog =
+                reading.somaxconn ? std::optional(reading.max_syn_backlog) : std::nullopt; // known where that is
+        }
         netns.row.time_wait_sockets = reading.time_wait_sockets;
         netns.row.time_wait_limit = reading.time_wait_limit;
     }
@@ -278,10 +282,11 @@ void TcpTable::note_limit(Tracked& tracked, std::uint32_t limit) {
     tracked.asked_for_all = false;
 }
 
-void TcpTable::wrote_somaxconn(const NetnsId& id, std::uint32_t value, MonoTime now) {
+void TcpTable::wrote(const NetnsId& id, std::optional<std::uint32_t> NetnsTcp::* sysctl, std::uint32_t value,
+                     MonoTime now) {
     const auto netns = namespaces_.find(id);
     if (netns == namespaces_.end()) return;
-    netns->second.row.somaxconn = value;
+    netns->second.row.*sysctl = value;
     netns->second.wrote = now;
 }
 
@@ -561,7 +566,7 @@ Listener TcpTable::row_of(const Tracked& tracked) const {
     const auto netns = namespaces_.find(row.netns);
     if (netns == namespaces_.end()) return row;
     row.somaxconn = netns->second.row.somaxconn;
-    row.binds = binds_of(row, netns->second.last.max_syn_backlog, netns->second.last.syncookies);
+    row.binds = binds_of(row, netns->second.row.max_syn_backlog.value_or(0), netns->second.last.syncookies);
     // What asked for less than the somaxconn of its time was raised to that of now by this process, or that was
     // lowered.
     if (row.binds == Binds::somaxconn && row.asked && *row.asked <= row.limit && !tracked.asked_for_all)

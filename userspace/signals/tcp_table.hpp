@@ -54,7 +54,8 @@ public:
     // This process has set its limit.
     void wrote(std::uint64_t cookie, std::uint32_t limit, MonoTime now);
     // The same of a namespace's: a later snapshot, for which it was not read again, shows it.
-    void wrote_somaxconn(const NetnsId& netns, std::uint32_t value, MonoTime now);
+    void wrote(const NetnsId& netns, std::optional<std::uint32_t> NetnsTcp::* sysctl, std::uint32_t value,
+               MonoTime now);
 
     // Ends the interval: rows of everything, with rates and windows since the last call.
     void tick(Snapshot& snapshot, MonoTime now);
@@ -139,7 +140,7 @@ private:
         SynWatch syns;
         bool seen = false;
         MonoTime seen_last;
-        MonoTime wrote; // somaxconn, by this process
+        MonoTime wrote; // a sysctl, by this process
     };
     using Places = std::set<std::tuple<NetnsId, std::uint16_t, std::uint64_t>>; // namespace, port, cookie
 

@@ -11,8 +11,9 @@ constexpr std::uint64_t int_max = 2147483647;
 // Where /sys/kernel/slab does not tell (signals/node.cpp): as 6.18 has them on x86-64. A socket that waits to be
 // accepted is struct tcp_sock (2496 bytes for IPv6), its request_sock (320) and 2304 for the first segment of its
 // request; at worst its receive buffer is full, tcp_rmem's default.
-constexpr std::uint64_t queued_connection_bytes = 2496 + 320 + 2304;
-constexpr std::uint64_t full_connection_bytes = 2496 + 320 + 131072;
+constexpr std::uint64_t request_sock_bytes = 320;
+constexpr std::uint64_t queued_connection_bytes = 2496 + request_sock_bytes + 2304;
+constexpr std::uint64_t full_connection_bytes = 2496 + request_sock_bytes + 131072;
 
 // One rule sizes both limits of an accept queue (controller/accept_queue.cpp).
 constexpr std::string_view queue_formula =
@@ -93,6 +94,35 @@ constexpr std::array rows{
         .formula = queue_formula,
         .derived = queue_derived,
         .assumes = queue_assumes,
+    },
+    Tunable{
+        .id = TunableId::tcp_max_syn_backlog,
+        .key = "tcp_max_syn_backlog",
+        .name = "net.ipv4.tcp_max_syn_backlog",
+        .kind = Kind::netns_sysctl,
+        .path = "net/ipv4/tcp_max_syn_backlog",
+        .kernel_min = 0,
+        .kernel_max = int_max,
+        .held_at_once = "were under way",
+        .default_max = 65535,
+        .default_shrink_after = std::nullopt,
+        .opt_in = false,
+        .unit_bytes = request_sock_bytes,
+        .worst_unit_bytes = request_sock_bytes,
+        .memory = "for each handshake under way: struct tcp_request_sock, 320 bytes for IPv6. Charged: as many as are "
+                  "expected at once, headroom included. At worst: all of them, in each listener's SYN queue",
+        .serves = "syn_queue.dropped",
+        .help =
+            "Handshakes that may be under way to one listener where net.ipv4.tcp_syncookies is 0: three quarters of "
+            "it from clients that are not known, and never more than the listener's backlog. With cookies it does "
+            "nothing, and is not raised.",
+        .risk = "Where no cookies are sent, a flood of SYNs holds as many more handshakes for a minute each.",
+        .source = "net/ipv4/tcp_input.c (tcp_conn_request)",
+        .formula = "4/3 x 2 x (handshakes under way at once x (completed + refused, at most 2 for each completed) / "
+                   "completed), as a power of two, once two windows in a row had it full of what can be clients",
+        .derived = "Little's law: of as many as come in a round trip a full SYN queue holds those that it let in. The "
+                   "last quarter is kept for peers that completed a handshake before.",
+        .assumes = "Handshakes that are completed within 3 s are clients'. Round trips stay what they are.",
     },
 };
 

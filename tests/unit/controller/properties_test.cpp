@@ -193,7 +193,9 @@ private:
     // Its application's word, whatever the policy says of conflicts.
     void listen_again(const ObjectKey& object, std::uint64_t value) {
         const std::uint64_t limit = std::min<std::uint64_t>(value, world_.somaxconn.at(object.netns));
-        if (limit == world_.value(object)) return; // nothing tells it from ours
+        const auto held = state_.held.find(object);
+        const bool is_as_we_wrote = held != state_.held.end() && held->second.current == limit;
+        if (limit == world_.value(object) || is_as_we_wrote) return; // nothing tells it from ours
         world_.listen(object, limit);
         let_go(object);
     }
@@ -477,6 +479,7 @@ private:
         case TunableId::listener_backlog: return units * world_.unit_bytes.queued_connection.value_or(5120);
         case TunableId::conntrack_max: return units * world_.unit_bytes.conntrack_entry.value_or(512);
         case TunableId::conntrack_buckets: return units * 8;
+        case TunableId::tcp_max_syn_backlog: return units * 320;
         }
         return 0;
     }
@@ -515,7 +518,8 @@ private:
     void check_originals() {
         for (const auto& [object, ours] : ledger_.ours) {
             const auto held = state_.held.find(object);
-            if (held == state_.held.end()) return fail("a value of ours that is not known to be");
+            if (held == state_.held.end())
+                return fail(fmt::format("{} of ours is not known to be", tunables::row(object.tunable).name));
             if (held->second.original != ours.original) fail("another original than the true one");
             if (held->second.current != ours.value) fail("another value than the one that was written");
         }

@@ -20,7 +20,8 @@ public:
     Guards guards;
     UnitBytes unit_bytes;
     std::uint32_t syncookies = 1;
-    std::uint32_t max_syn_backlog = 128;
+    std::uint32_t max_syn_backlog = 128; // where it is not in:
+    std::map<NetnsId, std::uint32_t> max_syn_backlogs;
     std::map<NetnsId, std::uint32_t> somaxconn;
     std::map<NetnsId, std::vector<std::string>> names; // that namespaces are bound under
     std::map<std::uint64_t, Listener> listeners;       // by cookie; the window is what the next snapshot says
@@ -33,7 +34,8 @@ public:
     [[nodiscard]] Snapshot tick(MonoTime now, Nanoseconds interval) const {
         Snapshot snapshot = blank(now);
         snapshot.interval = interval;
-        for (const auto& [netns, value] : somaxconn) snapshot.tcp.push_back({.netns = netns, .somaxconn = value});
+        for (const auto& [netns, value] : somaxconn)
+            snapshot.tcp.push_back({.netns = netns, .somaxconn = value, .max_syn_backlog = syn_backlog_of(netns)});
         for (const auto& [cookie, listener] : listeners) snapshot.listeners.push_back(row(listener, now));
         for (auto [netns, table] : tables) {
             table.limit = conntrack_max;
@@ -62,6 +64,8 @@ public:
             if (listener == listeners.end()) return std::nullopt;
             return listener->second.limit;
         }
+        case TunableId::tcp_max_syn_backlog:
+            return somaxconn.contains(object.netns) ? std::optional(syn_backlog_of(object.netns)) : std::nullopt;
         case TunableId::conntrack_max: return conntrack_max;
         case TunableId::conntrack_buckets: return conntrack_buckets;
         }
@@ -75,6 +79,7 @@ public:
         case TunableId::listener_backlog:
             listeners.at(object.listener_cookie).limit = static_cast<std::uint32_t>(value);
             break;
+        case TunableId::tcp_max_syn_backlog: max_syn_backlogs[object.netns] = static_cast<std::uint32_t>(value); break;
         case TunableId::conntrack_max: conntrack_max = value; break;
         case TunableId::conntrack_buckets: conntrack_buckets = value; break;
         }
@@ -118,10 +123,15 @@ private:
 
     [[nodiscard]] Listener row(Listener listener, MonoTime now) const {
         listener.somaxconn = somaxconn.at(listener.netns);
-        listener.binds = signals::binds_of(listener, max_syn_backlog, syncookies);
+        listener.binds = signals::binds_of(listener, syn_backlog_of(listener.netns), syncookies);
         listener.refuses_syns = syncookies == 0;
         listener.read = now;
         return listener;
+    }
+
+    [[nodiscard]] std::uint32_t syn_backlog_of(const NetnsId& netns) const {
+        const auto own = max_syn_backlogs.find(netns);
+        return own == max_syn_backlogs.end() ? max_syn_backlog : own->second;
     }
 
     [[nodiscard]] Snapshot blank(MonoTime now) const {

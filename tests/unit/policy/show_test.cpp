@@ -112,6 +112,7 @@ TEST_CASE("the policy that holds without a file is shown with every default") {
                             "    net.core.somaxconn: {max: 65535, mode: auto, shrinkAfter: never}\n"
                             "    # not allowed unless named: listener.backlog: {max: 16384, mode: auto, "
                             "shrinkAfter: never}\n"
+                            "    net.ipv4.tcp_max_syn_backlog: {max: 65535, mode: auto, shrinkAfter: never}\n"
                             "    net.netfilter.nf_conntrack_max: {max: 4194304, mode: auto, shrinkAfter: 24h}\n"
                             "    net.netfilter.nf_conntrack_buckets: {max: 4194304, mode: auto, shrinkAfter: 24h}\n");
 }

@@ -394,7 +394,7 @@ TEST_CASE("somaxconn that this process wrote is shown until it is read again") {
     probes::NetnsReading reading = netns(0); // of a namespace that is not looked into each time
     reading.read = at(1s);
     CHECK(feed.tick({reading}, {listening(1, 80)}).tcp.at(0).somaxconn == 128);
-    feed.table.wrote_somaxconn(shop, 1024, feed.now + 10ms);
+    feed.table.wrote(shop, &NetnsTcp::somaxconn, 1024, feed.now + 10ms);
     SECTION("when it was looked into before that") {
         const Snapshot snapshot = feed.tick({reading}, {listening(1, 80)});
         CHECK(snapshot.tcp.at(0).somaxconn == 1024);

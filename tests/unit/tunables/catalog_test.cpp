@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+
+#include "tunables/catalog.hpp"
+
+namespace bpftune::tunables {
+
+TEST_CASE("the rows of the catalog are in the order of their ids, by which they are found") {
+    for (std::size_t i = 0; i < catalog().size(); ++i) CHECK(static_cast<std::size_t>(catalog()[i].id) == i);
+}
+
+TEST_CASE("a row is of a socket where its kind is") {
+    for (const Tunable& tunable : catalog()) {
+        INFO(tunable.name);
+        CHECK(is_of_socket(tunable.id) == (tunable.kind == Kind::listener));
+    }
+}
+
+TEST_CASE("what is bounded is lowered before what bounds it, and what follows after what it follows") {
+    for (const Tunable& tunable : catalog()) {
+        INFO(tunable.name);
+        if (tunable.bounded_by) CHECK(lowering_rank(tunable.id) < lowering_rank(*tunable.bounded_by));
+        if (tunable.follows) CHECK(lowering_rank(tunable.id) > lowering_rank(*tunable.follows));
+    }
+}
+
+} // namespace bpftune::tunables

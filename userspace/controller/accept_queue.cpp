@@ -44,8 +44,8 @@ constexpr std::uint64_t lost_for_an_accepted = 2;
 // The largest backlog that rounding up to a power of two may ask for.
 constexpr std::uint64_t largest_backlog = std::uint64_t{1} << 30;
 
-// The last quarter of tcp_max_syn_backlog is for peers that completed a handshake before (net/ipv4/tcp_input.c,
-// tcp_conn_request).
+// Past three quarters of tcp_max_syn_backlog only peers are let in that completed a handshake before
+// (net/ipv4/tcp_input.c, tcp_conn_request).
 std::uint64_t with_last_quarter(std::uint64_t handshakes) { return handshakes + (handshakes + 2) / 3; }
 
 std::uint64_t power_of_two(std::uint64_t value) { return std::bit_ceil(std::min(value, largest_backlog)); }

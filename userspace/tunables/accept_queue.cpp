@@ -113,15 +113,15 @@ constexpr std::array rows{
                   "expected at once, headroom included. At worst: all of them, in each listener's SYN queue",
         .serves = "syn_queue.dropped",
         .help =
-            "Handshakes that may be under way to one listener where net.ipv4.tcp_syncookies is 0: three quarters of "
-            "it from clients that are not known, and never more than the listener's backlog. With cookies it does "
-            "nothing, and is not raised.",
+            "Handshakes that may be under way to one listener where net.ipv4.tcp_syncookies is 0: past three "
+            "quarters of it only clients that completed one before are let in, as far as the listener's backlog goes. "
+            "With cookies it does nothing, and is not raised.",
         .risk = "Where no cookies are sent, a flood of SYNs holds as many more handshakes for a minute each.",
         .source = "net/ipv4/tcp_input.c (tcp_conn_request)",
         .formula = "4/3 x 2 x (handshakes under way at once x (completed + refused, at most 2 for each completed) / "
                    "completed), as a power of two, once two windows in a row had it full of what can be clients",
-        .derived = "Little's law: of as many as come in a round trip a full SYN queue holds those that it let in. The "
-                   "last quarter is kept for peers that completed a handshake before.",
+        .derived = "Little's law: of as many as come in a round trip a full SYN queue holds those that it let in. Past "
+                   "three quarters only peers are let in that completed a handshake before.",
         .assumes = "Handshakes that are completed within 3 s are clients'. Round trips stay what they are.",
     },
 };

@@ -3,8 +3,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <unordered_map>
-#include <unordered_set>
 #include <utility>
 
 #include <fmt/format.h>
@@ -515,7 +513,7 @@ Measured measured_after_raise(const Listener& listener) {
 
 Reading reading_of(const State& state, const Listener& listener) {
     Reading reading{.object = object_of(listener),
-                    .scope = scope_of(listener),
+                    .listener = &listener,
                     .value = listener.limit,
                     .read = listener.read,
                     .ceiling = listener.somaxconn,
@@ -524,7 +522,7 @@ Reading reading_of(const State& state, const Listener& listener) {
                     .counts = counts_of(state, listener)};
     if (listener.window.length == Nanoseconds{}) return reading;
     reading.use = use_of(listener);
-    reading.charged = {listener.window.peak};
+    reading.charged = listener.window.peak;
     return reading;
 }
 
@@ -547,25 +545,55 @@ void add(Handshakes& all, const Listener& listener) {
          {.used = under_way, .wanted = power_of_two(with_last_quarter(headroom * under_way)), .pressed = refused > 0});
 }
 
+Reading reading_of_somaxconn(const Snapshot& snapshot, const NetnsTcp& tcp) {
+    return {.object = {TunableId::somaxconn, tcp.netns},
+            .netns_pid = tcp.pid,
+            .pod = &tcp.pod,
+            .value = tcp.somaxconn,
+            .read = snapshot.time.mono,
+            .in_use = 0};
+}
+
 Reading reading_of_syn_backlog(const Snapshot& snapshot, const NetnsTcp& tcp, const Handshakes& handshakes) {
     Reading reading{.object = {TunableId::tcp_max_syn_backlog, tcp.netns},
-                    .scope = {.netns = tcp.netns, .netns_pid = tcp.pid, .listener = {}, .pod = tcp.pod},
+                    .netns_pid = tcp.pid,
+                    .pod = &tcp.pod,
                     .value = tcp.max_syn_backlog,
                     .read = snapshot.time.mono,
                     .in_use = 0,
                     .use = handshakes.use,
                     .measured = handshakes.measured};
-    if (handshakes.use) reading.charged = {handshakes.use->used};
+    if (handshakes.use) reading.charged = handshakes.use->used;
     return reading;
 }
 
-Reading reading_of(const Snapshot& snapshot, const NetnsTcp& tcp) {
-    return {.object = {TunableId::somaxconn, tcp.netns},
-            .scope = {.netns = tcp.netns, .netns_pid = tcp.pid, .listener = {}, .pod = tcp.pod},
-            .value = tcp.somaxconn,
-            .read = snapshot.time.mono,
-            .in_use = 0};
-}
+// What the listeners of each network namespace say together.
+class Namespaces {
+public:
+    struct Namespace {
+        NetnsId netns;
+        const NetnsTcp* tcp = nullptr; // nullptr: an event is about a queue alone
+        std::optional<Use> use;
+        Handshakes handshakes;
+    };
+
+    explicit Namespaces(const Snapshot& snapshot) {
+        rows_.reserve(snapshot.tcp.size());
+        for (const NetnsTcp& tcp : snapshot.tcp) rows_.push_back({.netns = tcp.netns, .tcp = &tcp});
+        if (!std::ranges::is_sorted(rows_, {}, &Namespace::netns)) std::ranges::sort(rows_, {}, &Namespace::netns);
+    }
+
+    Namespace& of(const NetnsId& netns) {
+        const auto row = std::ranges::lower_bound(rows_, netns, {}, &Namespace::netns);
+        if (row != rows_.end() && row->netns == netns) return *row;
+        return *rows_.insert(row, {.netns = netns});
+    }
+
+    [[nodiscard]] const std::vector<Namespace>& all() const { return rows_; }
+
+private:
+    std::vector<Namespace> rows_;
+};
 
 void show_limit(Listener& listener, std::uint64_t limit) {
     listener.limit = static_cast<std::uint32_t>(limit);
@@ -605,27 +633,21 @@ Drain drain_of(const Listener& listener, Snapshot::Cause cause) {
 namespace queues {
 
 void read(const View& view, std::vector<Reading>& readings) {
-    struct Namespace {
-        std::optional<Use> use;
-        Handshakes handshakes;
-    };
-    std::unordered_map<NetnsId, Namespace> of_namespaces;
-    readings.reserve(readings.size() + view.snapshot.tcp.size() + view.snapshot.listeners.size());
-    for (const Listener& listener : view.snapshot.listeners) {
-        readings.push_back(reading_of(view.state, listener));
-        Namespace& all = of_namespaces[listener.netns];
-        if (readings.back().use) join(all.use, *readings.back().use);
+    const Snapshot& snapshot = view.snapshot;
+    Namespaces namespaces(snapshot);
+    for (const Listener& listener : snapshot.listeners) {
+        const Reading& reading = readings.emplace_back(reading_of(view.state, listener));
+        Namespaces::Namespace& all = namespaces.of(listener.netns);
+        if (reading.use) join(all.use, *reading.use);
         add(all.handshakes, listener);
     }
-    for (const NetnsTcp& tcp : view.snapshot.tcp) {
-        readings.push_back(reading_of(view.snapshot, tcp));
-        const auto found = of_namespaces.extract(tcp.netns);
-        if (found) readings.back().use = found.mapped().use;
-        readings.push_back(
-            reading_of_syn_backlog(view.snapshot, tcp, found ? found.mapped().handshakes : Handshakes{}));
+    for (const auto& [netns, tcp, use, handshakes] : namespaces.all()) {
+        Reading somaxconn =
+            tcp != nullptr ? reading_of_somaxconn(snapshot, *tcp) : Reading{.object = {TunableId::somaxconn, netns}};
+        somaxconn.use = use;
+        readings.push_back(std::move(somaxconn));
+        if (tcp != nullptr) readings.push_back(reading_of_syn_backlog(snapshot, *tcp, handshakes));
     }
-    for (const auto& [netns, all] : of_namespaces) // an event is about a queue alone
-        readings.push_back({.object = {TunableId::somaxconn, netns}, .scope = {.netns = netns}, .use = all.use});
 }
 
 void rule(Gate& gate) {
@@ -666,10 +688,13 @@ void forget_demand(State& state, const ObjectKey& object, Forget what) {
 }
 
 void forget_gone(State& state, const Readings& readings) {
-    std::unordered_set<std::uint64_t> there;
+    if (state.queues.empty()) return;
+    std::vector<std::uint64_t> there;
+    there.reserve(readings.all().size());
     for (const Reading& reading : readings.all())
-        if (reading.object.tunable == TunableId::listener_backlog) there.insert(reading.object.listener_cookie);
-    std::erase_if(state.queues, [&](const auto& entry) { return !there.contains(entry.first); });
+        if (reading.listener != nullptr) there.push_back(reading.listener->cookie);
+    std::ranges::sort(there);
+    std::erase_if(state.queues, [&](const auto& entry) { return !std::ranges::binary_search(there, entry.first); });
 }
 
 } // namespace queues

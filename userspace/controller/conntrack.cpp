@@ -279,7 +279,6 @@ std::optional<Use> seen(const Snapshot& snapshot, const Use& use) {
 
 Reading reading_of_limit(const Snapshot& snapshot, const Asked& asked) {
     Reading reading{.object = limit_of(snapshot),
-                    .scope = {.netns = snapshot.host},
                     .read = snapshot.time.mono,
                     .use = seen(snapshot, asked.of_limit),
                     .sharers = std::max<std::uint64_t>(snapshot.conntrack.size(), 1),
@@ -287,7 +286,7 @@ Reading reading_of_limit(const Snapshot& snapshot, const Asked& asked) {
     if (snapshot.conntrack.empty()) return reading;
     reading.value = snapshot.conntrack.front().limit; // the node's
     reading.in_use = asked.of_limit.used;
-    for (const Conntrack& table : snapshot.conntrack) reading.charged.push_back(table.entries);
+    for (const Conntrack& table : snapshot.conntrack) reading.charged_each.push_back(table.entries);
     return reading;
 }
 
@@ -296,7 +295,6 @@ Reading reading_of_buckets(const Snapshot& snapshot, const Asked& asked) {
     use.wanted = std::bit_ceil(all_entries(snapshot) * nodes_of_an_entry / longest_mean_chain);
     use.pressed |= asked.refused_by_chains;
     Reading reading{.object = buckets_of(snapshot),
-                    .scope = {.netns = snapshot.host},
                     .read = snapshot.time.mono,
                     .use = seen(snapshot, use),
                     .measured = asked.chains};
@@ -330,9 +328,9 @@ void read(const View& view, std::vector<Reading>& readings) {
     const Snapshot& snapshot = view.snapshot;
     const Asked asked = asked_of(view);
     readings.push_back(reading_of_limit(snapshot, asked));
-    readings.push_back(reading_of_buckets(snapshot, asked));
     for (const Conntrack& table : snapshot.conntrack)
         if (table.netns != snapshot.host) readings.push_back({.object = demand_at(table), .is_part = true});
+    readings.push_back(reading_of_buckets(snapshot, asked));
 }
 
 void rule(Gate& gate) {

@@ -71,8 +71,10 @@ std::uint64_t charged_bytes(const Gate& gate, const std::optional<ObjectKey>& ex
 void note_use(Gate& gate) {
     for (auto& [object, held] : gate.state().held) {
         const Reading* reading = gate.readings().find(object);
-        if (reading != nullptr && !reading->charged.empty())
-            held.used = beyond(held.original, no_limit, reading->charged);
+        if (reading != nullptr && reading->charged)
+            held.used = *reading->charged - std::min(*reading->charged, held.original);
+        else if (reading != nullptr && !reading->charged_each.empty())
+            held.used = beyond(held.original, no_limit, reading->charged_each);
     }
 }
 

@@ -7,6 +7,7 @@
 #include <functional>
 #include <limits>
 #include <optional>
+#include <ranges>
 #include <span>
 #include <vector>
 
@@ -25,9 +26,12 @@ enum class Counts {
     undecided, // the next window tells
 };
 
+// It points into the snapshot.
 struct Reading {
     ObjectKey object;
-    Scope scope;
+    int netns_pid = 0;                  // as in Scope
+    const Listener* listener = nullptr; // of a socket: itself
+    const std::optional<Pod>* pod = nullptr;
     bool is_part = false; // one of those whose demand counts for the node's object, which has the value (a table)
 
     std::optional<std::uint64_t> value; // nullopt: not read
@@ -37,10 +41,14 @@ struct Reading {
 
     std::optional<std::uint64_t> in_use; // now: what has to fit when it is lowered; nullopt: not known
     std::optional<Use> use;              // of the window, for how much of it is needed; nullopt: not looked at
-    std::vector<std::uint64_t> charged;  // in use in the window, by each who is held to it; empty: not looked at
-    std::uint64_t sharers = 1;           // network namespaces that may each fill it
-    Measured measured;                   // what the window adds to a trial of it
+    // In use in the window: what it is charged by; nullopt: not looked at. Of several who are held to it: by each.
+    std::optional<std::uint64_t> charged;
+    std::vector<std::uint64_t> charged_each;
+    std::uint64_t sharers = 1; // network namespaces that may each fill it
+    Measured measured;         // what the window adds to a trial of it
     Counts counts = Counts::yes;
+
+    [[nodiscard]] Scope scope() const;
 };
 
 // What readings are made from. `asks`: whether the demand of a namespace counts for the node's object, which an entry
@@ -51,7 +59,7 @@ struct View {
     std::function<bool(TunableId, const NetnsId&)> asks;
 };
 
-// In the order of their objects, each once. What a whole snapshot has no reading of is gone.
+// Each object once. What a whole snapshot has no reading of is gone.
 class Readings {
 public:
     explicit Readings(const View& view);
@@ -59,10 +67,15 @@ public:
     explicit Readings(const Snapshot& snapshot);
 
     [[nodiscard]] const Reading* find(const ObjectKey& object) const; // nullptr: it is gone, or was not looked at
-    [[nodiscard]] std::span<const Reading> all() const { return readings_; }
+    [[nodiscard]] std::span<const Reading> all() const { return readings_; } // in no order
+    // In the order of their objects.
+    [[nodiscard]] auto in_order() const {
+        return order_ | std::views::transform([this](std::uint32_t at) -> const Reading& { return readings_[at]; });
+    }
 
 private:
     std::vector<Reading> readings_;
+    std::vector<std::uint32_t> order_;
 };
 
 } // namespace bpftune::controller

@@ -55,7 +55,7 @@ void raise_to_min(Gate& gate, const Reading& reading) {
     const std::uint64_t to = std::min(*min, *reading.ceiling);
     gate.raise({
         .tunable = tunable,
-        .scope = reading.scope,
+        .scope = reading.scope(),
         .from = *reading.value,
         .to = to,
         .why = fmt::format("{} is below the policy's min, {}", *reading.value, *min),
@@ -66,7 +66,7 @@ void raise_to_min(Gate& gate, const Reading& reading) {
 }
 
 void minimum_rule(Gate& gate) {
-    for (const Reading& reading : gate.readings().all()) raise_to_min(gate, reading);
+    for (const Reading& reading : gate.readings().in_order()) raise_to_min(gate, reading);
 }
 
 void forget_gone(State& state, const Readings& readings) {

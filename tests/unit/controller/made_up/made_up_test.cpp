@@ -45,12 +45,11 @@ void read_made_up(const controller::View& view, std::vector<controller::Reading>
     const SoftirqCpu& cpu = snapshot.softirq.front();
     const std::uint64_t queued = cpu.backlog.value_or(0);
     readings.push_back({.object = {made_up, snapshot.host},
-                        .scope = {.netns = snapshot.host},
                         .value = cpu.backlog_limit,
                         .read = snapshot.time.mono,
                         .in_use = queued,
                         .use = controller::Use{.used = queued, .wanted = 2 * queued, .pressed = cpu.dropped > 0},
-                        .charged = {queued},
+                        .charged = queued,
                         .measured = {.losses = cpu.dropped, .demand = queued + cpu.dropped, .use = queued}});
 }
 
@@ -58,7 +57,7 @@ void raise_made_up(controller::Gate& gate) {
     const controller::Reading* reading = gate.readings().find({made_up, gate.snapshot().host});
     if (reading == nullptr || reading->measured.losses == 0) return;
     gate.raise({.tunable = made_up,
-                .scope = reading->scope,
+                .scope = reading->scope(),
                 .from = *reading->value,
                 .to = 2 * *reading->value,
                 .why = "lost",

@@ -22,7 +22,7 @@ Change change_now(const Decision& decision, ChangeState state) { return change_o
 
 std::string described(const Decision& decision) {
     const auto& name = tunables::row(decision.tunable).name;
-    const std::string object = object_text(decision.tunable, name, decision.scope);
+    std::string object = object_text(decision.tunable, name, decision.scope);
     if (decision.act == Decision::Act::advise) return object;
     if (decision.from == decision.to) return fmt::format("{}: {}", object, decision.to);
     return fmt::format("{}: {} -> {}", object, decision.from, decision.to);

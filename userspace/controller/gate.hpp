@@ -7,6 +7,7 @@
 #include <expected>
 #include <map>
 #include <optional>
+#include <ranges>
 #include <string>
 #include <string_view>
 #include <vector>

@@ -69,6 +69,12 @@ static __always_inline void take_look(struct flow_record *flow, const struct flo
 	flow->decided = true;
 }
 
+/* connect(AF_UNSPEC) ends a connection and counts from 0: the socket may have its next one. */
+static __always_inline bool is_another(const struct flow_record *flow, struct tcp_sock *tcp)
+{
+	return tcp->bytes_received < flow->received || tcp->bytes_acked < flow->acked;
+}
+
 /* The first of a look finds the counts of the one before. */
 static __always_inline void count(struct flow_record *flow, struct net *net, __u64 look)
 {
@@ -116,7 +122,7 @@ int look_at_flows(struct bpf_iter__bpf_sk_storage_map *ctx)
 	now = bpf_ktime_get_ns();
 	read_sizes(&sizes, sk, tcp);
 	if (is_idle(tcp, now) || sk->__sk_common.skc_state != TCP_ESTABLISHED ||
-	    !may_be_held_back(&sizes, tcp)) {
+	    !may_be_held_back(&sizes, tcp) || is_another(flow, tcp)) {
 		bpf_sk_storage_delete(&flows, sk);
 		return 0;
 	}

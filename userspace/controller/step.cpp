@@ -59,7 +59,9 @@ void raise_to_min(Gate& gate, const Reading& reading) {
         .from = *reading.value,
         .to = to,
         .why = fmt::format("{} is below the policy's min, {}", *reading.value, *min),
-        .expected = {to}, // the policy's word is all that is known
+        // The policy's word is all that is known. What nothing is in use of by itself is charged as it is used.
+        .expected =
+            tunables::row(tunable).in_use == tunables::InUse::nothing ? std::vector<std::uint64_t>{} : std::vector{to},
         .reason = {.trial = {.object = reading.object, .minimum = true}, .cause = Cause::minimum},
         .demand = reading.object,
     });

@@ -76,8 +76,9 @@ public:
         while (text.size() <= largest_answer) {
             const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - sys::now().mono);
             pollfd waited{.fd = output_.value(), .events = POLLIN, .revents = 0};
-            if (left.count() <= 0 || ::poll(&waited, 1, static_cast<int>(left.count())) == 0)
-                return failure("it did not end in time");
+            const int ready = left.count() <= 0 ? 0 : ::poll(&waited, 1, static_cast<int>(left.count()));
+            if (ready == 0) return failure("it did not end in time");
+            if (ready < 0 && errno == EINTR) continue; // stopped, and gone on with
             const ssize_t count = ::read(output_.value(), chunk.data(), chunk.size());
             if (count < 0 && errno == EINTR) continue;
             if (count < 0) return system_failure(errno, "read");

@@ -220,8 +220,7 @@ void Collector::read_buffers(Snapshot& snapshot) {
 bool Collector::follows_flows() const { return flows_ && is_worth_a_look(*flows_); }
 
 std::optional<Snapshot> Collector::follow_flows(Now now) {
-    Snapshot snapshot = blank(Snapshot::Cause::pressure, now);
-    refresh(now, MonoTime::max());
+    Snapshot snapshot = blank(Snapshot::Cause::pressure, now); // of the namespaces that the last tick found
     read_buffers(snapshot);
     std::erase_if(snapshot.buffers, [](const TcpBuffers& row) {
         return (!row.receiving || row.receiving->flows == 0) && (!row.sending || row.sending->flows == 0);

@@ -47,6 +47,7 @@ TEST_CASE("by fentry a connection is three runs where it is accepted, one where 
     std::map<std::string, std::uint64_t> ours;
     for (const auto& [id, program] : program_costs())
         if (!others.contains(id) && program.runs > 0) ours[program.name] = program.runs;
+    ours.erase("tables"); // the iterator that looked for nf_conntrack's counters when the probes were opened
     // listen_start and listen_stop: once. Of anything else that runs, the name is in the message.
     CHECK(ours == std::map<std::string, std::uint64_t>{{"listen_start", 1},
                                                        {"listen_stop", 1},

@@ -31,6 +31,42 @@ static __always_inline __u32 sending_held_by(const struct flow_record *flow,
 	return sizes->sndbuf >= sizes->wmem_max ? ABI_HELD_BY_WMEM : 0;
 }
 
+/* Whoever was held back is looked at for so long after, so that it is seen what a raise made of it.
+ */
+#define FOLLOWED_NS (10 * 1000000000ULL)
+
+/* Whoever was not held back in so many looks in a row gives its place to another until the next
+ * census that finds it.
+ */
+#define MOST_QUIET 8
+
+static __always_inline bool is_followed(const struct flow_record *flow, __u64 now)
+{
+	return flow->held && now - flow->held < FOLLOWED_NS;
+}
+
+/* The rate at a limit that held it back, once that is raised. Of one that is lowered, or raised
+ * while something else held it back, nothing can be told.
+ */
+static __always_inline __u64 rate_before(__u64 known, __u32 looked, __u32 now, bool was_held,
+					 __u64 rate)
+{
+	if (now == looked)
+		return known;
+	return now > looked && was_held ? rate : 0;
+}
+
+static __always_inline void note_raise(struct flow_record *flow, const struct flow_sizes *sizes)
+{
+	flow->received_before =
+		rate_before(flow->received_before, flow->rmem_looked, sizes->rmem_max,
+			    flow->held_by & ABI_HELD_BY_RMEM, flow->received_per_second);
+	flow->acked_before = rate_before(flow->acked_before, flow->wmem_looked, sizes->wmem_max,
+					 flow->held_by & ABI_HELD_BY_WMEM, flow->acked_per_second);
+	flow->changed =
+		sizes->rmem_max != flow->rmem_looked || sizes->wmem_max != flow->wmem_looked;
+}
+
 /* What was moved since the last look. */
 static __always_inline void note_rates(struct flow_record *flow, struct tcp_sock *tcp, __u64 us)
 {
@@ -56,6 +92,7 @@ static __always_inline void take_look(struct flow_record *flow, const struct flo
 		return;
 	unread = is_unread(sizes, tcp);
 	unsent = is_unsent(sizes, tcp);
+	note_raise(flow, sizes);
 	note_sizes(flow, sizes);
 	note_rates(flow, tcp, us);
 	flow->held_by = 0;
@@ -63,6 +100,9 @@ static __always_inline void take_look(struct flow_record *flow, const struct flo
 		flow->held_by |= receiving_held_by(flow, sizes);
 	if (!unsent && !flow->unsent)
 		flow->held_by |= sending_held_by(flow, sizes);
+	if (flow->held_by & (ABI_HELD_BY_RMEM | ABI_HELD_BY_WMEM))
+		flow->held = now;
+	flow->quiet = flow->held_by ? 0 : flow->quiet + 1;
 	flow->unread = unread;
 	flow->unsent = unsent;
 	flow->looked = now;
@@ -73,6 +113,17 @@ static __always_inline void take_look(struct flow_record *flow, const struct flo
 static __always_inline bool is_another(const struct flow_record *flow, struct tcp_sock *tcp)
 {
 	return tcp->bytes_received < flow->received || tcp->bytes_acked < flow->acked;
+}
+
+/* Nothing more is to be learned of it for now. */
+static __always_inline bool is_done(const struct flow_record *flow, const struct flow_sizes *sizes,
+				    struct tcp_sock *tcp, __u64 now)
+{
+	if (is_idle(tcp, now) || is_another(flow, tcp))
+		return true;
+	if (is_followed(flow, now))
+		return false;
+	return flow->quiet >= MOST_QUIET || !may_be_held_back(sizes, tcp);
 }
 
 /* The first of a look finds the counts of the one before. */
@@ -121,11 +172,12 @@ int look_at_flows(struct bpf_iter__bpf_sk_storage_map *ctx)
 		return 0;
 	now = bpf_ktime_get_ns();
 	read_sizes(&sizes, sk, tcp);
-	if (is_idle(tcp, now) || sk->__sk_common.skc_state != TCP_ESTABLISHED ||
-	    !may_be_held_back(&sizes, tcp) || is_another(flow, tcp)) {
+	if (sk->__sk_common.skc_state != TCP_ESTABLISHED || is_done(flow, &sizes, tcp, now)) {
 		bpf_sk_storage_delete(&flows, sk);
 		return 0;
 	}
+	flow->rmem_max = sizes.rmem_max;
+	flow->wmem_max = sizes.wmem_max;
 	take_look(flow, &sizes, tcp, now);
 	count(flow, sk->__sk_common.skc_net.net, ctx->meta->session_id);
 	bpf_seq_write(ctx->meta->seq, flow, sizeof(*flow));

@@ -29,29 +29,37 @@ struct flow_record {
 	__u64 acked_per_second;
 	__u64 received_in_round_trip; /* bytes, by the least round trip */
 	__u64 acked_in_round_trip;
-	__u32 pid; /* of the process, the lowest that holds it */
+	__u64 received_before; /* a second, at the smaller tcp_rmem that held it back; 0: unknown */
+	__u64 acked_before;    /* the same of tcp_wmem */
+	__u64 held;	       /* when a look last found it held back by either; 0: never */
+	__u32 pid;	       /* of the process, the lowest that holds it */
 	__s32 fd;
 	__u8 comm[ABI_COMM_SIZE];
 	__u32 round_trip_us; /* the least */
 	__u32 window;	     /* the most that its receive buffer may announce */
+	__u32 widest;	     /* that its handshake allows */
 	__u32 rcvbuf;
 	__u32 sndbuf;
-	__u32 rmem_max; /* of its namespace */
+	__u32 rmem_max; /* of its namespace, now */
 	__u32 wmem_max;
+	__u32 rmem_looked; /* as it was at the last look that counts */
+	__u32 wmem_looked;
 	__u32 held_by;	/* enum abi_held_by */
 	__u32 left_out; /* flows of its namespace for which there was no room */
 	__u8 decided;	/* two looks were taken */
 	__u8 unread;	/* at the last look: its application is behind with reading */
 	__u8 unsent;	/* its application has written more than may be sent */
-	__u8 unused[5];
+	__u8 changed;	/* tcp_rmem or tcp_wmem did between the last two looks */
+	__u8 quiet;	/* looks in a row in which it was not held back */
+	__u8 unused[7];
 };
-ABI_SIZE(struct flow_record, 208);
+ABI_SIZE(struct flow_record, 248);
 ABI_OFFSET(struct flow_record, local, 24);
 ABI_OFFSET(struct flow_record, cookie, 72);
 ABI_OFFSET(struct flow_record, received_per_second, 112);
-ABI_OFFSET(struct flow_record, pid, 144);
-ABI_OFFSET(struct flow_record, round_trip_us, 168);
-ABI_OFFSET(struct flow_record, decided, 200);
+ABI_OFFSET(struct flow_record, pid, 168);
+ABI_OFFSET(struct flow_record, round_trip_us, 192);
+ABI_OFFSET(struct flow_record, decided, 236);
 
 /* How many flows are kept: one for each namespace, and one for the node. */
 struct flow_room {

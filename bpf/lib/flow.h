@@ -184,10 +184,11 @@ static __always_inline void note_sizes(struct flow_record *flow, const struct fl
 {
 	flow->round_trip_us = sizes->round_trip_us;
 	flow->window = sizes->window;
+	flow->widest = sizes->widest;
 	flow->rcvbuf = sizes->rcvbuf;
 	flow->sndbuf = sizes->sndbuf;
-	flow->rmem_max = sizes->rmem_max;
-	flow->wmem_max = sizes->wmem_max;
+	flow->rmem_max = flow->rmem_looked = sizes->rmem_max;
+	flow->wmem_max = flow->wmem_looked = sizes->wmem_max;
 }
 
 static __always_inline void take_first_look(struct flow_record *flow,

@@ -177,6 +177,7 @@ struct sock {
 	struct socket *sk_socket;
 	int sk_rcvbuf;
 	int sk_sndbuf;
+	int sk_rcvlowat;
 	__u8 sk_userlocks : 4;
 	__u16 sk_protocol;
 	__u32 sk_ack_backlog;
@@ -302,6 +303,11 @@ struct bpf_iter__task_file {
 	struct task_struct *task;
 	__u32 fd;
 	struct file *file;
+};
+
+struct bpf_iter__tcp {
+	struct bpf_iter_meta *meta;
+	struct sock_common *sk_common;
 };
 
 struct bpf_iter__bpf_sk_storage_map {

@@ -30,9 +30,11 @@ public:
     [[nodiscard]] Result<> set(std::uint64_t value) const;
 
 private:
-    Sysctl(sys::NetnsGuard inside, sys::Fd file, std::string path)
-        : inside_(std::move(inside)), file_(std::move(file)), path_(std::move(path)) {}
+    Sysctl(const tunables::Tunable& tunable, sys::NetnsGuard inside, sys::Fd file, std::string path)
+        : tunable_(tunable), inside_(std::move(inside)), file_(std::move(file)), path_(std::move(path)) {}
+    [[nodiscard]] Result<std::string> text() const;
 
+    const tunables::Tunable& tunable_;
     sys::NetnsGuard inside_;
     sys::Fd file_;
     std::string path_;

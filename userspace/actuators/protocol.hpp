@@ -17,7 +17,7 @@
 
 namespace bpftune::actuators {
 
-inline constexpr std::uint32_t protocol_version = 5;
+inline constexpr std::uint32_t protocol_version = 6;
 
 enum class Operation : std::uint32_t {
     read = 1,
@@ -26,6 +26,7 @@ enum class Operation : std::uint32_t {
     conntrack_types = 4,
     lower = 5,  // a write that looks at what is in use first
     in_use = 6, // how much of it is, now
+    nudge = 7,  // running connections take what was raised
 };
 
 struct Request {
@@ -41,13 +42,14 @@ struct Request {
     std::int32_t listener_fd = -1;
     sys::Netlink netlink = sys::Netlink::none; // visit only, as are these: sys::Wanted
     std::uint32_t counters = 0;                // 0 or 1
+    std::uint32_t nudge_link = 0;              // nudge only
     std::uint32_t netns_path_size = 0;
     std::array<char, 256> netns_path{}; // sys::NetnsHint; a longer one is not passed on
     std::uint64_t from = 0;             // write and lower only
     std::uint64_t to = 0;
     std::uint64_t sequence = 0; // of this writer's requests, from 1
 };
-static_assert(sizeof(Request) == 344 && std::is_trivially_copyable_v<Request>);
+static_assert(sizeof(Request) == 352 && std::is_trivially_copyable_v<Request>);
 
 struct Answer {
     std::uint32_t version = protocol_version;

@@ -2,12 +2,12 @@
 #include "actuators/object.hpp"
 
 #include <array>
-#include <string_view>
+#include <string>
 
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "core/parse.hpp"
+#include "tunables/codec.hpp"
 
 namespace bpftune::actuators {
 namespace {
@@ -36,25 +36,32 @@ Result<Sysctl> Sysctl::open(const tunables::Tunable& tunable, const Scope& scope
     std::string path = fmt::format("/proc/sys/{}", tunable.path);
     sys::Fd file(::open(path.c_str(), (use == For::writing ? O_RDWR : O_RDONLY) | O_CLOEXEC));
     if (!file) return system_failure(errno, "open {}", path);
-    return Sysctl(std::move(*inside), std::move(file), std::move(path));
+    return Sysctl(tunable, std::move(*inside), std::move(file), std::move(path));
 }
 
-Result<std::uint64_t> Sysctl::value() const {
+Result<std::string> Sysctl::text() const {
     std::array<char, 64> text{};
     const ssize_t size = ::pread(file_.value(), text.data(), text.size(), 0);
     if (size < 0) return system_failure(errno, "read {}", path_);
-    std::string_view digits(text.data(), static_cast<std::size_t>(size));
-    if (digits.ends_with('\n')) digits.remove_suffix(1);
-    auto number = parse_number(digits);
+    return std::string(text.data(), static_cast<std::size_t>(size));
+}
+
+Result<std::uint64_t> Sysctl::value() const {
+    const auto text = this->text();
+    if (!text) return std::unexpected(text.error());
+    auto number = tunables::value_in(tunable_, *text);
     if (!number) return with_context(number.error(), "{}", path_);
     return number;
 }
 
 Result<> Sysctl::set(std::uint64_t value) const {
-    const std::string text = std::to_string(value);
-    const ssize_t size = ::pwrite(file_.value(), text.data(), text.size(), 0);
-    if (size < 0) return system_failure(errno, "write {} to {}", value, path_);
-    if (static_cast<std::size_t>(size) != text.size()) return failure("write {} to {}: cut short", value, path_);
+    const auto before = text();
+    if (!before) return std::unexpected(before.error());
+    const auto text = tunables::text_with(tunable_, *before, value);
+    if (!text) return with_context(text.error(), "{}", path_);
+    const ssize_t size = ::pwrite(file_.value(), text->data(), text->size(), 0);
+    if (size < 0) return system_failure(errno, "write {} to {}", *text, path_);
+    if (static_cast<std::size_t>(size) != text->size()) return failure("write {} to {}: cut short", *text, path_);
     return {};
 }
 

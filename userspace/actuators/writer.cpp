@@ -42,6 +42,7 @@ std::string described(const Request& request) {
     switch (request.operation) {
     case Operation::visit: return fmt::format("a visit to net:[{}]", request.netns_inode);
     case Operation::conntrack_types: return "the types of nf_conntrack";
+    case Operation::nudge: return fmt::format("the connections of net:[{}]", request.netns_inode);
     case Operation::read:
     case Operation::write:
     case Operation::lower:
@@ -212,6 +213,13 @@ Result<sys::Fd> Writer::conntrack_types() {
     if (!answer) return std::unexpected(answer.error());
     if (types.size() != 1) return failure("the writer passed no types on");
     return std::move(types.front());
+}
+
+Result<> Writer::nudge(const Scope& scope, std::uint32_t link_id) {
+    Request request = request_of(Operation::nudge, TunableId{}, scope);
+    request.nudge_link = link_id;
+    const auto answer = ask(request);
+    return answer ? Result<>() : std::unexpected(answer.error());
 }
 
 Result<Answer> Writer::ask(const Request& request, std::vector<sys::Fd>* passed) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The writer: the one process that enters namespaces, fetches descriptors and writes. It is single-threaded, so setns()
-// needs no care; it takes a closed set of typed requests (read, write, visit, types), checks identity and bounds
+// needs no care; it takes a closed set of typed requests (read, write, nudge, visit, types), checks identity and bounds
 // itself, and answers with what it read back.
 #pragma once
 
@@ -61,6 +61,9 @@ public:
 
     // sys::module_types() of nf_conntrack by the writer, with its rights.
     Result<sys::Fd> conntrack_types();
+
+    // actuators::nudge() by the writer, with its rights.
+    Result<> nudge(const Scope& scope, std::uint32_t link_id);
 
     // How long an answer is waited for; 5 s to begin with.
     void set_patience(Nanoseconds patience);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "actuators/listener_process.hpp"
+#include "actuators/nudge.hpp"
 #include "actuators/object.hpp"
 #include "actuators/protocol.hpp"
 #include "sys/capabilities.hpp"
@@ -124,6 +125,11 @@ Answer conntrack_types(Passed& passed) {
     return answer(Outcome::Kind::written, 0, 0, {});
 }
 
+Answer nudged(const Request& request) {
+    const auto done = nudge(scope_of(request), request.nudge_link);
+    return done ? answer(Outcome::Kind::written, 0, 0, {}) : refusal(done.error());
+}
+
 Answer on_tunable(const Request& request) {
     if (request.tunable >= tunables::catalog().size())
         return refusal({fmt::format("tunable {} is not in the catalog", request.tunable)});
@@ -150,6 +156,7 @@ Answer serve(const Request& request, std::size_t size, ListenerProcess& listener
     case Operation::in_use: return is_of_listener(request) ? listeners.ask(request) : on_tunable(request);
     case Operation::visit: return visit(request, passed);
     case Operation::conntrack_types: return conntrack_types(passed);
+    case Operation::nudge: return nudged(request);
     }
     return refusal({fmt::format("operation {} is none of the writer's", static_cast<unsigned>(request.operation))});
 }

@@ -26,8 +26,9 @@ bool is_about(const NetnsId& netns, std::string_view sysctl, const ObjectKey& ob
 
 // Whether this write would make the value what was found.
 bool explains(const SysctlWrite& write, const ObjectKey& object, std::uint64_t found) {
-    return is_about(write.netns, write.sysctl, object) && write.value && *write.value <= found &&
-           found - *write.value < tunables::row(object.tunable).granule;
+    const auto& row = tunables::row(object.tunable);
+    const auto value = write.number(row.field.value_or(0));
+    return is_about(write.netns, write.sysctl, object) && value && *value <= found && found - *value < row.granule;
 }
 
 // The newest write after `since` that explains it.

@@ -39,7 +39,7 @@ std::uint64_t beyond(std::uint64_t original, std::uint64_t limit, const std::vec
 
 Cost cost_of(const ObjectKey& object, const Held& held, const Gate& gate) {
     const Unit unit = unit_of(object.tunable, gate.snapshot().unit_bytes);
-    Cost cost;
+    Cost cost{.of = tunables::row(object.tunable).sharers};
     if (const Reading* reading = gate.readings().find(object)) cost.sharers = reading->sharers;
     // The kernel takes at most 2^31: nothing here wraps.
     const std::uint64_t units = std::max(beyond(held.original, held.current, held.expected), held.used);
@@ -58,7 +58,7 @@ std::string size_text(std::uint64_t bytes) {
 
 std::string to_string(const Cost& cost) {
     return fmt::format("{} (worst case {}{})", size_text(cost.charged_bytes), size_text(cost.worst_bytes),
-                       cost.sharers > 1 ? fmt::format(" over {} namespaces", cost.sharers) : "");
+                       cost.sharers > 1 ? fmt::format(" over {} {}", cost.sharers, cost.of) : "");
 }
 
 std::uint64_t charged_bytes(const Gate& gate, const std::optional<ObjectKey>& except) {

@@ -23,7 +23,8 @@ class Gate;
 struct Cost {
     std::uint64_t charged_bytes = 0;
     std::uint64_t worst_bytes = 0;
-    std::uint64_t sharers = 1; // network namespaces that may each fill it
+    std::uint64_t sharers = 1; // who may each fill it
+    std::string_view of;       // what these are: "namespaces"
 };
 Cost cost_of(const ObjectKey& object, const Held& held, const Gate& gate);
 

@@ -44,8 +44,9 @@ struct Reading {
     // In use in the window: what it is charged by; nullopt: not looked at. Of several who are held to it: by each.
     std::optional<std::uint64_t> charged;
     std::vector<std::uint64_t> charged_each;
-    std::uint64_t sharers = 1; // network namespaces that may each fill it
-    Measured measured;         // what the window adds to a trial of it
+    std::uint64_t sharers = 1;         // who may each fill it (Tunable::sharers)
+    Measured measured;                 // what the window adds to a trial of it
+    std::optional<RaisedFlows> raised; // what has become of the connections that it was raised for
     Counts counts = Counts::yes;
 
     [[nodiscard]] Scope scope() const;

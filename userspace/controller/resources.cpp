@@ -4,11 +4,12 @@
 #include "controller/accept_queue.hpp"
 #include "controller/conntrack.hpp"
 #include "controller/resource.hpp"
+#include "controller/tcp_buffers.hpp"
 
 namespace bpftune::controller {
 
 std::span<const Resource> resources() {
-    static constexpr std::array rows{accept_queue, conntrack}; // what a burst waits for comes first
+    static constexpr std::array rows{accept_queue, conntrack, tcp_buffers}; // what a burst waits for comes first
     return rows;
 }
 

@@ -101,6 +101,7 @@ struct Trial {
     std::uint64_t fitted = 0; // at the limit that was too small: use beyond it is what the raise is for
     Measured before;
     Measured after;
+    std::optional<RaisedFlows> raised;         // of its connections, as last seen; where it is judged by their rate
     Measured undecided;                        // of the last window, whose losses may be none of this limit
     Guards guards;                             // before
     std::map<ObjectKey, std::uint64_t> values; // before: what a roll-back goes back to

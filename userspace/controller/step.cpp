@@ -94,9 +94,9 @@ std::vector<Decision> step(const policy::Policy& policy, State& state, const Sna
     if (tick) {
         tend(gate);
         note_use(gate);
-        judge_trials(gate, snapshot);
-        minimum_rule(gate);
     }
+    judge_trials(gate, snapshot);
+    if (tick) minimum_rule(gate);
     watch_use(gate);
     for (const Resource& resource : resources()) resource.rule(gate);
     if (tick) {

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "controller/cost.hpp"
 #include "controller/gate.hpp"
 #include "controller/guards.hpp"
 #include "controller/invariants.hpp"
@@ -20,11 +21,23 @@ namespace {
 // A loss that is not at least halved was not for want of this limit.
 constexpr double worthwhile = 0.5;
 
+// What a buffer holds back moves the same in each round trip, to a few percent.
+constexpr double faster = 1.05;
+constexpr double slower = 0.9;
+// A look takes a third of a second, and the first one after a raise is of neither limit; what a longer queue loses
+// shows within some round trips more.
+constexpr Nanoseconds until_slower = std::chrono::seconds(1);
+constexpr Nanoseconds until_no_faster = std::chrono::seconds(3);
+
 double loss_ratio(const Measured& side) {
     return side.demand > 0 ? static_cast<double>(side.losses) / static_cast<double>(side.demand) : 0;
 }
 
 std::uint64_t per_1000(const Measured& side) { return static_cast<std::uint64_t>(loss_ratio(side) * 1000); }
+
+bool is_by_rate(const TrialKey& key) {
+    return !key.minimum && tunables::row(key.object.tunable).judged_by == tunables::JudgedBy::rate;
+}
 
 std::string_view held_at_once(const TrialKey& key) { return tunables::row(key.object.tunable).held_at_once; }
 
@@ -63,6 +76,29 @@ Verdict verdict_on_untested(const TrialKey& key, const Trial& trial) {
     return {Verdict::Kind::roll_back, calm + ": it was not needed"};
 }
 
+std::string rates_text(const RaisedFlows& raised) {
+    return fmt::format("{} connection{} that {} held back move{} {} a second, {} before", raised.flows,
+                       raised.flows == 1 ? "" : "s", raised.flows == 1 ? "was" : "were", raised.flows == 1 ? "s" : "",
+                       size_text(raised.since), size_text(raised.before));
+}
+
+Verdict verdict_on_rate(const Trial& trial, MonoTime now) {
+    if (!trial.raised) {
+        if (now < trial.since + longest_trial) return {};
+        return {Verdict::Kind::keep, "none of the connections that it was for could be measured since"};
+    }
+    const RaisedFlows& raised = *trial.raised;
+    const double gain = static_cast<double>(raised.since) / static_cast<double>(raised.before);
+    std::string rates = rates_text(raised);
+    if (2 * raised.held_again >= raised.flows) return {Verdict::Kind::keep, rates + ", and fill it again"};
+    const bool waits = 2 * raised.held_at_other_end >= raised.flows && gain < faster;
+    const Nanoseconds enough = waits ? trial_window : gain < slower ? until_slower : until_no_faster;
+    if (now < trial.last_raise + enough) return {};
+    if (gain >= faster) return {Verdict::Kind::keep, std::move(rates)};
+    if (gain >= slower) rates += ": it is something else that holds them back";
+    return {Verdict::Kind::roll_back, std::move(rates)};
+}
+
 // One that was granted its share of another's raise: what was measured is not its own.
 bool is_bystander(const TrialKey& key, const ObjectKey& object) {
     return object.tunable == key.object.tunable && object != key.object;
@@ -74,6 +110,10 @@ std::string verdict_of(const TrialKey& key, const ObjectKey& object, const std::
 
 std::vector<Evidence> evidence_of(const TrialKey& key, const Trial& trial, const ObjectKey& object) {
     if (key.minimum || is_bystander(key, object)) return {};
+    if (trial.raised)
+        return {{"connections", trial.raised->flows},
+                {"bytes_per_second_before", trial.raised->before},
+                {"bytes_per_second_after", trial.raised->since}};
     return {{"loss_before_per_1000", per_1000(trial.before)},
             {"loss_after_per_1000", per_1000(trial.after)},
             {"demand_before", trial.before.demand},
@@ -168,6 +208,7 @@ Verdict judged(const Gate& gate, const TrialKey& key, Trial& trial, const Snapsh
     if (key.minimum) return {Verdict::Kind::keep, "the policy asks for it"};
     const Reading* reading = gate.readings().find(key.object);
     if (reading == nullptr) return {Verdict::Kind::keep, "what it was for is gone"};
+    if (reading->raised) trial.raised = reading->raised;
     const bool mixed = trial.last_raise > snapshot.time.mono - snapshot.interval;
     add(trial, measured(*reading, trial, mixed), mixed);
     return verdict_on(key, trial, snapshot, gate.now());
@@ -189,6 +230,12 @@ bool proceed(Gate& gate, const TrialKey& key, Trial& trial, const Snapshot& snap
     }
     take_back(gate, key, trial);
     return trial.values.empty();
+}
+
+// Between two ticks only what has just been looked at, and is judged by that.
+bool is_due(const Gate& gate, const TrialKey& key) {
+    return gate.snapshot().cause == Snapshot::Cause::tick ||
+           (is_by_rate(key) && gate.readings().find(key.object) != nullptr);
 }
 
 // An object whose own queue asks for more has shown that what it was granted for another's sake is used: that stays.
@@ -221,6 +268,7 @@ void enter_trial(Gate& gate, const ObjectKey& object, const Reason& reason, std:
     }
     trial.last_raise = gate.now();
     trial.after = {};
+    trial.raised.reset();
     trial.values.try_emplace(object, from);
 }
 
@@ -258,9 +306,11 @@ void leave_trial(State& state, const ObjectKey& object) {
 }
 
 Verdict verdict_on(const TrialKey& key, const Trial& trial, const Snapshot& snapshot, MonoTime now) {
-    if (now < trial.last_raise + trial_window) return {};
+    const bool by_rate = is_by_rate(key);
+    if (!by_rate && now < trial.last_raise + trial_window) return {};
     if (std::string worse = worsened(trial.guards, snapshot.guards, snapshot.memory_bytes); !worse.empty())
         return {Verdict::Kind::roll_back, std::move(worse)};
+    if (by_rate) return verdict_on_rate(trial, now);
     if (trial.after.use > trial.fitted || trial.after.losses > 0) return verdict_on_tested(key, trial);
     if (now < trial.since + longest_trial) return {};
     return verdict_on_untested(key, trial);
@@ -269,7 +319,8 @@ Verdict verdict_on(const TrialKey& key, const Trial& trial, const Snapshot& snap
 void judge_trials(Gate& gate, const Snapshot& snapshot) {
     auto& trials = gate.state().trials;
     for (auto entry = trials.begin(); entry != trials.end();)
-        entry = proceed(gate, entry->first, entry->second, snapshot) ? trials.erase(entry) : std::next(entry);
+        entry = is_due(gate, entry->first) && proceed(gate, entry->first, entry->second, snapshot) ? trials.erase(entry)
+                                                                                                   : std::next(entry);
 }
 
 } // namespace bpftune::controller

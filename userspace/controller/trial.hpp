@@ -24,6 +24,14 @@
 //
 // What is in use is no reason to keep a raise, but to take it back by steps as it falls: undo.hpp.
 //
+// A trial that is judged by rate (JudgedBy::rate) asks what became of the connections that it was raised for. Where
+// they fill the new size as well it is kept at once: it holds them back still, and more is to come. Else it is kept
+// where they are faster by a twentieth after three seconds, and rolled back where they are not, or slower after one.
+// While the buffer of their other end holds them back it waits for that, for as long as a trial window: a receiver that
+// announces more lets the sender find its own limit (a sender whose last packet is never whole goes past it:
+// net/ipv4/tcp.c, tcp_sendmsg_locked). Where none could be measured since, it is kept at last: what is not used costs
+// nothing.
+//
 // Another raise of the same cause joins the trial, whose window begins anew: the correction after a burst, a demand
 // that outgrows the raise, a loss that goes on.
 #pragma once
@@ -65,7 +73,8 @@ void end_trial(Gate& gate, const TrialKey& key, const std::string& why);
 // The object is no longer part of any trial: gone, someone else's, or not written after all.
 void leave_trial(State& state, const ObjectKey& object);
 
-// Measures the trials by a tick, and ends those of which a verdict can be given.
+// Measures the trials by a tick, or those that are judged by rate by what has been seen of their connections, and ends
+// those of which a verdict can be given.
 void judge_trials(Gate& gate, const Snapshot& snapshot);
 
 // The verdict on a trial that is neither rolled back nor kept yet.

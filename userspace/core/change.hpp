@@ -16,7 +16,15 @@
 namespace bpftune {
 
 // The tunables, in the order of their rows in tunables/catalog.
-enum class TunableId { somaxconn, listener_backlog, tcp_max_syn_backlog, conntrack_max, conntrack_buckets };
+enum class TunableId {
+    somaxconn,
+    listener_backlog,
+    tcp_max_syn_backlog,
+    conntrack_max,
+    conntrack_buckets,
+    tcp_rmem,
+    tcp_wmem,
+};
 
 // Of one socket rather than of a network namespace or the node.
 constexpr bool is_of_socket(TunableId tunable) { return tunable == TunableId::listener_backlog; }

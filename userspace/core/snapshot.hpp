@@ -120,7 +120,19 @@ struct HeldFlow {
     Endpoint remote;
     std::uint64_t limit_bytes = 0; // receiving: the widest window that its buffer lets it announce; sending: its buffer
     std::uint64_t bytes_per_second = 0;
-    std::uint64_t round_trip_us = 0; // the least, tcp_min_rtt()
+    std::uint64_t round_trip_us = 0;       // the least, tcp_min_rtt()
+    std::uint64_t widest_window_bytes = 0; // that its handshake lets it announce
+};
+
+// The same flows before and after their limit was raised: those that it had held back. Bytes a second.
+struct RaisedFlows {
+    std::uint64_t flows = 0;
+    std::uint64_t before = 0;
+    std::uint64_t since = 0;
+    std::uint64_t held_again = 0;        // flows that fill the new limit as well
+    std::uint64_t held_at_other_end = 0; // flows that the buffer of their other end, on this node, holds back now
+
+    bool operator==(const RaisedFlows&) const = default;
 };
 
 // The flows of one network namespace that one kind of buffer holds back. All are as of the last look at each, which
@@ -131,12 +143,14 @@ struct HeldBack {
     std::uint64_t most_in_round_trip = 0; // bytes that one of them moves in its least round trip
     std::uint64_t set_by_application = 0; // flows held back the same by a size that no sysctl changes (SO_RCVBUF)
     std::optional<HeldFlow> largest;      // of `flows`, the one with most_in_round_trip; nullopt: there is none
+    std::optional<RaisedFlows> raised;    // of the last 10 s; nullopt: nothing was raised, or measured since
 };
 
 // The buffers of TCP in one network namespace. Kernel's words: `max` is the last of a sysctl's three values, `default`
 // the one in the middle.
 struct TcpBuffers {
     NetnsId netns;
+    int pid = 0; // as in NetnsTcp
     std::optional<Pod> pod;
     std::optional<std::uint64_t> rmem_default; // bytes
     std::optional<std::uint64_t> rmem_max;
@@ -228,8 +242,15 @@ struct SysctlWrite {
     NetnsId netns;                      // of the thread that wrote
     std::string sysctl;                 // below /proc/sys: "net/core/somaxconn"
     std::optional<std::uint64_t> value; // as the kernel reads it; nullopt: no number that it takes
+    std::vector<std::uint64_t> more;    // the numbers after it, for a sysctl of several
     int pid = 0;
     std::string command;
+
+    // The number at this place, from 0.
+    [[nodiscard]] std::optional<std::uint64_t> number(unsigned place) const {
+        if (place == 0) return value;
+        return place <= more.size() ? std::optional(more[place - 1]) : std::nullopt;
+    }
 
     bool operator==(const SysctlWrite&) const = default;
 };

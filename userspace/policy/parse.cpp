@@ -220,7 +220,8 @@ std::string_view Checker::unknown_key(const Element& key, std::span<const Key> k
 void Checker::unknown_tunable(const Element& key) {
     const std::vector<std::string_view> known = tunable_names();
     const std::string_view near = nearest_tunable(key.text, known);
-    problem(key, near.empty() ? "known: " + list_of(known) : fmt::format("did you mean '{}'?", near),
+    problem(key,
+            near.empty() ? "`bpftune-k8s policy show` lists those there are" : fmt::format("did you mean '{}'?", near),
             "unknown tunable '{}'", shown(key.text));
 }
 
@@ -246,15 +247,16 @@ std::string range_of(const Tunable& tunable) {
 // Digits and nothing else, since readers of YAML disagree on the rest: 010 is 8 or 10, 1_000 a number or a text.
 std::optional<std::uint64_t> Checker::number(const Element& value, const Key& key, const Tunable& tunable) {
     const std::string_view text = value.text;
-    if (!only_digits(text)) {
+    const bool is_size = tunable.unit == tunables::Unit::bytes && !only_digits(text);
+    const auto parsed = is_size ? parse_size(text) : parse_number(text);
+    if (is_size ? !parsed : !only_digits(text)) {
         not_a_number(value, key, tunable);
         return std::nullopt;
     }
-    if (text.size() > 1 && text.front() == '0') {
+    if (!is_size && text.size() > 1 && text.front() == '0') {
         problem(value, "write it without the leading zero", "{} '{}' could be octal", key.name, shown(text));
         return std::nullopt;
     }
-    const auto parsed = parse_number(text);
     if (parsed && *parsed >= tunable.kernel_min && *parsed <= tunable.kernel_max) return *parsed;
     problem(value, range_of(tunable), "{} {} is outside of what the kernel takes", key.name, shown(text));
     return std::nullopt;

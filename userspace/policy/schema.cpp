@@ -18,7 +18,11 @@ ordered_json object_of(std::span<const Key> keys, const tunables::Tunable* tunab
 
 ordered_json count_of(const tunables::Tunable* tunable) {
     if (tunable == nullptr) return {{"type", "integer"}};
-    return {{"type", "integer"}, {"minimum", tunable->kernel_min}, {"maximum", tunable->kernel_max}};
+    ordered_json number{{"type", "integer"}, {"minimum", tunable->kernel_min}, {"maximum", tunable->kernel_max}};
+    if (tunable->unit == tunables::Unit::count) return number;
+    number["type"] = {"integer", "string"};
+    number["pattern"] = "^[0-9]+(KiB|MiB|GiB)$";
+    return number;
 }
 
 ordered_json one_of(std::span<const std::string_view> choices) {

@@ -139,6 +139,15 @@ NetnsReading netns_reading(const netns_record& record) {
             .wmem = NetnsReading::TcpMem{.middle = record.wmem_default, .max = record.wmem_max}};
 }
 
+// Whether a limit changed since the look before the last one: its rates are of neither.
+bool limit_changed(const flow_record& record) {
+    return record.changed != 0 || record.rmem_max != record.rmem_looked || record.wmem_max != record.wmem_looked;
+}
+
+std::optional<std::uint64_t> rate_before(const flow_record& record, std::uint64_t rate) {
+    return rate > 0 && !limit_changed(record) ? std::optional(rate) : std::nullopt;
+}
+
 FlowReading flow_reading(const flow_record& record) {
     const auto held_by = [&](abi_held_by what) { return (record.held_by & what) != 0; };
     return {.netns = netns_id(record.netns),
@@ -156,10 +165,14 @@ FlowReading flow_reading(const flow_record& record) {
                         .window_scale = held_by(ABI_HELD_BY_WINDOW_SCALE)},
             .received_per_second = record.received_per_second,
             .acked_per_second = record.acked_per_second,
+            .limit_changed = limit_changed(record),
+            .received_before = rate_before(record, record.received_before),
+            .acked_before = rate_before(record, record.acked_before),
             .received_in_round_trip = record.received_in_round_trip,
             .acked_in_round_trip = record.acked_in_round_trip,
             .round_trip_us = record.round_trip_us,
             .window = record.window,
+            .widest_window = record.widest,
             .rcvbuf = record.rcvbuf,
             .sndbuf = record.sndbuf,
             .rmem_max = record.rmem_max,

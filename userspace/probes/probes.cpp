@@ -366,6 +366,8 @@ Result<std::vector<FlowReading>> Probes::flows() {
     return state_->programs.flows();
 }
 
+Result<std::uint32_t> Probes::nudge() const { return state_->programs.nudge(); }
+
 Result<std::vector<SoftirqReading>> Probes::softirq() {
     const auto text = sys::read_file(state_->proc / "thread-self/net/softnet_stat");
     if (!text) return std::unexpected(text.error());

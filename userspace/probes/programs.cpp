@@ -179,6 +179,15 @@ Result<Object<flows_iter>> Programs::load_flows(const listeners_iter& census) {
     return object;
 }
 
+// The link is opened inside the namespaces whose connections it is run over.
+Result<Object<nudge_iter>> Programs::load_nudge(const listeners_iter& census) {
+    return attach<nudge_iter>([&](nudge_iter& nudge) {
+        share(nudge.maps.flows, census.maps.flows);
+        share(nudge.maps.flow_rooms, census.maps.flow_rooms);
+        share(nudge.maps.flow_room_of_all, census.maps.flow_room_of_all);
+    });
+}
+
 // What nobody would look at is not put aside.
 Result<> Programs::attach_listeners() {
     const auto indices = mibs();
@@ -190,6 +199,9 @@ Result<> Programs::attach_listeners() {
     listeners_ = std::move(*object);
     flows_ = flows ? std::move(*flows) : nullptr;
     no_flows_ = flows ? "" : flows.error().message;
+    auto nudge = flows_ ? load_nudge(*listeners_) : failure("no flows are looked at");
+    nudge_ = nudge ? std::move(*nudge) : nullptr;
+    no_nudge_ = nudge ? "" : nudge.error().message;
     return {};
 }
 
@@ -249,6 +261,15 @@ Result<std::vector<FlowReading>> Programs::flows() {
     const auto records = run_iterator(flows_->links.look_at_flows);
     if (!records) return std::unexpected(records.error());
     return probes::flows(*records);
+}
+
+Result<std::uint32_t> Programs::nudge() const {
+    if (!nudge_) return failure("{}", no_nudge_);
+    bpf_link_info info{};
+    __u32 size = sizeof info;
+    if (bpf_obj_get_info_by_fd(bpf_link__fd(nudge_->links.nudge_flows), &info, &size) != 0)
+        return system_failure(errno, "look at what nudges connections");
+    return info.id;
 }
 
 Result<std::vector<QueueReading>> Programs::queues() {

@@ -15,6 +15,7 @@
 #include "flows_iter.skel.h"
 #include "listeners_iter.skel.h"
 #include "namespaces_iter.skel.h"
+#include "nudge_iter.skel.h"
 #include "sysctl_cgroup.skel.h"
 #include "tcp_state_tracepoint.skel.h"
 
@@ -69,6 +70,8 @@ public:
     [[nodiscard]] Result<> looks_at_flows() const;
     // Of those that were put aside. Nothing is run where there are none.
     Result<std::vector<FlowReading>> flows();
+    // See Probes::nudge().
+    [[nodiscard]] Result<std::uint32_t> nudge() const;
     Result<std::vector<QueueReading>> queues();
     // What is known of listeners that another source has found, as the census would have it.
     void fill_learned(std::span<ListenerReading> listeners) const;
@@ -84,6 +87,7 @@ private:
     Result<Object<drops_tracepoint>> load_drops(bool by_listener) const;
     Result<Object<listeners_iter>> load_listeners(const MibIndices& indices, bool with_flows) const;
     static Result<Object<flows_iter>> load_flows(const listeners_iter& census);
+    static Result<Object<nudge_iter>> load_nudge(const listeners_iter& census);
     Result<MibIndices> mibs(); // walking BTF takes 15 ms or more: once
     Result<> add_ring(const bpf_map* events);
     static int on_sample(void* self, void* data, std::size_t size);
@@ -102,6 +106,8 @@ private:
     Object<listeners_iter> listeners_;
     Object<flows_iter> flows_;
     std::string no_flows_; // why there is none
+    Object<nudge_iter> nudge_;
+    std::string no_nudge_; // why there is none
     Object<namespaces_iter> namespaces_;
     std::vector<std::unique_ptr<ring_buffer, FreeRing>> rings_; // apart: libbpf empties those of one manager in turn
     sys::Fd ready_;                                             // epoll, over all of them

@@ -169,10 +169,16 @@ struct FlowReading {
     HeldBy held_by;
     std::uint64_t received_per_second = 0; // bytes, as all
     std::uint64_t acked_per_second = 0;
+    bool limit_changed = false; // between the two looks: their rates are of neither limit
+    // At the smaller limit that held it back, until that was raised; nullopt: it was not, or the rates are not wholly
+    // of the new one.
+    std::optional<std::uint64_t> received_before;
+    std::optional<std::uint64_t> acked_before;
     std::uint64_t received_in_round_trip = 0; // in its least one, at that rate
     std::uint64_t acked_in_round_trip = 0;
     std::uint32_t round_trip_us = 0; // the least
     std::uint32_t window = 0;        // the widest that its buffer lets it announce
+    std::uint32_t widest_window = 0; // that its handshake allows
     std::uint32_t rcvbuf = 0;
     std::uint32_t sndbuf = 0;
     std::uint32_t rmem_max = 0; // of its namespace

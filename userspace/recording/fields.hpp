@@ -70,16 +70,17 @@ RECORDED(NetnsTcp, netns, pid, pod, somaxconn, max_syn_backlog, listen_overflows
          other_drops, cookies_sent, cookies_returned, flood, time_wait_sockets, time_wait_limit, time_wait_entries,
          time_wait_entries_per_second, time_wait_overflows, ports_exhausted, ports_exhausted_command,
          ports_exhausted_pid);
-RECORDED(HeldFlow, pid, command, local, remote, limit_bytes, bytes_per_second, round_trip_us);
-RECORDED(HeldBack, flows, bytes_per_second, most_in_round_trip, set_by_application, largest);
-RECORDED(TcpBuffers, netns, pod, rmem_default, rmem_max, wmem_default, wmem_max, looked_at, left_out, window_scale,
+RECORDED(HeldFlow, pid, command, local, remote, limit_bytes, bytes_per_second, round_trip_us, widest_window_bytes);
+RECORDED(RaisedFlows, flows, before, since, held_again, held_at_other_end);
+RECORDED(HeldBack, flows, bytes_per_second, most_in_round_trip, set_by_application, largest, raised);
+RECORDED(TcpBuffers, netns, pid, pod, rmem_default, rmem_max, wmem_default, wmem_max, looked_at, left_out, window_scale,
          receiving, sending);
 RECORDED(SoftirqCpu, cpu, processed, dropped, time_squeeze, backlog, backlog_limit);
 RECORDED(Conntrack, netns, pod, entries, limit, buckets, entries_per_second, inserts_per_second, drops, early_drops,
          insert_failed, nat_exhausted, clashes, chain_too_long, full_in_seconds, window_drops, window_evicted,
          window_nat_exhausted, window_clashes, window_chain_too_long, clash, unanswered_ratio, unanswered, seen_once,
          flood);
-RECORDED(SysctlWrite, time, netns, sysctl, value, pid, command);
+RECORDED(SysctlWrite, time, netns, sysctl, value, more, pid, command);
 RECORDED(NetnsNames, netns, bound);
 RECORDED(TcpMemory, bytes, pressure_bytes, high_bytes);
 RECORDED(Guards, memory_pressure, memory_available_bytes, tcp_memory, softirq);
@@ -101,7 +102,8 @@ RECORDED(controller::Said, why_kind, to, when);
 RECORDED(controller::Queue, in_burst, raised, demand, sized, stuck, slow, refuses_clients);
 RECORDED(controller::TrialKey, object, minimum);
 RECORDED(controller::Measured, losses, demand, use, lost_in_flood);
-RECORDED(controller::Trial, cause, since, last_raise, fitted, before, after, undecided, guards, values, verdict);
+RECORDED(controller::Trial, cause, since, last_raise, fitted, before, after, raised, undecided, guards, values,
+         verdict);
 RECORDED(controller::BackOff, roll_backs, until);
 RECORDED(controller::Flood, since, last_seen, limit, once, raised, evidence);
 RECORDED(controller::State, held, trials, back_offs, floods, changes, reasserts, said, retry_after, queues, yielded);

@@ -54,7 +54,7 @@ constexpr int invalid_policy = 2;
 // growth over less than this says nothing.
 constexpr Nanoseconds shortest_tick = std::chrono::milliseconds(100);
 // While a buffer holds back a flow it is looked at so often: what a raise does shows in a few round trips.
-constexpr Nanoseconds flow_interval = std::chrono::milliseconds(350);
+constexpr Nanoseconds flow_interval = std::chrono::milliseconds(250);
 // How soon after a pressure event the burst is looked at again, until it is over: bursts that come every few hundred
 // milliseconds then find the corrected limit.
 constexpr Nanoseconds burst_interval = std::chrono::milliseconds(20);
@@ -106,8 +106,13 @@ public:
                                const sys::Wanted& wanted) { return writer_.visit(netns, hint, wanted); },
                .conntrack_types = [this] { return writer_.conntrack_types(); }})),
           collector_(probes_, signals::this_node(), sys::now()),
-          executor_(journal_, writer_, state_,
-                    [this](TunableId id, ChangeState state) { metrics_.changed(id, state); }) {
+          executor_(
+              journal_, writer_, state_, [this](TunableId id, ChangeState state) { metrics_.changed(id, state); },
+              [this](const Scope& scope) -> Result<> {
+                  const auto link = probes_.nudge();
+                  if (!link) return std::unexpected(link.error());
+                  return writer_.nudge(scope, *link);
+              }) {
         writer_.on_written(
             [this](const ObjectKey& object, std::uint64_t value) { collector_.wrote(object, value, sys::now().mono); });
     }

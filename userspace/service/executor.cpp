@@ -2,6 +2,7 @@
 #include "service/executor.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include <spdlog/spdlog.h>
@@ -249,6 +250,14 @@ void Executor::written(const Decision& decision, std::int64_t row, MonoTime now)
     }
     spdlog::info("{}: {}: {}", to_string(state), described(decision), decision.why);
     on_change_(decision.tunable, state);
+    nudge(decision);
+}
+
+// A connection that is not nudged may grow by itself, and later ones do: no reason to take the raise back.
+void Executor::nudge(const Decision& decision) const {
+    if (!tunables::row(decision.tunable).is_nudged || decision.to <= decision.from) return;
+    if (const auto nudged = nudge_(decision.scope); !nudged && nudged.error().code != ESTALE)
+        spdlog::warn("running connections were not nudged: {}: {}", described(decision), nudged.error().message);
 }
 
 void Executor::not_written(const Decision& decision, std::int64_t row, const std::string& error) {

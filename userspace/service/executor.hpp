@@ -22,10 +22,14 @@ namespace bpftune::service {
 class Executor {
 public:
     using OnChange = std::function<void(TunableId, ChangeState)>;
+    using Nudge = std::function<Result<>(const Scope&)>;
 
-    // `on_change` is told each state that a change reaches.
-    Executor(actuators::Journal& journal, actuators::Writer& writer, controller::State& state, OnChange on_change)
-        : journal_(journal), writer_(writer), state_(state), on_change_(std::move(on_change)) {}
+    // `on_change` is told each state that a change reaches. `nudge`: lets the running connections of a namespace have
+    // what was raised (Tunable::is_nudged).
+    Executor(actuators::Journal& journal, actuators::Writer& writer, controller::State& state, OnChange on_change,
+             Nudge nudge)
+        : journal_(journal), writer_(writer), state_(state), on_change_(std::move(on_change)),
+          nudge_(std::move(nudge)) {}
 
     // In their order. What fails is journalled, logged, and told to the controller; it stops nothing else, but that
     // raises in a row are journalled all or none.
@@ -74,6 +78,7 @@ private:
     void await(const Decision& decision, std::int64_t row, const Outcome& outcome, MonoTime now);
     bool settle_unknown(const Unknown& unknown);
     void written(const Decision& decision, std::int64_t row, MonoTime now);
+    void nudge(const Decision& decision) const;
     void not_written(const Decision& decision, std::int64_t row, const std::string& error);
     void gone(const Decision& decision, std::int64_t row);
 
@@ -81,6 +86,7 @@ private:
     actuators::Writer& writer_;
     controller::State& state_;
     OnChange on_change_;
+    Nudge nudge_;
     std::optional<std::string> journal_error_;
     std::span<const Decision> step_; // being carried out
     std::vector<recording::Settled> settled_;

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
+#include <utility>
 
 #include "core/text.hpp"
 
@@ -10,6 +12,7 @@ namespace bpftune::signals {
 namespace {
 
 using probes::FlowReading;
+using probes::HeldBy;
 using probes::NetnsReading;
 
 HeldFlow held_flow(const FlowReading& flow) {
@@ -19,7 +22,8 @@ HeldFlow held_flow(const FlowReading& flow) {
             .remote = flow.remote,
             .limit_bytes = 0,
             .bytes_per_second = 0,
-            .round_trip_us = flow.round_trip_us};
+            .round_trip_us = flow.round_trip_us,
+            .widest_window_bytes = flow.widest_window};
 }
 
 void add(HeldBack& held, const FlowReading& flow, std::uint64_t rate, std::uint64_t in_round_trip,
@@ -33,9 +37,39 @@ void add(HeldBack& held, const FlowReading& flow, std::uint64_t rate, std::uint6
     held.largest->bytes_per_second = rate;
 }
 
+// Connections by their ends, as each sees them.
+class Ends {
+public:
+    Ends(std::span<const FlowReading> flows, bool HeldBy::* by) {
+        for (const FlowReading& flow : flows)
+            if (flow.held_by.*by) ends_.emplace(flow.local, flow.remote);
+    }
+    [[nodiscard]] bool has_other_end_of(const FlowReading& flow) const {
+        return ends_.contains({flow.remote, flow.local});
+    }
+
+private:
+    std::set<std::pair<Endpoint, Endpoint>> ends_;
+};
+
+struct Rates {
+    std::optional<std::uint64_t> before;
+    std::uint64_t since;
+};
+
+void add_raised(HeldBack& held, const Rates& rates, bool again, bool at_other_end) {
+    if (!rates.before) return;
+    RaisedFlows& raised = held.raised ? *held.raised : held.raised.emplace();
+    ++raised.flows;
+    raised.before += *rates.before;
+    raised.since += rates.since;
+    raised.held_again += again ? 1 : 0;
+    raised.held_at_other_end += at_other_end ? 1 : 0;
+}
+
 void add(TcpBuffers& row, const FlowReading& flow) {
-    if (!row.rmem_max) row.rmem_max = flow.rmem_max; // no process is in its namespace
-    if (!row.wmem_max) row.wmem_max = flow.wmem_max;
+    row.rmem_max = flow.rmem_max; // as it is now
+    row.wmem_max = flow.wmem_max;
     row.left_out = std::max<std::uint64_t>(*row.left_out, flow.left_out);
     if (!flow.decided) return;
     ++*row.looked_at;
@@ -45,6 +79,20 @@ void add(TcpBuffers& row, const FlowReading& flow) {
     if (flow.held_by.own_rcvbuf) ++row.receiving->set_by_application;
     if (flow.held_by.own_sndbuf) ++row.sending->set_by_application;
     if (flow.held_by.window_scale) ++*row.window_scale;
+}
+
+bool was_raised(const FlowReading& flow) { return flow.received_before || flow.acked_before; }
+
+void add_raised(std::map<NetnsId, TcpBuffers>& rows, std::span<const FlowReading> flows) {
+    const Ends receive(flows, &HeldBy::rmem);
+    const Ends send(flows, &HeldBy::wmem);
+    for (const FlowReading& flow : flows) {
+        TcpBuffers& row = rows.at(flow.netns);
+        add_raised(*row.receiving, {flow.received_before, flow.received_per_second}, flow.held_by.rmem,
+                   send.has_other_end_of(flow));
+        add_raised(*row.sending, {flow.acked_before, flow.acked_per_second}, flow.held_by.wmem,
+                   receive.has_other_end_of(flow));
+    }
 }
 
 TcpBuffers blank(const NetnsId& netns, bool looked) {
@@ -63,6 +111,7 @@ std::vector<TcpBuffers> buffers(std::span<const NetnsReading> namespaces,
     std::map<NetnsId, TcpBuffers> rows;
     for (const NetnsReading& netns : namespaces) {
         TcpBuffers& row = rows.try_emplace(netns.netns, blank(netns.netns, flows.has_value())).first->second;
+        row.pid = netns.pid;
         if (netns.rmem) {
             row.rmem_default = netns.rmem->middle;
             row.rmem_max = netns.rmem->max;
@@ -75,6 +124,7 @@ std::vector<TcpBuffers> buffers(std::span<const NetnsReading> namespaces,
     if (flows)
         for (const FlowReading& flow : *flows)
             add(rows.try_emplace(flow.netns, blank(flow.netns, true)).first->second, flow);
+    if (flows && std::ranges::any_of(*flows, was_raised)) add_raised(rows, *flows);
     std::vector<TcpBuffers> sorted;
     sorted.reserve(rows.size());
     for (auto& [netns, row] : rows) sorted.push_back(std::move(row));
@@ -82,8 +132,9 @@ std::vector<TcpBuffers> buffers(std::span<const NetnsReading> namespaces,
 }
 
 bool is_worth_a_look(std::span<const FlowReading> flows) {
-    return std::ranges::any_of(
-        flows, [](const FlowReading& flow) { return !flow.decided || flow.held_by.rmem || flow.held_by.wmem; });
+    return std::ranges::any_of(flows, [](const FlowReading& flow) {
+        return !flow.decided || flow.held_by.rmem || flow.held_by.wmem || flow.limit_changed || was_raised(flow);
+    });
 }
 
 } // namespace bpftune::signals

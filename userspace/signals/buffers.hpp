@@ -15,7 +15,7 @@ namespace bpftune::signals {
 std::vector<TcpBuffers> buffers(std::span<const probes::NetnsReading> namespaces,
                                 const std::optional<std::vector<probes::FlowReading>>& flows);
 
-// Whether more is to be known of these soon: one is held back, or was looked at only once.
+// Whether more is to be known of these soon: one is held back, was so at a smaller limit, or was looked at only once.
 bool is_worth_a_look(std::span<const probes::FlowReading> flows);
 
 } // namespace bpftune::signals

@@ -222,9 +222,11 @@ bool Collector::follows_flows() const { return flows_ && is_worth_a_look(*flows_
 std::optional<Snapshot> Collector::follow_flows(Now now) {
     Snapshot snapshot = blank(Snapshot::Cause::pressure, now); // of the namespaces that the last tick found
     read_buffers(snapshot);
-    std::erase_if(snapshot.buffers, [](const TcpBuffers& row) {
-        return (!row.receiving || row.receiving->flows == 0) && (!row.sending || row.sending->flows == 0);
-    });
+    const auto says_nothing = [](const std::optional<HeldBack>& way) {
+        return !way || (way->flows == 0 && !way->raised);
+    };
+    std::erase_if(snapshot.buffers,
+                  [&](const TcpBuffers& row) { return says_nothing(row.receiving) && says_nothing(row.sending); });
     if (snapshot.buffers.empty()) return std::nullopt;
     for (const TcpBuffers& row : snapshot.buffers) name(snapshot, row.netns);
     return snapshot;
@@ -283,12 +285,18 @@ void Collector::remember(const probes::SysctlWriteEvent& write) {
         sysctl_writes_.erase(std::ranges::find_if(sysctl_writes_, is_same));
     else if (sysctl_writes_.size() == most_writes)
         sysctl_writes_.erase(sysctl_writes_.begin());
-    sysctl_writes_.push_back({.time = write.time,
-                              .netns = write.netns,
-                              .sysctl = write.sysctl,
-                              .value = sys::sysctl_number(write.value),
-                              .pid = write.pid,
-                              .command = printable(write.command)});
+    auto numbers = sys::written_numbers(write.value);
+    SysctlWrite& kept = sysctl_writes_.emplace_back();
+    kept = {.time = write.time,
+            .netns = write.netns,
+            .sysctl = write.sysctl,
+            .value = std::nullopt,
+            .more = {},
+            .pid = write.pid,
+            .command = printable(write.command)};
+    if (numbers.empty()) return;
+    kept.value = numbers.front();
+    kept.more.assign(numbers.begin() + 1, numbers.end());
 }
 
 void Collector::forget_writes(MonoTime now) {

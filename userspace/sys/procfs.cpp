@@ -162,10 +162,9 @@ std::optional<double> pressure_avg10(std::string_view text) {
     return percent;
 }
 
-std::optional<std::uint64_t> sysctl_number(std::string_view written) {
-    constexpr std::string_view blanks = " \t\n\v\f\r";
-    written.remove_prefix(std::min(written.find_first_not_of(blanks), written.size()));
-    std::string_view digits = written.substr(0, written.find_first_of(blanks));
+namespace {
+
+std::optional<std::uint64_t> sysctl_number(std::string_view digits) {
     int base = 10;
     if (digits.starts_with("0x") || digits.starts_with("0X")) {
         base = 16;
@@ -177,6 +176,21 @@ std::optional<std::uint64_t> sysctl_number(std::string_view written) {
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number, base);
     if (error != std::errc{} || end != digits.data() + digits.size()) return std::nullopt;
     return number;
+}
+
+} // namespace
+
+std::vector<std::uint64_t> written_numbers(std::string_view written) {
+    constexpr std::string_view blanks = " \t\n\v\f\r";
+    std::vector<std::uint64_t> numbers;
+    while (true) {
+        written.remove_prefix(std::min(written.find_first_not_of(blanks), written.size()));
+        const std::string_view word = written.substr(0, written.find_first_of(blanks));
+        const auto number = sysctl_number(word);
+        if (!number) return numbers;
+        numbers.push_back(*number);
+        written.remove_prefix(word.size());
+    }
 }
 
 } // namespace bpftune::sys

@@ -63,8 +63,9 @@ std::vector<std::uint64_t> sysctl_numbers(std::string_view text);
 // /proc/pressure/memory: "some avg10=1.25 avg60=...", percent of the last 10 s in which some task waited.
 std::optional<double> pressure_avg10(std::string_view text);
 
-// What the kernel makes of text that is written to a sysctl of one whole number (kernel/sysctl.c, proc_get_long): the
-// first word, decimal, octal or hexadecimal as in C. nullopt: it refuses it, or it is negative.
-std::optional<std::uint64_t> sysctl_number(std::string_view written);
+// What the kernel makes of text that is written to a sysctl of whole numbers (kernel/sysctl.c, proc_get_long): its
+// words up to the first that it refuses, or that is negative; decimal, octal or hexadecimal as in C. A sysctl of one
+// number takes the first.
+std::vector<std::uint64_t> written_numbers(std::string_view written);
 
 } // namespace bpftune::sys

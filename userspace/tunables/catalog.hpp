@@ -28,6 +28,17 @@ enum class InUse {
     conntrack_entries, // of the fullest table on the node
 };
 
+enum class Unit {
+    count,
+    bytes, // a policy may write it as a size: 16MiB
+};
+
+// What tells whether a raise helped (controller/trial.hpp).
+enum class JudgedBy {
+    losses, // fewer per unit of demand
+    rate,   // the connections that it was raised for are faster
+};
+
 // So many times what is in use has to fit under a value that is lowered, rounded up.
 struct Room {
     std::uint64_t times = 0;
@@ -40,10 +51,12 @@ struct Tunable {
     std::string_view name; // the kernel's spelling; the key in a policy
     Kind kind;
     std::string_view path;               // below /proc/sys; empty for other kinds
+    std::optional<unsigned> field = {};  // of several numbers in its file, which, from 0; nullopt: it has one
     std::string_view alias;              // another path to the same value; empty: none
     std::string_view module_option = {}; // of the kernel module, which sets it when that is loaded: MODULE.OPTION
     std::uint64_t kernel_min;            // what the kernel takes
     std::uint64_t kernel_max;
+    Unit unit = Unit::count;
     std::uint64_t granule = 1;     // it rounds up to multiples of this at most
     bool zero_is_no_limit = false; // every other limit of 0 lets nothing in
     // Another of the same place, past which the kernel lets none of these through: raised before it, lowered after it.
@@ -53,6 +66,8 @@ struct Tunable {
     std::optional<TunableId> follows = {};
     std::uint64_t most_per_unit = 1; // of what it follows, for each of its own
     InUse in_use = InUse::nothing;
+    JudgedBy judged_by = JudgedBy::losses;
+    bool is_nudged = false; // running connections take a raise where they are nudged (bpf/nudge.iter.bpf.c)
     Room room = {};
     std::uint64_t spare = 0;             // how many more than its value there may be
     std::string_view held_at_once = {};  // what those in use did: "waited"
@@ -66,14 +81,15 @@ struct Tunable {
     std::uint64_t worst_unit_bytes;
     std::optional<std::uint64_t> UnitBytes::* measured_unit_bytes = nullptr; // where it does
     std::optional<std::uint64_t> UnitBytes::* measured_worst_unit_bytes = nullptr;
-    std::string_view memory;  // how the bytes of a unit are known, and how many units are charged
-    std::string_view serves;  // the signal whose loss it cures
-    std::string_view help;    // one sentence
-    std::string_view risk;    // one sentence
-    std::string_view source;  // kernel file behind the facts above
-    std::string_view formula; // how much a raise asks for; the controller's rule has it in code
-    std::string_view derived; // where the formula comes from
-    std::string_view assumes; // what must hold for it to be right
+    std::string_view sharers = "namespaces"; // who may each fill it, if several
+    std::string_view memory;                 // how the bytes of a unit are known, and how many units are charged
+    std::string_view serves;                 // the signal whose loss it cures
+    std::string_view help;                   // one sentence
+    std::string_view risk;                   // one sentence
+    std::string_view source;                 // kernel file behind the facts above
+    std::string_view formula;                // how much a raise asks for; the controller's rule has it in code
+    std::string_view derived;                // where the formula comes from
+    std::string_view assumes;                // what must hold for it to be right
 };
 
 std::span<const Tunable> catalog(); // in the order of TunableId

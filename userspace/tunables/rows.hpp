@@ -10,5 +10,6 @@ namespace bpftune::tunables {
 
 std::span<const Tunable> accept_queue_rows();
 std::span<const Tunable> conntrack_rows();
+std::span<const Tunable> tcp_buffer_rows();
 
 } // namespace bpftune::tunables

@@ -77,6 +77,32 @@ TEST_CASE("writes and reads back a sysctl of one namespace and of no other") {
     CHECK(take(sys::read_number("/proc/sys/net/core/somaxconn")) == on_host);
 }
 
+TEST_CASE("one number of a sysctl of three is written, and the others stay") {
+    const Namespace netns;
+    const std::string tcp_rmem = "sys/net/ipv4/tcp_rmem";
+    netns.write(tcp_rmem, "4096 100000 200000");
+    auto writer = take(Writer::start());
+    CHECK(take(writer.read(TunableId::tcp_rmem, scope_of(netns))) == 200000);
+    CHECK(kind(writer.write(TunableId::tcp_rmem, scope_of(netns), 200000, 400000)) == Outcome::Kind::written);
+    CHECK(netns.read(tcp_rmem) == "4096\t100000\t400000\n");
+    CHECK(kind(writer.write(TunableId::tcp_rmem, scope_of(netns), 200000, 800000)) == Outcome::Kind::conflict);
+    CHECK(kind(writer.lower(TunableId::tcp_rmem, scope_of(netns), 400000, 200000)) == Outcome::Kind::written);
+    CHECK(netns.read(tcp_rmem) == "4096\t100000\t200000\n");
+}
+
+TEST_CASE("what nudges connections is told where there is none, or no such namespace") {
+    auto writer = take(Writer::start());
+    const Namespace netns;
+    const auto no_link = writer.nudge(scope_of(netns), ~0U);
+    REQUIRE_FALSE(no_link.has_value());
+    CHECK(mentions(no_link.error().message, "find what nudges connections"));
+    Scope gone = scope_of(netns);
+    ++gone.netns.cookie;
+    const auto no_namespace = writer.nudge(gone, ~0U);
+    REQUIRE_FALSE(no_namespace.has_value());
+    CHECK(no_namespace.error().code == ESTALE);
+}
+
 TEST_CASE("a value that is not what the caller knew is left alone and told") {
     const Namespace netns;
     netns.write("sys/net/core/somaxconn", "300");

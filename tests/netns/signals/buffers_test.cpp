@@ -257,3 +257,23 @@ TEST_CASE("while flows are held back they are followed, and when they have ended
     }
     CHECK(runs_of("look_at_flows", others) == runs);
 }
+
+TEST_CASE("a flow whose limit is raised is followed, and its rates before and since are known") {
+    Watcher watcher(1s);
+    if (is_unseen(watcher)) return;
+    const Far far;
+    far.from.write("sys/net/ipv4/tcp_wmem", small);
+    const Stream stream(far.from, far.to, {});
+    const TcpBuffers held = look_until(watcher, far.from, [](const auto& seen) { return ::held(seen.sending) == 1; });
+    CHECK_FALSE(held.sending->raised.has_value());
+    far.from.write("sys/net/ipv4/tcp_wmem", large);
+    const TcpBuffers row = look_until(watcher, far.from, [](const auto& seen) {
+        return seen.sending && seen.sending->raised && seen.sending->raised->since > 2 * seen.sending->raised->before;
+    });
+    CHECK(row.wmem_max == 33554432U);
+    CHECK(row.sending->raised->flows == 1);
+    CHECK(row.sending->raised->before <= 2 * held.sending->bytes_per_second);
+    CHECK_FALSE(row.receiving->raised.has_value());
+    far.from.write("sys/net/ipv4/tcp_wmem", small); // of what is lowered nothing is compared
+    look_until(watcher, far.from, [](const auto& seen) { return seen.sending && !seen.sending->raised; });
+}

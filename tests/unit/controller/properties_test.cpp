@@ -480,6 +480,8 @@ private:
         case TunableId::conntrack_max: return units * world_.unit_bytes.conntrack_entry.value_or(512);
         case TunableId::conntrack_buckets: return units * 8;
         case TunableId::tcp_max_syn_backlog: return units * 320;
+        case TunableId::tcp_rmem:
+        case TunableId::tcp_wmem: return units;
         }
         return 0;
     }

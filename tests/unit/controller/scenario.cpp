@@ -141,8 +141,16 @@ void add_listener(World& world, Names& names, const YAML::Node& node) {
     world.listeners[listener.cookie] = listener;
 }
 
+void add_buffers(World& world, Names& names, const YAML::Node& node) {
+    const Fields fields(node, {"in", "rmem", "wmem"});
+    TcpBuffers row{.netns = names.netns_at(fields, "pod")};
+    row.rmem_max = number_of(fields.at("rmem"));
+    row.wmem_max = number_of(fields.at("wmem"));
+    world.buffers[row.netns] = row;
+}
+
 World world_of(const YAML::Node& node, Names& names) {
-    const Fields fields(node, {"listener", "conntrack", "memory", "syncookies", "entry", "connection"});
+    const Fields fields(node, {"listener", "conntrack", "buffers", "memory", "syncookies", "entry", "connection"});
     World world;
     if (fields.has("listener"))
         for (const YAML::Node& each : items_of(fields.at("listener"))) add_listener(world, names, each);
@@ -151,6 +159,8 @@ World world_of(const YAML::Node& node, Names& names) {
         table.into(world.conntrack_max, "limit", number_of);
         table.into(world.conntrack_buckets, "buckets", number_of);
     }
+    if (fields.has("buffers"))
+        for (const YAML::Node& each : items_of(fields.at("buffers"))) add_buffers(world, names, each);
     if (fields.has("memory")) world.memory_bytes = number_of(fields.at("memory")) << 20;
     if (fields.has("entry")) world.unit_bytes.conntrack_entry = number_of(fields.at("entry"));
     if (fields.has("connection")) world.unit_bytes.queued_connection = number_of(fields.at("connection"));
@@ -202,8 +212,30 @@ void read_table(Step& step, Names& names, const YAML::Node& node) {
     step.tables.push_back(table);
 }
 
+void read_buffers(Step& step, Names& names, const YAML::Node& node) {
+    const Fields fields(node, {"in", "way", "flows", "rate", "moved", "by_application", "window_scale", "raised",
+                               "before", "since", "again", "elsewhere"});
+    TcpBuffers row{.netns = names.netns_at(fields, "pod")};
+    HeldBack held;
+    fields.into(held.flows, "flows", number_of);
+    fields.into(held.bytes_per_second, "rate", number_of);
+    fields.into(held.most_in_round_trip, "moved", number_of);
+    fields.into(held.set_by_application, "by_application", number_of);
+    if (fields.has("before"))
+        held.raised = {.flows = fields.has("raised") ? number_of(fields.at("raised")) : 1,
+                       .before = number_of(fields.at("before")),
+                       .since = number_of(fields.at("since"))};
+    if (held.raised) fields.into(held.raised->held_again, "again", number_of);
+    if (held.raised) fields.into(held.raised->held_at_other_end, "elsewhere", number_of);
+    row.looked_at = held.flows;
+    row.window_scale = fields.has("window_scale") ? number_of(fields.at("window_scale")) : 0;
+    const bool receives = text_of(fields.at("way")) == "receiving";
+    (receives ? row.receiving : row.sending) = held;
+    step.buffers.push_back(row);
+}
+
 void read_value(Step& step, Names& names, const YAML::Node& node) {
-    const Fields fields(node, {"somaxconn", "in", "port", "limit", "conntrack_max", "conntrack_buckets", "by"});
+    const Fields fields(node, {"somaxconn", "in", "port", "limit", "conntrack_max", "conntrack_buckets", "rmem", "by"});
     const auto add = [&](const ObjectKey& object, const char* key) {
         step.values.emplace_back(object, number_of(fields.at(key)));
     };
@@ -212,6 +244,7 @@ void read_value(Step& step, Names& names, const YAML::Node& node) {
         add({TunableId::listener_backlog, names.netns_at(fields, "pod"), names.cookie(fields.at("port"))}, "limit");
     if (fields.has("conntrack_max")) add({TunableId::conntrack_max, World::host}, "conntrack_max");
     if (fields.has("conntrack_buckets")) add({TunableId::conntrack_buckets, World::host}, "conntrack_buckets");
+    if (fields.has("rmem")) add({TunableId::tcp_rmem, names.netns_at(fields, "pod")}, "rmem");
     fields.into(step.by, "by", text_of);
     if (!step.by.empty() && fields.has("port")) throw Wrong{fields.line(), "nobody is seen to set a listener's limit"};
 }
@@ -235,6 +268,7 @@ Expected expected_of(const YAML::Node& node) {
 Step::Kind kind_of(const Fields& fields) {
     if (fields.has("pressure")) return Step::Kind::pressure;
     if (fields.has("after")) return Step::Kind::after;
+    if (fields.has("look")) return Step::Kind::look;
     if (fields.has("reload")) return Step::Kind::reload;
     if (fields.has("set")) return Step::Kind::set;
     if (fields.has("attempt")) return Step::Kind::attempt;
@@ -255,9 +289,9 @@ void read_guards(Guards& guards, const Fields& fields) {
 }
 
 Step step_of(const YAML::Node& node, Names& names) {
-    const Fields fields(node,
-                        {"at", "until", "tick", "pressure", "after", "reload", "set", "attempt", "gone", "conntrack",
-                         "memory_pressure", "available", "softirq", "tcp_memory", "answer", "expect"});
+    const Fields fields(node, {"at", "until", "tick", "pressure", "after", "look", "reload", "set", "attempt", "gone",
+                               "conntrack", "buffers", "memory_pressure", "available", "softirq", "tcp_memory",
+                               "answer", "expect"});
     Step step{.line = fields.line(), .kind = kind_of(fields), .at = duration_of(fields.at("at"))};
     step.until = step.at;
     fields.into(step.until, "until", duration_of);
@@ -266,6 +300,9 @@ Step step_of(const YAML::Node& node, Names& names) {
             for (const YAML::Node& each : items_of(fields.at(key))) read_window(step, names, each);
     if (fields.has("conntrack"))
         for (const YAML::Node& each : items_of(fields.at("conntrack"))) read_table(step, names, each);
+    for (const char* key : {"buffers", "look"})
+        if (fields.has(key) && !fields.at(key).IsNull())
+            for (const YAML::Node& each : items_of(fields.at(key))) read_buffers(step, names, each);
     read_guards(step.guards, fields);
     if (step.kind == Step::Kind::reload) step.policy = policy_of(fields.at("reload"));
     if (step.kind == Step::Kind::set) read_value(step, names, fields.at("set"));
@@ -358,6 +395,11 @@ private:
             for (const std::uint64_t cookie : step.gone) remove(cookie);
             return {};
         case Step::Kind::tick: return ticks(step);
+        case Step::Kind::look: {
+            take_windows(step);
+            const MonoTime now(1h + step.at);
+            return decide(step, world_.look(now), now, step.expected);
+        }
         case Step::Kind::pressure:
         case Step::Kind::after: break;
         }
@@ -412,9 +454,24 @@ private:
         for (const auto& [cookie, text] : step.floods) world_.listeners.at(cookie).flood = text;
         for (const auto& [cookie, length] : step.syn_queues) world_.listeners.at(cookie).syn_queue = length;
         for (const auto& [cookie, queue] : step.queues) world_.listeners.at(cookie).queue = queue;
+        take_buffers(step);
         world_.tables.clear();
         for (const Conntrack& table : step.tables) world_.tables[table.netns] = table;
         world_.guards = step.guards;
+    }
+
+    void take_buffers(const Step& step) {
+        for (auto& [netns, row] : world_.buffers) {
+            row.receiving = row.sending = HeldBack{};
+            row.looked_at = row.window_scale = 0;
+        }
+        for (const TcpBuffers& seen : step.buffers) {
+            TcpBuffers& row = world_.buffers.at(seen.netns);
+            if (seen.receiving) row.receiving = seen.receiving;
+            if (seen.sending) row.sending = seen.sending;
+            row.looked_at = *row.looked_at + *seen.looked_at;
+            row.window_scale = *row.window_scale + *seen.window_scale;
+        }
     }
 
     std::string decide(const Step& step, const Snapshot& snapshot, MonoTime now,

@@ -20,7 +20,7 @@ struct Expected {
 };
 
 struct Step {
-    enum class Kind { tick, pressure, after, reload, set, attempt, gone };
+    enum class Kind { tick, pressure, after, look, reload, set, attempt, gone };
 
     int line = 0;
     Kind kind = Kind::tick;
@@ -31,6 +31,7 @@ struct Step {
     std::map<std::uint64_t, std::string> floods;                // what speaks for one at these
     std::map<std::uint64_t, std::uint32_t> syn_queues;          // handshakes under way
     std::vector<Conntrack> tables;
+    std::vector<TcpBuffers> buffers; // without values
     Guards guards;
     policy::Policy policy;                                   // reload
     std::vector<std::pair<ObjectKey, std::uint64_t>> values; // set, attempt

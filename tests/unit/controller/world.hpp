@@ -28,7 +28,8 @@ public:
     std::map<NetnsId, Conntrack> tables;               // of which the limit and buckets are the world's
     std::uint64_t conntrack_max = 20000;
     std::uint64_t conntrack_buckets = 8192;
-    std::vector<SysctlWrite> writes; // that BPF has seen
+    std::map<NetnsId, TcpBuffers> buffers; // with their values, and what the next snapshot says
+    std::vector<SysctlWrite> writes;       // that BPF has seen
 
     // What is there now. A pressure snapshot has the namespace of `cause` alone, and a window for that listener only.
     [[nodiscard]] Snapshot tick(MonoTime now, Nanoseconds interval) const {
@@ -42,6 +43,15 @@ public:
             table.buckets = conntrack_buckets;
             snapshot.conntrack.push_back(table);
         }
+        for (const auto& [netns, row] : buffers) snapshot.buffers.push_back(row);
+        return snapshot;
+    }
+
+    // A look at flows between two ticks.
+    [[nodiscard]] Snapshot look(MonoTime now) const {
+        Snapshot snapshot = blank(now);
+        snapshot.cause = Snapshot::Cause::pressure;
+        for (const auto& [netns, row] : buffers) snapshot.buffers.push_back(row);
         return snapshot;
     }
 
@@ -68,6 +78,10 @@ public:
             return somaxconn.contains(object.netns) ? std::optional(syn_backlog_of(object.netns)) : std::nullopt;
         case TunableId::conntrack_max: return conntrack_max;
         case TunableId::conntrack_buckets: return conntrack_buckets;
+        case TunableId::tcp_rmem:
+            return buffers.contains(object.netns) ? buffers.at(object.netns).rmem_max : std::nullopt;
+        case TunableId::tcp_wmem:
+            return buffers.contains(object.netns) ? buffers.at(object.netns).wmem_max : std::nullopt;
         }
         return std::nullopt;
     }
@@ -82,6 +96,8 @@ public:
         case TunableId::tcp_max_syn_backlog: max_syn_backlogs[object.netns] = static_cast<std::uint32_t>(value); break;
         case TunableId::conntrack_max: conntrack_max = value; break;
         case TunableId::conntrack_buckets: conntrack_buckets = value; break;
+        case TunableId::tcp_rmem: buffers.at(object.netns).rmem_max = value; break;
+        case TunableId::tcp_wmem: buffers.at(object.netns).wmem_max = value; break;
         }
     }
 

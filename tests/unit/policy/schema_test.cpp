@@ -40,9 +40,13 @@ void check(const YAML::Node& node, const json& schema, const std::string& path) 
     const auto text = node.as<std::string>();
     if (schema.contains("const")) CHECK(schema["const"] == text);
     if (schema.contains("enum")) CHECK(schema["enum"].dump().find('"' + text + '"') != std::string::npos);
-    if (schema.contains("pattern")) CHECK(std::regex_match(text, std::regex(schema["pattern"].get<std::string>())));
-    if (schema.contains("minimum")) CHECK(node.as<std::uint64_t>() >= schema["minimum"].get<std::uint64_t>());
-    if (schema.contains("maximum")) CHECK(node.as<std::uint64_t>() <= schema["maximum"].get<std::uint64_t>());
+    const bool is_number = schema.contains("minimum") && text.find_first_not_of("0123456789") == std::string::npos;
+    if (schema.contains("pattern") && !is_number) // which goes for texts alone
+        CHECK(std::regex_match(text, std::regex(schema["pattern"].get<std::string>())));
+    if (schema.value("type", json()) == "integer") CHECK(is_number);
+    if (!is_number) return;
+    CHECK(node.as<std::uint64_t>() >= schema["minimum"].get<std::uint64_t>());
+    CHECK(node.as<std::uint64_t>() <= schema["maximum"].get<std::uint64_t>());
 }
 
 // Both ways: what the table takes is in the schema, what is in the schema is in the table.

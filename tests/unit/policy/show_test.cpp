@@ -114,7 +114,9 @@ TEST_CASE("the policy that holds without a file is shown with every default") {
                             "shrinkAfter: never}\n"
                             "    net.ipv4.tcp_max_syn_backlog: {max: 65535, mode: auto, shrinkAfter: never}\n"
                             "    net.netfilter.nf_conntrack_max: {max: 4194304, mode: auto, shrinkAfter: 24h}\n"
-                            "    net.netfilter.nf_conntrack_buckets: {max: 4194304, mode: auto, shrinkAfter: 24h}\n");
+                            "    net.netfilter.nf_conntrack_buckets: {max: 4194304, mode: auto, shrinkAfter: 24h}\n"
+                            "    net.ipv4.tcp_rmem: {max: 67108864, mode: auto, shrinkAfter: never}\n"
+                            "    net.ipv4.tcp_wmem: {max: 67108864, mode: auto, shrinkAfter: never}\n");
 }
 
 TEST_CASE("a budget is shown in the largest unit that is exact") {

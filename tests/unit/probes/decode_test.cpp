@@ -273,6 +273,28 @@ TEST_CASE("a flow is read with what held it back, which is nothing before it was
     CHECK_FALSE((found[1].held_by.wmem || found[1].held_by.own_rcvbuf || found[1].held_by.window_scale));
 }
 
+TEST_CASE("a rate of before is known where both looks since were taken at one limit") {
+    flow_record record{.kind = ABI_FLOW_RECORD};
+    record.received_before = 1000;
+    record.rmem_max = record.rmem_looked = 262144;
+    const auto seen = [&] {
+        std::vector<std::byte> records;
+        append(records, record);
+        return flows(records).value().front();
+    };
+    CHECK(seen().received_before == 1000U);
+    CHECK_FALSE(seen().acked_before.has_value());
+    record.rmem_max = 524288; // raised since the last look
+    CHECK_FALSE(seen().received_before.has_value());
+    CHECK(seen().limit_changed);
+    record.rmem_looked = 524288; // the last look is of both
+    record.changed = 1;
+    CHECK_FALSE(seen().received_before.has_value());
+    record.changed = 0;
+    CHECK(seen().received_before == 1000U);
+    CHECK_FALSE(seen().limit_changed);
+}
+
 TEST_CASE("flows that are cut short or of an unknown kind are refused") {
     std::vector<std::byte> records;
     append(records, flow_record{.kind = ABI_FLOW_RECORD});

@@ -110,11 +110,39 @@ TEST_CASE("a namespace that no process is in has what its flows tell of it") {
     CHECK(rows[1].left_out == 3U);
 }
 
-TEST_CASE("flows are looked at again soon while a sysctl holds one back or one was looked at once") {
-    CHECK_FALSE(is_worth_a_look({}));
-    CHECK_FALSE(is_worth_a_look(Flows{flow(here, {}, 1), flow(here, {.own_rcvbuf = true}, 1)}));
-    CHECK(is_worth_a_look(Flows{flow(here, {}, 1), flow(here, {.wmem = true}, 1)}));
+TEST_CASE("connections that a smaller limit held back are compared with what they were") {
+    FlowReading faster = flow(here, {}, 2000000);
+    faster.received_before = 500000;
+    FlowReading slower = flow(here, {.rmem = true}, 300000);
+    slower.received_before = 400000;
+    const auto rows = buffers({}, Flows{faster, slower, flow(here, {.rmem = true}, 7000000)});
+    REQUIRE(rows.size() == 1);
+    CHECK(rows[0].receiving->raised == RaisedFlows{.flows = 2, .before = 900000, .since = 2300000, .held_again = 1});
+    CHECK_FALSE(rows[0].sending->raised.has_value());
+}
+
+TEST_CASE("flows are worth a look while they are held back, compared, or looked at once") {
     FlowReading once = flow(here, {}, 1);
     once.decided = false;
-    CHECK(is_worth_a_look(Flows{once}));
+    FlowReading changed = flow(here, {}, 1);
+    changed.limit_changed = true;
+    FlowReading compared = flow(here, {}, 1);
+    compared.acked_before = 1;
+    for (const FlowReading& worth : {once, changed, compared, flow(here, {.wmem = true}, 1)})
+        CHECK(is_worth_a_look(Flows{worth}));
+    CHECK_FALSE(is_worth_a_look({}));
+    CHECK_FALSE(is_worth_a_look(Flows{flow(here, {}, 1), flow(here, {.own_rcvbuf = true}, 1)}));
+}
+
+TEST_CASE("a connection that is held back at its other end, on this node, is told from one that is not") {
+    FlowReading receiver = flow(here, {}, 2000000);
+    receiver.received_before = 500000;
+    FlowReading sender = flow(elsewhere, {.wmem = true}, 2000000);
+    std::swap(sender.local, sender.remote);
+    CHECK(buffers({}, Flows{receiver, sender})[0].receiving->raised->held_at_other_end == 1);
+    sender.remote.port++;
+    CHECK(buffers({}, Flows{receiver, sender})[0].receiving->raised->held_at_other_end == 0);
+    sender.remote.port--;
+    sender.held_by = {.rmem = true};
+    CHECK(buffers({}, Flows{receiver, sender})[0].receiving->raised->held_at_other_end == 0);
 }

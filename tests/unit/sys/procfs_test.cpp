@@ -125,11 +125,13 @@ TEST_CASE("a sysctl of several numbers is all of them, or none") {
 }
 
 TEST_CASE("what is written to a sysctl is read as the kernel does") {
-    CHECK(sysctl_number("131072\n") == 131072U);
-    CHECK(sysctl_number(" \t512 77\n") == 512U);
-    CHECK(sysctl_number("0x20000") == 131072U);
-    CHECK(sysctl_number("010\n") == 8U);
-    CHECK(sysctl_number("0") == 0U);
+    using Numbers = std::vector<std::uint64_t>;
+    CHECK(written_numbers("131072\n") == Numbers{131072});
+    CHECK(written_numbers(" \t512 77\n") == Numbers{512, 77});
+    CHECK(written_numbers("4096\t0x20000  6291456") == Numbers{4096, 131072, 6291456});
+    CHECK(written_numbers("4096 -1 6291456") == Numbers{4096});
+    CHECK(written_numbers("010\n") == Numbers{8});
+    CHECK(written_numbers("0") == Numbers{0});
     for (const auto* refused : {"", "\n", "-1", "12x", "0x", "09", "many", "99999999999999999999"})
-        CHECK_FALSE(sysctl_number(refused).has_value());
+        CHECK(written_numbers(refused).empty());
 }

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+
+#include "tunables/codec.hpp"
+
+using namespace bpftune;
+using namespace bpftune::tunables;
+
+namespace {
+
+const Tunable& whole = row(TunableId::somaxconn);
+const Tunable& last_of_three = row(TunableId::tcp_rmem);
+
+} // namespace
+
+TEST_CASE("a value that has its file to itself is all of the text") {
+    CHECK(value_in(whole, "4096\n").value() == 4096);
+    CHECK(text_with(whole, "4096\n", 128).value() == "128");
+    for (const auto* other : {"", "\n", "4096 1", "many", "-1"}) CHECK_FALSE(value_in(whole, other).has_value());
+}
+
+TEST_CASE("one of several numbers is read and set where it stands, and the others stay as they are") {
+    CHECK(value_in(last_of_three, "4096\t131072\t6291456\n").value() == 6291456);
+    CHECK(text_with(last_of_three, "4096\t131072\t6291456\n", 8388608).value() == "4096\t131072\t8388608");
+    CHECK(text_with(last_of_three, "1 2 3 4\n", 8).value() == "1 2 8 4");
+}
+
+TEST_CASE("a file that has fewer numbers than one reads from it is said to be none of that kind") {
+    CHECK(value_in(last_of_three, "4096\t131072\n").error().message == "'4096\\x09131072\\x0a' has no number 3");
+    CHECK_FALSE(text_with(last_of_three, "4096\t131072\n", 1).has_value());
+    CHECK_FALSE(value_in(last_of_three, "4096 131072 many").has_value());
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controller/tcp_buffers.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+
+#include <fmt/format.h>
+
+#include "controller/cost.hpp"
+#include "controller/gate.hpp"
+#include "core/text.hpp"
+
+namespace bpftune::controller {
+namespace {
+
+// A direction, and what bounds it.
+struct Way {
+    TunableId tunable;
+    std::optional<std::uint64_t> TcpBuffers::* value;
+    std::optional<HeldBack> TcpBuffers::* held_back;
+    std::string_view name;
+    std::string_view option; // by which an application sets the size
+    std::string_view arrow;
+};
+constexpr std::array ways{
+    Way{TunableId::tcp_rmem, &TcpBuffers::rmem_max, &TcpBuffers::receiving, "tcp_rmem", "SO_RCVBUF", "<-"},
+    Way{TunableId::tcp_wmem, &TcpBuffers::wmem_max, &TcpBuffers::sending, "tcp_wmem", "SO_SNDBUF", "->"},
+};
+
+constexpr std::uint64_t step_factor = 2;
+
+// A packet that is segmented late has up to 64 KiB (GSO_LEGACY_MAX_SIZE), and the last one may go past the limit: below
+// four of these twice the size lets nothing more through.
+constexpr std::uint64_t least_useful = 4 * 65536;
+
+ObjectKey object_of(const TcpBuffers& row, const Way& way) { return {way.tunable, row.netns}; }
+
+std::string name_of(const TcpBuffers& row) {
+    return row.pod ? printable(row.pod->ns + "/" + row.pod->name) : fmt::format("netns {}", row.netns.inode);
+}
+
+// Each that is held back has filled it.
+std::vector<std::uint64_t> filled(const HeldBack& held, std::uint64_t value) {
+    return std::vector<std::uint64_t>(held.flows, value);
+}
+
+// What is not at its limit is not looked at, so less than that is not known.
+Use use_of(const HeldBack& held) {
+    const std::uint64_t used = step_factor * held.most_in_round_trip;
+    return {.used = used, .wanted = std::bit_ceil(used), .pressed = held.flows > 0 || held.raised.has_value()};
+}
+
+Reading reading_of(const Snapshot& snapshot, const TcpBuffers& row, const Way& way) {
+    Reading reading{.object = object_of(row, way),
+                    .netns_pid = row.pid,
+                    .pod = &row.pod,
+                    .value = row.*way.value,
+                    .read = snapshot.time.mono,
+                    .in_use = 0,
+                    .sharers = std::max<std::uint64_t>(row.looked_at.value_or(0), 1)};
+    const std::optional<HeldBack>& held = row.*way.held_back;
+    if (!held) return reading;
+    reading.raised = held->raised;
+    reading.measured = {.losses = held->flows, .demand = held->flows};
+    if (snapshot.cause == Snapshot::Cause::tick) reading.use = use_of(*held);
+    if (reading.value) reading.charged_each = filled(*held, *reading.value);
+    return reading;
+}
+
+// Its last part is of the connection that moves most within a round trip.
+std::string why_of(const TcpBuffers& row, const Way& way, const HeldBack& held) {
+    std::string why = fmt::format("{} connection{} of {} {} held back by {}", held.flows, held.flows == 1 ? "" : "s",
+                                  name_of(row), held.flows == 1 ? "is" : "are", way.name);
+    if (!held.largest) return why;
+    const HeldFlow& flow = *held.largest;
+    why += fmt::format(": {} (pid {}) {} {} {} moves {} a second in round trips of {:.1f} ms", flow.command, flow.pid,
+                       to_string(flow.local), way.arrow, to_string(flow.remote), size_text(flow.bytes_per_second),
+                       static_cast<double>(flow.round_trip_us) / 1000);
+    if (way.tunable == TunableId::tcp_rmem)
+        why += fmt::format("; its handshake allows a window of {} at most, a later connection's may be wider",
+                           size_text(flow.widest_window_bytes));
+    return why;
+}
+
+void raise(Gate& gate, const TcpBuffers& row, const Way& way, const HeldBack& held, std::uint64_t value) {
+    const std::uint64_t to = std::max(step_factor * value, least_useful);
+    std::vector<Evidence> evidence{{"held_back", held.flows}, {"bytes_per_second", held.bytes_per_second}};
+    if (held.largest) evidence.push_back({"round_trip_us", held.largest->round_trip_us});
+    gate.raise({.tunable = way.tunable,
+                .scope = gate.readings().find(object_of(row, way))->scope(),
+                .from = value,
+                .to = to,
+                .why = why_of(row, way, held),
+                .expected = filled(held, to),
+                .evidence = std::move(evidence),
+                .reason = {.trial = {.object = object_of(row, way)},
+                           .cause = Cause::loss,
+                           .fitted = value,
+                           .before = {.losses = held.flows, .demand = held.flows}},
+                .demand = object_of(row, way),
+                .urgent = true}); // each step waits for the verdict on the one before
+}
+
+// Once for all of a direction that no value of ours changes.
+void say_what_is_fixed(Gate& gate, const TcpBuffers& row, const Way& way, const HeldBack& held, std::uint64_t value) {
+    const std::uint64_t by_scale = way.tunable == TunableId::tcp_rmem ? row.window_scale.value_or(0) : 0;
+    if (held.set_by_application + by_scale == 0) return;
+    std::string why = "connections of " + name_of(row) + " are held back by what no sysctl changes while they run:";
+    if (held.set_by_application > 0)
+        why += fmt::format(" {} by the size that the application has set ({}), which it might leave to the kernel",
+                           held.set_by_application, way.option);
+    if (by_scale > 0)
+        why += fmt::format("{} {} by the window scale of their handshake: those that are made from now on have one for "
+                           "{}",
+                           held.set_by_application > 0 ? ";" : "", by_scale, size_text(value));
+    gate.advise({.tunable = way.tunable,
+                 .scope = gate.readings().find(object_of(row, way))->scope(),
+                 .from = value,
+                 .to = value,
+                 .why = why + "; nothing raised",
+                 .evidence = {{"set_by_application", held.set_by_application}, {"window_scale", by_scale}}},
+                "fixed");
+}
+
+void judge(Gate& gate, const TcpBuffers& row, const Way& way) {
+    const std::optional<HeldBack>& held = row.*way.held_back;
+    const std::optional<std::uint64_t>& value = row.*way.value;
+    const ObjectKey object = object_of(row, way);
+    if (!held || !value || trial_with(gate.state(), object) != nullptr || gate.puts_back(object)) return;
+    if (held->flows > 0)
+        raise(gate, row, way, *held, *value);
+    else if (gate.snapshot().cause == Snapshot::Cause::tick && !gate.backs_off({.object = object}))
+        say_what_is_fixed(gate, row, way, *held, *value);
+}
+
+void show_value(TcpBuffers& row, const Way& way, std::uint64_t value) {
+    std::optional<std::uint64_t>& known = row.*way.value;
+    std::optional<HeldBack>& held = row.*way.held_back;
+    if (held && known && value > *known) held = HeldBack{.set_by_application = held->set_by_application};
+    known = value;
+}
+
+} // namespace
+
+namespace buffers {
+
+void read(const View& view, std::vector<Reading>& readings) {
+    for (const TcpBuffers& row : view.snapshot.buffers)
+        for (const Way& way : ways) readings.push_back(reading_of(view.snapshot, row, way));
+}
+
+void rule(Gate& gate) {
+    for (const TcpBuffers& row : gate.snapshot().buffers)
+        for (const Way& way : ways) judge(gate, row, way);
+}
+
+void show(const std::function<std::optional<std::uint64_t>(const ObjectKey&)>& value_of, Snapshot& snapshot) {
+    for (TcpBuffers& row : snapshot.buffers)
+        for (const Way& way : ways)
+            if (const auto value = value_of(object_of(row, way))) show_value(row, way, *value);
+}
+
+} // namespace buffers
+} // namespace bpftune::controller

@@ -32,7 +32,7 @@ constexpr std::uint64_t step_factor = 2;
 
 // A packet that is segmented late has up to 64 KiB (GSO_LEGACY_MAX_SIZE), and the last one may go past the limit: below
 // four of these twice the size lets nothing more through.
-constexpr std::uint64_t least_useful = 4 * 65536;
+constexpr std::uint64_t least_useful = 4 * 65536ULL;
 
 ObjectKey object_of(const TcpBuffers& row, const Way& way) { return {way.tunable, row.netns}; }
 

@@ -2,6 +2,7 @@
 // Two namespaces that are a long way apart: 10.88.0.1 and 10.88.0.2.
 #pragma once
 
+#include "netns/long_way.hpp"
 #include "netns/service/fixtures.hpp"
 
 namespace bpftune::testing {
@@ -52,6 +53,7 @@ private:
         return options;
     }
 
+    LongWay long_way_;
     Quiet near_;
     Quiet far_;
     Folder folder_;

@@ -11,6 +11,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 
+#include "netns/long_way.hpp"
 #include "netns/namespace.hpp"
 #include "netns/probes/traffic.hpp"
 #include "paths.hpp"
@@ -21,7 +22,9 @@ namespace bpftune::testing {
 // in each run.
 class Delay {
 public:
-    Delay(const Namespace& a, const Namespace& b, std::chrono::milliseconds one_way, unsigned lost = 0) {
+    Delay(const Namespace& a, const Namespace& b, std::chrono::milliseconds one_way, unsigned lost = 0,
+          LongWay::Use use = LongWay::Use::shared)
+        : long_way_(use) {
         std::vector<std::string> words{std::string(build_dir) + "/delay-line", a.name() + "=10.78.0.1",
                                        b.name() + "=10.78.0.2", "--delay", fmt::format("{}ms", one_way.count())};
         if (lost > 0) words.insert(words.end(), {"--loss", fmt::format("{}", lost / 1000.0), "--seed", "1"});
@@ -58,6 +61,7 @@ private:
         ::waitpid(pid_, nullptr, 0);
     }
 
+    LongWay long_way_;
     pid_t pid_ = -1;
 };
 

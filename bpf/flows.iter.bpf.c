@@ -67,6 +67,22 @@ static __always_inline void note_raise(struct flow_record *flow, const struct fl
 		sizes->rmem_max != flow->rmem_looked || sizes->wmem_max != flow->wmem_looked;
 }
 
+/* What is moved wholly at the new limits: from the look on that first finds them. */
+static __always_inline void note_since(struct flow_record *flow, __u64 now)
+{
+	__u64 us = (now - flow->raised) / 1000;
+
+	if (flow->changed) {
+		flow->raised = now;
+		flow->received_then = flow->received;
+		flow->acked_then = flow->acked;
+		flow->received_since = flow->acked_since = 0;
+	} else if (flow->raised && us) {
+		flow->received_since = (flow->received - flow->received_then) * 1000000 / us;
+		flow->acked_since = (flow->acked - flow->acked_then) * 1000000 / us;
+	}
+}
+
 /* What was moved since the last look. */
 static __always_inline void note_rates(struct flow_record *flow, struct tcp_sock *tcp, __u64 us)
 {
@@ -81,24 +97,30 @@ static __always_inline void note_rates(struct flow_record *flow, struct tcp_sock
 	flow->acked_in_round_trip = acked * flow->round_trip_us / us;
 }
 
-/* A window comes at once in each round trip: one look takes two of these. */
+/* A window comes at once in each round trip: one look takes two of these. Whoever loses packets
+ * meanwhile, or gets them out of order, is held back by the network.
+ */
 static __always_inline void take_look(struct flow_record *flow, const struct flow_sizes *sizes,
 				      struct tcp_sock *tcp, __u64 now)
 {
 	__u64 us = (now - flow->looked) / 1000;
-	bool unread, unsent;
+	bool unread, unsent, lost, retransmitted;
 
 	if (us < least_between_looks_us || us < 2 * (__u64)sizes->round_trip_us)
 		return;
 	unread = is_unread(sizes, tcp);
 	unsent = is_unsent(sizes, tcp);
+	lost = tcp->rcv_ooopack != flow->out_of_order;
+	retransmitted = tcp->total_retrans != flow->retransmitted;
 	note_raise(flow, sizes);
 	note_sizes(flow, sizes);
+	note_losses(flow, tcp);
 	note_rates(flow, tcp, us);
+	note_since(flow, now);
 	flow->held_by = 0;
-	if (!unread && !flow->unread)
+	if (!unread && !flow->unread && !lost)
 		flow->held_by |= receiving_held_by(flow, sizes);
-	if (!unsent && !flow->unsent)
+	if (!unsent && !flow->unsent && !retransmitted)
 		flow->held_by |= sending_held_by(flow, sizes);
 	if (flow->held_by & (ABI_HELD_BY_RMEM | ABI_HELD_BY_WMEM))
 		flow->held = now;

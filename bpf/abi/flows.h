@@ -31,8 +31,14 @@ struct flow_record {
 	__u64 acked_in_round_trip;
 	__u64 received_before; /* a second, at the smaller tcp_rmem that held it back; 0: unknown */
 	__u64 acked_before;    /* the same of tcp_wmem */
-	__u64 held;	       /* when a look last found it held back by either; 0: never */
-	__u32 pid;	       /* of the process, the lowest that holds it */
+	__u64 received_since; /* a second, on the average since the raise was first seen; 0: unknown
+			       */
+	__u64 acked_since;
+	__u64 raised;	     /* when that was */
+	__u64 received_then; /* bytes until then */
+	__u64 acked_then;
+	__u64 held; /* when a look last found it held back by either; 0: never */
+	__u32 pid;  /* of the process, the lowest that holds it */
 	__s32 fd;
 	__u8 comm[ABI_COMM_SIZE];
 	__u32 round_trip_us; /* the least */
@@ -44,6 +50,8 @@ struct flow_record {
 	__u32 wmem_max;
 	__u32 rmem_looked; /* as it was at the last look that counts */
 	__u32 wmem_looked;
+	__u32 retransmitted; /* packets, until the last look */
+	__u32 out_of_order;
 	__u32 held_by;	/* enum abi_held_by */
 	__u32 left_out; /* flows of its namespace for which there was no room */
 	__u8 decided;	/* two looks were taken */
@@ -53,13 +61,13 @@ struct flow_record {
 	__u8 quiet;	/* looks in a row in which it was not held back */
 	__u8 unused[7];
 };
-ABI_SIZE(struct flow_record, 248);
+ABI_SIZE(struct flow_record, 296);
 ABI_OFFSET(struct flow_record, local, 24);
 ABI_OFFSET(struct flow_record, cookie, 72);
 ABI_OFFSET(struct flow_record, received_per_second, 112);
-ABI_OFFSET(struct flow_record, pid, 168);
-ABI_OFFSET(struct flow_record, round_trip_us, 192);
-ABI_OFFSET(struct flow_record, decided, 236);
+ABI_OFFSET(struct flow_record, pid, 208);
+ABI_OFFSET(struct flow_record, round_trip_us, 232);
+ABI_OFFSET(struct flow_record, decided, 284);
 
 /* How many flows are kept: one for each namespace, and one for the node. */
 struct flow_room {

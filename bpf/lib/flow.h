@@ -191,6 +191,12 @@ static __always_inline void note_sizes(struct flow_record *flow, const struct fl
 	flow->wmem_max = flow->wmem_looked = sizes->wmem_max;
 }
 
+static __always_inline void note_losses(struct flow_record *flow, struct tcp_sock *tcp)
+{
+	flow->retransmitted = tcp->total_retrans;
+	flow->out_of_order = tcp->rcv_ooopack;
+}
+
 static __always_inline void take_first_look(struct flow_record *flow,
 					    const struct flow_sizes *sizes, struct sock *sk,
 					    struct tcp_sock *tcp)
@@ -202,6 +208,7 @@ static __always_inline void take_first_look(struct flow_record *flow,
 	flow->cookie = bpf_get_socket_cookie(sk);
 	flow->received = tcp->bytes_received;
 	flow->acked = tcp->bytes_acked;
+	note_losses(flow, tcp);
 	note_sizes(flow, sizes);
 	flow->unread = is_unread(sizes, tcp);
 	flow->unsent = is_unsent(sizes, tcp);

@@ -242,6 +242,8 @@ struct tcp_sock {
 	__u32 snd_nxt;
 	__u32 write_seq;
 	__u32 window_clamp;
+	__u32 total_retrans;
+	__u32 rcv_ooopack;
 	__u64 tcp_mstamp;
 	__u64 bytes_received;
 	__u64 bytes_acked;

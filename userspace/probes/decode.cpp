@@ -168,6 +168,8 @@ FlowReading flow_reading(const flow_record& record) {
             .limit_changed = limit_changed(record),
             .received_before = rate_before(record, record.received_before),
             .acked_before = rate_before(record, record.acked_before),
+            .received_since = record.received_since,
+            .acked_since = record.acked_since,
             .received_in_round_trip = record.received_in_round_trip,
             .acked_in_round_trip = record.acked_in_round_trip,
             .round_trip_us = record.round_trip_us,

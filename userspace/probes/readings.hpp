@@ -174,6 +174,8 @@ struct FlowReading {
     // of the new one.
     std::optional<std::uint64_t> received_before;
     std::optional<std::uint64_t> acked_before;
+    std::uint64_t received_since = 0; // on the average of all looks since, known where received_before is
+    std::uint64_t acked_since = 0;
     std::uint64_t received_in_round_trip = 0; // in its least one, at that rate
     std::uint64_t acked_in_round_trip = 0;
     std::uint32_t round_trip_us = 0; // the least

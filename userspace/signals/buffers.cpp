@@ -88,9 +88,9 @@ void add_raised(std::map<NetnsId, TcpBuffers>& rows, std::span<const FlowReading
     const Ends send(flows, &HeldBy::wmem);
     for (const FlowReading& flow : flows) {
         TcpBuffers& row = rows.at(flow.netns);
-        add_raised(*row.receiving, {flow.received_before, flow.received_per_second}, flow.held_by.rmem,
+        add_raised(*row.receiving, {flow.received_before, flow.received_since}, flow.held_by.rmem,
                    send.has_other_end_of(flow));
-        add_raised(*row.sending, {flow.acked_before, flow.acked_per_second}, flow.held_by.wmem,
+        add_raised(*row.sending, {flow.acked_before, flow.acked_since}, flow.held_by.wmem,
                    receive.has_other_end_of(flow));
     }
 }

@@ -113,8 +113,10 @@ TEST_CASE("a namespace that no process is in has what its flows tell of it") {
 TEST_CASE("connections that a smaller limit held back are compared with what they were") {
     FlowReading faster = flow(here, {}, 2000000);
     faster.received_before = 500000;
+    faster.received_since = 2000000;
     FlowReading slower = flow(here, {.rmem = true}, 300000);
     slower.received_before = 400000;
+    slower.received_since = 300000;
     const auto rows = buffers({}, Flows{faster, slower, flow(here, {.rmem = true}, 7000000)});
     REQUIRE(rows.size() == 1);
     CHECK(rows[0].receiving->raised == RaisedFlows{.flows = 2, .before = 900000, .since = 2300000, .held_again = 1});

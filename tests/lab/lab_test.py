@@ -64,7 +64,7 @@ class Lab:
         runs = [["--tuner", tuners, *options]]
         if policy:
             runs[0] += ["--policy", os.path.join(SOURCE, "tests/lab", policy)]
-        if untuned:
+        if untuned is not None:
             runs.insert(0, ["--tuner", "none", "--bursts", str(untuned)])
         with Watch() as stall:
             out = "".join(subprocess.run(command + run, stdout=subprocess.PIPE, check=True, text=True).stdout for run in runs)
@@ -438,23 +438,42 @@ def rates_of(lab):
     return {phase["tuner"]: phase["bits_per_second"] for phase in lab.phases if phase["phase"] == "rest"}
 
 
-def test_lossy_way_is_carried_by_bbr_and_not_by_cubic():
+def buffers_written(lab):
+    """At both ends, oldest first."""
+    tunables = ("net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem")
+    return [row for row in lab.kept("history.json") if row["tunable"] in tunables and row["state"] in WRITTEN]
+
+
+def test_batch_is_as_fast_as_tuned_by_hand_from_ten_seconds_on_and_commits_less():
     def check(lab):
         expect_line_carried_all(lab)
         rates = rates_of(lab)
-        expect(rates["none"] < rates["static"] / 10, f"bits a second: {rates}")
+        expect(rates["auto"] >= 0.95 * rates["static"], f"bits a second: {rates}")
+        expect(rates["auto"] >= 10 * rates["none"], f"bits a second: {rates}")
+        steps = buffers_written(lab)
+        expect(all(row["to"] == "262144" or int(row["to"]) == 2 * int(row["from"]) for row in steps), f"no steps of two: {steps}")
+        expect_equal({row["tunable"] for row in steps}, {"net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"}, "raised")
+        expect_raised_and_restored(lab)
+        expect_commits_less(lab)
 
-    run_until_undisturbed(check, "lossy", "none,static", "--bursts", "0")
+    run_until_undisturbed(check, "batch", "static,auto", untuned=0)
 
 
-def test_batch_shallow_is_slower_with_larger_buffers():
+def test_batch_lan_raises_nothing():
+    lab = Lab("batch-lan", "auto", "--bursts", "0")
+    expect_equal(buffers_written(lab), [], "written")
+
+
+def test_batch_shallow_is_raised_and_taken_back():
     def check(lab):
         expect_line_carried_all(lab)
-        expect_equal(lab.phase("none", "all")["retransmits"], 0, "retransmits with small buffers")
-        rates = rates_of(lab)
-        expect(rates["static"] < 0.7 * rates["none"], f"bits a second: {rates}")
+        states = [row["state"] for row in buffers_written(lab)]
+        if not states:
+            raise ShowsNothing("nothing was held back")
+        expect_equal(set(states), {"rolled_back"}, "what became of the raises")
+        expect_equal(lab.phase("auto", "all")["limit_after"], lab.phase("auto", "all")["limit_before"], "the limit after them")
 
-    run_until_undisturbed(check, "batch-shallow", "none,static", "--bursts", "0")
+    run_until_undisturbed(check, "batch-shallow", "auto", "--bursts", "0")
 
 
 def test_syn_flood_raises_a_queue_to_eight_times_its_limit_at_most_and_a_burst_gets_more_after_it():

@@ -4,17 +4,34 @@
  * many would stay as they are. Asking for more at once (SO_RCVLOWAT) grows it (net/ipv4/tcp.c,
  * tcp_set_rcvlowat), locks nothing, and is taken back at once. The socket is locked meanwhile, so
  * no reader sees it.
+ *
+ * Where the raise was taken back, they keep the buffer: the kernel makes none smaller. But they
+ * announce no more of it than the old one let them (TCP_WINDOW_CLAMP), until they are raised again.
  */
 #include "bpf/lib/kernel.h"
 #include "bpf/lib/flow.h"
 
 #define SOL_SOCKET 1
 #define SO_RCVLOWAT 18
+#define SOL_TCP 6
+#define TCP_WINDOW_CLAMP 10
 
 /* A socket is asked for at most half of the buffer. */
-static __always_inline int wanted(const struct flow_sizes *sizes)
+static __always_inline void grow(struct sock_common *common, struct sock *sk,
+				 const struct flow_sizes *sizes)
 {
-	return sizes->rmem_max / 2;
+	int before = sk->sk_rcvlowat, more = sizes->rmem_max / 2;
+
+	bpf_setsockopt(common, SOL_SOCKET, SO_RCVLOWAT, &more, sizeof(more));
+	bpf_setsockopt(common, SOL_SOCKET, SO_RCVLOWAT, &before, sizeof(before));
+}
+
+/* The window is the same part of any buffer. */
+static __always_inline void hold(struct sock_common *common, const struct flow_sizes *sizes)
+{
+	int window = (__u64)sizes->window * sizes->rmem_max / sizes->rcvbuf;
+
+	bpf_setsockopt(common, SOL_TCP, TCP_WINDOW_CLAMP, &window, sizeof(window));
 }
 
 SEC("iter/tcp")
@@ -24,7 +41,6 @@ int nudge_flows(struct bpf_iter__tcp *ctx)
 	struct flow_sizes sizes;
 	struct flow_record *flow;
 	struct tcp_sock *tcp;
-	int before, more;
 
 	if (!common)
 		return 0;
@@ -32,15 +48,15 @@ int nudge_flows(struct bpf_iter__tcp *ctx)
 	if (!tcp)
 		return 0;
 	flow = bpf_sk_storage_get(&flows, common, NULL, 0);
-	if (!flow || !(flow->held_by & ABI_HELD_BY_RMEM))
+	if (!flow)
 		return 0;
 	read_sizes(&sizes, (struct sock *)tcp, tcp);
 	if (sizes.locks & SOCK_RCVBUF_LOCK)
 		return 0;
-	before = ((struct sock *)tcp)->sk_rcvlowat;
-	more = wanted(&sizes);
-	bpf_setsockopt(common, SOL_SOCKET, SO_RCVLOWAT, &more, sizeof(more));
-	bpf_setsockopt(common, SOL_SOCKET, SO_RCVLOWAT, &before, sizeof(before));
+	if (sizes.rcvbuf > sizes.rmem_max && flow->received_before)
+		hold(common, &sizes);
+	else if (sizes.rcvbuf <= sizes.rmem_max && flow->held_by & ABI_HELD_BY_RMEM)
+		grow(common, (struct sock *)tcp, &sizes);
 	return 0;
 }
 

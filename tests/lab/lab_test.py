@@ -464,7 +464,7 @@ def test_batch_lan_raises_nothing():
     expect_equal(buffers_written(lab), [], "written")
 
 
-def test_batch_shallow_is_raised_and_taken_back():
+def test_batch_shallow_is_raised_and_taken_back_and_the_connection_is_as_fast_as_before():
     def check(lab):
         expect_line_carried_all(lab)
         states = [row["state"] for row in buffers_written(lab)]
@@ -472,8 +472,10 @@ def test_batch_shallow_is_raised_and_taken_back():
             raise ShowsNothing("nothing was held back")
         expect_equal(set(states), {"rolled_back"}, "what became of the raises")
         expect_equal(lab.phase("auto", "all")["limit_after"], lab.phase("auto", "all")["limit_before"], "the limit after them")
+        rates = rates_of(lab)
+        expect(rates["auto"] >= 0.8 * rates["none"], f"bits a second of the connection that was tried: {rates}")
 
-    run_until_undisturbed(check, "batch-shallow", "auto", "--bursts", "0")
+    run_until_undisturbed(check, "batch-shallow", "auto", "--bursts", "0", untuned=0)
 
 
 def test_syn_flood_raises_a_queue_to_eight_times_its_limit_at_most_and_a_burst_gets_more_after_it():

@@ -176,6 +176,7 @@ void Executor::finish_roll_back(const Decision& decision, const Outcome& outcome
         recorded(journal_.rolled_back(object, decision.why, decision.evidence), "rolled back");
         spdlog::info("rolled back: {}: {}", described(decision), decision.why);
         on_change_(decision.tunable, ChangeState::rolled_back);
+        nudge(decision);
         break;
     case Outcome::Kind::gone: recorded(journal_.release(object), "gone"); break;
     case Outcome::Kind::conflict: // the next tick says whose it is now
@@ -253,9 +254,10 @@ void Executor::written(const Decision& decision, std::int64_t row, MonoTime now)
     nudge(decision);
 }
 
-// A connection that is not nudged may grow by itself, and later ones do: no reason to take the raise back.
+// A connection that is not nudged may grow by itself, and later ones do: no reason to take the raise back. What is only
+// given back has harmed nobody: running connections keep what they have.
 void Executor::nudge(const Decision& decision) const {
-    if (!tunables::row(decision.tunable).is_nudged || decision.to <= decision.from) return;
+    if (!tunables::row(decision.tunable).is_nudged || decision.act == Decision::Act::give_back) return;
     if (const auto nudged = nudge_(decision.scope); !nudged && nudged.error().code != ESTALE)
         spdlog::warn("running connections were not nudged: {}: {}", described(decision), nudged.error().message);
 }

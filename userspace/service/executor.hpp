@@ -25,7 +25,7 @@ public:
     using Nudge = std::function<Result<>(const Scope&)>;
 
     // `on_change` is told each state that a change reaches. `nudge`: lets the running connections of a namespace have
-    // what was raised (Tunable::is_nudged).
+    // what was raised, or no more than before where that was rolled back (Tunable::is_nudged).
     Executor(actuators::Journal& journal, actuators::Writer& writer, controller::State& state, OnChange on_change,
              Nudge nudge)
         : journal_(journal), writer_(writer), state_(state), on_change_(std::move(on_change)),

@@ -51,8 +51,10 @@ constexpr std::array rows{
         .help = "The last of its three values: how far the kernel grows a connection's receive buffer by itself, and "
                 "with it the window that it announces. The middle one, with which a connection begins, is left as it "
                 "is, and so is every buffer of which the application has set the size (SO_RCVBUF).",
-        .risk = "A reader that stops after running fast holds so many bytes of kernel memory. A connection that has "
-                "grown keeps its buffer when the value goes back.",
+        .risk =
+            "A reader that stops after running fast holds so many bytes of kernel memory. A connection that has "
+            "grown keeps its buffer when the value goes back; where it was slower with it, it announces what it did "
+            "before.",
         .source = "net/ipv4/tcp_input.c (tcp_rcv_space_adjust), net/ipv4/tcp.c (tcp_set_rcvlowat)",
         .formula = formula,
         .derived = derived,

@@ -554,7 +554,8 @@ Reading reading_of_somaxconn(const Snapshot& snapshot, const NetnsTcp& tcp) {
             .in_use = 0};
 }
 
-Reading reading_of_syn_backlog(const Snapshot& snapshot, const NetnsTcp& tcp, const Handshakes& handshakes) {
+Reading reading_of_syn_backlog(const Snapshot& snapshot, const NetnsTcp& tcp, const Handshakes& handshakes,
+                               std::uint64_t listeners) {
     Reading reading{.object = {TunableId::tcp_max_syn_backlog, tcp.netns},
                     .netns_pid = tcp.pid,
                     .pod = &tcp.pod,
@@ -562,6 +563,7 @@ Reading reading_of_syn_backlog(const Snapshot& snapshot, const NetnsTcp& tcp, co
                     .read = snapshot.time.mono,
                     .in_use = 0,
                     .use = handshakes.use,
+                    .sharers = std::max<std::uint64_t>(listeners, 1),
                     .measured = handshakes.measured};
     if (handshakes.use) reading.charged = handshakes.use->used;
     return reading;
@@ -575,6 +577,7 @@ public:
         const NetnsTcp* tcp = nullptr; // nullptr: an event is about a queue alone
         std::optional<Use> use;
         Handshakes handshakes;
+        std::uint64_t listeners = 0;
     };
 
     explicit Namespaces(const Snapshot& snapshot) {
@@ -638,15 +641,16 @@ void read(const View& view, std::vector<Reading>& readings) {
     for (const Listener& listener : snapshot.listeners) {
         const Reading& reading = readings.emplace_back(reading_of(view.state, listener));
         Namespaces::Namespace& all = namespaces.of(listener.netns);
+        ++all.listeners;
         if (reading.use) join(all.use, *reading.use);
         add(all.handshakes, listener);
     }
-    for (const auto& [netns, tcp, use, handshakes] : namespaces.all()) {
+    for (const auto& [netns, tcp, use, handshakes, listeners] : namespaces.all()) {
         Reading somaxconn =
             tcp != nullptr ? reading_of_somaxconn(snapshot, *tcp) : Reading{.object = {TunableId::somaxconn, netns}};
         somaxconn.use = use;
         readings.push_back(std::move(somaxconn));
-        if (tcp != nullptr) readings.push_back(reading_of_syn_backlog(snapshot, *tcp, handshakes));
+        if (tcp != nullptr) readings.push_back(reading_of_syn_backlog(snapshot, *tcp, handshakes, listeners));
     }
 }
 

@@ -109,6 +109,7 @@ constexpr std::array rows{
         .opt_in = false,
         .unit_bytes = request_sock_bytes,
         .worst_unit_bytes = request_sock_bytes,
+        .sharers = "listeners",
         .memory = "for each handshake under way: struct tcp_request_sock, 320 bytes for IPv6. Charged: as many as are "
                   "expected at once, headroom included. At worst: all of them, in each listener's SYN queue",
         .serves = "syn_queue.dropped",

@@ -9,7 +9,7 @@
 
 #include "controller/flood.hpp"
 #include "controller/gate.hpp"
-#include "core/text.hpp"
+#include "core/words.hpp"
 
 namespace bpftune::controller {
 namespace {
@@ -106,9 +106,7 @@ Reason reason_of(const Conntrack& table, const Gate& gate) {
 // The demand of one table, by its namespace; the limit is the node's.
 ObjectKey demand_at(const Conntrack& table) { return {TunableId::conntrack_max, table.netns}; }
 
-std::string name_of(const Conntrack& table) {
-    return table.pod ? printable(table.pod->ns + "/" + table.pod->name) : fmt::format("netns {}", table.netns.inode);
-}
+std::string name_of(const Conntrack& table) { return netns_text(table.netns, table.pod); }
 
 // The kernel has two words for two numbers: a packet is dropped, an entry is thrown out for another.
 std::string lost_text(const Conntrack& table) {

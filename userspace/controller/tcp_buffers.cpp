@@ -9,7 +9,7 @@
 
 #include "controller/cost.hpp"
 #include "controller/gate.hpp"
-#include "core/text.hpp"
+#include "core/words.hpp"
 
 namespace bpftune::controller {
 namespace {
@@ -36,9 +36,7 @@ constexpr std::uint64_t least_useful = 4 * 65536ULL;
 
 ObjectKey object_of(const TcpBuffers& row, const Way& way) { return {way.tunable, row.netns}; }
 
-std::string name_of(const TcpBuffers& row) {
-    return row.pod ? printable(row.pod->ns + "/" + row.pod->name) : fmt::format("netns {}", row.netns.inode);
-}
+std::string name_of(const TcpBuffers& row) { return netns_text(row.netns, row.pod); }
 
 // Each that is held back has filled it.
 std::vector<std::uint64_t> filled(const HeldBack& held, std::uint64_t value) {
@@ -62,7 +60,6 @@ Reading reading_of(const Snapshot& snapshot, const TcpBuffers& row, const Way& w
     const std::optional<HeldBack>& held = row.*way.held_back;
     if (!held) return reading;
     reading.raised = held->raised;
-    reading.measured = {.losses = held->flows, .demand = held->flows};
     if (snapshot.cause == Snapshot::Cause::tick) reading.use = use_of(*held);
     if (reading.value) reading.charged_each = filled(*held, *reading.value);
     return reading;
@@ -83,27 +80,26 @@ std::string why_of(const TcpBuffers& row, const Way& way, const HeldBack& held) 
     return why;
 }
 
-void raise(Gate& gate, const TcpBuffers& row, const Way& way, const HeldBack& held, std::uint64_t value) {
+void raise(Gate& gate, const Reading& reading, const TcpBuffers& row, const Way& way, const HeldBack& held) {
+    const std::uint64_t value = *reading.value;
     const std::uint64_t to = std::max(step_factor * value, least_useful);
     std::vector<Evidence> evidence{{"held_back", held.flows}, {"bytes_per_second", held.bytes_per_second}};
     if (held.largest) evidence.push_back({"round_trip_us", held.largest->round_trip_us});
     gate.raise({.tunable = way.tunable,
-                .scope = gate.readings().find(object_of(row, way))->scope(),
+                .scope = reading.scope(),
                 .from = value,
                 .to = to,
                 .why = why_of(row, way, held),
                 .expected = filled(held, to),
                 .evidence = std::move(evidence),
-                .reason = {.trial = {.object = object_of(row, way)},
-                           .cause = Cause::loss,
-                           .fitted = value,
-                           .before = {.losses = held.flows, .demand = held.flows}},
-                .demand = object_of(row, way),
+                .reason = {.trial = {.object = reading.object}, .cause = Cause::loss, .fitted = value},
+                .demand = reading.object,
                 .urgent = true}); // each step waits for the verdict on the one before
 }
 
 // Once for all of a direction that no value of ours changes.
-void say_what_is_fixed(Gate& gate, const TcpBuffers& row, const Way& way, const HeldBack& held, std::uint64_t value) {
+void say_what_is_fixed(Gate& gate, const Reading& reading, const TcpBuffers& row, const Way& way,
+                       const HeldBack& held) {
     const std::uint64_t by_scale = way.tunable == TunableId::tcp_rmem ? row.window_scale.value_or(0) : 0;
     if (held.set_by_application + by_scale == 0) return;
     std::string why = "connections of " + name_of(row) + " are held back by what no sysctl changes while they run:";
@@ -113,11 +109,11 @@ void say_what_is_fixed(Gate& gate, const TcpBuffers& row, const Way& way, const 
     if (by_scale > 0)
         why += fmt::format("{} {} by the window scale of their handshake: those that are made from now on have one for "
                            "{}",
-                           held.set_by_application > 0 ? ";" : "", by_scale, size_text(value));
+                           held.set_by_application > 0 ? ";" : "", by_scale, size_text(*reading.value));
     gate.advise({.tunable = way.tunable,
-                 .scope = gate.readings().find(object_of(row, way))->scope(),
-                 .from = value,
-                 .to = value,
+                 .scope = reading.scope(),
+                 .from = *reading.value,
+                 .to = *reading.value,
                  .why = why + "; nothing raised",
                  .evidence = {{"set_by_application", held.set_by_application}, {"window_scale", by_scale}}},
                 "fixed");
@@ -125,13 +121,13 @@ void say_what_is_fixed(Gate& gate, const TcpBuffers& row, const Way& way, const 
 
 void judge(Gate& gate, const TcpBuffers& row, const Way& way) {
     const std::optional<HeldBack>& held = row.*way.held_back;
-    const std::optional<std::uint64_t>& value = row.*way.value;
     const ObjectKey object = object_of(row, way);
-    if (!held || !value || trial_with(gate.state(), object) != nullptr || gate.puts_back(object)) return;
+    const Reading& reading = *gate.readings().find(object);
+    if (!held || !reading.value || trial_with(gate.state(), object) != nullptr || gate.puts_back(object)) return;
     if (held->flows > 0)
-        raise(gate, row, way, *held, *value);
+        raise(gate, reading, row, way, *held);
     else if (gate.snapshot().cause == Snapshot::Cause::tick && !gate.backs_off({.object = object}))
-        say_what_is_fixed(gate, row, way, *held, *value);
+        say_what_is_fixed(gate, reading, row, way, *held);
 }
 
 void show_value(TcpBuffers& row, const Way& way, std::uint64_t value) {

@@ -24,7 +24,7 @@ constexpr double worthwhile = 0.5;
 // What a buffer holds back moves the same in each round trip, to a few percent.
 constexpr double faster = 1.05;
 constexpr double slower = 0.9;
-// A look takes a third of a second, and the first one after a raise is of neither limit; what a longer queue loses
+// A look takes a quarter of a second, and the first one after a raise is of neither limit; what a longer queue loses
 // shows within some round trips more.
 constexpr Nanoseconds until_slower = std::chrono::seconds(1);
 constexpr Nanoseconds until_no_faster = std::chrono::seconds(3);
@@ -108,12 +108,16 @@ std::string verdict_of(const TrialKey& key, const ObjectKey& object, const std::
     return is_bystander(key, object) ? "as the queue that it was raised with: " + why : why;
 }
 
+std::vector<Evidence> evidence_of(const std::optional<RaisedFlows>& raised) {
+    if (!raised) return {};
+    return {{"connections", raised->flows},
+            {"bytes_per_second_before", raised->before},
+            {"bytes_per_second_after", raised->since}};
+}
+
 std::vector<Evidence> evidence_of(const TrialKey& key, const Trial& trial, const ObjectKey& object) {
     if (key.minimum || is_bystander(key, object)) return {};
-    if (trial.raised)
-        return {{"connections", trial.raised->flows},
-                {"bytes_per_second_before", trial.raised->before},
-                {"bytes_per_second_after", trial.raised->since}};
+    if (is_by_rate(key)) return evidence_of(trial.raised);
     return {{"loss_before_per_1000", per_1000(trial.before)},
             {"loss_after_per_1000", per_1000(trial.after)},
             {"demand_before", trial.before.demand},

@@ -2,12 +2,14 @@
 // What `top`, `history` and `restore` say in the same words.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include <fmt/format.h>
 
 #include "core/change.hpp"
+#include "core/text.hpp"
 
 namespace bpftune {
 
@@ -16,6 +18,11 @@ namespace bpftune {
 inline std::string object_text(TunableId tunable, std::string_view name, const Scope& scope) {
     return is_of_socket(tunable) && scope.listener ? fmt::format("{} of {}", name, to_string(scope.listener->local))
                                                    : fmt::format("{} of netns {}", name, scope.netns.inode);
+}
+
+// A network namespace, by its pod where that is known.
+inline std::string netns_text(const NetnsId& netns, const std::optional<Pod>& pod) {
+    return pod ? printable(pod->ns + "/" + pod->name) : fmt::format("netns {}", netns.inode);
 }
 
 // Of a listener's `limit` that is below somaxconn, where the argument of listen() was not seen (Binds::unknown).

@@ -66,7 +66,8 @@ int main() {
     using namespace bpftune;
     // The lower rungs first, where they are to be had: what each loads too is counted as the best loads it.
     (void)probes::Probes::open({.rungs = {{Probe::listen, Rung::tracepoint}}});
-    const auto best = probes::Probes::open({});
+    auto best = probes::Probes::open({});
+    (void)best.nudge();
     for (const auto& [name, cost] : costs)
         fmt::print("{} {} {} {}\n", name.first, name.second, cost.instructions, cost.stack);
     return EXIT_SUCCESS;

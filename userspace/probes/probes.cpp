@@ -366,7 +366,7 @@ Result<std::vector<FlowReading>> Probes::flows() {
     return state_->programs.flows();
 }
 
-Result<std::uint32_t> Probes::nudge() const { return state_->programs.nudge(); }
+Result<std::uint32_t> Probes::nudge() { return state_->programs.nudge(); }
 
 Result<std::vector<SoftirqReading>> Probes::softirq() {
     const auto text = sys::read_file(state_->proc / "thread-self/net/softnet_stat");

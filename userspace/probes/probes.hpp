@@ -107,8 +107,9 @@ public:
     // holds it back. Costs nothing where there is none.
     Result<std::vector<FlowReading>> flows();
     // The BPF link of an iterator over the sockets of the namespace in which it is opened: it lets those that flows()
-    // last found held back by tcp_rmem have what that was raised to. Its id; error: why there is none.
-    [[nodiscard]] Result<std::uint32_t> nudge() const;
+    // last found held back by tcp_rmem have what that was raised to. It is loaded at the first call. Its id; error: why
+    // there is none.
+    Result<std::uint32_t> nudge();
     Result<std::vector<SoftirqReading>> softirq();
     // Of the namespaces given, but those that no process is in and that are bound to no file. nf_conntrack not loaded:
     // an empty list.

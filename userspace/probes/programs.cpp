@@ -24,6 +24,13 @@ void share(bpf_map* to, const bpf_map* from) {
         bpf_map__set_max_entries(to, 1);
 }
 
+// What the census puts aside, and how much.
+template <class Maps> void share_flows(Maps& maps, const listeners_iter& census) {
+    share(maps.flows, census.maps.flows);
+    share(maps.flow_rooms, census.maps.flow_rooms);
+    share(maps.flow_room_of_all, census.maps.flow_room_of_all);
+}
+
 // What lib/netns_record.h needs to know of this machine.
 template <class Skeleton> void configure_mibs(Skeleton& object, const MibIndices& indices) {
     object.rodata->possible_cpus = static_cast<__u32>(std::max(libbpf_num_possible_cpus(), 1));
@@ -165,9 +172,7 @@ Result<Object<listeners_iter>> Programs::load_listeners(const MibIndices& indice
 // An iterator over one map: libbpf cannot know which.
 Result<Object<flows_iter>> Programs::load_flows(const listeners_iter& census) {
     auto object = attach<flows_iter>([&](flows_iter& flows) {
-        share(flows.maps.flows, census.maps.flows);
-        share(flows.maps.flow_rooms, census.maps.flow_rooms);
-        share(flows.maps.flow_room_of_all, census.maps.flow_room_of_all);
+        share_flows(flows.maps, census);
         bpf_program__set_autoattach(flows.progs.look_at_flows, false);
     });
     if (!object) return object;
@@ -177,15 +182,6 @@ Result<Object<flows_iter>> Programs::load_flows(const listeners_iter& census) {
     (*object)->links.look_at_flows = bpf_program__attach_iter((*object)->progs.look_at_flows, &options);
     if ((*object)->links.look_at_flows == nullptr) return system_failure(errno, "attach to the flows");
     return object;
-}
-
-// The link is opened inside the namespaces whose connections it is run over.
-Result<Object<nudge_iter>> Programs::load_nudge(const listeners_iter& census) {
-    return attach<nudge_iter>([&](nudge_iter& nudge) {
-        share(nudge.maps.flows, census.maps.flows);
-        share(nudge.maps.flow_rooms, census.maps.flow_rooms);
-        share(nudge.maps.flow_room_of_all, census.maps.flow_room_of_all);
-    });
 }
 
 // What nobody would look at is not put aside.
@@ -199,9 +195,6 @@ Result<> Programs::attach_listeners() {
     listeners_ = std::move(*object);
     flows_ = flows ? std::move(*flows) : nullptr;
     no_flows_ = flows ? "" : flows.error().message;
-    auto nudge = flows_ ? load_nudge(*listeners_) : failure("no flows are looked at");
-    nudge_ = nudge ? std::move(*nudge) : nullptr;
-    no_nudge_ = nudge ? "" : nudge.error().message;
     return {};
 }
 
@@ -263,8 +256,18 @@ Result<std::vector<FlowReading>> Programs::flows() {
     return probes::flows(*records);
 }
 
-Result<std::uint32_t> Programs::nudge() const {
-    if (!nudge_) return failure("{}", no_nudge_);
+// Most nodes never need it, nor does anybody but the service.
+Result<> Programs::attach_nudge() {
+    if (nudge_) return {};
+    if (!flows_) return failure("no flows are looked at");
+    auto object = attach<nudge_iter>([this](nudge_iter& nudge) { share_flows(nudge.maps, *listeners_); });
+    if (!object) return std::unexpected(object.error());
+    nudge_ = std::move(*object);
+    return {};
+}
+
+Result<std::uint32_t> Programs::nudge() {
+    if (auto attached = attach_nudge(); !attached) return std::unexpected(attached.error());
     bpf_link_info info{};
     __u32 size = sizeof info;
     if (bpf_obj_get_info_by_fd(bpf_link__fd(nudge_->links.nudge_flows), &info, &size) != 0)

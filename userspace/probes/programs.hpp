@@ -71,7 +71,7 @@ public:
     // Of those that were put aside. Nothing is run where there are none.
     Result<std::vector<FlowReading>> flows();
     // See Probes::nudge().
-    [[nodiscard]] Result<std::uint32_t> nudge() const;
+    Result<std::uint32_t> nudge();
     Result<std::vector<QueueReading>> queues();
     // What is known of listeners that another source has found, as the census would have it.
     void fill_learned(std::span<ListenerReading> listeners) const;
@@ -87,7 +87,7 @@ private:
     Result<Object<drops_tracepoint>> load_drops(bool by_listener) const;
     Result<Object<listeners_iter>> load_listeners(const MibIndices& indices, bool with_flows) const;
     static Result<Object<flows_iter>> load_flows(const listeners_iter& census);
-    static Result<Object<nudge_iter>> load_nudge(const listeners_iter& census);
+    Result<> attach_nudge();   // a second call does nothing
     Result<MibIndices> mibs(); // walking BTF takes 15 ms or more: once
     Result<> add_ring(const bpf_map* events);
     static int on_sample(void* self, void* data, std::size_t size);
@@ -105,9 +105,8 @@ private:
     Object<sysctl_cgroup> sysctl_;
     Object<listeners_iter> listeners_;
     Object<flows_iter> flows_;
-    std::string no_flows_; // why there is none
-    Object<nudge_iter> nudge_;
-    std::string no_nudge_; // why there is none
+    std::string no_flows_;     // why there is none
+    Object<nudge_iter> nudge_; // from its first use
     Object<namespaces_iter> namespaces_;
     std::vector<std::unique_ptr<ring_buffer, FreeRing>> rings_; // apart: libbpf empties those of one manager in turn
     sys::Fd ready_;                                             // epoll, over all of them

@@ -6,9 +6,7 @@
 #include <string>
 #include <utility>
 
-#include <sys/file.h>
-
-#include "netns/namespace.hpp"
+#include "netns/lock.hpp"
 #include "sys/files.hpp"
 
 namespace bpftune::testing {
@@ -16,9 +14,6 @@ namespace bpftune::testing {
 class HostSysctl {
 public:
     HostSysctl(std::string path, std::uint64_t value) : path_(std::move(path)) {
-        ::mkdir("/run/lock", 0755); // a bare machine may not have it
-        lock_ = sys::Fd(::open("/run/lock/bpftune-k8s-host-sysctl.lock", O_CREAT | O_RDWR | O_CLOEXEC, 0600));
-        must(::flock(lock_.value(), LOCK_EX) == 0, "lock host sysctls");
         original_ = sys::read_number(path_).value();
         must(sys::write_file(path_, std::to_string(value)).has_value(), "set " + path_);
     }
@@ -27,7 +22,7 @@ public:
     ~HostSysctl() { static_cast<void>(sys::write_file(path_, std::to_string(original_))); }
 
 private:
-    sys::Fd lock_;
+    HostLock lock_;
     std::string path_;
     std::uint64_t original_ = 0;
 };

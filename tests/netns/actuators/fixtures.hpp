@@ -13,13 +13,13 @@
 #include <linux/userfaultfd.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include "actuators/writer.hpp"
+#include "netns/lock.hpp"
 #include "netns/namespace.hpp"
 #include "sys/netns.hpp"
 #include "sys/sockets.hpp"
@@ -30,17 +30,6 @@ template <class T> T take(Result<T> result) {
     if (!result) throw std::runtime_error(result.error().message);
     return std::move(*result);
 }
-
-// Sysctls of the host are changed by one test program at a time.
-class HostLock {
-public:
-    HostLock() : file_(::open("/run/lock/bpftune-k8s-host-sysctl.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
-        must(file_ && ::flock(file_.value(), LOCK_EX) == 0, "lock the host's sysctls");
-    }
-
-private:
-    sys::Fd file_;
-};
 
 inline NetnsId id_of(const Namespace& netns) {
     return netns.inside([] { return take(sys::own_netns()); });

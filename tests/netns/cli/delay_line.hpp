@@ -2,7 +2,7 @@
 // Two namespaces that are a long way apart: 10.88.0.1 and 10.88.0.2.
 #pragma once
 
-#include "netns/long_way.hpp"
+#include "netns/lock.hpp"
 #include "netns/service/fixtures.hpp"
 
 namespace bpftune::testing {

@@ -11,7 +11,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 
-#include "netns/long_way.hpp"
+#include "netns/lock.hpp"
 #include "netns/namespace.hpp"
 #include "netns/probes/traffic.hpp"
 #include "paths.hpp"

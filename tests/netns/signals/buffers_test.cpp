@@ -56,6 +56,11 @@ template <class Condition> TcpBuffers look_until(Watcher& watcher, const Namespa
     return *seen;
 }
 
+// One flow that is held back in this direction.
+TcpBuffers look_until_held(Watcher& watcher, const Namespace& netns, std::optional<HeldBack> TcpBuffers::* way) {
+    return look_until(watcher, netns, [&](const auto& seen) { return held(seen.*way) == 1; });
+}
+
 // Nothing is held back at the receiver nor at the sender in two seconds, after which `looked` says whether anything was
 // looked at.
 std::uint64_t looks_without_any(Watcher& watcher, const Far& far) {
@@ -86,7 +91,7 @@ TEST_CASE("a long flow is held back by the receiver's tcp_rmem, and not by a tcp
     const Far far;
     far.to.write("sys/net/ipv4/tcp_rmem", small);
     const Stream stream(far.from, far.to, {});
-    const TcpBuffers row = look_until(watcher, far.to, [](const auto& seen) { return held(seen.receiving) == 1; });
+    const TcpBuffers row = look_until_held(watcher, far.to, &TcpBuffers::receiving);
     CHECK(row.rmem_max == 200000U);
     CHECK(row.looked_at == 1U);
     CHECK(row.window_scale == 0U);
@@ -110,7 +115,7 @@ TEST_CASE("a long flow is held back by the sender's tcp_wmem, and not by a tcp_r
     const Far far;
     far.from.write("sys/net/ipv4/tcp_wmem", small);
     const Stream stream(far.from, far.to, {});
-    const TcpBuffers row = look_until(watcher, far.from, [](const auto& seen) { return held(seen.sending) == 1; });
+    const TcpBuffers row = look_until_held(watcher, far.from, &TcpBuffers::sending);
     CHECK(row.wmem_max == 200000U);
     CHECK(held(row.receiving) == 0);
     REQUIRE(row.sending->largest.has_value());
@@ -264,15 +269,15 @@ TEST_CASE("a flow whose limit is raised is followed, and its rates before and si
     const Far far;
     far.from.write("sys/net/ipv4/tcp_wmem", small);
     const Stream stream(far.from, far.to, {});
-    const TcpBuffers held = look_until(watcher, far.from, [](const auto& seen) { return ::held(seen.sending) == 1; });
-    CHECK_FALSE(held.sending->raised.has_value());
+    const TcpBuffers before = look_until_held(watcher, far.from, &TcpBuffers::sending);
+    CHECK_FALSE(before.sending->raised.has_value());
     far.from.write("sys/net/ipv4/tcp_wmem", large);
     const TcpBuffers row = look_until(watcher, far.from, [](const auto& seen) {
         return seen.sending && seen.sending->raised && seen.sending->raised->since > seen.sending->raised->before;
     });
     CHECK(row.wmem_max == 33554432U);
     CHECK(row.sending->raised->flows == 1);
-    CHECK(row.sending->raised->before <= 2 * held.sending->bytes_per_second);
+    CHECK(row.sending->raised->before <= 2 * before.sending->bytes_per_second);
     CHECK_FALSE(row.receiving->raised.has_value());
     far.from.write("sys/net/ipv4/tcp_wmem", small); // of what is lowered nothing is compared
     look_until(watcher, far.from, [](const auto& seen) { return seen.sending && !seen.sending->raised; });

@@ -8,8 +8,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "actuators/object.hpp"
 #include "sys/fd.hpp"
-#include "sys/netns.hpp"
 
 namespace bpftune::actuators {
 namespace {
@@ -29,9 +29,7 @@ Result<> run_to_the_end(const sys::Fd& iterator) {
 } // namespace
 
 Result<> nudge(const Scope& scope, std::uint32_t link_id) {
-    const auto netns = sys::find_netns(scope.netns, {.pid = scope.netns_pid, .path = {}});
-    if (!netns) return std::unexpected(netns.error());
-    const auto inside = sys::NetnsGuard::enter(*netns, scope.netns);
+    const auto inside = enter(scope);
     if (!inside) return std::unexpected(inside.error());
     bpf_attr by_id{};
     by_id.link_id = link_id;

@@ -16,6 +16,9 @@
 
 namespace bpftune::actuators {
 
+// Of the thread that calls, until the guard ends. Error code ESTALE: the namespace is gone.
+Result<sys::NetnsGuard> enter(const Scope& scope);
+
 // netns_sysctl, host_sysctl: a file below /proc/sys, opened and used inside its namespace (/proc/sys/net follows the
 // thread).
 class Sysctl {

@@ -10,13 +10,14 @@
 #include "tunables/codec.hpp"
 
 namespace bpftune::actuators {
-namespace {
 
 Result<sys::NetnsGuard> enter(const Scope& scope) {
     const auto netns = sys::find_netns(scope.netns, {.pid = scope.netns_pid, .path = {}});
     if (!netns) return std::unexpected(netns.error());
     return sys::NetnsGuard::enter(*netns, scope.netns);
 }
+
+namespace {
 
 Result<> check_is_init(const Scope& scope) {
     const auto init = sys::init_netns();

@@ -247,13 +247,12 @@ std::string range_of(const Tunable& tunable) {
 // Digits and nothing else, since readers of YAML disagree on the rest: 010 is 8 or 10, 1_000 a number or a text.
 std::optional<std::uint64_t> Checker::number(const Element& value, const Key& key, const Tunable& tunable) {
     const std::string_view text = value.text;
-    const bool is_size = tunable.unit == tunables::Unit::bytes && !only_digits(text);
-    const auto parsed = is_size ? parse_size(text) : parse_number(text);
-    if (is_size ? !parsed : !only_digits(text)) {
+    const auto parsed = parse_size(text); // of digits alone these
+    if (!only_digits(text) && (!parsed || tunable.unit != tunables::Unit::bytes)) {
         not_a_number(value, key, tunable);
         return std::nullopt;
     }
-    if (!is_size && text.size() > 1 && text.front() == '0') {
+    if (only_digits(text) && text.size() > 1 && text.front() == '0') {
         problem(value, "write it without the leading zero", "{} '{}' could be octal", key.name, shown(text));
         return std::nullopt;
     }

@@ -6,8 +6,6 @@
 namespace bpftune::tunables {
 namespace {
 
-constexpr std::uint64_t int_max = 2147483647;
-
 // Where /sys/kernel/slab does not tell (signals/node.cpp): as 6.18 has them on x86-64. A socket that waits to be
 // accepted is struct tcp_sock (2496 bytes for IPv6), its request_sock (320) and 2304 for the first segment of its
 // request; at worst its receive buffer is full, tcp_rmem's default.

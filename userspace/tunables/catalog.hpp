@@ -67,8 +67,7 @@ struct Tunable {
     std::uint64_t most_per_unit = 1; // of what it follows, for each of its own
     InUse in_use = InUse::nothing;
     JudgedBy judged_by = JudgedBy::losses;
-    bool is_nudged =
-        false; // running connections take a raise, and its end, where they are nudged (bpf/nudge.iter.bpf.c)
+    bool is_nudged = false; // running connections take it where they are nudged (bpf/nudge.iter.bpf.c)
     Room room = {};
     std::uint64_t spare = 0;             // how many more than its value there may be
     std::string_view held_at_once = {};  // what those in use did: "waited"

@@ -6,8 +6,6 @@
 namespace bpftune::tunables {
 namespace {
 
-constexpr std::uint64_t int_max = 2147483647;
-
 // struct nf_conn is 256 to 320 bytes in its slab, its extensions 128 to 192 in another.
 constexpr std::uint64_t conntrack_entry_bytes = 512;
 

@@ -2,11 +2,14 @@
 // The rows of each resource, in the order of TunableId. catalog() has them all.
 #pragma once
 
+#include <cstdint>
 #include <span>
 
 #include "tunables/catalog.hpp"
 
 namespace bpftune::tunables {
+
+inline constexpr std::uint64_t int_max = 2147483647; // of a sysctl that is an int of the kernel's
 
 std::span<const Tunable> accept_queue_rows();
 std::span<const Tunable> conntrack_rows();

@@ -6,7 +6,6 @@
 namespace bpftune::tunables {
 namespace {
 
-constexpr std::uint64_t int_max = 2147483647;
 constexpr std::uint64_t page = 4096;
 constexpr unsigned last_of_three = 2; // min, default, max
 
@@ -22,31 +21,36 @@ constexpr std::string_view derived =
     "bandwidth that there is, so it is found by steps, each a trial.";
 constexpr std::string_view assumes =
     "The connection goes on for some seconds, and its application would move more. Not seen: connections that are "
-    "shorter than the 0.3 to 0.5 s between two looks, or that come in bursts.";
+    "shorter than the 0.25 to 0.5 s between two looks, or that come in bursts.";
 constexpr std::string_view memory =
     "each byte of it, for each connection that is held back: so much waits in the kernel where the other side, or the "
     "application, stalls. At worst: in every connection that is looked at";
 
+// What is the same of both.
+constexpr Tunable largest_of(Tunable buffer) {
+    buffer.kind = Kind::netns_sysctl;
+    buffer.field = last_of_three;
+    buffer.kernel_min = page;
+    buffer.kernel_max = int_max;
+    buffer.unit = Unit::bytes;
+    buffer.judged_by = JudgedBy::rate;
+    buffer.default_max = largest_buffer;
+    buffer.unit_bytes = buffer.worst_unit_bytes = 1;
+    buffer.sharers = "connections";
+    buffer.memory = memory;
+    buffer.formula = formula;
+    buffer.derived = derived;
+    buffer.assumes = assumes;
+    return buffer;
+}
+
 constexpr std::array rows{
-    Tunable{
+    largest_of({
         .id = TunableId::tcp_rmem,
         .key = "tcp_rmem",
         .name = "net.ipv4.tcp_rmem",
-        .kind = Kind::netns_sysctl,
         .path = "net/ipv4/tcp_rmem",
-        .field = last_of_three,
-        .kernel_min = page,
-        .kernel_max = int_max,
-        .unit = Unit::bytes,
-        .judged_by = JudgedBy::rate,
         .is_nudged = true,
-        .default_max = largest_buffer,
-        .default_shrink_after = std::nullopt,
-        .opt_in = false,
-        .unit_bytes = 1,
-        .worst_unit_bytes = 1,
-        .sharers = "connections",
-        .memory = memory,
         .serves = "buffers.receiving_held_back",
         .help = "The last of its three values: how far the kernel grows a connection's receive buffer by itself, and "
                 "with it the window that it announces. The middle one, with which a connection begins, is left as it "
@@ -56,28 +60,12 @@ constexpr std::array rows{
             "grown keeps its buffer when the value goes back; where it was slower with it, it announces what it did "
             "before.",
         .source = "net/ipv4/tcp_input.c (tcp_rcv_space_adjust), net/ipv4/tcp.c (tcp_set_rcvlowat)",
-        .formula = formula,
-        .derived = derived,
-        .assumes = assumes,
-    },
-    Tunable{
+    }),
+    largest_of({
         .id = TunableId::tcp_wmem,
         .key = "tcp_wmem",
         .name = "net.ipv4.tcp_wmem",
-        .kind = Kind::netns_sysctl,
         .path = "net/ipv4/tcp_wmem",
-        .field = last_of_three,
-        .kernel_min = page,
-        .kernel_max = int_max,
-        .unit = Unit::bytes,
-        .judged_by = JudgedBy::rate,
-        .default_max = largest_buffer,
-        .default_shrink_after = std::nullopt,
-        .opt_in = false,
-        .unit_bytes = 1,
-        .worst_unit_bytes = 1,
-        .sharers = "connections",
-        .memory = memory,
         .serves = "buffers.sending_held_back",
         .help = "The last of its three values: how far the kernel grows a connection's send buffer by itself: what was "
                 "sent and is not acknowledged has to fit. The middle one, with which a connection begins, is left as "
@@ -85,10 +73,7 @@ constexpr std::array rows{
         .risk = "Where the other side stops reading, so many bytes of kernel memory wait for it. A longer queue at a "
                 "bottleneck with little room loses more: then it is taken back.",
         .source = "net/ipv4/tcp_input.c (tcp_sndbuf_expand)",
-        .formula = formula,
-        .derived = derived,
-        .assumes = assumes,
-    },
+    }),
 };
 
 } // namespace

@@ -15,16 +15,16 @@ import sys
 import time
 
 PHASE_INTERVALS = 10  # of a second each
-BUSY_TRIES = 100  # the end of a transfer comes to the server by a way that may lose it
+START_TRIES = 100  # the end of a transfer comes to the server late, and it listens anew after each: busy, reset, refused
 
 
 def transfer(target, seconds):
     """(seconds, bytes) of each second of it, the last one short, and its retransmitted segments."""
     address, port = target.rsplit(":", 1)
     command = ["iperf3", "--json", "--reverse", "--client", address, "--port", port, "--time", str(seconds)]
-    for _ in range(BUSY_TRIES):
+    for _ in range(START_TRIES):
         result = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=False).stdout)
-        if "busy" not in result.get("error", ""):
+        if "error" not in result or result.get("intervals"):
             break
         time.sleep(0.1)
     if "error" in result:

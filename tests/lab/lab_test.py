@@ -385,14 +385,18 @@ def test_slow_server_is_not_given_a_longer_queue_and_is_told_why():
     run_until_undisturbed(check, "slow-server", "auto")
 
 
-def test_backlog_drop_is_counted_as_the_kernel_does():
-    lab = Lab("backlog-drop", "auto")
-    phase = lab.phase("auto", "all")
-    expect(phase["kernel"]["softnet_dropped"] > 0, "nothing dropped: the case shows nothing")
-    expect_equal(phase["limit_after"], phase["limit_before"], "the limit")
-    cpus = lab.kept("top.json")["softirq"]
-    expect_equal(sum(cpu["dropped"] for cpu in cpus), phase["kernel"]["softnet_dropped"], "dropped")
-    expect(all(cpu["backlog_limit"] == 8 for cpu in cpus), f"backlog_limit in {cpus}")
+def test_backlog_drop_is_raised_until_nothing_is_lost_and_counted_as_the_kernel_does():
+    def check(lab):
+        phase = lab.phase("auto", "all")
+        expect(phase["kernel"]["softnet_dropped"] > 0, "nothing dropped: the case shows nothing")
+        cpus = lab.kept("top.json")["softirq"]
+        expect_equal(sum(cpu["dropped"] for cpu in cpus), phase["kernel"]["softnet_dropped"], "dropped")
+        expect(all(cpu["backlog_limit"] == phase["limit_after"] for cpu in cpus), f"backlog_limit in {cpus}")
+        expect(phase["limit_after"] > 8, "the limit stayed")
+        expect_equal(lab.phase("auto", "rest")["failed"], 0, "failed from ten seconds on")
+        expect_equal(phase["limit_after_exit"], 8, "the limit that was left")
+
+    run_until_undisturbed(check, "backlog-drop", "auto")
 
 
 def test_time_wait_shows_who_ran_out_of_ports():

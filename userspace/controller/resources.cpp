@@ -2,6 +2,7 @@
 #include <array>
 
 #include "controller/accept_queue.hpp"
+#include "controller/backlog.hpp"
 #include "controller/conntrack.hpp"
 #include "controller/resource.hpp"
 #include "controller/tcp_buffers.hpp"
@@ -9,7 +10,7 @@
 namespace bpftune::controller {
 
 std::span<const Resource> resources() {
-    static constexpr std::array rows{accept_queue, conntrack, tcp_buffers}; // what a burst waits for comes first
+    static constexpr std::array rows{accept_queue, conntrack, tcp_buffers, backlog}; // what a burst waits for first
     return rows;
 }
 

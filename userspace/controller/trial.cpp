@@ -51,8 +51,7 @@ bool lost_less_than_it_took_in(const Trial& trial) {
 // Use passed what fitted before, or was lost at the new limit.
 Verdict verdict_on_tested(const TrialKey& key, const Trial& trial) {
     const Measured& after = trial.after;
-    const std::string use =
-        fmt::format("{} {} at once where {} fitted before", after.use, held_at_once(key), trial.fitted);
+    const std::string use = fmt::format("{} {} where {} fitted before", after.use, held_at_once(key), trial.fitted);
     if (after.losses == 0) {
         const std::string in_flood =
             after.lost_in_flood > 0 ? fmt::format(" but {} in a flood", after.lost_in_flood) : std::string();
@@ -69,7 +68,7 @@ Verdict verdict_on_tested(const TrialKey& key, const Trial& trial) {
 
 Verdict verdict_on_untested(const TrialKey& key, const Trial& trial) {
     const std::string calm =
-        fmt::format("at most {} {} at once in {} min, where {} fitted before", trial.after.use, held_at_once(key),
+        fmt::format("at most {} {} in {} min, where {} fitted before", trial.after.use, held_at_once(key),
                     std::chrono::duration_cast<std::chrono::minutes>(longest_trial).count(), trial.fitted);
     if (trial.cause == Cause::loss) return {Verdict::Kind::keep, calm + ": the demand did not return"};
     if (trial.after.use > trial.fitted / 2) return {Verdict::Kind::keep, calm + ": still near it"};

@@ -24,6 +24,7 @@ enum class TunableId {
     conntrack_buckets,
     tcp_rmem,
     tcp_wmem,
+    netdev_max_backlog,
 };
 
 // Of one socket rather than of a network namespace or the node.

@@ -165,14 +165,35 @@ struct TcpBuffers {
     std::optional<HeldBack> sending;
 };
 
+// What a CPU's backlog lost in a window of a second or so. It is told when the next window has ended as well: whether
+// the CPU works it off.
+struct BacklogLoss {
+    MonoTime began; // the window
+    std::uint64_t packets = 0;
+    double processed_per_second = 0; // in the same window
+    std::uint64_t processed = 0;
+    // Of the CPU's time, that all packets which came would have taken, the lost ones too: the most of the window before
+    // it, of itself, and of the one after.
+    double needed_percent = 0;
+    std::uint64_t waiting = 0; // most packets that were found in the backlog where one of these began or ended
+
+    bool operator==(const BacklogLoss&) const = default;
+};
+
 // The softirq backlog of one CPU (/proc/net/softnet_stat).
 struct SoftirqCpu {
     unsigned cpu = 0;
     std::uint64_t processed = 0;
     std::uint64_t dropped = 0;
+    std::uint64_t flow_limited = 0; // of these, those of one flow that had more than its share of half a backlog
     std::uint64_t time_squeeze = 0;
-    std::optional<std::uint64_t> backlog; // packets waiting now; kernels before 5.10 do not tell
-    std::uint64_t backlog_limit = 0;      // net.core.netdev_max_backlog
+    std::optional<std::uint64_t> backlog;  // packets waiting now; kernels before 5.10 do not tell
+    std::uint64_t backlog_limit = 0;       // net.core.netdev_max_backlog
+    double packets_per_second = 0;         // processed, in the last window of a second or so
+    std::optional<double> softirq_percent; // of its time in that window: interrupts, softirqs, and the hypervisor
+    std::uint64_t window_processed = 0;    // in the last interval
+    std::uint64_t window_lost = 0;         // in the last interval, because the backlog was full
+    std::optional<BacklogLoss> lost;       // of the window before the last one, in the tick that ends that
 };
 
 // The conntrack table as one network namespace fills it. The limit is the node's, compared with each namespace's own

@@ -380,7 +380,8 @@ Result<std::vector<SoftirqReading>> Probes::softirq() {
                             .processed = row.processed,
                             .dropped = row.dropped,
                             .time_squeeze = row.time_squeeze,
-                            .backlog = row.backlog});
+                            .backlog = row.backlog,
+                            .flow_limited = row.flow_limited});
         state_->backlogs.update(row.cpu, readings.back());
         dropped += readings.back().dropped;
     }

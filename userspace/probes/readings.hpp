@@ -194,6 +194,7 @@ struct SoftirqReading {
     std::uint64_t dropped = 0;
     std::uint64_t time_squeeze = 0;
     std::optional<std::uint64_t> backlog;
+    std::uint64_t flow_limited = 0;
 };
 
 struct ConntrackReading {

@@ -24,6 +24,7 @@ template <> inline constexpr std::array narrow_counters<SoftirqReading>{
     Counter{&SoftirqReading::processed, 32},
     Counter{&SoftirqReading::dropped, 32},
     Counter{&SoftirqReading::time_squeeze, 32},
+    Counter{&SoftirqReading::flow_limited, 32},
 };
 
 // include/linux/netfilter/nf_conntrack_common.h, struct ip_conntrack_stat: unsigned int of each CPU. Their sum is right

@@ -490,6 +490,35 @@ constexpr std::array softirq{
                      .source = "softnet_stat, column 12",
                      .rank = Rank::use},
                     field<&SoftirqCpu::backlog>},
+    Row<SoftirqCpu>{{.name = "softirq.packets_per_second",
+                     .kind = gauge,
+                     .json = "packets_per_second",
+                     .column = "PACKETS/S",
+                     .width = 9,
+                     .help = "Packets taken off the CPU's queues, a second.",
+                     .source = "softnet_data.processed",
+                     .wide = true},
+                    field<&SoftirqCpu::packets_per_second>},
+    Row<SoftirqCpu>{{.name = "softirq.softirq_percent",
+                     .kind = gauge,
+                     .json = "softirq_percent",
+                     .metric = "bpftune_softirq_time_percent",
+                     .column = "TIME %",
+                     .width = 6,
+                     .help = "Percent of the CPU's time in the last second or so that interrupts and softirqs took, or "
+                             "the hypervisor: one that has none left loses packets whatever its backlog may hold.",
+                     .source = "/proc/stat",
+                     .wide = true},
+                    field<&SoftirqCpu::softirq_percent>},
+    Row<SoftirqCpu>{{.name = "softirq.flow_limited",
+                     .kind = counter,
+                     .json = "flow_limited",
+                     .metric = "bpftune_softirq_flow_limit_drops_total",
+                     .help =
+                         "The part of those dropped that belonged to one flow which filled more than its share of a "
+                         "backlog (net.core.flow_limit_cpu_bitmap).",
+                     .source = "softnet_stat, column 11"},
+                    field<&SoftirqCpu::flow_limited>},
 };
 
 constexpr std::array conntrack{

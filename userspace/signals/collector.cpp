@@ -240,10 +240,12 @@ void Collector::read_softirq(Snapshot& snapshot) {
         snapshot.softirq.push_back({.cpu = now.cpu,
                                     .processed = now.processed - base.processed,
                                     .dropped = now.dropped - base.dropped,
+                                    .flow_limited = now.flow_limited - base.flow_limited,
                                     .time_squeeze = now.time_squeeze - base.time_squeeze,
                                     .backlog = now.backlog,
                                     .backlog_limit = limit});
     }
+    backlogs_.tick(snapshot.softirq, node_reader_.cpus(), node_reader_.cpus_read(), snapshot.time.mono);
 }
 
 void Collector::read_conntrack(Snapshot& snapshot) {

@@ -9,6 +9,7 @@
 #include "core/change.hpp"
 #include "core/snapshot.hpp"
 #include "probes/probes.hpp"
+#include "signals/backlogs.hpp"
 #include "signals/conntrack_tables.hpp"
 #include "signals/node.hpp"
 #include "signals/tcp_table.hpp"
@@ -81,6 +82,7 @@ private:
     std::vector<probes::ListenerReading> listeners_;        // of the last census
     std::optional<std::vector<probes::FlowReading>> flows_; // at the last look; nullopt: nobody looks
     std::map<unsigned, probes::SoftirqReading> softirq_base_;
+    Backlogs backlogs_;
     ConntrackTables conntrack_;
     std::vector<SysctlWrite> sysctl_writes_;
     Nanoseconds census_interval_{};

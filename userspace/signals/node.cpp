@@ -110,6 +110,7 @@ void NodeReader::read_softirq(MonoTime now) {
     const auto time = text ? sys::cpu_time(*text) : std::nullopt;
     const auto before = std::exchange(cpu_time_, time);
     const double seconds = Seconds(now - std::exchange(cpu_read_, now)).count();
+    cpus_ = text ? sys::cpus_interrupts(*text) : std::vector<sys::CpuInterrupts>();
     if (!time) guards_.softirq.reset();
     // Idle time may go back a little where it is corrected.
     if (!time || !before || time->total <= before->total || time->softirq < before->softirq) return;

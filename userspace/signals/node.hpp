@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/snapshot.hpp"
 #include "sys/procfs.hpp"
@@ -32,6 +33,10 @@ public:
     // As of the last tick.
     [[nodiscard]] const Guards& guards() const { return guards_; }
 
+    // Of each CPU, and when they were read.
+    [[nodiscard]] const std::vector<sys::CpuInterrupts>& cpus() const { return cpus_; }
+    [[nodiscard]] MonoTime cpus_read() const { return cpu_read_; }
+
     // Sizes of a running kernel do not change: each is read once, that of a conntrack entry when nf_conntrack is
     // loaded. The files are root's own (0400), which needs no capability.
     [[nodiscard]] const UnitBytes& unit_bytes() const { return unit_bytes_; }
@@ -48,6 +53,7 @@ private:
     Guards guards_;
     UnitBytes unit_bytes_;
     std::optional<sys::CpuTime> cpu_time_; // of the last reading
+    std::vector<sys::CpuInterrupts> cpus_;
     MonoTime cpu_read_;
     MonoTime next_cpu_reading_;
 };

@@ -2,7 +2,9 @@
 #include "sys/procfs.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <numeric>
 
 namespace bpftune::sys {
 namespace {
@@ -42,12 +44,14 @@ Result<std::vector<std::uint64_t>> hex_row(std::string_view line) {
 
 // Columns of softnet_stat, which only ever grew at its end: backlog and CPU came together (7d58e6555870, 5.10).
 constexpr std::size_t softnet_least = 3;
+constexpr std::size_t softnet_flow_limit = 10;
 constexpr std::size_t softnet_backlog = 11;
 constexpr std::size_t softnet_cpu = 12;
 
 SoftnetRow softnet_row(const std::vector<std::uint64_t>& columns, std::size_t line) {
     SoftnetRow row{
         .cpu = static_cast<unsigned>(line), .processed = columns[0], .dropped = columns[1], .time_squeeze = columns[2]};
+    if (columns.size() > softnet_flow_limit) row.flow_limited = columns[softnet_flow_limit];
     if (columns.size() > softnet_cpu) {
         row.backlog = columns[softnet_backlog];
         row.cpu = static_cast<unsigned>(columns[softnet_cpu]);
@@ -57,6 +61,20 @@ SoftnetRow softnet_row(const std::vector<std::uint64_t>& columns, std::size_t li
 
 std::size_t index_of(const std::vector<std::string_view>& words, std::string_view name) {
     return static_cast<std::size_t>(std::ranges::find(words, name) - words.begin());
+}
+
+// A line of /proc/stat, after its name: user nice system idle iowait irq softirq steal.
+constexpr std::size_t irq_ticks = 5, softirq_ticks = 6, steal_ticks = 7, kinds_of_ticks = 8;
+
+std::optional<std::array<std::uint64_t, kinds_of_ticks>> ticks_of(const std::vector<std::string_view>& words) {
+    std::array<std::uint64_t, kinds_of_ticks> all{};
+    if (words.size() <= kinds_of_ticks) return std::nullopt;
+    for (std::size_t i = 0; i < kinds_of_ticks; ++i) {
+        const auto ticks = number(words[i + 1], 10);
+        if (!ticks) return std::nullopt;
+        all[i] = *ticks;
+    }
+    return all;
 }
 
 } // namespace
@@ -127,18 +145,27 @@ std::optional<std::uint64_t> meminfo_bytes(std::string_view text, std::string_vi
 }
 
 std::optional<CpuTime> cpu_time(std::string_view text) {
-    constexpr std::size_t softirq = 6,
-                          steal = 7; // after the line's name: user nice system idle iowait irq softirq steal
     const auto words = words_of(take_until(text, '\n'));
-    if (words.size() < steal + 2 || words[0] != "cpu") return std::nullopt;
-    CpuTime time;
-    for (std::size_t i = 0; i <= steal; ++i) {
-        const auto ticks = number(words[i + 1], 10);
-        if (!ticks) return std::nullopt;
-        time.total += *ticks;
-        if (i == softirq) time.softirq = *ticks;
+    if (words.empty() || words[0] != "cpu") return std::nullopt;
+    const auto ticks = ticks_of(words);
+    if (!ticks) return std::nullopt;
+    return CpuTime{.softirq = (*ticks)[softirq_ticks], .total = std::reduce(ticks->begin(), ticks->end())};
+}
+
+std::vector<CpuInterrupts> cpus_interrupts(std::string_view text) {
+    constexpr std::string_view name = "cpu";
+    std::vector<CpuInterrupts> cpus;
+    take_until(text, '\n'); // the sum
+    while (text.starts_with(name)) {
+        const auto words = words_of(take_until(text, '\n'));
+        const auto cpu = number(words[0].substr(name.size()), 10);
+        const auto ticks = ticks_of(words);
+        if (!cpu || !ticks) break;
+        cpus.push_back({.cpu = static_cast<unsigned>(*cpu),
+                        .taken = (*ticks)[irq_ticks] + (*ticks)[softirq_ticks] + (*ticks)[steal_ticks],
+                        .total = std::reduce(ticks->begin(), ticks->end())});
     }
-    return time;
+    return cpus;
 }
 
 std::vector<std::uint64_t> sysctl_numbers(std::string_view text) {

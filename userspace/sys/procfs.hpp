@@ -18,6 +18,7 @@ struct SoftnetRow {
     std::uint64_t dropped = 0;
     std::uint64_t time_squeeze = 0;
     std::optional<std::uint64_t> backlog; // packets waiting; 5.10 and later
+    std::uint64_t flow_limited = 0;       // of those dropped
 
     bool operator==(const SoftnetRow&) const = default;
 };
@@ -56,6 +57,16 @@ struct CpuTime {
     bool operator==(const CpuTime&) const = default;
 };
 std::optional<CpuTime> cpu_time(std::string_view text);
+
+// The lines "cpuN" of the same: the CPUs that are online.
+struct CpuInterrupts {
+    unsigned cpu = 0;
+    std::uint64_t taken = 0; // by interrupts and softirqs, those of ksoftirqd too, and by the hypervisor
+    std::uint64_t total = 0;
+
+    bool operator==(const CpuInterrupts&) const = default;
+};
+std::vector<CpuInterrupts> cpus_interrupts(std::string_view text);
 
 // A sysctl of several numbers: "4096\t131072\t33554432\n". Empty: it is something else.
 std::vector<std::uint64_t> sysctl_numbers(std::string_view text);

@@ -67,7 +67,7 @@ constexpr std::array rows{
         .in_use = InUse::queue,
         .room = {.times = 2}, // any that arrives beyond its limit is lost
         .spare = 1,           // net/ipv4: sk_acceptq_is_full
-        .held_at_once = "waited",
+        .held_at_once = "waited at once",
         .full_at_value = "{use} connections wait or complete their handshakes: at {value} none of them is lost, but "
                          "every new one until {over} are through",
         .default_max = 16384,
@@ -101,7 +101,7 @@ constexpr std::array rows{
         .path = "net/ipv4/tcp_max_syn_backlog",
         .kernel_min = 0,
         .kernel_max = int_max,
-        .held_at_once = "were under way",
+        .held_at_once = "were under way at once",
         .default_max = 65535,
         .default_shrink_after = std::nullopt,
         .opt_in = false,

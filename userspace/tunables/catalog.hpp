@@ -70,7 +70,7 @@ struct Tunable {
     bool is_nudged = false; // running connections take it where they are nudged (bpf/nudge.iter.bpf.c)
     Room room = {};
     std::uint64_t spare = 0;             // how many more than its value there may be
-    std::string_view held_at_once = {};  // what those in use did: "waited"
+    std::string_view held_at_once = {};  // what those in use did: "waited at once"
     std::string_view full_at_value = {}; // what happens at {value} while {use} are in use, {over} of them too many
     std::uint64_t default_max;           // no raise goes past it unless the policy says so
     // The calm after which it is given back unless the policy says otherwise; nullopt: never.

@@ -22,7 +22,7 @@ constexpr std::array rows{
         .zero_is_no_limit = true, // __nf_conntrack_alloc
         .in_use = InUse::conntrack_entries,
         .room = {.times = 10, .of = 7}, // at its limit every new connection fails
-        .held_at_once = "were in the table",
+        .held_at_once = "were in the table at once",
         .full_at_value = "{use} entries are in the fullest table: at {value} every new connection would fail until "
                          "{over} of them have ended",
         .default_max = 4194304,
@@ -69,7 +69,7 @@ constexpr std::array rows{
         .follows = TunableId::conntrack_max,
         .most_per_unit = 8, // longer chains are seen in each packet's time
         .in_use = InUse::conntrack_entries,
-        .held_at_once = "were in the table",
+        .held_at_once = "were in the table at once",
         .default_max = 4194304,
         .default_shrink_after = std::chrono::hours(24),
         .opt_in = false,

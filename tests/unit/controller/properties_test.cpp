@@ -482,6 +482,7 @@ private:
         case TunableId::tcp_max_syn_backlog: return units * 320;
         case TunableId::tcp_rmem:
         case TunableId::tcp_wmem: return units;
+        case TunableId::netdev_max_backlog: return units * 2304;
         }
         return 0;
     }

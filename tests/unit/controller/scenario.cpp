@@ -150,7 +150,8 @@ void add_buffers(World& world, Names& names, const YAML::Node& node) {
 }
 
 World world_of(const YAML::Node& node, Names& names) {
-    const Fields fields(node, {"listener", "conntrack", "buffers", "memory", "syncookies", "entry", "connection"});
+    const Fields fields(node,
+                        {"listener", "conntrack", "buffers", "backlog", "memory", "syncookies", "entry", "connection"});
     World world;
     if (fields.has("listener"))
         for (const YAML::Node& each : items_of(fields.at("listener"))) add_listener(world, names, each);
@@ -161,6 +162,13 @@ World world_of(const YAML::Node& node, Names& names) {
     }
     if (fields.has("buffers"))
         for (const YAML::Node& each : items_of(fields.at("buffers"))) add_buffers(world, names, each);
+    if (fields.has("backlog")) {
+        const Fields backlog(fields.at("backlog"), {"limit", "cpus"});
+        backlog.into(world.netdev_max_backlog, "limit", number_of);
+        std::uint64_t cpus = 1;
+        backlog.into(cpus, "cpus", number_of);
+        for (unsigned cpu = 0; cpu < cpus; ++cpu) world.cpus.push_back({.cpu = cpu});
+    }
     if (fields.has("memory")) world.memory_bytes = number_of(fields.at("memory")) << 20;
     if (fields.has("entry")) world.unit_bytes.conntrack_entry = number_of(fields.at("entry"));
     if (fields.has("connection")) world.unit_bytes.queued_connection = number_of(fields.at("connection"));
@@ -234,8 +242,27 @@ void read_buffers(Step& step, Names& names, const YAML::Node& node) {
     step.buffers.push_back(row);
 }
 
+void read_cpu(Step& step, const YAML::Node& node) {
+    const Fields fields(node, {"cpu", "processed", "lost", "needed", "found", "waiting", "lost_now"});
+    SoftirqCpu cpu;
+    fields.into(cpu.cpu, "cpu", number_of);
+    fields.into(cpu.window_processed, "processed", number_of);
+    fields.into(cpu.window_lost, "lost_now", number_of);
+    cpu.packets_per_second = static_cast<double>(cpu.window_processed);
+    if (fields.has("waiting")) cpu.backlog = number_of(fields.at("waiting"));
+    if (fields.has("lost"))
+        cpu.lost = {.began = MonoTime(1h + step.at - 2s),
+                    .packets = number_of(fields.at("lost")),
+                    .processed_per_second = cpu.packets_per_second,
+                    .processed = cpu.window_processed,
+                    .needed_percent = static_cast<double>(number_of(fields.at("needed"))),
+                    .waiting = fields.has("found") ? number_of(fields.at("found")) : 0};
+    step.cpus.push_back(cpu);
+}
+
 void read_value(Step& step, Names& names, const YAML::Node& node) {
-    const Fields fields(node, {"somaxconn", "in", "port", "limit", "conntrack_max", "conntrack_buckets", "rmem", "by"});
+    const Fields fields(node, {"somaxconn", "in", "port", "limit", "conntrack_max", "conntrack_buckets", "rmem",
+                               "netdev_max_backlog", "by"});
     const auto add = [&](const ObjectKey& object, const char* key) {
         step.values.emplace_back(object, number_of(fields.at(key)));
     };
@@ -245,6 +272,7 @@ void read_value(Step& step, Names& names, const YAML::Node& node) {
     if (fields.has("conntrack_max")) add({TunableId::conntrack_max, World::host}, "conntrack_max");
     if (fields.has("conntrack_buckets")) add({TunableId::conntrack_buckets, World::host}, "conntrack_buckets");
     if (fields.has("rmem")) add({TunableId::tcp_rmem, names.netns_at(fields, "pod")}, "rmem");
+    if (fields.has("netdev_max_backlog")) add({TunableId::netdev_max_backlog, World::host}, "netdev_max_backlog");
     fields.into(step.by, "by", text_of);
     if (!step.by.empty() && fields.has("port")) throw Wrong{fields.line(), "nobody is seen to set a listener's limit"};
 }
@@ -290,7 +318,7 @@ void read_guards(Guards& guards, const Fields& fields) {
 
 Step step_of(const YAML::Node& node, Names& names) {
     const Fields fields(node, {"at", "until", "tick", "pressure", "after", "look", "reload", "set", "attempt", "gone",
-                               "conntrack", "buffers", "memory_pressure", "available", "softirq", "tcp_memory",
+                               "conntrack", "buffers", "cpu", "memory_pressure", "available", "softirq", "tcp_memory",
                                "answer", "expect"});
     Step step{.line = fields.line(), .kind = kind_of(fields), .at = duration_of(fields.at("at"))};
     step.until = step.at;
@@ -303,6 +331,8 @@ Step step_of(const YAML::Node& node, Names& names) {
     for (const char* key : {"buffers", "look"})
         if (fields.has(key) && !fields.at(key).IsNull())
             for (const YAML::Node& each : items_of(fields.at(key))) read_buffers(step, names, each);
+    if (fields.has("cpu"))
+        for (const YAML::Node& each : items_of(fields.at("cpu"))) read_cpu(step, each);
     read_guards(step.guards, fields);
     if (step.kind == Step::Kind::reload) step.policy = policy_of(fields.at("reload"));
     if (step.kind == Step::Kind::set) read_value(step, names, fields.at("set"));
@@ -457,6 +487,10 @@ private:
         take_buffers(step);
         world_.tables.clear();
         for (const Conntrack& table : step.tables) world_.tables[table.netns] = table;
+        for (SoftirqCpu& cpu : world_.cpus) {
+            const auto seen = std::ranges::find(step.cpus, cpu.cpu, &SoftirqCpu::cpu);
+            cpu = seen == step.cpus.end() ? SoftirqCpu{.cpu = cpu.cpu} : *seen;
+        }
         world_.guards = step.guards;
     }
 

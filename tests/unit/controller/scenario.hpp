@@ -32,6 +32,7 @@ struct Step {
     std::map<std::uint64_t, std::uint32_t> syn_queues;          // handshakes under way
     std::vector<Conntrack> tables;
     std::vector<TcpBuffers> buffers; // without values
+    std::vector<SoftirqCpu> cpus;
     Guards guards;
     policy::Policy policy;                                   // reload
     std::vector<std::pair<ObjectKey, std::uint64_t>> values; // set, attempt

@@ -29,7 +29,9 @@ public:
     std::uint64_t conntrack_max = 20000;
     std::uint64_t conntrack_buckets = 8192;
     std::map<NetnsId, TcpBuffers> buffers; // with their values, and what the next snapshot says
-    std::vector<SysctlWrite> writes;       // that BPF has seen
+    std::vector<SoftirqCpu> cpus;          // of which the limit is the world's
+    std::uint64_t netdev_max_backlog = 1000;
+    std::vector<SysctlWrite> writes; // that BPF has seen
 
     // What is there now. A pressure snapshot has the namespace of `cause` alone, and a window for that listener only.
     [[nodiscard]] Snapshot tick(MonoTime now, Nanoseconds interval) const {
@@ -44,6 +46,10 @@ public:
             snapshot.conntrack.push_back(table);
         }
         for (const auto& [netns, row] : buffers) snapshot.buffers.push_back(row);
+        for (SoftirqCpu cpu : cpus) {
+            cpu.backlog_limit = netdev_max_backlog;
+            snapshot.softirq.push_back(cpu);
+        }
         return snapshot;
     }
 
@@ -82,6 +88,7 @@ public:
             return buffers.contains(object.netns) ? buffers.at(object.netns).rmem_max : std::nullopt;
         case TunableId::tcp_wmem:
             return buffers.contains(object.netns) ? buffers.at(object.netns).wmem_max : std::nullopt;
+        case TunableId::netdev_max_backlog: return netdev_max_backlog;
         }
         return std::nullopt;
     }
@@ -98,6 +105,7 @@ public:
         case TunableId::conntrack_buckets: conntrack_buckets = value; break;
         case TunableId::tcp_rmem: buffers.at(object.netns).rmem_max = value; break;
         case TunableId::tcp_wmem: buffers.at(object.netns).wmem_max = value; break;
+        case TunableId::netdev_max_backlog: netdev_max_backlog = value; break;
         }
     }
 

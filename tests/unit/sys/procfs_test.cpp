@@ -110,6 +110,23 @@ TEST_CASE("CPU time is that of all CPUs, softirqs and everything but what guests
     CHECK(cpu_time("cpu  1 1 1 1 1 1 1 1\n").has_value());
 }
 
+TEST_CASE("of each CPU that is online it is known what interrupts, softirqs and the hypervisor took") {
+    const auto cpus = cpus_interrupts("cpu  11 22 33 44 55 66 77 88 9 9\ncpu0 1 2 3 40 5 6 7 8 9 9\n"
+                                      "cpu12 1 1 1 1 1 1 1 1 0 0\nintr 5 1 2\n");
+    CHECK(cpus ==
+          std::vector<CpuInterrupts>{{.cpu = 0, .taken = 21, .total = 72}, {.cpu = 12, .taken = 3, .total = 8}});
+    CHECK(cpus_interrupts("").empty());
+    CHECK(cpus_interrupts("cpu  1 1 1 1 1 1 1 1\ncpu0 1 1 1\n").empty());
+    CHECK(cpus_interrupts("cpu  1 1 1 1 1 1 1 1\ncpufreq 1 1 1 1 1 1 1 1\n").empty());
+}
+
+TEST_CASE("softnet_stat counts what the limit of one flow dropped") {
+    const auto rows = parse_softnet_stat("00000015 00000009 00000000 00000000 00000000 00000000 00000000 00000000 "
+                                         "00000000 00000000 00000004\n");
+    REQUIRE(rows.has_value());
+    CHECK(rows->front().flow_limited == 4);
+}
+
 TEST_CASE("what is no CPU time is refused") {
     CHECK_FALSE(cpu_time("").has_value());
     CHECK_FALSE(cpu_time("cpu  1 1 1 1 1 1 1\n").has_value());

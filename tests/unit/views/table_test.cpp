@@ -71,9 +71,9 @@ NETNS      SOCKETS  LIMIT ENTERED/S OVERFLOWS NO PORT NO PORT FOR POD
 4026532247     812 131072      40.0         0       0 -           shop/web-0
 
 Softirq backlog by CPU: 2, 0 with loss
-CPU  PROCESSED  DROPPED  SQUEEZED  LIMIT  BACKLOG
-1        1.23M        0         0   1000        2
-0           15        0         0   1000        0
+CPU  PROCESSED  DROPPED  SQUEEZED  LIMIT  BACKLOG  PACKETS/S  TIME %
+1        1.23M        0         0   1000        2        0.0       -
+0           15        0         0   1000        0        0.0       -
 
 Conntrack by network namespace: 1, 1 with loss
 NETNS      ENTRIES LIMIT GROWTH/S DROPPED EVICTED CLASHED FULL IN S POD

@@ -19,7 +19,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto made_up = static_cast<TunableId>(7);
+constexpr auto made_up = static_cast<TunableId>(8);
 
 constexpr tunables::Tunable made_up_row{
     .id = made_up,
@@ -29,7 +29,7 @@ constexpr tunables::Tunable made_up_row{
     .path = "net/core/made_up",
     .kernel_min = 0,
     .kernel_max = 1u << 30,
-    .held_at_once = "queued",
+    .held_at_once = "queued at once",
     .default_max = 16384,
     .default_shrink_after = 1h,
     .opt_in = false,
@@ -79,7 +79,7 @@ void show_made_up(const std::function<std::optional<std::uint64_t>(const ObjectK
 std::span<const tunables::Tunable> tunables::catalog() {
     static const std::vector<Tunable> rows = [] {
         std::vector<Tunable> all;
-        for (const auto& of_resource : {accept_queue_rows(), conntrack_rows(), tcp_buffer_rows()})
+        for (const auto& of_resource : {accept_queue_rows(), conntrack_rows(), tcp_buffer_rows(), backlog_rows()})
             all.insert(all.end(), of_resource.begin(), of_resource.end());
         all.push_back(made_up_row);
         return all;

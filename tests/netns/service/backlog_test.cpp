@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the service does where a CPU's backlog overflows.
+#include <fstream>
+#include <thread>
+
+#include <poll.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+
+#include "netns/service/fixtures.hpp"
+#include "sys/procfs.hpp"
+#include "tunables/catalog.hpp"
+
+using namespace bpftune;
+using namespace bpftune::testing;
+
+namespace {
+
+constexpr std::uint16_t port = 9;
+const std::string backlog = "/proc/sys/net/core/netdev_max_backlog";
+constexpr const char* name = "net.core.netdev_max_backlog";
+
+// Of the node alone, and of nothing else that it has.
+std::string node_policy() {
+    std::string text = "apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: backlog}\n"
+                       "spec:\n  mode: auto\n  tunables:\n";
+    for (const auto& row : tunables::catalog())
+        text += fmt::format("    {}: {{mode: {}}}\n", row.name, row.name == name ? "auto" : "observe");
+    return text;
+}
+
+std::uint64_t dropped() {
+    std::uint64_t sum = 0;
+    const auto text = sys::read_file("/proc/net/softnet_stat").value();
+    for (const sys::SoftnetRow& row : sys::parse_softnet_stat(text).value()) sum += row.dropped;
+    return sum;
+}
+
+// All packets to `to` are CPU 0's.
+struct Link {
+    Namespace from;
+    Namespace to;
+    Process resident{to, [] { return std::uint64_t{0}; }};
+
+    Link() {
+        connect(from, to);
+        to.inside([] { // a namespace's own /sys has its devices
+            must(::unshare(CLONE_NEWNS) == 0, "unshare");
+            must(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0, "mounts of its own");
+            must(::mount("sysfs", "/sys", "sysfs", 0, nullptr) == 0, "sysfs");
+            must(sys::write_file("/sys/class/net/eth0/queues/rx-0/rps_cpus", "1").has_value(), "rps_cpus");
+        });
+    }
+    // 50 packets, of which a backlog of 8 loses a part.
+    void burst() const {
+        send_at_one_go(from, "10.77.0.2", port);
+        ::poll(nullptr, 0, 50);
+    }
+};
+
+// Rules that each packet is held against, and bursts without a pause from another CPU.
+class Overload {
+public:
+    explicit Overload(const Link& link) {
+        std::string rules = "table ip t {\nchain c {\ntype filter hook prerouting priority 0; policy accept;\n";
+        for (int i = 0; i < 1000; ++i)
+            rules += fmt::format("ip saddr 192.0.2.{} udp dport {} drop\n", i % 250, i + 1000);
+        const Folder folder;
+        std::ofstream(folder / "rules") << rules << "}\n}\n";
+        shell(fmt::format("ip netns exec {} nft -f {}", link.to.name(), (folder / "rules").string()));
+        pid_ = ::fork();
+        if (pid_ != 0) return;
+        cpu_set_t last;
+        CPU_ZERO(&last);
+        CPU_SET(std::thread::hardware_concurrency() - 1, &last);
+        ::sched_setaffinity(0, sizeof last, &last);
+        ::alarm(90);
+        send_at_one_go(link.from, "10.77.0.2", port);
+        link.from.inside([] {
+            const sys::Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+            const sockaddr_in to = address_of("10.77.0.2", port);
+            for (char byte = 0;;)
+                ::sendto(socket.value(), &byte, 1, 0, reinterpret_cast<const sockaddr*>(&to), sizeof to);
+        });
+        ::_exit(0);
+    }
+    Overload(const Overload&) = delete;
+    Overload& operator=(const Overload&) = delete;
+    ~Overload() {
+        ::kill(pid_, SIGKILL);
+        ::waitpid(pid_, nullptr, 0);
+    }
+
+private:
+    pid_t pid_ = -1;
+};
+
+Json last_row(const Home& home) { return row_where(home.history(), {{"tunable", name}}); }
+
+} // namespace
+
+TEST_CASE("a backlog that bursts overflow, and that is worked off between them, is raised, and put back",
+          "[any-kernel]") {
+    const Home home;
+    const NodeValue limit(backlog, 8);
+    const Link link;
+    home.set_policy(node_policy());
+    const std::uint64_t before = dropped();
+    const Running service(home);
+    const bool raised = comes_true([&] {
+        link.burst();
+        return limit.now() > 8;
+    });
+    INFO(home.top().dump(1) << home.history().dump(1) << service.err());
+    REQUIRE(raised);
+    CHECK(limit.now() >= 16);
+    CHECK(dropped() > before);
+    const Json row = last_row(home);
+    CHECK(mentions(row["why"], "bursts that it works off"));
+    CHECK(row["evidence"]["lost"].get<std::uint64_t>() > 0);
+    CHECK(row["evidence"]["lost"].get<std::uint64_t>() <= dropped() - before);
+    CHECK(row["evidence"]["cpu"] == 0);
+    CHECK(row["evidence"]["needed_percent"].get<std::uint64_t>() < 90);
+    CHECK(home.restore().size() == 1);
+    CHECK(limit.now() == 8);
+}
+
+TEST_CASE("a CPU that packets keep busy is no reason for a longer backlog, and that is said", "[any-kernel]") {
+    if (std::thread::hardware_concurrency() < 2) return;
+    const Home home;
+    const NodeValue limit(backlog, 8);
+    const Link link;
+    const Overload overload(link);
+    home.set_policy(node_policy());
+    const Running service(home);
+    const bool said = comes_true([&] { return !last_row(home).is_null(); });
+    INFO(home.top().dump(1) << home.history().dump(1) << service.err());
+    REQUIRE(said);
+    CHECK(last_row(home)["state"] == "advice");
+    CHECK(mentions(last_row(home)["why"], "is given more than it can take"));
+    CHECK(limit.now() == 8);
+}

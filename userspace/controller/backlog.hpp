@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// The softirq backlog: net.core.netdev_max_backlog, one number for the node, which each CPU's queue is held to by
+// itself.
+//
+// A queue that bursts fill is worked off between them, and a longer queue loses less. A CPU to which more comes than it
+// could take in all of its time, or whose backlog is never less than half full, is overloaded, and a longer queue would
+// only add delay: that is said, and nothing is raised. Which of the two it is three windows of a second or so have to
+// agree on (signals/backlogs.hpp).
+//
+//   size = what fitted + what was lost in the window, as a power of two; twice the limit at least; four times, or the
+//   kernel's default, at most
+//
+// It doubles until no more is lost: a window may have had several bursts, each of which lost a part. Whose packets they
+// were is not known, so they are the node's own demand, which an entry of the policy may leave out.
+#pragma once
+
+#include "controller/resource.hpp"
+
+namespace bpftune::controller {
+namespace backlogs {
+void read(const View& view, std::vector<Reading>& readings);
+void rule(Gate& gate);
+void show(const std::function<std::optional<std::uint64_t>(const ObjectKey&)>& value_of, Snapshot& snapshot);
+} // namespace backlogs
+
+inline constexpr Resource backlog{.read = backlogs::read, .rule = backlogs::rule, .show = backlogs::show};
+
+} // namespace bpftune::controller

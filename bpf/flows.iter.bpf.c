@@ -5,6 +5,7 @@
 #include "bpf/lib/flow.h"
 #include "bpf/lib/maps.h"
 #include "bpf/lib/net.h"
+#include "bpf/lib/room.h"
 
 /* Two looks that are closer say little. Set before loading. */
 const volatile __u64 least_between_looks_us = 200 * 1000;
@@ -148,34 +149,6 @@ static __always_inline bool is_done(const struct flow_record *flow, const struct
 	return flow->quiet >= MOST_QUIET || !may_be_held_back(sizes, tcp);
 }
 
-/* The first of a look finds the counts of the one before. */
-static __always_inline void count(struct flow_record *flow, struct net *net, __u64 look)
-{
-	struct flow_room fresh = {}, *of_netns, *of_all;
-	__u64 key = netns_key(net);
-	__u32 zero = 0;
-
-	of_all = bpf_map_lookup_elem(&flow_room_of_all, &zero);
-	of_netns = lookup_or_insert(&flow_rooms, &key, &fresh);
-	if (!of_all || !of_netns)
-		return;
-	renew(of_all, look);
-	renew(of_netns, look);
-	of_all->kept++;
-	of_netns->kept++;
-	flow->left_out = of_netns->census == flow->census ? of_netns->left_out : 0;
-}
-
-/* Where none is left, nobody else says so. */
-static __always_inline void end_look(__u64 look)
-{
-	__u32 zero = 0;
-	struct flow_room *of_all = bpf_map_lookup_elem(&flow_room_of_all, &zero);
-
-	if (of_all)
-		renew(of_all, look);
-}
-
 SEC("iter/bpf_sk_storage_map")
 int look_at_flows(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
@@ -183,10 +156,11 @@ int look_at_flows(struct bpf_iter__bpf_sk_storage_map *ctx)
 	struct sock *sk = ctx->sk;
 	struct flow_sizes sizes;
 	struct tcp_sock *tcp;
+	struct rooms rooms;
 	__u64 now;
 
 	if (!sk || !flow) {
-		end_look(ctx->meta->session_id);
+		end_look(&flow_room_of_all, ctx->meta->session_id);
 		return 0;
 	}
 	tcp = bpf_skc_to_tcp_sock(sk);
@@ -201,7 +175,10 @@ int look_at_flows(struct bpf_iter__bpf_sk_storage_map *ctx)
 	flow->rmem_max = sizes.rmem_max;
 	flow->wmem_max = sizes.wmem_max;
 	take_look(flow, &sizes, tcp, now);
-	count(flow, sk->__sk_common.skc_net.net, ctx->meta->session_id);
+	if (find_rooms(&rooms, &flow_rooms, &flow_room_of_all, sk->__sk_common.skc_net.net)) {
+		count(&rooms, ctx->meta->session_id);
+		flow->left_out = left_out_beside(&rooms, flow->census);
+	}
 	bpf_seq_write(ctx->meta->seq, flow, sizeof(*flow));
 	return 0;
 }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Every descriptor of a listening TCP socket on the node, and each namespace that one of them
- * belongs to. On the way, connections that a buffer may hold back are put aside to be looked at. */
+ * belongs to. On the way, connections that a buffer may hold back and UDP sockets that drop are put
+ * aside to be looked at. */
 #include "bpf/lib/kernel.h"
 #include "bpf/lib/flow.h"
 #include "bpf/lib/maps.h"
 #include "bpf/lib/net.h"
 #include "bpf/lib/netns_record.h"
+#include "bpf/lib/udp.h"
 
 DEFINE_ASKED_MAP;
 DEFINE_LAST_ACK_OVERFLOWS_MAP;
@@ -16,6 +18,9 @@ const volatile bool overflows_are_counted;
 
 /* Whether somebody looks at the flows that are put aside. Set before loading. */
 const volatile bool flows_are_looked_at;
+
+/* The same of UDP sockets. */
+const volatile bool udp_is_looked_at;
 
 static __always_inline void fill_learned(struct abi_listener *listener)
 {
@@ -44,6 +49,7 @@ int listeners(struct bpf_iter__task_file *ctx)
 	struct socket *socket;
 	struct sock *sk, *subflow;
 
+	begin_census(ctx->meta->session_id);
 	if (!task || !file)
 		return 0;
 	socket = bpf_sock_from_file(file);
@@ -52,6 +58,10 @@ int listeners(struct bpf_iter__task_file *ctx)
 	sk = socket->sk;
 	if (!sk)
 		return 0;
+	if (udp_is_looked_at && is_udp(sk)) {
+		put_udp_aside(sk, ctx, task, file);
+		return 0;
+	}
 	if (flows_are_looked_at && sk->__sk_common.skc_state == TCP_ESTABLISHED) {
 		put_aside(sk, task, ctx->fd, ctx->meta->session_id);
 		return 0;

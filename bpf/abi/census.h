@@ -19,10 +19,18 @@ enum abi_mib {
 	ABI_MIB_COUNT,
 };
 
+/* The same in UDP_MIB_*, of IPv4 and IPv6 together. */
+enum abi_udp_mib {
+	ABI_UDP_MIB_INDATAGRAMS,
+	ABI_UDP_MIB_RCVBUFERRORS,
+	ABI_UDP_MIB_COUNT,
+};
+
 enum abi_record_kind {
 	ABI_LISTENER_RECORD = 1,
 	ABI_NETNS_RECORD = 2,
 	ABI_FLOW_RECORD = 3,
+	ABI_UDP_RECORD = 4,
 };
 
 /* One descriptor of a listening TCP socket: a socket that several processes hold comes several
@@ -48,10 +56,12 @@ struct netns_record {
 	__u32 rmem_max;
 	__u32 wmem_default;
 	__u32 wmem_max;
+	__u64 udp_mibs[ABI_UDP_MIB_COUNT];
 };
-ABI_SIZE(struct netns_record, 144);
+ABI_SIZE(struct netns_record, 160);
 ABI_OFFSET(struct netns_record, mibs, 24);
 ABI_OFFSET(struct netns_record, pid, 104);
 ABI_OFFSET(struct netns_record, rmem_default, 128);
+ABI_OFFSET(struct netns_record, udp_mibs, 144);
 
 #endif

@@ -69,13 +69,4 @@ ABI_OFFSET(struct flow_record, pid, 208);
 ABI_OFFSET(struct flow_record, round_trip_us, 232);
 ABI_OFFSET(struct flow_record, decided, 284);
 
-/* How many flows are kept: one for each namespace, and one for the node. */
-struct flow_room {
-	__u64 look;   /* the run that counted them */
-	__u64 census; /* the run that left some out */
-	__u32 kept;   /* since then put aside, too */
-	__u32 left_out;
-};
-ABI_SIZE(struct flow_room, 24);
-
 #endif

@@ -10,12 +10,9 @@
 #include "bpf/lib/kernel.h"
 #include "bpf/lib/maps.h"
 #include "bpf/lib/net.h"
+#include "bpf/lib/room.h"
 #include "bpf/abi/census.h"
 #include "bpf/abi/flows.h"
-
-/* A tenant with many flows does not keep those of others from being looked at. */
-#define MAX_FLOWS 4096
-#define MAX_FLOWS_OF_NETNS 256
 
 /* Whoever has neither sent nor received for so long is held back by no buffer. */
 #define IDLE_US 1000000
@@ -39,21 +36,7 @@ struct {
 	__type(value, struct flow_record);
 } flows SEC(".maps");
 
-/* By netns_key(). */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, MAX_NAMESPACES);
-	__type(key, __u64);
-	__type(value, struct flow_room);
-} flow_rooms SEC(".maps");
-
-/* Of the node. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct flow_room);
-} flow_room_of_all SEC(".maps");
+DEFINE_ROOM_MAPS(flow_rooms, flow_room_of_all);
 
 struct flow_sizes {
 	__u32 rcvbuf;
@@ -131,42 +114,6 @@ static __always_inline bool may_be_held_back(const struct flow_sizes *sizes, str
 	       (may_hold_back_receiving(sizes, tcp) || may_hold_back_sending(sizes, tcp));
 }
 
-/* After a look that found none of its namespace, it has none. */
-static __always_inline void renew(struct flow_room *room, __u64 look)
-{
-	if (room->look == look)
-		return;
-	room->look = look;
-	room->kept = 0;
-}
-
-static __always_inline bool leave_out(struct flow_room *room, __u64 census)
-{
-	if (room->census != census)
-		room->left_out = 0;
-	room->census = census;
-	room->left_out++;
-	return false;
-}
-
-static __always_inline bool make_room(struct net *net, __u64 census)
-{
-	struct flow_room fresh = {}, *of_netns, *of_all;
-	__u64 key = netns_key(net);
-	__u32 zero = 0;
-
-	of_all = bpf_map_lookup_elem(&flow_room_of_all, &zero);
-	of_netns = lookup_or_insert(&flow_rooms, &key, &fresh);
-	if (!of_all || !of_netns)
-		return false;
-	renew(of_netns, of_all->look);
-	if (of_netns->kept >= MAX_FLOWS_OF_NETNS || of_all->kept >= MAX_FLOWS)
-		return leave_out(of_netns, census);
-	of_netns->kept++;
-	of_all->kept++;
-	return true;
-}
-
 /* A quarter of the window waits to be read: who is behind is the application. */
 static __always_inline bool is_unread(const struct flow_sizes *sizes, struct tcp_sock *tcp)
 {
@@ -232,6 +179,7 @@ static __always_inline void put_aside(struct sock *sk, struct task_struct *task,
 	struct flow_sizes sizes;
 	struct flow_record *flow;
 	struct tcp_sock *tcp;
+	struct rooms rooms;
 
 	if (!is_tcp(sk))
 		return;
@@ -243,7 +191,9 @@ static __always_inline void put_aside(struct sock *sk, struct task_struct *task,
 		return;
 	flow = bpf_sk_storage_get(&flows, sk, NULL, 0);
 	if (!flow) {
-		if (!make_room(sk->__sk_common.skc_net.net, census))
+		if (!find_rooms(&rooms, &flow_rooms, &flow_room_of_all,
+				sk->__sk_common.skc_net.net) ||
+		    !make_room(&rooms, census))
 			return;
 		flow = bpf_sk_storage_get(&flows, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 		if (!flow) /* its application's filters take all of its memory for options */

@@ -47,7 +47,8 @@ struct bpf_sysctl {
 
 /* include/linux/socket.h, include/uapi/linux/in.h, include/net/tcp_states.h */
 enum { AF_INET = 2, AF_INET6 = 10 };
-enum { IPPROTO_TCP = 6, IPPROTO_MPTCP = 262 };
+enum { IPPROTO_TCP = 6, IPPROTO_UDP = 17, IPPROTO_MPTCP = 262 };
+enum { SOCK_DGRAM = 2 };					  /* include/linux/net.h */
 enum { TCPHDR_SYN = 0x02, TCPHDR_RST = 0x04, TCPHDR_ACK = 0x10 }; /* include/net/tcp.h */
 enum { EADDRNOTAVAIL = 99 };
 enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_SYN_RECV = 3, TCP_CLOSE = 7, TCP_LISTEN = 10 };
@@ -77,9 +78,12 @@ struct ns_common {
 };
 
 struct linux_mib;
+struct udp_mib;
 
 struct netns_mib {
 	struct linux_mib *net_statistics;
+	struct udp_mib *udp_statistics;
+	struct udp_mib *udp_stats_in6;
 };
 
 struct netns_core {
@@ -171,14 +175,25 @@ struct sock_common {
 
 struct socket;
 
+/* Since 6.18: of a UDP or raw socket, in place of sk_drops. */
+struct numa_drop_counters {
+	atomic_t drops0;
+	atomic_t drops1;
+};
+
 struct sock {
 	struct sock_common __sk_common;
 	atomic_t sk_drops;
+	struct {
+		atomic_t rmem_alloc;
+	} sk_backlog;
+	struct numa_drop_counters *sk_drop_counters;
 	struct socket *sk_socket;
 	int sk_rcvbuf;
 	int sk_sndbuf;
 	int sk_rcvlowat;
 	__u8 sk_userlocks : 4;
+	__u16 sk_type;
 	__u16 sk_protocol;
 	__u32 sk_ack_backlog;
 	__u32 sk_max_ack_backlog;

@@ -124,6 +124,15 @@ static __always_inline bool is_tcp(const struct sock *sk)
 	return (family == AF_INET || family == AF_INET6) && sk->sk_protocol == IPPROTO_TCP;
 }
 
+/* Not a raw socket for the packets of UDP. */
+static __always_inline bool is_udp(const struct sock *sk)
+{
+	__u16 family = sk->__sk_common.skc_family;
+
+	return (family == AF_INET || family == AF_INET6) && sk->sk_protocol == IPPROTO_UDP &&
+	       sk->sk_type == SOCK_DGRAM;
+}
+
 /* The name of the process, which is that of its first thread. */
 static __always_inline void fill_comm(__u8 (*to)[ABI_COMM_SIZE], struct task_struct *task)
 {

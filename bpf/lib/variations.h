@@ -77,6 +77,23 @@ static __always_inline __u32 probed_socket_drops(struct sock *sk)
 	return (__u32)BPF_CORE_READ(sk, sk_drops.counter);
 }
 
+/*
+ * Of a UDP socket: what sk_drops_read() adds up, the two of sk_drop_counters since 6.18
+ * (c51613fa276f, as above), sk_drops before.
+ */
+static __always_inline __u32 datagram_drops(struct sock *sk)
+{
+	struct numa_drop_counters *counters;
+
+	if (!bpf_core_field_exists(sk->sk_drop_counters))
+		return socket_drops(sk);
+	counters = sk->sk_drop_counters;
+	if (!counters)
+		return socket_drops(sk);
+	return (__u32)BPF_CORE_READ(counters, drops0.counter) +
+	       (__u32)BPF_CORE_READ(counters, drops1.counter);
+}
+
 /* With CONFIG_IPV6 only. */
 static __always_inline bool has_ipv6_address(const struct sock *sk)
 {

@@ -165,6 +165,39 @@ struct TcpBuffers {
     std::optional<HeldBack> sending;
 };
 
+// A UDP socket that has dropped datagrams since the source began: within the last minute, or its buffer is ours.
+struct UdpSocket {
+    // Nothing is concluded from fewer: one finds a burst in its middle as easily as a queue that stands.
+    static constexpr unsigned fewest_looks = 3;
+
+    NetnsId netns;
+    std::uint64_t cookie = 0; // as in Listener, as are the next
+    std::uint64_t inode = 0;
+    Endpoint local;
+    int pid = 0;
+    int fd = -1;
+    std::string command;
+    std::optional<Pod> pod;
+    std::uint64_t queue_bytes = 0;      // sk_rmem_alloc: what waits to be read, with what the kernel counts beside it
+    std::uint64_t buffer_bytes = 0;     // sk_rcvbuf: what comes is dropped while more than this waits
+    bool set_by_application = false;    // the size, by SO_RCVBUF
+    MonoTime read;                      // when these were read
+    std::uint64_t drops = 0;            // sk_drops, which includes broken checksums and filters
+    std::uint64_t overflows = 0;        // the part for a full buffer: no more than the namespace counts
+    std::uint64_t window_overflows = 0; // in the last interval, as the next two
+    std::uint64_t window_received = 0;  // by all UDP sockets of its namespace
+    std::uint64_t most_dropped = 0;     // between two looks since it began to drop
+    std::uint64_t looks = 0;            // since it began to drop, the last eight at most
+    std::uint64_t looks_past_half = 0;  // that found more than half of the buffer in use
+    std::uint64_t netns_overflows = 0;  // UDP_MIB_RCVBUFERRORS of its namespace, of IPv4 and IPv6
+    std::uint64_t left_out = 0;         // descriptors of others like it in its namespace, for which there was no room
+
+    // A burst finds its queue empty again; who reads too slowly, or not at all, leaves it full: no size helps that.
+    // Between the two nothing is said.
+    [[nodiscard]] bool has_bursts() const { return looks >= fewest_looks && 3 * looks_past_half <= looks; }
+    [[nodiscard]] bool is_read_slowly() const { return looks >= fewest_looks && 3 * looks_past_half >= 2 * looks; }
+};
+
 // What a CPU's backlog lost in a window of a second or so. It is told when the next window has ended as well: whether
 // the CPU works it off.
 struct BacklogLoss {
@@ -313,6 +346,7 @@ struct Snapshot {
     std::vector<Listener> listeners;
     std::vector<NetnsTcp> tcp;
     std::vector<TcpBuffers> buffers;
+    std::vector<UdpSocket> udp; // in the order of their namespaces and cookies
     std::vector<SoftirqCpu> softirq;
     std::vector<Conntrack> conntrack;
     std::vector<SysctlWrite> sysctl_writes; // recent ones, oldest first

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
+#include <string_view>
 #include <tuple>
 
 #include <arpa/inet.h>
@@ -136,7 +138,9 @@ NetnsReading netns_reading(const netns_record& record) {
             .time_wait_limit = record.time_wait_limit,
             .ports_exhausted = record.ports_exhausted,
             .rmem = NetnsReading::TcpMem{.middle = record.rmem_default, .max = record.rmem_max},
-            .wmem = NetnsReading::TcpMem{.middle = record.wmem_default, .max = record.wmem_max}};
+            .wmem = NetnsReading::TcpMem{.middle = record.wmem_default, .max = record.wmem_max},
+            .udp = NetnsReading::Udp{.received = record.udp_mibs[ABI_UDP_MIB_INDATAGRAMS],
+                                     .buffer_errors = record.udp_mibs[ABI_UDP_MIB_RCVBUFERRORS]}};
 }
 
 // Whether a limit changed since the look before the last one: its rates are of neither.
@@ -179,6 +183,25 @@ FlowReading flow_reading(const flow_record& record) {
             .sndbuf = record.sndbuf,
             .rmem_max = record.rmem_max,
             .wmem_max = record.wmem_max,
+            .left_out = record.left_out};
+}
+
+UdpReading udp_reading(const udp_record& record) {
+    return {.netns = netns_id(record.netns),
+            .cookie = record.cookie,
+            .inode = record.inode,
+            .local = endpoint(record.local),
+            .pid = static_cast<int>(record.pid),
+            .fd = record.fd,
+            .command = command(record.comm),
+            .queue = record.queue,
+            .buffer = record.rcvbuf,
+            .set_by_application = record.locked != 0,
+            .drops = record.drops,
+            .most_dropped = record.most_dropped,
+            .looks = record.looks,
+            .looks_past_half = static_cast<unsigned>(std::popcount(record.past_half)),
+            .lost_at = mono(record.lost_at),
             .left_out = record.left_out};
 }
 
@@ -244,15 +267,30 @@ Result<Census> census(std::span<const std::byte> records) {
     return found;
 }
 
-Result<std::vector<FlowReading>> flows(std::span<const std::byte> records) {
-    std::vector<FlowReading> found;
-    for (; !records.empty(); records = records.subspan(sizeof(flow_record))) {
-        const auto flow = as<flow_record>(records);
-        if (!flow || flow->kind != ABI_FLOW_RECORD)
-            return failure("a BPF iterator wrote {} bytes that are no flow", records.size());
-        found.push_back(flow_reading(*flow));
+namespace {
+
+// Of one kind alone: `what` they are.
+template <class Record, class Reading>
+Result<std::vector<Reading>> readings_of(std::span<const std::byte> records, abi_record_kind kind,
+                                         Reading (*reading_of)(const Record&), std::string_view what) {
+    std::vector<Reading> found;
+    for (; !records.empty(); records = records.subspan(sizeof(Record))) {
+        const auto record = as<Record>(records);
+        if (!record || record->kind != kind)
+            return failure("a BPF iterator wrote {} bytes that are no {}", records.size(), what);
+        found.push_back(reading_of(*record));
     }
     return found;
+}
+
+} // namespace
+
+Result<std::vector<FlowReading>> flows(std::span<const std::byte> records) {
+    return readings_of<flow_record, FlowReading>(records, ABI_FLOW_RECORD, flow_reading, "flow");
+}
+
+Result<std::vector<UdpReading>> udp_sockets(std::span<const std::byte> records) {
+    return readings_of<udp_record, UdpReading>(records, ABI_UDP_RECORD, udp_reading, "UDP socket");
 }
 
 } // namespace bpftune::probes

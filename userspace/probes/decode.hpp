@@ -11,6 +11,7 @@
 #include "bpf/abi/events.h"
 #include "bpf/abi/flows.h"
 #include "bpf/abi/queues.h"
+#include "bpf/abi/udp.h"
 #include "probes/probes.hpp"
 
 namespace bpftune::probes {
@@ -22,6 +23,7 @@ ListenerReading listener_reading(const abi_listener& listener);
 NetnsReading netns_reading(const netns_record& record);
 
 FlowReading flow_reading(const flow_record& record);
+UdpReading udp_reading(const udp_record& record);
 
 // `epoch` is the one that has ended.
 QueueReading queue_reading(const queue_key& key, const queue_stats& stats, std::uint32_t epoch);
@@ -38,5 +40,6 @@ struct Census {
 };
 Result<Census> census(std::span<const std::byte> records);
 Result<std::vector<FlowReading>> flows(std::span<const std::byte> records);
+Result<std::vector<UdpReading>> udp_sockets(std::span<const std::byte> records);
 
 } // namespace bpftune::probes

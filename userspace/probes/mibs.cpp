@@ -12,28 +12,31 @@
 namespace bpftune::probes {
 namespace {
 
-// In the order of abi_mib.
+// In the order of abi_mib, and of abi_udp_mib.
 constexpr std::array<std::string_view, ABI_MIB_COUNT> names{
     "LINUX_MIB_LISTENOVERFLOWS",     "LINUX_MIB_LISTENDROPS",     "LINUX_MIB_SYNCOOKIESSENT",
     "LINUX_MIB_SYNCOOKIESRECV",      "LINUX_MIB_TIMEWAITED",      "LINUX_MIB_TIMEWAITKILLED",
     "LINUX_MIB_TCPTIMEWAITOVERFLOW", "LINUX_MIB_TCPREQQFULLDROP", "LINUX_MIB_TCPDEFERACCEPTDROP"};
+
+constexpr std::array<std::string_view, ABI_UDP_MIB_COUNT> udp_names{"UDP_MIB_INDATAGRAMS", "UDP_MIB_RCVBUFERRORS"};
 
 std::string_view name_at(const btf* types, __u32 offset) {
     const char* name = btf__name_by_offset(types, offset);
     return name == nullptr ? std::string_view() : name;
 }
 
-void collect(const btf* types, const btf_type* type, MibIndices& indices) {
+template <std::size_t count> void collect(const btf* types, const btf_type* type,
+                                          const std::array<std::string_view, count>& wanted,
+                                          std::array<int, count>& indices) {
     const struct btf_enum* values = btf_enum(type);
     for (int i = 0; i < btf_vlen(type); ++i) {
-        const auto* const known = std::ranges::find(names, name_at(types, values[i].name_off));
-        if (known != names.end()) indices[static_cast<std::size_t>(known - names.begin())] = values[i].val;
+        const auto* const known = std::ranges::find(wanted, name_at(types, values[i].name_off));
+        if (known != wanted.end()) indices[static_cast<std::size_t>(known - wanted.begin())] = values[i].val;
     }
 }
 
-bool is_mib_enum(const btf* types, const btf_type* type) {
-    return btf_is_enum(type) && btf_vlen(type) > 0 &&
-           name_at(types, btf_enum(type)[0].name_off).starts_with("LINUX_MIB_");
+bool begins_with(const btf* types, const btf_type* type, std::string_view prefix) {
+    return btf_is_enum(type) && btf_vlen(type) > 0 && name_at(types, btf_enum(type)[0].name_off).starts_with(prefix);
 }
 
 } // namespace
@@ -42,12 +45,14 @@ Result<MibIndices> mib_indices() {
     const Types types(btf__load_vmlinux_btf());
     if (!types) return system_failure(errno, "this kernel's BTF");
     MibIndices indices;
-    indices.fill(-1);
+    indices.tcp.fill(-1);
+    indices.udp.fill(-1);
     for (__u32 id = 1; id < btf__type_cnt(types.get()); ++id) {
         const btf_type* type = btf__type_by_id(types.get(), id);
-        if (is_mib_enum(types.get(), type)) collect(types.get(), type, indices);
+        if (begins_with(types.get(), type, "LINUX_MIB_")) collect(types.get(), type, names, indices.tcp);
+        if (begins_with(types.get(), type, "UDP_MIB_")) collect(types.get(), type, udp_names, indices.udp);
     }
-    if (std::ranges::count(indices, -1) == ABI_MIB_COUNT) return failure("no LINUX_MIB_* in this kernel's BTF");
+    if (std::ranges::count(indices.tcp, -1) == ABI_MIB_COUNT) return failure("no LINUX_MIB_* in this kernel's BTF");
     return indices;
 }
 

@@ -182,6 +182,7 @@ void add_of_listeners(std::vector<NetnsReading>& readings, std::span<const Netns
 Result<std::string> buffers_by_iterator(State& state) {
     if (state.rung(Probe::listen) == Rung::netlink) return failure("listen=netlink walks no descriptors");
     if (auto looks = state.programs.looks_at_flows(); !looks) return std::unexpected(looks.error());
+    if (auto looks = state.programs.looks_at_udp(); !looks) return "what UDP sockets drop: " + looks.error().message;
     return "";
 }
 
@@ -365,6 +366,18 @@ Result<std::vector<FlowReading>> Probes::flows() {
     if (rung(Probe::buffers) == Rung::none) return failure("the buffers probe is unavailable");
     return state_->programs.flows();
 }
+
+Result<> Probes::looks_at_udp() const {
+    if (rung(Probe::buffers) == Rung::none) return failure("the buffers probe is unavailable");
+    return state_->programs.looks_at_udp();
+}
+
+Result<std::vector<UdpReading>> Probes::udp() {
+    if (auto looks = looks_at_udp(); !looks) return std::unexpected(looks.error());
+    return state_->programs.udp();
+}
+
+Result<> Probes::hold_udp(std::uint64_t cookie) { return state_->programs.hold_udp(cookie); }
 
 Result<std::uint32_t> Probes::nudge() { return state_->programs.nudge(); }
 

@@ -106,6 +106,12 @@ public:
     // A look at each flow that the last listeners() has put aside: two of them, a fraction of a second apart, tell what
     // holds it back. Costs nothing where there is none.
     Result<std::vector<FlowReading>> flows();
+    // A look at each UDP socket that has dropped anything within a minute, or is held. Costs nothing where there is
+    // none. `looks_at_udp`: whether there is such a look here, or why not.
+    [[nodiscard]] Result<> looks_at_udp() const;
+    Result<std::vector<UdpReading>> udp();
+    // From the next listeners() on it is looked at for as long as it lives. Of the last 4,096.
+    Result<> hold_udp(std::uint64_t cookie);
     // The BPF link of an iterator over the sockets of the namespace in which it is opened: it lets those that flows()
     // last found held back by tcp_rmem have what that was raised to. It is loaded at the first call. Its id; error: why
     // there is none.

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 
+#include "bpf/abi/room.h"
 #include "probes/map_entries.hpp"
 #include "sys/clock.hpp"
 #include "sys/mounts.hpp"
@@ -34,7 +35,8 @@ template <class Maps> void share_flows(Maps& maps, const listeners_iter& census)
 // What lib/netns_record.h needs to know of this machine.
 template <class Skeleton> void configure_mibs(Skeleton& object, const MibIndices& indices) {
     object.rodata->possible_cpus = static_cast<__u32>(std::max(libbpf_num_possible_cpus(), 1));
-    std::ranges::copy(indices, object.rodata->mib_index);
+    std::ranges::copy(indices.tcp, object.rodata->mib_index);
+    std::ranges::copy(indices.udp, object.rodata->udp_mib_index);
 }
 
 Result<Census> census_of(const bpf_link* link) {
@@ -55,6 +57,25 @@ Result<> watch(const bpf_map* watched, std::span<const std::string> sysctls) {
         ++number;
     }
     return {};
+}
+
+// An iterator over one map: libbpf cannot know which.
+Result<bpf_link*> iterate_over(const bpf_program* program, const bpf_map* map) {
+    bpf_iter_link_info over{};
+    over.map.map_fd = static_cast<__u32>(bpf_map__fd(map));
+    const bpf_iter_attach_opts options{.sz = sizeof options, .link_info = &over, .link_info_len = sizeof over};
+    bpf_link* link = bpf_program__attach_iter(program, &options);
+    if (link == nullptr) return system_failure(errno, "attach to {}", bpf_map__name(map));
+    return link;
+}
+
+// How many were put aside, or held.
+Result<std::uint64_t> kept_in(const bpf_map* room_of_all) {
+    room found{};
+    const __u32 of_all = 0;
+    if (bpf_map_lookup_elem(bpf_map__fd(room_of_all), &of_all, &found) != 0)
+        return system_failure(errno, "read how many are looked at");
+    return found.kept;
 }
 
 } // namespace
@@ -156,11 +177,14 @@ Result<MibIndices> Programs::mibs() {
     return indices;
 }
 
-Result<Object<listeners_iter>> Programs::load_listeners(const MibIndices& indices, bool with_flows) const {
+Result<Object<listeners_iter>> Programs::load_listeners(const MibIndices& indices, Aside aside) const {
     return attach<listeners_iter>([&](listeners_iter& listeners) {
         configure_mibs(listeners, indices);
-        listeners.rodata->flows_are_looked_at = with_flows;
-        bpf_map__set_autocreate(listeners.maps.flows, with_flows);
+        listeners.rodata->flows_are_looked_at = aside.flows;
+        listeners.rodata->udp_is_looked_at = aside.udp;
+        bpf_map__set_autocreate(listeners.maps.flows, aside.flows);
+        bpf_map__set_autocreate(listeners.maps.udp_sockets, aside.udp);
+        bpf_map__set_autocreate(listeners.maps.udp_counts, aside.udp);
         listeners.rodata->overflows_are_counted = listen_.has_value();
         share(listeners.maps.asked, asked());
         share(listeners.maps.port_failures, port_failures());
@@ -169,18 +193,31 @@ Result<Object<listeners_iter>> Programs::load_listeners(const MibIndices& indice
     });
 }
 
-// An iterator over one map: libbpf cannot know which.
 Result<Object<flows_iter>> Programs::load_flows(const listeners_iter& census) {
     auto object = attach<flows_iter>([&](flows_iter& flows) {
         share_flows(flows.maps, census);
         bpf_program__set_autoattach(flows.progs.look_at_flows, false);
     });
     if (!object) return object;
-    bpf_iter_link_info over{};
-    over.map.map_fd = static_cast<__u32>(bpf_map__fd(census.maps.flows));
-    const bpf_iter_attach_opts options{.sz = sizeof options, .link_info = &over, .link_info_len = sizeof over};
-    (*object)->links.look_at_flows = bpf_program__attach_iter((*object)->progs.look_at_flows, &options);
-    if ((*object)->links.look_at_flows == nullptr) return system_failure(errno, "attach to the flows");
+    const auto link = iterate_over((*object)->progs.look_at_flows, census.maps.flows);
+    if (!link) return std::unexpected(link.error());
+    (*object)->links.look_at_flows = *link;
+    return object;
+}
+
+Result<Object<udp_iter>> Programs::load_udp(const listeners_iter& census) {
+    auto object = attach<udp_iter>([&](udp_iter& udp) {
+        share(udp.maps.udp_sockets, census.maps.udp_sockets);
+        share(udp.maps.udp_counts, census.maps.udp_counts);
+        share(udp.maps.udp_held, census.maps.udp_held);
+        share(udp.maps.udp_rooms, census.maps.udp_rooms);
+        share(udp.maps.udp_room_of_all, census.maps.udp_room_of_all);
+        bpf_program__set_autoattach(udp.progs.look_at_udp, false);
+    });
+    if (!object) return object;
+    const auto link = iterate_over((*object)->progs.look_at_udp, census.maps.udp_sockets);
+    if (!link) return std::unexpected(link.error());
+    (*object)->links.look_at_udp = *link;
     return object;
 }
 
@@ -188,11 +225,18 @@ Result<Object<flows_iter>> Programs::load_flows(const listeners_iter& census) {
 Result<> Programs::attach_listeners() {
     const auto indices = mibs();
     if (!indices) return std::unexpected(indices.error());
-    auto object = load_listeners(*indices, true);
+    auto object = load_listeners(*indices, {.flows = true, .udp = true});
     auto flows = object ? load_flows(**object) : std::unexpected(object.error());
-    if (!flows) object = load_listeners(*indices, false);
+    auto udp = object ? load_udp(**object) : std::unexpected(object.error());
+    if (!flows || !udp) { // each looks at the sockets of one census
+        object = load_listeners(*indices, {.flows = flows.has_value(), .udp = udp.has_value()});
+        if (object && flows) flows = load_flows(**object);
+        if (object && udp) udp = load_udp(**object);
+    }
     if (!object) return std::unexpected(object.error());
     listeners_ = std::move(*object);
+    udp_ = udp ? std::move(*udp) : nullptr;
+    no_udp_ = udp ? "" : udp.error().message;
     flows_ = flows ? std::move(*flows) : nullptr;
     no_flows_ = flows ? "" : flows.error().message;
     return {};
@@ -246,14 +290,34 @@ Result<> Programs::looks_at_flows() const {
 }
 
 Result<std::vector<FlowReading>> Programs::flows() {
-    flow_room room{};
-    const __u32 of_all = 0;
-    if (bpf_map_lookup_elem(bpf_map__fd(flows_->maps.flow_room_of_all), &of_all, &room) != 0)
-        return system_failure(errno, "read how many flows there are");
-    if (room.kept == 0) return std::vector<FlowReading>{};
+    const auto kept = kept_in(flows_->maps.flow_room_of_all);
+    if (!kept) return std::unexpected(kept.error());
+    if (*kept == 0) return std::vector<FlowReading>{};
     const auto records = run_iterator(flows_->links.look_at_flows);
     if (!records) return std::unexpected(records.error());
     return probes::flows(*records);
+}
+
+Result<> Programs::looks_at_udp() const {
+    if (udp_) return {};
+    return failure("{}", listeners_ ? no_udp_ : "no census of descriptors comes upon UDP sockets");
+}
+
+Result<std::vector<UdpReading>> Programs::udp() {
+    const auto kept = kept_in(udp_->maps.udp_room_of_all);
+    if (!kept) return std::unexpected(kept.error());
+    if (*kept == 0) return std::vector<UdpReading>{};
+    const auto records = run_iterator(udp_->links.look_at_udp);
+    if (!records) return std::unexpected(records.error());
+    return probes::udp_sockets(*records);
+}
+
+Result<> Programs::hold_udp(std::uint64_t cookie) {
+    if (!udp_) return {};
+    const __u8 held = 1;
+    if (bpf_map_update_elem(bpf_map__fd(udp_->maps.udp_held), &cookie, &held, BPF_ANY) != 0)
+        return system_failure(errno, "hold a UDP socket in sight");
+    return {};
 }
 
 // Most nodes never need it, nor does anybody but the service.

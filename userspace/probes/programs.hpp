@@ -18,6 +18,7 @@
 #include "nudge_iter.skel.h"
 #include "sysctl_cgroup.skel.h"
 #include "tcp_state_tracepoint.skel.h"
+#include "udp_iter.skel.h"
 
 #include "probes/conntrack_fentry.hpp"
 #include "probes/conntrack_iter.hpp"
@@ -56,7 +57,7 @@ public:
     // Whether drops of backlogs are to be announced now; nothing changes where the same program counts last ACKs.
     Result<> announce_backlog_drops(bool wanted);
     Result<> attach_sysctl();
-    Result<> attach_listeners(); // with what looks at the flows that it puts aside, where this kernel takes that
+    Result<> attach_listeners(); // with what looks at the sockets that it puts aside, where this kernel takes that
     Result<> attach_namespaces();
 
     [[nodiscard]] bool sees_arrivals() const { return tcp_state_ || listen_; }
@@ -70,6 +71,10 @@ public:
     [[nodiscard]] Result<> looks_at_flows() const;
     // Of those that were put aside. Nothing is run where there are none.
     Result<std::vector<FlowReading>> flows();
+    // The same of UDP sockets.
+    [[nodiscard]] Result<> looks_at_udp() const;
+    Result<std::vector<UdpReading>> udp();
+    Result<> hold_udp(std::uint64_t cookie); // see Probes
     // See Probes::nudge().
     Result<std::uint32_t> nudge();
     Result<std::vector<QueueReading>> queues();
@@ -85,7 +90,13 @@ public:
 
 private:
     Result<Object<drops_tracepoint>> load_drops(bool by_listener) const;
-    Result<Object<listeners_iter>> load_listeners(const MibIndices& indices, bool with_flows) const;
+    // What the census puts aside to be looked at.
+    struct Aside {
+        bool flows = false;
+        bool udp = false;
+    };
+    Result<Object<listeners_iter>> load_listeners(const MibIndices& indices, Aside aside) const;
+    static Result<Object<udp_iter>> load_udp(const listeners_iter& census);
     static Result<Object<flows_iter>> load_flows(const listeners_iter& census);
     Result<> attach_nudge();   // a second call does nothing
     Result<MibIndices> mibs(); // walking BTF takes 15 ms or more: once
@@ -107,6 +118,8 @@ private:
     Object<flows_iter> flows_;
     std::string no_flows_;     // why there is none
     Object<nudge_iter> nudge_; // from its first use
+    Object<udp_iter> udp_;
+    std::string no_udp_; // why there is none
     Object<namespaces_iter> namespaces_;
     std::vector<std::unique_ptr<ring_buffer, FreeRing>> rings_; // apart: libbpf empties those of one manager in turn
     sys::Fd ready_;                                             // epoll, over all of them

@@ -136,6 +136,11 @@ struct NetnsReading {
     };
     std::optional<TcpMem> rmem;
     std::optional<TcpMem> wmem;
+    struct Udp {
+        std::uint64_t received = 0;      // UDP_MIB_INDATAGRAMS, as the next of IPv4 and IPv6 together
+        std::uint64_t buffer_errors = 0; // UDP_MIB_RCVBUFERRORS
+    };
+    std::optional<Udp> udp;
 
     // Of one that no process is in, but that is bound to a file: how it is reached, and what was found there when it
     // was last looked into.
@@ -186,6 +191,27 @@ struct FlowReading {
     std::uint32_t rmem_max = 0; // of its namespace
     std::uint32_t wmem_max = 0;
     std::uint32_t left_out = 0; // descriptors of such flows of its namespace for which there was no room
+};
+
+// A UDP socket that has dropped datagrams since the service began, as of a look at it. Text is raw bytes of the
+// process.
+struct UdpReading {
+    NetnsId netns;
+    std::uint64_t cookie = 0;
+    std::uint64_t inode = 0;
+    Endpoint local;
+    int pid = 0; // lowest that holds it
+    int fd = -1;
+    std::string command;
+    std::uint32_t queue = 0;  // bytes that wait to be read, as the kernel counts them
+    std::uint32_t buffer = 0; // sk_rcvbuf
+    bool set_by_application = false;
+    std::uint64_t drops = 0;        // since the service began, for whatever reason
+    std::uint32_t most_dropped = 0; // between two looks
+    unsigned looks = 0;             // since it began to drop, as the next: the last ABI_UDP_LOOKS of them
+    unsigned looks_past_half = 0;   // that found more than half of its buffer in use
+    MonoTime lost_at;               // when a look last found more drops
+    std::uint32_t left_out = 0;     // descriptors of such sockets of its namespace for which there was no room
 };
 
 struct SoftirqReading {

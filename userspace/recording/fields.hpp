@@ -75,6 +75,9 @@ RECORDED(RaisedFlows, flows, before, since, held_again, held_at_other_end);
 RECORDED(HeldBack, flows, bytes_per_second, most_in_round_trip, set_by_application, largest, raised);
 RECORDED(TcpBuffers, netns, pid, pod, rmem_default, rmem_max, wmem_default, wmem_max, looked_at, left_out, window_scale,
          receiving, sending);
+RECORDED(UdpSocket, netns, cookie, inode, local, pid, fd, command, pod, queue_bytes, buffer_bytes, set_by_application,
+         read, drops, overflows, window_overflows, window_received, most_dropped, looks, looks_past_half,
+         netns_overflows, left_out);
 RECORDED(BacklogLoss, began, packets, processed_per_second, processed, needed_percent, waiting);
 RECORDED(SoftirqCpu, cpu, processed, dropped, flow_limited, time_squeeze, backlog, backlog_limit, packets_per_second,
          softirq_percent, window_processed, window_lost, lost);
@@ -88,7 +91,7 @@ RECORDED(TcpMemory, bytes, pressure_bytes, high_bytes);
 RECORDED(Guards, memory_pressure, memory_available_bytes, tcp_memory, softirq);
 RECORDED(UnitBytes, conntrack_entry, queued_connection, full_connection);
 RECORDED(Snapshot, cause, time, interval, node, host, memory_bytes, guards, unit_bytes, sources, lost_events,
-         withheld_events, listeners, tcp, buffers, softirq, conntrack, sysctl_writes, netns_names);
+         withheld_events, listeners, tcp, buffers, udp, softirq, conntrack, sysctl_writes, netns_names);
 
 RECORDED(ListenerRef, cookie, inode, local, pid, fd);
 RECORDED(Scope, netns, netns_pid, listener, pod);

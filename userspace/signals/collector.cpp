@@ -173,6 +173,8 @@ Snapshot Collector::tick(Now now) {
     refresh(now, next_census_);
     tcp_.tick(snapshot, now.mono);
     read_buffers(snapshot);
+    look_at_udp();
+    snapshot.udp = udp_.update(namespaces_, udp_sockets_, now.mono);
     read_softirq(snapshot);
     read_conntrack(snapshot);
     snapshot.netns_names = names_;
@@ -217,9 +219,17 @@ void Collector::read_buffers(Snapshot& snapshot) {
     snapshot.buffers = buffers(namespaces_, flows_);
 }
 
-bool Collector::follows_flows() const { return flows_ && is_worth_a_look(*flows_); }
+void Collector::look_at_udp() {
+    udp_sockets_.clear();
+    if (probes_.looks_at_udp()) udp_sockets_ = reading(probes_.udp());
+}
+
+bool Collector::follows_flows() const {
+    return (flows_ && is_worth_a_look(*flows_)) || is_worth_a_look(udp_sockets_, sys::now().mono);
+}
 
 std::optional<Snapshot> Collector::follow_flows(Now now) {
+    look_at_udp();                                             // BPF remembers what it was like: the next tick judges
     Snapshot snapshot = blank(Snapshot::Cause::pressure, now); // of the namespaces that the last tick found
     read_buffers(snapshot);
     const auto says_nothing = [](const std::optional<HeldBack>& way) {

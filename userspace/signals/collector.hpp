@@ -13,6 +13,7 @@
 #include "signals/conntrack_tables.hpp"
 #include "signals/node.hpp"
 #include "signals/tcp_table.hpp"
+#include "signals/udp.hpp"
 
 namespace bpftune::signals {
 
@@ -33,7 +34,7 @@ public:
     // Between ticks, while a buffer holds back a flow or one was looked at only once: what has become of them. nullopt:
     // none is held back now.
     std::optional<Snapshot> follow_flows(Now now);
-    [[nodiscard]] bool follows_flows() const;
+    [[nodiscard]] bool follows_flows() const; // or a UDP socket that dropped something a moment ago
 
     // This process has set the limit of a listener, or a sysctl of a namespace: another one that is read from now on is
     // someone else's.
@@ -65,6 +66,7 @@ private:
     void add_unheld(Now now);
     bool look_at(const NetnsId& netns, Now now);
     void read_buffers(Snapshot& snapshot);
+    void look_at_udp();
     void read_softirq(Snapshot& snapshot);
     void read_conntrack(Snapshot& snapshot);
     void sample_conntrack(MonoTime now, Nanoseconds interval);
@@ -81,6 +83,8 @@ private:
     std::vector<NetnsNames> names_;                         // theirs, by NetnsId
     std::vector<probes::ListenerReading> listeners_;        // of the last census
     std::optional<std::vector<probes::FlowReading>> flows_; // at the last look; nullopt: nobody looks
+    std::vector<probes::UdpReading> udp_sockets_;           // at the last look
+    UdpTable udp_;
     std::map<unsigned, probes::SoftirqReading> softirq_base_;
     Backlogs backlogs_;
     ConntrackTables conntrack_;

@@ -40,6 +40,11 @@ constexpr std::string_view no_descriptor =
 constexpr std::string_view other_pace =
     "an application that keeps to half of what the window lets through or more by itself";
 
+constexpr std::string_view between_censuses =
+    "what a UDP socket dropped that is closed before a census finds it, and what the kernel's own sockets do (VXLAN)";
+constexpr std::string_view closed_beside =
+    "where others of the namespace overflow that are closed before they are found: discards may count as these";
+
 constexpr std::array table{
     Limitation{Rung::fentry, "listener.asked", exact, second_listen},
     Limitation{Rung::fentry, "syn_queue.dropped", estimated, other_than_syns, last_quarter},
@@ -58,6 +63,8 @@ constexpr std::array table{
     Limitation{Rung::tracepoint, "buffers.looked_at", sampled, short_flows},
     Limitation{Rung::tracepoint, "buffers.receiving_held_back", estimated, no_descriptor},
     Limitation{Rung::tracepoint, "buffers.sending_held_back", estimated, other_pace},
+    Limitation{Rung::tracepoint, "udp.drops", sampled, between_censuses},
+    Limitation{Rung::tracepoint, "udp.overflows", estimated, closed_beside},
     Limitation{Rung::netlink, "listener.netns", exact, no_process},
     Limitation{Rung::netlink, "listener.overflows", estimated, other_discards},
     Limitation{Rung::netlink, "listener.syn_queue", unseen,

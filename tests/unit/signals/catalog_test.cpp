@@ -35,7 +35,7 @@ std::string fields(const Table& table) {
 
 TEST_CASE("tables have the documented fields in the documented order, new ones behind them") {
     const auto tables = catalog();
-    REQUIRE(tables.size() == 6);
+    REQUIRE(tables.size() == 7);
     CHECK(tables[0].json == "listeners");
     CHECK(fields(tables[0]) ==
           "netns inode address port pid command pod queue queue_peak limit asked somaxconn binds "
@@ -62,6 +62,9 @@ TEST_CASE("tables have the documented fields in the documented order, new ones b
           "receiving_round_trip_us sending_held_back sending_bytes_per_second sending_most_in_round_trip "
           "sending_set_by_application sending_flow sending_command sending_pid sending_local sending_remote "
           "sending_limit sending_rate sending_round_trip_us window_scale pod netns_name ");
+    CHECK(tables[6].json == "udp");
+    CHECK(fields(tables[6]) == "netns inode address port pid command pod queue buffer set_by drops overflows looks "
+                               "looks_past_half lost_to netns_overflows left_out netns_name ");
 }
 
 TEST_CASE("signal names, fields and metrics are unique and well formed") {

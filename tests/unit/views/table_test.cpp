@@ -81,6 +81,8 @@ NETNS      ENTRIES LIMIT GROWTH/S DROPPED EVICTED CLASHED FULL IN S POD
 
 TCP buffers by network namespace: none
 
+UDP sockets that dropped: none
+
 Changes, newest first
 22:00:01  net.core.somaxconn  128 → 1024  kept: accept queue of 0.0.0.0:8080 (n~
 )");

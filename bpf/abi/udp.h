@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* UDP sockets that drop what comes. */
+#ifndef BPFTUNE_ABI_UDP_H
+#define BPFTUNE_ABI_UDP_H
+
+#include "bpf/abi/common.h"
+
+#define ABI_UDP_LOOKS 8 /* so many are remembered: one bit each */
+
+/* Kept with the socket from one look to the next, and written by each. */
+struct udp_record {
+	__u64 kind;
+	struct abi_netns netns;
+	struct abi_endpoint local;
+	__u64 cookie;
+	__u64 inode;
+	__u64 census;	    /* the run that last found it */
+	__u64 looked;	    /* when; 0: not yet */
+	__u64 lost_at;	    /* when it was last found to have dropped more; 0: it has not */
+	__u64 drops;	    /* since the service began */
+	__u32 counted;	    /* the kernel's count of them until the last look: wraps */
+	__u32 most_dropped; /* between two looks since it began to drop, but for the first */
+	__u32 queue;	    /* bytes that wait, with what the kernel counts beside them */
+	__u32 rcvbuf;
+	__u32 pid; /* of the process, the lowest that holds it */
+	__s32 fd;
+	__u8 comm[ABI_COMM_SIZE];
+	__u32 left_out; /* descriptors of its namespace for which there was no room */
+	__u8 looks;	/* since it began to drop, up to ABI_UDP_LOOKS */
+	__u8 past_half; /* of these the last one in the lowest bit: whether the queue was */
+	__u8 locked;	/* its application has set the size */
+	__u8 unused;
+};
+ABI_SIZE(struct udp_record, 144);
+ABI_OFFSET(struct udp_record, cookie, 48);
+ABI_OFFSET(struct udp_record, counted, 96);
+ABI_OFFSET(struct udp_record, comm, 120);
+ABI_OFFSET(struct udp_record, looks, 140);
+
+#endif

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+
+#include "signals/udp.hpp"
+
+using namespace bpftune;
+using namespace bpftune::probes;
+using namespace bpftune::signals;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr NetnsId here{.cookie = 12, .inode = 4026532247};
+
+NetnsReading netns(std::uint64_t received, std::uint64_t errors) {
+    NetnsReading reading;
+    reading.netns = here;
+    reading.udp = {.received = received, .buffer_errors = errors};
+    return reading;
+}
+
+UdpReading socket_with(std::uint64_t cookie, std::uint64_t drops) {
+    UdpReading reading;
+    reading.netns = here;
+    reading.cookie = cookie;
+    reading.local = {"10.0.0.2", 53};
+    reading.command = "unbound\x1b";
+    reading.drops = drops;
+    return reading;
+}
+
+MonoTime at(Nanoseconds time) { return MonoTime(time); }
+
+} // namespace
+
+TEST_CASE("what a socket dropped is an overflow as far as its namespace counted so many") {
+    UdpTable table;
+    const std::vector before{netns(1000, 5)};
+    CHECK(table.update(before, {}, at(1s)).empty());
+    const std::vector after{netns(1400, 45)};
+    const std::vector sockets{socket_with(2, 30), socket_with(1, 10)};
+    const auto rows = table.update(after, sockets, at(2s));
+    REQUIRE(rows.size() == 2);
+    CHECK(rows[0].cookie == 1);
+    CHECK(rows[0].overflows == 10);
+    CHECK(rows[1].overflows == 30);
+    CHECK(rows[1].window_overflows == 30);
+    CHECK(rows[1].window_received == 400);
+    CHECK(rows[1].netns_overflows == 40);
+    CHECK(rows[1].command == "unbound\\x1b");
+}
+
+TEST_CASE("of more drops than the namespace lost to full buffers each socket has its part, and no more in all") {
+    UdpTable table;
+    const std::vector before{netns(0, 0)};
+    (void)table.update(before, {}, at(1s));
+    const std::vector after{netns(0, 10)};
+    const std::vector sockets{socket_with(1, 30), socket_with(2, 10)};
+    const auto rows = table.update(after, sockets, at(2s));
+    CHECK(rows[0].overflows == 8);
+    CHECK(rows[1].overflows == 2);
+    CHECK(rows[0].drops == 30);
+}
+
+TEST_CASE("drops that are seen a tick after the namespace counted them are overflows, later ones are not") {
+    UdpTable table;
+    const std::vector before{netns(0, 0)};
+    (void)table.update(before, {}, at(1s));
+    const std::vector counted{netns(0, 10)};
+    (void)table.update(counted, {}, at(2s));
+    const std::vector seen{socket_with(1, 10)};
+    CHECK(table.update(counted, seen, at(3s))[0].overflows == 10);
+    const std::vector more{socket_with(1, 20)};
+    CHECK(table.update(counted, more, at(4s))[0].overflows == 10);
+}
+
+TEST_CASE("a socket of a namespace whose counters are not known has drops and no overflows") {
+    UdpTable table;
+    const std::vector sockets{socket_with(1, 10)};
+    const auto rows = table.update({}, sockets, at(1s));
+    CHECK(rows[0].drops == 10);
+    CHECK(rows[0].overflows == 0);
+}
+
+TEST_CASE("three looks or more tell a burst from a reader that is too slow, and some tell neither") {
+    UdpSocket socket;
+    const auto seen = [&](unsigned looks, unsigned past_half) {
+        socket.looks = looks;
+        socket.looks_past_half = past_half;
+        return std::pair(socket.has_bursts(), socket.is_read_slowly());
+    };
+    CHECK(seen(2, 0) == std::pair(false, false));
+    CHECK(seen(2, 2) == std::pair(false, false));
+    CHECK(seen(3, 0) == std::pair(true, false));
+    CHECK(seen(3, 1) == std::pair(true, false));
+    CHECK(seen(3, 2) == std::pair(false, true));
+    CHECK(seen(8, 2) == std::pair(true, false));
+    CHECK(seen(8, 4) == std::pair(false, false));
+    CHECK(seen(8, 6) == std::pair(false, true));
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "signals/udp.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <tuple>
+
+#include "core/text.hpp"
+
+namespace bpftune::signals {
+namespace {
+
+using probes::NetnsReading;
+using probes::UdpReading;
+
+// After the last drop: a burst is told from a queue that stands by how soon it is empty again.
+constexpr Nanoseconds looked_at_after_drops = std::chrono::seconds(3);
+
+UdpSocket row_of(const UdpReading& reading, MonoTime now) {
+    return {.netns = reading.netns,
+            .cookie = reading.cookie,
+            .inode = reading.inode,
+            .local = reading.local,
+            .pid = reading.pid,
+            .fd = reading.fd,
+            .command = printable(reading.command),
+            .pod = std::nullopt,
+            .queue_bytes = reading.queue,
+            .buffer_bytes = reading.buffer,
+            .set_by_application = reading.set_by_application,
+            .read = now,
+            .drops = reading.drops,
+            .most_dropped = reading.most_dropped,
+            .looks = reading.looks,
+            .looks_past_half = reading.looks_past_half,
+            .left_out = reading.left_out};
+}
+
+// The counters of a namespace never fall.
+std::uint64_t more(std::uint64_t now, std::uint64_t before) { return now - std::min(now, before); }
+
+} // namespace
+
+void UdpTable::count_namespaces(std::span<const NetnsReading> namespaces) {
+    std::map<NetnsId, OfNetns> now;
+    for (const NetnsReading& reading : namespaces) {
+        if (!reading.udp) continue;
+        const auto known = namespaces_.find(reading.netns);
+        OfNetns counts =
+            known != namespaces_.end() ? known->second : OfNetns{.first = *reading.udp, .last = *reading.udp};
+        counts.unassigned = counts.errors;
+        counts.received = more(reading.udp->received, counts.last.received);
+        counts.errors = more(reading.udp->buffer_errors, counts.last.buffer_errors);
+        counts.last = *reading.udp;
+        now.insert_or_assign(reading.netns, counts);
+    }
+    namespaces_ = std::move(now);
+}
+
+// Where they dropped more than was for a full buffer, each has its part of that.
+void UdpTable::assign(std::span<UdpSocket> of_netns, std::span<const std::uint64_t> dropped) {
+    const auto found = namespaces_.find(of_netns.front().netns);
+    if (found == namespaces_.end()) return;
+    OfNetns& counts = found->second;
+    const std::uint64_t there = counts.errors + counts.unassigned;
+    const std::uint64_t all = std::accumulate(dropped.begin(), dropped.end(), std::uint64_t{0});
+    std::uint64_t left = std::min(all, there);
+    for (std::size_t i = 0; i < of_netns.size(); ++i) {
+        const std::uint64_t share = all <= there ? dropped[i] : std::min(left, (dropped[i] * there + all - 1) / all);
+        left -= share;
+        of_netns[i].window_overflows = share;
+        of_netns[i].window_received = counts.received;
+        of_netns[i].netns_overflows = more(counts.last.buffer_errors, counts.first.buffer_errors);
+    }
+    counts.errors -= std::min(counts.errors, more(std::min(all, there), counts.unassigned));
+}
+
+std::vector<UdpSocket> UdpTable::update(std::span<const NetnsReading> namespaces, std::span<const UdpReading> sockets,
+                                        MonoTime now) {
+    count_namespaces(namespaces);
+    std::vector<UdpSocket> rows;
+    for (const UdpReading& reading : sockets) rows.push_back(row_of(reading, now));
+    std::ranges::sort(rows, {}, [](const UdpSocket& row) { return std::tuple(row.netns, row.cookie); });
+    std::vector<std::uint64_t> dropped;
+    for (const UdpSocket& row : rows) {
+        const auto before = counted_.find(row.cookie);
+        dropped.push_back(row.drops - (before != counted_.end() ? before->second.drops : 0));
+    }
+    for (std::size_t first = 0; first < rows.size();) {
+        std::size_t end = first;
+        while (end < rows.size() && rows[end].netns == rows[first].netns) ++end;
+        assign(std::span(rows).subspan(first, end - first), std::span(dropped).subspan(first, end - first));
+        first = end;
+    }
+    for (UdpSocket& row : rows) {
+        Counted& counted = counted_[row.cookie];
+        counted = {.drops = row.drops, .overflows = counted.overflows + row.window_overflows, .seen = now};
+        row.overflows = counted.overflows;
+    }
+    std::erase_if(counted_, [&](const auto& entry) { return now - entry.second.seen > gone_remembered; });
+    return rows;
+}
+
+bool is_worth_a_look(std::span<const UdpReading> sockets, MonoTime now) {
+    return std::ranges::any_of(sockets,
+                               [&](const UdpReading& socket) { return now - socket.lost_at < looked_at_after_drops; });
+}
+
+} // namespace bpftune::signals

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "actuators/object.hpp"
+#include "actuators/socket.hpp"
 #include "sys/clock.hpp"
 #include "sys/sockets.hpp"
 
@@ -20,8 +20,8 @@ namespace {
 
 constexpr Nanoseconds patience = std::chrono::milliseconds(600); // past what a search may take, on a busy machine
 constexpr Nanoseconds least_patience = std::chrono::milliseconds(400);
-static_assert(least_patience > ListeningSocket::longest_search + ListeningSocket::longest_look); // who only takes long
-constexpr int refill = 20; // of what was used up, in as many times as long
+static_assert(least_patience > longest_search + longest_look); // who only takes long
+constexpr int refill = 20;                                     // of what was used up, in as many times as long
 constexpr int longest_end_ms = 20;
 constexpr std::size_t most_killed = 32;
 constexpr std::ptrdiff_t most_killed_of_one = 4; // network namespace

@@ -90,26 +90,38 @@ std::optional<Outcome> no_room(const Tunable& tunable, const Result<std::uint64_
                    .error = fmt::format("{} are in use: {} is too little for them", *use, to)};
 }
 
+template <class Socket> Result<std::uint64_t> use_of(const Result<Socket>& socket) {
+    if (!socket) return std::unexpected(socket.error());
+    return socket->in_use();
+}
+
+// It is looked for once.
+template <class Socket>
+Outcome lower_socket(const Tunable& tunable, const Result<Socket>& socket, std::uint64_t from, std::uint64_t to) {
+    if (!socket) return outcome_of(socket.error());
+    const auto refused = no_room(tunable, socket->in_use(), to);
+    return refused ? *refused : compare_and_set(*socket, from, to);
+}
+
 } // namespace
 
 Result<std::uint64_t> read_object(const Tunable& tunable, const Scope& scope) {
     if (tunable.kind == Kind::listener) return value_of(ListeningSocket::fetch(scope));
+    if (tunable.kind == Kind::udp_buffer) return value_of(ReceiveBuffer::fetch(scope));
     return value_of(Sysctl::open(tunable, scope, Sysctl::For::reading));
 }
 
 Outcome write_object(const Tunable& tunable, const Scope& scope, std::uint64_t from, std::uint64_t to) {
     if (tunable.kind == Kind::listener) return compare_and_set(ListeningSocket::fetch(scope), from, to);
+    if (tunable.kind == Kind::udp_buffer) return compare_and_set(ReceiveBuffer::fetch(scope), from, to);
     return compare_and_set(Sysctl::open(tunable, scope, Sysctl::For::writing), from, to);
 }
 
 Result<std::uint64_t> use_of_object(const Tunable& tunable, const Scope& scope) {
     switch (tunable.in_use) {
     case InUse::nothing: return 0;
-    case InUse::queue: {
-        const auto socket = ListeningSocket::fetch(scope);
-        if (!socket) return std::unexpected(socket.error());
-        return socket->in_use();
-    }
+    case InUse::queue: return use_of(ListeningSocket::fetch(scope));
+    case InUse::buffer: return use_of(ReceiveBuffer::fetch(scope));
     case InUse::conntrack_entries: return entries_of_fullest_table();
     }
     std::unreachable();
@@ -117,12 +129,8 @@ Result<std::uint64_t> use_of_object(const Tunable& tunable, const Scope& scope) 
 
 Outcome lower_object(const Tunable& tunable, const Scope& scope, std::uint64_t from, std::uint64_t to) {
     if (!tunables::is_less(tunable.id, to, from)) return write_object(tunable, scope, from, to);
-    if (tunable.kind == Kind::listener) { // which is looked for once
-        const auto socket = ListeningSocket::fetch(scope);
-        if (!socket) return outcome_of(socket.error());
-        const auto refused = no_room(tunable, socket->in_use(), to);
-        return refused ? *refused : compare_and_set(*socket, from, to);
-    }
+    if (tunable.kind == Kind::listener) return lower_socket(tunable, ListeningSocket::fetch(scope), from, to);
+    if (tunable.kind == Kind::udp_buffer) return lower_socket(tunable, ReceiveBuffer::fetch(scope), from, to);
     const auto refused = no_room(tunable, use_of_object(tunable, scope), to);
     return refused ? *refused : write_object(tunable, scope, from, to);
 }

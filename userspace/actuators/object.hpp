@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "core/change.hpp"
 #include "core/result.hpp"
@@ -50,11 +51,6 @@ public:
     // descriptor of it, by which it could be fetched: not now.
     static Result<ListeningSocket> fetch(const Scope& scope);
 
-    // All bounds of what takes its time: of a search for the descriptor, and of one look at all sockets of the
-    // namespace. A request takes one of each at most.
-    static constexpr Nanoseconds longest_search = std::chrono::milliseconds(250);
-    static constexpr Nanoseconds longest_look = std::chrono::milliseconds(100);
-
     [[nodiscard]] Result<std::uint64_t> value() const; // sk_max_ack_backlog
 
     // What waits to be accepted, sk_ack_backlog; or the handshakes under way, if these are more, where tcp_syncookies
@@ -69,6 +65,26 @@ private:
 
     sys::Fd socket_;
     NetnsId netns_;
+};
+
+// udp_buffer: the receive buffer of a UDP socket of another process, fetched as a duplicate.
+class ReceiveBuffer {
+public:
+    // Error codes as of ListeningSocket::fetch().
+    static Result<ReceiveBuffer> fetch(const Scope& scope);
+
+    [[nodiscard]] Result<std::uint64_t> value() const;  // sk_rcvbuf
+    [[nodiscard]] Result<std::uint64_t> in_use() const; // sk_rmem_alloc
+
+    // Whether the application has set a size stays as it is (sk_userlocks). Refused where that cannot be (EOPNOTSUPP, a
+    // kernel before 5.14), and for odd numbers (ERANGE): the kernel has none by itself, and could not be brought back
+    // to one.
+    [[nodiscard]] Result<> set(std::uint64_t bytes) const;
+
+private:
+    explicit ReceiveBuffer(sys::Fd socket) : socket_(std::move(socket)) {}
+
+    sys::Fd socket_;
 };
 
 // Both in full, by the tunable's kind; `write` compares, sets, reads back, and where the kernel made something else of

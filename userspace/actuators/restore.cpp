@@ -69,7 +69,8 @@ public:
     void restore(const Holding& holding) {
         (void)writer_.catches_up(std::max(deadline_ - sys::now().mono, Nanoseconds::zero()));
         Restored one = restore_one(holding);
-        if (one.kind == Kind::foreign && is_of_socket(holding.tunable)) one.error = listens_anew(one.found);
+        if (one.kind == Kind::foreign && is_of_socket(holding.tunable))
+            one.error = set_anew(holding.tunable, one.found);
         const auto recorded = options_.dry_run ? Result<>{} : record(one);
         if (!recorded) {
             one.error = fmt::format("{}, but not recorded: {}", to_string(one.kind), recorded.error().message);
@@ -244,7 +245,7 @@ private:
         std::unreachable();
     }
 
-    // The limit of a listener is never someone else's.
+    // The limit of a socket is never someone else's.
     Result<> record_foreign(const ObjectKey& object, const Restored& restored) {
         if (is_of_socket(object.tunable)) return journal_.let_go(object, restored.error);
         return journal_.yielded(object, fmt::format("someone else set it to {}", restored.found));

@@ -139,9 +139,8 @@ Answer on_tunable(const Request& request) {
     return write(tunable, request);
 }
 
-bool is_of_listener(const Request& request) {
-    return request.tunable < tunables::catalog().size() &&
-           tunables::catalog()[request.tunable].kind == tunables::Kind::listener;
+bool is_about_socket(const Request& request) {
+    return request.tunable < tunables::catalog().size() && is_of_socket(tunables::catalog()[request.tunable].id);
 }
 
 // `passed`: the descriptors that go with the answer.
@@ -153,7 +152,7 @@ Answer serve(const Request& request, std::size_t size, ListenerProcess& listener
     case Operation::read:
     case Operation::write:
     case Operation::lower:
-    case Operation::in_use: return is_of_listener(request) ? listeners.ask(request) : on_tunable(request);
+    case Operation::in_use: return is_about_socket(request) ? listeners.ask(request) : on_tunable(request);
     case Operation::visit: return visit(request, passed);
     case Operation::conntrack_types: return conntrack_types(passed);
     case Operation::nudge: return nudged(request);

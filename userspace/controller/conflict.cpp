@@ -75,14 +75,14 @@ void release_sockets(Gate& gate) {
             ++entry;
             continue;
         }
-        end_trial(gate, {.object = object}, "its application listens anew");
+        end_trial(gate, {.object = object}, "its application set it anew");
         leave_trial(state, object);
         gate.add({.act = Decision::Act::release,
                   .tunable = object.tunable,
                   .scope = held.scope,
                   .from = held.current,
                   .to = *reading->value,
-                  .why = listens_anew(fmt::to_string(*reading->value))});
+                  .why = set_anew(object.tunable, fmt::to_string(*reading->value))});
         forget_demand(state, object, Forget::all);
         entry = state.held.erase(entry);
     }

@@ -73,13 +73,15 @@ policy::TunablePolicy Gate::bounds_of(TunableId tunable, const NetnsId& netns) c
 
 policy::Mode Gate::mode_of(TunableId tunable, const NetnsId& netns) const { return mode_of(tunable, netns, false); }
 
-// What the application asked for is no override: where the tunable is not named, that belongs to what bounds it.
+// What the application asked for is no override: where the tunable is not named, that belongs to what bounds it, if
+// anything does.
 policy::Mode Gate::mode_of(TunableId tunable, const NetnsId& netns, bool within_asked) const {
     const policy::TunablePolicy bounds = bounds_of(tunable, netns);
     if (bounds.named) return std::min(policy_.mode, bounds.mode);
+    if (!within_asked) return policy::Mode::observe;
+    const policy::Mode own = std::min(policy_.mode, bounds.mode);
     const auto& bounded_by = tunables::row(tunable).bounded_by;
-    if (!within_asked || !bounded_by) return policy::Mode::observe;
-    return std::min({policy_.mode, bounds.mode, bounds_of(*bounded_by, netns).mode});
+    return bounded_by ? std::min(own, bounds_of(*bounded_by, netns).mode) : own;
 }
 
 policy::Mode Gate::mode_of(const Wish& wish) const {

@@ -40,7 +40,8 @@ struct Wish {
     Reason reason;
     ObjectKey demand;    // whose demand it is for: what a flood is kept under
     bool urgent = false; // exempt from the cooldown
-    // What the application asked for is granted: that belongs to the tunable that bounds it, and needs no opt-in.
+    // What the application asked for is granted, or it asked for nothing: that belongs to the tunable that bounds it,
+    // and needs no opt-in.
     bool within_asked = false;
 };
 

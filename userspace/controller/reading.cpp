@@ -10,6 +10,7 @@ namespace bpftune::controller {
 
 Scope Reading::scope() const {
     if (listener != nullptr) return scope_of(*listener);
+    if (udp != nullptr) return scope_of(*udp);
     return {.netns = object.netns,
             .netns_pid = netns_pid,
             .listener = std::nullopt,

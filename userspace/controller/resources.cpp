@@ -6,11 +6,13 @@
 #include "controller/conntrack.hpp"
 #include "controller/resource.hpp"
 #include "controller/tcp_buffers.hpp"
+#include "controller/udp_buffers.hpp"
 
 namespace bpftune::controller {
 
 std::span<const Resource> resources() {
-    static constexpr std::array rows{accept_queue, conntrack, tcp_buffers, backlog}; // what a burst waits for first
+    static constexpr std::array rows{accept_queue, conntrack, tcp_buffers, udp_buffers,
+                                     backlog}; // what a burst waits for first
     return rows;
 }
 

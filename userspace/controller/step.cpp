@@ -209,7 +209,8 @@ void adopt(State& state, const Adopted& adopted, MonoTime now) {
     const auto [entry, is_new] = state.trials.try_emplace(adopted_trial(state, adopted.tunable, adopted.scope));
     Trial& trial = entry->second;
     if (is_new) trial.since = trial.last_raise = now;
-    if (key == entry->first.object) trial.fitted = before + tunables::row(adopted.tunable).spare;
+    const auto& row = tunables::row(adopted.tunable);
+    if (key == entry->first.object && !row.peak_is_unseen) trial.fitted = before + row.spare;
     trial.values[key] = before;
 }
 

@@ -14,6 +14,11 @@ Scope scope_of(const Listener& listener) {
             ListenerRef{listener.cookie, listener.inode, listener.local, listener.pid, listener.fd}, listener.pod};
 }
 
+Scope scope_of(const UdpSocket& socket) {
+    return {socket.netns, socket.pid, ListenerRef{socket.cookie, socket.inode, socket.local, socket.pid, socket.fd},
+            socket.pod};
+}
+
 std::string_view to_string(ChangeState state) {
     switch (state) {
     case ChangeState::recommended: return "recommended";

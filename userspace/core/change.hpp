@@ -24,13 +24,16 @@ enum class TunableId {
     conntrack_buckets,
     tcp_rmem,
     tcp_wmem,
+    udp_rcvbuf,
     netdev_max_backlog,
 };
 
 // Of one socket rather than of a network namespace or the node.
-constexpr bool is_of_socket(TunableId tunable) { return tunable == TunableId::listener_backlog; }
+constexpr bool is_of_socket(TunableId tunable) {
+    return tunable == TunableId::listener_backlog || tunable == TunableId::udp_rcvbuf;
+}
 
-// How an actuator reaches a listening socket, and how history names it.
+// How an actuator reaches a socket, a listening one or one of UDP, and how history names it.
 struct ListenerRef {
     std::uint64_t cookie = 0; // SO_COOKIE; what identity is checked by
     std::uint64_t inode = 0;
@@ -41,7 +44,7 @@ struct ListenerRef {
     bool operator==(const ListenerRef&) const = default;
 };
 
-// Where a change applies. `listener` names the object for listener tunables, the cause for somaxconn, and is empty
+// Where a change applies. `listener` names the object for tunables of a socket, the cause for somaxconn, and is empty
 // where no listener plays a part. `netns_pid` is a hint, as in ListenerRef.
 struct Scope {
     NetnsId netns;
@@ -52,14 +55,15 @@ struct Scope {
     bool operator==(const Scope&) const = default;
 };
 
-// A listener as an object of changes.
+// A socket as an object of changes.
 Scope scope_of(const Listener& listener);
+Scope scope_of(const UdpSocket& socket);
 
-// The thing that has one value: a sysctl of one namespace, or the backlog of one socket.
+// The thing that has one value: a sysctl of one namespace, or a limit of one socket.
 struct ObjectKey {
     TunableId tunable = TunableId::somaxconn;
     NetnsId netns;
-    std::uint64_t listener_cookie = 0; // listener tunables only
+    std::uint64_t listener_cookie = 0; // of a socket's tunables only, UDP's too
 
     auto operator<=>(const ObjectKey&) const = default;
 };

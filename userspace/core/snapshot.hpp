@@ -186,6 +186,7 @@ struct UdpSocket {
     std::uint64_t overflows = 0;        // the part for a full buffer: no more than the namespace counts
     std::uint64_t window_overflows = 0; // in the last interval, as the next two
     std::uint64_t window_received = 0;  // by all UDP sockets of its namespace
+    std::uint64_t recent_overflows = 0; // since it began to drop, until three seconds after the last of them
     std::uint64_t most_dropped = 0;     // between two looks since it began to drop
     std::uint64_t looks = 0;            // since it began to drop, the last eight at most
     std::uint64_t looks_past_half = 0;  // that found more than half of the buffer in use

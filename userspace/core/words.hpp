@@ -39,10 +39,11 @@ inline std::string asked_for_all(std::string_view asked) {
                        asked);
 }
 
-// Of a listener whose limit, `limit` now, is not what was written to it: only its holder can have set it, and has a new
+// Of a socket whose limit, `limit` now, is not what was written to it: only its holder can have set it, and has a new
 // wish.
-inline std::string listens_anew(std::string_view limit) {
-    return fmt::format("the application called listen() again and has {} now: it is as it wants it", limit);
+inline std::string set_anew(TunableId tunable, std::string_view limit) {
+    return fmt::format("the application {} and has {} now: it is as it wants it",
+                       tunable == TunableId::udp_rcvbuf ? "set SO_RCVBUF itself" : "called listen() again", limit);
 }
 
 } // namespace bpftune

@@ -44,7 +44,8 @@ Mode Policy::mode_of(TunableId id) const {
 
 Mode Policy::mode_within_asked(TunableId id) const {
     const auto& bounded_by = tunables::row(id).bounded_by;
-    return mode_of(of(id).named || !bounded_by ? id : *bounded_by);
+    if (!of(id).named && !bounded_by) return std::min(mode, of(id).mode);
+    return mode_of(of(id).named ? id : *bounded_by);
 }
 
 const PodRule* Policy::rule_for(std::span<const std::string> bound_names) const {

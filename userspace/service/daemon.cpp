@@ -344,6 +344,7 @@ void Daemon::adopt(const actuators::Holding& holding) {
     const auto value = writer_.read(holding.tunable, holding.scope);
     if (!value && value.error().code == ESTALE) return; // gone; history keeps the row
     const ObjectKey object = key_of(holding.tunable, holding.scope);
+    if (!collector_.sees(object)) return; // nothing can be decided on it here: `restore` puts it back
     if (holding.giving_back && value && was_given_back(holding, *value)) return;
     bool on_trial = holding.before_trial.has_value();
     if (value && *value != *current && !holding.confirmed && std::to_string(*value) == holding.previous) {
@@ -355,7 +356,7 @@ void Daemon::adopt(const actuators::Holding& holding) {
             (void)journal_.settle(object, ChangeState::failed);
         if (holding.previous == holding.original) return;
     } else if (value && *value != *current && is_of_socket(holding.tunable)) {
-        (void)journal_.let_go(object, listens_anew(fmt::to_string(*value)));
+        (void)journal_.let_go(object, set_anew(holding.tunable, fmt::to_string(*value)));
         return;
     } else if (value && *value != *current) {
         spdlog::warn("{} is {} and not {} as we left it: someone else's, left alone",
@@ -372,6 +373,7 @@ void Daemon::adopt(const actuators::Holding& holding) {
                                 .current = value.value_or(*current),
                                 .evidence = holding.evidence};
     adopted.undoing = holding.undoing && !ready_;
+    collector_.holds(object);
     if (on_trial) adopted.before_trial = parse_number(*holding.before_trial).value_or(*original);
     controller::adopt(state_, adopted, sys::now().mono);
     spdlog::info("adopted: {} = {} (was {})", tunables::row(holding.tunable).name, adopted.current, holding.original);

@@ -14,6 +14,7 @@
 #include "sys/fd.hpp"
 #include "sys/files.hpp"
 #include "sys/netns.hpp"
+#include "sys/sockets.hpp"
 #include "tunables/catalog.hpp"
 
 namespace bpftune::service {
@@ -49,8 +50,9 @@ std::string why_no_sysctl(const tunables::Tunable& tunable, const fs::path& path
     return init ? std::string() : "rights: " + init.error().message;
 }
 
-std::string why_no_listener(const fs::path& root) {
-    if (!sys::has_capability(CAP_SYS_PTRACE)) return "rights: CAP_SYS_PTRACE is needed to fetch a listening socket";
+std::string why_no_socket(const fs::path& root) {
+    if (!sys::has_capability(CAP_SYS_PTRACE))
+        return "rights: CAP_SYS_PTRACE is needed to fetch a socket of another process";
     const auto yama = sys::read_number(root / "proc/sys/kernel/yama/ptrace_scope");
     if (yama && *yama >= 3) return "kernel: kernel.yama.ptrace_scope is 3: not even root may fetch a socket";
     const sys::Fd self(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
@@ -63,9 +65,11 @@ std::string why_no_listener(const fs::path& root) {
 
 TunableReport survey(const tunables::Tunable& tunable, const fs::path& root) {
     TunableReport report{.name = std::string(tunable.name)};
-    if (tunable.kind == tunables::Kind::listener) {
+    if (is_of_socket(tunable.id)) {
         report.present = true;
-        report.reason = why_no_listener(root);
+        report.reason = why_no_socket(root);
+        if (report.reason.empty() && tunable.kind == tunables::Kind::udp_buffer && !sys::tells_who_set_buffers())
+            report.reason = "kernel: no SO_BUF_LOCK (5.14), without which a raise could not be put back whole";
     } else {
         const fs::path path = root / "proc/sys" / tunable.path;
         std::error_code ignored;

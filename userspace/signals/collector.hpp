@@ -44,6 +44,19 @@ public:
         if (object.tunable == TunableId::somaxconn) tcp_.wrote(object.netns, &NetnsTcp::somaxconn, limit, now);
         if (object.tunable == TunableId::tcp_max_syn_backlog)
             tcp_.wrote(object.netns, &NetnsTcp::max_syn_backlog, limit, now);
+        if (object.tunable == TunableId::udp_rcvbuf) hold(object);
+    }
+
+    // Whether there is anything to decide on it by here.
+    [[nodiscard]] bool sees(const ObjectKey& object) const {
+        return object.tunable != TunableId::udp_rcvbuf || probes_.looks_at_udp();
+    }
+
+    // An earlier run has set it: in the next tick it is among what is looked at.
+    void holds(const ObjectKey& object) {
+        if (object.tunable != TunableId::udp_rcvbuf) return;
+        hold(object);
+        next_census_ = {};
     }
 
     // Who was about to write a sysctl within the last minute, and who did last in a namespace that is there, oldest
@@ -58,6 +71,9 @@ public:
 
 private:
     void refresh(Now now, MonoTime next_census);
+    void hold(const ObjectKey& udp_socket) {
+        if (const auto held = probes_.hold_udp(udp_socket.listener_cookie); !held) note(held.error());
+    }
     bool take_census(Now now);
     void read_names();
     void name(Snapshot& snapshot, const NetnsId& netns) const;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <set>
 #include <tuple>
 
 #include "core/text.hpp"
@@ -35,6 +36,8 @@ UdpSocket row_of(const UdpReading& reading, MonoTime now) {
             .looks_past_half = reading.looks_past_half,
             .left_out = reading.left_out};
 }
+
+bool dropped_recently(const UdpReading& socket, MonoTime now) { return now - socket.lost_at < looked_at_after_drops; }
 
 // The counters of a namespace never fall.
 std::uint64_t more(std::uint64_t now, std::uint64_t before) { return now - std::min(now, before); }
@@ -79,7 +82,11 @@ std::vector<UdpSocket> UdpTable::update(std::span<const NetnsReading> namespaces
                                         MonoTime now) {
     count_namespaces(namespaces);
     std::vector<UdpSocket> rows;
-    for (const UdpReading& reading : sockets) rows.push_back(row_of(reading, now));
+    std::set<std::uint64_t> recent; // by cookie
+    for (const UdpReading& reading : sockets) {
+        rows.push_back(row_of(reading, now));
+        if (dropped_recently(reading, now)) recent.insert(reading.cookie);
+    }
     std::ranges::sort(rows, {}, [](const UdpSocket& row) { return std::tuple(row.netns, row.cookie); });
     std::vector<std::uint64_t> dropped;
     for (const UdpSocket& row : rows) {
@@ -94,16 +101,19 @@ std::vector<UdpSocket> UdpTable::update(std::span<const NetnsReading> namespaces
     }
     for (UdpSocket& row : rows) {
         Counted& counted = counted_[row.cookie];
-        counted = {.drops = row.drops, .overflows = counted.overflows + row.window_overflows, .seen = now};
+        counted = {.drops = row.drops,
+                   .overflows = counted.overflows + row.window_overflows,
+                   .recent = (recent.contains(row.cookie) ? counted.recent : 0) + row.window_overflows,
+                   .seen = now};
         row.overflows = counted.overflows;
+        row.recent_overflows = counted.recent;
     }
     std::erase_if(counted_, [&](const auto& entry) { return now - entry.second.seen > gone_remembered; });
     return rows;
 }
 
 bool is_worth_a_look(std::span<const UdpReading> sockets, MonoTime now) {
-    return std::ranges::any_of(sockets,
-                               [&](const UdpReading& socket) { return now - socket.lost_at < looked_at_after_drops; });
+    return std::ranges::any_of(sockets, [&](const UdpReading& socket) { return dropped_recently(socket, now); });
 }
 
 } // namespace bpftune::signals

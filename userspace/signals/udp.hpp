@@ -35,6 +35,7 @@ private:
     struct Counted {
         std::uint64_t drops = 0;
         std::uint64_t overflows = 0;
+        std::uint64_t recent = 0; // overflows
         MonoTime seen;
     };
 

@@ -54,28 +54,41 @@ std::uint64_t cookie_of(const inet_diag_msg& socket) {
     return std::uint64_t{socket.id.idiag_cookie[1]} << 32 | socket.id.idiag_cookie[0];
 }
 
-Result<bool> listens_here(std::uint64_t cookie, MonoTime deadline) {
+namespace {
+
+// Of both families. False also on a kernel that has no such diagnosis.
+Result<bool> is_listed_here(std::uint64_t cookie, int protocol, std::uint32_t states, MonoTime deadline) {
     const auto socket = open_netlink(Netlink::sock_diag);
     if (!socket) return std::unexpected(socket.error());
-    for (const int protocol : {int{IPPROTO_TCP}, mptcp_protocol}) {
-        for (const int family : {AF_INET, AF_INET6}) {
-            bool found = false;
-            bool late = false;
-            const auto asked =
-                dump_sockets(*socket, {.family = family, .protocol = protocol, .states = listening_state},
-                             [&](const nlmsghdr&, const inet_diag_msg& each) {
-                                 found = cookie_of(each) == cookie;
-                                 late = !found && now().mono >= deadline;
-                                 return !found && !late;
-                             });
-            if (found) return true;
-            if (late)
-                return std::unexpected(Error{"look for a socket among those that listen: it takes too long", ETIME});
-            const bool none = !asked && (asked.error().code == ENOENT || asked.error().code == EINVAL);
-            if (!asked && !none) return std::unexpected(asked.error());
-        }
+    for (const int family : {AF_INET, AF_INET6}) {
+        bool found = false;
+        bool late = false;
+        const auto asked = dump_sockets(*socket, {.family = family, .protocol = protocol, .states = states},
+                                        [&](const nlmsghdr&, const inet_diag_msg& each) {
+                                            found = cookie_of(each) == cookie;
+                                            late = !found && now().mono >= deadline;
+                                            return !found && !late;
+                                        });
+        if (found) return true;
+        if (late) return std::unexpected(Error{"look for a socket among all of its kind: it takes too long", ETIME});
+        const bool none = !asked && (asked.error().code == ENOENT || asked.error().code == EINVAL);
+        if (!asked && !none) return std::unexpected(asked.error());
     }
     return false;
+}
+
+} // namespace
+
+Result<bool> listens_here(std::uint64_t cookie, MonoTime deadline) {
+    for (const int protocol : {int{IPPROTO_TCP}, mptcp_protocol}) {
+        auto listed = is_listed_here(cookie, protocol, listening_state, deadline);
+        if (!listed || *listed) return listed;
+    }
+    return false;
+}
+
+Result<bool> receives_datagrams_here(std::uint64_t cookie, MonoTime deadline) {
+    return is_listed_here(cookie, IPPROTO_UDP, any_state, deadline);
 }
 
 Result<std::uint64_t> half_open_here(const sockaddr_storage& listener, MonoTime deadline) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include <linux/sock_diag.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -18,6 +19,9 @@
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
+#endif
+#ifndef SO_BUF_LOCK
+#define SO_BUF_LOCK 72
 #endif
 
 namespace bpftune::sys {
@@ -58,6 +62,40 @@ Result<AcceptQueue> accept_queue(int socket) {
     const auto info = option<tcp_info>(socket, IPPROTO_TCP, TCP_INFO, "TCP_INFO");
     if (!info) return std::unexpected(info.error());
     return AcceptQueue{.length = info->tcpi_unacked, .limit = info->tcpi_sacked};
+}
+
+Result<bool> is_udp(int socket) {
+    const auto type = option<int>(socket, SOL_SOCKET, SO_TYPE, "SO_TYPE");
+    if (!type) return std::unexpected(type.error());
+    const auto protocol = option<int>(socket, SOL_SOCKET, SO_PROTOCOL, "SO_PROTOCOL");
+    if (!protocol) return std::unexpected(protocol.error());
+    return *type == SOCK_DGRAM && *protocol == IPPROTO_UDP;
+}
+
+Result<ReceiveBuffer> receive_buffer(int socket) {
+    std::array<std::uint32_t, SK_MEMINFO_VARS> memory{};
+    socklen_t size = sizeof memory;
+    if (::getsockopt(socket, SOL_SOCKET, SO_MEMINFO, memory.data(), &size) != 0)
+        return system_failure(errno, "read SO_MEMINFO");
+    return ReceiveBuffer{.bytes = memory[SK_MEMINFO_RCVBUF], .in_use = memory[SK_MEMINFO_RMEM_ALLOC]};
+}
+
+Result<> set_receive_buffer(int socket, std::uint64_t bytes) {
+    const auto locks = option<int>(socket, SOL_SOCKET, SO_BUF_LOCK, "SO_BUF_LOCK");
+    if (!locks && locks.error().code == ENOPROTOOPT)
+        return system_failure(EOPNOTSUPP, "this kernel has no SO_BUF_LOCK: a raise could not be put back whole");
+    if (!locks) return std::unexpected(locks.error());
+    const int half = static_cast<int>(bytes / 2);
+    if (::setsockopt(socket, SOL_SOCKET, SO_RCVBUFFORCE, &half, sizeof half) != 0)
+        return system_failure(errno, "set SO_RCVBUFFORCE to {}", half);
+    if (::setsockopt(socket, SOL_SOCKET, SO_BUF_LOCK, &*locks, sizeof *locks) != 0)
+        return system_failure(errno, "set SO_BUF_LOCK back to {}", *locks);
+    return {};
+}
+
+bool tells_who_set_buffers() {
+    const Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    return socket && option<int>(socket.value(), SOL_SOCKET, SO_BUF_LOCK, "SO_BUF_LOCK").has_value();
 }
 
 // By number: <sys/pidfd.h> of glibc 2.36 declares no C linkage.

@@ -33,6 +33,21 @@ struct AcceptQueue {
 // Of a listening TCP socket (net/ipv4/tcp.c, tcp_get_info).
 Result<AcceptQueue> accept_queue(int socket);
 
+// Of UDP: a raw socket for its packets is none.
+Result<bool> is_udp(int socket);
+
+struct ReceiveBuffer {
+    std::uint32_t bytes = 0;  // sk_rcvbuf
+    std::uint32_t in_use = 0; // sk_rmem_alloc
+};
+Result<ReceiveBuffer> receive_buffer(int socket); // SO_MEMINFO, kernel 4.12
+
+// SO_RCVBUFFORCE, and then what it says of who has set the size back to what that was (SO_BUF_LOCK, kernel 5.14: error
+// code EOPNOTSUPP, and nothing is set). An even number of bytes. Needs CAP_NET_ADMIN in the socket's namespace.
+Result<> set_receive_buffer(int socket, std::uint64_t bytes);
+// Whether this kernel has SO_BUF_LOCK.
+bool tells_who_set_buffers();
+
 // A pidfd (pidfd_open, kernel 5.3). Error code ESRCH: there is no such process.
 Result<Fd> open_process(pid_t pid);
 

@@ -21,6 +21,7 @@ constexpr std::array rows{
         .kernel_min = 0,
         .kernel_max = int_max,
         .held_at_once = "packets came to one CPU in a second",
+        .peak_is_unseen = true,
         .default_max = 16384,
         .default_shrink_after = std::nullopt,
         .opt_in = false,

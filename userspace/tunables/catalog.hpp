@@ -19,12 +19,14 @@ enum class Kind {
     netns_sysctl, // below /proc/sys/net, one value for each network namespace
     host_sysctl,  // below /proc/sys, one value for the node, written from the init network namespace only
     listener,     // sk_max_ack_backlog of one listening socket, which its holder may set as well, by another listen()
+    udp_buffer,   // sk_rcvbuf of one UDP socket, which its holder may set as well, by SO_RCVBUF
 };
 
 // How what is in use of a value is counted when it is to be lowered.
 enum class InUse {
     nothing,           // nothing is in use of it by itself
     queue,             // what waits in the socket's accept queue, or is under way to it
+    buffer,            // what waits to be read from the socket
     conntrack_entries, // of the fullest table on the node
 };
 
@@ -69,8 +71,11 @@ struct Tunable {
     JudgedBy judged_by = JudgedBy::losses;
     bool is_nudged = false; // running connections take it where they are nudged (bpf/nudge.iter.bpf.c)
     Room room = {};
-    std::uint64_t spare = 0;             // how many more than its value there may be
-    std::string_view held_at_once = {};  // what those in use did: "waited at once"
+    std::uint64_t spare = 0;            // how many more than its value there may be
+    std::string_view held_at_once = {}; // what those in use did: "waited at once"
+    // The most that is in use is over before anybody looks: a trial goes by how much came within a tick instead, and
+    // what came before is not known after a restart.
+    bool peak_is_unseen = false;
     std::string_view full_at_value = {}; // what happens at {value} while {use} are in use, {over} of them too many
     std::uint64_t default_max;           // no raise goes past it unless the policy says so
     // The calm after which it is given back unless the policy says otherwise; nullopt: never.

@@ -71,6 +71,7 @@ std::string_view scope_of(tunables::Kind kind) {
     case tunables::Kind::netns_sysctl: return "sysctl, one value for each network namespace";
     case tunables::Kind::host_sysctl: return "sysctl, one value for the node";
     case tunables::Kind::listener: return "one value for each listening socket";
+    case tunables::Kind::udp_buffer: return "one value for each UDP socket";
     }
     return "";
 }

@@ -70,16 +70,21 @@ inline sys::Fd listening(const Namespace& netns, int backlog, int family = AF_IN
     });
 }
 
-inline Scope scope_of_listener(const Namespace& netns, const sys::Fd& socket) {
+// Of any socket of this process.
+inline Scope scope_of_socket(const Namespace& netns, int socket) {
     struct stat status{};
-    must(::fstat(socket.value(), &status) == 0, "fstat");
+    must(::fstat(socket, &status) == 0, "fstat");
     Scope scope{.netns = id_of(netns), .netns_pid = 0, .listener = {}, .pod = {}};
-    scope.listener = ListenerRef{.cookie = take(sys::socket_cookie(socket.value())),
+    scope.listener = ListenerRef{.cookie = take(sys::socket_cookie(socket)),
                                  .inode = status.st_ino,
                                  .local = {},
                                  .pid = ::getpid(),
-                                 .fd = socket.value()};
+                                 .fd = socket};
     return scope;
+}
+
+inline Scope scope_of_listener(const Namespace& netns, const sys::Fd& socket) {
+    return scope_of_socket(netns, socket.value());
 }
 
 // A descriptor that was sent and not received yet: no process has it.

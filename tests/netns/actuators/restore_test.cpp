@@ -377,7 +377,7 @@ TEST_CASE("a listener that no process shows a descriptor of stays held until som
     for (const bool now : {true, false}) {
         const auto all = take(restore(journal, writer, {.now = now}));
         REQUIRE(kinds(all)[0] == Restored::Kind::in_use);
-        CHECK(all[0].error.starts_with("it listens, but no process shows its descriptor"));
+        CHECK(all[0].error.starts_with("it is there still, but no process shows its descriptor"));
     }
     CHECK(take(journal.holdings()).back().undoing); // a service goes on with it
 

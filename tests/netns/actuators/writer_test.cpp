@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 
 #include "fixtures.hpp"
+#include "netns/probes/datagrams.hpp"
 #include "netns/probes/traffic.hpp"
 #include "sys/files.hpp"
 
@@ -350,7 +351,7 @@ TEST_CASE("a listener that no process shows a descriptor of is not gone as long 
     }
     const auto value = writer.read(TunableId::listener_backlog, scope);
     REQUIRE_FALSE(value);
-    CHECK(mentions(value.error().message, "it listens, but no process shows its descriptor"));
+    CHECK(mentions(value.error().message, "it is there still, but no process shows its descriptor"));
     CHECK(value.error().code == EBUSY);
     const Outcome outcome = writer.write(TunableId::listener_backlog, scope, 100, 200);
     CHECK(kind(outcome) == Outcome::Kind::failed);
@@ -762,4 +763,49 @@ TEST_CASE("a writer moves with its owner") {
     CHECK(second.pid() == kept);
     const Namespace netns;
     CHECK(second.read(TunableId::somaxconn, scope_of(netns)));
+}
+
+TEST_CASE("a UDP socket's receive buffer is raised and put back, and who has set its size stays what it was") {
+    const Namespace netns;
+    Writer writer = take(Writer::start());
+    for (const int asked : {0, 32768}) {
+        const Datagrams datagrams(netns, AF_INET, asked);
+        const Scope scope = scope_of_socket(netns, datagrams.fd());
+        const auto before = static_cast<std::uint64_t>(datagrams.buffer());
+        const auto locks = [&] {
+            int bits = -1;
+            socklen_t size = sizeof bits;
+            must(::getsockopt(datagrams.fd(), SOL_SOCKET, 72, &bits, &size) == 0, "read SO_BUF_LOCK");
+            return bits;
+        };
+        CHECK(take(writer.read(TunableId::udp_rcvbuf, scope)) == before);
+        CHECK(kind(writer.write(TunableId::udp_rcvbuf, scope, before, 1048576)) == Outcome::Kind::written);
+        CHECK(datagrams.buffer() == 1048576);
+        CHECK(locks() == (asked == 0 ? 0 : 2));
+        CHECK(kind(writer.write(TunableId::udp_rcvbuf, scope, before, 2097152)) == Outcome::Kind::conflict);
+        CHECK(kind(writer.write(TunableId::udp_rcvbuf, scope, 1048576, 1048577)) == Outcome::Kind::failed);
+        datagrams.send(300);
+        CHECK(take(writer.in_use(TunableId::udp_rcvbuf, scope)) >= 300000);
+        CHECK(kind(writer.lower(TunableId::udp_rcvbuf, scope, 1048576, before)) == Outcome::Kind::failed); // no room
+        datagrams.read();
+        CHECK(kind(writer.lower(TunableId::udp_rcvbuf, scope, 1048576, before)) == Outcome::Kind::written);
+        CHECK(static_cast<std::uint64_t>(datagrams.buffer()) == before);
+        CHECK(locks() == (asked == 0 ? 0 : 2));
+    }
+}
+
+TEST_CASE("what is no UDP socket has no receive buffer of ours, and a closed one is gone") {
+    const Namespace netns;
+    Writer writer = take(Writer::start());
+    const sys::Fd listener = listening(netns, 5);
+    CHECK(kind(writer.write(TunableId::udp_rcvbuf, scope_of_listener(netns, listener), 131072, 1048576)) ==
+          Outcome::Kind::failed);
+    const sys::Fd raw = netns.inside([] { return sys::Fd(::socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_UDP)); });
+    must(static_cast<bool>(raw), "make a raw socket");
+    CHECK_FALSE(writer.read(TunableId::udp_rcvbuf, scope_of_socket(netns, raw.value())).has_value());
+    std::optional<Datagrams> closed(netns);
+    const Scope scope = scope_of_socket(netns, closed->fd());
+    CHECK(writer.read(TunableId::udp_rcvbuf, scope).has_value());
+    closed.reset();
+    CHECK(writer.read(TunableId::udp_rcvbuf, scope).error().code == ESTALE);
 }

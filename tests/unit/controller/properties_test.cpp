@@ -481,7 +481,8 @@ private:
         case TunableId::conntrack_buckets: return units * 8;
         case TunableId::tcp_max_syn_backlog: return units * 320;
         case TunableId::tcp_rmem:
-        case TunableId::tcp_wmem: return units;
+        case TunableId::tcp_wmem:
+        case TunableId::udp_rcvbuf: return units;
         case TunableId::netdev_max_backlog: return units * 2304;
         }
         return 0;

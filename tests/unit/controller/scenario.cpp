@@ -149,9 +149,23 @@ void add_buffers(World& world, Names& names, const YAML::Node& node) {
     world.buffers[row.netns] = row;
 }
 
+// As SO_RCVBUF has it: "application", or nothing.
+void add_udp(World& world, Names& names, const YAML::Node& node) {
+    const Fields fields(node, {"port", "in", "buffer", "set_by"});
+    UdpSocket socket{.netns = names.netns_at(fields, "pod")};
+    socket.local = {"0.0.0.0", static_cast<std::uint16_t>(number_of(fields.at("port")))};
+    socket.cookie = 100000 + socket.local.port;
+    socket.pid = 713;
+    socket.command = "unbound";
+    socket.buffer_bytes = number_of(fields.at("buffer"));
+    socket.set_by_application = fields.has("set_by") && text_of(fields.at("set_by")) == "application";
+    names.add_port(socket.local.port, socket.cookie);
+    world.udp[socket.cookie] = socket;
+}
+
 World world_of(const YAML::Node& node, Names& names) {
-    const Fields fields(node,
-                        {"listener", "conntrack", "buffers", "backlog", "memory", "syncookies", "entry", "connection"});
+    const Fields fields(
+        node, {"listener", "conntrack", "buffers", "udp", "backlog", "memory", "syncookies", "entry", "connection"});
     World world;
     if (fields.has("listener"))
         for (const YAML::Node& each : items_of(fields.at("listener"))) add_listener(world, names, each);
@@ -162,6 +176,8 @@ World world_of(const YAML::Node& node, Names& names) {
     }
     if (fields.has("buffers"))
         for (const YAML::Node& each : items_of(fields.at("buffers"))) add_buffers(world, names, each);
+    if (fields.has("udp"))
+        for (const YAML::Node& each : items_of(fields.at("udp"))) add_udp(world, names, each);
     if (fields.has("backlog")) {
         const Fields backlog(fields.at("backlog"), {"limit", "cpus"});
         backlog.into(world.netdev_max_backlog, "limit", number_of);
@@ -242,6 +258,19 @@ void read_buffers(Step& step, Names& names, const YAML::Node& node) {
     step.buffers.push_back(row);
 }
 
+void read_udp(Step& step, const Names& names, const YAML::Node& node) {
+    const Fields fields(node, {"port", "lost", "received", "recent", "most", "looks", "past_half", "queue"});
+    UdpSocket& seen = step.udp[names.cookie(fields.at("port"))];
+    fields.into(seen.window_overflows, "lost", number_of);
+    fields.into(seen.window_received, "received", number_of);
+    seen.recent_overflows = seen.most_dropped = seen.window_overflows;
+    fields.into(seen.recent_overflows, "recent", number_of);
+    fields.into(seen.most_dropped, "most", number_of);
+    fields.into(seen.looks, "looks", number_of);
+    fields.into(seen.looks_past_half, "past_half", number_of);
+    fields.into(seen.queue_bytes, "queue", number_of);
+}
+
 void read_cpu(Step& step, const YAML::Node& node) {
     const Fields fields(node, {"cpu", "processed", "lost", "needed", "found", "waiting", "lost_now"});
     SoftirqCpu cpu;
@@ -262,19 +291,21 @@ void read_cpu(Step& step, const YAML::Node& node) {
 
 void read_value(Step& step, Names& names, const YAML::Node& node) {
     const Fields fields(node, {"somaxconn", "in", "port", "limit", "conntrack_max", "conntrack_buckets", "rmem",
-                               "netdev_max_backlog", "by"});
+                               "buffer", "netdev_max_backlog", "by"});
     const auto add = [&](const ObjectKey& object, const char* key) {
         step.values.emplace_back(object, number_of(fields.at(key)));
     };
     if (fields.has("somaxconn")) add({TunableId::somaxconn, names.netns_at(fields, "pod")}, "somaxconn");
-    if (fields.has("port"))
+    if (fields.has("buffer"))
+        add({TunableId::udp_rcvbuf, names.netns_at(fields, "pod"), names.cookie(fields.at("port"))}, "buffer");
+    else if (fields.has("port"))
         add({TunableId::listener_backlog, names.netns_at(fields, "pod"), names.cookie(fields.at("port"))}, "limit");
     if (fields.has("conntrack_max")) add({TunableId::conntrack_max, World::host}, "conntrack_max");
     if (fields.has("conntrack_buckets")) add({TunableId::conntrack_buckets, World::host}, "conntrack_buckets");
     if (fields.has("rmem")) add({TunableId::tcp_rmem, names.netns_at(fields, "pod")}, "rmem");
     if (fields.has("netdev_max_backlog")) add({TunableId::netdev_max_backlog, World::host}, "netdev_max_backlog");
     fields.into(step.by, "by", text_of);
-    if (!step.by.empty() && fields.has("port")) throw Wrong{fields.line(), "nobody is seen to set a listener's limit"};
+    if (!step.by.empty() && fields.has("port")) throw Wrong{fields.line(), "nobody is seen to set a socket's limit"};
 }
 
 Outcome::Kind answer_of(const YAML::Node& node) {
@@ -317,9 +348,10 @@ void read_guards(Guards& guards, const Fields& fields) {
 }
 
 Step step_of(const YAML::Node& node, Names& names) {
-    const Fields fields(node, {"at", "until", "tick", "pressure", "after", "look", "reload", "set", "attempt", "gone",
-                               "conntrack", "buffers", "cpu", "memory_pressure", "available", "softirq", "tcp_memory",
-                               "answer", "expect"});
+    const Fields fields(node, {"at",        "until",   "tick",       "pressure", "after",
+                               "look",      "reload",  "set",        "attempt",  "gone",
+                               "conntrack", "buffers", "udp",        "cpu",      "memory_pressure",
+                               "available", "softirq", "tcp_memory", "answer",   "expect"});
     Step step{.line = fields.line(), .kind = kind_of(fields), .at = duration_of(fields.at("at"))};
     step.until = step.at;
     fields.into(step.until, "until", duration_of);
@@ -331,6 +363,8 @@ Step step_of(const YAML::Node& node, Names& names) {
     for (const char* key : {"buffers", "look"})
         if (fields.has(key) && !fields.at(key).IsNull())
             for (const YAML::Node& each : items_of(fields.at(key))) read_buffers(step, names, each);
+    if (fields.has("udp"))
+        for (const YAML::Node& each : items_of(fields.at("udp"))) read_udp(step, names, each);
     if (fields.has("cpu"))
         for (const YAML::Node& each : items_of(fields.at("cpu"))) read_cpu(step, each);
     read_guards(step.guards, fields);
@@ -380,8 +414,7 @@ std::string_view name_of(Decision::Act act) {
 
 std::string head_of(const Decision& decision) {
     std::string where;
-    if (decision.tunable == TunableId::listener_backlog)
-        where = fmt::format(" of {}", decision.scope.listener->local.port);
+    if (is_of_socket(decision.tunable)) where = fmt::format(" of {}", decision.scope.listener->local.port);
     const std::string head = fmt::format("{} {}{}", name_of(decision.act), tunables::row(decision.tunable).name, where);
     if (decision.act == Decision::Act::advise) return head;
     return fmt::format("{} {} -> {}", head, decision.from, decision.to);
@@ -462,6 +495,7 @@ private:
     }
 
     void remove(std::uint64_t cookie) {
+        if (world_.udp.erase(cookie) > 0) return;
         const NetnsId netns = world_.listeners.at(cookie).netns;
         world_.listeners.erase(cookie);
         const bool others =
@@ -485,6 +519,7 @@ private:
         for (const auto& [cookie, length] : step.syn_queues) world_.listeners.at(cookie).syn_queue = length;
         for (const auto& [cookie, queue] : step.queues) world_.listeners.at(cookie).queue = queue;
         take_buffers(step);
+        take_udp(step);
         world_.tables.clear();
         for (const Conntrack& table : step.tables) world_.tables[table.netns] = table;
         for (SoftirqCpu& cpu : world_.cpus) {
@@ -505,6 +540,20 @@ private:
             if (seen.sending) row.sending = seen.sending;
             row.looked_at = *row.looked_at + *seen.looked_at;
             row.window_scale = *row.window_scale + *seen.window_scale;
+        }
+    }
+
+    void take_udp(const Step& step) {
+        for (auto& [cookie, socket] : world_.udp) {
+            const auto found = step.udp.find(cookie);
+            const UdpSocket seen = found != step.udp.end() ? found->second : UdpSocket{};
+            socket.window_overflows = seen.window_overflows;
+            socket.window_received = seen.window_received;
+            socket.recent_overflows = seen.recent_overflows;
+            socket.most_dropped = seen.most_dropped;
+            socket.looks = seen.looks;
+            socket.looks_past_half = seen.looks_past_half;
+            socket.queue_bytes = seen.queue_bytes;
         }
     }
 

@@ -31,7 +31,8 @@ struct Step {
     std::map<std::uint64_t, std::string> floods;                // what speaks for one at these
     std::map<std::uint64_t, std::uint32_t> syn_queues;          // handshakes under way
     std::vector<Conntrack> tables;
-    std::vector<TcpBuffers> buffers; // without values
+    std::vector<TcpBuffers> buffers;        // without values
+    std::map<std::uint64_t, UdpSocket> udp; // by cookie: what they lost, and how they looked
     std::vector<SoftirqCpu> cpus;
     Guards guards;
     policy::Policy policy;                                   // reload

@@ -28,8 +28,9 @@ public:
     std::map<NetnsId, Conntrack> tables;               // of which the limit and buckets are the world's
     std::uint64_t conntrack_max = 20000;
     std::uint64_t conntrack_buckets = 8192;
-    std::map<NetnsId, TcpBuffers> buffers; // with their values, and what the next snapshot says
-    std::vector<SoftirqCpu> cpus;          // of which the limit is the world's
+    std::map<NetnsId, TcpBuffers> buffers;  // with their values, and what the next snapshot says
+    std::map<std::uint64_t, UdpSocket> udp; // by cookie; with what the next snapshot says
+    std::vector<SoftirqCpu> cpus;           // of which the limit is the world's
     std::uint64_t netdev_max_backlog = 1000;
     std::vector<SysctlWrite> writes; // that BPF has seen
 
@@ -46,6 +47,10 @@ public:
             snapshot.conntrack.push_back(table);
         }
         for (const auto& [netns, row] : buffers) snapshot.buffers.push_back(row);
+        for (const auto& [cookie, socket] : udp) {
+            snapshot.udp.push_back(socket);
+            snapshot.udp.back().read = now;
+        }
         for (SoftirqCpu cpu : cpus) {
             cpu.backlog_limit = netdev_max_backlog;
             snapshot.softirq.push_back(cpu);
@@ -88,6 +93,10 @@ public:
             return buffers.contains(object.netns) ? buffers.at(object.netns).rmem_max : std::nullopt;
         case TunableId::tcp_wmem:
             return buffers.contains(object.netns) ? buffers.at(object.netns).wmem_max : std::nullopt;
+        case TunableId::udp_rcvbuf: {
+            const auto socket = udp.find(object.listener_cookie);
+            return socket == udp.end() ? std::nullopt : std::optional(socket->second.buffer_bytes);
+        }
         case TunableId::netdev_max_backlog: return netdev_max_backlog;
         }
         return std::nullopt;
@@ -105,6 +114,7 @@ public:
         case TunableId::conntrack_buckets: conntrack_buckets = value; break;
         case TunableId::tcp_rmem: buffers.at(object.netns).rmem_max = value; break;
         case TunableId::tcp_wmem: buffers.at(object.netns).wmem_max = value; break;
+        case TunableId::udp_rcvbuf: udp.at(object.listener_cookie).buffer_bytes = value; break;
         case TunableId::netdev_max_backlog: netdev_max_backlog = value; break;
         }
     }

@@ -117,6 +117,8 @@ TEST_CASE("the policy that holds without a file is shown with every default") {
                             "    net.netfilter.nf_conntrack_buckets: {max: 4194304, mode: auto, shrinkAfter: 24h}\n"
                             "    net.ipv4.tcp_rmem: {max: 67108864, mode: auto, shrinkAfter: never}\n"
                             "    net.ipv4.tcp_wmem: {max: 67108864, mode: auto, shrinkAfter: never}\n"
+                            "    # not allowed unless named: udp.rcvbuf: {max: 8388608, mode: auto, "
+                            "shrinkAfter: never}\n"
                             "    net.core.netdev_max_backlog: {max: 16384, mode: auto, shrinkAfter: never}\n");
 }
 

@@ -22,8 +22,12 @@ static __always_inline void note_drops(struct udp_record *udp, __u32 drops, __u6
 
 	udp->counted = drops;
 	udp->drops += more;
-	if (!more)
+	if (!more) {
+		if (udp->after_drops <= ABI_UDP_LOOKS_AFTER)
+			udp->after_drops++;
 		return;
+	}
+	udp->after_drops = 0;
 	if (now - udp->lost_at > CALM_NS) {
 		udp->looks = udp->past_half = 0;
 		udp->most_dropped = 0;
@@ -40,10 +44,13 @@ static __always_inline void take_look(struct udp_record *udp, struct sock *sk, _
 
 	note_drops(udp, datagram_drops(sk), now);
 	udp->queue = queue;
+	udp->looked = now;
+	/* Once nothing comes any more every queue is empty, that of a slow reader too. */
+	if (udp->after_drops > ABI_UDP_LOOKS_AFTER)
+		return;
 	udp->past_half = udp->past_half << 1 | (queue > rcvbuf / 2);
 	if (udp->looks < ABI_UDP_LOOKS)
 		udp->looks++;
-	udp->looked = now;
 }
 
 static __always_inline void stop_looking(struct udp_record *udp, struct sock *sk)

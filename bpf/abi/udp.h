@@ -5,7 +5,8 @@
 
 #include "bpf/abi/common.h"
 
-#define ABI_UDP_LOOKS 8 /* so many are remembered: one bit each */
+#define ABI_UDP_LOOKS 8	      /* so many are remembered: one bit each */
+#define ABI_UDP_LOOKS_AFTER 2 /* of those that find no more drops, after one that does */
 
 /* Kept with the socket from one look to the next, and written by each. */
 struct udp_record {
@@ -25,11 +26,12 @@ struct udp_record {
 	__u32 pid; /* of the process, the lowest that holds it */
 	__s32 fd;
 	__u8 comm[ABI_COMM_SIZE];
-	__u32 left_out; /* descriptors of its namespace for which there was no room */
-	__u8 looks;	/* since it began to drop, up to ABI_UDP_LOOKS */
-	__u8 past_half; /* of these the last one in the lowest bit: whether the queue was */
-	__u8 locked;	/* its application has set the size */
-	__u8 unused;
+	__u32 left_out;	  /* descriptors of its namespace for which there was no room */
+	__u8 looks;	  /* since it began to drop, and while it does: up to ABI_UDP_LOOKS */
+	__u8 past_half;	  /* of these the last one in the lowest bit: whether the queue was */
+	__u8 locked;	  /* its application has set the size */
+	__u8 after_drops; /* looks since the last one that found more drops, up to
+			     ABI_UDP_LOOKS_AFTER + 1 */
 };
 ABI_SIZE(struct udp_record, 144);
 ABI_OFFSET(struct udp_record, cookie, 48);

@@ -485,6 +485,25 @@ def test_batch_shallow_is_raised_and_taken_back_and_the_connection_is_as_fast_as
     run_until_undisturbed(check, "batch-shallow", "auto", "--bursts", "0", untuned=0)
 
 
+def test_udp_burst_loses_nothing_from_ten_seconds_on_and_the_name_server_runs_on():
+    def check(lab):
+        none, auto = lab.phase("none", "rest"), lab.phase("auto", "rest")
+        if none["failed"] < none["sent"] // 10:
+            raise ShowsNothing(f"the bursts fit: {none}")
+        expect_equal(auto["ok"], auto["sent"], f"answers in {auto}")
+        expect_raised_and_restored(lab)
+        expect_commits_less(lab)
+
+    run_until_undisturbed(check, "udp-burst", "static,auto", untuned=40)
+
+
+def test_udp_slow_raises_nothing_and_says_that_it_is_read_too_slowly():
+    lab = Lab("udp-slow", "auto")
+    expect_nothing_written(lab)
+    rows = [row for row in history_of(lab, lab.kept("run.json")["netns"]) if row["tunable"] == "udp.rcvbuf"]
+    expect(any("it is read too slowly" in row["why"] for row in rows), f"not said why: {rows}")
+
+
 def test_syn_flood_raises_a_queue_to_eight_times_its_limit_at_most_and_a_burst_gets_more_after_it():
     def check(lab):
         rows = written(lab, "listener.backlog", port=lab.kept("run.json")["port"])

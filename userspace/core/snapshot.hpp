@@ -188,7 +188,7 @@ struct UdpSocket {
     std::uint64_t window_received = 0;  // by all UDP sockets of its namespace
     std::uint64_t recent_overflows = 0; // since it began to drop, until three seconds after the last of them
     std::uint64_t most_dropped = 0;     // between two looks since it began to drop
-    std::uint64_t looks = 0;            // since it began to drop, the last eight at most
+    std::uint64_t looks = 0;            // the last eight at most: while it drops, and the two after that
     std::uint64_t looks_past_half = 0;  // that found more than half of the buffer in use
     std::uint64_t netns_overflows = 0;  // UDP_MIB_RCVBUFERRORS of its namespace, of IPv4 and IPv6
     std::uint64_t left_out = 0;         // descriptors of others like it in its namespace, for which there was no room

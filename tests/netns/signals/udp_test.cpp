@@ -123,6 +123,25 @@ TEST_CASE("a burst that is read at once is told from a reader that is too slow o
     }
 }
 
+TEST_CASE("a reader that was too slow has no bursts once nothing comes to it any more", "[netns]") {
+    const Namespace netns;
+    const Datagrams slow(netns);
+    Watcher watcher(30s);
+    if (is_unseen(watcher)) return;
+    for (int look = 1; look <= 8; ++look) {
+        slow.send(more_than_fit);
+        slow.read(20);
+        rows_of(watcher, netns);
+    }
+    slow.read();
+    for (int look = 1; look <= 8; ++look) {
+        const auto row = row_of(watcher, netns, slow);
+        REQUIRE(row.has_value());
+        CHECK(row->is_read_slowly());
+        CHECK(row->queue_bytes == 0);
+    }
+}
+
 TEST_CASE("what a socket dropped before the service began is no news, and costs no look", "[netns]") {
     const Namespace netns;
     const Process inside([&] {

@@ -202,7 +202,7 @@ int BPF_PROG(listen_stop, struct sock *sk)
 static __always_inline void on_connect(struct sock *sk, int error)
 {
 	if (error == -EADDRNOTAVAIL && !sk->__sk_common.skc_num && is_tcp(sk))
-		note_port_failure(sk->__sk_common.skc_net.net);
+		note_port_failure(sk);
 }
 
 SEC("fexit/inet_hash_connect")

@@ -64,7 +64,7 @@ static __always_inline void on_failed_connect(const struct sock *sk)
 	if (sk->__sk_common.skc_num || BPF_CORE_READ((struct inet_sock *)sk, inet_sport) ||
 	    !is_tcp(sk))
 		return;
-	note_port_failure(sk->__sk_common.skc_net.net);
+	note_port_failure(sk);
 }
 
 SEC("tp_btf/inet_sock_set_state")

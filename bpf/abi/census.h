@@ -46,7 +46,8 @@ struct netns_record {
 	struct abi_netns netns;
 	__u64 mibs[ABI_MIB_COUNT]; /* summed over all CPUs */
 	__u64 ports_exhausted;
-	__u32 pid; /* of a thread that is in it; 0: none seen */
+	__u64 own_ports_exhausted; /* of these, of sockets that have a range of their own */
+	__u32 pid;		   /* of a thread that is in it; 0: none seen */
 	__u32 somaxconn;
 	__u32 max_syn_backlog;
 	__u32 syncookies;
@@ -57,11 +58,14 @@ struct netns_record {
 	__u32 wmem_default;
 	__u32 wmem_max;
 	__u64 udp_mibs[ABI_UDP_MIB_COUNT];
+	__u32 local_ports; /* ip_local_port_range: the last in the upper half */
+	__u32 unused;
 };
-ABI_SIZE(struct netns_record, 160);
+ABI_SIZE(struct netns_record, 176);
 ABI_OFFSET(struct netns_record, mibs, 24);
-ABI_OFFSET(struct netns_record, pid, 104);
-ABI_OFFSET(struct netns_record, rmem_default, 128);
-ABI_OFFSET(struct netns_record, udp_mibs, 144);
+ABI_OFFSET(struct netns_record, pid, 112);
+ABI_OFFSET(struct netns_record, rmem_default, 136);
+ABI_OFFSET(struct netns_record, udp_mibs, 152);
+ABI_OFFSET(struct netns_record, local_ports, 168);
 
 #endif

@@ -51,9 +51,11 @@ struct ports_exhausted_event {
 	__u64 time;
 	struct abi_netns netns;
 	__u8 comm[ABI_COMM_SIZE];
+	struct abi_endpoint remote; /* whom it wanted to reach */
 };
-ABI_SIZE(struct ports_exhausted_event, 48);
+ABI_SIZE(struct ports_exhausted_event, 72);
 ABI_OFFSET(struct ports_exhausted_event, comm, 32);
+ABI_OFFSET(struct ports_exhausted_event, remote, 48);
 
 struct backlog_drop_event {
 	__u32 kind;

@@ -58,8 +58,9 @@ ABI_OFFSET(struct listener_queue, overflows, 144);
 /* Connects that failed for want of a local port, per namespace (key as above). */
 struct port_failures {
 	__u64 count;
+	__u64 own_ports; /* of these, of sockets that have a range of their own */
 	__u64 last_event;
 };
-ABI_SIZE(struct port_failures, 16);
+ABI_SIZE(struct port_failures, 24);
 
 #endif

@@ -95,8 +95,13 @@ struct inet_timewait_death_row {
 	int sysctl_max_tw_buckets;
 };
 
+struct local_ports {
+	__u32 range;
+};
+
 struct netns_ipv4 {
 	struct inet_timewait_death_row tcp_death_row;
+	struct local_ports ip_local_ports;
 	int sysctl_max_syn_backlog;
 	__u8 sysctl_tcp_syncookies;
 	int sysctl_tcp_wmem[3];
@@ -202,6 +207,7 @@ struct sock {
 struct inet_sock {
 	__be16 inet_sport;
 	unsigned long inet_flags;
+	__u32 local_port_range;
 };
 
 struct request_sock_queue {

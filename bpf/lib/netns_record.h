@@ -84,10 +84,13 @@ static __always_inline int write_netns(struct bpf_iter_meta *meta, struct net *n
 	record.rmem_max = net->ipv4.sysctl_tcp_rmem[2];
 	record.wmem_default = net->ipv4.sysctl_tcp_wmem[1];
 	record.wmem_max = net->ipv4.sysctl_tcp_wmem[2];
+	record.local_ports = local_ports(net);
 	sum_mibs(&record, net);
 	failures = bpf_map_lookup_elem(&port_failures, &key);
-	if (failures)
+	if (failures) {
 		record.ports_exhausted = failures->count;
+		record.own_ports_exhausted = failures->own_ports;
+	}
 	write_once(meta, key, &record, sizeof(record));
 	return 0;
 }

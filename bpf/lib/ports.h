@@ -7,12 +7,14 @@
 #include "bpf/lib/events.h"
 #include "bpf/lib/maps.h"
 #include "bpf/lib/net.h"
+#include "bpf/lib/variations.h"
 
 DEFINE_PORT_FAILURES_MAP;
 
 /* In the context of the process that called connect(). */
-static __always_inline void note_port_failure(struct net *net)
+static __always_inline void note_port_failure(const struct sock *sk)
 {
+	struct net *net = sk->__sk_common.skc_net.net;
 	struct port_failures fresh = {}, *failures;
 	struct ports_exhausted_event *event;
 	__u64 key = netns_key(net), now;
@@ -21,6 +23,8 @@ static __always_inline void note_port_failure(struct net *net)
 	if (!failures)
 		return;
 	__sync_fetch_and_add(&failures->count, 1);
+	if (has_own_ports(sk))
+		__sync_fetch_and_add(&failures->own_ports, 1);
 	now = bpf_ktime_get_ns();
 	if (!event_is_due(&failures->last_event, now))
 		return;
@@ -32,6 +36,7 @@ static __always_inline void note_port_failure(struct net *net)
 	event->time = now;
 	fill_netns(&event->netns, net);
 	fill_comm(&event->comm, bpf_get_current_task_btf());
+	fill_remote(&event->remote, sk);
 	submit_event(event);
 }
 

@@ -63,6 +63,57 @@ static __always_inline __u32 time_wait_sockets(struct inet_timewait_death_row *r
 }
 
 /*
+ * Ports that connect() and bind() choose from, the last in the upper half: a word since 6.8, two
+ * ints before.
+ */
+struct local_ports___ints {
+	int range[2];
+} __attribute__((preserve_access_index));
+
+struct netns_ipv4___ints {
+	struct local_ports___ints ip_local_ports;
+} __attribute__((preserve_access_index));
+
+struct net___ints {
+	struct netns_ipv4___ints ipv4;
+} __attribute__((preserve_access_index));
+
+static __always_inline __u32 local_ports(struct net *net)
+{
+	struct net___ints *other = (struct net___ints *)net;
+	int range[2] = {};
+
+	if (bpf_core_field_exists(net->ipv4.ip_local_ports.range))
+		return net->ipv4.ip_local_ports.range;
+	BPF_CORE_READ_INTO(&range, other, ipv4.ip_local_ports.range);
+	return (__u32)range[0] | (__u32)range[1] << 16;
+}
+
+/*
+ * Whether a socket has a range of its own (IP_LOCAL_PORT_RANGE), which came in 6.3 (91d0b78c5177
+ * "inet: Add IP_LOCAL_PORT_RANGE socket option"): a word since 6.8, a struct before.
+ */
+struct inet_sock___halves {
+	struct {
+		__u16 lo;
+		__u16 hi;
+	} local_port_range;
+} __attribute__((preserve_access_index));
+
+static __always_inline bool has_own_ports(const struct sock *sk)
+{
+	struct inet_sock *inet = (struct inet_sock *)sk;
+	struct inet_sock___halves *halves = (struct inet_sock___halves *)sk;
+
+	if (bpf_core_field_exists(inet->local_port_range))
+		return BPF_CORE_READ(inet, local_port_range) != 0;
+	if (bpf_core_field_exists(halves->local_port_range.lo))
+		return BPF_CORE_READ(halves, local_port_range.lo) ||
+		       BPF_CORE_READ(halves, local_port_range.hi);
+	return false;
+}
+
+/*
  * sk_drops is what sk_drops_read() adds up for TCP on every kernel: sk_drop_counters (6.18,
  * c51613fa276f "net: add sk->sk_drop_counters") is set for UDP and raw sockets only.
  */

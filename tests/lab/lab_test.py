@@ -399,7 +399,7 @@ def test_backlog_drop_is_raised_until_nothing_is_lost_and_counted_as_the_kernel_
     run_until_undisturbed(check, "backlog-drop", "auto")
 
 
-def test_time_wait_shows_who_ran_out_of_ports():
+def test_time_wait_shows_who_ran_out_of_ports_and_gives_it_more_until_none_fails():
     lab = Lab("time-wait", "auto")
     phase = lab.phase("auto", "all")
     row = row_of(lab.kept("top.json")["time_wait"], netns=lab.kept("run.json")["client_netns"])
@@ -407,6 +407,8 @@ def test_time_wait_shows_who_ran_out_of_ports():
     expect_equal(row["ports_exhausted"], phase["errors"]["no_port"], "ports_exhausted")
     expect_equal(row["ports_exhausted_command"], "burst-client", "who")
     expect_equal(row["entries"], phase["kernel"]["TW"] + phase["kernel"]["TWKilled"], "entries")
+    expect_equal(lab.phase("auto", "rest")["errors"]["no_port"], 0, "connects without a port from 10 s on")
+    expect_raised_and_restored(lab)
 
 
 def expect_line_carried_all(lab):

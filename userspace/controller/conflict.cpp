@@ -10,6 +10,7 @@
 #include "controller/step.hpp"
 #include "core/words.hpp"
 #include "tunables/catalog.hpp"
+#include "tunables/codec.hpp"
 
 namespace bpftune::controller {
 namespace {
@@ -27,7 +28,7 @@ bool is_about(const NetnsId& netns, std::string_view sysctl, const ObjectKey& ob
 // Whether this write would make the value what was found.
 bool explains(const SysctlWrite& write, const ObjectKey& object, std::uint64_t found) {
     const auto& row = tunables::row(object.tunable);
-    const auto value = write.number(row.field.value_or(0));
+    const auto value = tunables::value_in(row, write);
     return is_about(write.netns, write.sysctl, object) && value && *value <= found && found - *value < row.granule;
 }
 

@@ -26,6 +26,7 @@ enum class TunableId {
     tcp_wmem,
     udp_rcvbuf,
     netdev_max_backlog,
+    ip_local_port_range,
 };
 
 // Of one socket rather than of a network namespace or the node.

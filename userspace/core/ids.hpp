@@ -29,6 +29,15 @@ struct Endpoint {
     auto operator<=>(const Endpoint&) const = default;
 };
 
+// The ports that connect() and a bind() to port 0 choose from.
+struct LocalPorts {
+    std::uint16_t first = 0;
+    std::uint16_t last = 0;
+
+    bool operator==(const LocalPorts&) const = default;
+};
+constexpr std::uint64_t count_of(const LocalPorts& ports) { return std::uint64_t{ports.last} - ports.first + 1; }
+
 // "10.0.0.1:80", "[::]:80"
 inline std::string to_string(const Endpoint& endpoint) {
     const bool v6 = endpoint.address.find(':') != std::string::npos;

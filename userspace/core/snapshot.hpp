@@ -110,6 +110,11 @@ struct NetnsTcp {
     std::optional<std::uint64_t> ports_exhausted; // connects that failed for want of a local port
     std::string ports_exhausted_command;          // who suffered the last of them
     int ports_exhausted_pid = 0;
+    std::optional<Endpoint> ports_exhausted_remote; // whom it wanted to reach
+    std::optional<LocalPorts> local_ports;          // ip_local_port_range
+    // In the last interval: connects that found no port in it, and sockets that entered TIME_WAIT.
+    std::uint64_t window_ports_exhausted = 0;
+    std::uint64_t window_time_wait_entries = 0;
 };
 
 // A TCP connection that is held back: as it was at the last look.

@@ -48,7 +48,8 @@ Event to_event(const ports_exhausted_event& event) {
     return PortsExhaustedEvent{.time = mono(event.time),
                                .netns = netns_id(event.netns),
                                .pid = static_cast<int>(event.pid),
-                               .command = command(event.comm)};
+                               .command = command(event.comm),
+                               .remote = endpoint(event.remote)};
 }
 
 Event to_event(const conntrack_full_event& event) {
@@ -137,6 +138,9 @@ NetnsReading netns_reading(const netns_record& record) {
             .time_wait_sockets = record.time_wait_sockets,
             .time_wait_limit = record.time_wait_limit,
             .ports_exhausted = record.ports_exhausted,
+            .own_ports_exhausted = record.own_ports_exhausted,
+            .local_ports = LocalPorts{.first = static_cast<std::uint16_t>(record.local_ports),
+                                      .last = static_cast<std::uint16_t>(record.local_ports >> 16)},
             .rmem = NetnsReading::TcpMem{.middle = record.rmem_default, .max = record.rmem_max},
             .wmem = NetnsReading::TcpMem{.middle = record.wmem_default, .max = record.wmem_max},
             .udp = NetnsReading::Udp{.received = record.udp_mibs[ABI_UDP_MIB_INDATAGRAMS],

@@ -84,6 +84,7 @@ struct PortsExhaustedEvent {
     NetnsId netns;
     int pid = 0;
     std::string command;
+    Endpoint remote; // whom it wanted to reach
 };
 
 // A packet was dropped because a CPU's backlog was full. At most one per CPU and Options::event_interval. Where the
@@ -130,6 +131,8 @@ struct NetnsReading {
     std::uint64_t time_wait_sockets = 0;
     std::optional<std::uint64_t> time_wait_limit;
     std::optional<std::uint64_t> ports_exhausted; // since the probe was attached
+    std::uint64_t own_ports_exhausted = 0;        // of these, of sockets that have a range of their own
+    std::optional<LocalPorts> local_ports;        // ip_local_port_range
     struct TcpMem {
         std::uint32_t middle = 0; // what a socket begins with
         std::uint32_t max = 0;

@@ -125,6 +125,9 @@ void TcpTable::update_namespaces(std::span<const probes::NetnsReading> readings,
             if (!started_) netns.ports_counted = ports;
             netns.row.ports_exhausted = netns.row.ports_exhausted.value_or(0) + gain(netns.ports_counted, ports);
             netns.ports_counted = ports;
+            const std::uint64_t of_netns = ports - std::min(ports, reading.own_ports_exhausted);
+            if (!started_) netns.of_range_before = of_netns;
+            netns.of_range = of_netns;
         }
         netns.last = reading;
         netns.seen = true;
@@ -137,6 +140,7 @@ void TcpTable::update_namespaces(std::span<const probes::NetnsReading> readings,
             netns.row.max_syn_backlog =
                 reading.somaxconn ? std::optional(reading.max_syn_backlog) : std::nullopt; // known where that is
         }
+        netns.row.local_ports = reading.local_ports;
         netns.row.time_wait_sockets = reading.time_wait_sockets;
         netns.row.time_wait_limit = reading.time_wait_limit;
     }
@@ -304,6 +308,7 @@ void TcpTable::ports_exhausted(const probes::PortsExhaustedEvent& event) {
     if (netns == namespaces_.end()) return;
     netns->second.row.ports_exhausted_command = printable(event.command);
     netns->second.row.ports_exhausted_pid = event.pid;
+    netns->second.row.ports_exhausted_remote = event.remote;
 }
 
 // nullptr: it is not known. One that began to listen since the last census is there from now on.
@@ -629,7 +634,10 @@ void TcpTable::tick(Snapshot& snapshot, MonoTime now) {
         netns.row.overflows_of_closed = netns.of_closed;
         netns.row.time_wait_entries_per_second =
             per_second(netns.row.time_wait_entries - netns.entries_before, interval);
+        netns.row.window_time_wait_entries = netns.row.time_wait_entries - netns.entries_before;
         netns.entries_before = netns.row.time_wait_entries;
+        netns.row.window_ports_exhausted = gain(netns.of_range_before, netns.of_range);
+        netns.of_range_before = netns.of_range;
         snapshot.tcp.push_back(netns.row);
     }
 }

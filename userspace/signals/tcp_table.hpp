@@ -135,6 +135,8 @@ private:
         std::uint64_t deferred_before = 0; // that it left unexplained
         bool hides_deferring = false;      // there are such, and no listener is known to defer
         std::uint64_t ports_counted = 0;   // of NetnsReading::ports_exhausted
+        std::uint64_t of_range = 0;        // of these, for want of a port of the namespace's range
+        std::uint64_t of_range_before = 0; // at the last tick
         std::uint64_t arrivals = 0;        // whoever's
         std::uint64_t entries_before = 0;
         SynWatch syns;

@@ -16,5 +16,6 @@ std::span<const Tunable> conntrack_rows();
 std::span<const Tunable> tcp_buffer_rows();
 std::span<const Tunable> udp_buffer_rows();
 std::span<const Tunable> backlog_rows();
+std::span<const Tunable> port_rows();
 
 } // namespace bpftune::tunables

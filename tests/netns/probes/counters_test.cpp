@@ -122,6 +122,34 @@ TEST_CASE("connects that find no local port are counted, with who suffered") {
     CHECK(events[0].netns.inode == netns.inode());
     CHECK(events[0].pid == ::getpid());
     CHECK(events[0].command + "\n" == sys::read_file("/proc/self/comm").value());
+    CHECK(events[0].remote == Endpoint{"127.0.0.1", port});
+}
+
+TEST_CASE("a namespace's range of local ports is read, and who has a range of its own says nothing of it") {
+    auto probes = open_probes();
+    if (is_blind(probes.rung(Probe::time_wait) != Rung::procfs, "connects without a port")) return;
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    CHECK(reading_of(probes, netns).local_ports == LocalPorts{32768, 60999});
+    netns.write("sys/net/ipv4/ip_local_port_range", "30000 30100");
+    CHECK(reading_of(probes, netns).local_ports == LocalPorts{30000, 30100});
+    const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 64); });
+    constexpr int ip_local_port_range = 51; // IP_LOCAL_PORT_RANGE, since 6.3
+    const std::uint32_t one_port = 30005U << 16 | 30005U;
+    bool is_known = true;
+    const auto connect_from_it = [&] {
+        sys::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        is_known &= ::setsockopt(socket.value(), IPPROTO_IP, ip_local_port_range, &one_port, sizeof one_port) == 0;
+        const int error = is_known ? connect_to(socket, "127.0.0.1", port) : 0;
+        return std::pair(std::move(socket), error);
+    };
+    const auto first = netns.inside(connect_from_it);
+    if (!is_known) return;
+    CHECK(first.second == 0);
+    CHECK(netns.inside(connect_from_it).second == EADDRNOTAVAIL);
+    const NetnsReading reading = reading_of(probes, netns);
+    CHECK(reading.ports_exhausted == 1);
+    CHECK(reading.own_ports_exhausted == 1);
 }
 
 TEST_CASE("a refused connect and one that is given up are no want of a port") {

@@ -484,6 +484,7 @@ private:
         case TunableId::tcp_wmem:
         case TunableId::udp_rcvbuf: return units;
         case TunableId::netdev_max_backlog: return units * 2304;
+        case TunableId::ip_local_port_range: return units * 256;
         }
         return 0;
     }

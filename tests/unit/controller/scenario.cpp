@@ -163,9 +163,18 @@ void add_udp(World& world, Names& names, const YAML::Node& node) {
     world.udp[socket.cookie] = socket;
 }
 
+// A namespace of its own, or `in: host`, that has nothing else in the world.
+void add_ports(World& world, Names& names, const YAML::Node& node) {
+    const Fields fields(node, {"in", "first", "last"});
+    NetnsTcp row{.netns = names.netns_at(fields, "client"), .local_ports = LocalPorts{}};
+    row.local_ports->first = static_cast<std::uint16_t>(number_of(fields.at("first")));
+    row.local_ports->last = static_cast<std::uint16_t>(number_of(fields.at("last")));
+    world.ports[row.netns] = row;
+}
+
 World world_of(const YAML::Node& node, Names& names) {
-    const Fields fields(
-        node, {"listener", "conntrack", "buffers", "udp", "backlog", "memory", "syncookies", "entry", "connection"});
+    const Fields fields(node, {"listener", "conntrack", "buffers", "udp", "backlog", "ports", "memory", "syncookies",
+                               "entry", "connection"});
     World world;
     if (fields.has("listener"))
         for (const YAML::Node& each : items_of(fields.at("listener"))) add_listener(world, names, each);
@@ -178,6 +187,8 @@ World world_of(const YAML::Node& node, Names& names) {
         for (const YAML::Node& each : items_of(fields.at("buffers"))) add_buffers(world, names, each);
     if (fields.has("udp"))
         for (const YAML::Node& each : items_of(fields.at("udp"))) add_udp(world, names, each);
+    if (fields.has("ports"))
+        for (const YAML::Node& each : items_of(fields.at("ports"))) add_ports(world, names, each);
     if (fields.has("backlog")) {
         const Fields backlog(fields.at("backlog"), {"limit", "cpus"});
         backlog.into(world.netdev_max_backlog, "limit", number_of);
@@ -271,6 +282,14 @@ void read_udp(Step& step, const Names& names, const YAML::Node& node) {
     fields.into(seen.queue_bytes, "queue", number_of);
 }
 
+void read_ports(Step& step, Names& names, const YAML::Node& node) {
+    const Fields fields(node, {"in", "exhausted", "entries", "time_wait"});
+    NetnsTcp& seen = step.ports[names.netns_at(fields, "client")];
+    fields.into(seen.window_ports_exhausted, "exhausted", number_of);
+    fields.into(seen.window_time_wait_entries, "entries", number_of);
+    fields.into(seen.time_wait_sockets, "time_wait", number_of);
+}
+
 void read_cpu(Step& step, const YAML::Node& node) {
     const Fields fields(node, {"cpu", "processed", "lost", "needed", "found", "waiting", "lost_now"});
     SoftirqCpu cpu;
@@ -348,10 +367,9 @@ void read_guards(Guards& guards, const Fields& fields) {
 }
 
 Step step_of(const YAML::Node& node, Names& names) {
-    const Fields fields(node, {"at",        "until",   "tick",       "pressure", "after",
-                               "look",      "reload",  "set",        "attempt",  "gone",
-                               "conntrack", "buffers", "udp",        "cpu",      "memory_pressure",
-                               "available", "softirq", "tcp_memory", "answer",   "expect"});
+    const Fields fields(node, {"at",  "until",           "tick",      "pressure",  "after",      "look",   "reload",
+                               "set", "attempt",         "gone",      "conntrack", "buffers",    "udp",    "ports",
+                               "cpu", "memory_pressure", "available", "softirq",   "tcp_memory", "answer", "expect"});
     Step step{.line = fields.line(), .kind = kind_of(fields), .at = duration_of(fields.at("at"))};
     step.until = step.at;
     fields.into(step.until, "until", duration_of);
@@ -365,6 +383,8 @@ Step step_of(const YAML::Node& node, Names& names) {
             for (const YAML::Node& each : items_of(fields.at(key))) read_buffers(step, names, each);
     if (fields.has("udp"))
         for (const YAML::Node& each : items_of(fields.at("udp"))) read_udp(step, names, each);
+    if (fields.has("ports"))
+        for (const YAML::Node& each : items_of(fields.at("ports"))) read_ports(step, names, each);
     if (fields.has("cpu"))
         for (const YAML::Node& each : items_of(fields.at("cpu"))) read_cpu(step, each);
     read_guards(step.guards, fields);
@@ -520,6 +540,7 @@ private:
         for (const auto& [cookie, queue] : step.queues) world_.listeners.at(cookie).queue = queue;
         take_buffers(step);
         take_udp(step);
+        take_ports(step);
         world_.tables.clear();
         for (const Conntrack& table : step.tables) world_.tables[table.netns] = table;
         for (SoftirqCpu& cpu : world_.cpus) {
@@ -540,6 +561,19 @@ private:
             if (seen.sending) row.sending = seen.sending;
             row.looked_at = *row.looked_at + *seen.looked_at;
             row.window_scale = *row.window_scale + *seen.window_scale;
+        }
+    }
+
+    void take_ports(const Step& step) {
+        for (auto& [netns, row] : world_.ports) {
+            const auto found = step.ports.find(netns);
+            const NetnsTcp seen = found != step.ports.end() ? found->second : NetnsTcp{};
+            row.window_ports_exhausted = seen.window_ports_exhausted;
+            row.window_time_wait_entries = seen.window_time_wait_entries;
+            row.time_wait_sockets = seen.time_wait_sockets;
+            row.ports_exhausted_remote = Endpoint{"10.0.0.9", 80};
+            row.ports_exhausted_command = "curl";
+            row.ports_exhausted_pid = 714;
         }
     }
 

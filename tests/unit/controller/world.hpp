@@ -28,6 +28,7 @@ public:
     std::map<NetnsId, Conntrack> tables;               // of which the limit and buckets are the world's
     std::uint64_t conntrack_max = 20000;
     std::uint64_t conntrack_buckets = 8192;
+    std::map<NetnsId, NetnsTcp> ports;      // with their range, and what the next snapshot says
     std::map<NetnsId, TcpBuffers> buffers;  // with their values, and what the next snapshot says
     std::map<std::uint64_t, UdpSocket> udp; // by cookie; with what the next snapshot says
     std::vector<SoftirqCpu> cpus;           // of which the limit is the world's
@@ -38,8 +39,7 @@ public:
     [[nodiscard]] Snapshot tick(MonoTime now, Nanoseconds interval) const {
         Snapshot snapshot = blank(now);
         snapshot.interval = interval;
-        for (const auto& [netns, value] : somaxconn)
-            snapshot.tcp.push_back({.netns = netns, .somaxconn = value, .max_syn_backlog = syn_backlog_of(netns)});
+        add_tcp(snapshot);
         for (const auto& [cookie, listener] : listeners) snapshot.listeners.push_back(row(listener, now));
         for (auto [netns, table] : tables) {
             table.limit = conntrack_max;
@@ -98,6 +98,9 @@ public:
             return socket == udp.end() ? std::nullopt : std::optional(socket->second.buffer_bytes);
         }
         case TunableId::netdev_max_backlog: return netdev_max_backlog;
+        case TunableId::ip_local_port_range:
+            return ports.contains(object.netns) ? std::optional(count_of(*ports.at(object.netns).local_ports))
+                                                : std::nullopt;
         }
         return std::nullopt;
     }
@@ -116,6 +119,11 @@ public:
         case TunableId::tcp_wmem: buffers.at(object.netns).wmem_max = value; break;
         case TunableId::udp_rcvbuf: udp.at(object.listener_cookie).buffer_bytes = value; break;
         case TunableId::netdev_max_backlog: netdev_max_backlog = value; break;
+        case TunableId::ip_local_port_range: {
+            LocalPorts& range = *ports.at(object.netns).local_ports;
+            range.first = static_cast<std::uint16_t>(range.last + 1 - value);
+            break;
+        }
         }
     }
 
@@ -153,6 +161,18 @@ private:
     template <class Map, class Key> static std::optional<std::uint64_t> found(const Map& map, const Key& key) {
         const auto entry = map.find(key);
         return entry == map.end() ? std::nullopt : std::optional<std::uint64_t>(entry->second);
+    }
+
+    // One row of each namespace.
+    void add_tcp(Snapshot& snapshot) const {
+        std::map<NetnsId, NetnsTcp> rows = ports;
+        for (const auto& [netns, value] : somaxconn) {
+            NetnsTcp& row = rows[netns];
+            row.netns = netns;
+            row.somaxconn = value;
+            row.max_syn_backlog = syn_backlog_of(netns);
+        }
+        for (const auto& [netns, row] : rows) snapshot.tcp.push_back(row);
     }
 
     [[nodiscard]] Listener row(Listener listener, MonoTime now) const {

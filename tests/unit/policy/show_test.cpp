@@ -119,7 +119,9 @@ TEST_CASE("the policy that holds without a file is shown with every default") {
                             "    net.ipv4.tcp_wmem: {max: 67108864, mode: auto, shrinkAfter: never}\n"
                             "    # not allowed unless named: udp.rcvbuf: {max: 8388608, mode: auto, "
                             "shrinkAfter: never}\n"
-                            "    net.core.netdev_max_backlog: {max: 16384, mode: auto, shrinkAfter: never}\n");
+                            "    net.core.netdev_max_backlog: {max: 16384, mode: auto, shrinkAfter: never}\n"
+                            "    # not allowed unless named: net.ipv4.ip_local_port_range: {max: 51000, mode: auto, "
+                            "shrinkAfter: never}\n");
 }
 
 TEST_CASE("a budget is shown in the largest unit that is exact") {

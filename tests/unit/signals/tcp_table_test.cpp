@@ -482,6 +482,25 @@ TEST_CASE("a namespace that is seen later counts from then") {
     CHECK(row.ports_exhausted == 3);
 }
 
+TEST_CASE(
+    "what found no port of the namespace's range is counted by tick, without sockets that have a range of their own") {
+    Feed feed;
+    auto reading = netns(0);
+    reading.local_ports = LocalPorts{32768, 60999};
+    reading.ports_exhausted = 5; // before the first tick
+    feed.tick({reading}, {});
+    reading.ports_exhausted = 9;
+    reading.own_ports_exhausted = 1;
+    reading.time_waited = 40;
+    NetnsTcp row = feed.tick({reading}, {}).tcp.at(0);
+    CHECK(row.local_ports == LocalPorts{32768, 60999});
+    CHECK(row.window_ports_exhausted == 3);
+    CHECK(row.window_time_wait_entries == 40);
+    row = feed.tick({reading}, {}).tcp.at(0);
+    CHECK(row.window_ports_exhausted == 0);
+    CHECK(row.window_time_wait_entries == 0);
+}
+
 TEST_CASE("a namespace that is seen again goes on where it was, without what was counted meanwhile") {
     Feed feed;
     feed.tick({netns(100)}, {});

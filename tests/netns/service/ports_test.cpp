@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the service does for clients that find no local port.
+#include "netns/service/fixtures.hpp"
+
+using namespace bpftune;
+using namespace bpftune::testing;
+
+namespace {
+
+constexpr std::uint16_t port = 8080;
+constexpr const char* file = "sys/net/ipv4/ip_local_port_range";
+constexpr const char* tunable = "net.ipv4.ip_local_port_range";
+constexpr const char* named = "    net.ipv4.ip_local_port_range: {max: 30000}\n";
+
+// So many connects to the listener, each of which stays. How many found no port.
+class Clients {
+public:
+    explicit Clients(const Namespace& netns)
+        : netns_(netns), listener_(netns.inside([] { return listen_on("127.0.0.1", port, 4096); })) {}
+
+    int connect(int count) {
+        return netns_.inside([&] {
+            int without_port = 0;
+            for (int i = 0; i < count; ++i) {
+                sys::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+                if (connect_to(socket, "127.0.0.1", port) == EADDRNOTAVAIL)
+                    ++without_port;
+                else
+                    open_.push_back(std::move(socket));
+            }
+            accept_all(listener_);
+            return without_port;
+        });
+    }
+
+private:
+    const Namespace& netns_;
+    sys::Fd listener_;
+    std::vector<sys::Fd> open_;
+};
+
+Json change_in(const Json& history, const std::string& state) {
+    for (const Json& change : history)
+        if (change["tunable"] == tunable && change["state"] == state) return change;
+    return nullptr;
+}
+
+// Of a lower rung, or without the right.
+bool is_unseen(const Home& home) { return home.top()["sources"]["time_wait"] == "procfs"; }
+
+} // namespace
+
+TEST_CASE(
+    "a namespace whose connects find no port gets more, down to the port that is listened at, and they come back") {
+    const Home home;
+    home.set_policy(policy_text("ports", "mode: auto", node_is_observed + named));
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    netns.write(file, "40000 40049");
+    const auto server = netns.inside([] { return listen_on("0.0.0.0", 39000, 16); });
+    Clients clients(netns);
+    const Running service(home);
+    if (is_unseen(home)) return;
+    const bool raised = comes_true([&] {
+        clients.connect(30);
+        return netns.read(file) != "40000\t40049\n";
+    });
+    INFO(home.top()["time_wait"].dump(1) << service.err());
+    REQUIRE(raised);
+    CHECK(netns.read(file) == "39001\t40049\n");
+    CHECK(clients.connect(30) == 0);
+    const Json raise = change_in(home.history(), "applied");
+    REQUIRE(raise.is_object());
+    CHECK(raise["from"] == "50");
+    CHECK(raise["to"] == "1049");
+    CHECK(mentions(raise["why"], "all from 40000 to 40049 are taken towards 127.0.0.1:8080"));
+
+    REQUIRE(home.restore().size() == 1);
+    CHECK(netns.read(file) == "40000\t40049\n");
+}
+
+TEST_CASE("a range that somebody made smaller than the kernel's stays so where the policy does not name it") {
+    const Home home;
+    home.set_policy(policy_text("ports", "mode: auto"));
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    netns.write(file, "40000 40049");
+    Clients clients(netns);
+    const Running service(home);
+    if (is_unseen(home)) return;
+    REQUIRE(comes_true([&] {
+        clients.connect(30);
+        return change_in(home.history(), "recommended").is_object();
+    }));
+    CHECK(mentions(change_in(home.history(), "recommended")["why"], "needs net.ipv4.ip_local_port_range named"));
+    CHECK(netns.read(file) == "40000\t40049\n");
+}

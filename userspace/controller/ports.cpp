@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controller/ports.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "controller/gate.hpp"
+#include "core/text.hpp"
+
+namespace bpftune::controller {
+namespace {
+
+constexpr std::uint64_t least_factor = 2;
+constexpr double time_wait_seconds = 60;        // include/net/tcp.h, TCP_TIMEWAIT_LEN
+constexpr std::uint64_t kernel_default = 28232; // net/ipv4/af_inet.c, inet_init_net(): 32768 to 60999
+// net/ipv4/sysctl_net_ipv4.c, ipv4_local_port_range(): the range may not begin below ip_unprivileged_port_start, which
+// is this where nobody has changed it.
+constexpr std::uint64_t least_first = 1024;
+
+ObjectKey object_of(const NetnsTcp& row) { return {TunableId::ip_local_port_range, row.netns}; }
+
+Scope scope_of(const NetnsTcp& row) { return {.netns = row.netns, .netns_pid = row.pid, .pod = row.pod}; }
+
+// What bounds it from below: a port that is listened at, or 0.
+std::uint16_t highest_listening_below(const Snapshot& snapshot, const NetnsTcp& row) {
+    std::uint16_t highest = 0;
+    for (const Listener& listener : snapshot.listeners)
+        if (listener.netns == row.netns && listener.local.port < row.local_ports->first)
+            highest = std::max(highest, listener.local.port);
+    return highest;
+}
+
+// How many ports there may be.
+std::uint64_t most_of(const Snapshot& snapshot, const NetnsTcp& row) {
+    if (row.netns == snapshot.host) return count_of(*row.local_ports);
+    const std::uint64_t first = std::max<std::uint64_t>(highest_listening_below(snapshot, row) + 1, least_first);
+    return row.local_ports->last + 1 - std::min<std::uint64_t>(first, row.local_ports->first);
+}
+
+// A connection is counted when it ends, by the side that closes it first.
+Measured measured(const NetnsTcp& row) {
+    const std::uint64_t seen = row.window_ports_exhausted + row.window_time_wait_entries;
+    return {.losses = row.window_ports_exhausted, .demand = seen, .use = seen};
+}
+
+Reading reading_of(const Snapshot& snapshot, const NetnsTcp& row) {
+    Reading reading{.object = object_of(row),
+                    .netns_pid = row.pid,
+                    .pod = &row.pod,
+                    .read = snapshot.time.mono,
+                    .in_use = 0, // a connection outside of the range stays
+                    .measured = measured(row)};
+    if (!row.local_ports) return reading;
+    reading.value = count_of(*row.local_ports);
+    reading.ceiling = most_of(snapshot, row);
+    const std::uint64_t taken = std::min(row.time_wait_sockets, *reading.value); // to whatever destination
+    reading.use = {.used = taken, .wanted = taken, .pressed = row.window_ports_exhausted > 0};
+    reading.charged = taken;
+    return reading;
+}
+
+std::string why_of(const NetnsTcp& row) {
+    std::string why = fmt::format("{} connect() found no free port in a second or so, all from {} to {} are taken",
+                                  row.window_ports_exhausted, row.local_ports->first, row.local_ports->last);
+    if (row.ports_exhausted_remote) why += fmt::format(" towards {}", to_string(*row.ports_exhausted_remote));
+    if (!row.ports_exhausted_command.empty())
+        why += fmt::format(" by {} (pid {})", row.ports_exhausted_command, row.ports_exhausted_pid);
+    return fmt::format("{}; {} sockets are in TIME_WAIT there", why, row.time_wait_sockets);
+}
+
+Wish finding_of(const NetnsTcp& row) {
+    const std::uint64_t count = count_of(*row.local_ports);
+    return {.tunable = TunableId::ip_local_port_range,
+            .scope = scope_of(row),
+            .from = count,
+            .to = count,
+            .why = why_of(row),
+            .evidence = {{"exhausted", row.window_ports_exhausted},
+                         {"first", row.local_ports->first},
+                         {"last", row.local_ports->last},
+                         {"time_wait", row.time_wait_sockets}},
+            .demand = object_of(row)};
+}
+
+// Each keeps its port for a minute after its end.
+std::uint64_t size_for(const Snapshot& snapshot, const NetnsTcp& row) {
+    const double seconds = std::chrono::duration<double>(snapshot.interval).count();
+    const auto wanted = static_cast<double>(row.window_ports_exhausted + row.window_time_wait_entries);
+    const double lasting = seconds > 0 ? std::ceil(wanted / seconds * time_wait_seconds) : 0;
+    return std::max(least_factor * count_of(*row.local_ports), static_cast<std::uint64_t>(lasting));
+}
+
+void say_that_it_is_bounded(Gate& gate, const NetnsTcp& row) {
+    Wish finding = finding_of(row);
+    if (row.netns == gate.snapshot().host)
+        finding.why += "; not widened in the node's own namespace, where NodePorts lie below it. Let it reuse its "
+                       "connections (keepalive), or set net.ipv4.tcp_tw_reuse to 1";
+    else
+        finding.why += fmt::format("; not widened: port {} below it is listened at. Let it reuse its connections "
+                                   "(keepalive), or set net.ipv4.tcp_tw_reuse to 1",
+                                   highest_listening_below(gate.snapshot(), row));
+    gate.advise(std::move(finding), "bounded");
+}
+
+void judge(Gate& gate, const NetnsTcp& row) {
+    const ObjectKey object = object_of(row);
+    if (row.window_ports_exhausted == 0 || gate.puts_back(object)) return;
+    if (trial_with(gate.state(), object) != nullptr) return; // each raise is judged before the next
+    const std::uint64_t most = most_of(gate.snapshot(), row);
+    Wish wish = finding_of(row);
+    if (4 * most < 5 * wish.from) return say_that_it_is_bounded(gate, row); // a quarter more is worth a write
+    wish.to = std::min(size_for(gate.snapshot(), row), most);
+    wish.expected = {wish.to};
+    wish.reason = {.trial = {.object = object},
+                   .cause = Cause::loss,
+                   .fitted = row.window_time_wait_entries,
+                   .before = measured(row)};
+    wish.within_asked = wish.from >= kernel_default;
+    gate.raise(std::move(wish));
+}
+
+} // namespace
+
+namespace local_ports {
+
+void read(const View& view, std::vector<Reading>& readings) {
+    if (view.snapshot.cause != Snapshot::Cause::tick) return;
+    for (const NetnsTcp& row : view.snapshot.tcp) readings.push_back(reading_of(view.snapshot, row));
+}
+
+// At ticks alone, of which each has all listeners.
+void rule(Gate& gate) {
+    if (gate.snapshot().cause != Snapshot::Cause::tick) return;
+    for (const NetnsTcp& row : gate.snapshot().tcp)
+        if (row.local_ports) judge(gate, row);
+}
+
+void show(const std::function<std::optional<std::uint64_t>(const ObjectKey&)>& value_of, Snapshot& snapshot) {
+    for (NetnsTcp& row : snapshot.tcp)
+        if (const auto count = row.local_ports ? value_of(object_of(row)) : std::nullopt)
+            row.local_ports->first = static_cast<std::uint16_t>(row.local_ports->last + 1 - *count);
+}
+
+} // namespace local_ports
+} // namespace bpftune::controller

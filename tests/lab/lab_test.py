@@ -307,15 +307,14 @@ def expect_changes_settle(lab):
     run = lab.kept("run.json")
     rows = [row for row in history_of(lab, run["netns"]) if row["state"] in WRITTEN]
     expect(rows, "nothing was written: the case shows nothing")
+    half = run["load_from"] + (run["load_to"] - run["load_from"]) / 2
     for tunable in {row["tunable"] for row in rows}:
         changes = [row for row in rows if row["tunable"] == tunable]
-        if len(changes) > 2:
-            # How many wait is the scheduler's doing: nginx may get its turn twice as late as in the first burst.
+        if len(changes) > 2 or unix_time(changes[-1]["time"]) >= half:
+            # How many wait is the scheduler's doing: nginx may get its turn twice as late as in the first bursts.
             peaks = [row["evidence"]["queue_peak"] for row in changes]
-            alike = peaks[-1] <= max(peaks[:-1])
-            raise (AssertionError if alike else ShowsNothing)(f"more than two changes of {tunable}: {rows}")
-    half = run["load_from"] + (run["load_to"] - run["load_from"]) / 2
-    expect(all(unix_time(row["time"]) < half for row in rows), f"changed after {half}: {rows}")
+            alike = len(peaks) > 1 and peaks[-1] <= max(peaks[:-1])
+            raise (AssertionError if alike else ShowsNothing)(f"more than two changes of {tunable}, or one after {half}: {rows}")
 
 
 def test_flash_sale_settles_with_at_most_two_changes_of_each_limit():

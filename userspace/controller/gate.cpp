@@ -33,7 +33,9 @@ constexpr std::size_t raise_and_roll_back = 2;
 // What is raised by less than this part of its limit is as good as not raised, and its trial proves nothing.
 constexpr std::uint64_t least_raise = 4;
 
+// What a number is short of another has no ratio: its rule knows what is worth a write.
 bool is_too_little(const Wish& wish) {
+    if (tunables::row(wish.tunable).counts_down_from > 0) return false;
     return wish.reason.cause != Cause::minimum && (wish.to - wish.from) * least_raise < wish.from;
 }
 

@@ -13,6 +13,7 @@
 namespace bpftune::controller {
 namespace {
 
+constexpr std::uint64_t all_ports = 65536;
 constexpr std::uint64_t least_factor = 2;
 constexpr double time_wait_seconds = 60;        // include/net/tcp.h, TCP_TIMEWAIT_LEN
 constexpr std::uint64_t kernel_default = 28232; // net/ipv4/af_inet.c, inet_init_net(): 32768 to 60999
@@ -33,11 +34,19 @@ std::uint16_t highest_listening_below(const Snapshot& snapshot, const NetnsTcp& 
     return highest;
 }
 
-// How many ports there may be.
+// The tunable's value where a range begins at `first` (tunables/ports.cpp).
+std::uint64_t value_from(std::uint64_t first) { return all_ports - first; }
+std::uint64_t value_in_force(const NetnsTcp& row) { return value_from(row.local_ports->first); }
+// The one with which there are so many ports up to the last.
+std::uint64_t value_for(std::uint64_t count, const NetnsTcp& row) {
+    return count + value_from(row.local_ports->last) - 1;
+}
+
+// Where the range may begin at the least.
 std::uint64_t most_of(const Snapshot& snapshot, const NetnsTcp& row) {
-    if (row.netns == snapshot.host) return count_of(*row.local_ports);
+    if (row.netns == snapshot.host) return value_in_force(row);
     const std::uint64_t first = std::max<std::uint64_t>(highest_listening_below(snapshot, row) + 1, least_first);
-    return row.local_ports->last + 1 - std::min<std::uint64_t>(first, row.local_ports->first);
+    return std::max(value_from(first), value_in_force(row));
 }
 
 // A connection is counted when it ends, by the side that closes it first.
@@ -54,11 +63,11 @@ Reading reading_of(const Snapshot& snapshot, const NetnsTcp& row) {
                     .in_use = 0, // a connection outside of the range stays
                     .measured = measured(row)};
     if (!row.local_ports) return reading;
-    reading.value = count_of(*row.local_ports);
+    reading.value = value_in_force(row);
     reading.ceiling = most_of(snapshot, row);
-    const std::uint64_t taken = std::min(row.time_wait_sockets, *reading.value); // to whatever destination
-    reading.use = {.used = taken, .wanted = taken, .pressed = row.window_ports_exhausted > 0};
-    reading.charged = taken;
+    // How many are taken to one destination is not counted: it is not given back.
+    reading.use = {.used = *reading.value, .wanted = *reading.value, .pressed = row.window_ports_exhausted > 0};
+    reading.charged = std::min(row.time_wait_sockets, count_of(*row.local_ports));
     return reading;
 }
 
@@ -72,11 +81,10 @@ std::string why_of(const NetnsTcp& row) {
 }
 
 Wish finding_of(const NetnsTcp& row) {
-    const std::uint64_t count = count_of(*row.local_ports);
     return {.tunable = TunableId::ip_local_port_range,
             .scope = scope_of(row),
-            .from = count,
-            .to = count,
+            .from = value_in_force(row),
+            .to = value_in_force(row),
             .why = why_of(row),
             .evidence = {{"exhausted", row.window_ports_exhausted},
                          {"first", row.local_ports->first},
@@ -90,35 +98,44 @@ std::uint64_t size_for(const Snapshot& snapshot, const NetnsTcp& row) {
     const double seconds = std::chrono::duration<double>(snapshot.interval).count();
     const auto wanted = static_cast<double>(row.window_ports_exhausted + row.window_time_wait_entries);
     const double lasting = seconds > 0 ? std::ceil(wanted / seconds * time_wait_seconds) : 0;
-    return std::max(least_factor * count_of(*row.local_ports), static_cast<std::uint64_t>(lasting));
+    return value_for(std::max(least_factor * count_of(*row.local_ports), static_cast<std::uint64_t>(lasting)), row);
 }
 
-void say_that_it_is_bounded(Gate& gate, const NetnsTcp& row) {
+std::string what_bounds(const Snapshot& snapshot, const NetnsTcp& row, std::uint64_t policy_max) {
+    if (row.netns == snapshot.host) return "in the node's own namespace, where NodePorts lie below it";
+    if (policy_max < most_of(snapshot, row)) return fmt::format("past the policy's max, {}", policy_max);
+    const std::uint16_t port = highest_listening_below(snapshot, row);
+    if (port < least_first) return fmt::format("below {}", least_first);
+    return fmt::format("down to port {}, which is listened at", port);
+}
+
+// Says so where hardly any more ports are to be had: less than a quarter.
+bool is_bounded(Gate& gate, const NetnsTcp& row) {
+    const std::uint64_t policy_max = gate.bounds_of(TunableId::ip_local_port_range, row.netns).max;
+    const std::uint64_t most = std::min(most_of(gate.snapshot(), row), policy_max);
+    const std::uint64_t now = value_in_force(row);
+    if (4 * (std::max(most, now) - now) >= count_of(*row.local_ports)) return false;
     Wish finding = finding_of(row);
-    if (row.netns == gate.snapshot().host)
-        finding.why += "; not widened in the node's own namespace, where NodePorts lie below it. Let it reuse its "
-                       "connections (keepalive), or set net.ipv4.tcp_tw_reuse to 1";
-    else
-        finding.why += fmt::format("; not widened: port {} below it is listened at. Let it reuse its connections "
-                                   "(keepalive), or set net.ipv4.tcp_tw_reuse to 1",
-                                   highest_listening_below(gate.snapshot(), row));
+    finding.why += fmt::format("; not widened {}. Let it reuse its connections (keepalive), or set "
+                               "net.ipv4.tcp_tw_reuse to 1",
+                               what_bounds(gate.snapshot(), row, policy_max));
     gate.advise(std::move(finding), "bounded");
+    return true;
 }
 
 void judge(Gate& gate, const NetnsTcp& row) {
     const ObjectKey object = object_of(row);
     if (row.window_ports_exhausted == 0 || gate.puts_back(object)) return;
     if (trial_with(gate.state(), object) != nullptr) return; // each raise is judged before the next
-    const std::uint64_t most = most_of(gate.snapshot(), row);
+    if (is_bounded(gate, row)) return;
     Wish wish = finding_of(row);
-    if (4 * most < 5 * wish.from) return say_that_it_is_bounded(gate, row); // a quarter more is worth a write
-    wish.to = std::min(size_for(gate.snapshot(), row), most);
+    wish.to = std::min(size_for(gate.snapshot(), row), most_of(gate.snapshot(), row));
     wish.expected = {wish.to};
     wish.reason = {.trial = {.object = object},
                    .cause = Cause::loss,
                    .fitted = row.window_time_wait_entries,
                    .before = measured(row)};
-    wish.within_asked = wish.from >= kernel_default;
+    wish.within_asked = count_of(*row.local_ports) >= kernel_default;
     gate.raise(std::move(wish));
 }
 
@@ -131,7 +148,7 @@ void read(const View& view, std::vector<Reading>& readings) {
     for (const NetnsTcp& row : view.snapshot.tcp) readings.push_back(reading_of(view.snapshot, row));
 }
 
-// At ticks alone, of which each has all listeners.
+// At ticks alone, of which each has all listeners that the last census found.
 void rule(Gate& gate) {
     if (gate.snapshot().cause != Snapshot::Cause::tick) return;
     for (const NetnsTcp& row : gate.snapshot().tcp)
@@ -140,8 +157,8 @@ void rule(Gate& gate) {
 
 void show(const std::function<std::optional<std::uint64_t>(const ObjectKey&)>& value_of, Snapshot& snapshot) {
     for (NetnsTcp& row : snapshot.tcp)
-        if (const auto count = row.local_ports ? value_of(object_of(row)) : std::nullopt)
-            row.local_ports->first = static_cast<std::uint16_t>(row.local_ports->last + 1 - *count);
+        if (const auto value = row.local_ports ? value_of(object_of(row)) : std::nullopt)
+            row.local_ports->first = static_cast<std::uint16_t>(all_ports - *value);
 }
 
 } // namespace local_ports

@@ -52,10 +52,10 @@ struct Tunable {
     std::string_view key;  // as a recording has the id
     std::string_view name; // the kernel's spelling; the key in a policy
     Kind kind;
-    std::string_view path;              // below /proc/sys; empty for other kinds
-    std::optional<unsigned> field = {}; // of several numbers in its file, which, from 0; nullopt: it has one
-    bool is_range = false;  // its file has two numbers, first and last: it is how many there are, and the first changes
-    std::string_view alias; // another path to the same value; empty: none
+    std::string_view path;               // below /proc/sys; empty for other kinds
+    std::optional<unsigned> field = {};  // of several numbers in its file, which, from 0; nullopt: it has one
+    std::uint64_t counts_down_from = 0;  // it is this less the number in its file; 0: it is that number
+    std::string_view alias;              // another path to the same value; empty: none
     std::string_view module_option = {}; // of the kernel module, which sets it when that is loaded: MODULE.OPTION
     std::uint64_t kernel_min;            // what the kernel takes
     std::uint64_t kernel_max;

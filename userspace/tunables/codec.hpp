@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a tunable's value stands in its file below /proc/sys: by itself, as one of several numbers (Tunable::field), or
-// as how many there are from the first of two to the last (Tunable::is_range).
+// How a tunable's value stands in its file below /proc/sys: by itself, or as one of several numbers (Tunable::field),
+// and as that number or what it is short of another (Tunable::counts_down_from).
 #pragma once
 
 #include <cstdint>

@@ -6,8 +6,9 @@
 namespace bpftune::tunables {
 namespace {
 
-constexpr std::uint64_t default_last = 60999;
+constexpr std::uint64_t all_ports = 65536;
 constexpr std::uint64_t least_first = 1024; // ip_unprivileged_port_start, where nobody has changed it
+constexpr std::uint64_t default_first = 10000;
 
 constexpr std::array rows{
     Tunable{
@@ -16,12 +17,13 @@ constexpr std::array rows{
         .name = "net.ipv4.ip_local_port_range",
         .kind = Kind::netns_sysctl,
         .path = "net/ipv4/ip_local_port_range",
-        .is_range = true,
+        .field = 0,
+        .counts_down_from = all_ports,
         .kernel_min = 1,
-        .kernel_max = 65536 - least_first,
+        .kernel_max = all_ports - least_first,
         .held_at_once = "connects and ends of connections were counted within a tick",
         .peak_is_unseen = true,
-        .default_max = default_last + 1 - 10000, // from 10000 on
+        .default_max = all_ports - default_first,
         .default_shrink_after = std::nullopt,
         .opt_in = true, // of a range that is smaller than the kernel's own
         .unit_bytes = 256,
@@ -29,9 +31,11 @@ constexpr std::array rows{
         .sharers = "destinations",
         .memory = "for each port: a socket in TIME_WAIT, struct tcp_timewait_sock. At worst: one of every port",
         .serves = "time_wait.ports_exhausted",
-        .help = "How many ports a connect() chooses from, for each destination and source address: from the first of "
-                "the two numbers to the last. The first one is what changes, and never goes past a port below it that "
-                "some socket of the namespace listens at.",
+        .help =
+            "Where the ports begin that a connect() chooses from, for each destination and source address: as many as "
+            "there are from the first of the two numbers to 65535, so 32768 is a range that begins at 32768, and "
+            "55536 one that begins at 10000. The second number is left as it is. It never goes past a port that some "
+            "socket of the namespace listens at.",
         .risk = "A server that is started later may find its port taken by a connection that goes out: the default "
                 "max leaves those below 10000 alone. List others in net.ipv4.ip_local_reserved_ports.",
         .source = "net/ipv4/inet_hashtables.c (__inet_hash_connect), net/ipv4/sysctl_net_ipv4.c "
@@ -43,8 +47,10 @@ constexpr std::array rows{
                    "closed from here keeps its port for 60 s (include/net/tcp.h, TCP_TIMEWAIT_LEN), so one destination "
                    "gets a sixtieth of the range a second for good. A range that is smaller than the kernel's own was "
                    "made so by somebody.",
-        .assumes = "The listeners of the namespace are those that are seen now. A bind() to port 0 that finds no port "
-                   "is not seen.",
+        .assumes =
+            "The listeners of the namespace are TCP's, those of the last census, half a minute ago at most where there "
+            "are very many. A bind() to port 0 that finds no port "
+            "is not seen.",
     },
 };
 

@@ -99,7 +99,7 @@ public:
         }
         case TunableId::netdev_max_backlog: return netdev_max_backlog;
         case TunableId::ip_local_port_range:
-            return ports.contains(object.netns) ? std::optional(count_of(*ports.at(object.netns).local_ports))
+            return ports.contains(object.netns) ? std::optional(65536ULL - ports.at(object.netns).local_ports->first)
                                                 : std::nullopt;
         }
         return std::nullopt;
@@ -119,11 +119,9 @@ public:
         case TunableId::tcp_wmem: buffers.at(object.netns).wmem_max = value; break;
         case TunableId::udp_rcvbuf: udp.at(object.listener_cookie).buffer_bytes = value; break;
         case TunableId::netdev_max_backlog: netdev_max_backlog = value; break;
-        case TunableId::ip_local_port_range: {
-            LocalPorts& range = *ports.at(object.netns).local_ports;
-            range.first = static_cast<std::uint16_t>(range.last + 1 - value);
+        case TunableId::ip_local_port_range:
+            ports.at(object.netns).local_ports->first = static_cast<std::uint16_t>(65536 - value);
             break;
-        }
         }
     }
 

@@ -120,7 +120,7 @@ TEST_CASE("the policy that holds without a file is shown with every default") {
                             "    # not allowed unless named: udp.rcvbuf: {max: 8388608, mode: auto, "
                             "shrinkAfter: never}\n"
                             "    net.core.netdev_max_backlog: {max: 16384, mode: auto, shrinkAfter: never}\n"
-                            "    # not allowed unless named: net.ipv4.ip_local_port_range: {max: 51000, mode: auto, "
+                            "    # not allowed unless named: net.ipv4.ip_local_port_range: {max: 55536, mode: auto, "
                             "shrinkAfter: never}\n");
 }
 

@@ -10,7 +10,7 @@ namespace {
 
 const Tunable& whole = row(TunableId::somaxconn);
 const Tunable& last_of_three = row(TunableId::tcp_rmem);
-const Tunable& range = row(TunableId::ip_local_port_range);
+const Tunable& first_port = row(TunableId::ip_local_port_range);
 
 } // namespace
 
@@ -32,21 +32,18 @@ TEST_CASE("a file that has fewer numbers than one reads from it is said to be no
     CHECK_FALSE(value_in(last_of_three, "4096 131072 many").has_value());
 }
 
-TEST_CASE("a range is as many as there are from its first number to its last, and grows at the first") {
-    CHECK(value_in(range, "32768\t60999\n").value() == 28232);
-    CHECK(text_with(range, "32768\t60999\n", 28232).value() == "32768 60999");
-    CHECK(text_with(range, "32768\t60999\n", 51000).value() == "10000 60999");
-    CHECK(value_in(range, "7 7").value() == 1);
-    for (const auto* other : {"", "5", "5 4", "1 2 3", "a b", "1 -2"}) CHECK_FALSE(value_in(range, other).has_value());
-    CHECK_FALSE(text_with(range, "32768 60999", 0).has_value());
-    CHECK_FALSE(text_with(range, "32768 60999", 61000).has_value());
+TEST_CASE("a value that is counted down is what the number is short of another, and the others stay as they are") {
+    CHECK(value_in(first_port, "32768\t60999\n").value() == 32768);
+    CHECK(value_in(first_port, "10000 60999").value() == 55536);
+    CHECK(text_with(first_port, "32768\t60999\n", 32768).value() == "32768\t60999");
+    CHECK(text_with(first_port, "20000\t55000\n", 55536).value() == "10000\t55000");
+    for (const auto* other : {"", "a b", "65537 65537"}) CHECK_FALSE(value_in(first_port, other).has_value());
+    CHECK_FALSE(text_with(first_port, "32768 60999", 65537).has_value());
 }
 
 TEST_CASE("what somebody was about to write is read as the file would be") {
-    const SysctlWrite two{.sysctl = "net/ipv4/ip_local_port_range", .value = 1024, .more = {65535}};
-    CHECK(value_in(range, two) == 64512);
-    CHECK_FALSE(value_in(range, {.value = 1024}).has_value());
-    CHECK_FALSE(value_in(range, {.value = 1024, .more = {1}}).has_value());
+    CHECK(value_in(first_port, {.value = 1024, .more = {65535}}) == 64512);
+    CHECK_FALSE(value_in(first_port, {.value = 65537, .more = {65538}}).has_value());
     CHECK(value_in(whole, {.value = 128}) == 128);
     CHECK(value_in(last_of_three, {.value = 1, .more = {2, 3}}) == 3);
 }

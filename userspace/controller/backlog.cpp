@@ -30,12 +30,16 @@ bool works_off(const SoftirqCpu& cpu) {
 // is counted was lost for another reason (a device that went down; net/core/dev.c, enqueue_to_backlog before 6.11).
 bool was_full(const BacklogLoss& loss, std::uint64_t limit) { return loss.processed >= limit; }
 
+// At the limit of now, which was set at `since`.
+bool is_lost_to_limit(const SoftirqCpu& cpu, MonoTime since) {
+    return cpu.lost && cpu.lost->began >= since && cpu.backlog_limit > 0 && was_full(*cpu.lost, cpu.backlog_limit);
+}
+
 // Of a kind, the CPU that lost most at this limit; nullptr: none.
 template <class Is> const SoftirqCpu* worst(const Snapshot& snapshot, MonoTime raised, Is is) {
     const SoftirqCpu* found = nullptr;
     for (const SoftirqCpu& cpu : snapshot.softirq)
-        if (cpu.lost && cpu.lost->began >= raised && cpu.backlog_limit > 0 && was_full(*cpu.lost, cpu.backlog_limit) &&
-            is(cpu) && (found == nullptr || cpu.lost->packets > found->lost->packets))
+        if (is_lost_to_limit(cpu, raised) && is(cpu) && (found == nullptr || cpu.lost->packets > found->lost->packets))
             found = &cpu;
     return found;
 }
@@ -63,29 +67,19 @@ Wish finding_of(const Snapshot& snapshot, const SoftirqCpu& cpu, std::string why
             .demand = limit_of(snapshot)};
 }
 
-// Of all CPUs.
-Measured measured(const Snapshot& snapshot) {
+// What is lost for want of this limit, since it has been set, of all that came to all CPUs: the same before a raise and
+// after it. What a CPU is told to have lost it lost in the window before.
+Measured measured(const Snapshot& snapshot, MonoTime since) {
     Measured all;
     for (const SoftirqCpu& cpu : snapshot.softirq) {
-        all.losses += cpu.window_lost;
+        if (is_lost_to_limit(cpu, since) && works_off(cpu)) all.losses += cpu.lost->packets;
         all.demand += cpu.window_processed + cpu.window_lost;
         all.use = std::max(all.use, static_cast<std::uint64_t>(std::lround(cpu.packets_per_second)));
     }
     return all;
 }
 
-// What was lost meanwhile in another window is none of this one's.
-Measured before(const Snapshot& snapshot) {
-    Measured all;
-    for (const SoftirqCpu& cpu : snapshot.softirq) {
-        if (!cpu.lost) continue;
-        all.losses += cpu.lost->packets;
-        all.demand += cpu.lost->processed + cpu.lost->packets;
-    }
-    return all;
-}
-
-void fill(Reading& reading, const Snapshot& snapshot) {
+void fill(Reading& reading, const Snapshot& snapshot, MonoTime since) {
     std::uint64_t most = 0;
     bool pressed = false;
     for (const SoftirqCpu& cpu : snapshot.softirq) {
@@ -97,7 +91,7 @@ void fill(Reading& reading, const Snapshot& snapshot) {
     }
     reading.in_use = most;
     reading.use = {.used = most, .wanted = std::bit_ceil(headroom * most), .pressed = pressed};
-    reading.measured = measured(snapshot);
+    reading.measured = measured(snapshot, since);
 }
 
 std::string why_busy(const SoftirqCpu& cpu) {
@@ -108,18 +102,17 @@ std::string why_busy(const SoftirqCpu& cpu) {
         cpu.lost->needed_percent, cpu.lost->waiting);
 }
 
-void raise(Gate& gate, const SoftirqCpu& cpu) {
+void raise(Gate& gate, const SoftirqCpu& cpu, MonoTime since) {
     const Snapshot& snapshot = gate.snapshot();
+    const Measured before = measured(snapshot, since);
     Wish wish = finding_of(snapshot, cpu,
                            fmt::format("where all that came takes {:.0f} % of its time: bursts that it works off",
                                        cpu.lost->needed_percent));
     wish.to = size_for(cpu);
     for (const SoftirqCpu& each : snapshot.softirq)
         if (each.lost && works_off(each)) wish.expected.push_back(wish.to);
-    wish.reason = {.trial = {.object = limit_of(snapshot)},
-                   .cause = Cause::loss,
-                   .fitted = static_cast<std::uint64_t>(std::lround(cpu.lost->processed_per_second)),
-                   .before = before(snapshot)};
+    wish.reason = {
+        .trial = {.object = limit_of(snapshot)}, .cause = Cause::loss, .fitted = before.use, .before = before};
     wish.urgent = true; // this loss is of the present limit
     gate.raise(std::move(wish));
 }
@@ -133,7 +126,9 @@ void read(const View& view, std::vector<Reading>& readings) {
     Reading reading{.object = limit_of(snapshot),
                     .read = snapshot.time.mono,
                     .sharers = std::max<std::size_t>(snapshot.softirq.size(), 1)};
-    if (!snapshot.softirq.empty()) fill(reading, snapshot);
+    const auto held = view.state.held.find(reading.object);
+    const MonoTime since = held != view.state.held.end() ? held->second.since : MonoTime();
+    if (!snapshot.softirq.empty()) fill(reading, snapshot, since);
     readings.push_back(std::move(reading));
 }
 
@@ -143,7 +138,7 @@ void rule(Gate& gate) {
     if (gate.puts_back(object) || !gate.asks(object.tunable, snapshot.host)) return;
     const Held* held = gate.held(object);
     const MonoTime raised = held != nullptr ? held->since : MonoTime();
-    if (const SoftirqCpu* cpu = worst(snapshot, raised, works_off)) return raise(gate, *cpu);
+    if (const SoftirqCpu* cpu = worst(snapshot, raised, works_off)) return raise(gate, *cpu, raised);
     const SoftirqCpu* busy = worst(snapshot, raised, [](const SoftirqCpu& cpu) { return !works_off(cpu); });
     if (busy != nullptr) gate.advise(finding_of(snapshot, *busy, why_busy(*busy)), "busy");
 }

@@ -52,9 +52,7 @@ Reading reading_of(const UdpSocket& socket) {
             .use = use_of(socket),
             .charged = socket.queue_bytes,
             .measured = measured(socket),
-            .counts = socket.is_read_slowly() ? Counts::no
-                      : socket.has_bursts()   ? Counts::yes
-                                              : Counts::undecided};
+            .counts = socket.is_read_slowly() || socket.has_bursts() ? Counts::yes : Counts::undecided};
 }
 
 std::vector<Evidence> evidence_of(const UdpSocket& socket) {
@@ -84,8 +82,9 @@ void raise(Gate& gate, const UdpSocket& socket) {
         note_flood(gate.state(), {.demand = object, .object = object, .limit = socket.buffer_bytes}, *flood,
                    gate.now());
     const std::uint64_t expected = size_for(socket);
-    Measured before = measured(socket);
-    before.losses = std::max<std::uint64_t>(before.losses, 1); // in a tick before, where not in this one
+    // Three looks after it began the burst may be over.
+    const Measured before{.losses = std::max<std::uint64_t>(socket.last_overflows, 1),
+                          .demand = socket.last_received + socket.last_overflows};
     std::string why = fmt::format(
         "{} lost {} datagrams to bursts, {} of them at most between two looks; its buffer of {} bytes was no more "
         "than half full in {} of {} looks",
@@ -101,7 +100,7 @@ void raise(Gate& gate, const UdpSocket& socket) {
                 .evidence = evidence_of(socket),
                 .reason = {.trial = {.object = object},
                            .cause = Cause::loss,
-                           .fitted = socket.window_received,
+                           .fitted = socket.last_received,
                            .before = before},
                 .demand = object,
                 .within_asked = !socket.set_by_application});
@@ -132,7 +131,8 @@ void judge(Gate& gate, const UdpSocket& socket) {
 void show_value(UdpSocket& socket, std::uint64_t value) {
     const std::uint64_t more = value - std::min(value, socket.buffer_bytes);
     const auto taken_in = [&](std::uint64_t& lost) { lost -= std::min(lost, more / datagram_bytes); };
-    for (std::uint64_t* lost : {&socket.window_overflows, &socket.recent_overflows, &socket.most_dropped})
+    for (std::uint64_t* lost :
+         {&socket.window_overflows, &socket.last_overflows, &socket.recent_overflows, &socket.most_dropped})
         taken_in(*lost);
     socket.buffer_bytes = value;
 }

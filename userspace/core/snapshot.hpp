@@ -191,6 +191,8 @@ struct UdpSocket {
     std::uint64_t overflows = 0;        // the part for a full buffer: no more than the namespace counts
     std::uint64_t window_overflows = 0; // in the last interval, as the next two
     std::uint64_t window_received = 0;  // by all UDP sockets of its namespace
+    std::uint64_t last_overflows = 0;   // in the last interval that had any, as the next
+    std::uint64_t last_received = 0;    // as window_received
     std::uint64_t recent_overflows = 0; // since it began to drop, until three seconds after the last of them
     std::uint64_t most_dropped = 0;     // between two looks since it began to drop
     std::uint64_t looks = 0;            // the last eight at most: while it drops, and the two after that

@@ -77,8 +77,8 @@ RECORDED(HeldBack, flows, bytes_per_second, most_in_round_trip, set_by_applicati
 RECORDED(TcpBuffers, netns, pid, pod, rmem_default, rmem_max, wmem_default, wmem_max, looked_at, left_out, window_scale,
          receiving, sending);
 RECORDED(UdpSocket, netns, cookie, inode, local, pid, fd, command, pod, queue_bytes, buffer_bytes, set_by_application,
-         read, drops, overflows, window_overflows, window_received, recent_overflows, most_dropped, looks,
-         looks_past_half, netns_overflows, left_out);
+         read, drops, overflows, window_overflows, window_received, last_overflows, last_received, recent_overflows,
+         most_dropped, looks, looks_past_half, netns_overflows, left_out);
 RECORDED(BacklogLoss, began, packets, processed_per_second, processed, needed_percent, waiting);
 RECORDED(SoftirqCpu, cpu, processed, dropped, flow_limited, time_squeeze, backlog, backlog_limit, packets_per_second,
          softirq_percent, window_processed, window_lost, lost);

@@ -220,8 +220,10 @@ void Collector::read_buffers(Snapshot& snapshot) {
 }
 
 void Collector::look_at_udp() {
-    udp_sockets_.clear();
-    if (probes_.looks_at_udp()) udp_sockets_ = reading(probes_.udp());
+    if (!probes_.looks_at_udp()) return;
+    auto sockets = probes_.udp(); // not read is not the same as none: what is held stays so
+    if (!sockets) return note(sockets.error());
+    udp_sockets_ = std::move(*sockets);
 }
 
 bool Collector::follows_flows() const {

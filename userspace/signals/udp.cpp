@@ -104,9 +104,13 @@ std::vector<UdpSocket> UdpTable::update(std::span<const NetnsReading> namespaces
         counted = {.drops = row.drops,
                    .overflows = counted.overflows + row.window_overflows,
                    .recent = (recent.contains(row.cookie) ? counted.recent : 0) + row.window_overflows,
+                   .last_overflows = row.window_overflows > 0 ? row.window_overflows : counted.last_overflows,
+                   .last_received = row.window_overflows > 0 ? row.window_received : counted.last_received,
                    .seen = now};
         row.overflows = counted.overflows;
         row.recent_overflows = counted.recent;
+        row.last_overflows = counted.last_overflows;
+        row.last_received = counted.last_received;
     }
     std::erase_if(counted_, [&](const auto& entry) { return now - entry.second.seen > gone_remembered; });
     return rows;

@@ -35,7 +35,9 @@ private:
     struct Counted {
         std::uint64_t drops = 0;
         std::uint64_t overflows = 0;
-        std::uint64_t recent = 0; // overflows
+        std::uint64_t recent = 0;         // overflows
+        std::uint64_t last_overflows = 0; // as in UdpSocket
+        std::uint64_t last_received = 0;
         MonoTime seen;
     };
 

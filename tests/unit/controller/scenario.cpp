@@ -583,6 +583,10 @@ private:
             const UdpSocket seen = found != step.udp.end() ? found->second : UdpSocket{};
             socket.window_overflows = seen.window_overflows;
             socket.window_received = seen.window_received;
+            if (seen.window_overflows > 0) {
+                socket.last_overflows = seen.window_overflows;
+                socket.last_received = seen.window_received;
+            }
             socket.recent_overflows = seen.recent_overflows;
             socket.most_dropped = seen.most_dropped;
             socket.looks = seen.looks;

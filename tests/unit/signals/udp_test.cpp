@@ -74,6 +74,21 @@ TEST_CASE("drops that are seen a tick after the namespace counted them are overf
     CHECK(table.update(counted, more, at(4s))[0].overflows == 10);
 }
 
+TEST_CASE("what was lost and came in the last tick that lost anything stays known until another does") {
+    UdpTable table;
+    const std::vector before{netns(0, 0)};
+    (void)table.update(before, {}, at(1s));
+    const std::vector burst{netns(500, 10)};
+    const std::vector sockets{socket_with(1, 10)};
+    (void)table.update(burst, sockets, at(2s));
+    const std::vector calm{netns(700, 10)};
+    const UdpSocket row = table.update(calm, sockets, at(3s))[0];
+    CHECK(row.window_overflows == 0);
+    CHECK(row.window_received == 200);
+    CHECK(row.last_overflows == 10);
+    CHECK(row.last_received == 500);
+}
+
 TEST_CASE("a socket of a namespace whose counters are not known has drops and no overflows") {
     UdpTable table;
     const std::vector sockets{socket_with(1, 10)};

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "signals/gain.hpp"
+
 namespace bpftune::signals {
 namespace {
 
@@ -11,7 +13,6 @@ constexpr Nanoseconds sample_pause = std::chrono::milliseconds(500);
 // What was clashed with is said for this long after the last one.
 constexpr Nanoseconds clash_memory = std::chrono::minutes(1);
 
-std::uint64_t gain(std::uint64_t before, std::uint64_t now) { return now - std::min(before, now); }
 std::uint64_t less(std::uint64_t whole, std::uint64_t part) { return whole - std::min(whole, part); }
 
 // What the table will hold two minutes from now may be past its limit: so far ahead nobody looks.

@@ -11,6 +11,8 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 
+#include "signals/gain.hpp"
+
 namespace bpftune::signals {
 namespace {
 
@@ -24,8 +26,6 @@ constexpr std::size_t fewest_entries = 100;
 // So many new ones say what comes; where fewer come for so long, next to nothing does.
 constexpr std::size_t fewest_arrived = 20;
 constexpr Nanoseconds longest_comparison = std::chrono::seconds(5);
-
-std::uint64_t gain(std::uint64_t before, std::uint64_t now) { return now - std::min(before, now); }
 
 double a_second(std::uint64_t count, Nanoseconds interval) {
     return static_cast<double>(count) / Seconds(interval).count();

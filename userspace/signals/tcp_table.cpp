@@ -6,6 +6,7 @@
 
 #include "core/text.hpp"
 #include "signals/attribution.hpp"
+#include "signals/gain.hpp"
 
 namespace bpftune::signals {
 namespace {
@@ -21,8 +22,6 @@ double per_second(std::uint64_t count, Nanoseconds interval) {
     const double seconds = Seconds(interval).count();
     return seconds > 0 ? static_cast<double>(count) / seconds : 0;
 }
-
-std::uint64_t gain(std::uint64_t before, std::uint64_t now) { return now - std::min(before, now); }
 
 std::uint64_t sum_of(std::span<const std::uint64_t> counts) {
     return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "core/text.hpp"
+#include "signals/gain.hpp"
 
 namespace bpftune::signals {
 namespace {
@@ -39,9 +40,6 @@ UdpSocket row_of(const UdpReading& reading, MonoTime now) {
 
 bool dropped_recently(const UdpReading& socket, MonoTime now) { return now - socket.lost_at < looked_at_after_drops; }
 
-// The counters of a namespace never fall.
-std::uint64_t more(std::uint64_t now, std::uint64_t before) { return now - std::min(now, before); }
-
 } // namespace
 
 void UdpTable::count_namespaces(std::span<const NetnsReading> namespaces) {
@@ -52,8 +50,8 @@ void UdpTable::count_namespaces(std::span<const NetnsReading> namespaces) {
         OfNetns counts =
             known != namespaces_.end() ? known->second : OfNetns{.first = *reading.udp, .last = *reading.udp};
         counts.unassigned = counts.errors;
-        counts.received = more(reading.udp->received, counts.last.received);
-        counts.errors = more(reading.udp->buffer_errors, counts.last.buffer_errors);
+        counts.received = gain(counts.last.received, reading.udp->received);
+        counts.errors = gain(counts.last.buffer_errors, reading.udp->buffer_errors);
         counts.last = *reading.udp;
         now.insert_or_assign(reading.netns, counts);
     }
@@ -73,9 +71,9 @@ void UdpTable::assign(std::span<UdpSocket> of_netns, std::span<const std::uint64
         left -= share;
         of_netns[i].window_overflows = share;
         of_netns[i].window_received = counts.received;
-        of_netns[i].netns_overflows = more(counts.last.buffer_errors, counts.first.buffer_errors);
+        of_netns[i].netns_overflows = gain(counts.first.buffer_errors, counts.last.buffer_errors);
     }
-    counts.errors -= std::min(counts.errors, more(std::min(all, there), counts.unassigned));
+    counts.errors -= std::min(counts.errors, gain(counts.unassigned, std::min(all, there)));
 }
 
 std::vector<UdpSocket> UdpTable::update(std::span<const NetnsReading> namespaces, std::span<const UdpReading> sockets,

@@ -11,9 +11,11 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <linux/capability.h>
 
 #include "core/result.hpp"
 #include "probes/libbpf_log.hpp"
+#include "sys/capabilities.hpp"
 
 namespace bpftune::probes {
 
@@ -22,10 +24,21 @@ template <class Skeleton> struct Destroy {
 };
 template <class Skeleton> using Object = std::unique_ptr<Skeleton, Destroy<Skeleton>>;
 
+// How an object is opened. Its programs name types of the kernel proper, some of which older kernels lack. libbpf then
+// goes on to look for them in the modules, which takes CAP_SYS_ADMIN (bpf_btf_get_fd_by_id() in kernel/bpf/syscall.c):
+// without it the object would be refused, so it is told where all of them are.
+inline bpf_object_open_opts open_options() {
+    bpf_object_open_opts options{};
+    options.sz = sizeof(options);
+    if (!sys::has_capability(CAP_SYS_ADMIN)) options.btf_custom_path = "/sys/kernel/btf/vmlinux";
+    return options;
+}
+
 // `configure` sets read-only data and shares maps before the kernel sees the object.
 template <class Skeleton, class Configure> Result<Object<Skeleton>> attach(Configure configure) {
     const LibbpfLog log;
-    Object<Skeleton> object(Skeleton::open());
+    const bpf_object_open_opts options = open_options();
+    Object<Skeleton> object(Skeleton::open(&options));
     if (!object) return failure("{}", refusal(log.text(), errno));
     configure(*object);
     if (const int error = Skeleton::load(object.get())) return failure("{}", refusal(log.text(), -error));

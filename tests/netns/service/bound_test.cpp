@@ -63,7 +63,8 @@ TEST_CASE("a conntrack table that fills in a namespace that no process is in is 
     const NodeValue buckets(conntrack_buckets);
     home.set_policy(policy_text("bound", "mode: auto\n  onExit: restore",
                                 "    net.netfilter.nf_conntrack_max: {max: 16384}\n"
-                                "    net.netfilter.nf_conntrack_buckets: {mode: observe}\n"));
+                                "    net.netfilter.nf_conntrack_buckets: {mode: observe}\n"
+                                "    net.core.netdev_max_backlog: {mode: observe}\n"));
     Running service(home);
     const auto listener = site.listen(port);
     const auto connected = site.connect(200, port); // some wait for an answer that was dropped

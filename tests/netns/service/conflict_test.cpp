@@ -180,6 +180,7 @@ TEST_CASE("buckets that are set through /sys/module are yielded, and nobody is n
     home.set_policy(policy_text("buckets", "mode: auto",
                                 fmt::format("    net.core.somaxconn: {{mode: observe}}\n"
                                             "    net.netfilter.nf_conntrack_max: {{mode: observe}}\n"
+                                            "    net.core.netdev_max_backlog: {{mode: observe}}\n"
                                             "    net.netfilter.nf_conntrack_buckets: {{min: {0}, max: {0}}}\n",
                                             twice)));
     const Running service(home);

@@ -34,7 +34,8 @@ inline const std::string conntrack_buckets = "/proc/sys/net/netfilter/nf_conntra
 
 // The node's own limits are not the tests' to raise, but with a NodeValue.
 inline const std::string node_is_observed = "    net.netfilter.nf_conntrack_max: {mode: observe}\n"
-                                            "    net.netfilter.nf_conntrack_buckets: {mode: observe}\n";
+                                            "    net.netfilter.nf_conntrack_buckets: {mode: observe}\n"
+                                            "    net.core.netdev_max_backlog: {mode: observe}\n";
 
 // Held to the namespaces of these names: those of this process, and no other test's, lab's or service's.
 inline std::string policy_text(const std::string& name, const std::string& spec,

@@ -138,6 +138,7 @@ TEST_CASE("the node's own limits are put back after kill -9, by restore or by th
     const std::uint64_t twice = 2 * buckets.original();
     home.set_policy(policy_text("kill", "mode: auto\n  onExit: restore",
                                 fmt::format("    net.core.somaxconn: {{mode: observe}}\n"
+                                            "    net.core.netdev_max_backlog: {{mode: observe}}\n"
                                             "    net.netfilter.nf_conntrack_max: {{min: {0}, max: {0}}}\n"
                                             "    net.netfilter.nf_conntrack_buckets: {{min: {1}, max: {1}}}\n",
                                             more, twice)));

@@ -95,11 +95,16 @@ void fill(Reading& reading, const Snapshot& snapshot, MonoTime since) {
 }
 
 std::string why_busy(const SoftirqCpu& cpu) {
-    return fmt::format(
-        "and is given more than it can take (all that came would take {:.0f} % of its time, {} packets were "
-        "found waiting): a longer backlog would only add delay. Spread them over more CPUs (rps_cpus, more "
-        "queues), or make each cheaper (firewall rules)",
-        cpu.lost->needed_percent, cpu.lost->waiting);
+    const BacklogLoss& loss = *cpu.lost;
+    const std::string signs =
+        loss.needed_percent >= most_needed_percent
+            ? fmt::format("and is given more than it can take (all that came would take {:.0f} % of its time)",
+                          loss.needed_percent)
+            : fmt::format("and does not work it off ({} packets were found waiting between bursts, though all that "
+                          "came takes {:.0f} % of its time: something else keeps it from them)",
+                          loss.waiting, loss.needed_percent);
+    return signs + ": a longer backlog would only add delay. Spread them over more CPUs (rps_cpus, more queues), or "
+                   "make each cheaper (firewall rules)";
 }
 
 void raise(Gate& gate, const SoftirqCpu& cpu, MonoTime since) {

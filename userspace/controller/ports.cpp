@@ -13,13 +13,9 @@
 namespace bpftune::controller {
 namespace {
 
-constexpr std::uint64_t all_ports = 65536;
 constexpr std::uint64_t least_factor = 2;
 constexpr double time_wait_seconds = 60;        // include/net/tcp.h, TCP_TIMEWAIT_LEN
 constexpr std::uint64_t kernel_default = 28232; // net/ipv4/af_inet.c, inet_init_net(): 32768 to 60999
-// net/ipv4/sysctl_net_ipv4.c, ipv4_local_port_range(): the range may not begin below ip_unprivileged_port_start, which
-// is this where nobody has changed it.
-constexpr std::uint64_t least_first = 1024;
 
 ObjectKey object_of(const NetnsTcp& row) { return {TunableId::ip_local_port_range, row.netns}; }
 
@@ -34,8 +30,11 @@ std::uint16_t highest_listening_below(const Snapshot& snapshot, const NetnsTcp& 
     return highest;
 }
 
-// The tunable's value where a range begins at `first` (tunables/ports.cpp).
-std::uint64_t value_from(std::uint64_t first) { return all_ports - first; }
+// The tunable's value where a range begins at `first`, and back.
+std::uint64_t value_from(std::uint64_t first) {
+    return tunables::row(TunableId::ip_local_port_range).counts_down_from - first;
+}
+std::uint64_t least_first() { return value_from(tunables::row(TunableId::ip_local_port_range).kernel_max); }
 std::uint64_t value_in_force(const NetnsTcp& row) { return value_from(row.local_ports->first); }
 // The one with which there are so many ports up to the last.
 std::uint64_t value_for(std::uint64_t count, const NetnsTcp& row) {
@@ -45,7 +44,7 @@ std::uint64_t value_for(std::uint64_t count, const NetnsTcp& row) {
 // Where the range may begin at the least.
 std::uint64_t most_of(const Snapshot& snapshot, const NetnsTcp& row) {
     if (row.netns == snapshot.host) return value_in_force(row);
-    const std::uint64_t first = std::max<std::uint64_t>(highest_listening_below(snapshot, row) + 1, least_first);
+    const std::uint64_t first = std::max<std::uint64_t>(highest_listening_below(snapshot, row) + 1, least_first());
     return std::max(value_from(first), value_in_force(row));
 }
 
@@ -105,7 +104,7 @@ std::string what_bounds(const Snapshot& snapshot, const NetnsTcp& row, std::uint
     if (row.netns == snapshot.host) return "in the node's own namespace, where NodePorts lie below it";
     if (policy_max < most_of(snapshot, row)) return fmt::format("past the policy's max, {}", policy_max);
     const std::uint16_t port = highest_listening_below(snapshot, row);
-    if (port < least_first) return fmt::format("below {}", least_first);
+    if (port < least_first()) return fmt::format("below {}", least_first());
     return fmt::format("down to port {}, which is listened at", port);
 }
 
@@ -158,7 +157,7 @@ void rule(Gate& gate) {
 void show(const std::function<std::optional<std::uint64_t>(const ObjectKey&)>& value_of, Snapshot& snapshot) {
     for (NetnsTcp& row : snapshot.tcp)
         if (const auto value = row.local_ports ? value_of(object_of(row)) : std::nullopt)
-            row.local_ports->first = static_cast<std::uint16_t>(all_ports - *value);
+            row.local_ports->first = static_cast<std::uint16_t>(value_from(*value));
 }
 
 } // namespace local_ports

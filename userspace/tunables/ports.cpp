@@ -7,7 +7,8 @@ namespace bpftune::tunables {
 namespace {
 
 constexpr std::uint64_t all_ports = 65536;
-constexpr std::uint64_t least_first = 1024; // ip_unprivileged_port_start, where nobody has changed it
+// ip_unprivileged_port_start, where nobody has changed it: no range may begin below it
+constexpr std::uint64_t least_first = 1024;
 constexpr std::uint64_t default_first = 10000;
 
 constexpr std::array rows{
@@ -40,17 +41,17 @@ constexpr std::array rows{
                 "max leaves those below 10000 alone. List others in net.ipv4.ip_local_reserved_ports.",
         .source = "net/ipv4/inet_hashtables.c (__inet_hash_connect), net/ipv4/sysctl_net_ipv4.c "
                   "(ipv4_local_port_range)",
-        .formula = "(connects without a port + ends of connections a second) x 60 s, at least 2 x what there is, down "
-                   "to 1024 or the next port that is listened at; never in the node's own "
-                   "namespace, where NodePorts lie below",
+        .formula =
+            "(connects without a port + ends of connections a second) x 60 s, at least 2 x what there is, down "
+            "to 1024 or the next port that is listened at; never in the node's own namespace, where NodePorts lie "
+            "below",
         .derived = "A port that is in use to one destination is free for every other one. A connection that was "
                    "closed from here keeps its port for 60 s (include/net/tcp.h, TCP_TIMEWAIT_LEN), so one destination "
                    "gets a sixtieth of the range a second for good. A range that is smaller than the kernel's own was "
                    "made so by somebody.",
         .assumes =
             "The listeners of the namespace are TCP's, those of the last census, half a minute ago at most where there "
-            "are very many. A bind() to port 0 that finds no port "
-            "is not seen.",
+            "are very many. A bind() to port 0 that finds no port is not seen.",
     },
 };
 

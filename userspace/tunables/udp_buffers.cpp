@@ -34,8 +34,8 @@ constexpr std::array rows{
         .risk = "Overrides a choice of the application where it is named. Whoever can send to the socket can fill it.",
         .source = "net/core/sock.c (sk_setsockopt), net/ipv4/udp.c (__udp_enqueue_schedule_skb)",
         .formula = "2 x (what it is + 2304 x the most datagrams that were dropped between two looks, at most twice "
-                   "what it is), as a power of two, where three looks or more since it began to drop found it no more "
-                   "than half full in two thirds of them",
+                   "what it is), as a power of two, where three looks or more, while it drops and the two after that, "
+                   "found it no more than half full in two thirds of them",
         .derived = "What is dropped of a burst is what did not fit beside what did. A datagram of 1,000 bytes takes "
                    "2304 of the buffer. What fitted vouches for twice as many: whoever sprays datagrams at a socket "
                    "gains no more by a raise.",

@@ -138,6 +138,6 @@ TEST_CASE("a CPU that packets keep busy is no reason for a longer backlog, and t
     INFO(home.top().dump(1) << home.history().dump(1) << service.err());
     REQUIRE(said);
     CHECK(last_row(home)["state"] == "advice");
-    CHECK(mentions(last_row(home)["why"], "is given more than it can take"));
+    CHECK(mentions(last_row(home)["why"], "a longer backlog would only add delay"));
     CHECK(limit.now() == 8);
 }

@@ -81,6 +81,15 @@ Result<std::uint64_t> entries_of_fullest_table() {
     return most;
 }
 
+// Of the init network namespace, which is where the tables' counters are.
+Result<std::uint64_t> neighbours_in(const char* cache) {
+    const auto text = sys::read_file(fmt::format("/proc/thread-self/net/stat/{}", cache));
+    if (!text) return std::unexpected(text.error());
+    const auto stat = sys::parse_neighbour_stat(*text);
+    if (!stat) return std::unexpected(stat.error());
+    return stat->entries;
+}
+
 // nullopt: `to` has room for what is in use.
 std::optional<Outcome> no_room(const Tunable& tunable, const Result<std::uint64_t>& use, std::uint64_t to) {
     if (!use) return outcome_of(use.error());
@@ -123,6 +132,8 @@ Result<std::uint64_t> use_of_object(const Tunable& tunable, const Scope& scope) 
     case InUse::queue: return use_of(ListeningSocket::fetch(scope));
     case InUse::buffer: return use_of(ReceiveBuffer::fetch(scope));
     case InUse::conntrack_entries: return entries_of_fullest_table();
+    case InUse::arp_entries: return neighbours_in("arp_cache");
+    case InUse::ndisc_entries: return neighbours_in("ndisc_cache");
     }
     std::unreachable();
 }

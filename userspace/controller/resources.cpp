@@ -4,6 +4,7 @@
 #include "controller/accept_queue.hpp"
 #include "controller/backlog.hpp"
 #include "controller/conntrack.hpp"
+#include "controller/neighbours.hpp"
 #include "controller/ports.hpp"
 #include "controller/resource.hpp"
 #include "controller/tcp_buffers.hpp"
@@ -12,8 +13,8 @@
 namespace bpftune::controller {
 
 std::span<const Resource> resources() {
-    static constexpr std::array rows{accept_queue, conntrack, tcp_buffers,
-                                     udp_buffers,  backlog,   ports}; // what a burst waits for first
+    static constexpr std::array rows{accept_queue, conntrack, tcp_buffers, udp_buffers,
+                                     backlog,      ports,     neighbours}; // what a burst waits for first
     return rows;
 }
 

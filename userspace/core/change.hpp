@@ -27,6 +27,12 @@ enum class TunableId {
     udp_rcvbuf,
     netdev_max_backlog,
     ip_local_port_range,
+    neigh_gc_thresh3, // of ARP
+    neigh_gc_thresh2,
+    neigh_gc_thresh1,
+    neigh6_gc_thresh3, // of NDISC
+    neigh6_gc_thresh2,
+    neigh6_gc_thresh1,
 };
 
 // Of one socket rather than of a network namespace or the node.

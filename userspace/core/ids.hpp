@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 
 namespace bpftune {
 
@@ -20,6 +21,9 @@ struct NetnsId {
     [[nodiscard]] bool known() const { return inode != 0; }
     auto operator<=>(const NetnsId&) const = default;
 };
+
+enum class Family { ipv4, ipv6 };
+constexpr std::string_view to_string(Family family) { return family == Family::ipv4 ? "ipv4" : "ipv6"; }
 
 // A TCP endpoint as text, for people and JSON: "0.0.0.0", "::1".
 struct Endpoint {

@@ -15,6 +15,7 @@ std::string_view to_string(Probe probe) {
     case Probe::conntrack: return "conntrack";
     case Probe::sysctl: return "sysctl";
     case Probe::buffers: return "buffers";
+    case Probe::neighbours: return "neighbours";
     }
     std::unreachable();
 }

@@ -22,9 +22,9 @@ namespace bpftune {
 constexpr Nanoseconds gone_remembered = std::chrono::minutes(15);
 
 // The probes, in the order of their keys in `sources`.
-enum class Probe { listen, time_wait, softirq, conntrack, sysctl, buffers };
-inline constexpr std::array all_probes{Probe::listen,    Probe::time_wait, Probe::softirq,
-                                       Probe::conntrack, Probe::sysctl,    Probe::buffers};
+enum class Probe { listen, time_wait, softirq, conntrack, sysctl, buffers, neighbours };
+inline constexpr std::array all_probes{Probe::listen, Probe::time_wait, Probe::softirq,   Probe::conntrack,
+                                       Probe::sysctl, Probe::buffers,   Probe::neighbours};
 std::string_view to_string(Probe probe);
 
 // How a probe measures, best first. `none`: the signal is not there on this kernel or with these rights.
@@ -237,6 +237,34 @@ struct SoftirqCpu {
     std::optional<BacklogLoss> lost;       // of the window before the last one, in the tick that ends that
 };
 
+// What a neighbour table refused, and what had been asked of it by then. It is told once the neighbours that were asked
+// for have had their time to answer.
+struct NeighbourLoss {
+    MonoTime began;               // the first of these packets came after it
+    Nanoseconds length{};         // they came within
+    std::uint64_t packets = 0;    // lost because no entry could be made
+    std::uint64_t made = 0;       // entries, since a while before it began
+    std::uint64_t unanswered = 0; // resolutions that failed, in the same time
+
+    bool operator==(const NeighbourLoss&) const = default;
+};
+
+// The neighbour table of one address family (ARP, NDISC), one for the node: all network namespaces fill it, and it has
+// one set of limits (net/core/neighbour.c, neigh_alloc).
+struct NeighbourTable {
+    Family family = Family::ipv4;
+    std::uint64_t entries = 0;               // permanent ones too, which no limit is for
+    std::optional<std::uint64_t> gc_thresh1; // fewer are not collected
+    std::optional<std::uint64_t> gc_thresh2; // of more, those that were not confirmed within 5 s make room
+    std::optional<std::uint64_t> gc_thresh3; // there are no more
+    std::uint64_t refused = 0;               // table_fulls: packets for which no entry could be made
+    std::uint64_t made = 0;                  // allocs
+    std::uint64_t unanswered = 0;            // res_failed
+    std::uint64_t window_refused = 0;        // in the last interval
+    std::uint64_t window_made = 0;           // in the last interval
+    std::optional<NeighbourLoss> lost;       // in the tick by which it is known
+};
+
 // The conntrack table as one network namespace fills it. The limit is the node's, compared with each namespace's own
 // count (net/netfilter/nf_conntrack_core.c, __nf_conntrack_alloc).
 struct Conntrack {
@@ -357,6 +385,7 @@ struct Snapshot {
     std::vector<UdpSocket> udp; // in the order of their namespaces and cookies
     std::vector<SoftirqCpu> softirq;
     std::vector<Conntrack> conntrack;
+    std::vector<NeighbourTable> neighbours;
     std::vector<SysctlWrite> sysctl_writes; // recent ones, oldest first
     std::vector<NetnsNames>
         netns_names; // in the order of NetnsId; one that is not in it: nothing is known of its names

@@ -128,6 +128,22 @@ Result<std::string> softirq_by_procfs(State& state) {
     return "";
 }
 
+struct NeighbourFiles {
+    Family family;
+    const char* statistics; // of the init network namespace alone
+    const char* limits;
+};
+constexpr std::array neighbour_files{
+    NeighbourFiles{Family::ipv4, "thread-self/net/stat/arp_cache", "sys/net/ipv4/neigh/default"},
+    NeighbourFiles{Family::ipv6, "thread-self/net/stat/ndisc_cache", "sys/net/ipv6/neigh/default"},
+};
+
+Result<std::string> neighbours_by_procfs(State& state) {
+    if (const auto text = sys::read_file(state.proc / neighbour_files[0].statistics); !text)
+        return std::unexpected(text.error());
+    return "";
+}
+
 Result<std::string> conntrack_by_fentry(State& state) {
     if (!state.conntrack.loaded()) return failure("nf_conntrack is not loaded");
     if (!state.programs.attach_conntrack_tables() && !state.conntrack.try_procfs())
@@ -207,6 +223,7 @@ constexpr std::array rows{
     Row{Probe::sysctl, Rung::cgroup, sysctl_by_cgroup},
     Row{Probe::sysctl, Rung::procfs, sysctl_by_procfs},
     Row{Probe::buffers, Rung::tracepoint, buffers_by_iterator},
+    Row{Probe::neighbours, Rung::procfs, neighbours_by_procfs},
 };
 
 std::string rungs_of(Probe probe) {
@@ -400,6 +417,24 @@ Result<std::vector<SoftirqReading>> Probes::softirq() {
     }
     state_->backlogs.end_of_reading_keeping_gone();
     if (auto watched = state_->watch_backlogs(dropped); !watched) return std::unexpected(watched.error());
+    return readings;
+}
+
+Result<std::vector<NeighbourReading>> Probes::neighbours() {
+    std::vector<NeighbourReading> readings;
+    for (const NeighbourFiles& files : neighbour_files) {
+        const auto text = sys::read_file(state_->proc / files.statistics);
+        if (!text && text.error().code == ENOENT) continue;
+        if (!text) return std::unexpected(text.error());
+        const auto stat = sys::parse_neighbour_stat(*text);
+        if (!stat) return std::unexpected(stat.error());
+        const auto limits = state_->proc / files.limits;
+        readings.push_back({.family = files.family,
+                            .stat = *stat,
+                            .gc_thresh1 = number_in(limits / "gc_thresh1"),
+                            .gc_thresh2 = number_in(limits / "gc_thresh2"),
+                            .gc_thresh3 = number_in(limits / "gc_thresh3")});
+    }
     return readings;
 }
 

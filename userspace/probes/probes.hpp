@@ -117,6 +117,8 @@ public:
     // there is none.
     Result<std::uint32_t> nudge();
     Result<std::vector<SoftirqReading>> softirq();
+    // Of each family that this kernel has.
+    Result<std::vector<NeighbourReading>> neighbours();
     // Of the namespaces given, but those that no process is in and that are bound to no file. nf_conntrack not loaded:
     // an empty list.
     Result<std::vector<ConntrackReading>> conntrack(std::span<const NetnsReading> namespaces);

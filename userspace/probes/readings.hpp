@@ -226,6 +226,15 @@ struct SoftirqReading {
     std::uint64_t flow_limited = 0;
 };
 
+// One address family's neighbour table, and its limits.
+struct NeighbourReading {
+    Family family = Family::ipv4;
+    sys::NeighbourStat stat;
+    std::optional<std::uint64_t> gc_thresh1;
+    std::optional<std::uint64_t> gc_thresh2;
+    std::optional<std::uint64_t> gc_thresh3;
+};
+
 struct ConntrackReading {
     NetnsId netns;
     std::optional<MonoTime> read; // when, if that was not just now

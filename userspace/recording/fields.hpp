@@ -86,13 +86,16 @@ RECORDED(Conntrack, netns, pod, entries, limit, buckets, entries_per_second, ins
          insert_failed, nat_exhausted, clashes, chain_too_long, full_in_seconds, window_drops, window_evicted,
          window_nat_exhausted, window_clashes, window_chain_too_long, clash, unanswered_ratio, unanswered, seen_once,
          flood);
+RECORDED(NeighbourLoss, began, length, packets, made, unanswered);
+RECORDED(NeighbourTable, family, entries, gc_thresh1, gc_thresh2, gc_thresh3, refused, made, unanswered, window_refused,
+         window_made, lost);
 RECORDED(SysctlWrite, time, netns, sysctl, value, more, pid, command);
 RECORDED(NetnsNames, netns, bound);
 RECORDED(TcpMemory, bytes, pressure_bytes, high_bytes);
 RECORDED(Guards, memory_pressure, memory_available_bytes, tcp_memory, softirq);
 RECORDED(UnitBytes, conntrack_entry, queued_connection, full_connection);
 RECORDED(Snapshot, cause, time, interval, node, host, memory_bytes, guards, unit_bytes, sources, lost_events,
-         withheld_events, listeners, tcp, buffers, udp, softirq, conntrack, sysctl_writes, netns_names);
+         withheld_events, listeners, tcp, buffers, udp, softirq, conntrack, neighbours, sysctl_writes, netns_names);
 
 RECORDED(ListenerRef, cookie, inode, local, pid, fd);
 RECORDED(Scope, netns, netns_pid, listener, pod);
@@ -123,6 +126,7 @@ template <> struct Names<TunableId> {
 };
 
 RECORDED_NAMES(Rung, fentry, tracepoint, cgroup, netlink, procfs, none);
+RECORDED_NAMES(Family, ipv4, ipv6);
 RECORDED_NAMES(Binds, somaxconn, application, syn_backlog, unknown);
 RECORDED_NAMES(Snapshot::Cause, tick, pressure);
 RECORDED_NAMES(Decision::Act, write, recommend, advise, keep, roll_back, give_back, reassert, yield, forget, release);

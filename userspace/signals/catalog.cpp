@@ -17,7 +17,7 @@ template <class T> Value value(const T& x) {
         return static_cast<std::uint64_t>(x);
     else if constexpr (std::same_as<T, Endpoint>)
         return to_string(x);
-    else if constexpr (std::same_as<T, Binds>)
+    else if constexpr (std::same_as<T, Binds> || std::same_as<T, Family>)
         return std::string(to_string(x));
     else
         return x;
@@ -1120,12 +1120,72 @@ constexpr std::array udp_rows{
     netns_name_row<UdpSocket>("udp.netns_name"),
 };
 
+constexpr std::array neighbour_rows{
+    Row<NeighbourTable>{{.name = "neighbours.family",
+                         .kind = label,
+                         .json = "family",
+                         .column = "FAMILY",
+                         .width = 6,
+                         .help = "Address family: ipv4 (ARP) or ipv6 (NDISC).",
+                         .source = "arp_tbl, nd_tbl"},
+                        field<&NeighbourTable::family>},
+    Row<NeighbourTable>{{.name = "neighbours.entries",
+                         .kind = gauge,
+                         .json = "entries",
+                         .metric = "bpftune_neighbours_entries",
+                         .column = "ENTRIES",
+                         .width = 7,
+                         .help = "Entries of all network namespaces now, permanent ones too, which no limit is for.",
+                         .source = "neigh_table.entries",
+                         .rank = Rank::use},
+                        field<&NeighbourTable::entries>},
+    Row<NeighbourTable>{{.name = "neighbours.limit",
+                         .kind = gauge,
+                         .json = "limit",
+                         .metric = "bpftune_neighbours_limit",
+                         .column = "LIMIT",
+                         .width = 7,
+                         .help = "Entries that there may be, but permanent ones.",
+                         .source = "neigh.default.gc_thresh3",
+                         .rank = Rank::limit},
+                        field<&NeighbourTable::gc_thresh3>},
+    Row<NeighbourTable>{{.name = "neighbours.refused",
+                         .kind = counter,
+                         .json = "refused",
+                         .metric = "bpftune_neighbours_refused_total",
+                         .column = "REFUSED",
+                         .width = 7,
+                         .help = "Packets lost because the table was full, and no entry could be made.",
+                         .source = "neigh_statistics.table_fulls",
+                         .rank = Rank::loss},
+                        field<&NeighbourTable::refused>},
+    Row<NeighbourTable>{{.name = "neighbours.made",
+                         .kind = counter,
+                         .json = "made",
+                         .metric = "bpftune_neighbours_made_total",
+                         .column = "MADE",
+                         .width = 7,
+                         .help = "Entries made.",
+                         .source = "neigh_statistics.allocs"},
+                        field<&NeighbourTable::made>},
+    Row<NeighbourTable>{{.name = "neighbours.unanswered",
+                         .kind = counter,
+                         .json = "unanswered",
+                         .metric = "bpftune_neighbours_unanswered_total",
+                         .column = "UNANSWERED",
+                         .width = 10,
+                         .help = "Resolutions that failed, because nobody answered.",
+                         .source = "neigh_statistics.res_failed"},
+                        field<&NeighbourTable::unanswered>},
+};
+
 std::string identity(const NetnsId& id) { return fmt::format("{}.{}", id.cookie, id.inode); }
 std::string identity(const Listener& l) { return fmt::format("{}/{}.{}", identity(l.netns), l.cookie, l.inode); }
 std::string identity(const NetnsTcp& n) { return identity(n.netns); }
 std::string identity(const TcpBuffers& b) { return identity(b.netns); }
 std::string identity(const UdpSocket& u) { return fmt::format("{}/{}", identity(u.netns), u.cookie); }
 std::string identity(const SoftirqCpu& c) { return std::to_string(c.cpu); }
+std::string identity(const NeighbourTable& n) { return std::string(to_string(n.family)); }
 std::string identity(const Conntrack& c) { return identity(c.netns); }
 
 template <const auto& rows> constexpr auto signals_of = [] {
@@ -1160,6 +1220,8 @@ constexpr std::array tables{
                                            Labels::pod),
     table<&Snapshot::buffers, buffer_rows>("buffers", "TCP buffers by network namespace", Probe::buffers, Labels::pod),
     table<&Snapshot::udp, udp_rows>("udp", "UDP sockets that dropped", Probe::buffers, Labels::pod),
+    table<&Snapshot::neighbours, neighbour_rows>("neighbours", "Neighbour tables of the node", Probe::neighbours,
+                                                 Labels::family),
 };
 
 } // namespace

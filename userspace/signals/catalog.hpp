@@ -67,6 +67,7 @@ enum class Labels {
     none,
     pod, // namespace, pod, container; empty for what belongs to no pod
     cpu,
+    family, // of addresses
 };
 
 struct Table {

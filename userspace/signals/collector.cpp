@@ -177,6 +177,7 @@ Snapshot Collector::tick(Now now) {
     snapshot.udp = udp_.update(namespaces_, udp_sockets_, now.mono);
     read_softirq(snapshot);
     read_conntrack(snapshot);
+    read_neighbours(snapshot);
     snapshot.netns_names = names_;
     return snapshot;
 }
@@ -275,6 +276,11 @@ void Collector::read_conntrack(Snapshot& snapshot) {
     sample_conntrack(now, snapshot.interval);
     for (const probes::ConntrackReading& each : readings)
         if (auto row = conntrack_.row(each.netns, now)) snapshot.conntrack.push_back(std::move(*row));
+}
+
+void Collector::read_neighbours(Snapshot& snapshot) {
+    if (snapshot.source(Probe::neighbours) == Rung::none) return;
+    snapshot.neighbours = neighbours_.tick(reading(probes_.neighbours()), snapshot.time.mono);
 }
 
 // A raise is for connections, so before one is considered it is looked what the entries are. What cannot be looked at

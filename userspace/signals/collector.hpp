@@ -11,6 +11,7 @@
 #include "probes/probes.hpp"
 #include "signals/backlogs.hpp"
 #include "signals/conntrack_tables.hpp"
+#include "signals/neighbours.hpp"
 #include "signals/node.hpp"
 #include "signals/tcp_table.hpp"
 #include "signals/udp.hpp"
@@ -85,6 +86,7 @@ private:
     void look_at_udp();
     void read_softirq(Snapshot& snapshot);
     void read_conntrack(Snapshot& snapshot);
+    void read_neighbours(Snapshot& snapshot);
     void sample_conntrack(MonoTime now, Nanoseconds interval);
     [[nodiscard]] Snapshot blank(Snapshot::Cause cause, Now now) const;
     void remember(const probes::SysctlWriteEvent& write);
@@ -104,6 +106,7 @@ private:
     std::map<unsigned, probes::SoftirqReading> softirq_base_;
     Backlogs backlogs_;
     ConntrackTables conntrack_;
+    NeighbourTables neighbours_;
     std::vector<SysctlWrite> sysctl_writes_;
     Nanoseconds census_interval_{};
     MonoTime next_census_;

@@ -112,6 +112,25 @@ Result<ConntrackStat> parse_conntrack_stat(std::string_view text) {
     return sum;
 }
 
+Result<NeighbourStat> parse_neighbour_stat(std::string_view text) {
+    const auto names = words_of(take_until(text, '\n'));
+    const std::size_t entries = index_of(names, "entries"), allocs = index_of(names, "allocs"),
+                      res_failed = index_of(names, "res_failed"), table_fulls = index_of(names, "table_fulls");
+    if (std::max({entries, allocs, res_failed, table_fulls}) >= names.size())
+        return failure("neighbour statistics without the expected columns");
+    NeighbourStat sum;
+    while (!text.empty()) {
+        const auto row = hex_row(take_until(text, '\n'));
+        if (!row) return std::unexpected(row.error());
+        if (row->size() < names.size()) return failure("a row of {} columns under {}", row->size(), names.size());
+        sum.entries = (*row)[entries];
+        sum.allocs += (*row)[allocs];
+        sum.res_failed += (*row)[res_failed];
+        sum.table_fulls += (*row)[table_fulls];
+    }
+    return sum;
+}
+
 std::optional<std::uint64_t> netstat_value(std::string_view text, std::string_view group, std::string_view name) {
     while (!text.empty()) {
         const auto names = words_of(take_until(text, '\n'));

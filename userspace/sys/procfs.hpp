@@ -39,6 +39,18 @@ struct ConntrackStat {
 };
 Result<ConntrackStat> parse_conntrack_stat(std::string_view text);
 
+// /proc/net/stat/arp_cache or ndisc_cache (net/core/neighbour.c, neigh_stat_seq_show), columns found by name. Entries
+// are the table's; the counters are summed over the CPUs. Each is a long of the kernel's.
+struct NeighbourStat {
+    std::uint64_t entries = 0;
+    std::uint64_t allocs = 0;
+    std::uint64_t res_failed = 0;
+    std::uint64_t table_fulls = 0;
+
+    bool operator==(const NeighbourStat&) const = default;
+};
+Result<NeighbourStat> parse_neighbour_stat(std::string_view text);
+
 // /proc/net/netstat or /proc/net/snmp: two lines per group, one of names, one of numbers.
 // netstat_value(text, "TcpExt", "ListenOverflows"); nullopt: this kernel does not count it.
 std::optional<std::uint64_t> netstat_value(std::string_view text, std::string_view group, std::string_view name);

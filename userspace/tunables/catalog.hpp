@@ -28,6 +28,8 @@ enum class InUse {
     queue,             // what waits in the socket's accept queue, or is under way to it
     buffer,            // what waits to be read from the socket
     conntrack_entries, // of the fullest table on the node
+    arp_entries,       // of the node's one table, as is the next
+    ndisc_entries,
 };
 
 enum class Unit {

@@ -17,5 +17,6 @@ std::span<const Tunable> tcp_buffer_rows();
 std::span<const Tunable> udp_buffer_rows();
 std::span<const Tunable> backlog_rows();
 std::span<const Tunable> port_rows();
+std::span<const Tunable> neighbour_rows();
 
 } // namespace bpftune::tunables

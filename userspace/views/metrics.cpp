@@ -28,7 +28,17 @@ constexpr auto series_lifetime = std::chrono::minutes(15);
 // Rows that may come back with what they counted before. Past so many, the others are counted from zero.
 constexpr std::size_t most_gone = 4096;
 
-// The place of the signal that the labels are taken from.
+// The signal that the labels are taken from.
+std::string_view signal_of(signals::Labels labels) {
+    switch (labels) {
+    case signals::Labels::none: return "";
+    case signals::Labels::cpu: return "cpu";
+    case signals::Labels::family: return "family";
+    case signals::Labels::pod: return "pod";
+    }
+    std::unreachable();
+}
+
 std::size_t place_of(const Table& table, std::string_view json) {
     return static_cast<std::size_t>(std::ranges::find(table.signals, json, &Signal::json) - table.signals.begin());
 }
@@ -43,6 +53,10 @@ Labels labels_of(const Table& table, const signals::Value& label) {
     case signals::Labels::cpu: {
         const auto* const number = std::get_if<std::uint64_t>(&label);
         return {{"cpu", number != nullptr ? std::to_string(*number) : ""}};
+    }
+    case signals::Labels::family: {
+        const auto* const text = std::get_if<std::string>(&label);
+        return {{"family", text != nullptr ? *text : ""}};
     }
     case signals::Labels::pod: {
         const auto* const known = std::get_if<Pod>(&label);
@@ -113,7 +127,7 @@ void Metrics::update(const Table& table, TableSeries& of_table, const Snapshot& 
     const MonoTime now = snapshot.time.mono;
     for (auto& [labels, series] : of_table.by_labels) std::ranges::fill(series.gauges, std::nullopt);
     const std::size_t rows = snapshot.source(table.probe) == Rung::none ? 0 : table.rows(snapshot);
-    const std::size_t place = place_of(table, table.labels == signals::Labels::cpu ? "cpu" : "pod");
+    const std::size_t place = place_of(table, signal_of(table.labels));
     signals::Value label;
     Series* series = nullptr; // of these: most rows have the labels of the one before
     for (std::size_t row = 0; row < rows; ++row) {

@@ -537,6 +537,42 @@ TEST_CASE("every rung of softirq counts what the kernel counts") {
     expect("softirq.time_squeeze", &sys::SoftnetRow::time_squeeze, &SoftirqCpu::time_squeeze);
 }
 
+TEST_CASE("the rung of neighbours counts what the kernel counts") {
+    const auto now = [] {
+        return sys::parse_neighbour_stat(sys::read_file("/proc/net/stat/arp_cache").value()).value();
+    };
+    const Namespace here;
+    const Namespace there;
+    connect(here, there);
+    std::array<sys::NeighbourStat, 4> stats;
+    stats[0] = now();
+    Sides sides(Probe::neighbours);
+    stats[1] = now();
+    send_at_one_go(here, "10.77.0.2", healthy);
+    send_at_one_go(here, "10.77.0.3", healthy); // where nobody is
+    CHECK(comes_true([&] { return now().res_failed > stats[1].res_failed; }));
+    stats[2] = now();
+    sides.look();
+    stats[3] = now();
+    const auto of_arp = [](auto member) {
+        return [member](const Snapshot& snapshot) -> Number {
+            const auto row = std::ranges::find(snapshot.neighbours, Family::ipv4, &NeighbourTable::family);
+            return row == snapshot.neighbours.end() ? Number() : number((*row).*member);
+        };
+    };
+    const auto expect = [&](std::string_view signal, auto counter, auto member) {
+        sides.expect(signal, {stats[2].*counter - stats[1].*counter, stats[3].*counter - stats[0].*counter},
+                     of_arp(member));
+    };
+    expect("neighbours.made", &sys::NeighbourStat::allocs, &NeighbourTable::made);
+    expect("neighbours.unanswered", &sys::NeighbourStat::res_failed, &NeighbourTable::unanswered);
+    expect("neighbours.refused", &sys::NeighbourStat::table_fulls, &NeighbourTable::refused);
+    const auto [least, most] = std::minmax(stats[2].entries, stats[3].entries);
+    sides.expect("neighbours.entries", {least, most}, of_arp(&NeighbourTable::entries));
+    sides.expect("neighbours.limit", sys::read_number("/proc/sys/net/ipv4/neigh/default/gc_thresh3").value(),
+                 of_arp(&NeighbourTable::gc_thresh3));
+}
+
 TEST_CASE("the rung of buffers sees which limit holds a flow back") {
     const Namespace from;
     const Namespace to;

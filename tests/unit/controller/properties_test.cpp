@@ -490,6 +490,12 @@ private:
         case TunableId::udp_rcvbuf: return units;
         case TunableId::netdev_max_backlog: return units * 2304;
         case TunableId::ip_local_port_range: return units * 256;
+        case TunableId::neigh_gc_thresh3:
+        case TunableId::neigh6_gc_thresh3: return units * 512;
+        case TunableId::neigh_gc_thresh2:
+        case TunableId::neigh_gc_thresh1:
+        case TunableId::neigh6_gc_thresh2:
+        case TunableId::neigh6_gc_thresh1: return 0;
         }
         return 0;
     }

@@ -172,9 +172,13 @@ void add_ports(World& world, Names& names, const YAML::Node& node) {
     world.ports[row.netns] = row;
 }
 
+Family family_of(const Fields& fields) {
+    return fields.has("family") && text_of(fields.at("family")) == "ipv6" ? Family::ipv6 : Family::ipv4;
+}
+
 World world_of(const YAML::Node& node, Names& names) {
-    const Fields fields(node, {"listener", "conntrack", "buffers", "udp", "backlog", "ports", "memory", "syncookies",
-                               "entry", "connection"});
+    const Fields fields(node, {"listener", "conntrack", "buffers", "udp", "backlog", "ports", "neighbours", "memory",
+                               "syncookies", "entry", "connection"});
     World world;
     if (fields.has("listener"))
         for (const YAML::Node& each : items_of(fields.at("listener"))) add_listener(world, names, each);
@@ -195,6 +199,12 @@ World world_of(const YAML::Node& node, Names& names) {
         std::uint64_t cpus = 1;
         backlog.into(cpus, "cpus", number_of);
         for (unsigned cpu = 0; cpu < cpus; ++cpu) world.cpus.push_back({.cpu = cpu});
+    }
+    if (fields.has("neighbours")) {
+        const Fields limits(fields.at("neighbours"), {"family", "limit"});
+        const std::uint64_t limit = number_of(limits.at("limit"));
+        world.neighbours.push_back(
+            {.family = family_of(limits), .gc_thresh1 = limit / 8, .gc_thresh2 = limit / 2, .gc_thresh3 = limit});
     }
     if (fields.has("memory")) world.memory_bytes = number_of(fields.at("memory")) << 20;
     if (fields.has("entry")) world.unit_bytes.conntrack_entry = number_of(fields.at("entry"));
@@ -308,6 +318,21 @@ void read_cpu(Step& step, const YAML::Node& node) {
     step.cpus.push_back(cpu);
 }
 
+void read_neighbours(Step& step, const YAML::Node& node) {
+    const Fields fields(node, {"entries", "refused", "made", "unanswered", "lost"});
+    NeighbourTable seen;
+    fields.into(seen.entries, "entries", number_of);
+    fields.into(seen.window_refused, "refused", number_of);
+    fields.into(seen.window_made, "made", number_of);
+    if (fields.has("lost"))
+        seen.lost = {.began = MonoTime(1h + step.at - 4s),
+                     .length = 4s,
+                     .packets = number_of(fields.at("lost")),
+                     .made = number_of(fields.at("made")),
+                     .unanswered = fields.has("unanswered") ? number_of(fields.at("unanswered")) : 0};
+    step.neighbours = seen;
+}
+
 void read_value(Step& step, Names& names, const YAML::Node& node) {
     const Fields fields(node, {"somaxconn", "in", "port", "limit", "conntrack_max", "conntrack_buckets", "rmem",
                                "buffer", "netdev_max_backlog", "by"});
@@ -367,9 +392,10 @@ void read_guards(Guards& guards, const Fields& fields) {
 }
 
 Step step_of(const YAML::Node& node, Names& names) {
-    const Fields fields(node, {"at",  "until",           "tick",      "pressure",  "after",      "look",   "reload",
-                               "set", "attempt",         "gone",      "conntrack", "buffers",    "udp",    "ports",
-                               "cpu", "memory_pressure", "available", "softirq",   "tcp_memory", "answer", "expect"});
+    const Fields fields(node, {"at",      "until",      "tick",    "pressure",   "after",           "look",
+                               "reload",  "set",        "attempt", "gone",       "conntrack",       "buffers",
+                               "udp",     "ports",      "cpu",     "neighbours", "memory_pressure", "available",
+                               "softirq", "tcp_memory", "answer",  "expect"});
     Step step{.line = fields.line(), .kind = kind_of(fields), .at = duration_of(fields.at("at"))};
     step.until = step.at;
     fields.into(step.until, "until", duration_of);
@@ -387,6 +413,7 @@ Step step_of(const YAML::Node& node, Names& names) {
         for (const YAML::Node& each : items_of(fields.at("ports"))) read_ports(step, names, each);
     if (fields.has("cpu"))
         for (const YAML::Node& each : items_of(fields.at("cpu"))) read_cpu(step, each);
+    if (fields.has("neighbours")) read_neighbours(step, fields.at("neighbours"));
     read_guards(step.guards, fields);
     if (step.kind == Step::Kind::reload) step.policy = policy_of(fields.at("reload"));
     if (step.kind == Step::Kind::set) read_value(step, names, fields.at("set"));
@@ -543,6 +570,14 @@ private:
         take_ports(step);
         world_.tables.clear();
         for (const Conntrack& table : step.tables) world_.tables[table.netns] = table;
+        for (NeighbourTable& table : world_.neighbours) {
+            NeighbourTable seen = step.neighbours;
+            seen.family = table.family;
+            seen.gc_thresh1 = table.gc_thresh1;
+            seen.gc_thresh2 = table.gc_thresh2;
+            seen.gc_thresh3 = table.gc_thresh3;
+            table = seen;
+        }
         for (SoftirqCpu& cpu : world_.cpus) {
             const auto seen = std::ranges::find(step.cpus, cpu.cpu, &SoftirqCpu::cpu);
             cpu = seen == step.cpus.end() ? SoftirqCpu{.cpu = cpu.cpu} : *seen;

@@ -35,6 +35,7 @@ struct Step {
     std::map<NetnsId, NetnsTcp> ports;      // what connects found
     std::map<std::uint64_t, UdpSocket> udp; // by cookie: what they lost, and how they looked
     std::vector<SoftirqCpu> cpus;
+    NeighbourTable neighbours;
     Guards guards;
     policy::Policy policy;                                   // reload
     std::vector<std::pair<ObjectKey, std::uint64_t>> values; // set, attempt

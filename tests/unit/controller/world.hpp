@@ -2,6 +2,7 @@
 // A kernel to decide about: it has the values, takes writes as the writer makes them, and tells what a node would.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <vector>
@@ -33,7 +34,8 @@ public:
     std::map<std::uint64_t, UdpSocket> udp; // by cookie; with what the next snapshot says
     std::vector<SoftirqCpu> cpus;           // of which the limit is the world's
     std::uint64_t netdev_max_backlog = 1000;
-    std::vector<SysctlWrite> writes; // that BPF has seen
+    std::vector<NeighbourTable> neighbours; // with their limits, and what the next snapshot says
+    std::vector<SysctlWrite> writes;        // that BPF has seen
 
     // What is there now. A pressure snapshot has the namespace of `cause` alone, and a window for that listener only.
     [[nodiscard]] Snapshot tick(MonoTime now, Nanoseconds interval) const {
@@ -55,6 +57,7 @@ public:
             cpu.backlog_limit = netdev_max_backlog;
             snapshot.softirq.push_back(cpu);
         }
+        snapshot.neighbours = neighbours;
         return snapshot;
     }
 
@@ -98,6 +101,12 @@ public:
             return socket == udp.end() ? std::nullopt : std::optional(socket->second.buffer_bytes);
         }
         case TunableId::netdev_max_backlog: return netdev_max_backlog;
+        case TunableId::neigh_gc_thresh3: return threshold(Family::ipv4, &NeighbourTable::gc_thresh3);
+        case TunableId::neigh_gc_thresh2: return threshold(Family::ipv4, &NeighbourTable::gc_thresh2);
+        case TunableId::neigh_gc_thresh1: return threshold(Family::ipv4, &NeighbourTable::gc_thresh1);
+        case TunableId::neigh6_gc_thresh3: return threshold(Family::ipv6, &NeighbourTable::gc_thresh3);
+        case TunableId::neigh6_gc_thresh2: return threshold(Family::ipv6, &NeighbourTable::gc_thresh2);
+        case TunableId::neigh6_gc_thresh1: return threshold(Family::ipv6, &NeighbourTable::gc_thresh1);
         case TunableId::ip_local_port_range:
             return ports.contains(object.netns) ? std::optional(65536ULL - ports.at(object.netns).local_ports->first)
                                                 : std::nullopt;
@@ -119,10 +128,23 @@ public:
         case TunableId::tcp_wmem: buffers.at(object.netns).wmem_max = value; break;
         case TunableId::udp_rcvbuf: udp.at(object.listener_cookie).buffer_bytes = value; break;
         case TunableId::netdev_max_backlog: netdev_max_backlog = value; break;
+        case TunableId::neigh_gc_thresh3: table(Family::ipv4).gc_thresh3 = value; break;
+        case TunableId::neigh_gc_thresh2: table(Family::ipv4).gc_thresh2 = value; break;
+        case TunableId::neigh_gc_thresh1: table(Family::ipv4).gc_thresh1 = value; break;
+        case TunableId::neigh6_gc_thresh3: table(Family::ipv6).gc_thresh3 = value; break;
+        case TunableId::neigh6_gc_thresh2: table(Family::ipv6).gc_thresh2 = value; break;
+        case TunableId::neigh6_gc_thresh1: table(Family::ipv6).gc_thresh1 = value; break;
         case TunableId::ip_local_port_range:
             ports.at(object.netns).local_ports->first = static_cast<std::uint16_t>(65536 - value);
             break;
         }
+    }
+
+    NeighbourTable& table(Family family) { return *std::ranges::find(neighbours, family, &NeighbourTable::family); }
+    [[nodiscard]] std::optional<std::uint64_t> threshold(Family family,
+                                                         std::optional<std::uint64_t> NeighbourTable::* value) const {
+        const auto found = std::ranges::find(neighbours, family, &NeighbourTable::family);
+        return found == neighbours.end() ? std::nullopt : (*found).*value;
     }
 
     // Its application calls listen() again: as signals::TcpTable tells it.

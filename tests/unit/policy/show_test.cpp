@@ -121,7 +121,13 @@ TEST_CASE("the policy that holds without a file is shown with every default") {
                             "shrinkAfter: never}\n"
                             "    net.core.netdev_max_backlog: {max: 16384, mode: auto, shrinkAfter: never}\n"
                             "    # not allowed unless named: net.ipv4.ip_local_port_range: {max: 55536, mode: auto, "
-                            "shrinkAfter: never}\n");
+                            "shrinkAfter: never}\n"
+                            "    net.ipv4.neigh.default.gc_thresh3: {max: 65536, mode: auto, shrinkAfter: never}\n"
+                            "    net.ipv4.neigh.default.gc_thresh2: {max: 65536, mode: auto, shrinkAfter: never}\n"
+                            "    net.ipv4.neigh.default.gc_thresh1: {max: 65536, mode: auto, shrinkAfter: never}\n"
+                            "    net.ipv6.neigh.default.gc_thresh3: {max: 65536, mode: auto, shrinkAfter: never}\n"
+                            "    net.ipv6.neigh.default.gc_thresh2: {max: 65536, mode: auto, shrinkAfter: never}\n"
+                            "    net.ipv6.neigh.default.gc_thresh1: {max: 65536, mode: auto, shrinkAfter: never}\n");
 }
 
 TEST_CASE("a budget is shown in the largest unit that is exact") {

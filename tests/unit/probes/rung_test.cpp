@@ -18,8 +18,11 @@ TEST_CASE("a rung that no ladder has is refused with those that it has") {
     CHECK(message("time_wait=fentry") == "time_wait has no rung 'fentry'; it has tracepoint, procfs");
     CHECK(message("softirq=") == "softirq has no rung ''; it has procfs");
     CHECK(message("tcp=netlink") ==
-          "'tcp=netlink' is not PROBE=RUNG with a probe of listen, time_wait, softirq, conntrack, sysctl, buffers");
+          "'tcp=netlink' is not PROBE=RUNG with a probe of listen, time_wait, softirq, conntrack, sysctl, buffers, "
+          "neighbours");
     CHECK(message("listen") ==
-          "'listen' is not PROBE=RUNG with a probe of listen, time_wait, softirq, conntrack, sysctl, buffers");
-    CHECK(message("") == "'' is not PROBE=RUNG with a probe of listen, time_wait, softirq, conntrack, sysctl, buffers");
+          "'listen' is not PROBE=RUNG with a probe of listen, time_wait, softirq, conntrack, sysctl, buffers, "
+          "neighbours");
+    CHECK(message("") == "'' is not PROBE=RUNG with a probe of listen, time_wait, softirq, conntrack, sysctl, buffers, "
+                         "neighbours");
 }

@@ -35,7 +35,7 @@ std::string fields(const Table& table) {
 
 TEST_CASE("tables have the documented fields in the documented order, new ones behind them") {
     const auto tables = catalog();
-    REQUIRE(tables.size() == 7);
+    REQUIRE(tables.size() == 8);
     CHECK(tables[0].json == "listeners");
     CHECK(fields(tables[0]) ==
           "netns inode address port pid command pod queue queue_peak limit asked somaxconn binds "
@@ -66,6 +66,8 @@ TEST_CASE("tables have the documented fields in the documented order, new ones b
     CHECK(tables[6].json == "udp");
     CHECK(fields(tables[6]) == "netns inode address port pid command pod queue buffer set_by drops overflows looks "
                                "looks_past_half lost_to netns_overflows left_out netns_name ");
+    CHECK(tables[7].json == "neighbours");
+    CHECK(fields(tables[7]) == "family entries limit refused made unanswered ");
 }
 
 TEST_CASE("signal names, fields and metrics are unique and well formed") {
@@ -110,11 +112,13 @@ TEST_CASE("a joined signal has a column before it, and a column has a width") {
     });
 }
 
-TEST_CASE("tables that are labelled by pod or CPU have that field") {
+TEST_CASE("tables have the field that they are labelled by") {
+    const std::map<Labels, std::string_view> fields{
+        {Labels::pod, "pod"}, {Labels::cpu, "cpu"}, {Labels::family, "family"}};
     for (const Table& table : catalog()) {
         INFO(table.json);
-        const std::string_view field = table.labels == Labels::cpu ? "cpu" : "pod";
-        if (table.labels != Labels::none) CHECK(std::ranges::count(table.signals, field, &Signal::json) == 1);
+        if (table.labels != Labels::none)
+            CHECK(std::ranges::count(table.signals, fields.at(table.labels), &Signal::json) == 1);
     }
 }
 

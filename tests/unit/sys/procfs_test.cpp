@@ -67,6 +67,21 @@ TEST_CASE("what is no conntrack statistic is refused") {
     CHECK_FALSE(parse_conntrack_stat("entries insert_failed drop early_drop\n1 2 3 x\n").has_value());
 }
 
+TEST_CASE("the neighbour tables' counters are summed over the CPUs, their entries are not") {
+    const auto stat = parse_neighbour_stat(
+        "entries  allocs   destroys hash_grows lookups  hits     res_failed rcv_probes_mcast rcv_probes_ucast "
+        "periodic_gc_runs forced_gc_runs unresolved_discards table_fulls\n"
+        "00000400 00000410 0000002a 00000000   000000b7 00000003 00000007   00000000         00000000         "
+        "00000000         00000000       00000000            000003d1\n"
+        "00000400 00000001 0000002f 00000000   000000bc 00000006 100000000  00000000         00000000         "
+        "00000059         00000000       00000000            00000002\n");
+    REQUIRE(stat.has_value());
+    CHECK(*stat == NeighbourStat{.entries = 1024, .allocs = 1041, .res_failed = 0x100000007, .table_fulls = 979});
+    CHECK_FALSE(parse_neighbour_stat("").has_value());
+    CHECK_FALSE(parse_neighbour_stat("entries allocs res_failed\n00000001 00000001 00000001\n").has_value());
+    CHECK_FALSE(parse_neighbour_stat("entries allocs res_failed table_fulls\n1 2 3\n").has_value());
+}
+
 TEST_CASE("netstat's numbers stand under their names") {
     constexpr auto text = "TcpExt: SyncookiesSent TW TWRecycled TWKilled ListenOverflows\n"
                           "TcpExt: 7814 12 0 3 355\n"

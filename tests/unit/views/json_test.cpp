@@ -25,7 +25,7 @@ TEST_CASE("top's JSON is the documented object") {
         top_json(one_listener(), {.mode = "auto", .changes = changes, .policy_error = {}}) ==
         R"({"schema":1,"time":"2026-11-21T22:00:00.123Z","node":"n1","mode":"auto",)"
         R"("sources":{"listen":"tracepoint","time_wait":"tracepoint","softirq":"procfs","conntrack":"netlink",)"
-        R"("sysctl":"cgroup","buffers":"tracepoint"},)"
+        R"("sysctl":"cgroup","buffers":"tracepoint","neighbours":"procfs"},)"
         R"("lost_events":0,"withheld_events":0,)"
         R"("listeners":[{"netns":4026532247,"inode":48211,"address":"0.0.0.0","port":8080,"pid":712,)"
         R"("command":"nginx","pod":{"namespace":"shop","name":"web-0","container":"nginx"},)"
@@ -46,7 +46,7 @@ TEST_CASE("top's JSON is the documented object") {
         R"("nat_exhausted":0,"clashes":0,"chain_too_long":0,"clash":null,"full_in_seconds":0.0,)"
         R"("buckets":16384,"unanswered_ratio":null,"flooded":0,"unanswered":null,"flood":null,)"
         R"("pod":{"namespace":"shop","name":"web-0","container":null},"netns_name":null}],)"
-        R"("buffers":[],"udp":[],)"
+        R"("buffers":[],"udp":[],"neighbours":[],)"
         R"("changes":[{"id":7,"time":"2026-11-21T22:00:01.004Z","tunable":"net.core.somaxconn",)"
         R"("scope":{"netns":4026532247,"listener":{"inode":48211,"address":"0.0.0.0","port":8080},)"
         R"("pod":{"namespace":"shop","name":"web-0"}},"from":"128","to":"1024","state":"kept",)"
@@ -56,11 +56,11 @@ TEST_CASE("top's JSON is the documented object") {
 
 TEST_CASE("a table whose probe is unavailable has no key, one without rows is empty") {
     Snapshot snapshot;
-    snapshot.sources = {Rung::none, Rung::none, Rung::procfs, Rung::none, Rung::none, Rung::none};
+    snapshot.sources = sources_of(Probe::softirq, Rung::procfs);
     CHECK(top_json(snapshot, {.mode = "observe", .policy_error = {}}) ==
           R"({"schema":1,"time":"1970-01-01T00:00:00.000Z","node":"","mode":"observe",)"
           R"("sources":{"listen":"unavailable","time_wait":"unavailable","softirq":"procfs",)"
-          R"("conntrack":"unavailable","sysctl":"unavailable","buffers":"unavailable"},)"
+          R"("conntrack":"unavailable","sysctl":"unavailable","buffers":"unavailable","neighbours":"unavailable"},)"
           R"("lost_events":0,"withheld_events":0,"softirq":[],"changes":[]})");
 }
 

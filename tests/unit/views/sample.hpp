@@ -81,11 +81,19 @@ inline Conntrack sample_conntrack() {
     return c;
 }
 
+// One probe on a rung, and no other.
+inline Sources sources_of(Probe probe, Rung rung) {
+    Sources sources = all_unavailable();
+    sources[static_cast<std::size_t>(probe)] = rung;
+    return sources;
+}
+
 inline Snapshot sample_snapshot() {
     Snapshot s;
     s.time.wall = sample_time();
     s.node = "n1";
-    s.sources = {Rung::tracepoint, Rung::tracepoint, Rung::procfs, Rung::netlink, Rung::cgroup, Rung::tracepoint};
+    s.sources = {Rung::tracepoint, Rung::tracepoint, Rung::procfs, Rung::netlink,
+                 Rung::cgroup,     Rung::tracepoint, Rung::procfs};
     s.listeners = {quiet_listener("sshd", 22), quiet_listener("kubelet", 10250, 7), sample_listener()};
     s.tcp = {sample_tcp()};
     s.softirq = {{.cpu = 0, .processed = 15, .backlog = 0, .backlog_limit = 1000},

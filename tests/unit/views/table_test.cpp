@@ -52,7 +52,8 @@ TEST_CASE("top at 80 columns") {
     CHECK(table(sample_snapshot(), {}) ==
           R"(2026-11-21 22:00:00 +0000  n1  mode auto  events lost 0
 measured: listen by tracepoint, time_wait by tracepoint, softirq by procfs,
-conntrack by netlink, sysctl by cgroup, buffers by tracepoint
+conntrack by netlink, sysctl by cgroup, buffers by tracepoint, neighbours by
+procfs
 
 Listeners: 3, 1 with loss
 LISTENS ON    WHO             QUEUE  PEAK  LIMIT  ASKED  BINDS      LOST  LOST/S
@@ -82,6 +83,8 @@ NETNS      ENTRIES LIMIT GROWTH/S DROPPED EVICTED CLASHED FULL IN S POD
 TCP buffers by network namespace: none
 
 UDP sockets that dropped: none
+
+Neighbour tables of the node: none
 
 Changes, newest first
 22:00:01  net.core.somaxconn  128 → 1024  kept: accept queue of 0.0.0.0:8080 (n~

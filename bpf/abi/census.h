@@ -26,6 +26,21 @@ enum abi_udp_mib {
 	ABI_UDP_MIB_COUNT,
 };
 
+/* The same in IPSTATS_MIB_*, of each IP version. */
+enum abi_ip_mib {
+	ABI_IP_MIB_REASMTIMEOUT,
+	ABI_IP_MIB_REASMOKS,
+	ABI_IP_MIB_REASMFAILS,
+	ABI_IP_MIB_COUNT,
+};
+
+/* Fragments that wait for the rest of their datagram, of one IP version. */
+struct abi_fragments {
+	__u64 mibs[ABI_IP_MIB_COUNT]; /* summed over all CPUs */
+	__u64 memory;		      /* bytes */
+	__u64 limit;		      /* bytes */
+};
+
 enum abi_record_kind {
 	ABI_LISTENER_RECORD = 1,
 	ABI_NETNS_RECORD = 2,
@@ -58,14 +73,16 @@ struct netns_record {
 	__u32 wmem_default;
 	__u32 wmem_max;
 	__u64 udp_mibs[ABI_UDP_MIB_COUNT];
-	__u32 local_ports; /* ip_local_port_range: the last in the upper half */
-	__u32 unused;
+	__u32 local_ports;     /* ip_local_port_range: the last in the upper half */
+	__u32 fragments_known; /* bit 0: IPv4's, bit 1: IPv6's */
+	struct abi_fragments fragments[2];
 };
-ABI_SIZE(struct netns_record, 176);
+ABI_SIZE(struct netns_record, 256);
 ABI_OFFSET(struct netns_record, mibs, 24);
 ABI_OFFSET(struct netns_record, pid, 112);
 ABI_OFFSET(struct netns_record, rmem_default, 136);
 ABI_OFFSET(struct netns_record, udp_mibs, 152);
 ABI_OFFSET(struct netns_record, local_ports, 168);
+ABI_OFFSET(struct netns_record, fragments, 176);
 
 #endif

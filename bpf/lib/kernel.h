@@ -79,11 +79,24 @@ struct ns_common {
 
 struct linux_mib;
 struct udp_mib;
+struct ipstats_mib;
 
 struct netns_mib {
 	struct linux_mib *net_statistics;
 	struct udp_mib *udp_statistics;
 	struct udp_mib *udp_stats_in6;
+	struct ipstats_mib *ip_statistics;
+	struct ipstats_mib *ipv6_statistics;
+};
+
+/* Fragments that wait for the rest of their datagram (include/net/inet_frag.h). */
+struct fqdir {
+	long high_thresh;
+	atomic64_t mem; /* atomic_long_t */
+};
+
+struct netns_ipv6 {
+	struct fqdir *fqdir;
 };
 
 struct netns_core {
@@ -102,6 +115,7 @@ struct local_ports {
 struct netns_ipv4 {
 	struct inet_timewait_death_row tcp_death_row;
 	struct local_ports ip_local_ports;
+	struct fqdir *fqdir;
 	int sysctl_max_syn_backlog;
 	__u8 sysctl_tcp_syncookies;
 	int sysctl_tcp_wmem[3];
@@ -140,6 +154,7 @@ struct net {
 	struct netns_core core;
 	struct netns_mib mib;
 	struct netns_ipv4 ipv4;
+	struct netns_ipv6 ipv6;
 	struct netns_ct ct;
 	struct net_generic *gen;
 	__u64 net_cookie;

@@ -15,6 +15,7 @@
 /* Set before loading. An index of -1: this kernel has no such counter. */
 const volatile __s32 mib_index[ABI_MIB_COUNT];
 const volatile __s32 udp_mib_index[ABI_UDP_MIB_COUNT];
+const volatile __s32 ip_mib_index[ABI_IP_MIB_COUNT];
 
 DEFINE_PORT_FAILURES_MAP;
 
@@ -41,6 +42,32 @@ static __always_inline struct udp_mib *udp_mibs_of_ipv6(struct net *net)
 	return NULL;
 }
 
+static __always_inline struct ipstats_mib *ip_mibs_of_ipv6(struct net *net)
+{
+	if (bpf_core_field_exists(net->mib.ipv6_statistics))
+		return BPF_CORE_READ(net, mib.ipv6_statistics);
+	return NULL;
+}
+
+static __always_inline void fill_fragments(struct netns_record *record, int version,
+					   struct fqdir *fqdir)
+{
+	if (!fqdir)
+		return;
+	record->fragments[version].memory = BPF_CORE_READ(fqdir, mem.counter);
+	record->fragments[version].limit = BPF_CORE_READ(fqdir, high_thresh);
+	record->fragments_known |= 1 << version;
+}
+
+/* fqdir is a pointer since 5.3; the oldest kernel here is 5.10. IPv6's are not those of conntrack,
+ * which has a table of its own (net/ipv6/netfilter/nf_conntrack_reasm.c). */
+static __always_inline void fragments(struct netns_record *record, struct net *net)
+{
+	fill_fragments(record, 0, BPF_CORE_READ(net, ipv4.fqdir));
+	if (bpf_core_field_exists(net->ipv6.fqdir))
+		fill_fragments(record, 1, BPF_CORE_READ(net, ipv6.fqdir));
+}
+
 static __always_inline void sum_mibs(struct netns_record *record, struct net *net)
 {
 	__u64 base = anchor_base();
@@ -48,6 +75,9 @@ static __always_inline void sum_mibs(struct netns_record *record, struct net *ne
 	__u64 udp = (__u64)BPF_CORE_READ(net, mib.udp_statistics) - base;
 	struct udp_mib *ipv6 = udp_mibs_of_ipv6(net);
 	__u64 udp6 = (__u64)ipv6 - base;
+	__u64 ip = (__u64)BPF_CORE_READ(net, mib.ip_statistics) - base;
+	struct ipstats_mib *ip_ipv6 = ip_mibs_of_ipv6(net);
+	__u64 ip6 = (__u64)ip_ipv6 - base;
 	__u32 zero = 0;
 
 	for (__u32 cpu = 0; cpu < possible_cpus && cpu < MAX_CPUS; cpu++) {
@@ -61,37 +91,65 @@ static __always_inline void sum_mibs(struct netns_record *record, struct net *ne
 		add_mibs(record->udp_mibs, udp + offset, udp_mib_index, ABI_UDP_MIB_COUNT);
 		if (ipv6)
 			add_mibs(record->udp_mibs, udp6 + offset, udp_mib_index, ABI_UDP_MIB_COUNT);
+		add_mibs(record->fragments[0].mibs, ip + offset, ip_mib_index, ABI_IP_MIB_COUNT);
+		if (ip_ipv6)
+			add_mibs(record->fragments[1].mibs, ip6 + offset, ip_mib_index,
+				 ABI_IP_MIB_COUNT);
 	}
+}
+
+/* The stack has no room for a record. One reader of these iterators runs at a time. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct netns_record);
+} netns_being_read SEC(".maps");
+
+static __always_inline struct netns_record *empty_netns_record(void)
+{
+	__u32 zero = 0;
+	struct netns_record *record = bpf_map_lookup_elem(&netns_being_read, &zero);
+
+	if (record)
+		__builtin_memset(record, 0, sizeof(*record));
+	return record;
 }
 
 /* To be the last that a program writes: see write_once(). */
 static __always_inline int write_netns(struct bpf_iter_meta *meta, struct net *net, __u32 pid)
 {
-	struct netns_record record = {.kind = ABI_NETNS_RECORD, .pid = pid};
+	struct netns_record *record;
 	struct inet_timewait_death_row *row = death_row(net);
 	__u64 key = netns_key(net);
 	struct port_failures *failures;
 
 	if (is_visited(key, meta->session_id))
 		return 0;
-	fill_netns(&record.netns, net);
-	record.somaxconn = net->core.sysctl_somaxconn;
-	record.max_syn_backlog = net->ipv4.sysctl_max_syn_backlog;
-	record.syncookies = net->ipv4.sysctl_tcp_syncookies;
-	record.time_wait_sockets = time_wait_sockets(row);
-	record.time_wait_limit = BPF_CORE_READ(row, sysctl_max_tw_buckets);
-	record.rmem_default = net->ipv4.sysctl_tcp_rmem[1];
-	record.rmem_max = net->ipv4.sysctl_tcp_rmem[2];
-	record.wmem_default = net->ipv4.sysctl_tcp_wmem[1];
-	record.wmem_max = net->ipv4.sysctl_tcp_wmem[2];
-	record.local_ports = local_ports(net);
-	sum_mibs(&record, net);
+	record = empty_netns_record();
+	if (!record)
+		return 0;
+	record->kind = ABI_NETNS_RECORD;
+	record->pid = pid;
+	fill_netns(&record->netns, net);
+	record->somaxconn = net->core.sysctl_somaxconn;
+	record->max_syn_backlog = net->ipv4.sysctl_max_syn_backlog;
+	record->syncookies = net->ipv4.sysctl_tcp_syncookies;
+	record->time_wait_sockets = time_wait_sockets(row);
+	record->time_wait_limit = BPF_CORE_READ(row, sysctl_max_tw_buckets);
+	record->rmem_default = net->ipv4.sysctl_tcp_rmem[1];
+	record->rmem_max = net->ipv4.sysctl_tcp_rmem[2];
+	record->wmem_default = net->ipv4.sysctl_tcp_wmem[1];
+	record->wmem_max = net->ipv4.sysctl_tcp_wmem[2];
+	record->local_ports = local_ports(net);
+	fragments(record, net);
+	sum_mibs(record, net);
 	failures = bpf_map_lookup_elem(&port_failures, &key);
 	if (failures) {
-		record.ports_exhausted = failures->count;
-		record.own_ports_exhausted = failures->own_ports;
+		record->ports_exhausted = failures->count;
+		record->own_ports_exhausted = failures->own_ports;
 	}
-	write_once(meta, key, &record, sizeof(record));
+	write_once(meta, key, record, sizeof(*record));
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 #include "controller/accept_queue.hpp"
 #include "controller/backlog.hpp"
 #include "controller/conntrack.hpp"
+#include "controller/fragments.hpp"
 #include "controller/neighbours.hpp"
 #include "controller/ports.hpp"
 #include "controller/resource.hpp"
@@ -14,7 +15,7 @@ namespace bpftune::controller {
 
 std::span<const Resource> resources() {
     static constexpr std::array rows{accept_queue, conntrack, tcp_buffers, udp_buffers,
-                                     backlog,      ports,     neighbours}; // what a burst waits for first
+                                     backlog,      ports,     neighbours,  fragments}; // what a burst waits for first
     return rows;
 }
 

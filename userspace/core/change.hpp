@@ -33,6 +33,8 @@ enum class TunableId {
     neigh6_gc_thresh3, // of NDISC
     neigh6_gc_thresh2,
     neigh6_gc_thresh1,
+    ipfrag_high_thresh,
+    ip6frag_high_thresh,
 };
 
 // Of one socket rather than of a network namespace or the node.

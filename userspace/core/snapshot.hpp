@@ -206,6 +206,50 @@ struct UdpSocket {
     [[nodiscard]] bool is_read_slowly() const { return looks >= fewest_looks && 3 * looks_past_half >= 2 * looks; }
 };
 
+// Datagrams of one address family that a network namespace puts together from fragments: where any have come. Memory as
+// the kernel counts it, which is what the limit is compared with: two to three times the bytes of full packets.
+struct Fragments {
+    // A table that was full is this full when it is looked at next, unless its datagrams were completed meanwhile.
+    static constexpr double near_limit = 0.75;
+    // No datagram takes more of it: 64 KiB in packets of 1,500 bytes, each in half a page and a struct sk_buff.
+    static constexpr std::uint64_t most_for_datagram = 128 * 1024;
+    // Longer than fragments wait for the rest where nobody has changed that (IP_FRAG_TIME, 30 s; IPV6_FRAG_TIMEOUT, 60
+    // s).
+    static constexpr Nanoseconds recent = std::chrono::seconds(62);
+
+    NetnsId netns;
+    int pid = 0; // as in NetnsTcp
+    std::optional<Pod> pod;
+    Family family = Family::ipv4;
+    std::uint64_t memory_bytes = 0;  // now (fqdir->mem)
+    std::uint64_t fullest_bytes = 0; // at this look or the one before, whichever is more
+    std::uint64_t lowest_bytes = 0;  // whichever is less
+    std::uint64_t limit_bytes = 0;   // ipfrag_high_thresh, ip6frag_high_thresh
+    std::uint64_t reassembled = 0;   // IPSTATS_MIB_REASMOKS: datagrams
+    std::uint64_t timed_out = 0;     // IPSTATS_MIB_REASMTIMEOUT: datagrams of which not all fragments came
+    std::uint64_t failed = 0;        // IPSTATS_MIB_REASMFAILS without these: fragments, for want of memory or malformed
+    // In the last interval.
+    std::uint64_t window_reassembled = 0;
+    std::uint64_t window_timed_out = 0;
+    std::uint64_t window_failed = 0;
+    // In the last `recent`, or since it was first seen.
+    std::uint64_t recent_reassembled = 0;
+    std::uint64_t recent_timed_out = 0;
+
+    // Whether what failed in the last interval met a full table.
+    [[nodiscard]] bool was_near_limit() const {
+        return limit_bytes > 0 && static_cast<double>(fullest_bytes) >= near_limit * static_cast<double>(limit_bytes);
+    }
+    // Whether who sends completes what he begins: some were put together, no more gave up than were, and those that
+    // were in the last interval can have been what stood in the table all the time. Past the limit the kernel takes no
+    // fragment at all, not even the last of a datagram (inet_frag_find): what was completed before the table was full
+    // vouches for the rest.
+    [[nodiscard]] bool is_completed() const {
+        return recent_reassembled > 0 && recent_timed_out <= recent_reassembled &&
+               window_reassembled * most_for_datagram >= lowest_bytes;
+    }
+};
+
 // What a CPU's backlog lost in a window of a second or so. It is told when the next window has ended as well: whether
 // the CPU works it off.
 struct BacklogLoss {
@@ -382,7 +426,8 @@ struct Snapshot {
     std::vector<Listener> listeners;
     std::vector<NetnsTcp> tcp;
     std::vector<TcpBuffers> buffers;
-    std::vector<UdpSocket> udp; // in the order of their namespaces and cookies
+    std::vector<UdpSocket> udp;       // in the order of their namespaces and cookies
+    std::vector<Fragments> fragments; // in the order of their namespaces, IPv4 first
     std::vector<SoftirqCpu> softirq;
     std::vector<Conntrack> conntrack;
     std::vector<NeighbourTable> neighbours;

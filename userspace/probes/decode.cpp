@@ -120,6 +120,16 @@ ListenerReading listener_reading(const abi_listener& listener) {
     return reading;
 }
 
+std::optional<NetnsReading::Fragments> fragments_of(const netns_record& record, unsigned version) {
+    if ((record.fragments_known >> version & 1U) == 0) return std::nullopt;
+    const abi_fragments& all = record.fragments[version];
+    return NetnsReading::Fragments{.memory = all.memory,
+                                   .limit = all.limit,
+                                   .timed_out = all.mibs[ABI_IP_MIB_REASMTIMEOUT],
+                                   .reassembled = all.mibs[ABI_IP_MIB_REASMOKS],
+                                   .failed = all.mibs[ABI_IP_MIB_REASMFAILS]};
+}
+
 NetnsReading netns_reading(const netns_record& record) {
     return {.netns = netns_id(record.netns),
             .pid = static_cast<int>(record.pid),
@@ -144,7 +154,8 @@ NetnsReading netns_reading(const netns_record& record) {
             .rmem = NetnsReading::TcpMem{.middle = record.rmem_default, .max = record.rmem_max},
             .wmem = NetnsReading::TcpMem{.middle = record.wmem_default, .max = record.wmem_max},
             .udp = NetnsReading::Udp{.received = record.udp_mibs[ABI_UDP_MIB_INDATAGRAMS],
-                                     .buffer_errors = record.udp_mibs[ABI_UDP_MIB_RCVBUFERRORS]}};
+                                     .buffer_errors = record.udp_mibs[ABI_UDP_MIB_RCVBUFERRORS]},
+            .fragments = {fragments_of(record, 0), fragments_of(record, 1)}};
 }
 
 // Whether a limit changed since the look before the last one: its rates are of neither.

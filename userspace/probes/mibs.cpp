@@ -12,13 +12,16 @@
 namespace bpftune::probes {
 namespace {
 
-// In the order of abi_mib, and of abi_udp_mib.
+// In the order of abi_mib, of abi_udp_mib, and of abi_ip_mib.
 constexpr std::array<std::string_view, ABI_MIB_COUNT> names{
     "LINUX_MIB_LISTENOVERFLOWS",     "LINUX_MIB_LISTENDROPS",     "LINUX_MIB_SYNCOOKIESSENT",
     "LINUX_MIB_SYNCOOKIESRECV",      "LINUX_MIB_TIMEWAITED",      "LINUX_MIB_TIMEWAITKILLED",
     "LINUX_MIB_TCPTIMEWAITOVERFLOW", "LINUX_MIB_TCPREQQFULLDROP", "LINUX_MIB_TCPDEFERACCEPTDROP"};
 
 constexpr std::array<std::string_view, ABI_UDP_MIB_COUNT> udp_names{"UDP_MIB_INDATAGRAMS", "UDP_MIB_RCVBUFERRORS"};
+
+constexpr std::array<std::string_view, ABI_IP_MIB_COUNT> ip_names{"IPSTATS_MIB_REASMTIMEOUT", "IPSTATS_MIB_REASMOKS",
+                                                                  "IPSTATS_MIB_REASMFAILS"};
 
 std::string_view name_at(const btf* types, __u32 offset) {
     const char* name = btf__name_by_offset(types, offset);
@@ -47,10 +50,12 @@ Result<MibIndices> mib_indices() {
     MibIndices indices;
     indices.tcp.fill(-1);
     indices.udp.fill(-1);
+    indices.ip.fill(-1);
     for (__u32 id = 1; id < btf__type_cnt(types.get()); ++id) {
         const btf_type* type = btf__type_by_id(types.get(), id);
         if (begins_with(types.get(), type, "LINUX_MIB_")) collect(types.get(), type, names, indices.tcp);
         if (begins_with(types.get(), type, "UDP_MIB_")) collect(types.get(), type, udp_names, indices.udp);
+        if (begins_with(types.get(), type, "IPSTATS_MIB_")) collect(types.get(), type, ip_names, indices.ip);
     }
     if (std::ranges::count(indices.tcp, -1) == ABI_MIB_COUNT) return failure("no LINUX_MIB_* in this kernel's BTF");
     return indices;

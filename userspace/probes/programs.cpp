@@ -37,6 +37,7 @@ template <class Skeleton> void configure_mibs(Skeleton& object, const MibIndices
     object.rodata->possible_cpus = static_cast<__u32>(std::max(libbpf_num_possible_cpus(), 1));
     std::ranges::copy(indices.tcp, object.rodata->mib_index);
     std::ranges::copy(indices.udp, object.rodata->udp_mib_index);
+    std::ranges::copy(indices.ip, object.rodata->ip_mib_index);
 }
 
 Result<Census> census_of(const bpf_link* link) {

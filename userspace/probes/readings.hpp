@@ -144,6 +144,14 @@ struct NetnsReading {
         std::uint64_t buffer_errors = 0; // UDP_MIB_RCVBUFERRORS
     };
     std::optional<Udp> udp;
+    struct Fragments {
+        std::uint64_t memory = 0; // bytes, of those that wait for the rest of their datagram
+        std::uint64_t limit = 0;
+        std::uint64_t timed_out = 0;   // IPSTATS_MIB_REASMTIMEOUT
+        std::uint64_t reassembled = 0; // IPSTATS_MIB_REASMOKS
+        std::uint64_t failed = 0;      // IPSTATS_MIB_REASMFAILS: those that timed out as well
+    };
+    std::array<std::optional<Fragments>, 2> fragments; // of IPv4 and of IPv6
 
     // Of one that no process is in, but that is bound to a file: how it is reached, and what was found there when it
     // was last looked into.

@@ -79,6 +79,8 @@ RECORDED(TcpBuffers, netns, pid, pod, rmem_default, rmem_max, wmem_default, wmem
 RECORDED(UdpSocket, netns, cookie, inode, local, pid, fd, command, pod, queue_bytes, buffer_bytes, set_by_application,
          read, drops, overflows, window_overflows, window_received, last_overflows, last_received, recent_overflows,
          most_dropped, looks, looks_past_half, netns_overflows, left_out);
+RECORDED(Fragments, netns, pid, pod, family, memory_bytes, fullest_bytes, lowest_bytes, limit_bytes, reassembled,
+         timed_out, failed, window_reassembled, window_timed_out, window_failed, recent_reassembled, recent_timed_out);
 RECORDED(BacklogLoss, began, packets, processed_per_second, processed, needed_percent, waiting);
 RECORDED(SoftirqCpu, cpu, processed, dropped, flow_limited, time_squeeze, backlog, backlog_limit, packets_per_second,
          softirq_percent, window_processed, window_lost, lost);
@@ -95,7 +97,8 @@ RECORDED(TcpMemory, bytes, pressure_bytes, high_bytes);
 RECORDED(Guards, memory_pressure, memory_available_bytes, tcp_memory, softirq);
 RECORDED(UnitBytes, conntrack_entry, queued_connection, full_connection);
 RECORDED(Snapshot, cause, time, interval, node, host, memory_bytes, guards, unit_bytes, sources, lost_events,
-         withheld_events, listeners, tcp, buffers, udp, softirq, conntrack, neighbours, sysctl_writes, netns_names);
+         withheld_events, listeners, tcp, buffers, udp, softirq, conntrack, neighbours, fragments, sysctl_writes,
+         netns_names);
 
 RECORDED(ListenerRef, cookie, inode, local, pid, fd);
 RECORDED(Scope, netns, netns_pid, listener, pod);

@@ -1179,11 +1179,89 @@ constexpr std::array neighbour_rows{
                         field<&NeighbourTable::unanswered>},
 };
 
+constexpr std::array fragment_rows{
+    Row<Fragments>{{.name = "fragments.netns",
+                    .kind = label,
+                    .json = "netns",
+                    .column = "NETNS",
+                    .width = 10,
+                    .help = netns_help,
+                    .source = "net->ns.inum"},
+                   netns},
+    Row<Fragments>{{.name = "fragments.family",
+                    .kind = label,
+                    .json = "family",
+                    .column = "FAMILY",
+                    .width = 6,
+                    .help = "Address family: ipv4 or ipv6.",
+                    .source = "net->ipv4.fqdir, net->ipv6.fqdir"},
+                   field<&Fragments::family>},
+    Row<Fragments>{{.name = "fragments.memory",
+                    .kind = gauge,
+                    .json = "memory_bytes",
+                    .metric = "bpftune_fragments_memory_bytes",
+                    .column = "BYTES",
+                    .width = 9,
+                    .help = "Bytes taken by fragments that wait for the rest of their datagram.",
+                    .source = "fqdir->mem; FRAG and FRAG6 in /proc/net/sockstat and sockstat6",
+                    .rank = Rank::use},
+                   field<&Fragments::memory_bytes>},
+    Row<Fragments>{{.name = "fragments.limit",
+                    .kind = gauge,
+                    .json = "limit_bytes",
+                    .column = "LIMIT",
+                    .width = 9,
+                    .help = "Bytes that they may take; past it fragments of new datagrams are dropped.",
+                    .source = "net.ipv4.ipfrag_high_thresh, net.ipv6.ip6frag_high_thresh",
+                    .rank = Rank::limit},
+                   field<&Fragments::limit_bytes>},
+    Row<Fragments>{{.name = "fragments.reassembled",
+                    .kind = counter,
+                    .json = "reassembled",
+                    .metric = "bpftune_fragments_reassembled_total",
+                    .column = "WHOLE",
+                    .width = 9,
+                    .help = "Datagrams that were put together from fragments.",
+                    .source = "IPSTATS_MIB_REASMOKS"},
+                   field<&Fragments::reassembled>},
+    Row<Fragments>{{.name = "fragments.failed",
+                    .kind = counter,
+                    .json = "failed",
+                    .metric = "bpftune_fragments_failed_total",
+                    .column = "FAILED",
+                    .width = 9,
+                    .help = "Fragments that were dropped: for want of room, or because they were malformed, overlapped "
+                            "or were too far apart.",
+                    .source = "IPSTATS_MIB_REASMFAILS - IPSTATS_MIB_REASMTIMEOUT",
+                    .rank = Rank::loss},
+                   field<&Fragments::failed>},
+    Row<Fragments>{{.name = "fragments.timed_out",
+                    .kind = counter,
+                    .json = "timed_out",
+                    .metric = "bpftune_fragments_timed_out_total",
+                    .column = "TIMED OUT",
+                    .width = 9,
+                    .help = "Datagrams that were given up because some of their fragments did not come in time, those "
+                            "that connection tracking puts together as well.",
+                    .source = "IPSTATS_MIB_REASMTIMEOUT"},
+                   field<&Fragments::timed_out>},
+    Row<Fragments>{{.name = "fragments.pod",
+                    .kind = label,
+                    .json = "pod",
+                    .column = "POD",
+                    .width = 14,
+                    .help = pod_help,
+                    .source = "the container runtime (CRI)"},
+                   field<&Fragments::pod>},
+    netns_name_row<Fragments>("fragments.netns_name"),
+};
+
 std::string identity(const NetnsId& id) { return fmt::format("{}.{}", id.cookie, id.inode); }
 std::string identity(const Listener& l) { return fmt::format("{}/{}.{}", identity(l.netns), l.cookie, l.inode); }
 std::string identity(const NetnsTcp& n) { return identity(n.netns); }
 std::string identity(const TcpBuffers& b) { return identity(b.netns); }
 std::string identity(const UdpSocket& u) { return fmt::format("{}/{}", identity(u.netns), u.cookie); }
+std::string identity(const Fragments& f) { return fmt::format("{}/{}", identity(f.netns), to_string(f.family)); }
 std::string identity(const SoftirqCpu& c) { return std::to_string(c.cpu); }
 std::string identity(const NeighbourTable& n) { return std::string(to_string(n.family)); }
 std::string identity(const Conntrack& c) { return identity(c.netns); }
@@ -1222,6 +1300,8 @@ constexpr std::array tables{
     table<&Snapshot::udp, udp_rows>("udp", "UDP sockets that dropped", Probe::buffers, Labels::pod),
     table<&Snapshot::neighbours, neighbour_rows>("neighbours", "Neighbour tables of the node", Probe::neighbours,
                                                  Labels::family),
+    table<&Snapshot::fragments, fragment_rows>("fragments", "Fragments by network namespace", Probe::time_wait,
+                                               Labels::pod),
 };
 
 } // namespace

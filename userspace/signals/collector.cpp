@@ -175,6 +175,7 @@ Snapshot Collector::tick(Now now) {
     read_buffers(snapshot);
     look_at_udp();
     snapshot.udp = udp_.update(namespaces_, udp_sockets_, now.mono);
+    snapshot.fragments = fragments_.update(namespaces_, now.mono);
     read_softirq(snapshot);
     read_conntrack(snapshot);
     read_neighbours(snapshot);

@@ -12,6 +12,7 @@
 #include "signals/backlogs.hpp"
 #include "signals/conntrack_tables.hpp"
 #include "signals/neighbours.hpp"
+#include "signals/fragments.hpp"
 #include "signals/node.hpp"
 #include "signals/tcp_table.hpp"
 #include "signals/udp.hpp"
@@ -103,6 +104,7 @@ private:
     std::optional<std::vector<probes::FlowReading>> flows_; // at the last look; nullopt: nobody looks
     std::vector<probes::UdpReading> udp_sockets_;           // at the last look
     UdpTable udp_;
+    FragmentTable fragments_;
     std::map<unsigned, probes::SoftirqReading> softirq_base_;
     Backlogs backlogs_;
     ConntrackTables conntrack_;

@@ -18,5 +18,6 @@ std::span<const Tunable> udp_buffer_rows();
 std::span<const Tunable> backlog_rows();
 std::span<const Tunable> port_rows();
 std::span<const Tunable> neighbour_rows();
+std::span<const Tunable> fragment_rows();
 
 } // namespace bpftune::tunables

@@ -489,6 +489,8 @@ private:
         case TunableId::tcp_wmem:
         case TunableId::udp_rcvbuf: return units;
         case TunableId::netdev_max_backlog: return units * 2304;
+        case TunableId::ipfrag_high_thresh:
+        case TunableId::ip6frag_high_thresh: return units;
         case TunableId::ip_local_port_range: return units * 256;
         case TunableId::neigh_gc_thresh3:
         case TunableId::neigh6_gc_thresh3: return units * 512;

@@ -176,9 +176,22 @@ Family family_of(const Fields& fields) {
     return fields.has("family") && text_of(fields.at("family")) == "ipv6" ? Family::ipv6 : Family::ipv4;
 }
 
+ObjectKey fragments_in(Names& names, const Fields& fields) {
+    const bool is_ipv6 = fields.has("ip") && number_of(fields.at("ip")) == 6;
+    return {is_ipv6 ? TunableId::ip6frag_high_thresh : TunableId::ipfrag_high_thresh, names.netns_at(fields, "client")};
+}
+
+void add_fragments(World& world, Names& names, const YAML::Node& node) {
+    const Fields fields(node, {"in", "ip", "limit"});
+    const ObjectKey object = fragments_in(names, fields);
+    world.fragments[object] = {.netns = object.netns,
+                               .family = object.tunable == TunableId::ipfrag_high_thresh ? Family::ipv4 : Family::ipv6,
+                               .limit_bytes = number_of(fields.at("limit"))};
+}
+
 World world_of(const YAML::Node& node, Names& names) {
-    const Fields fields(node, {"listener", "conntrack", "buffers", "udp", "backlog", "ports", "neighbours", "memory",
-                               "syncookies", "entry", "connection"});
+    const Fields fields(node, {"listener", "conntrack", "buffers", "udp", "backlog", "ports", "fragments", "neighbours",
+                               "memory", "syncookies", "entry", "connection"});
     World world;
     if (fields.has("listener"))
         for (const YAML::Node& each : items_of(fields.at("listener"))) add_listener(world, names, each);
@@ -193,6 +206,8 @@ World world_of(const YAML::Node& node, Names& names) {
         for (const YAML::Node& each : items_of(fields.at("udp"))) add_udp(world, names, each);
     if (fields.has("ports"))
         for (const YAML::Node& each : items_of(fields.at("ports"))) add_ports(world, names, each);
+    if (fields.has("fragments"))
+        for (const YAML::Node& each : items_of(fields.at("fragments"))) add_fragments(world, names, each);
     if (fields.has("backlog")) {
         const Fields backlog(fields.at("backlog"), {"limit", "cpus"});
         backlog.into(world.netdev_max_backlog, "limit", number_of);
@@ -300,6 +315,21 @@ void read_ports(Step& step, Names& names, const YAML::Node& node) {
     fields.into(seen.time_wait_sockets, "time_wait", number_of);
 }
 
+void read_fragments(Step& step, Names& names, const YAML::Node& node) {
+    const Fields fields(node, {"in", "ip", "memory", "before", "failed", "whole", "recent_whole", "timed_out"});
+    Fragments& seen = step.fragments[fragments_in(names, fields)];
+    fields.into(seen.memory_bytes, "memory", number_of);
+    std::uint64_t before = seen.memory_bytes;
+    fields.into(before, "before", number_of);
+    seen.fullest_bytes = std::max(before, seen.memory_bytes);
+    seen.lowest_bytes = std::min(before, seen.memory_bytes);
+    fields.into(seen.window_failed, "failed", number_of);
+    fields.into(seen.window_reassembled, "whole", number_of);
+    seen.recent_reassembled = seen.window_reassembled;
+    fields.into(seen.recent_reassembled, "recent_whole", number_of);
+    fields.into(seen.recent_timed_out, "timed_out", number_of);
+}
+
 void read_cpu(Step& step, const YAML::Node& node) {
     const Fields fields(node, {"cpu", "processed", "lost", "needed", "found", "waiting", "lost_now"});
     SoftirqCpu cpu;
@@ -392,10 +422,10 @@ void read_guards(Guards& guards, const Fields& fields) {
 }
 
 Step step_of(const YAML::Node& node, Names& names) {
-    const Fields fields(node, {"at",      "until",      "tick",    "pressure",   "after",           "look",
-                               "reload",  "set",        "attempt", "gone",       "conntrack",       "buffers",
-                               "udp",     "ports",      "cpu",     "neighbours", "memory_pressure", "available",
-                               "softirq", "tcp_memory", "answer",  "expect"});
+    const Fields fields(node, {"at",        "until",   "tick",       "pressure",  "after",      "look",
+                               "reload",    "set",     "attempt",    "gone",      "conntrack",  "buffers",
+                               "udp",       "ports",   "cpu",        "fragments", "neighbours", "memory_pressure",
+                               "available", "softirq", "tcp_memory", "answer",    "expect"});
     Step step{.line = fields.line(), .kind = kind_of(fields), .at = duration_of(fields.at("at"))};
     step.until = step.at;
     fields.into(step.until, "until", duration_of);
@@ -411,6 +441,8 @@ Step step_of(const YAML::Node& node, Names& names) {
         for (const YAML::Node& each : items_of(fields.at("udp"))) read_udp(step, names, each);
     if (fields.has("ports"))
         for (const YAML::Node& each : items_of(fields.at("ports"))) read_ports(step, names, each);
+    if (fields.has("fragments"))
+        for (const YAML::Node& each : items_of(fields.at("fragments"))) read_fragments(step, names, each);
     if (fields.has("cpu"))
         for (const YAML::Node& each : items_of(fields.at("cpu"))) read_cpu(step, each);
     if (fields.has("neighbours")) read_neighbours(step, fields.at("neighbours"));
@@ -568,6 +600,7 @@ private:
         take_buffers(step);
         take_udp(step);
         take_ports(step);
+        take_fragments(step);
         world_.tables.clear();
         for (const Conntrack& table : step.tables) world_.tables[table.netns] = table;
         for (NeighbourTable& table : world_.neighbours) {
@@ -609,6 +642,17 @@ private:
             row.ports_exhausted_remote = Endpoint{"10.0.0.9", 80};
             row.ports_exhausted_command = "curl";
             row.ports_exhausted_pid = 714;
+        }
+    }
+
+    void take_fragments(const Step& step) {
+        for (auto& [object, row] : world_.fragments) {
+            const auto found = step.fragments.find(object);
+            Fragments seen = found != step.fragments.end() ? found->second : Fragments{};
+            seen.netns = row.netns;
+            seen.family = row.family;
+            seen.limit_bytes = row.limit_bytes;
+            row = seen;
         }
     }
 

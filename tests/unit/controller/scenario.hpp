@@ -31,9 +31,10 @@ struct Step {
     std::map<std::uint64_t, std::string> floods;                // what speaks for one at these
     std::map<std::uint64_t, std::uint32_t> syn_queues;          // handshakes under way
     std::vector<Conntrack> tables;
-    std::vector<TcpBuffers> buffers;        // without values
-    std::map<NetnsId, NetnsTcp> ports;      // what connects found
-    std::map<std::uint64_t, UdpSocket> udp; // by cookie: what they lost, and how they looked
+    std::vector<TcpBuffers> buffers;          // without values
+    std::map<NetnsId, NetnsTcp> ports;        // what connects found
+    std::map<ObjectKey, Fragments> fragments; // without limits
+    std::map<std::uint64_t, UdpSocket> udp;   // by cookie: what they lost, and how they looked
     std::vector<SoftirqCpu> cpus;
     NeighbourTable neighbours;
     Guards guards;

@@ -29,10 +29,11 @@ public:
     std::map<NetnsId, Conntrack> tables;               // of which the limit and buckets are the world's
     std::uint64_t conntrack_max = 20000;
     std::uint64_t conntrack_buckets = 8192;
-    std::map<NetnsId, NetnsTcp> ports;      // with their range, and what the next snapshot says
-    std::map<NetnsId, TcpBuffers> buffers;  // with their values, and what the next snapshot says
-    std::map<std::uint64_t, UdpSocket> udp; // by cookie; with what the next snapshot says
-    std::vector<SoftirqCpu> cpus;           // of which the limit is the world's
+    std::map<NetnsId, NetnsTcp> ports;        // with their range, and what the next snapshot says
+    std::map<NetnsId, TcpBuffers> buffers;    // with their values, and what the next snapshot says
+    std::map<ObjectKey, Fragments> fragments; // with their limit, and what the next snapshot says
+    std::map<std::uint64_t, UdpSocket> udp;   // by cookie; with what the next snapshot says
+    std::vector<SoftirqCpu> cpus;             // of which the limit is the world's
     std::uint64_t netdev_max_backlog = 1000;
     std::vector<NeighbourTable> neighbours; // with their limits, and what the next snapshot says
     std::vector<SysctlWrite> writes;        // that BPF has seen
@@ -53,6 +54,7 @@ public:
             snapshot.udp.push_back(socket);
             snapshot.udp.back().read = now;
         }
+        for (const auto& [object, row] : fragments) snapshot.fragments.push_back(row);
         for (SoftirqCpu cpu : cpus) {
             cpu.backlog_limit = netdev_max_backlog;
             snapshot.softirq.push_back(cpu);
@@ -107,6 +109,11 @@ public:
         case TunableId::neigh6_gc_thresh3: return threshold(Family::ipv6, &NeighbourTable::gc_thresh3);
         case TunableId::neigh6_gc_thresh2: return threshold(Family::ipv6, &NeighbourTable::gc_thresh2);
         case TunableId::neigh6_gc_thresh1: return threshold(Family::ipv6, &NeighbourTable::gc_thresh1);
+        case TunableId::ipfrag_high_thresh:
+        case TunableId::ip6frag_high_thresh: {
+            const auto row = fragments.find(object);
+            return row == fragments.end() ? std::nullopt : std::optional(row->second.limit_bytes);
+        }
         case TunableId::ip_local_port_range:
             return ports.contains(object.netns) ? std::optional(65536ULL - ports.at(object.netns).local_ports->first)
                                                 : std::nullopt;
@@ -134,6 +141,8 @@ public:
         case TunableId::neigh6_gc_thresh3: table(Family::ipv6).gc_thresh3 = value; break;
         case TunableId::neigh6_gc_thresh2: table(Family::ipv6).gc_thresh2 = value; break;
         case TunableId::neigh6_gc_thresh1: table(Family::ipv6).gc_thresh1 = value; break;
+        case TunableId::ipfrag_high_thresh:
+        case TunableId::ip6frag_high_thresh: fragments.at(object).limit_bytes = value; break;
         case TunableId::ip_local_port_range:
             ports.at(object.netns).local_ports->first = static_cast<std::uint16_t>(65536 - value);
             break;

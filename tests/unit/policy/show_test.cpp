@@ -127,7 +127,11 @@ TEST_CASE("the policy that holds without a file is shown with every default") {
                             "    net.ipv4.neigh.default.gc_thresh1: {max: 65536, mode: auto, shrinkAfter: never}\n"
                             "    net.ipv6.neigh.default.gc_thresh3: {max: 65536, mode: auto, shrinkAfter: never}\n"
                             "    net.ipv6.neigh.default.gc_thresh2: {max: 65536, mode: auto, shrinkAfter: never}\n"
-                            "    net.ipv6.neigh.default.gc_thresh1: {max: 65536, mode: auto, shrinkAfter: never}\n");
+                            "    net.ipv6.neigh.default.gc_thresh1: {max: 65536, mode: auto, shrinkAfter: never}\n"
+                            "    # not allowed unless named: net.ipv4.ipfrag_high_thresh: {max: 67108864, mode: auto, "
+                            "shrinkAfter: never}\n"
+                            "    # not allowed unless named: net.ipv6.ip6frag_high_thresh: {max: 67108864, mode: auto, "
+                            "shrinkAfter: never}\n");
 }
 
 TEST_CASE("a budget is shown in the largest unit that is exact") {

@@ -35,7 +35,7 @@ std::string fields(const Table& table) {
 
 TEST_CASE("tables have the documented fields in the documented order, new ones behind them") {
     const auto tables = catalog();
-    REQUIRE(tables.size() == 8);
+    REQUIRE(tables.size() == 9);
     CHECK(tables[0].json == "listeners");
     CHECK(fields(tables[0]) ==
           "netns inode address port pid command pod queue queue_peak limit asked somaxconn binds "
@@ -68,6 +68,8 @@ TEST_CASE("tables have the documented fields in the documented order, new ones b
                                "looks_past_half lost_to netns_overflows left_out netns_name ");
     CHECK(tables[7].json == "neighbours");
     CHECK(fields(tables[7]) == "family entries limit refused made unanswered ");
+    CHECK(tables[8].json == "fragments");
+    CHECK(fields(tables[8]) == "netns family memory_bytes limit_bytes reassembled failed timed_out pod netns_name ");
 }
 
 TEST_CASE("signal names, fields and metrics are unique and well formed") {

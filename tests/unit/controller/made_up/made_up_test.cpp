@@ -19,7 +19,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto made_up = static_cast<TunableId>(16);
+constexpr auto made_up = static_cast<TunableId>(18);
 
 constexpr tunables::Tunable made_up_row{
     .id = made_up,
@@ -80,7 +80,7 @@ std::span<const tunables::Tunable> tunables::catalog() {
     static const std::vector<Tunable> rows = [] {
         std::vector<Tunable> all;
         for (const auto& of_resource : {accept_queue_rows(), conntrack_rows(), tcp_buffer_rows(), udp_buffer_rows(),
-                                        backlog_rows(), port_rows(), neighbour_rows()})
+                                        backlog_rows(), port_rows(), neighbour_rows(), fragment_rows()})
             all.insert(all.end(), of_resource.begin(), of_resource.end());
         all.push_back(made_up_row);
         return all;

@@ -91,7 +91,11 @@ policy::Mode Gate::mode_of(const Wish& wish) const {
 }
 
 bool Gate::asks(TunableId tunable, const NetnsId& netns) const {
-    return policy_.pods.empty() || policy_.mode_of(tunable, rule_of(netns)) == policy_.mode_of(tunable);
+    // Whether the policy names it or not: an opt-in that it does not name may still be said something of.
+    const auto mode = [&](const policy::PodRule* rule) {
+        return std::min(policy_.mode, policy_.of(tunable, rule).mode);
+    };
+    return policy_.pods.empty() || mode(rule_of(netns)) == mode(nullptr);
 }
 
 std::optional<ObjectKey> Gate::leader_of(const ObjectKey& object) {

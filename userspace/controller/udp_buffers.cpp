@@ -63,13 +63,6 @@ std::vector<Evidence> evidence_of(const UdpSocket& socket) {
             {"buffer", socket.buffer_bytes}};
 }
 
-// In bytes, with headroom, before it is rounded.
-std::uint64_t size_for(const UdpSocket& socket) {
-    const std::uint64_t lost =
-        std::min(socket.most_dropped * datagram_bytes, lost_for_what_fitted * socket.buffer_bytes);
-    return headroom * (socket.buffer_bytes + lost);
-}
-
 // A table of connections that nobody answers speaks for one.
 const std::optional<std::string>* flood_of(const Snapshot& snapshot, const NetnsId& netns) {
     const auto table = std::ranges::find(snapshot.conntrack, netns, &Conntrack::netns);
@@ -81,7 +74,7 @@ void raise(Gate& gate, const UdpSocket& socket) {
     if (const auto* flood = flood_of(gate.snapshot(), socket.netns))
         note_flood(gate.state(), {.demand = object, .object = object, .limit = socket.buffer_bytes}, *flood,
                    gate.now());
-    const std::uint64_t expected = size_for(socket);
+    const std::uint64_t expected = datagrams::size_for(socket);
     // Three looks after it began the burst may be over.
     const Measured before{.losses = std::max<std::uint64_t>(socket.last_overflows, 1),
                           .demand = socket.last_received + socket.last_overflows};
@@ -140,6 +133,12 @@ void show_value(UdpSocket& socket, std::uint64_t value) {
 } // namespace
 
 namespace datagrams {
+
+std::uint64_t size_for(const UdpSocket& socket) {
+    const std::uint64_t lost =
+        std::min(socket.most_dropped * datagram_bytes, lost_for_what_fitted * socket.buffer_bytes);
+    return headroom * (socket.buffer_bytes + lost);
+}
 
 void read(const View& view, std::vector<Reading>& readings) {
     for (const UdpSocket& socket : view.snapshot.udp) readings.push_back(reading_of(socket));

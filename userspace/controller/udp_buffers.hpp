@@ -16,6 +16,8 @@ namespace bpftune::controller {
 namespace datagrams {
 void read(const View& view, std::vector<Reading>& readings);
 void rule(Gate& gate);
+// The buffer that bursts like those it lost would need, in bytes, headroom included.
+std::uint64_t size_for(const UdpSocket& socket);
 void show(const std::function<std::optional<std::uint64_t>(const ObjectKey&)>& value_of, Snapshot& snapshot);
 } // namespace datagrams
 

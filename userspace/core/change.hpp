@@ -35,6 +35,10 @@ enum class TunableId {
     neigh6_gc_thresh1,
     ipfrag_high_thresh,
     ip6frag_high_thresh,
+    rmem_max,
+    wmem_max,
+    rmem_default,
+    wmem_default,
 };
 
 // Of one socket rather than of a network namespace or the node.

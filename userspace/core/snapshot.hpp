@@ -354,6 +354,17 @@ struct TcpMemory {
     std::uint64_t high_bytes = 0;     // from here on it drops
 };
 
+// How large the buffers of sockets may be asked for, and begin, on all of the node: net.core.rmem_max and so on
+// (net/core/sysctl_net_core.c). Bytes; nullopt: not read. Ticks alone have them.
+struct SocketSizes {
+    std::optional<std::uint64_t> rmem_max;     // most that SO_RCVBUF gets; the buffer is twice that
+    std::optional<std::uint64_t> wmem_max;     // the same of SO_SNDBUF
+    std::optional<std::uint64_t> rmem_default; // the receive buffer that UDP and others but TCP begin with
+    std::optional<std::uint64_t> wmem_default;
+
+    bool operator==(const SocketSizes&) const = default;
+};
+
 // What must not suffer from a change. Read at ticks alone: in the snapshot of a burst they are as old as the last one.
 struct Guards {
     std::optional<double> memory_pressure; // percent of the last 10 s in which some task waited for memory (PSI)
@@ -419,6 +430,7 @@ struct Snapshot {
     std::uint64_t memory_bytes = 0; // of the node; 0: unknown
     Guards guards;
     UnitBytes unit_bytes;
+    SocketSizes socket_sizes;
     Sources sources = all_unavailable();
     std::uint64_t lost_events = 0;     // that BPF could not pass on
     std::uint64_t withheld_events = 0; // that were not passed on, so that nobody floods this service with them

@@ -489,4 +489,12 @@ std::optional<std::uint64_t> Probes::netdev_max_backlog() const {
     return number_in(state_->proc / "sys/net/core/netdev_max_backlog");
 }
 
+SocketSizes Probes::socket_sizes() const {
+    const auto core = state_->proc / "sys/net/core";
+    return {.rmem_max = number_in(core / "rmem_max"),
+            .wmem_max = number_in(core / "wmem_max"),
+            .rmem_default = number_in(core / "rmem_default"),
+            .wmem_default = number_in(core / "wmem_default")};
+}
+
 } // namespace bpftune::probes

@@ -130,6 +130,7 @@ public:
     [[nodiscard]] std::optional<std::uint64_t> conntrack_max() const;
     [[nodiscard]] std::optional<std::uint64_t> conntrack_buckets() const;
     [[nodiscard]] std::optional<std::uint64_t> netdev_max_backlog() const;
+    [[nodiscard]] SocketSizes socket_sizes() const;
 
     struct State; // in probes.cpp alone
 

@@ -96,9 +96,10 @@ RECORDED(NetnsNames, netns, bound);
 RECORDED(TcpMemory, bytes, pressure_bytes, high_bytes);
 RECORDED(Guards, memory_pressure, memory_available_bytes, tcp_memory, softirq);
 RECORDED(UnitBytes, conntrack_entry, queued_connection, full_connection);
-RECORDED(Snapshot, cause, time, interval, node, host, memory_bytes, guards, unit_bytes, sources, lost_events,
-         withheld_events, listeners, tcp, buffers, udp, softirq, conntrack, neighbours, fragments, sysctl_writes,
-         netns_names);
+RECORDED(SocketSizes, rmem_max, wmem_max, rmem_default, wmem_default);
+RECORDED(Snapshot, cause, time, interval, node, host, memory_bytes, guards, unit_bytes, socket_sizes, sources,
+         lost_events, withheld_events, listeners, tcp, buffers, udp, softirq, conntrack, neighbours, fragments,
+         sysctl_writes, netns_names);
 
 RECORDED(ListenerRef, cookie, inode, local, pid, fd);
 RECORDED(Scope, netns, netns_pid, listener, pod);

@@ -177,6 +177,7 @@ Snapshot Collector::tick(Now now) {
     snapshot.udp = udp_.update(namespaces_, udp_sockets_, now.mono);
     snapshot.fragments = fragments_.update(namespaces_, now.mono);
     read_softirq(snapshot);
+    snapshot.socket_sizes = probes_.socket_sizes();
     read_conntrack(snapshot);
     read_neighbours(snapshot);
     snapshot.netns_names = names_;

@@ -8,8 +8,9 @@ namespace bpftune::tunables {
 std::span<const Tunable> catalog() {
     static const std::vector<Tunable> rows = [] {
         std::vector<Tunable> all;
-        for (const auto& of_resource : {accept_queue_rows(), conntrack_rows(), tcp_buffer_rows(), udp_buffer_rows(),
-                                        backlog_rows(), port_rows(), neighbour_rows(), fragment_rows()})
+        for (const auto& of_resource :
+             {accept_queue_rows(), conntrack_rows(), tcp_buffer_rows(), udp_buffer_rows(), backlog_rows(), port_rows(),
+              neighbour_rows(), fragment_rows(), socket_size_rows()})
             all.insert(all.end(), of_resource.begin(), of_resource.end());
         return all;
     }();

@@ -19,5 +19,6 @@ std::span<const Tunable> backlog_rows();
 std::span<const Tunable> port_rows();
 std::span<const Tunable> neighbour_rows();
 std::span<const Tunable> fragment_rows();
+std::span<const Tunable> socket_size_rows();
 
 } // namespace bpftune::tunables

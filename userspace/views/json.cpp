@@ -56,6 +56,14 @@ Json to_json(const Change& change) {
             {"reaction_us", change.reaction ? Json(change.reaction->count()) : Json()}};
 }
 
+Json sizes_of(const SocketSizes& sizes) {
+    const auto value = [](const std::optional<std::uint64_t>& bytes) { return bytes ? Json(*bytes) : Json(); };
+    return {{"rmem_max", value(sizes.rmem_max)},
+            {"wmem_max", value(sizes.wmem_max)},
+            {"rmem_default", value(sizes.rmem_default)},
+            {"wmem_default", value(sizes.wmem_default)}};
+}
+
 } // namespace
 
 Json top_document(const Snapshot& snapshot, const Top& top) {
@@ -67,7 +75,8 @@ Json top_document(const Snapshot& snapshot, const Top& top) {
                   {"mode", top.mode},
                   {"sources", std::move(sources)},
                   {"lost_events", snapshot.lost_events},
-                  {"withheld_events", snapshot.withheld_events}};
+                  {"withheld_events", snapshot.withheld_events},
+                  {"socket_sizes", sizes_of(snapshot.socket_sizes)}};
     if (top.policy_error) document["policy_error"] = *top.policy_error;
     if (top.mode_reason) document["mode_reason"] = *top.mode_reason;
     if (top.journal_error) document["journal_error"] = *top.journal_error;

@@ -191,7 +191,7 @@ void add_fragments(World& world, Names& names, const YAML::Node& node) {
 
 World world_of(const YAML::Node& node, Names& names) {
     const Fields fields(node, {"listener", "conntrack", "buffers", "udp", "backlog", "ports", "fragments", "neighbours",
-                               "memory", "syncookies", "entry", "connection"});
+                               "sizes", "memory", "syncookies", "entry", "connection"});
     World world;
     if (fields.has("listener"))
         for (const YAML::Node& each : items_of(fields.at("listener"))) add_listener(world, names, each);
@@ -220,6 +220,13 @@ World world_of(const YAML::Node& node, Names& names) {
         const std::uint64_t limit = number_of(limits.at("limit"));
         world.neighbours.push_back(
             {.family = family_of(limits), .gc_thresh1 = limit / 8, .gc_thresh2 = limit / 2, .gc_thresh3 = limit});
+    }
+    if (fields.has("sizes")) {
+        const Fields sizes(fields.at("sizes"), {"rmem_max", "wmem_max", "rmem_default", "wmem_default"});
+        sizes.into(world.socket_sizes.rmem_max, "rmem_max", number_of);
+        sizes.into(world.socket_sizes.wmem_max, "wmem_max", number_of);
+        sizes.into(world.socket_sizes.rmem_default, "rmem_default", number_of);
+        sizes.into(world.socket_sizes.wmem_default, "wmem_default", number_of);
     }
     if (fields.has("memory")) world.memory_bytes = number_of(fields.at("memory")) << 20;
     if (fields.has("entry")) world.unit_bytes.conntrack_entry = number_of(fields.at("entry"));
@@ -365,7 +372,7 @@ void read_neighbours(Step& step, const YAML::Node& node) {
 
 void read_value(Step& step, Names& names, const YAML::Node& node) {
     const Fields fields(node, {"somaxconn", "in", "port", "limit", "conntrack_max", "conntrack_buckets", "rmem",
-                               "buffer", "netdev_max_backlog", "by"});
+                               "buffer", "netdev_max_backlog", "rmem_max", "by"});
     const auto add = [&](const ObjectKey& object, const char* key) {
         step.values.emplace_back(object, number_of(fields.at(key)));
     };
@@ -378,6 +385,7 @@ void read_value(Step& step, Names& names, const YAML::Node& node) {
     if (fields.has("conntrack_buckets")) add({TunableId::conntrack_buckets, World::host}, "conntrack_buckets");
     if (fields.has("rmem")) add({TunableId::tcp_rmem, names.netns_at(fields, "pod")}, "rmem");
     if (fields.has("netdev_max_backlog")) add({TunableId::netdev_max_backlog, World::host}, "netdev_max_backlog");
+    if (fields.has("rmem_max")) add({TunableId::rmem_max, World::host}, "rmem_max");
     fields.into(step.by, "by", text_of);
     if (!step.by.empty() && fields.has("port")) throw Wrong{fields.line(), "nobody is seen to set a socket's limit"};
 }

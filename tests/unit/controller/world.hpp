@@ -36,12 +36,14 @@ public:
     std::vector<SoftirqCpu> cpus;             // of which the limit is the world's
     std::uint64_t netdev_max_backlog = 1000;
     std::vector<NeighbourTable> neighbours; // with their limits, and what the next snapshot says
+    SocketSizes socket_sizes;               // at ticks
     std::vector<SysctlWrite> writes;        // that BPF has seen
 
     // What is there now. A pressure snapshot has the namespace of `cause` alone, and a window for that listener only.
     [[nodiscard]] Snapshot tick(MonoTime now, Nanoseconds interval) const {
         Snapshot snapshot = blank(now);
         snapshot.interval = interval;
+        snapshot.socket_sizes = socket_sizes;
         add_tcp(snapshot);
         for (const auto& [cookie, listener] : listeners) snapshot.listeners.push_back(row(listener, now));
         for (auto [netns, table] : tables) {
@@ -117,6 +119,10 @@ public:
         case TunableId::ip_local_port_range:
             return ports.contains(object.netns) ? std::optional(65536ULL - ports.at(object.netns).local_ports->first)
                                                 : std::nullopt;
+        case TunableId::rmem_max: return socket_sizes.rmem_max;
+        case TunableId::wmem_max: return socket_sizes.wmem_max;
+        case TunableId::rmem_default: return socket_sizes.rmem_default;
+        case TunableId::wmem_default: return socket_sizes.wmem_default;
         }
         return std::nullopt;
     }
@@ -146,6 +152,10 @@ public:
         case TunableId::ip_local_port_range:
             ports.at(object.netns).local_ports->first = static_cast<std::uint16_t>(65536 - value);
             break;
+        case TunableId::rmem_max: socket_sizes.rmem_max = value; break;
+        case TunableId::wmem_max: socket_sizes.wmem_max = value; break;
+        case TunableId::rmem_default: socket_sizes.rmem_default = value; break;
+        case TunableId::wmem_default: socket_sizes.wmem_default = value; break;
         }
     }
 

@@ -131,6 +131,14 @@ TEST_CASE("the policy that holds without a file is shown with every default") {
                             "    # not allowed unless named: net.ipv4.ipfrag_high_thresh: {max: 67108864, mode: auto, "
                             "shrinkAfter: never}\n"
                             "    # not allowed unless named: net.ipv6.ip6frag_high_thresh: {max: 67108864, mode: auto, "
+                            "shrinkAfter: never}\n"
+                            "    # not allowed unless named: net.core.rmem_max: {max: 16777216, mode: auto, "
+                            "shrinkAfter: never}\n"
+                            "    # not allowed unless named: net.core.wmem_max: {max: 16777216, mode: auto, "
+                            "shrinkAfter: never}\n"
+                            "    # not allowed unless named: net.core.rmem_default: {max: 1048576, mode: auto, "
+                            "shrinkAfter: never}\n"
+                            "    # not allowed unless named: net.core.wmem_default: {max: 1048576, mode: auto, "
                             "shrinkAfter: never}\n");
 }
 

@@ -14,6 +14,7 @@ Snapshot one_listener() {
     Snapshot snapshot = sample_snapshot();
     snapshot.listeners = {sample_listener()};
     snapshot.softirq.resize(1);
+    snapshot.socket_sizes.rmem_max = 16777216;
     return snapshot;
 }
 
@@ -27,6 +28,7 @@ TEST_CASE("top's JSON is the documented object") {
         R"("sources":{"listen":"tracepoint","time_wait":"tracepoint","softirq":"procfs","conntrack":"netlink",)"
         R"("sysctl":"cgroup","buffers":"tracepoint","neighbours":"procfs"},)"
         R"("lost_events":0,"withheld_events":0,)"
+        R"("socket_sizes":{"rmem_max":16777216,"wmem_max":null,"rmem_default":null,"wmem_default":null},)"
         R"("listeners":[{"netns":4026532247,"inode":48211,"address":"0.0.0.0","port":8080,"pid":712,)"
         R"("command":"nginx","pod":{"namespace":"shop","name":"web-0","container":"nginx"},)"
         R"("queue":3,"queue_peak":129,"limit":128,"asked":511,"somaxconn":128,"binds":"somaxconn",)"
@@ -61,7 +63,9 @@ TEST_CASE("a table whose probe is unavailable has no key, one without rows is em
           R"({"schema":1,"time":"1970-01-01T00:00:00.000Z","node":"","mode":"observe",)"
           R"("sources":{"listen":"unavailable","time_wait":"unavailable","softirq":"procfs",)"
           R"("conntrack":"unavailable","sysctl":"unavailable","buffers":"unavailable","neighbours":"unavailable"},)"
-          R"("lost_events":0,"withheld_events":0,"softirq":[],"changes":[]})");
+          R"("lost_events":0,"withheld_events":0,)"
+          R"("socket_sizes":{"rmem_max":null,"wmem_max":null,"rmem_default":null,"wmem_default":null},)"
+          R"("softirq":[],"changes":[]})");
 }
 
 TEST_CASE("what is not known of a change is null") {

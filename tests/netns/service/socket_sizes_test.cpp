@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the service does about the sizes that all sockets of the node may ask for and begin with.
+#include <array>
+#include <memory>
+
+#include <poll.h>
+
+#include "netns/probes/datagrams.hpp"
+#include "netns/service/fixtures.hpp"
+#include "tunables/catalog.hpp"
+
+using namespace bpftune;
+using namespace bpftune::testing;
+
+namespace {
+
+constexpr std::array names{"rmem_max", "wmem_max", "rmem_default", "wmem_default"};
+
+std::string path_of(const std::string& name) { return "/proc/sys/net/core/" + name; }
+
+// Of the node's sizes alone.
+std::string sizes_policy(std::uint64_t min) {
+    std::string text = "apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: sizes}\n"
+                       "spec:\n  mode: auto\n  tunables:\n";
+    for (const auto& row : tunables::catalog()) {
+        const bool is_one = row.id >= TunableId::rmem_max && row.id <= TunableId::wmem_default;
+        text += is_one ? fmt::format("    {}: {{min: {}}}\n", row.name, min)
+                       : fmt::format("    {}: {{mode: observe}}\n", row.name);
+    }
+    return text;
+}
+
+} // namespace
+
+TEST_CASE("the policy's min sets what sockets made later may ask for and begin with, and restore puts all four back") {
+    const Home home;
+    std::array<std::unique_ptr<NodeValue>, names.size()> values;
+    for (std::size_t i = 0; i < names.size(); ++i)
+        values[i] = std::make_unique<NodeValue>(path_of(names[i]), 200000 + 1000 * i);
+    const Namespace netns;
+    const Datagrams before(netns);
+    REQUIRE(before.buffer() == 202000);
+    home.set_policy(sizes_policy(400000));
+    {
+        const Running service(home);
+        const bool set = comes_true(
+            [&] { return std::ranges::all_of(values, [](const auto& value) { return value->now() == 400000; }); });
+        INFO(home.top().dump(1) << home.history().dump(1) << service.err());
+        REQUIRE(set);
+        CHECK(before.buffer() == 202000);
+        const Datagrams later(netns);
+        CHECK(later.buffer() == 400000);
+        const Datagrams asked(netns, AF_INET6, 1000000);
+        CHECK(asked.buffer() == 800000);
+    }
+    CHECK(home.restore().size() == names.size());
+    for (std::size_t i = 0; i < names.size(); ++i) CHECK(values[i]->now() == 200000 + 1000 * i);
+}
+
+TEST_CASE("a UDP socket whose SO_RCVBUF was cut, and that bursts overflow, is said to need more; nothing is written") {
+    const Home home;
+    const NodeValue most(path_of("rmem_max"), 20000);
+    const Namespace netns;
+    const Process inside([&] {
+        netns.enter();
+        return std::uint64_t{0};
+    });
+    home.set_policy(policy_text("cut", "mode: auto", node_is_observed + "    udp.rcvbuf: {mode: observe}\n"));
+    const Datagrams cut(netns, AF_INET6, 1 << 20);
+    REQUIRE(cut.buffer() == 40000);
+    const Running service(home);
+    if (!home.top().contains("udp")) return;
+    const auto advice = [&] {
+        return row_where(home.history(), {{"tunable", "net.core.rmem_max"}, {"state", "advice"}});
+    };
+    const bool said = comes_true([&] {
+        for (int burst = 0; burst < 4; ++burst) {
+            cut.send(400);
+            cut.read();
+            ::poll(nullptr, 0, 250);
+        }
+        return advice().is_object();
+    });
+    INFO(home.top()["udp"].dump(1) << home.history().dump(1) << service.err());
+    REQUIRE(said);
+    CHECK(mentions(advice()["why"], "was set to exactly twice this, 40000 bytes"));
+    CHECK(mentions(advice()["why"], "running ones keep theirs"));
+    CHECK(most.now() == 20000);
+    CHECK(cut.buffer() == 40000);
+}

@@ -6,9 +6,14 @@
 #include <sys/utsname.h>
 
 #include "cli/commands.hpp"
+#include "controller/expect.hpp"
 #include "probes/probes.hpp"
+#include "service/daemon.hpp"
+#include "service/expected.hpp"
+#include "service/policy_file.hpp"
 #include "service/survey.hpp"
 #include "signals/sight.hpp"
+#include "sys/netns.hpp"
 #include "views/json.hpp"
 
 namespace bpftune::cli {
@@ -20,7 +25,21 @@ struct Report {
     std::vector<service::TunableReport> tunables;
     std::vector<service::RightReport> rights;
     std::string to_grant; // empty: some are held
+    std::vector<ExpectedSysctl> expected;
+    std::vector<Unexpected> unexpected; // of these
+    bool policy_is_valid = true;
 };
+
+// Compared now, without a service: who has set it is for its log to tell, what was set at boot is in files.
+void compare(Report& report, const policy::Policy& policy) {
+    if (policy.expect.empty()) return;
+    const service::SetBy set_by("/");
+    report.expected = service::read_expected(policy, sys::init_netns().value_or(NetnsId{}));
+    for (const ExpectedSysctl& each : report.expected)
+        if (!each.is_met())
+            report.unexpected.push_back({each.name, each.expected, each.found,
+                                         each.found ? service::set_at_boot(set_by, each.sysctl) : each.why_not});
+}
 
 constexpr int everything = 0;
 constexpr int less = 1;
@@ -29,8 +48,13 @@ constexpr int nothing = 2;
 Report examine(const std::vector<probes::RungChoice>& rungs) {
     utsname name{};
     ::uname(&name);
-    return {name.release, probes::Probes::open({.rungs = rungs}), service::survey_tunables(), service::survey_rights(),
-            service::what_to_grant()};
+    return {.kernel = name.release,
+            .probes = probes::Probes::open({.rungs = rungs}),
+            .tunables = service::survey_tunables(),
+            .rights = service::survey_rights(),
+            .to_grant = service::what_to_grant(),
+            .expected = {},
+            .unexpected = {}};
 }
 
 int status_of(const Report& report) {
@@ -39,7 +63,8 @@ int status_of(const Report& report) {
     if (std::ranges::all_of(all_probes, blind) || !report.to_grant.empty()) return nothing;
     const bool full = std::ranges::none_of(all_probes, blind) &&
                       std::ranges::all_of(report.tunables, &service::TunableReport::writable) &&
-                      std::ranges::all_of(report.rights, &service::RightReport::held);
+                      std::ranges::all_of(report.rights, &service::RightReport::held) && report.unexpected.empty() &&
+                      report.policy_is_valid;
     return full ? everything : less;
 }
 
@@ -76,10 +101,20 @@ views::Json document_of(const Report& report) {
     views::Json rights = views::Json::array();
     for (const service::RightReport& right : report.rights)
         rights.push_back({{"capability", right.name}, {"held", right.held}, {"needed_for", right.needed_for}});
-    return {
+    views::Json document{
         {"schema", views::schema},        {"kernel", report.kernel},         {"verdict", verdict(status_of(report))},
         {"probes", std::move(probes)},    {"tunables", std::move(tunables)}, {"rights", std::move(rights)},
         {"grant", known(report.to_grant)}};
+    if (!report.expected.empty()) document["unexpected"] = views::unexpected_document(report.unexpected);
+    return document;
+}
+
+void print_expected(const Report& report) {
+    if (report.expected.empty()) return;
+    fmt::print("\nEXPECTED BY THE POLICY\n");
+    for (const ExpectedSysctl& each : report.expected)
+        if (each.is_met()) fmt::print("  {} is {}\n", each.name, each.expected);
+    for (const Unexpected& wrong : report.unexpected) fmt::print("  WRONG: {}\n", controller::sentence(wrong));
 }
 
 void print(const Report& report) {
@@ -92,6 +127,7 @@ void print(const Report& report) {
         fmt::print("  {:<34} {}\n", tunable.name, tunable.writable ? "writable" : tunable.reason);
         for (const std::string& who : tunable.set_by) fmt::print("  {:<34}   also set by {}\n", "", who);
     }
+    print_expected(report);
     if (!report.to_grant.empty()) fmt::print("\nNo right is held: {}\n", report.to_grant);
     fmt::print("\nRIGHTS\n");
     for (const service::RightReport& right : report.rights)
@@ -101,10 +137,16 @@ void print(const Report& report) {
 struct Options {
     std::string format = "table";
     std::vector<std::string> rungs;
+    std::string policy = service::Config().policy;
 };
 
-int doctor(const Options& options) {
-    const Report report = examine(rungs_of(options.rungs));
+int doctor(const Options& options, bool required) {
+    const auto policy = service::PolicyFile(options.policy, required).load();
+    if (!policy) fmt::print(stderr, "{}\n", policy.error().message);
+    if (!policy && required) return usage;
+    Report report = examine(rungs_of(options.rungs));
+    report.policy_is_valid = policy.has_value();
+    if (policy) compare(report, *policy);
     if (const auto asked = report.probes.as_asked(); !asked) return fail(with_context(asked.error(), "--rung").error());
     if (options.format == "json") {
         fmt::print("{}\n", views::to_text(document_of(report)));
@@ -122,8 +164,10 @@ void add_doctor(CLI::App& app, int& status) {
         *app.add_subcommand("doctor", "What this kernel and these rights allow. Exit status: 0 everything, "
                                       "1 works with less, 2 cannot work");
     command.add_option("-o", options->format, "Format")->check(CLI::IsMember({"table", "json"}))->capture_default_str();
+    const auto* policy =
+        command.add_option("--policy", options->policy, "Policy whose `expect` is compared")->capture_default_str();
     add_rungs(command, options->rungs);
-    command.callback([options, &status] { status = doctor(*options); });
+    command.callback([=, &status] { status = doctor(*options, policy->count() > 0); });
 }
 
 } // namespace bpftune::cli

@@ -13,16 +13,17 @@
 #include "tunables/codec.hpp"
 
 namespace bpftune::controller {
-namespace {
-
-// Where BPF knows no cookie (before 5.12) the inode number has to do: the write is a moment old.
-bool is_same(const NetnsId& a, const NetnsId& b) {
+bool is_same_netns(const NetnsId& a, const NetnsId& b) {
     return a.inode == b.inode && (a.cookie == b.cookie || a.cookie == 0 || b.cookie == 0);
 }
 
+std::string name_of(const SysctlWrite& write) { return fmt::format("{} (pid {})", write.command, write.pid); }
+
+namespace {
+
 bool is_about(const NetnsId& netns, std::string_view sysctl, const ObjectKey& object) {
     const auto& row = tunables::row(object.tunable);
-    return !sysctl.empty() && (sysctl == row.path || sysctl == row.alias) && is_same(netns, object.netns);
+    return !sysctl.empty() && (sysctl == row.path || sysctl == row.alias) && is_same_netns(netns, object.netns);
 }
 
 // Whether this write would make the value what was found.
@@ -38,8 +39,6 @@ const SysctlWrite* find_write(const Snapshot& snapshot, const ObjectKey& object,
         if (write.time > since && explains(write, object, found)) return &write;
     return nullptr;
 }
-
-std::string name_of(const SysctlWrite& write) { return fmt::format("{} (pid {})", write.command, write.pid); }
 
 } // namespace
 

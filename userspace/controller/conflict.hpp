@@ -18,6 +18,11 @@
 
 namespace bpftune::controller {
 
+// Where BPF knows no cookie (before 5.12) the inode number has to do: the write is a moment old.
+bool is_same_netns(const NetnsId& a, const NetnsId& b);
+
+std::string name_of(const SysctlWrite& write); // "kube-proxy (pid 812)"
+
 // "kube-proxy (pid 812) set it to 131072"; "someone else ..." where nobody was seen to.
 std::string who_set(const Snapshot& snapshot, const ObjectKey& object, const Held& held, std::uint64_t found);
 

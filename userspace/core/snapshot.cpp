@@ -2,7 +2,7 @@
 #include "core/snapshot.hpp"
 
 #include <algorithm>
-
+#include <charconv>
 #include <utility>
 
 namespace bpftune {
@@ -53,6 +53,33 @@ bool can_be_clients(std::uint64_t under_way, double completed_a_second) {
     constexpr double longest_handshake_seconds = 3;
     return static_cast<double>(under_way) <= completed_a_second * longest_handshake_seconds;
 }
+
+namespace {
+
+std::optional<std::int64_t> parse_integer(std::string_view text) {
+    std::int64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    return error == std::errc{} && end == text.data() + text.size() ? std::optional(number) : std::nullopt;
+}
+
+bool is_same_word(std::string_view a, std::string_view b) {
+    const auto one = parse_integer(a), other = parse_integer(b);
+    return one && other ? *one == *other : a == b;
+}
+
+} // namespace
+
+bool is_same_setting(std::string_view a, std::string_view b) {
+    while (true) {
+        const std::size_t end = std::min(a.find(' '), a.size()), other_end = std::min(b.find(' '), b.size());
+        if (!is_same_word(a.substr(0, end), b.substr(0, other_end))) return false;
+        if (end == a.size() || other_end == b.size()) return end == a.size() && other_end == b.size();
+        a.remove_prefix(end + 1);
+        b.remove_prefix(other_end + 1);
+    }
+}
+
+bool ExpectedSysctl::is_met() const { return found && is_same_setting(*found, expected); }
 
 const std::string* Snapshot::netns_name(const NetnsId& netns) const {
     const auto names = std::ranges::lower_bound(netns_names, netns, {}, &NetnsNames::netns);

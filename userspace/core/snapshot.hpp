@@ -390,6 +390,7 @@ struct SysctlWrite {
     std::vector<std::uint64_t> more;    // the numbers after it, for a sysctl of several
     int pid = 0;
     std::string command;
+    std::string text; // what was written, one blank between words
 
     // The number at this place, from 0.
     [[nodiscard]] std::optional<std::uint64_t> number(unsigned place) const {
@@ -407,6 +408,34 @@ struct NetnsNames {
     std::vector<std::string> bound; // those of `ip netns` first; empty: it is bound to none
 
     bool operator==(const NetnsNames&) const = default;
+};
+
+// Whether two values of a sysctl are one, each with one blank between its words: by numbers where both are, for the
+// kernel may write 00000001.
+bool is_same_setting(std::string_view a, std::string_view b);
+
+// A sysctl that the policy expects to have a value, as it was read in the host's network namespace.
+struct ExpectedSysctl {
+    std::string name;                 // in the policy: "net.ipv4.ip_forward"
+    std::string sysctl;               // below /proc/sys: "net/ipv4/ip_forward"
+    std::string expected;             // one blank between words, as in the next
+    std::optional<std::string> found; // nullopt: not read
+    bool absent = false;              // this node has no such sysctl
+    std::string why_not;              // it was not read, or is not there: "br_netfilter is not loaded"
+
+    [[nodiscard]] bool is_met() const;
+
+    bool operator==(const ExpectedSysctl&) const = default;
+};
+
+// One that is not met, and what is known of why.
+struct Unexpected {
+    std::string name;
+    std::string expected;
+    std::optional<std::string> found; // nullopt: not there, or not read
+    std::string why;
+
+    bool operator==(const Unexpected&) const = default;
 };
 
 using Sources = std::array<Rung, all_probes.size()>; // by Probe
@@ -446,6 +475,7 @@ struct Snapshot {
     std::vector<SysctlWrite> sysctl_writes; // recent ones, oldest first
     std::vector<NetnsNames>
         netns_names; // in the order of NetnsId; one that is not in it: nothing is known of its names
+    std::vector<ExpectedSysctl> expected; // in the order of the policy; at ticks
 
     // nullptr: it has none, or none is known.
     [[nodiscard]] const std::string* netns_name(const NetnsId& netns) const;

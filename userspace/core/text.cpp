@@ -131,4 +131,17 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
     return cost[a.size()][b.size()];
 }
 
+std::string single_spaced(std::string_view text) {
+    constexpr std::string_view blanks = " \t\n\v\f\r";
+    std::string out;
+    while (true) {
+        text.remove_prefix(std::min(text.find_first_not_of(blanks), text.size()));
+        if (text.empty()) return out;
+        const std::size_t end = std::min(text.find_first_of(blanks), text.size());
+        if (!out.empty()) out += ' ';
+        out += text.substr(0, end);
+        text.remove_prefix(end);
+    }
+}
+
 } // namespace bpftune

@@ -15,6 +15,9 @@ namespace bpftune {
 // Never throws on any input; idempotent only on text without backslashes.
 std::string printable(std::string_view bytes);
 
+// With one blank between its words, and none around: as a sysctl's value is compared.
+std::string single_spaced(std::string_view text);
+
 struct CodePoint {
     char32_t value = 0;
     std::size_t length = 0; // bytes; 0: no valid UTF-8 (RFC 3629) here, or the text is empty

@@ -19,6 +19,7 @@ enum class Kind {
     tunables, // map from names of the tunables' catalog to maps of `keys`
     list,     // of maps of `keys`
     pattern,  // fnmatch(3) of a name
+    sysctls,  // map from names of sysctls below net to their values
     planned,  // known, but not implemented in this version: refused, never ignored
 };
 
@@ -55,6 +56,10 @@ inline constexpr std::array tunable_keys{
         .help =
             "After a quiet period of this length half of a raise that is not needed is given back; never: it stays."},
 };
+
+// Each is read at every tick, and BPF watches 64 names at most, the tunables' among them.
+inline constexpr std::size_t most_expected = 32;
+inline constexpr std::size_t longest_sysctl = 128; // bytes, of a name as of a value
 
 inline constexpr std::size_t longest_pattern = 255; // so long is a file's name at most
 
@@ -131,6 +136,10 @@ inline constexpr std::array spec_keys{
         .kind = Kind::tunables,
         .help = "Bounds by tunable. One that is not named keeps the defaults; some must be named to be changed at all.",
         .keys = tunable_keys},
+    Key{.name = "expect",
+        .kind = Kind::sysctls,
+        .help = "What sysctls of the node's own network namespace are to be: watched, never written. Another value is "
+                "an alarm."},
     Key{.name = "pods",
         .kind = Kind::list,
         .help =

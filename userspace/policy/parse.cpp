@@ -2,6 +2,7 @@
 #include "policy/parse.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <map>
 #include <optional>
@@ -74,6 +75,7 @@ std::string expected(const Key& key) {
     case Kind::tunables: return "a map such as 'net.core.somaxconn: {max: 65535}'";
     case Kind::list: return "a list of maps of " + list_of(names(key.keys));
     case Kind::pattern: return "a name such as web, or a pattern such as \"lab-*\"";
+    case Kind::sysctls: return "a map such as 'net.ipv4.ip_forward: 1'";
     case Kind::planned: return "nothing";
     }
     std::unreachable();
@@ -150,6 +152,10 @@ private:
     template <class Take> void tunables(const Element* value, Take take);
     void tunable(const Element& value, const Tunable& row, TunablePolicy& out);
     void lowered_tunable(const Element& value, const Tunable& row, TunablePolicy& out);
+    void expect(const Element* value, Policy& policy);
+    void not_a_sysctl(const Element& key);
+    bool is_setting(const Element& value, std::string_view name);
+    bool is_tuned(const Element& key, std::string_view path, const Policy& policy);
     void pods(const Element* value, Policy& policy);
     void pod(const Element& value, PodRule& out);
     void pattern(const Element* value, std::optional<std::string>& out);
@@ -361,6 +367,78 @@ void Checker::pods(const Element* value, Policy& policy) {
     }
 }
 
+// Names that clusters need, for hints alone: any sysctl below net is taken.
+constexpr std::array<std::string_view, 11> usual_sysctls{
+    "net.ipv4.ip_forward",
+    "net.ipv4.conf.all.forwarding",
+    "net.ipv6.conf.all.forwarding",
+    "net.bridge.bridge-nf-call-iptables",
+    "net.bridge.bridge-nf-call-ip6tables",
+    "net.bridge.bridge-nf-call-arptables",
+    "net.ipv4.tcp_window_scaling",
+    "net.ipv4.tcp_timestamps",
+    "net.ipv4.tcp_sack",
+    "net.ipv4.tcp_congestion_control",
+    "net.ipv4.conf.all.rp_filter",
+};
+
+void Checker::not_a_sysctl(const Element& key) {
+    const std::string_view near = nearest_tunable(key.text, usual_sysctls);
+    problem(key,
+            near.empty() ? "write a name below net, such as net.ipv4.ip_forward, without '..'"
+                         : fmt::format("did you mean '{}'?", near),
+            "'{}' is no sysctl below net", shown(key.text));
+}
+
+// Readers of YAML disagree on what 010, true or 0x10 are, and the kernel shows none of them.
+bool Checker::is_setting(const Element& value, std::string_view name) {
+    constexpr std::array<std::string_view, 6> on_or_off{"true", "yes", "on", "false", "no", "off"};
+    if (!is(value, Element::Kind::scalar, name, "what the sysctl is to say, such as 1")) return false;
+    const std::string text = to_lower(single_spaced(value.text));
+    const auto word = std::ranges::find(on_or_off, text);
+    if (word != on_or_off.end())
+        problem(value, word - on_or_off.begin() < 3 ? "write 1" : "write 0", "'{}' is no value of a sysctl",
+                shown(value.text));
+    else if (text.starts_with("0x") || (only_digits(text) && text.size() > 1 && text.front() == '0'))
+        problem(value, "write it in plain decimal digits", "'{}' is not how the kernel shows a number",
+                shown(value.text));
+    else if (text.empty() || text.size() > longest_sysctl)
+        problem(value, fmt::format("write 1 to {} bytes, such as 1", longest_sysctl), "no value of a sysctl");
+    else
+        return true;
+    return false;
+}
+
+// A raise of ours would be an alarm of ours.
+bool Checker::is_tuned(const Element& key, std::string_view path, const Policy& policy) {
+    for (const Tunable& row : tunables::catalog()) {
+        if ((path != row.path && path != row.alias) || policy.mode_of(row.id) != Mode::automatic) continue;
+        problem(key, fmt::format("take it out, or write '{}: {{mode: observe}}' under tunables", row.name),
+                "'{}' is expected to stay what it is, and tuned by this policy", shown(key.text));
+        return true;
+    }
+    return false;
+}
+
+void Checker::expect(const Element* value, Policy& policy) {
+    if (value == nullptr || !is(*value, Element::Kind::map, "expect", expected(key_named(spec_keys, "expect")))) return;
+    std::map<std::string, std::size_t> lines; // by path: a value has one name
+    if (value->keys.size() > most_expected)
+        problem(value->keys[most_expected], "keep those that the cluster needs", "more than {} sysctls are expected",
+                most_expected);
+    entries(*value, [&](const Element& key, const Element& setting) {
+        const auto path = key.text.size() <= longest_sysctl ? sysctl_path(key.text) : std::nullopt;
+        if (!path) return not_a_sysctl(key);
+        const auto first = lines.find(std::string(other_name(*path)));
+        const auto [same, is_new] = lines.emplace(*path, key.place.line);
+        if (!is_new || first != lines.end())
+            return problem(key, "keep one of them", "'{}' is the sysctl of line {} by another name", shown(key.text),
+                           is_new ? first->second : same->second);
+        if (is_tuned(key, *path, policy) || !is_setting(setting, shown(key.text))) return;
+        policy.expect.push_back({.name = key.text, .path = *path, .value = single_spaced(setting.text)});
+    });
+}
+
 // take(bounds, row) for each tunable that is known.
 template <class Take> void Checker::tunables(const Element* value, Take take) {
     if (value == nullptr || !is(*value, Element::Kind::map, "tunables", expected(key_named(spec_keys, "tunables"))))
@@ -431,6 +509,7 @@ void Checker::spec(const Element* value, Policy& policy) {
     budget(given.find("memoryBudget"), policy);
     tunables(given.find("tunables"),
              [&](const Element& bounds, const Tunable& row) { tunable(bounds, row, policy.of(row.id)); });
+    expect(given.find("expect"), policy);
     pods(given.find("pods"), policy);
 }
 

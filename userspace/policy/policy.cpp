@@ -82,4 +82,28 @@ std::uint64_t Policy::budget_bytes(std::uint64_t memory_bytes) const {
     return static_cast<std::uint64_t>(static_cast<double>(memory_bytes) * memory_budget_ratio);
 }
 
+std::optional<std::string> sysctl_path(std::string_view name) {
+    constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:@+/";
+    const std::size_t first = name.find_first_of("./");
+    if (first == std::string_view::npos || name.find_first_not_of(letters) != std::string_view::npos)
+        return std::nullopt;
+    std::string path(name);
+    if (name[first] == '.')
+        for (char& each : path) each = each == '.' ? '/' : each == '/' ? '.' : each;
+    if (!path.starts_with("net/")) return std::nullopt;
+    for (std::size_t at = 0; at <= path.size();) {
+        const std::size_t end = std::min(path.find('/', at), path.size());
+        const std::string_view part = std::string_view(path).substr(at, end - at);
+        if (part.empty() || part == "." || part == "..") return std::nullopt;
+        at = end + 1;
+    }
+    return path;
+}
+
+// net/ipv4/devinet.c: both are IPV4_DEVCONF_ALL(FORWARDING).
+std::string_view other_name(std::string_view path) {
+    constexpr std::string_view forward = "net/ipv4/ip_forward", all = "net/ipv4/conf/all/forwarding";
+    return path == forward ? all : path == all ? forward : std::string_view();
+}
+
 } // namespace bpftune::policy

@@ -52,6 +52,22 @@ struct PodRule {
     bool operator==(const PodRule&) const = default;
 };
 
+// Below /proc/sys; as sysctl(8) takes names, of "." and "/" the one that comes first separates, and the other one is a
+// part of the names: "net.ipv4.conf.eth0/5.forwarding". nullopt: no name of a sysctl below net.
+std::optional<std::string> sysctl_path(std::string_view name);
+
+// Another name of the same value; empty: there is none.
+std::string_view other_name(std::string_view path);
+
+// A sysctl of the node's own network namespace that is watched and never written.
+struct Expectation {
+    std::string name;  // as in the file: "net.ipv4.ip_forward"
+    std::string path;  // below /proc/sys: "net/ipv4/ip_forward"
+    std::string value; // one blank between words
+
+    bool operator==(const Expectation&) const = default;
+};
+
 struct Policy {
     std::string name = "default";
     Mode mode = Mode::observe;
@@ -61,6 +77,7 @@ struct Policy {
     std::optional<std::uint64_t> memory_budget_bytes; // if the file gives an absolute size instead
     std::vector<TunablePolicy> tunables = unnamed();  // by TunableId
     std::vector<PodRule> pods;                        // the first that matches counts
+    std::vector<Expectation> expect;                  // in the order of the file
 
     Policy(); // the catalog's bounds; nothing opted in; observe
 

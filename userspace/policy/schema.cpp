@@ -49,6 +49,13 @@ ordered_json tunables_of(const Key& key) {
     return {{"type", "object"}, {"additionalProperties", false}, {"properties", std::move(properties)}};
 }
 
+ordered_json sysctls() {
+    return {{"type", "object"},
+            {"maxProperties", most_expected},
+            {"propertyNames", {{"pattern", "^net[./]"}, {"maxLength", longest_sysctl}}},
+            {"additionalProperties", {{"type", {"integer", "string"}}, {"maxLength", longest_sysctl}}}};
+}
+
 ordered_json type_of(const Key& key, const tunables::Tunable* tunable) {
     switch (key.kind) {
     case Kind::choice: return one_of(key.choices);
@@ -61,6 +68,7 @@ ordered_json type_of(const Key& key, const tunables::Tunable* tunable) {
     case Kind::list: return {{"type", "array"}, {"items", object_of(key.keys, tunable)}};
     case Kind::pattern:
         return {{"type", "string"}, {"minLength", 1}, {"maxLength", longest_pattern}, {"pattern", "^[^/]*$"}};
+    case Kind::sysctls: return sysctls();
     case Kind::planned: break;
     }
     std::unreachable();

@@ -78,6 +78,9 @@ std::string show(const Policy& policy) {
                                   api_versions[0], kinds[0], policy.name, to_string(policy.mode),
                                   to_string(policy.on_exit), to_string(policy.on_conflict), budget(policy));
     for (const tunables::Tunable& row : tunables::catalog()) out += line_of(row, policy.of(row.id));
+    if (!policy.expect.empty()) out += "  expect:\n";
+    for (const Expectation& each : policy.expect)
+        out += fmt::format("    {}: {}\n", quoted(each.name), quoted(each.value));
     if (!policy.pods.empty()) out += "  pods:\n";
     for (const PodRule& rule : policy.pods) out += entry_of(rule);
     return out;

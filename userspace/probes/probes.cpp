@@ -396,6 +396,8 @@ Result<std::vector<UdpReading>> Probes::udp() {
 
 Result<> Probes::hold_udp(std::uint64_t cookie) { return state_->programs.hold_udp(cookie); }
 
+void Probes::watch_sysctls(std::span<const std::string> sysctls) { state_->programs.watch_sysctls(sysctls); }
+
 Result<std::uint32_t> Probes::nudge() { return state_->programs.nudge(); }
 
 Result<std::vector<SoftirqReading>> Probes::softirq() {

@@ -116,6 +116,9 @@ public:
     // last found held back by tcp_rmem have what that was raised to. It is loaded at the first call. Its id; error: why
     // there is none.
     Result<std::uint32_t> nudge();
+    // Beside Options::sysctls, and in place of those of the last call. Those that BPF has no room for are left out: who
+    // writes them is not seen.
+    void watch_sysctls(std::span<const std::string> sysctls);
     Result<std::vector<SoftirqReading>> softirq();
     // Of each family that this kernel has.
     Result<std::vector<NeighbourReading>> neighbours();

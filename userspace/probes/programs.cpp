@@ -46,14 +46,23 @@ Result<Census> census_of(const bpf_link* link) {
     return census(*records);
 }
 
+using SysctlName = std::array<char, ABI_SYSCTL_NAME_SIZE>;
+
+// nullopt: it is too long for BPF.
+std::optional<SysctlName> name_of(std::string_view sysctl) {
+    SysctlName name{};
+    if (sysctl.size() >= name.size()) return std::nullopt;
+    std::ranges::copy(sysctl, name.begin());
+    return name;
+}
+
 // Each with its place in the list as its number.
 Result<> watch(const bpf_map* watched, std::span<const std::string> sysctls) {
     std::uint64_t number = 0;
     for (const std::string& sysctl : sysctls) {
-        std::array<char, ABI_SYSCTL_NAME_SIZE> name{};
-        if (sysctl.size() >= name.size()) return failure("the name {} is too long", sysctl);
-        std::ranges::copy(sysctl, name.begin());
-        if (bpf_map_update_elem(bpf_map__fd(watched), name.data(), &number, BPF_ANY) != 0)
+        const auto name = name_of(sysctl);
+        if (!name) return failure("the name {} is too long", sysctl);
+        if (bpf_map_update_elem(bpf_map__fd(watched), name->data(), &number, BPF_ANY) != 0)
             return system_failure(errno, "watch {}", sysctl);
         ++number;
     }
@@ -169,6 +178,21 @@ Result<> Programs::attach_sysctl() {
     if ((*object)->links.sysctl_access == nullptr) return system_failure(errno, "attach to {}", path->string());
     sysctl_ = std::move(*object);
     return add_ring(sysctl_->maps.events);
+}
+
+void Programs::watch_sysctls(std::span<const std::string> sysctls) {
+    if (!sysctl_) return;
+    const int watched = bpf_map__fd(sysctl_->maps.watched);
+    for (const std::string& sysctl : std::exchange(also_watched_, {}))
+        if (const auto name = name_of(sysctl)) bpf_map_delete_elem(watched, name->data());
+    std::uint64_t number = options_.sysctls.size();
+    for (const std::string& sysctl : sysctls) {
+        const auto name = name_of(sysctl);
+        // One that is a tunable's is there already, and stays.
+        if (name && bpf_map_update_elem(watched, name->data(), &number, BPF_NOEXIST) == 0)
+            also_watched_.push_back(sysctl);
+        ++number;
+    }
 }
 
 Result<MibIndices> Programs::mibs() {

@@ -74,7 +74,8 @@ public:
     // The same of UDP sockets.
     [[nodiscard]] Result<> looks_at_udp() const;
     Result<std::vector<UdpReading>> udp();
-    Result<> hold_udp(std::uint64_t cookie); // see Probes
+    Result<> hold_udp(std::uint64_t cookie);                  // see Probes
+    void watch_sysctls(std::span<const std::string> sysctls); // see Probes
     // See Probes::nudge().
     Result<std::uint32_t> nudge();
     Result<std::vector<QueueReading>> queues();
@@ -108,6 +109,7 @@ private:
     [[nodiscard]] const bpf_map* port_failures() const;
 
     Options options_;
+    std::vector<std::string> also_watched_; // sysctls
     std::optional<ListenFentry> listen_;
     std::optional<ConntrackFentry> conntrack_;
     std::optional<ConntrackIter> conntrack_tables_;

@@ -91,7 +91,8 @@ RECORDED(Conntrack, netns, pod, entries, limit, buckets, entries_per_second, ins
 RECORDED(NeighbourLoss, began, length, packets, made, unanswered);
 RECORDED(NeighbourTable, family, entries, gc_thresh1, gc_thresh2, gc_thresh3, refused, made, unanswered, window_refused,
          window_made, lost);
-RECORDED(SysctlWrite, time, netns, sysctl, value, more, pid, command);
+RECORDED(SysctlWrite, time, netns, sysctl, value, more, pid, command, text);
+RECORDED(ExpectedSysctl, name, sysctl, expected, found, absent, why_not);
 RECORDED(NetnsNames, netns, bound);
 RECORDED(TcpMemory, bytes, pressure_bytes, high_bytes);
 RECORDED(Guards, memory_pressure, memory_available_bytes, tcp_memory, softirq);
@@ -99,7 +100,7 @@ RECORDED(UnitBytes, conntrack_entry, queued_connection, full_connection);
 RECORDED(SocketSizes, rmem_max, wmem_max, rmem_default, wmem_default);
 RECORDED(Snapshot, cause, time, interval, node, host, memory_bytes, guards, unit_bytes, socket_sizes, sources,
          lost_events, withheld_events, listeners, tcp, buffers, udp, softirq, conntrack, neighbours, fragments,
-         sysctl_writes, netns_names);
+         sysctl_writes, netns_names, expected);
 
 RECORDED(ListenerRef, cookie, inode, local, pid, fd);
 RECORDED(Scope, netns, netns_pid, listener, pod);

@@ -16,6 +16,7 @@
 #include "actuators/journal.hpp"
 #include "actuators/restore.hpp"
 #include "actuators/writer.hpp"
+#include "controller/expect.hpp"
 #include "controller/step.hpp"
 #include "core/parse.hpp"
 #include "core/text.hpp"
@@ -26,12 +27,14 @@
 #include "service/api.hpp"
 #include "service/boot.hpp"
 #include "service/executor.hpp"
+#include "service/expected.hpp"
 #include "service/http.hpp"
 #include "service/lock.hpp"
 #include "service/log_limit.hpp"
 #include "service/policy_file.hpp"
 #include "service/request.hpp"
 #include "service/restoring.hpp"
+#include "service/set_by.hpp"
 #include "service/survey.hpp"
 #include "signals/collector.hpp"
 #include "signals/sight.hpp"
@@ -134,6 +137,7 @@ private:
     void on_idle();
     void take_events();
     void follow_bursts();
+    void tell_expected();
     void follow_flows();
     void act_on(const Snapshot& snapshot);
     void reload(std::string_view why);
@@ -177,6 +181,7 @@ private:
     std::string boot_;
     views::Metrics metrics_;
     controller::State state_;
+    controller::Watch watch_;
     bool restored_ = false;   // on request: what is left of it is the journal's until the policy is reloaded
     std::size_t undoing_ = 0; // values that are to go back as their use falls
     MonoTime next_restoring_;
@@ -227,6 +232,7 @@ Result<> Daemon::start() {
     if (auto opened = open_loop(); !opened) return opened;
     if (auto opened = open_doors(); !opened) return opened;
     sys::fetch_code();
+    probes_.watch_sysctls(sysctls_of(policy_));
     adopt();
     tick();
     (void)writer_.read(tunables::catalog().front().id,
@@ -417,6 +423,7 @@ void Daemon::tick() {
     (void)writer_.catches_up({}); // what it wrote late is ours
     on_events(); // sockets that began to listen wake nobody, and are to be known before they are counted
     last_ = collector_.tick(sys::now());
+    last_.expected = read_expected(policy_, last_.host);
     take_events(); // who changed a value while it was read is among them
     last_.sysctl_writes = collector_.sysctl_writes();
     if (sources_ != last_.sources) log_probes();
@@ -429,6 +436,7 @@ void Daemon::tick() {
     if (census > config_.interval && (census > 2 * census_interval_ || census_interval_ <= config_.interval))
         spdlog::info("many open files: listeners are counted every {:.1f} s", Seconds(census).count());
     census_interval_ = census;
+    tell_expected();
     act_on(last_);
     if (collector_.follows_flows()) arm(flow_timer_, flow_interval);
     executor_.settle_unknown(sys::now().mono);
@@ -442,6 +450,18 @@ void Daemon::tick() {
                      .journal_writable = !executor_.journal_error()});
     publish();
     spdlog::default_logger()->flush(); // says what was left out
+}
+
+// What is wrong from the start is what was set at boot, mostly.
+void Daemon::tell_expected() {
+    for (const controller::News& news : controller::watch_expected(watch_, last_)) {
+        auto& wrong = watch_.at(news.sysctl).wrong;
+        if (news.from_start) wrong->why += "; " + set_at_boot(SetBy("/"), news.sysctl);
+        if (wrong)
+            spdlog::warn("{}", controller::sentence(*wrong));
+        else
+            spdlog::info("{} is as the policy expects again", news.name);
+    }
 }
 
 // After a change its log is moved on. A disk that is full, or cannot be written any more, is to be known before a raise
@@ -485,7 +505,8 @@ void Daemon::take_events() {
         look_soon |= std::holds_alternative<probes::ConntrackFullEvent>(event) ||
                      std::holds_alternative<probes::BacklogDropEvent>(event);
         if (const auto* write = std::get_if<probes::SysctlWriteEvent>(&event))
-            look_soon |= controller::holds(state_, write->netns, write->sysctl);
+            look_soon |= controller::holds(state_, write->netns, write->sysctl) ||
+                         controller::is_expected(last_, write->netns, write->sysctl);
         const auto snapshot = collector_.on_event(event, sys::now());
         if (!snapshot) return;
         pressure = true;
@@ -519,6 +540,7 @@ void Daemon::reload(std::string_view why) {
     policy_ = std::move(*loaded);
     apply_mode();
     controller::reloaded(state_);
+    probes_.watch_sysctls(sysctls_of(policy_));
     if (std::exchange(restored_, false) || undoing_ > 0) adopt(); // what is left is known with its originals
     api_->publish(recording::Encoder::reloaded(policy_));
     spdlog::info("policy: {}: '{}' loaded, mode {}", why, policy_.name, policy::to_string(mode()));
@@ -535,8 +557,16 @@ void Daemon::remember_changes() {
 
 std::string Daemon::top_text() {
     if (changes_stale_) remember_changes();
-    return views::top_json(
-        last_, {policy::to_string(mode()), changes_, policy_error_, mode_reason(), executor_.journal_error()});
+    std::vector<Unexpected> unexpected;
+    for (const ExpectedSysctl& each : last_.expected)
+        if (const auto watched = watch_.find(each.sysctl); watched != watch_.end() && watched->second.wrong)
+            unexpected.push_back(*watched->second.wrong);
+    return views::top_json(last_, {.mode = policy::to_string(mode()),
+                                   .changes = changes_,
+                                   .policy_error = policy_error_,
+                                   .mode_reason = mode_reason(),
+                                   .journal_error = executor_.journal_error(),
+                                   .unexpected = unexpected});
 }
 
 // From here on nothing is written until the policy is reloaded, but what is left to be put back: what was just put back

@@ -235,28 +235,29 @@ bool SetBy::means(const Assignment& each, std::string_view path) const {
 }
 
 // Of several the last one counts; one with wildcards only where no other names the value.
-void SetBy::add_sysctls_of(const tunables::Tunable& tunable, std::vector<std::string>& found) const {
+std::vector<std::string> SetBy::of_sysctl(std::string_view path, std::string_view alias) const {
+    std::vector<std::string> found;
     std::vector<const Assignment*> applied;
     const Assignment* last = nullptr;
     for (const Assignment& each : sysctls_) {
-        if (!means(each, tunable.path) && !means(each, tunable.alias)) continue;
+        if (!means(each, path) && !means(each, alias)) continue;
         applied.push_back(&each);
         const bool is_weaker = last != nullptr && has_wildcard(each.path) && !has_wildcard(last->path);
         if (each.hindered_by.empty() && !is_weaker) last = &each;
     }
     for (const Assignment* each : applied) {
-        std::string notes = each->path == tunable.path ? std::string() : "as " + each->key;
+        std::string notes = each->path == path ? std::string() : "as " + each->key;
         const std::string hindered_by = !each->hindered_by.empty() || each == last
                                             ? each->hindered_by
                                             : fmt::format("overridden by {}", last->place);
         if (!hindered_by.empty()) notes += (notes.empty() ? "" : ", ") + hindered_by;
         found.push_back(fmt::format("{}: {}{}", each->place, each->value, notes.empty() ? "" : " (" + notes + ")"));
     }
+    return found;
 }
 
 std::vector<std::string> SetBy::of(const tunables::Tunable& tunable) const {
-    std::vector<std::string> found;
-    add_sysctls_of(tunable, found);
+    std::vector<std::string> found = of_sysctl(tunable.path, tunable.alias);
     for (const Assignment& each : module_options_) {
         if (tunable.module_option.empty() || each.path != tunable.module_option) continue;
         const std::string_view module = tunable.module_option.substr(0, tunable.module_option.find('.'));

@@ -24,6 +24,9 @@ public:
     // parentheses: by which other name it sets the value, and what keeps it from doing so.
     [[nodiscard]] std::vector<std::string> of(const tunables::Tunable& tunable) const;
 
+    // The same of any sysctl, by its path below /proc/sys and another one of the same value (empty: none); no programs.
+    [[nodiscard]] std::vector<std::string> of_sysctl(std::string_view path, std::string_view alias) const;
+
 private:
     struct Assignment {
         std::string place; // "/etc/sysctl.d/99-node.conf:3"
@@ -40,7 +43,6 @@ private:
     void read_command_line(const std::filesystem::path& root);
     void read_commands(const std::filesystem::path& root);
     [[nodiscard]] bool means(const Assignment& each, std::string_view path) const;
-    void add_sysctls_of(const tunables::Tunable& tunable, std::vector<std::string>& found) const;
 
     std::vector<Assignment> sysctls_;
     std::set<std::string> excluded_; // of patterns

@@ -315,7 +315,8 @@ void Collector::remember(const probes::SysctlWriteEvent& write) {
             .value = std::nullopt,
             .more = {},
             .pid = write.pid,
-            .command = printable(write.command)};
+            .command = printable(write.command),
+            .text = printable(single_spaced(write.value))};
     if (numbers.empty()) return;
     kept.value = numbers.front();
     kept.more.assign(numbers.begin() + 1, numbers.end());

@@ -80,6 +80,7 @@ Json top_document(const Snapshot& snapshot, const Top& top) {
     if (top.policy_error) document["policy_error"] = *top.policy_error;
     if (top.mode_reason) document["mode_reason"] = *top.mode_reason;
     if (top.journal_error) document["journal_error"] = *top.journal_error;
+    if (!snapshot.expected.empty()) document["unexpected"] = unexpected_document(top.unexpected);
     if (top.no_service) document["no_service"] = *top.no_service;
     for (const signals::Table& table : signals::catalog())
         if (snapshot.source(table.probe) != Rung::none) document[std::string(table.json)] = rows_of(table, snapshot);
@@ -90,6 +91,16 @@ Json top_document(const Snapshot& snapshot, const Top& top) {
 Json changes_document(std::span<const Change> changes) {
     Json array = Json::array();
     for (const Change& change : changes) array.push_back(to_json(change));
+    return array;
+}
+
+Json unexpected_document(std::span<const Unexpected> unexpected) {
+    Json array = Json::array();
+    for (const Unexpected& each : unexpected)
+        array.push_back({{"sysctl", each.name},
+                         {"expected", each.expected},
+                         {"found", each.found ? Json(*each.found) : Json()},
+                         {"why", each.why}});
     return array;
 }
 

@@ -26,6 +26,7 @@ struct Top {
     std::optional<std::string> policy_error;       // why the last reload of the policy failed
     std::optional<std::string> mode_reason;        // why it is a lower one than was asked for
     std::optional<std::string> journal_error = {}; // why nothing can be recorded, and so nothing is written
+    std::span<const Unexpected> unexpected = {};   // of the sysctls that the policy expects
     std::optional<std::string> no_service = {};    // what was looked with instead, and what that means
 };
 
@@ -33,6 +34,8 @@ struct Top {
 Json top_document(const Snapshot& snapshot, const Top& top);
 Json changes_document(std::span<const Change> changes);
 Json scope_document(const Scope& scope); // `scope` of a change
+
+Json unexpected_document(std::span<const Unexpected> unexpected);
 
 // On one line, without a newline. Never throws on any bytes: what is no UTF-8 becomes U+FFFD.
 std::string to_text(const Json& document);

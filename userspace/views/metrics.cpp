@@ -117,6 +117,7 @@ void Metrics::update(const Snapshot& snapshot, std::string_view mode) {
     if (snapshot.cause != Snapshot::Cause::tick) return;
     mode_ = mode;
     sources_ = snapshot.sources;
+    expected_ = snapshot.expected;
     lost_events_ = snapshot.lost_events;
     withheld_events_ = snapshot.withheld_events;
     const auto catalog = signals::catalog();
@@ -224,7 +225,22 @@ std::vector<MetricFamily> Metrics::health_families() const {
     MetricFamily journal{
         "bpftune_journal_writable", "0: no change can be recorded in the journal, so none is made.", Gauge, {}};
     journal.metric.push_back(sample(Gauge, {}, health_.journal_writable ? 1 : 0));
-    return {std::move(policy), std::move(loaded), std::move(journal)};
+    std::vector<MetricFamily> families{std::move(policy), std::move(loaded), std::move(journal)};
+    if (!expected_.empty()) families.push_back(expected_family());
+    return families;
+}
+
+// One that could not be read has no sample: it may be as expected.
+MetricFamily Metrics::expected_family() const {
+    MetricFamily expected{"bpftune_expected_sysctl",
+                          "1: it is as the policy expects. 0: it is not, or this node has no such sysctl.",
+                          MetricType::Gauge,
+                          {}};
+    for (const ExpectedSysctl& each : expected_)
+        if (each.found || each.absent)
+            expected.metric.push_back(
+                sample(MetricType::Gauge, {{"sysctl", terminal_safe(each.name)}}, each.is_met() ? 1 : 0));
+    return expected;
 }
 
 std::vector<MetricFamily> Metrics::service_families() const {

@@ -73,11 +73,13 @@ private:
     [[nodiscard]] std::vector<prometheus::MetricFamily> signal_families() const;
     [[nodiscard]] std::vector<prometheus::MetricFamily> service_families() const;
     [[nodiscard]] std::vector<prometheus::MetricFamily> health_families() const;
+    [[nodiscard]] prometheus::MetricFamily expected_family() const;
 
     std::string version_;
     std::string mode_;
     Health health_;
     std::array<Rung, all_probes.size()> sources_{};
+    std::vector<ExpectedSysctl> expected_;
     std::uint64_t lost_events_ = 0;
     std::uint64_t withheld_events_ = 0;
     std::vector<TableSeries> tables_; // as in the catalog

@@ -320,6 +320,17 @@ std::string sources_of(const Json& top) {
     return text;
 }
 
+void print_unexpected(Screen& screen, const Json& top, std::size_t width) {
+    const Json* rows = find(top, "unexpected");
+    if (rows == nullptr || !rows->is_array()) return;
+    for (const Json& row : *rows) {
+        const std::string text =
+            fmt::format("{} is {}, expected {}: {}", text_of(row, "sysctl"),
+                        known_text(row, "found").value_or("not known"), text_of(row, "expected"), text_of(row, "why"));
+        for (const std::string& line : wrapped(text, width)) screen.alarm(line);
+    }
+}
+
 void print_header(Screen& screen, const Json& top, std::size_t width) {
     if (const auto alone = known_text(top, "no_service"))
         for (const std::string& line : wrapped(*alone, width)) screen.alarm(line);
@@ -332,6 +343,7 @@ void print_header(Screen& screen, const Json& top, std::size_t width) {
         for (const std::string& line :
              wrapped("Nothing is written, because no change can be recorded: " + *reason, width))
             screen.alarm(line);
+    print_unexpected(screen, top, width);
     const Json* error = find(top, "policy_error");
     if (error != nullptr && error->is_string()) {
         screen.alarm("The policy was not reloaded, the old one stays:");

@@ -37,6 +37,14 @@ void check(const YAML::Node& node, const json& schema, const std::string& path) 
         }
         return;
     }
+    if (node.IsMap()) { // of any names
+        for (const auto& entry : node) {
+            const auto& names = schema.at("propertyNames").at("pattern").get_ref<const std::string&>();
+            CHECK(std::regex_search(entry.first.as<std::string>(), std::regex(names)));
+            CHECK(entry.second.IsScalar());
+        }
+        return;
+    }
     const auto text = node.as<std::string>();
     if (schema.contains("const")) CHECK(schema["const"] == text);
     if (schema.contains("enum")) CHECK(schema["enum"].dump().find('"' + text + '"') != std::string::npos);

@@ -30,6 +30,9 @@ public:
             policy.memory_budget_ratio = static_cast<double>(below(100'000) + 1) / 1000 / 100;
         for (const tunables::Tunable& row : tunables::catalog())
             if (chance()) bounds(row, policy.of(row.id));
+        for (std::uint64_t left = below(3); left > 0; --left)
+            policy.expect.push_back(
+                {"net.x." + std::to_string(left), "net/x/" + std::to_string(left), chance() ? "1 -2" : "it's: b#r"});
         for (std::uint64_t left = below(3); left > 0; --left) policy.pods.push_back(rule());
         if (chance()) policy.pods.emplace_back().mode = mode();
         return policy;

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the service says of sysctls that its policy expects.
+#include "netns/service/fixtures.hpp"
+
+using namespace bpftune;
+using namespace bpftune::testing;
+
+namespace {
+
+const std::string fin_timeout = "/proc/sys/net/ipv4/tcp_fin_timeout"; // of the node's own namespace, harmless
+
+std::string expecting(const std::string& expect) {
+    return policy_text("expect", "mode: observe") + "  expect: {" + expect + "}\n";
+}
+
+std::size_t count(const std::string& text, const std::string& part) {
+    std::size_t times = 0;
+    for (std::size_t at = 0; (at = text.find(part, at)) != std::string::npos; at += part.size()) ++times;
+    return times;
+}
+
+// By a process of this name, which no other is in the way of.
+void set_by(const std::string& name, const std::string& value) {
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+        ::prctl(PR_SET_NAME, name.c_str());
+        ::_exit(sys::write_file(fin_timeout, value) ? 0 : 1);
+    }
+    int status = 0;
+    ::waitpid(pid, &status, 0);
+    must(status == 0, "set tcp_fin_timeout");
+}
+
+} // namespace
+
+TEST_CASE("an expected sysctl that is wrong from the start is told once, and never written") {
+    const Home home;
+    const NodeValue value(fin_timeout, 61);
+    home.set_policy(expecting("net.ipv4.tcp_fin_timeout: 60"));
+    Running service(home);
+    REQUIRE(service.says("net.ipv4.tcp_fin_timeout is 61 and not 60, as the policy expects: it was so"));
+    CHECK(home.top()["unexpected"][0]["found"] == "61");
+    const auto time = home.top()["time"];
+    REQUIRE(comes_true([&] { return home.top()["time"] != time; })); // another tick
+    CHECK(count(service.err(), "is 61 and not 60") == 1);
+    CHECK(value.now() == 61);
+    CHECK(home.history().empty());
+}
+
+TEST_CASE("who changes an expected sysctl is named, and when it is right again that is said", "[any-kernel]") {
+    const Home home;
+    const NodeValue value(fin_timeout, 60);
+    home.set_policy(expecting("net/ipv4/tcp_fin_timeout: '60'"));
+    Running service(home);
+    CHECK(home.top()["unexpected"].empty());
+    set_by("evil\x1b[2J\n", "61");
+    REQUIRE(service.says("is 61 and not 60, as the policy expects"));
+    const std::string why = home.top()["unexpected"][0]["why"];
+    CHECK(service.err().find('\x1b') == std::string::npos);
+    if (home.top()["sources"]["sysctl"] == "cgroup")
+        CHECK(mentions(why, "evil\\x1b[2J"));
+    else
+        CHECK(mentions(why, "not known who"));
+    CHECK(value.now() == 61);
+    set_by("repair", "60");
+    REQUIRE(service.says("tcp_fin_timeout is as the policy expects again"));
+    CHECK(home.top()["unexpected"].empty());
+}
+
+TEST_CASE("an expected sysctl that is not on this node is told with why, and a reload takes it back", "[any-kernel]") {
+    const Home home;
+    home.set_policy(expecting("net.ipv4.conf.no-such.forwarding: 1"));
+    Running service(home);
+    REQUIRE(service.says("there is no network device no-such"));
+    CHECK(home.top()["unexpected"][0]["found"].is_null());
+    home.set_policy(expecting("net.ipv4.tcp_fin_timeout: " + contents(fin_timeout)));
+    service.signal(SIGHUP);
+    REQUIRE(service.says("'expect' loaded"));
+    CHECK(comes_true([&] { return home.top()["unexpected"].empty(); }));
+}
+
+TEST_CASE("doctor compares what a policy expects, and a difference is a finding", "[any-kernel]") {
+    const Home home;
+    const NodeValue value(fin_timeout, 61);
+    home.set_policy(expecting("net.ipv4.tcp_fin_timeout: 60"));
+    const Ran ran = run({"doctor", "--policy", home.policy()});
+    CHECK(ran.status == 1);
+    CHECK(mentions(ran.out, "WRONG: net.ipv4.tcp_fin_timeout is 61 and not 60"));
+    home.set_policy(expecting("net.ipv4.tcp_fin_timeout: 61"));
+    CHECK(mentions(run({"doctor", "--policy", home.policy()}).out, "net.ipv4.tcp_fin_timeout is 61\n"));
+    CHECK(value.now() == 61);
+}

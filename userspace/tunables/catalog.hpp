@@ -91,7 +91,7 @@ struct Tunable {
     std::optional<std::uint64_t> UnitBytes::* measured_worst_unit_bytes = nullptr;
     std::string_view sharers = "namespaces"; // who may each fill it, if several
     std::string_view memory;                 // how the bytes of a unit are known, and how many units are charged
-    std::string_view serves;                 // the signal whose loss it cures
+    std::string_view serves = {};            // the signal whose loss it cures; empty: only a policy's min raises it
     std::string_view help;                   // one sentence
     std::string_view risk;                   // one sentence
     std::string_view source;                 // kernel file behind the facts above

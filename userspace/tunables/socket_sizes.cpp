@@ -33,7 +33,6 @@ constexpr std::array rows{
         .unit_bytes = 2,
         .worst_unit_bytes = 2,
         .memory = memory,
-        .serves = "udp.overflows",
         .help = "Most bytes that SO_RCVBUF gets; the buffer is twice that. It does not bound what TCP grows by itself "
                 "(tcp_rmem). It reaches sockets that ask after it: restart the application. TCP's window scale is "
                 "chosen by the larger of it and tcp_rmem.",
@@ -59,7 +58,6 @@ constexpr std::array rows{
         .unit_bytes = 2,
         .worst_unit_bytes = 2,
         .memory = memory,
-        .serves = "udp.overflows",
         .help = "Most bytes that SO_SNDBUF gets; the buffer is twice that. It does not bound what TCP grows by itself "
                 "(tcp_wmem). It reaches sockets that ask after it: restart the application.",
         .risk = "Any pod may then hold so much for each of its sockets, twice over.",
@@ -83,7 +81,6 @@ constexpr std::array rows{
         .unit_bytes = 1,
         .worst_unit_bytes = 1,
         .memory = memory,
-        .serves = "udp.overflows",
         .help = "Receive buffer that UDP and other sockets begin with, in bytes; TCP has its own (tcp_rmem). It "
                 "reaches sockets that are made after it, of all pods.",
         .risk = "Every UDP socket of every pod that starts later may hold so much.",
@@ -108,7 +105,6 @@ constexpr std::array rows{
         .unit_bytes = 1,
         .worst_unit_bytes = 1,
         .memory = memory,
-        .serves = "udp.overflows",
         .help = "Send buffer that UDP and other sockets begin with, in bytes; TCP has its own (tcp_wmem). It reaches "
                 "sockets that are made after it, of all pods.",
         .risk = "Every UDP socket of every pod that starts later may hold so much.",

@@ -89,11 +89,16 @@ std::string given_back(const std::optional<Nanoseconds>& calm) {
                 : "never, unless the policy's `shrinkAfter` says when";
 }
 
+std::string raised_when(const tunables::Tunable& tunable) {
+    if (tunable.serves.empty()) return "a policy's `min` is more; nothing that is seen raises it";
+    return fmt::format("`{}` grows", tunable.serves);
+}
+
 std::string section_of(const tunables::Tunable& tunable) {
     return fmt::format("\n## {}\n\n{}\n\n"
                        "| | |\n|---|---|\n"
                        "| scope | {} |\n"
-                       "| raised when | `{}` grows |\n"
+                       "| raised when | {} |\n"
                        "| raised without a policy's `max` | to at most {} |\n"
                        "| the kernel takes | {} to {} |\n"
                        "| opt-in | {} |\n"
@@ -104,7 +109,7 @@ std::string section_of(const tunables::Tunable& tunable) {
                        "| because | {} |\n"
                        "| assuming | {} |\n"
                        "| given back | {} |\n",
-                       tunable.name, tunable.help, scope_of(tunable.kind), tunable.serves, tunable.default_max,
+                       tunable.name, tunable.help, scope_of(tunable.kind), raised_when(tunable), tunable.default_max,
                        tunable.kernel_min, tunable.kernel_max,
                        tunable.opt_in ? "yes: only a policy that names it allows it" : "no: follows `spec.mode`",
                        memory_of(tunable), tunable.risk, tunable.source, tunable.formula, tunable.derived,

@@ -141,6 +141,7 @@ TEST_CASE("an answer that is not of this schema is refused with the reason") {
 TEST_CASE("the signal that a tunable serves is in the catalog") {
     for (const tunables::Tunable& tunable : tunables::catalog()) {
         INFO(tunable.name);
+        if (tunable.serves.empty()) continue;
         std::size_t found = 0;
         for (const signals::Table& table : signals::catalog())
             found +=

@@ -212,7 +212,7 @@ struct Fragments {
     // A table that was full is this full when it is looked at next, unless its datagrams were completed meanwhile.
     static constexpr double near_limit = 0.75;
     // No datagram takes more of it: 64 KiB in packets of 1,500 bytes, each in half a page and a struct sk_buff.
-    static constexpr std::uint64_t most_for_datagram = 128 * 1024;
+    static constexpr std::uint64_t most_for_datagram = 128ULL * 1024;
     // Longer than fragments wait for the rest where nobody has changed that (IP_FRAG_TIME, 30 s; IPV6_FRAG_TIMEOUT, 60
     // s).
     static constexpr Nanoseconds recent = std::chrono::seconds(62);

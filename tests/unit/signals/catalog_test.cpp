@@ -2,6 +2,7 @@
 #include "signals/catalog.hpp"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string>
 
@@ -115,12 +116,12 @@ TEST_CASE("a joined signal has a column before it, and a column has a width") {
 }
 
 TEST_CASE("tables have the field that they are labelled by") {
-    const std::map<Labels, std::string_view> fields{
+    const std::map<Labels, std::string_view> names{
         {Labels::pod, "pod"}, {Labels::cpu, "cpu"}, {Labels::family, "family"}};
     for (const Table& table : catalog()) {
         INFO(table.json);
         if (table.labels != Labels::none)
-            CHECK(std::ranges::count(table.signals, fields.at(table.labels), &Signal::json) == 1);
+            CHECK(std::ranges::count(table.signals, names.at(table.labels), &Signal::json) == 1);
     }
 }
 

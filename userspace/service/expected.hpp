@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads the sysctls that the policy expects, in the network namespace of this process: the node's own, or they are not
-// known. About 10 us each.
+// known.
 #pragma once
 
 #include <filesystem>

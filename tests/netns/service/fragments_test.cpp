@@ -65,9 +65,7 @@ private:
 };
 
 Json change_in(const Json& history, const std::string& state) {
-    for (const Json& change : history)
-        if (change["tunable"] == tunable && change["state"] == state) return change;
-    return nullptr;
+    return row_where(history, {{"tunable", tunable}, {"state", state}});
 }
 
 bool is_unseen(const Home& home) { return home.top()["sources"]["time_wait"] == "procfs"; }

@@ -40,9 +40,7 @@ private:
 };
 
 Json change_in(const Json& history, const std::string& state) {
-    for (const Json& change : history)
-        if (change["tunable"] == tunable && change["state"] == state) return change;
-    return nullptr;
+    return row_where(history, {{"tunable", tunable}, {"state", state}});
 }
 
 // Of a lower rung, or without the right.

@@ -6,6 +6,8 @@
 
 #include <fnmatch.h>
 
+#include "core/sysctl_name.hpp"
+
 namespace bpftune::policy {
 
 std::string_view to_string(Mode mode) {
@@ -84,12 +86,8 @@ std::uint64_t Policy::budget_bytes(std::uint64_t memory_bytes) const {
 
 std::optional<std::string> sysctl_path(std::string_view name) {
     constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:@+/";
-    const std::size_t first = name.find_first_of("./");
-    if (first == std::string_view::npos || name.find_first_not_of(letters) != std::string_view::npos)
-        return std::nullopt;
-    std::string path(name);
-    if (name[first] == '.')
-        for (char& each : path) each = each == '.' ? '/' : each == '/' ? '.' : each;
+    if (name.find_first_not_of(letters) != std::string_view::npos) return std::nullopt;
+    std::string path = path_of_sysctl(name);
     if (!path.starts_with("net/")) return std::nullopt;
     for (std::size_t at = 0; at <= path.size();) {
         const std::size_t end = std::min(path.find('/', at), path.size());

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <fnmatch.h>
 
+#include "core/sysctl_name.hpp"
 #include "core/text.hpp"
 #include "sys/directory.hpp"
 #include "sys/files.hpp"
@@ -87,16 +88,6 @@ std::vector<std::string_view> words_of(std::string_view text) {
     return words;
 }
 
-// "net.core.somaxconn" and "net/core/somaxconn" are one: of "." and "/" the one that comes first separates, and the
-// other one is a part of the names (sysctl.d(5): "net.ipv4.conf.enp3s0/200.forwarding").
-std::string path_of(std::string_view key) {
-    std::string path(key);
-    const std::size_t first = path.find_first_of("./");
-    if (first == std::string::npos || path[first] == '/') return path;
-    for (char& each : path) each = each == '.' ? '/' : each == '/' ? '.' : each;
-    return path;
-}
-
 bool sets(std::string_view pattern, std::string_view path) {
     return !path.empty() && ::fnmatch(std::string(pattern).c_str(), std::string(path).c_str(), FNM_PATHNAME) == 0;
 }
@@ -167,11 +158,11 @@ void SetBy::read_sysctl_file(const fs::path& file, const std::string& hindered_b
         if (has_dash) line.remove_prefix(1);
         const std::size_t equals = line.find('=');
         if (equals == std::string_view::npos) {
-            if (has_dash && hindered_by.empty()) excluded_.insert(path_of(trimmed(line)));
+            if (has_dash && hindered_by.empty()) excluded_.insert(path_of_sysctl(trimmed(line)));
             return;
         }
         const std::string_view key = trimmed(line.substr(0, equals));
-        sysctls_.push_back({fmt::format("{}:{}", printable(file.string()), number), printable(key), path_of(key),
+        sysctls_.push_back({fmt::format("{}:{}", printable(file.string()), number), printable(key), path_of_sysctl(key),
                             printable(trimmed(line.substr(equals + 1))), hindered_by});
     });
 }
@@ -212,8 +203,9 @@ void SetBy::read_command_line(const fs::path& root) {
         if (equals == std::string_view::npos) continue;
         if (word.starts_with(sysctl)) {
             const std::string_view key = word.substr(sysctl.size(), equals - sysctl.size());
-            sysctls_.insert(sysctls_.begin() + first++, // before any file is read
-                            {std::string(place), printable(key), path_of(key), printable(word.substr(equals + 1)), {}});
+            sysctls_.insert(
+                sysctls_.begin() + first++, // before any file is read
+                {std::string(place), printable(key), path_of_sysctl(key), printable(word.substr(equals + 1)), {}});
             continue;
         }
         std::string option(word.substr(0, equals));

@@ -68,6 +68,60 @@ static __always_inline void note_raise(struct flow_record *flow, const struct fl
 		sizes->rmem_max != flow->rmem_looked || sizes->wmem_max != flow->wmem_looked;
 }
 
+/* A congestion control that takes each loss for a full queue is held back by those that are none:
+ * where what it sends did not have to wait, by the time of a round trip, and it had more to send
+ * all the while.
+ */
+#define LOSS_WINDOW_NS 1000000000ULL
+#define LEAST_LOST 2
+#define LEAST_LOST_OF 1000
+
+static __always_inline bool is_queued(const struct flow_sizes *sizes, struct tcp_sock *tcp)
+{
+	__u32 least = sizes->round_trip_us;
+
+	return tcp->srtt_us >> 3 > least + least / 4 + 1000;
+}
+
+static __always_inline void note_lost(struct flow_record *flow, const struct flow_sizes *sizes,
+				      struct tcp_sock *tcp, __u64 now)
+{
+	__u64 ns = now - flow->loss_window;
+	__u32 lost = tcp->total_retrans - flow->loss_retransmitted;
+	__u32 sent = tcp->data_segs_out - flow->loss_segments;
+
+	if (is_queued(sizes, tcp) || !is_unsent(sizes, tcp))
+		flow->queued = true;
+	if (ns < LOSS_WINDOW_NS || ns < 4000 * (__u64)sizes->round_trip_us)
+		return;
+	flow->losing = !flow->queued && lost >= LEAST_LOST && lost * LEAST_LOST_OF >= sent;
+	flow->lossy_per_second =
+		flow->losing ? (flow->acked - flow->loss_acked) * 1000000 / (ns / 1000) : 0;
+	begin_loss_window(flow, tcp, now);
+}
+
+/* Its rate by the one that it had, once it has another. */
+static __always_inline void note_congestion(struct flow_record *flow, struct tcp_sock *tcp,
+					    __u64 now)
+{
+	if (flow->congestion_now == flow->congestion_looked)
+		return;
+	flow->congestion_looked = flow->congestion_now;
+	flow->lossy_before = flow->losing ? flow->lossy_per_second : 0;
+	flow->losing = false;
+	flow->changed = true;
+	begin_loss_window(flow, tcp, now);
+}
+
+static __always_inline __u32 sending_lost(const struct flow_record *flow, struct tcp_sock *tcp)
+{
+	if (!flow->losing)
+		return 0;
+	if (BPF_CORE_READ_BITFIELD(&tcp->inet_conn, icsk_ca_setsockopt) && !flow->switched)
+		return ABI_HELD_BY_LOSS_OF_OWN;
+	return ABI_HELD_BY_LOSS;
+}
+
 /* What is moved wholly at the new limits: from the look on that first finds them. */
 static __always_inline void note_since(struct flow_record *flow, __u64 now)
 {
@@ -117,13 +171,16 @@ static __always_inline void take_look(struct flow_record *flow, const struct flo
 	note_sizes(flow, sizes);
 	note_losses(flow, tcp);
 	note_rates(flow, tcp, us);
+	note_congestion(flow, tcp, now);
+	note_lost(flow, sizes, tcp, now);
 	note_since(flow, now);
 	flow->held_by = 0;
 	if (!unread && !flow->unread && !lost)
 		flow->held_by |= receiving_held_by(flow, sizes);
 	if (!unsent && !flow->unsent && !retransmitted)
 		flow->held_by |= sending_held_by(flow, sizes);
-	if (flow->held_by & (ABI_HELD_BY_RMEM | ABI_HELD_BY_WMEM))
+	flow->held_by |= sending_lost(flow, tcp);
+	if (flow->held_by & (ABI_HELD_BY_RMEM | ABI_HELD_BY_WMEM | ABI_HELD_BY_LOSS))
 		flow->held = now;
 	flow->quiet = flow->held_by ? 0 : flow->quiet + 1;
 	flow->unread = unread;
@@ -146,7 +203,8 @@ static __always_inline bool is_done(const struct flow_record *flow, const struct
 		return true;
 	if (is_followed(flow, now))
 		return false;
-	return flow->quiet >= MOST_QUIET || !may_be_held_back(sizes, tcp);
+	return flow->quiet >= MOST_QUIET ||
+	       (!may_be_held_back(sizes, tcp) && !may_be_losing(sizes, tcp));
 }
 
 SEC("iter/bpf_sk_storage_map")
@@ -174,6 +232,9 @@ int look_at_flows(struct bpf_iter__bpf_sk_storage_map *ctx)
 	}
 	flow->rmem_max = sizes.rmem_max;
 	flow->wmem_max = sizes.wmem_max;
+	flow->congestion_now = congestion_of(tcp);
+	bpf_core_read(flow->congestion, sizeof(flow->congestion),
+		      &tcp->inet_conn.icsk_ca_ops->name);
 	take_look(flow, &sizes, tcp, now);
 	if (find_rooms(&rooms, &flow_rooms, &flow_room_of_all, sk->__sk_common.skc_net.net)) {
 		count(&rooms, ctx->meta->session_id);

@@ -15,6 +15,7 @@
 #define SO_RCVLOWAT 18
 #define SOL_TCP 6
 #define TCP_WINDOW_CLAMP 10
+#define TCP_CONGESTION 13
 
 /* A socket is asked for at most half of the buffer. */
 static __always_inline void grow(struct sock_common *common, struct sock *sk,
@@ -57,6 +58,35 @@ int nudge_flows(struct bpf_iter__tcp *ctx)
 		hold(common, &sizes);
 	else if (sizes.rcvbuf <= sizes.rmem_max && flow->held_by & ABI_HELD_BY_RMEM)
 		grow(common, (struct sock *)tcp, &sizes);
+	return 0;
+}
+
+/* Lets connections that losses held back have the congestion control that their namespace has now,
+ * and takes it from them where that was put back. Never where the application has chosen.
+ */
+SEC("iter/tcp")
+int switch_flows(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *common = ctx->sk_common;
+	struct tcp_congestion_ops *wanted;
+	struct flow_record *flow;
+	struct tcp_sock *tcp;
+	char name[ABI_CONGESTION_SIZE] = {};
+
+	if (!common)
+		return 0;
+	tcp = bpf_skc_to_tcp_sock(common);
+	if (!tcp)
+		return 0;
+	flow = bpf_sk_storage_get(&flows, common, NULL, 0);
+	if (!flow || (!flow->switched && !(flow->held_by & ABI_HELD_BY_LOSS)))
+		return 0;
+	wanted = BPF_CORE_READ(common, skc_net.net, ipv4.tcp_congestion_control);
+	if ((__u64)wanted == congestion_of(tcp))
+		return 0;
+	bpf_core_read(name, sizeof(name), &wanted->name);
+	if (bpf_setsockopt(common, SOL_TCP, TCP_CONGESTION, name, sizeof(name)) == 0)
+		flow->switched = true;
 	return 0;
 }
 

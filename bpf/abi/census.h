@@ -76,8 +76,11 @@ struct netns_record {
 	__u32 local_ports;     /* ip_local_port_range: the last in the upper half */
 	__u32 fragments_known; /* bit 0: IPv4's, bit 1: IPv6's */
 	struct abi_fragments fragments[2];
+	__u8 congestion[ABI_CONGESTION_SIZE]; /* tcp_congestion_control */
+	__u32 tw_reuse;			      /* tcp_tw_reuse */
+	__u32 unused;
 };
-ABI_SIZE(struct netns_record, 256);
+ABI_SIZE(struct netns_record, 280);
 ABI_OFFSET(struct netns_record, mibs, 24);
 ABI_OFFSET(struct netns_record, pid, 112);
 ABI_OFFSET(struct netns_record, rmem_default, 136);

@@ -16,7 +16,8 @@
 #define ABI_SIZE(type, size) ABI_ASSERT(sizeof(type) == (size))
 #define ABI_OFFSET(type, field, offset) ABI_ASSERT(__builtin_offsetof(type, field) == (offset))
 
-#define ABI_COMM_SIZE 16 /* TASK_COMM_LEN; raw bytes of the process, ended by a NUL */
+#define ABI_COMM_SIZE 16       /* TASK_COMM_LEN; raw bytes of the process, ended by a NUL */
+#define ABI_CONGESTION_SIZE 16 /* of the name of a congestion control (TCP_CA_NAME_MAX) */
 
 struct abi_netns {
 	__u64 cookie; /* 0: this kernel has none */

@@ -7,11 +7,13 @@
 
 /* What held a flow back between its last two looks. */
 enum abi_held_by {
-	ABI_HELD_BY_RMEM = 1,	      /* the largest value of tcp_rmem */
-	ABI_HELD_BY_WMEM = 2,	      /* of tcp_wmem */
-	ABI_HELD_BY_OWN_RCVBUF = 4,   /* SO_RCVBUF of its application */
-	ABI_HELD_BY_OWN_SNDBUF = 8,   /* SO_SNDBUF */
-	ABI_HELD_BY_WINDOW_SCALE = 16 /* what its handshake allowed, whatever the buffer */
+	ABI_HELD_BY_RMEM = 1,	       /* the largest value of tcp_rmem */
+	ABI_HELD_BY_WMEM = 2,	       /* of tcp_wmem */
+	ABI_HELD_BY_OWN_RCVBUF = 4,    /* SO_RCVBUF of its application */
+	ABI_HELD_BY_OWN_SNDBUF = 8,    /* SO_SNDBUF */
+	ABI_HELD_BY_WINDOW_SCALE = 16, /* what its handshake allowed, whatever the buffer */
+	ABI_HELD_BY_LOSS = 32,	       /* packets are lost where none has to wait */
+	ABI_HELD_BY_LOSS_OF_OWN = 64   /* the same, by a congestion control of its own */
 };
 
 /* Kept with the socket from one look to the next, and written by each. */
@@ -37,8 +39,18 @@ struct flow_record {
 	__u64 raised;	     /* when that was */
 	__u64 received_then; /* bytes until then */
 	__u64 acked_then;
-	__u64 held; /* when a look last found it held back by either; 0: never */
-	__u32 pid;  /* of the process, the lowest that holds it */
+	__u64 held; /* when a look last found it held back by any of them; 0: never */
+	/* What was lost, and moved, is told of a second or more: since when, and by then. */
+	__u64 loss_window;
+	__u64 loss_acked;
+	__u64 lossy_per_second;	 /* bytes, in the last of them; 0: none was lost without a queue */
+	__u64 lossy_before;	 /* the same by the congestion control before; 0: unknown */
+	__u64 congestion_looked; /* which it was at the last look that counts: its address */
+	__u64 congestion_now;	 /* the same of now */
+	__u8 congestion[ABI_CONGESTION_SIZE]; /* its name */
+	__u32 loss_retransmitted;
+	__u32 loss_segments;
+	__u32 pid; /* of the process, the lowest that holds it */
 	__s32 fd;
 	__u8 comm[ABI_COMM_SIZE];
 	__u32 round_trip_us; /* the least */
@@ -59,14 +71,18 @@ struct flow_record {
 	__u8 unsent;	/* its application has written more than may be sent */
 	__u8 changed;	/* tcp_rmem or tcp_wmem did between the last two looks */
 	__u8 quiet;	/* looks in a row in which it was not held back */
-	__u8 unused[7];
+	__u8 losing;	/* in the last window that ended */
+	__u8 queued;	/* in this window, packets had to wait, or it had none to send */
+	__u8 switched;	/* its congestion control is the one of its namespace, by us */
+	__u8 unused[4];
 };
-ABI_SIZE(struct flow_record, 296);
+ABI_SIZE(struct flow_record, 368);
 ABI_OFFSET(struct flow_record, local, 24);
 ABI_OFFSET(struct flow_record, cookie, 72);
 ABI_OFFSET(struct flow_record, received_per_second, 112);
-ABI_OFFSET(struct flow_record, pid, 208);
-ABI_OFFSET(struct flow_record, round_trip_us, 232);
-ABI_OFFSET(struct flow_record, decided, 284);
+ABI_OFFSET(struct flow_record, loss_window, 208);
+ABI_OFFSET(struct flow_record, pid, 280);
+ABI_OFFSET(struct flow_record, round_trip_us, 304);
+ABI_OFFSET(struct flow_record, decided, 356);
 
 #endif

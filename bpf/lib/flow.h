@@ -29,6 +29,12 @@
 
 #define NO_ROUND_TRIP ((__u32)~0U) /* include/net/tcp.h, tcp_min_rtt() before the first one */
 
+/* A round trip within a data centre: what is lost there is sent again before anybody notices. */
+#define LEAST_LOSSY_ROUND_TRIP_US 2000
+
+/* So much was moved before losses say anything. */
+#define LEAST_LOSSY_BYTES 65536
+
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -114,6 +120,14 @@ static __always_inline bool may_be_held_back(const struct flow_sizes *sizes, str
 	       (may_hold_back_receiving(sizes, tcp) || may_hold_back_sending(sizes, tcp));
 }
 
+/* Whether packets that are lost may hold it back. */
+static __always_inline bool may_be_losing(const struct flow_sizes *sizes, struct tcp_sock *tcp)
+{
+	return sizes->round_trip_us >= LEAST_LOSSY_ROUND_TRIP_US &&
+	       sizes->round_trip_us != NO_ROUND_TRIP && tcp->total_retrans &&
+	       tcp->bytes_acked >= LEAST_LOSSY_BYTES;
+}
+
 /* A quarter of the window waits to be read: who is behind is the application. */
 static __always_inline bool is_unread(const struct flow_sizes *sizes, struct tcp_sock *tcp)
 {
@@ -144,6 +158,21 @@ static __always_inline void note_losses(struct flow_record *flow, struct tcp_soc
 	flow->out_of_order = tcp->rcv_ooopack;
 }
 
+static __always_inline __u64 congestion_of(struct tcp_sock *tcp)
+{
+	return (__u64)tcp->inet_conn.icsk_ca_ops;
+}
+
+static __always_inline void begin_loss_window(struct flow_record *flow, struct tcp_sock *tcp,
+					      __u64 now)
+{
+	flow->loss_window = now;
+	flow->loss_acked = flow->acked;
+	flow->loss_retransmitted = tcp->total_retrans;
+	flow->loss_segments = tcp->data_segs_out;
+	flow->queued = false;
+}
+
 static __always_inline void take_first_look(struct flow_record *flow,
 					    const struct flow_sizes *sizes, struct sock *sk,
 					    struct tcp_sock *tcp)
@@ -160,6 +189,8 @@ static __always_inline void take_first_look(struct flow_record *flow,
 	flow->unread = is_unread(sizes, tcp);
 	flow->unsent = is_unsent(sizes, tcp);
 	flow->looked = bpf_ktime_get_ns();
+	flow->congestion_looked = congestion_of(tcp);
+	begin_loss_window(flow, tcp, flow->looked);
 }
 
 /* When this census began. It comes upon many sockets, and takes milliseconds. */
@@ -187,7 +218,8 @@ static __always_inline void put_aside(struct sock *sk, struct task_struct *task,
 	if (!tcp || is_idle(tcp, begin_of(census)))
 		return;
 	read_sizes(&sizes, sk, tcp);
-	if (!may_be_held_back(&sizes, tcp))
+	if (!may_be_held_back(&sizes, tcp) &&
+	    !(may_be_losing(&sizes, tcp) && is_unsent(&sizes, tcp)))
 		return;
 	flow = bpf_sk_storage_get(&flows, sk, NULL, 0);
 	if (!flow) {

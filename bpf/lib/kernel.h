@@ -112,6 +112,10 @@ struct local_ports {
 	__u32 range;
 };
 
+struct tcp_congestion_ops {
+	char name[16]; /* TCP_CA_NAME_MAX */
+};
+
 struct netns_ipv4 {
 	struct inet_timewait_death_row tcp_death_row;
 	struct local_ports ip_local_ports;
@@ -120,6 +124,8 @@ struct netns_ipv4 {
 	__u8 sysctl_tcp_syncookies;
 	int sysctl_tcp_wmem[3];
 	int sysctl_tcp_rmem[3];
+	__u8 sysctl_tcp_tw_reuse;
+	struct tcp_congestion_ops *tcp_congestion_control;
 };
 
 /* Of one CPU. */
@@ -232,6 +238,8 @@ struct request_sock_queue {
 
 struct inet_connection_sock {
 	struct request_sock_queue icsk_accept_queue;
+	struct tcp_congestion_ops *icsk_ca_ops;
+	__u8 icsk_ca_setsockopt : 1;
 };
 
 struct request_sock {
@@ -272,6 +280,7 @@ struct tcp_options_received {
 };
 
 struct tcp_sock {
+	struct inet_connection_sock inet_conn;
 	bool is_mptcp;
 	__u32 copied_seq;
 	__u32 rcv_nxt;
@@ -279,6 +288,8 @@ struct tcp_sock {
 	__u32 write_seq;
 	__u32 window_clamp;
 	__u32 total_retrans;
+	__u32 data_segs_out;
+	__u32 srtt_us; /* eighths */
 	__u32 rcv_ooopack;
 	__u64 tcp_mstamp;
 	__u64 bytes_received;

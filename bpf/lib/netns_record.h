@@ -142,6 +142,8 @@ static __always_inline int write_netns(struct bpf_iter_meta *meta, struct net *n
 	record->wmem_default = net->ipv4.sysctl_tcp_wmem[1];
 	record->wmem_max = net->ipv4.sysctl_tcp_wmem[2];
 	record->local_ports = local_ports(net);
+	record->tw_reuse = net->ipv4.sysctl_tcp_tw_reuse;
+	BPF_CORE_READ_INTO(&record->congestion, net, ipv4.tcp_congestion_control, name);
 	fragments(record, net);
 	sum_mibs(record, net);
 	failures = bpf_map_lookup_elem(&port_failures, &key);

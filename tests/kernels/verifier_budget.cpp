@@ -67,7 +67,7 @@ int main() {
     // The lower rungs first, where they are to be had: what each loads too is counted as the best loads it.
     (void)probes::Probes::open({.rungs = {{Probe::listen, Rung::tracepoint}}});
     auto best = probes::Probes::open({});
-    (void)best.nudge();
+    (void)best.nudge(Nudge::buffers);
     for (const auto& [name, cost] : costs)
         fmt::print("{} {} {} {}\n", name.first, name.second, cost.instructions, cost.stack);
     return EXIT_SUCCESS;

@@ -17,6 +17,7 @@
 #include "core/parse.hpp"
 #include "sys/fd.hpp"
 #include "tunables/catalog.hpp"
+#include "tunables/codec.hpp"
 
 namespace bpftune::actuators {
 namespace {
@@ -204,9 +205,9 @@ Result<Row> read_row(const Statement& statement) {
 }
 
 // A raise that is applied is on trial; what lowers a value is no raise.
-bool is_less(const std::string& to, const std::string& from) {
-    const auto left = parse_number(to);
-    const auto right = parse_number(from);
+bool is_less(const Change& change) {
+    const auto left = tunables::value_of(change.tunable, change.to);
+    const auto right = tunables::value_of(change.tunable, change.from);
     return left && right && *left < *right;
 }
 
@@ -226,7 +227,7 @@ public:
         holding.confirmed = row.confirmed;
         holding.undoing = row.undoing;
         holding.rolling_back = change.state == ChangeState::rolled_back;
-        holding.giving_back = change.state == ChangeState::applied && is_less(change.to, change.from);
+        holding.giving_back = change.state == ChangeState::applied && is_less(change);
         if (change.state == ChangeState::kept || holding.giving_back)
             holding.before_trial.reset();
         else if (!holding.before_trial)

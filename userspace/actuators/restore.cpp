@@ -9,6 +9,7 @@
 #include "core/words.hpp"
 #include "sys/clock.hpp"
 #include "tunables/catalog.hpp"
+#include "tunables/codec.hpp"
 #include "tunables/undo.hpp"
 
 namespace bpftune::actuators {
@@ -27,7 +28,7 @@ Result<Numbers> numbers_of(const Holding& holding) {
     for (const auto& [text, number] :
          {std::pair{&holding.original, &numbers.original}, std::pair{&holding.current, &numbers.current},
           std::pair{&holding.previous, &numbers.previous}}) {
-        const auto parsed = parse_number(*text);
+        const auto parsed = tunables::value_of(holding.tunable, *text);
         if (!parsed) return with_context(parsed.error(), "the journal");
         *number = *parsed;
     }
@@ -56,7 +57,7 @@ Restored not_read(const Holding& holding, const Error& error) {
 // What it is by now.
 std::uint64_t value_after(const Restored& restored) {
     const std::string& text = restored.to.empty() ? restored.found : restored.to;
-    return parse_number(text.empty() ? restored.holding.current : text).value_or(0);
+    return tunables::value_of(restored.holding.tunable, text.empty() ? restored.holding.current : text).value_or(0);
 }
 
 class Restoration {
@@ -86,17 +87,19 @@ private:
         if (!numbers) return result(holding, Kind::failed, {}, numbers.error().message);
         const auto value = writer_.read(holding.tunable, holding.scope);
         if (!value) return not_read(holding, value.error());
-        if (*value == numbers->original) return result(holding, Kind::unchanged, std::to_string(*value));
-        if (!is_ours(holding, *numbers, *value)) return result(holding, Kind::foreign, std::to_string(*value));
+        if (*value == numbers->original)
+            return result(holding, Kind::unchanged, tunables::text_of(holding.tunable, *value));
+        if (!is_ours(holding, *numbers, *value))
+            return result(holding, Kind::foreign, tunables::text_of(holding.tunable, *value));
         return put_back(holding, *value, numbers->original);
     }
 
     Restored put_back(const Holding& holding, std::uint64_t value, std::uint64_t original) {
-        Restored one = result(holding, Kind::in_use, std::to_string(value));
+        Restored one = result(holding, Kind::in_use, tunables::text_of(holding.tunable, value));
         const auto use = writer_.in_use(holding.tunable, holding.scope);
         if (use && tunables::row(holding.tunable).in_use != tunables::InUse::nothing) one.in_use = *use;
         const std::uint64_t to = options_.now ? original : target(one, value, original, use);
-        one.to = std::to_string(to);
+        one.to = tunables::text_of(holding.tunable, to);
         if (to == value) {
             if (!use) one.error = "what is in use is not known: " + use.error().message;
             return one;
@@ -121,7 +124,7 @@ private:
     std::optional<std::uint64_t> value_left(const Holding& holding) const {
         const auto done =
             std::ranges::find(done_, holding.rows, [](const Restored& each) { return each.holding.rows; });
-        if (done == done_.end()) return parse_number(holding.current).value_or(0);
+        if (done == done_.end()) return tunables::value_of(holding.tunable, holding.current).value_or(0);
         const bool gone = done->kind == Kind::foreign || done->kind == Kind::gone;
         return gone ? std::nullopt : std::optional(value_after(*done));
     }
@@ -160,7 +163,7 @@ private:
             const auto now = writer_.read(leader, one.holding.scope);
             return tunables::following(tunable, room, now.value_or(0), original);
         }
-        const std::uint64_t before = parse_number(leading->original).value_or(0);
+        const std::uint64_t before = tunables::value_of(leading->tunable, leading->original).value_or(0);
         if (*left != before) one.needed_by = fmt::format("{}, which stays at {}", tunables::row(leader).name, *left);
         const std::uint64_t needed = *left == before ? std::min(room, before == 0 ? room : before) : *left;
         return tunables::following(tunable, needed, before, original);
@@ -201,7 +204,7 @@ private:
         case Outcome::Kind::written: one.kind = whole ? Kind::restored : Kind::lowered; return;
         case Outcome::Kind::conflict:
             one.kind = Kind::foreign;
-            one.found = std::to_string(outcome.value);
+            one.found = tunables::text_of(one.holding.tunable, outcome.value);
             break;
         case Outcome::Kind::gone: one.kind = Kind::gone; break;
         case Outcome::Kind::failed: one.kind = Kind::failed; break;
@@ -219,8 +222,8 @@ private:
         step.time = sys::now().wall;
         step.tunable = one.holding.tunable;
         step.scope = one.holding.scope;
-        step.from = std::to_string(value);
-        step.to = std::to_string(to);
+        step.from = tunables::text_of(step.tunable, value);
+        step.to = tunables::text_of(step.tunable, to);
         step.state = ChangeState::applied;
         step.why = one.needed_by.empty()
                        ? fmt::format("a step back to {}: {} are in use", one.holding.original, one.in_use.value_or(0))

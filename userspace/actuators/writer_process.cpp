@@ -22,6 +22,7 @@
 #include "sys/capabilities.hpp"
 #include "sys/code.hpp"
 #include "sys/module_types.hpp"
+#include "tunables/codec.hpp"
 
 namespace bpftune::actuators {
 namespace {
@@ -91,9 +92,10 @@ Answer in_use(const tunables::Tunable& tunable, const Scope& scope) {
 Answer write(const tunables::Tunable& tunable, const Request& request) {
     const auto [from, to] = std::pair(request.from, request.to);
     if (to < tunable.kernel_min || to > tunable.kernel_max)
-        return refusal(
-            {fmt::format("{}: {} is not within {} and {}", tunable.name, to, tunable.kernel_min, tunable.kernel_max),
-             ERANGE});
+        return refusal({fmt::format("{}: {} is not within {} and {}", tunable.name, tunables::text_of(tunable, to),
+                                    tunables::text_of(tunable, tunable.kernel_min),
+                                    tunables::text_of(tunable, tunable.kernel_max)),
+                        ERANGE});
     const Scope scope = scope_of(request);
     const Outcome outcome = request.operation == Operation::lower ? lower_object(tunable, scope, from, to)
                                                                   : write_object(tunable, scope, from, to);

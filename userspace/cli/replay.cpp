@@ -6,6 +6,7 @@
 #include "core/text.hpp"
 #include "recording/file.hpp"
 #include "recording/replay.hpp"
+#include "tunables/codec.hpp"
 #include "views/history.hpp"
 #include "views/json.hpp"
 #include "views/text.hpp"
@@ -51,9 +52,9 @@ views::Json limits_of(const recording::Report& report) {
     for (const auto& [object, limit] : report.limits)
         limits.push_back({{"tunable", tunables::row(object.tunable).name},
                           {"scope", views::scope_document(limit.scope)},
-                          {"original", std::to_string(limit.original)},
-                          {"replayed", std::to_string(limit.replayed)},
-                          {"recorded", std::to_string(limit.recorded)}});
+                          {"original", tunables::text_of(object.tunable, limit.original)},
+                          {"replayed", tunables::text_of(object.tunable, limit.replayed)},
+                          {"recorded", tunables::text_of(object.tunable, limit.recorded)}});
     return limits;
 }
 

@@ -44,7 +44,8 @@ const SysctlWrite* find_write(const Snapshot& snapshot, const ObjectKey& object,
 
 std::string who_set(const Snapshot& snapshot, const ObjectKey& object, const Held& held, std::uint64_t found) {
     const SysctlWrite* write = find_write(snapshot, object, found, held.written);
-    return fmt::format("{} set it to {}", write != nullptr ? name_of(*write) : "someone else", found);
+    return fmt::format("{} set it to {}", write != nullptr ? name_of(*write) : "someone else",
+                       tunables::text_of(object.tunable, found));
 }
 
 std::optional<std::string> who_had_set(const Snapshot& snapshot, const ObjectKey& object, std::uint64_t value) {

@@ -10,6 +10,7 @@
 #include "controller/cost.hpp"
 #include "controller/flood.hpp"
 #include "tunables/catalog.hpp"
+#include "tunables/codec.hpp"
 
 namespace bpftune::controller {
 namespace {
@@ -33,11 +34,13 @@ constexpr std::size_t raise_and_roll_back = 2;
 // What is raised by less than this part of its limit is as good as not raised, and its trial proves nothing.
 constexpr std::uint64_t least_raise = 4;
 
-// What a number is short of another has no ratio: its rule knows what is worth a write.
+// Where there is no ratio, the rule knows what is worth a write.
 bool is_too_little(const Wish& wish) {
-    if (tunables::row(wish.tunable).counts_down_from > 0) return false;
+    if (!tunables::is_quantity(wish.tunable)) return false;
     return wish.reason.cause != Cause::minimum && (wish.to - wish.from) * least_raise < wish.from;
 }
+
+std::string to_text(const Wish& wish) { return tunables::text_of(wish.tunable, wish.to); }
 
 // Whether `found` allows more than `ours`.
 bool is_wider(TunableId tunable, std::uint64_t found, std::uint64_t ours) {
@@ -160,7 +163,7 @@ bool Gate::fit_trials(Wish& wish) {
     if (const Trial* trial = trial_with(state_, object); trial != nullptr && !trial->verdict.empty()) return false;
 
     if (changes_of(object) + raise_and_roll_back > changes_an_hour) {
-        wish.why += fmt::format("; not raised to {}: changed often enough within an hour", wish.to);
+        wish.why += fmt::format("; not raised to {}: changed often enough within an hour", to_text(wish));
         advise(wish, "often");
         return false;
     }
@@ -169,13 +172,13 @@ bool Gate::fit_trials(Wish& wish) {
     if (back_off == state_.back_offs.end()) return true;
     const auto& [roll_backs, until] = back_off->second;
     if (now_ < until) {
-        wish.why += fmt::format("; not raised to {}: rolled back before, {} min are not over", wish.to,
+        wish.why += fmt::format("; not raised to {}: rolled back before, {} min are not over", to_text(wish),
                                 std::chrono::ceil<std::chrono::minutes>(until - now_).count());
         advise(wish, "back-off");
         return false;
     }
     if (wish.reason.cause == Cause::loss || roll_backs < false_forecasts) return true;
-    wish.why += fmt::format("; not raised to {} before a loss: rolled back {} times", wish.to, roll_backs);
+    wish.why += fmt::format("; not raised to {} before a loss: rolled back {} times", to_text(wish), roll_backs);
     advise(wish, "false forecasts");
     return false;
 }
@@ -184,11 +187,13 @@ bool Gate::fit_bounds(Wish& wish) {
     const std::uint64_t max = bounds_of(wish.tunable, wish.scope.netns).max;
     if (wish.to <= max) return true;
     if (wish.from >= max) {
-        wish.why += fmt::format("; not raised to {}: the policy's max is {}", wish.to, max);
+        wish.why += fmt::format("; not raised to {}: the policy's max is {}", to_text(wish),
+                                tunables::text_of(wish.tunable, max));
         advise(wish, "max");
         return false;
     }
-    wish.why += fmt::format("; {} would be needed, the policy's max is {}", wish.to, max);
+    wish.why += fmt::format("; {} would be needed, the policy's max is {}", to_text(wish),
+                            tunables::text_of(wish.tunable, max));
     wish.to = max;
     return true;
 }
@@ -320,7 +325,7 @@ std::optional<std::string> Gate::refusal_to_put_back(const ObjectKey& object, st
     if (const Trial* trial = trial_with(state_, object); trial != nullptr && !trial->verdict.empty())
         return "; not put back: it was to be rolled back";
     if (const std::uint64_t max = bounds_of(object.tunable, object.netns).max; held.current > max)
-        return fmt::format("; not put back: the policy's max is {}", max);
+        return fmt::format("; not put back: the policy's max is {}", tunables::text_of(object.tunable, max));
     if (charged_bytes(*this) > policy_.budget_bytes(snapshot_.memory_bytes))
         return "; not put back: the raises that stand are past memoryBudget";
     if (const std::size_t times = within_an_hour(state_.reasserts, object, now_); times >= reasserts_an_hour)
@@ -367,13 +372,13 @@ std::uint64_t Gate::raise(Wish wish) {
     if (const Held* ours = held(key); ours != nullptr && ours->current != from) return from; // the tick will yield it
 
     if (const auto who = who_had_set(snapshot_, key, from); who && held(key) == nullptr)
-        wish.why += fmt::format("; {} had set it to {}", *who, from);
+        wish.why += fmt::format("; {} had set it to {}", *who, tunables::text_of(wish.tunable, from));
     const policy::Mode mode = mode_of(wish);
     if (mode == policy::Mode::observe) {
         const auto& row = tunables::row(wish.tunable);
         const policy::TunablePolicy bounds = bounds_of(wish.tunable, wish.scope.netns);
         if (!row.opt_in || bounds.named || bounds.mode == policy::Mode::observe) return from;
-        wish.why += fmt::format("; raising it to {} needs {} named in the policy", wish.to, row.name);
+        wish.why += fmt::format("; raising it to {} needs {} named in the policy", to_text(wish), row.name);
         say(Decision::Act::recommend, wish, "opt-in");
         return from;
     }

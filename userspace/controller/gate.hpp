@@ -86,6 +86,8 @@ public:
     // What the policy allows of a tunable in this network namespace. The node's own limits are held to `spec` alone.
     [[nodiscard]] policy::TunablePolicy bounds_of(TunableId tunable, const NetnsId& netns) const;
     [[nodiscard]] policy::Mode mode_of(TunableId tunable, const NetnsId& netns) const;
+    // `within_asked`: as Wish::within_asked.
+    [[nodiscard]] policy::Mode mode_of(TunableId tunable, const NetnsId& netns, bool within_asked) const;
 
     // Whether the demand of this namespace counts for the node's object: an entry of the policy may leave it out.
     [[nodiscard]] bool asks(TunableId tunable, const NetnsId& netns) const;
@@ -130,7 +132,6 @@ public:
 
 private:
     [[nodiscard]] const policy::PodRule* rule_of(const NetnsId& netns) const;
-    [[nodiscard]] policy::Mode mode_of(TunableId tunable, const NetnsId& netns, bool within_asked) const;
     [[nodiscard]] policy::Mode mode_of(const Wish& wish) const;
     [[nodiscard]] bool just_failed(const ObjectKey& object) const;
     std::optional<std::string> refusal_to_put_back(const ObjectKey& object, std::uint64_t found);

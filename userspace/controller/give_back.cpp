@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "core/parse.hpp"
+#include "tunables/codec.hpp"
 #include "tunables/undo.hpp"
 
 namespace bpftune::controller {
@@ -31,8 +32,9 @@ std::uint64_t bound_by_others(const Gate& gate, const ObjectKey& object, const H
     return least;
 }
 
-std::string reason(const Held& held, Nanoseconds calm) {
-    return fmt::format("given back: at most {} of {} in use for {}", held.calm.used, held.current, duration_text(calm));
+std::string reason(const ObjectKey& object, const Held& held, Nanoseconds calm) {
+    return fmt::format("given back: at most {} of {} in use for {}", held.calm.used,
+                       tunables::text_of(object.tunable, held.current), duration_text(calm));
 }
 
 void give_back(Gate& gate, const ObjectKey& object, Held& held) {
@@ -48,7 +50,7 @@ void give_back(Gate& gate, const ObjectKey& object, Held& held) {
     const std::uint64_t least = std::max(needed, bound_by_others(gate, object, held));
     if (least >= held.current) return; // the others' turn
     std::vector<Evidence> evidence{{"use_peak", held.calm.used}, {"limit", held.current}};
-    if (gate.give_back(object, least, reason(held, *shrink_after), std::move(evidence)))
+    if (gate.give_back(object, least, reason(object, held, *shrink_after), std::move(evidence)))
         held.calm = {.since = gate.now()};
 }
 

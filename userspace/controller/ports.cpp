@@ -8,7 +8,9 @@
 #include <fmt/format.h>
 
 #include "controller/gate.hpp"
+#include "core/parse.hpp"
 #include "core/text.hpp"
+#include "tunables/codec.hpp"
 
 namespace bpftune::controller {
 namespace {
@@ -48,6 +50,14 @@ std::uint64_t most_of(const Snapshot& snapshot, const NetnsTcp& row) {
     return std::max(value_from(first), value_in_force(row));
 }
 
+ObjectKey reuse_of(const NetnsTcp& row) { return {TunableId::tcp_tw_reuse, row.netns}; }
+
+std::optional<std::uint64_t> reuse_in_force(const NetnsTcp& row) {
+    const auto value = row.tw_reuse ? tunables::value_of(TunableId::tcp_tw_reuse, fmt::to_string(*row.tw_reuse))
+                                    : Result<std::uint64_t>(failure("not read"));
+    return value ? std::optional(*value) : std::nullopt;
+}
+
 // A connection is counted when it ends, by the side that closes it first.
 Measured measured(const NetnsTcp& row) {
     const std::uint64_t seen = row.window_ports_exhausted + row.window_time_wait_entries;
@@ -67,6 +77,19 @@ Reading reading_of(const Snapshot& snapshot, const NetnsTcp& row) {
     // How many are taken to one destination is not counted: it is not given back.
     reading.use = {.used = *reading.value, .wanted = *reading.value, .pressed = row.window_ports_exhausted > 0};
     reading.charged = std::min(row.time_wait_sockets, count_of(*row.local_ports));
+    return reading;
+}
+
+Reading reading_of_reuse(const Snapshot& snapshot, const NetnsTcp& row) {
+    Reading reading{.object = reuse_of(row),
+                    .netns_pid = row.pid,
+                    .pod = &row.pod,
+                    .value = reuse_in_force(row),
+                    .read = snapshot.time.mono,
+                    .in_use = 0, // who has taken a port again keeps it
+                    .measured = measured(row)};
+    if (reading.value)
+        reading.use = {.used = *reading.value, .wanted = *reading.value, .pressed = true}; // it is no size
     return reading;
 }
 
@@ -102,39 +125,73 @@ std::uint64_t size_for(const Snapshot& snapshot, const NetnsTcp& row) {
 
 std::string what_bounds(const Snapshot& snapshot, const NetnsTcp& row, std::uint64_t policy_max) {
     if (row.netns == snapshot.host) return "in the node's own namespace, where NodePorts lie below it";
-    if (policy_max < most_of(snapshot, row)) return fmt::format("past the policy's max, {}", policy_max);
+    if (policy_max < most_of(snapshot, row))
+        return fmt::format("past the policy's max, {}", tunables::text_of(TunableId::ip_local_port_range, policy_max));
     const std::uint16_t port = highest_listening_below(snapshot, row);
     if (port < least_first()) return fmt::format("below {}", least_first());
     return fmt::format("down to port {}, which is listened at", port);
 }
 
-// Says so where hardly any more ports are to be had: less than a quarter.
+// Whether ports of connections that have ended are what is wanting, and are not taken again yet.
+bool would_reuse(const NetnsTcp& row) {
+    const auto now = reuse_in_force(row);
+    return now && *now < tunables::row(TunableId::tcp_tw_reuse).kernel_max &&
+           2 * row.time_wait_sockets >= count_of(*row.local_ports);
+}
+
+void reuse(Gate& gate, const NetnsTcp& row, Wish wish) {
+    wish.tunable = TunableId::tcp_tw_reuse;
+    wish.from = *reuse_in_force(row);
+    wish.to = tunables::row(TunableId::tcp_tw_reuse).kernel_max;
+    wish.demand = reuse_of(row);
+    wish.reason = {.trial = {.object = reuse_of(row)},
+                   .cause = Cause::loss,
+                   .fitted = row.window_time_wait_entries,
+                   .before = measured(row)};
+    gate.raise(std::move(wish));
+}
+
+// Says so where hardly any more ports are to be had, less than a quarter, and lets those be taken again that have been
+// used.
 bool is_bounded(Gate& gate, const NetnsTcp& row) {
     const std::uint64_t policy_max = gate.bounds_of(TunableId::ip_local_port_range, row.netns).max;
     const std::uint64_t most = std::min(most_of(gate.snapshot(), row), policy_max);
     const std::uint64_t now = value_in_force(row);
     if (4 * (std::max(most, now) - now) >= count_of(*row.local_ports)) return false;
     Wish finding = finding_of(row);
-    finding.why += fmt::format("; not widened {}. Let it reuse its connections (keepalive), or set "
-                               "net.ipv4.tcp_tw_reuse to 1",
-                               what_bounds(gate.snapshot(), row, policy_max));
-    gate.advise(std::move(finding), "bounded");
+    finding.why += fmt::format("; not widened {}. ", what_bounds(gate.snapshot(), row, policy_max));
+    if (would_reuse(row)) {
+        finding.why += "A port in TIME_WAIT may be taken again after a second; whoever reuses his connections "
+                       "(keepalive) needs none";
+        reuse(gate, row, std::move(finding));
+    } else {
+        finding.why += "Let it reuse its connections (keepalive), or spread them over more addresses";
+        gate.advise(std::move(finding), "bounded");
+    }
     return true;
 }
 
 void judge(Gate& gate, const NetnsTcp& row) {
     const ObjectKey object = object_of(row);
-    if (row.window_ports_exhausted == 0 || gate.puts_back(object)) return;
-    if (trial_with(gate.state(), object) != nullptr) return; // each raise is judged before the next
+    if (row.window_ports_exhausted == 0) return;
+    for (const ObjectKey& each : {object, reuse_of(row)}) // each raise is judged before the next
+        if (trial_with(gate.state(), each) != nullptr || gate.puts_back(each)) return;
     if (is_bounded(gate, row)) return;
     Wish wish = finding_of(row);
+    const bool within_asked = count_of(*row.local_ports) >= kernel_default;
+    const bool may_widen = gate.mode_of(object.tunable, row.netns, within_asked) == policy::Mode::automatic;
+    if (!may_widen && would_reuse(row) && gate.bounds_of(TunableId::tcp_tw_reuse, row.netns).named) {
+        wish.why += "; the policy does not let the range be widened. A port in TIME_WAIT may be taken again after a "
+                    "second";
+        return reuse(gate, row, std::move(wish));
+    }
     wish.to = std::min(size_for(gate.snapshot(), row), most_of(gate.snapshot(), row));
     wish.expected = {wish.to};
     wish.reason = {.trial = {.object = object},
                    .cause = Cause::loss,
                    .fitted = row.window_time_wait_entries,
                    .before = measured(row)};
-    wish.within_asked = count_of(*row.local_ports) >= kernel_default;
+    wish.within_asked = within_asked;
     gate.raise(std::move(wish));
 }
 
@@ -144,7 +201,10 @@ namespace local_ports {
 
 void read(const View& view, std::vector<Reading>& readings) {
     if (view.snapshot.cause != Snapshot::Cause::tick) return;
-    for (const NetnsTcp& row : view.snapshot.tcp) readings.push_back(reading_of(view.snapshot, row));
+    for (const NetnsTcp& row : view.snapshot.tcp) {
+        readings.push_back(reading_of(view.snapshot, row));
+        readings.push_back(reading_of_reuse(view.snapshot, row));
+    }
 }
 
 // At ticks alone, of which each has all listeners that the last census found.
@@ -155,9 +215,12 @@ void rule(Gate& gate) {
 }
 
 void show(const std::function<std::optional<std::uint64_t>(const ObjectKey&)>& value_of, Snapshot& snapshot) {
-    for (NetnsTcp& row : snapshot.tcp)
+    for (NetnsTcp& row : snapshot.tcp) {
+        if (const auto reused = value_of(reuse_of(row)))
+            row.tw_reuse = parse_number(tunables::text_of(TunableId::tcp_tw_reuse, *reused)).value_or(0);
         if (const auto value = row.local_ports ? value_of(object_of(row)) : std::nullopt)
             row.local_ports->first = static_cast<std::uint16_t>(value_from(*value));
+    }
 }
 
 } // namespace local_ports

@@ -3,6 +3,7 @@
 
 #include "controller/accept_queue.hpp"
 #include "controller/backlog.hpp"
+#include "controller/congestion.hpp"
 #include "controller/conntrack.hpp"
 #include "controller/fragments.hpp"
 #include "controller/neighbours.hpp"
@@ -15,9 +16,8 @@
 namespace bpftune::controller {
 
 std::span<const Resource> resources() {
-    static constexpr std::array rows{
-        accept_queue, conntrack,  tcp_buffers, udp_buffers, backlog,
-        ports,        neighbours, fragments,   socket_sizes}; // what a burst waits for first
+    static constexpr std::array rows{accept_queue, conntrack, tcp_buffers,  udp_buffers, backlog, ports,
+                                     neighbours,   fragments, socket_sizes, congestion}; // what a burst waits for first
     return rows;
 }
 

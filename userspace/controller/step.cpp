@@ -12,6 +12,7 @@
 #include "controller/resource.hpp"
 #include "controller/undo.hpp"
 #include "tunables/catalog.hpp"
+#include "tunables/codec.hpp"
 
 namespace bpftune::controller {
 namespace {
@@ -58,7 +59,8 @@ void raise_to_min(Gate& gate, const Reading& reading) {
         .scope = reading.scope(),
         .from = *reading.value,
         .to = to,
-        .why = fmt::format("{} is below the policy's min, {}", *reading.value, *min),
+        .why = fmt::format("{} is below the policy's min, {}", tunables::text_of(tunable, *reading.value),
+                           tunables::text_of(tunable, *min)),
         // The policy's word is all that is known. What nothing is in use of by itself is charged as it is used.
         .expected =
             tunables::row(tunable).in_use == tunables::InUse::nothing ? std::vector<std::uint64_t>{} : std::vector{to},

@@ -14,6 +14,7 @@
 #include "controller/undo.hpp"
 #include "core/words.hpp"
 #include "tunables/catalog.hpp"
+#include "tunables/codec.hpp"
 
 namespace bpftune::controller {
 namespace {
@@ -162,7 +163,8 @@ void take_back(Gate& gate, const TrialKey& key, Trial& trial) {
             stay.push_back(object);
         } else if (const std::string wait = reason_to_wait(gate, object, value); !wait.empty()) {
             keep(gate, key, trial, object,
-                 fmt::format("not rolled back to {} yet, {}: {}", value, wait, verdict_of(key, object, trial.verdict)));
+                 fmt::format("not rolled back to {} yet, {}: {}", tunables::text_of(object.tunable, value), wait,
+                             verdict_of(key, object, trial.verdict)));
             gate.undo_later(object, {.value = value, .why = trial.verdict});
             stay.push_back(object);
         } else {

@@ -40,19 +40,4 @@ std::optional<ChangeState> change_state(std::string_view text) {
     return std::nullopt;
 }
 
-Change change_of(const Decision& decision, WallTime time, ChangeState state) {
-    Change change;
-    change.time = time;
-    change.tunable = decision.tunable;
-    change.scope = decision.scope;
-    if (state != ChangeState::advice) {
-        change.from = std::to_string(decision.from);
-        change.to = std::to_string(decision.to);
-    }
-    change.state = state;
-    change.why = decision.why;
-    change.evidence = decision.evidence;
-    return change;
-}
-
 } // namespace bpftune

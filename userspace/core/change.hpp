@@ -39,6 +39,15 @@ enum class TunableId {
     wmem_max,
     rmem_default,
     wmem_default,
+    tcp_tw_reuse,
+    tcp_congestion_control,
+};
+
+// What lets the running connections of a network namespace have a value that new ones begin with.
+enum class Nudge {
+    none, // nothing has to, or can
+    buffers,
+    congestion_control,
 };
 
 // Of one socket rather than of a network namespace or the node.
@@ -168,8 +177,5 @@ struct Change {
     std::vector<Evidence> evidence;
     std::optional<std::chrono::microseconds> reaction; // from the kernel event to the read-back
 };
-
-// The row of a decision, without what only the journal knows.
-Change change_of(const Decision& decision, WallTime time, ChangeState state);
 
 } // namespace bpftune

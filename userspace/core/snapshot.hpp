@@ -112,6 +112,7 @@ struct NetnsTcp {
     int ports_exhausted_pid = 0;
     std::optional<Endpoint> ports_exhausted_remote; // whom it wanted to reach
     std::optional<LocalPorts> local_ports;          // ip_local_port_range
+    std::optional<std::uint32_t> tw_reuse;          // tcp_tw_reuse: 2 goes for loopback alone
     // In the last interval: connects that found no port in it, and sockets that entered TIME_WAIT.
     std::uint64_t window_ports_exhausted = 0;
     std::uint64_t window_time_wait_entries = 0;
@@ -168,6 +169,9 @@ struct TcpBuffers {
     std::optional<std::uint64_t> window_scale; // flows at the widest window that their handshake allows
     std::optional<HeldBack> receiving;
     std::optional<HeldBack> sending;
+    std::optional<std::string> congestion_control; // what a connection begins with; nullopt: not read
+    // By losses: packets were lost, and had not waited. Here `set_by_application` have chosen their congestion control.
+    std::optional<HeldBack> losing;
 };
 
 // A UDP socket that has dropped datagrams since the source began: within the last minute, or its buffer is ours.
@@ -460,6 +464,8 @@ struct Snapshot {
     Guards guards;
     UnitBytes unit_bytes;
     SocketSizes socket_sizes;
+    // What a network namespace may choose: the host's tcp_allowed_congestion_control. nullopt: not read; ticks alone.
+    std::optional<std::string> allowed_congestion_control;
     Sources sources = all_unavailable();
     std::uint64_t lost_events = 0;     // that BPF could not pass on
     std::uint64_t withheld_events = 0; // that were not passed on, so that nobody floods this service with them

@@ -16,6 +16,7 @@
 #include "core/text.hpp"
 #include "policy/document.hpp"
 #include "policy/keys.hpp"
+#include "tunables/codec.hpp"
 
 namespace bpftune::policy {
 namespace {
@@ -141,6 +142,7 @@ private:
     std::optional<std::string_view> choice(const Element* value, const Key& key);
     std::optional<std::uint64_t> count(const Element* value, const Key& key, const Tunable& tunable);
     std::optional<std::uint64_t> number(const Element& value, const Key& key, const Tunable& tunable);
+    std::optional<std::uint64_t> word(const Element& value, const Key& key, const Tunable& tunable);
     void not_a_number(const Element& value, const Key& key, const Tunable& tunable);
     void shrink_after(const Element* value, TunablePolicy& out);
 
@@ -247,12 +249,14 @@ std::optional<Mode> Checker::mode(const Element* value, std::span<const Key> key
 }
 
 std::string range_of(const Tunable& tunable) {
-    return fmt::format("{} takes {} to {}", tunable.name, tunable.kernel_min, tunable.kernel_max);
+    return fmt::format("{} takes {} to {}", tunable.name, text_of(tunable, tunable.kernel_min),
+                       text_of(tunable, tunable.kernel_max));
 }
 
 // Digits and nothing else, since readers of YAML disagree on the rest: 010 is 8 or 10, 1_000 a number or a text.
 std::optional<std::uint64_t> Checker::number(const Element& value, const Key& key, const Tunable& tunable) {
     const std::string_view text = value.text;
+    if (!tunable.words.empty()) return word(value, key, tunable);
     const auto parsed = parse_size(text); // of digits alone these
     if (!only_digits(text) && (!parsed || tunable.unit != tunables::Unit::bytes)) {
         not_a_number(value, key, tunable);
@@ -262,8 +266,18 @@ std::optional<std::uint64_t> Checker::number(const Element& value, const Key& ke
         problem(value, "write it without the leading zero", "{} '{}' could be octal", key.name, shown(text));
         return std::nullopt;
     }
-    if (parsed && *parsed >= tunable.kernel_min && *parsed <= tunable.kernel_max) return *parsed;
+    const auto known = parsed ? value_of(tunable, fmt::to_string(*parsed)) : parsed;
+    if (known && *known >= tunable.kernel_min && *known <= tunable.kernel_max) return *known;
     problem(value, range_of(tunable), "{} {} is outside of what the kernel takes", key.name, shown(text));
+    return std::nullopt;
+}
+
+std::optional<std::uint64_t> Checker::word(const Element& value, const Key& key, const Tunable& tunable) {
+    const auto known = value_of(tunable, value.text);
+    if (known && *known >= tunable.kernel_min && *known <= tunable.kernel_max) return *known;
+    const auto takes = tunable.words.subspan(tunable.kernel_min, tunable.kernel_max - tunable.kernel_min + 1);
+    problem(value, fmt::format("{} takes one of {}", tunable.name, list_of(takes)), "{} '{}' is none of its values",
+            key.name, shown(value.text));
     return std::nullopt;
 }
 
@@ -315,10 +329,11 @@ void Checker::tunable(const Element& value, const Tunable& row, TunablePolicy& o
     out.min = count(given.find("min"), key_named(tunable_keys, "min"), row);
     if (!out.min || *out.min <= out.max || (max_node != nullptr && !max)) return;
     if (max)
-        problem(*given.find("min"), "swap them, or lower min", "min {} is above max {}", *out.min, *max);
+        problem(*given.find("min"), "swap them, or lower min", "min {} is above max {}", text_of(row, *out.min),
+                text_of(row, *max));
     else
-        problem(*given.find("min"), "give a max as well", "min {} is above max, which is {} by default", *out.min,
-                out.max);
+        problem(*given.find("min"), "give a max as well", "min {} is above max, which is {} by default",
+                text_of(row, *out.min), text_of(row, out.max));
 }
 
 // Of an entry of `pods`.

@@ -8,6 +8,7 @@
 
 #include "core/parse.hpp"
 #include "policy/keys.hpp"
+#include "tunables/codec.hpp"
 
 namespace bpftune::policy {
 namespace {
@@ -16,9 +17,27 @@ using nlohmann::ordered_json;
 
 ordered_json object_of(std::span<const Key> keys, const tunables::Tunable* tunable);
 
+// As YAML takes it.
+ordered_json json_of(const tunables::Tunable& tunable, std::uint64_t value) {
+    const std::string text = text_of(tunable, value);
+    const auto number = parse_number(text);
+    return number ? ordered_json(*number) : ordered_json(text);
+}
+
+ordered_json words_of(const tunables::Tunable& tunable) {
+    ordered_json words = ordered_json::array();
+    for (std::uint64_t value = tunable.kernel_min; value <= tunable.kernel_max; ++value)
+        words.push_back(json_of(tunable, value));
+    return {{"enum", std::move(words)}};
+}
+
 ordered_json count_of(const tunables::Tunable* tunable) {
     if (tunable == nullptr) return {{"type", "integer"}};
-    ordered_json number{{"type", "integer"}, {"minimum", tunable->kernel_min}, {"maximum", tunable->kernel_max}};
+    if (!tunable->words.empty()) return words_of(*tunable);
+    ordered_json least = json_of(*tunable, tunable->kernel_min);
+    ordered_json most = json_of(*tunable, tunable->kernel_max);
+    if (tunable->counts_down_from > 0) std::swap(least, most);
+    ordered_json number{{"type", "integer"}, {"minimum", std::move(least)}, {"maximum", std::move(most)}};
     if (tunable->unit == tunables::Unit::count) return number;
     number["type"] = {"integer", "string"};
     number["pattern"] = "^[0-9]+(KiB|MiB|GiB)$";
@@ -36,7 +55,7 @@ ordered_json tunable_of(const Key& key, const tunables::Tunable& tunable) {
     out["type"] = {"object", "null"};
     out["description"] = fmt::format("{} Risk: {}", tunable.help, tunable.risk);
     if (key.keys.data() != tunable_keys.data()) return out; // what only lowers has no defaults
-    out["properties"]["max"]["default"] = tunable.default_max;
+    out["properties"]["max"]["default"] = json_of(tunable, tunable.default_max);
     const auto& shrink_after = tunable.default_shrink_after;
     out["properties"]["shrinkAfter"]["default"] = shrink_after ? duration_text(*shrink_after) : std::string(never);
     return out;

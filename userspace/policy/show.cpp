@@ -7,6 +7,7 @@
 
 #include "core/parse.hpp"
 #include "policy/keys.hpp"
+#include "tunables/codec.hpp"
 
 namespace bpftune::policy {
 namespace {
@@ -26,22 +27,22 @@ std::string budget(const Policy& policy) {
     return fmt::format("{}{}", size, units[unit]);
 }
 
-std::string bounds(const TunablePolicy& tunable) {
-    const std::string min = tunable.min ? fmt::format("min: {}, ", *tunable.min) : "";
+std::string bounds(const tunables::Tunable& row, const TunablePolicy& tunable) {
+    const std::string min = tunable.min ? fmt::format("min: {}, ", text_of(row, *tunable.min)) : "";
     const std::string shrink_after = tunable.shrink_after ? duration_text(*tunable.shrink_after) : std::string(never);
-    return fmt::format("{{{}max: {}, mode: {}, shrinkAfter: {}}}", min, tunable.max, to_string(tunable.mode),
-                       shrink_after);
+    return fmt::format("{{{}max: {}, mode: {}, shrinkAfter: {}}}", min, text_of(row, tunable.max),
+                       to_string(tunable.mode), shrink_after);
 }
 
 std::string line_of(const tunables::Tunable& row, const TunablePolicy& tunable) {
-    if (tunable.named) return fmt::format("    {}: {}\n", row.name, bounds(tunable));
-    return fmt::format("    # not allowed unless named: {}: {}\n", row.name, bounds(tunable));
+    if (tunable.named) return fmt::format("    {}: {}\n", row.name, bounds(row, tunable));
+    return fmt::format("    # not allowed unless named: {}: {}\n", row.name, bounds(row, tunable));
 }
 
 // The inverse of what an entry may hold: a tunable without a bound of its own is not shown to have one.
 std::string lowered(const tunables::Tunable& row, const TunablePolicy& tunable) {
     std::string text = fmt::format("mode: {}", to_string(tunable.mode));
-    if (tunable.max != row.kernel_max) text = fmt::format("max: {}, {}", tunable.max, text);
+    if (tunable.max != row.kernel_max) text = fmt::format("max: {}, {}", text_of(row, tunable.max), text);
     if (tunable.shrink_after) text += fmt::format(", shrinkAfter: {}", duration_text(*tunable.shrink_after));
     return fmt::format("        {}: {{{}}}\n", row.name, text);
 }

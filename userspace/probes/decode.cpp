@@ -151,6 +151,8 @@ NetnsReading netns_reading(const netns_record& record) {
             .own_ports_exhausted = record.own_ports_exhausted,
             .local_ports = LocalPorts{.first = static_cast<std::uint16_t>(record.local_ports),
                                       .last = static_cast<std::uint16_t>(record.local_ports >> 16)},
+            .tw_reuse = record.tw_reuse,
+            .congestion_control = text(record.congestion),
             .rmem = NetnsReading::TcpMem{.middle = record.rmem_default, .max = record.rmem_max},
             .wmem = NetnsReading::TcpMem{.middle = record.wmem_default, .max = record.wmem_max},
             .udp = NetnsReading::Udp{.received = record.udp_mibs[ABI_UDP_MIB_INDATAGRAMS],
@@ -160,7 +162,8 @@ NetnsReading netns_reading(const netns_record& record) {
 
 // Whether a limit changed since the look before the last one: its rates are of neither.
 bool limit_changed(const flow_record& record) {
-    return record.changed != 0 || record.rmem_max != record.rmem_looked || record.wmem_max != record.wmem_looked;
+    return record.changed != 0 || record.rmem_max != record.rmem_looked || record.wmem_max != record.wmem_looked ||
+           record.congestion_now != record.congestion_looked;
 }
 
 std::optional<std::uint64_t> rate_before(const flow_record& record, std::uint64_t rate) {
@@ -181,12 +184,17 @@ FlowReading flow_reading(const flow_record& record) {
                         .wmem = held_by(ABI_HELD_BY_WMEM),
                         .own_rcvbuf = held_by(ABI_HELD_BY_OWN_RCVBUF),
                         .own_sndbuf = held_by(ABI_HELD_BY_OWN_SNDBUF),
-                        .window_scale = held_by(ABI_HELD_BY_WINDOW_SCALE)},
+                        .window_scale = held_by(ABI_HELD_BY_WINDOW_SCALE),
+                        .loss = held_by(ABI_HELD_BY_LOSS),
+                        .loss_of_own = held_by(ABI_HELD_BY_LOSS_OF_OWN)},
             .received_per_second = record.received_per_second,
             .acked_per_second = record.acked_per_second,
             .limit_changed = limit_changed(record),
             .received_before = rate_before(record, record.received_before),
             .acked_before = rate_before(record, record.acked_before),
+            .lossy_before = rate_before(record, record.lossy_before),
+            .lossy_per_second = record.lossy_per_second,
+            .congestion_control = text(record.congestion),
             .received_since = record.received_since,
             .acked_since = record.acked_since,
             .received_in_round_trip = record.received_in_round_trip,

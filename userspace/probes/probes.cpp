@@ -9,6 +9,7 @@
 #include <linux/capability.h>
 #include <malloc.h>
 
+#include "core/text.hpp"
 #include "probes/bound_namespaces.hpp"
 #include "probes/conntrack.hpp"
 #include "probes/netlink_listeners.hpp"
@@ -398,7 +399,7 @@ Result<> Probes::hold_udp(std::uint64_t cookie) { return state_->programs.hold_u
 
 void Probes::watch_sysctls(std::span<const std::string> sysctls) { state_->programs.watch_sysctls(sysctls); }
 
-Result<std::uint32_t> Probes::nudge() { return state_->programs.nudge(); }
+Result<std::uint32_t> Probes::nudge(Nudge what) { return state_->programs.nudge(what); }
 
 Result<std::vector<SoftirqReading>> Probes::softirq() {
     const auto text = sys::read_file(state_->proc / "thread-self/net/softnet_stat");
@@ -489,6 +490,11 @@ std::optional<std::uint64_t> Probes::conntrack_buckets() const {
 
 std::optional<std::uint64_t> Probes::netdev_max_backlog() const {
     return number_in(state_->proc / "sys/net/core/netdev_max_backlog");
+}
+
+std::optional<std::string> Probes::allowed_congestion_control() const {
+    const auto text = sys::read_file(state_->proc / "sys/net/ipv4/tcp_allowed_congestion_control");
+    return text ? std::optional(printable(single_spaced(*text))) : std::nullopt;
 }
 
 SocketSizes Probes::socket_sizes() const {

@@ -5,12 +5,14 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
+#include "core/change.hpp"
 #include "core/result.hpp"
 #include "core/snapshot.hpp"
 #include "probes/readings.hpp"
@@ -113,9 +115,9 @@ public:
     // From the next listeners() on it is looked at for as long as it lives. Of the last 4,096.
     Result<> hold_udp(std::uint64_t cookie);
     // The BPF link of an iterator over the sockets of the namespace in which it is opened: it lets those that flows()
-    // last found held back by tcp_rmem have what that was raised to. It is loaded at the first call. Its id; error: why
-    // there is none.
-    Result<std::uint32_t> nudge();
+    // last found held back have what its tcp_rmem, or its tcp_congestion_control, is now. Loaded at the first call. Its
+    // id; error: why there is none.
+    Result<std::uint32_t> nudge(Nudge what);
     // Beside Options::sysctls, and in place of those of the last call. Those that BPF has no room for are left out: who
     // writes them is not seen.
     void watch_sysctls(std::span<const std::string> sysctls);
@@ -134,6 +136,8 @@ public:
     [[nodiscard]] std::optional<std::uint64_t> conntrack_buckets() const;
     [[nodiscard]] std::optional<std::uint64_t> netdev_max_backlog() const;
     [[nodiscard]] SocketSizes socket_sizes() const;
+    // Those of the host's tcp_allowed_congestion_control; nullopt: not read.
+    [[nodiscard]] std::optional<std::string> allowed_congestion_control() const;
 
     struct State; // in probes.cpp alone
 

@@ -355,11 +355,12 @@ Result<> Programs::attach_nudge() {
     return {};
 }
 
-Result<std::uint32_t> Programs::nudge() {
+Result<std::uint32_t> Programs::nudge(Nudge what) {
     if (auto attached = attach_nudge(); !attached) return std::unexpected(attached.error());
     bpf_link_info info{};
     __u32 size = sizeof info;
-    if (bpf_obj_get_info_by_fd(bpf_link__fd(nudge_->links.nudge_flows), &info, &size) != 0)
+    const bpf_link* link = what == Nudge::buffers ? nudge_->links.nudge_flows : nudge_->links.switch_flows;
+    if (bpf_obj_get_info_by_fd(bpf_link__fd(link), &info, &size) != 0)
         return system_failure(errno, "look at what nudges connections");
     return info.id;
 }

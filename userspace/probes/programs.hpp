@@ -77,7 +77,7 @@ public:
     Result<> hold_udp(std::uint64_t cookie);                  // see Probes
     void watch_sysctls(std::span<const std::string> sysctls); // see Probes
     // See Probes::nudge().
-    Result<std::uint32_t> nudge();
+    Result<std::uint32_t> nudge(Nudge what);
     Result<std::vector<QueueReading>> queues();
     // What is known of listeners that another source has found, as the census would have it.
     void fill_learned(std::span<ListenerReading> listeners) const;

@@ -133,6 +133,8 @@ struct NetnsReading {
     std::optional<std::uint64_t> ports_exhausted; // since the probe was attached
     std::uint64_t own_ports_exhausted = 0;        // of these, of sockets that have a range of their own
     std::optional<LocalPorts> local_ports;        // ip_local_port_range
+    std::optional<std::uint32_t> tw_reuse;        // tcp_tw_reuse
+    std::string congestion_control;               // tcp_congestion_control; empty: not read
     struct TcpMem {
         std::uint32_t middle = 0; // what a socket begins with
         std::uint32_t max = 0;
@@ -170,6 +172,8 @@ struct HeldBy {
     bool own_rcvbuf = false; // SO_RCVBUF of its application
     bool own_sndbuf = false;
     bool window_scale = false; // its handshake, whatever the buffer
+    bool loss = false;         // of packets, where none has to wait
+    bool loss_of_own = false;  // the same, by a congestion control that its application has chosen
 };
 
 // A TCP connection that some size which does not grow any more may hold back. Text is raw bytes of the process.
@@ -190,6 +194,10 @@ struct FlowReading {
     // of the new one.
     std::optional<std::uint64_t> received_before;
     std::optional<std::uint64_t> acked_before;
+    // By the congestion control before, while packets were lost.
+    std::optional<std::uint64_t> lossy_before;
+    std::uint64_t lossy_per_second = 0; // bytes that were acknowledged, while it is held back by loss
+    std::string congestion_control;
     std::uint64_t received_since = 0; // on the average of all looks since, known where received_before is
     std::uint64_t acked_since = 0;
     std::uint64_t received_in_round_trip = 0; // in its least one, at that rate

@@ -70,12 +70,13 @@ RECORDED(LocalPorts, first, last);
 RECORDED(NetnsTcp, netns, pid, pod, somaxconn, max_syn_backlog, listen_overflows, overflows_of_closed, syn_dropped,
          other_drops, cookies_sent, cookies_returned, flood, time_wait_sockets, time_wait_limit, time_wait_entries,
          time_wait_entries_per_second, time_wait_overflows, ports_exhausted, ports_exhausted_command,
-         ports_exhausted_pid, ports_exhausted_remote, local_ports, window_ports_exhausted, window_time_wait_entries);
+         ports_exhausted_pid, ports_exhausted_remote, local_ports, tw_reuse, window_ports_exhausted,
+         window_time_wait_entries);
 RECORDED(HeldFlow, pid, command, local, remote, limit_bytes, bytes_per_second, round_trip_us, widest_window_bytes);
 RECORDED(RaisedFlows, flows, before, since, held_again, held_at_other_end);
 RECORDED(HeldBack, flows, bytes_per_second, most_in_round_trip, set_by_application, largest, raised);
 RECORDED(TcpBuffers, netns, pid, pod, rmem_default, rmem_max, wmem_default, wmem_max, looked_at, left_out, window_scale,
-         receiving, sending);
+         receiving, sending, congestion_control, losing);
 RECORDED(UdpSocket, netns, cookie, inode, local, pid, fd, command, pod, queue_bytes, buffer_bytes, set_by_application,
          read, drops, overflows, window_overflows, window_received, last_overflows, last_received, recent_overflows,
          most_dropped, looks, looks_past_half, netns_overflows, left_out);
@@ -98,9 +99,9 @@ RECORDED(TcpMemory, bytes, pressure_bytes, high_bytes);
 RECORDED(Guards, memory_pressure, memory_available_bytes, tcp_memory, softirq);
 RECORDED(UnitBytes, conntrack_entry, queued_connection, full_connection);
 RECORDED(SocketSizes, rmem_max, wmem_max, rmem_default, wmem_default);
-RECORDED(Snapshot, cause, time, interval, node, host, memory_bytes, guards, unit_bytes, socket_sizes, sources,
-         lost_events, withheld_events, listeners, tcp, buffers, udp, softirq, conntrack, neighbours, fragments,
-         sysctl_writes, netns_names, expected);
+RECORDED(Snapshot, cause, time, interval, node, host, memory_bytes, guards, unit_bytes, socket_sizes,
+         allowed_congestion_control, sources, lost_events, withheld_events, listeners, tcp, buffers, udp, softirq,
+         conntrack, neighbours, fragments, sysctl_writes, netns_names, expected);
 
 RECORDED(ListenerRef, cookie, inode, local, pid, fd);
 RECORDED(Scope, netns, netns_pid, listener, pod);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "controller/step.hpp"
+#include "tunables/codec.hpp"
 
 namespace bpftune::recording {
 namespace {
@@ -142,7 +143,7 @@ void Replay::note(const Decision& decision, const Step& then) {
     const ChangeState state =
         state_after(decision, live != nullptr ? live->outcome : Outcome{Outcome::Kind::written, 0, {}});
     const bool also_then = std::ranges::find(then.decisions, decision) != then.decisions.end();
-    report_.decisions.push_back({change_of(decision, report_.last.wall, state), also_then});
+    report_.decisions.push_back({tunables::change_of(decision, report_.last.wall, state), also_then});
     if (decision.act != Decision::Act::yield && decision.act != Decision::Act::release) return;
     Limit& limit = limit_of(decision);
     limit.replayed = limit.recorded = decision.to;

@@ -42,6 +42,7 @@
 #include "sys/clock.hpp"
 #include "sys/code.hpp"
 #include "tunables/catalog.hpp"
+#include "tunables/codec.hpp"
 #include "views/json.hpp"
 #include "views/metrics.hpp"
 #include "views/restored.hpp"
@@ -111,8 +112,8 @@ public:
           collector_(probes_, signals::this_node(), sys::now()),
           executor_(
               journal_, writer_, state_, [this](TunableId id, ChangeState state) { metrics_.changed(id, state); },
-              [this](const Scope& scope) -> Result<> {
-                  const auto link = probes_.nudge();
+              [this](Nudge what, const Scope& scope) -> Result<> {
+                  const auto link = probes_.nudge(what);
                   if (!link) return std::unexpected(link.error());
                   return writer_.nudge(scope, *link);
               }) {
@@ -344,8 +345,8 @@ void Daemon::adopt() {
 }
 
 void Daemon::adopt(const actuators::Holding& holding) {
-    const auto original = parse_number(holding.original);
-    const auto current = parse_number(holding.current);
+    const auto original = tunables::value_of(holding.tunable, holding.original);
+    const auto current = tunables::value_of(holding.tunable, holding.current);
     if (!original || !current) return;
     const auto value = writer_.read(holding.tunable, holding.scope);
     if (!value && value.error().code == ESTALE) return; // gone; history keeps the row
@@ -353,7 +354,8 @@ void Daemon::adopt(const actuators::Holding& holding) {
     if (!collector_.sees(object)) return; // nothing can be decided on it here: `restore` puts it back
     if (holding.giving_back && value && was_given_back(holding, *value)) return;
     bool on_trial = holding.before_trial.has_value();
-    if (value && *value != *current && !holding.confirmed && std::to_string(*value) == holding.previous) {
+    if (value && *value != *current && !holding.confirmed &&
+        tunables::text_of(holding.tunable, *value) == holding.previous) {
         // It died between journal and write, or between the write of a roll-back and the journal.
         on_trial = on_trial && !holding.rolling_back;
         if (holding.rolling_back)
@@ -366,8 +368,9 @@ void Daemon::adopt(const actuators::Holding& holding) {
         return;
     } else if (value && *value != *current) {
         spdlog::warn("{} is {} and not {} as we left it: someone else's, left alone",
-                     tunables::row(holding.tunable).name, *value, *current);
-        (void)journal_.yielded(object, fmt::format("someone else set it to {}", *value));
+                     tunables::row(holding.tunable).name, tunables::text_of(holding.tunable, *value), holding.current);
+        (void)journal_.yielded(object,
+                               fmt::format("someone else set it to {}", tunables::text_of(holding.tunable, *value)));
         state_.yielded.insert(object);
         return;
     } else if (holding.rolling_back) {
@@ -380,14 +383,15 @@ void Daemon::adopt(const actuators::Holding& holding) {
                                 .evidence = holding.evidence};
     adopted.undoing = holding.undoing && !ready_;
     collector_.holds(object);
-    if (on_trial) adopted.before_trial = parse_number(*holding.before_trial).value_or(*original);
+    if (on_trial) adopted.before_trial = tunables::value_of(holding.tunable, *holding.before_trial).value_or(*original);
     controller::adopt(state_, adopted, sys::now().mono);
-    spdlog::info("adopted: {} = {} (was {})", tunables::row(holding.tunable).name, adopted.current, holding.original);
+    spdlog::info("adopted: {} = {} (was {})", tunables::row(holding.tunable).name,
+                 tunables::text_of(holding.tunable, adopted.current), holding.original);
 }
 
 // It died before the end of giving a part back: the row is told how far that came. Whether nothing is held any more.
 bool Daemon::was_given_back(const actuators::Holding& holding, std::uint64_t value) {
-    const std::string found = std::to_string(value);
+    const std::string found = tunables::text_of(holding.tunable, value);
     if (found == holding.previous) (void)journal_.failed(holding.rows.back(), "found unwritten at the next start");
     if (found != holding.current) return false;
     const bool restored = holding.current == holding.original;

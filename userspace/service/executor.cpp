@@ -12,6 +12,7 @@
 #include "core/words.hpp"
 #include "sys/clock.hpp"
 #include "tunables/catalog.hpp"
+#include "tunables/codec.hpp"
 
 namespace bpftune::service {
 namespace {
@@ -19,14 +20,18 @@ namespace {
 // Until a value that may have been written is read, and read again.
 constexpr Nanoseconds until_unknown_is_read = std::chrono::seconds(10);
 
-Change change_now(const Decision& decision, ChangeState state) { return change_of(decision, sys::now().wall, state); }
+Change change_now(const Decision& decision, ChangeState state) {
+    return tunables::change_of(decision, sys::now().wall, state);
+}
 
 std::string described(const Decision& decision) {
     const auto& name = tunables::row(decision.tunable).name;
     std::string object = object_text(decision.tunable, name, decision.scope);
     if (decision.act == Decision::Act::advise) return object;
-    if (decision.from == decision.to) return fmt::format("{}: {}", object, decision.to);
-    return fmt::format("{}: {} -> {}", object, decision.from, decision.to);
+    if (decision.from == decision.to)
+        return fmt::format("{}: {}", object, tunables::text_of(decision.tunable, decision.to));
+    return fmt::format("{}: {} -> {}", object, tunables::text_of(decision.tunable, decision.from),
+                       tunables::text_of(decision.tunable, decision.to));
 }
 
 std::string reason_of(const Outcome& outcome) {
@@ -257,8 +262,9 @@ void Executor::written(const Decision& decision, std::int64_t row, MonoTime now)
 // A connection that is not nudged may grow by itself, and later ones do: no reason to take the raise back. What is only
 // given back has harmed nobody: running connections keep what they have.
 void Executor::nudge(const Decision& decision) const {
-    if (!tunables::row(decision.tunable).is_nudged || decision.act == Decision::Act::give_back) return;
-    if (const auto nudged = nudge_(decision.scope); !nudged && nudged.error().code != ESTALE)
+    const Nudge what = tunables::row(decision.tunable).nudge;
+    if (what == Nudge::none || decision.act == Decision::Act::give_back) return;
+    if (const auto nudged = nudge_(what, decision.scope); !nudged && nudged.error().code != ESTALE)
         spdlog::warn("running connections were not nudged: {}: {}", described(decision), nudged.error().message);
 }
 

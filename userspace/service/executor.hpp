@@ -22,12 +22,12 @@ namespace bpftune::service {
 class Executor {
 public:
     using OnChange = std::function<void(TunableId, ChangeState)>;
-    using Nudge = std::function<Result<>(const Scope&)>;
+    using NudgeFlows = std::function<Result<>(Nudge, const Scope&)>;
 
     // `on_change` is told each state that a change reaches. `nudge`: lets the running connections of a namespace have
-    // what was raised, or no more than before where that was rolled back (Tunable::is_nudged).
+    // what was raised, or no more than before where that was rolled back (Tunable::nudge).
     Executor(actuators::Journal& journal, actuators::Writer& writer, controller::State& state, OnChange on_change,
-             Nudge nudge)
+             NudgeFlows nudge)
         : journal_(journal), writer_(writer), state_(state), on_change_(std::move(on_change)),
           nudge_(std::move(nudge)) {}
 
@@ -86,7 +86,7 @@ private:
     actuators::Writer& writer_;
     controller::State& state_;
     OnChange on_change_;
-    Nudge nudge_;
+    NudgeFlows nudge_;
     std::optional<std::string> journal_error_;
     std::span<const Decision> step_; // being carried out
     std::vector<recording::Settled> settled_;

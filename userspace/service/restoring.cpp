@@ -5,6 +5,7 @@
 
 #include "core/parse.hpp"
 #include "tunables/catalog.hpp"
+#include "tunables/codec.hpp"
 #include "tunables/undo.hpp"
 
 namespace bpftune::service {
@@ -22,16 +23,16 @@ std::string object_of(const actuators::Holding& holding) {
 
 // What the original would cost while so much is in use; empty: nothing.
 std::string loss_at_original(const Restored& restored) {
-    const auto original = parse_number(restored.holding.original);
+    const auto original = tunables::value_of(restored.holding.tunable, restored.holding.original);
     if (!original || !restored.in_use || *restored.in_use == 0) return {};
     const std::uint64_t use = *restored.in_use;
     const auto& row = tunables::row(restored.holding.tunable);
     const std::uint64_t fits = *original + row.spare;
     if (!row.full_at_value.empty() && !tunables::means_no_limit(row.id, *original) && use >= fits)
-        return fmt::format(fmt::runtime(row.full_at_value), fmt::arg("use", use), fmt::arg("value", *original),
-                           fmt::arg("over", use - fits + 1));
+        return fmt::format(fmt::runtime(row.full_at_value), fmt::arg("use", use),
+                           fmt::arg("value", restored.holding.original), fmt::arg("over", use - fits + 1));
     if (tunables::room_for(restored.holding.tunable, use) > *original)
-        return fmt::format("{} are in use: {} leaves them no headroom", use, *original);
+        return fmt::format("{} are in use: {} leaves them no headroom", use, restored.holding.original);
     return {};
 }
 

@@ -76,12 +76,15 @@ void add(TcpBuffers& row, const FlowReading& flow) {
     if (flow.held_by.rmem)
         add(*row.receiving, flow, flow.received_per_second, flow.received_in_round_trip, flow.window);
     if (flow.held_by.wmem) add(*row.sending, flow, flow.acked_per_second, flow.acked_in_round_trip, flow.sndbuf);
+    if (flow.held_by.loss && flow.congestion_control == row.congestion_control)
+        add(*row.losing, flow, flow.lossy_per_second, flow.acked_in_round_trip, flow.sndbuf);
+    if (flow.held_by.loss_of_own) ++row.losing->set_by_application;
     if (flow.held_by.own_rcvbuf) ++row.receiving->set_by_application;
     if (flow.held_by.own_sndbuf) ++row.sending->set_by_application;
     if (flow.held_by.window_scale) ++*row.window_scale;
 }
 
-bool was_raised(const FlowReading& flow) { return flow.received_before || flow.acked_before; }
+bool was_raised(const FlowReading& flow) { return flow.received_before || flow.acked_before || flow.lossy_before; }
 
 void add_raised(std::map<NetnsId, TcpBuffers>& rows, std::span<const FlowReading> flows) {
     const Ends receive(flows, &HeldBy::rmem);
@@ -92,6 +95,7 @@ void add_raised(std::map<NetnsId, TcpBuffers>& rows, std::span<const FlowReading
                    send.has_other_end_of(flow));
         add_raised(*row.sending, {flow.acked_before, flow.acked_since}, flow.held_by.wmem,
                    receive.has_other_end_of(flow));
+        add_raised(*row.losing, {flow.lossy_before, flow.acked_since}, false, false); // losses go on
     }
 }
 
@@ -101,6 +105,7 @@ TcpBuffers blank(const NetnsId& netns, bool looked) {
     row.looked_at = row.left_out = row.window_scale = 0;
     row.receiving.emplace();
     row.sending.emplace();
+    row.losing.emplace();
     return row;
 }
 
@@ -112,6 +117,7 @@ std::vector<TcpBuffers> buffers(std::span<const NetnsReading> namespaces,
     for (const NetnsReading& netns : namespaces) {
         TcpBuffers& row = rows.try_emplace(netns.netns, blank(netns.netns, flows.has_value())).first->second;
         row.pid = netns.pid;
+        if (!netns.congestion_control.empty()) row.congestion_control = printable(netns.congestion_control);
         if (netns.rmem) {
             row.rmem_default = netns.rmem->middle;
             row.rmem_max = netns.rmem->max;
@@ -133,7 +139,8 @@ std::vector<TcpBuffers> buffers(std::span<const NetnsReading> namespaces,
 
 bool is_worth_a_look(std::span<const FlowReading> flows) {
     return std::ranges::any_of(flows, [](const FlowReading& flow) {
-        return !flow.decided || flow.held_by.rmem || flow.held_by.wmem || flow.limit_changed || was_raised(flow);
+        return !flow.decided || flow.held_by.rmem || flow.held_by.wmem || flow.held_by.loss || flow.limit_changed ||
+               was_raised(flow);
     });
 }
 

@@ -178,6 +178,7 @@ Snapshot Collector::tick(Now now) {
     snapshot.fragments = fragments_.update(namespaces_, now.mono);
     read_softirq(snapshot);
     snapshot.socket_sizes = probes_.socket_sizes();
+    snapshot.allowed_congestion_control = probes_.allowed_congestion_control();
     read_conntrack(snapshot);
     read_neighbours(snapshot);
     snapshot.netns_names = names_;

@@ -140,6 +140,7 @@ void TcpTable::update_namespaces(std::span<const probes::NetnsReading> readings,
                 reading.somaxconn ? std::optional(reading.max_syn_backlog) : std::nullopt; // known where that is
         }
         netns.row.local_ports = reading.local_ports;
+        netns.row.tw_reuse = reading.tw_reuse;
         netns.row.time_wait_sockets = reading.time_wait_sockets;
         netns.row.time_wait_limit = reading.time_wait_limit;
     }

@@ -54,9 +54,12 @@ struct Tunable {
     std::string_view key;  // as a recording has the id
     std::string_view name; // the kernel's spelling; the key in a policy
     Kind kind;
-    std::string_view path;               // below /proc/sys; empty for other kinds
-    std::optional<unsigned> field = {};  // of several numbers in its file, which, from 0; nullopt: it has one
-    std::uint64_t counts_down_from = 0;  // it is this less the number in its file; 0: it is that number
+    std::string_view path;              // below /proc/sys; empty for other kinds
+    std::optional<unsigned> field = {}; // of several numbers in its file, which, from 0; nullopt: it has one
+    std::uint64_t counts_down_from = 0; // it is this less the number in its file; 0: it is that number
+    // What its file says of each value, in the order of how much they grant; a file that says none of these is not
+    // touched. Empty: it says a number.
+    std::span<const std::string_view> words = {};
     std::string_view alias;              // another path to the same value; empty: none
     std::string_view module_option = {}; // of the kernel module, which sets it when that is loaded: MODULE.OPTION
     std::uint64_t kernel_min;            // what the kernel takes
@@ -72,7 +75,7 @@ struct Tunable {
     std::uint64_t most_per_unit = 1; // of what it follows, for each of its own
     InUse in_use = InUse::nothing;
     JudgedBy judged_by = JudgedBy::losses;
-    bool is_nudged = false; // running connections take it where they are nudged (bpf/nudge.iter.bpf.c)
+    Nudge nudge = Nudge::none; // what lets running connections take it (bpf/nudge.iter.bpf.c)
     Room room = {};
     std::uint64_t spare = 0;            // how many more than its value there may be
     std::string_view held_at_once = {}; // what those in use did: "waited at once"
@@ -112,5 +115,8 @@ const Tunable* bounded_by(TunableId id);
 int lowering_rank(TunableId id);
 
 bool means_no_limit(TunableId tunable, std::uint64_t value);
+
+// Whether twice the value is twice as much; not of words, nor of what a number is short of another.
+bool is_quantity(TunableId tunable);
 
 } // namespace bpftune::tunables

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <optional>
 
+#include <fmt/format.h>
+
 #include "core/parse.hpp"
 #include "core/text.hpp"
 
@@ -33,32 +35,81 @@ std::optional<std::uint64_t> mirrored(const Tunable& tunable, std::uint64_t numb
     return number <= tunable.counts_down_from ? std::optional(tunable.counts_down_from - number) : std::nullopt;
 }
 
-} // namespace
-
-std::optional<std::uint64_t> value_in(const Tunable& tunable, const SysctlWrite& write) {
-    const auto number = write.number(tunable.field.value_or(0));
-    return number ? mirrored(tunable, *number) : std::nullopt;
+std::optional<std::string> written(const Tunable& tunable, std::uint64_t value) {
+    if (!tunable.words.empty())
+        return value < tunable.words.size() ? std::optional<std::string>(tunable.words[value]) : std::nullopt;
+    const auto number = mirrored(tunable, value);
+    return number ? std::optional(std::to_string(*number)) : std::nullopt;
 }
 
-Result<std::uint64_t> value_in(const Tunable& tunable, std::string_view text) {
-    const auto place = place_of(tunable, text);
-    if (!place) return failure("'{}' has no number {}", printable(text), tunable.field.value_or(0) + 1);
-    const bool is_whole = tunable.field || text.find_first_not_of(blanks, place->begin + place->size) == text.npos;
-    const auto number = parse_number(is_whole ? text.substr(place->begin, place->size) : text);
+Error no_such(const Tunable& tunable, std::uint64_t value) {
+    return {fmt::format("{} has no value {}", tunable.name, value), 0};
+}
+
+} // namespace
+
+std::string text_of(const Tunable& tunable, std::uint64_t value) {
+    return written(tunable, value).value_or(std::to_string(value));
+}
+
+std::string text_of(TunableId tunable, std::uint64_t value) { return text_of(row(tunable), value); }
+
+Result<std::uint64_t> value_of(const Tunable& tunable, std::string_view text) {
+    if (!tunable.words.empty()) {
+        const auto word = std::ranges::find(tunable.words, text);
+        if (word == tunable.words.end()) return failure("'{}' is none of {}'s", printable(text), tunable.name);
+        return static_cast<std::uint64_t>(word - tunable.words.begin());
+    }
+    const auto number = parse_number(text);
     if (!number) return number;
     const auto value = mirrored(tunable, *number);
     if (!value) return failure("{} is more than {}", *number, tunable.counts_down_from);
     return *value;
 }
 
+Result<std::uint64_t> value_of(TunableId tunable, std::string_view text) { return value_of(row(tunable), text); }
+
+Result<std::uint64_t> value_in(const Tunable& tunable, std::string_view text) {
+    const auto place = place_of(tunable, text);
+    if (!place)
+        return failure("'{}' has no {} {}", printable(text), tunable.words.empty() ? "number" : "word",
+                       tunable.field.value_or(0) + 1);
+    const bool is_whole = tunable.field || text.find_first_not_of(blanks, place->begin + place->size) == text.npos;
+    return value_of(tunable, is_whole ? text.substr(place->begin, place->size) : text);
+}
+
+std::optional<std::uint64_t> value_in(const Tunable& tunable, const SysctlWrite& write) {
+    if (!tunable.words.empty()) {
+        const auto value = value_in(tunable, std::string_view(write.text));
+        return value ? std::optional(*value) : std::nullopt;
+    }
+    const auto number = write.number(tunable.field.value_or(0));
+    return number ? mirrored(tunable, *number) : std::nullopt;
+}
+
 Result<std::string> text_with(const Tunable& tunable, std::string_view text, std::uint64_t value) {
-    const auto number = mirrored(tunable, value);
-    if (!number) return failure("{} is more than {}", value, tunable.counts_down_from);
-    if (!tunable.field) return std::to_string(*number);
+    const auto word = written(tunable, value);
+    if (!word) return std::unexpected(no_such(tunable, value));
+    if (!tunable.field) return *word;
     const auto place = place_of(tunable, text);
     if (!place) return failure("'{}' has no number {}", printable(text), *tunable.field + 1);
     std::string changed(text.substr(0, text.find('\n')));
-    return changed.replace(place->begin, place->size, std::to_string(*number));
+    return changed.replace(place->begin, place->size, *word);
+}
+
+Change change_of(const Decision& decision, WallTime time, ChangeState state) {
+    Change change;
+    change.time = time;
+    change.tunable = decision.tunable;
+    change.scope = decision.scope;
+    if (state != ChangeState::advice) {
+        change.from = text_of(decision.tunable, decision.from);
+        change.to = text_of(decision.tunable, decision.to);
+    }
+    change.state = state;
+    change.why = decision.why;
+    change.evidence = decision.evidence;
+    return change;
 }
 
 } // namespace bpftune::tunables

@@ -33,10 +33,10 @@ constexpr std::array rows{
         .memory = "for each port: a socket in TIME_WAIT, struct tcp_timewait_sock. At worst: one of every port",
         .serves = "time_wait.ports_exhausted",
         .help =
-            "Where the ports begin that a connect() chooses from, for each destination and source address: as many as "
-            "there are from the first of the two numbers to 65535, so 32768 is a range that begins at 32768, and "
-            "55536 one that begins at 10000. The second number is left as it is. It never goes past a port that some "
-            "socket of the namespace listens at.",
+            "Where the ports begin that a connect() chooses from, for each destination and source address: the first "
+            "of "
+            "the two numbers. A smaller one is more ports, so a policy's max is the smallest it may go down to. The "
+            "second number is left as it is. It never goes past a port that some socket of the namespace listens at.",
         .risk = "A server that is started later may find its port taken by a connection that goes out: the default "
                 "max leaves those below 10000 alone. List others in net.ipv4.ip_local_reserved_ports.",
         .source = "net/ipv4/inet_hashtables.c (__inet_hash_connect), net/ipv4/sysctl_net_ipv4.c "

@@ -50,7 +50,7 @@ constexpr std::array rows{
         .key = "tcp_rmem",
         .name = "net.ipv4.tcp_rmem",
         .path = "net/ipv4/tcp_rmem",
-        .is_nudged = true,
+        .nudge = Nudge::buffers,
         .serves = "buffers.receiving_held_back",
         .help = "The last of its three values: how far the kernel grows a connection's receive buffer by itself, and "
                 "with it the window that it announces. The middle one, with which a connection begins, is left as it "

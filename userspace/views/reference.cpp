@@ -9,6 +9,7 @@
 #include "signals/catalog.hpp"
 #include "signals/sight.hpp"
 #include "tunables/catalog.hpp"
+#include "tunables/codec.hpp"
 
 namespace bpftune::views {
 namespace {
@@ -109,8 +110,9 @@ std::string section_of(const tunables::Tunable& tunable) {
                        "| because | {} |\n"
                        "| assuming | {} |\n"
                        "| given back | {} |\n",
-                       tunable.name, tunable.help, scope_of(tunable.kind), raised_when(tunable), tunable.default_max,
-                       tunable.kernel_min, tunable.kernel_max,
+                       tunable.name, tunable.help, scope_of(tunable.kind), raised_when(tunable),
+                       tunables::text_of(tunable, tunable.default_max), tunables::text_of(tunable, tunable.kernel_min),
+                       tunables::text_of(tunable, tunable.kernel_max),
                        tunable.opt_in ? "yes: only a policy that names it allows it" : "no: follows `spec.mode`",
                        memory_of(tunable), tunable.risk, tunable.source, tunable.formula, tunable.derived,
                        tunable.assumes, given_back(tunable.default_shrink_after));

@@ -80,6 +80,7 @@ public:
         Pace receiver;
         int rcvbuf = 0; // SO_RCVBUF; 0: not set
         int sndbuf = 0;
+        bool chooses = true; // its congestion control; false: that is its namespace's
     };
 
     Stream(const Namespace& from, const Namespace& to, const Options& options) {
@@ -91,7 +92,7 @@ public:
         sender_ = from.inside([&] {
             sys::Fd made(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
             // Where it may: the default of this machine is another than of most.
-            ::setsockopt(made.value(), IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
+            if (options.chooses) ::setsockopt(made.value(), IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
             if (options.sndbuf != 0) set(made, SOL_SOCKET, SO_SNDBUF, options.sndbuf);
             must(connect_to(made, options.address, port) == 0, "connect");
             return made;

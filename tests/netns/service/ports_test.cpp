@@ -10,13 +10,20 @@ namespace {
 constexpr std::uint16_t port = 8080;
 constexpr const char* file = "sys/net/ipv4/ip_local_port_range";
 constexpr const char* tunable = "net.ipv4.ip_local_port_range";
-constexpr const char* named = "    net.ipv4.ip_local_port_range: {max: 60000}\n";
+constexpr const char* named = "    net.ipv4.ip_local_port_range: {max: 5536}\n";
 
 // So many connects to the listener, each of which stays. How many found no port.
 class Clients {
 public:
     explicit Clients(const Namespace& netns)
         : netns_(netns), listener_(netns.inside([] { return listen_on("127.0.0.1", port, 4096); })) {}
+
+    // So many that end at once, each by its client: what is left of it is in TIME_WAIT.
+    int connect_and_close(int count) {
+        const int without_port = connect(count);
+        netns_.inside([&] { open_.clear(); });
+        return without_port;
+    }
 
     int connect(int count) {
         return netns_.inside([&] {
@@ -69,8 +76,8 @@ TEST_CASE(
     CHECK(clients.connect(30) == 0);
     const Json raise = change_in(home.history(), "applied");
     REQUIRE(raise.is_object());
-    CHECK(raise["from"] == "25536");
-    CHECK(raise["to"] == "26535");
+    CHECK(raise["from"] == "40000");
+    CHECK(raise["to"] == "39001");
     CHECK(mentions(raise["why"], "all from 40000 to 40049 are taken towards 127.0.0.1:8080"));
 
     netns.write(file, "39001 41000"); // what somebody else has made of the last one stays
@@ -93,4 +100,30 @@ TEST_CASE("a range that somebody made smaller than the kernel's stays so where t
     }));
     CHECK(mentions(change_in(home.history(), "recommended")["why"], "needs net.ipv4.ip_local_port_range named"));
     CHECK(netns.read(file) == "40000\t40049\n");
+}
+
+TEST_CASE("ports in TIME_WAIT are taken again where the policy names that, and not the range") {
+    const Home home;
+    home.set_policy(policy_text("ports", "mode: auto", node_is_observed + "    net.ipv4.tcp_tw_reuse: {}\n"));
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    netns.write(file, "40000 40049");
+    netns.write("sys/net/ipv4/tcp_tw_reuse", "0");
+    Clients clients(netns);
+    const Running service(home);
+    if (is_unseen(home)) return;
+    const bool reused = comes_true([&] {
+        clients.connect_and_close(60);
+        return netns.read("sys/net/ipv4/tcp_tw_reuse") == "1\n";
+    });
+    INFO(home.top()["time_wait"].dump(1) << service.err());
+    REQUIRE(reused);
+    CHECK(netns.read(file) == "40000\t40049\n");
+    const Json raise = row_where(home.history(), {{"tunable", "net.ipv4.tcp_tw_reuse"}});
+    CHECK(raise["from"] == "0");
+    CHECK(raise["to"] == "1");
+    CHECK(comes_true([&] { return clients.connect_and_close(30) == 0; })); // a second after they ended
+
+    REQUIRE(home.restore().size() == 1);
+    CHECK(netns.read("sys/net/ipv4/tcp_tw_reuse") == "0\n");
 }

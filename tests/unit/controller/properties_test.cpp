@@ -502,6 +502,8 @@ private:
         case TunableId::wmem_max:
         case TunableId::rmem_default:
         case TunableId::wmem_default: return units;
+        case TunableId::tcp_tw_reuse:
+        case TunableId::tcp_congestion_control: return 0;
         }
         return 0;
     }

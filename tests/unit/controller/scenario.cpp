@@ -7,6 +7,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include "policy/parse.hpp"
+#include "tunables/codec.hpp"
 
 namespace bpftune::testing {
 namespace {
@@ -142,10 +143,11 @@ void add_listener(World& world, Names& names, const YAML::Node& node) {
 }
 
 void add_buffers(World& world, Names& names, const YAML::Node& node) {
-    const Fields fields(node, {"in", "rmem", "wmem"});
+    const Fields fields(node, {"in", "rmem", "wmem", "control"});
     TcpBuffers row{.netns = names.netns_at(fields, "pod")};
     row.rmem_max = number_of(fields.at("rmem"));
     row.wmem_max = number_of(fields.at("wmem"));
+    if (fields.has("control")) row.congestion_control = text_of(fields.at("control"));
     world.buffers[row.netns] = row;
 }
 
@@ -165,10 +167,11 @@ void add_udp(World& world, Names& names, const YAML::Node& node) {
 
 // A namespace of its own, or `in: host`, that has nothing else in the world.
 void add_ports(World& world, Names& names, const YAML::Node& node) {
-    const Fields fields(node, {"in", "first", "last"});
+    const Fields fields(node, {"in", "first", "last", "reuse"});
     NetnsTcp row{.netns = names.netns_at(fields, "client"), .local_ports = LocalPorts{}};
     row.local_ports->first = static_cast<std::uint16_t>(number_of(fields.at("first")));
     row.local_ports->last = static_cast<std::uint16_t>(number_of(fields.at("last")));
+    fields.into(row.tw_reuse, "reuse", number_of);
     world.ports[row.netns] = row;
 }
 
@@ -191,7 +194,7 @@ void add_fragments(World& world, Names& names, const YAML::Node& node) {
 
 World world_of(const YAML::Node& node, Names& names) {
     const Fields fields(node, {"listener", "conntrack", "buffers", "udp", "backlog", "ports", "fragments", "neighbours",
-                               "sizes", "memory", "syncookies", "entry", "connection"});
+                               "sizes", "allowed", "memory", "syncookies", "entry", "connection"});
     World world;
     if (fields.has("listener"))
         for (const YAML::Node& each : items_of(fields.at("listener"))) add_listener(world, names, each);
@@ -221,6 +224,7 @@ World world_of(const YAML::Node& node, Names& names) {
         world.neighbours.push_back(
             {.family = family_of(limits), .gc_thresh1 = limit / 8, .gc_thresh2 = limit / 2, .gc_thresh3 = limit});
     }
+    if (fields.has("allowed")) world.allowed_congestion_control = text_of(fields.at("allowed"));
     if (fields.has("sizes")) {
         const Fields sizes(fields.at("sizes"), {"rmem_max", "wmem_max", "rmem_default", "wmem_default"});
         sizes.into(world.socket_sizes.rmem_max, "rmem_max", number_of);
@@ -296,8 +300,8 @@ void read_buffers(Step& step, Names& names, const YAML::Node& node) {
     if (held.raised) fields.into(held.raised->held_at_other_end, "elsewhere", number_of);
     row.looked_at = held.flows;
     row.window_scale = fields.has("window_scale") ? number_of(fields.at("window_scale")) : 0;
-    const bool receives = text_of(fields.at("way")) == "receiving";
-    (receives ? row.receiving : row.sending) = held;
+    const std::string way = text_of(fields.at("way"));
+    (way == "receiving" ? row.receiving : way == "losing" ? row.losing : row.sending) = held;
     step.buffers.push_back(row);
 }
 
@@ -504,7 +508,8 @@ std::string head_of(const Decision& decision) {
     if (is_of_socket(decision.tunable)) where = fmt::format(" of {}", decision.scope.listener->local.port);
     const std::string head = fmt::format("{} {}{}", name_of(decision.act), tunables::row(decision.tunable).name, where);
     if (decision.act == Decision::Act::advise) return head;
-    return fmt::format("{} {} -> {}", head, decision.from, decision.to);
+    return fmt::format("{} {} -> {}", head, tunables::text_of(decision.tunable, decision.from),
+                       tunables::text_of(decision.tunable, decision.to));
 }
 
 std::string difference(const std::vector<Decision>& decisions, const std::vector<Expected>& expected) {
@@ -628,13 +633,14 @@ private:
 
     void take_buffers(const Step& step) {
         for (auto& [netns, row] : world_.buffers) {
-            row.receiving = row.sending = HeldBack{};
+            row.receiving = row.sending = row.losing = HeldBack{};
             row.looked_at = row.window_scale = 0;
         }
         for (const TcpBuffers& seen : step.buffers) {
             TcpBuffers& row = world_.buffers.at(seen.netns);
             if (seen.receiving) row.receiving = seen.receiving;
             if (seen.sending) row.sending = seen.sending;
+            if (seen.losing) row.losing = seen.losing;
             row.looked_at = *row.looked_at + *seen.looked_at;
             row.window_scale = *row.window_scale + *seen.window_scale;
         }

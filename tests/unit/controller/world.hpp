@@ -4,12 +4,15 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "controller/step.hpp"
 #include "signals/tcp_table.hpp"
 #include "tunables/catalog.hpp"
+#include "tunables/codec.hpp"
 
 namespace bpftune::testing {
 
@@ -36,14 +39,16 @@ public:
     std::vector<SoftirqCpu> cpus;             // of which the limit is the world's
     std::uint64_t netdev_max_backlog = 1000;
     std::vector<NeighbourTable> neighbours; // with their limits, and what the next snapshot says
-    SocketSizes socket_sizes;               // at ticks
-    std::vector<SysctlWrite> writes;        // that BPF has seen
+    SocketSizes socket_sizes;               // at ticks, as the next
+    std::optional<std::string> allowed_congestion_control;
+    std::vector<SysctlWrite> writes; // that BPF has seen
 
     // What is there now. A pressure snapshot has the namespace of `cause` alone, and a window for that listener only.
     [[nodiscard]] Snapshot tick(MonoTime now, Nanoseconds interval) const {
         Snapshot snapshot = blank(now);
         snapshot.interval = interval;
         snapshot.socket_sizes = socket_sizes;
+        snapshot.allowed_congestion_control = allowed_congestion_control;
         add_tcp(snapshot);
         for (const auto& [cookie, listener] : listeners) snapshot.listeners.push_back(row(listener, now));
         for (auto [netns, table] : tables) {
@@ -123,6 +128,10 @@ public:
         case TunableId::wmem_max: return socket_sizes.wmem_max;
         case TunableId::rmem_default: return socket_sizes.rmem_default;
         case TunableId::wmem_default: return socket_sizes.wmem_default;
+        case TunableId::tcp_tw_reuse:
+            return ports.contains(object.netns) ? reuse_of(ports.at(object.netns)) : std::nullopt;
+        case TunableId::tcp_congestion_control:
+            return buffers.contains(object.netns) ? control_of(buffers.at(object.netns)) : std::nullopt;
         }
         return std::nullopt;
     }
@@ -156,9 +165,22 @@ public:
         case TunableId::wmem_max: socket_sizes.wmem_max = value; break;
         case TunableId::rmem_default: socket_sizes.rmem_default = value; break;
         case TunableId::wmem_default: socket_sizes.wmem_default = value; break;
+        case TunableId::tcp_tw_reuse: ports.at(object.netns).tw_reuse = value == 0 ? 0 : 3 - value; break;
+        case TunableId::tcp_congestion_control:
+            buffers.at(object.netns).congestion_control = tunables::text_of(object.tunable, value);
+            break;
         }
     }
 
+    static std::optional<std::uint64_t> reuse_of(const NetnsTcp& row) {
+        return row.tw_reuse ? std::optional<std::uint64_t>(*row.tw_reuse == 0 ? 0 : 3 - *row.tw_reuse) : std::nullopt;
+    }
+    static std::optional<std::uint64_t> control_of(const TcpBuffers& row) {
+        const auto value = row.congestion_control
+                               ? tunables::value_of(TunableId::tcp_congestion_control, *row.congestion_control)
+                               : Result<std::uint64_t>(failure("not read"));
+        return value ? std::optional(*value) : std::nullopt;
+    }
     NeighbourTable& table(Family family) { return *std::ranges::find(neighbours, family, &NeighbourTable::family); }
     [[nodiscard]] std::optional<std::uint64_t> threshold(Family family,
                                                          std::optional<std::uint64_t> NeighbourTable::* value) const {

@@ -8,6 +8,7 @@
 
 #include "paths.hpp"
 #include "policy/keys.hpp"
+#include "tunables/codec.hpp"
 #include "unit/policy/files.hpp"
 
 using namespace bpftune;
@@ -56,8 +57,9 @@ TEST_CASE("the documentation's example is valid, and its errors are as they are 
 TEST_CASE("the documentation tells the defaults and ranges of the catalog") {
     const std::string page = content_of(std::string(testing::source_dir) + "/docs/policy.md");
     for (const tunables::Tunable& row : tunables::catalog())
-        CHECK_THAT(page, Catch::Contains(fmt::format("| `{}` | {} | {} to {} |", row.name, row.default_max,
-                                                     row.kernel_min, row.kernel_max)));
+        CHECK_THAT(page, Catch::Contains(fmt::format(
+                             "| `{}` | {} | {} to {} |", row.name, tunables::text_of(row, row.default_max),
+                             tunables::text_of(row, row.kernel_min), tunables::text_of(row, row.kernel_max))));
 }
 
 TEST_CASE("an empty spec leaves every default") {
@@ -129,13 +131,15 @@ TEST_CASE("what is no budget is refused") {
 
 TEST_CASE("bounds may be all that the kernel takes, and no more") {
     for (const tunables::Tunable& row : tunables::catalog()) {
-        const auto with = [&](std::uint64_t min, std::uint64_t max) {
+        const auto with = [&](const std::string& min, const std::string& max) {
             return with_spec(fmt::format("  tunables: {{{}: {{min: {}, max: {}}}}}\n", row.name, min, max));
         };
-        CHECK(problems(with(row.kernel_min, row.kernel_max)) == 0);
-        CHECK(problems(with(row.kernel_max, row.kernel_max)) == 0);
-        CHECK(problems(with(row.kernel_min, row.kernel_max + 1)) == 1);
-        if (row.kernel_min > 0) CHECK(problems(with(row.kernel_min - 1, row.kernel_max)) == 1);
+        const std::string least = tunables::text_of(row, row.kernel_min);
+        const std::string most = tunables::text_of(row, row.kernel_max);
+        CHECK(problems(with(least, most)) == 0);
+        CHECK(problems(with(most, most)) == 0);
+        CHECK(problems(with(least, tunables::text_of(row, row.kernel_max + 1))) == 1);
+        if (row.kernel_min > 0) CHECK(problems(with(tunables::text_of(row, row.kernel_min - 1), most)) == 1);
     }
 }
 

@@ -123,7 +123,7 @@ TEST_CASE("the policy that holds without a file is shown with every default") {
                             "    # not allowed unless named: udp.rcvbuf: {max: 8388608, mode: auto, "
                             "shrinkAfter: never}\n"
                             "    net.core.netdev_max_backlog: {max: 16384, mode: auto, shrinkAfter: never}\n"
-                            "    # not allowed unless named: net.ipv4.ip_local_port_range: {max: 55536, mode: auto, "
+                            "    # not allowed unless named: net.ipv4.ip_local_port_range: {max: 10000, mode: auto, "
                             "shrinkAfter: never}\n"
                             "    net.ipv4.neigh.default.gc_thresh3: {max: 65536, mode: auto, shrinkAfter: never}\n"
                             "    net.ipv4.neigh.default.gc_thresh2: {max: 65536, mode: auto, shrinkAfter: never}\n"
@@ -142,6 +142,10 @@ TEST_CASE("the policy that holds without a file is shown with every default") {
                             "    # not allowed unless named: net.core.rmem_default: {max: 1048576, mode: auto, "
                             "shrinkAfter: never}\n"
                             "    # not allowed unless named: net.core.wmem_default: {max: 1048576, mode: auto, "
+                            "shrinkAfter: never}\n"
+                            "    # not allowed unless named: net.ipv4.tcp_tw_reuse: {max: 1, mode: auto, "
+                            "shrinkAfter: never}\n"
+                            "    # not allowed unless named: net.ipv4.tcp_congestion_control: {max: bbr, mode: auto, "
                             "shrinkAfter: never}\n");
 }
 

@@ -47,7 +47,7 @@ TEST_CASE("tables have the documented fields in the documented order, new ones b
     CHECK(tables[2].json == "time_wait");
     CHECK(fields(tables[2]) == "netns sockets limit entries_per_second overflows ports_exhausted "
                                "ports_exhausted_command ports_exhausted_pid entries ports_exhausted_remote "
-                               "local_ports pod netns_name ");
+                               "local_ports tw_reuse pod netns_name ");
     CHECK(tables[3].json == "softirq");
     CHECK(fields(tables[3]) ==
           "cpu processed dropped time_squeeze backlog_limit backlog packets_per_second softirq_percent "
@@ -63,7 +63,8 @@ TEST_CASE("tables have the documented fields in the documented order, new ones b
           "receiving_command receiving_pid receiving_local receiving_remote receiving_limit receiving_rate "
           "receiving_round_trip_us sending_held_back sending_bytes_per_second sending_most_in_round_trip "
           "sending_set_by_application sending_flow sending_command sending_pid sending_local sending_remote "
-          "sending_limit sending_rate sending_round_trip_us window_scale pod netns_name ");
+          "sending_limit sending_rate sending_round_trip_us window_scale losing_held_back losing_bytes_per_second "
+          "losing_set_by_application congestion_control pod netns_name ");
     CHECK(tables[6].json == "udp");
     CHECK(fields(tables[6]) == "netns inode address port pid command pod queue buffer set_by drops overflows looks "
                                "looks_past_half lost_to netns_overflows left_out netns_name ");

@@ -12,6 +12,9 @@ const Tunable& whole = row(TunableId::somaxconn);
 const Tunable& last_of_three = row(TunableId::tcp_rmem);
 const Tunable& first_port = row(TunableId::ip_local_port_range);
 
+const Tunable& reuse = row(TunableId::tcp_tw_reuse);
+const Tunable& control = row(TunableId::tcp_congestion_control);
+
 } // namespace
 
 TEST_CASE("a value that has its file to itself is all of the text") {
@@ -46,4 +49,30 @@ TEST_CASE("what somebody was about to write is read as the file would be") {
     CHECK_FALSE(value_in(first_port, {.value = 65537, .more = {65538}}).has_value());
     CHECK(value_in(whole, {.value = 128}) == 128);
     CHECK(value_in(last_of_three, {.value = 1, .more = {2, 3}}) == 3);
+}
+
+TEST_CASE("a word is the value at its place, and what is none of the words is not touched") {
+    CHECK(value_in(reuse, "0\n").value() == 0);
+    CHECK(value_in(reuse, "2\n").value() == 1);
+    CHECK(value_in(reuse, "1\n").value() == 2); // it grants most
+    CHECK(text_with(reuse, "2\n", 2).value() == "1");
+    CHECK_FALSE(text_with(reuse, "2\n", 3).has_value());
+    CHECK(value_in(control, "bbr\n").value() == control.kernel_max);
+    for (const auto* other : {"", "\n", "brutal\n", "bbr cubic", "BBR"})
+        CHECK_FALSE(value_in(control, other).has_value());
+    CHECK(value_in(control, {.value = {}, .text = "cubic"}) == value_of(control, "cubic").value());
+    CHECK_FALSE(value_in(control, {.value = {}, .text = "brutal"}).has_value());
+}
+
+TEST_CASE("what is said of a value is what its file says of it") {
+    CHECK(text_of(TunableId::somaxconn, 4096) == "4096");
+    CHECK(text_of(TunableId::ip_local_port_range, 55536) == "10000");
+    CHECK(value_of(TunableId::ip_local_port_range, "10000").value() == 55536);
+    for (const Tunable& tunable : catalog())
+        for (const std::uint64_t value : {tunable.kernel_min, tunable.default_max, tunable.kernel_max})
+            CHECK(value_of(tunable, text_of(tunable, value)).value() == value);
+    const Decision decision{.tunable = TunableId::tcp_congestion_control, .from = 3, .to = control.kernel_max};
+    const Change change = change_of(decision, {}, ChangeState::applied);
+    CHECK(change.from == "cubic");
+    CHECK(change.to == "bbr");
 }

@@ -252,10 +252,10 @@ TEST_CASE("a flow that a buffer holds back is named below the row of its namespa
     const std::string text = table(snapshot, {.width = 120});
     CHECK(line(text, "NETNS       RMEM") ==
           "NETNS       RMEM MAX  WMEM MAX  FLOWS  BY RMEM  BY SO_RCVBUF  BY WMEM  BY SO_SNDBUF  "
-          "BY SCALE  POD");
+          "BY SCALE  BY LOSS  CONTROL  POD");
     CHECK(line(text, "4026532247    200000") ==
           "4026532247    200000         -      3        1             0        -             -  "
-          "       -  -");
+          "       -        -  -        -");
     CHECK(line(text, "    held back") == "    held back by tcp_rmem: curl (pid 712), 10.0.0.2:41810 and 10.0.0.1:443: "
                                          "1.6 MB/s, 98304 bytes at once in 50.0 ms");
 }

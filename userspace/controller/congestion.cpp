@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controller/congestion.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "controller/cost.hpp"
+#include "controller/gate.hpp"
+#include "core/text.hpp"
+#include "core/words.hpp"
+#include "tunables/codec.hpp"
+
+namespace bpftune::controller {
+namespace {
+
+constexpr TunableId tunable = TunableId::tcp_congestion_control;
+constexpr std::string_view best = "bbr";
+// Those that take each loss for a full queue. The others were somebody's choice for a network that he knows.
+constexpr std::array<std::string_view, 2> held_back_by_loss{"cubic", "reno"};
+
+ObjectKey object_of(const TcpBuffers& row) { return {tunable, row.netns}; }
+
+std::optional<std::uint64_t> value_in(const TcpBuffers& row) {
+    const auto value = row.congestion_control ? tunables::value_of(tunable, *row.congestion_control)
+                                              : Result<std::uint64_t>(failure("not read"));
+    return value ? std::optional(*value) : std::nullopt;
+}
+
+Reading reading_of(const Snapshot& snapshot, const TcpBuffers& row) {
+    Reading reading{.object = object_of(row),
+                    .netns_pid = row.pid,
+                    .pod = &row.pod,
+                    .value = value_in(row),
+                    .read = snapshot.time.mono,
+                    .in_use = 0};
+    if (row.losing) reading.raised = row.losing->raised;
+    if (reading.value && snapshot.cause == Snapshot::Cause::tick)
+        reading.use = {.used = *reading.value, .wanted = *reading.value, .pressed = true}; // it is no size
+    return reading;
+}
+
+std::string why_of(const TcpBuffers& row, const HeldBack& losing) {
+    std::string why =
+        fmt::format("{} connection{} of {} {} held back by losses that no queue goes before", losing.flows,
+                    losing.flows == 1 ? "" : "s", netns_text(row.netns, row.pod), losing.flows == 1 ? "is" : "are");
+    if (!losing.largest) return why;
+    const HeldFlow& flow = *losing.largest;
+    return why + fmt::format(": {} (pid {}) {} -> {} moves {} a second in round trips of {:.1f} ms, by {}",
+                             flow.command, flow.pid, to_string(flow.local), to_string(flow.remote),
+                             size_text(flow.bytes_per_second), static_cast<double>(flow.round_trip_us) / 1000,
+                             *row.congestion_control);
+}
+
+Wish wish_of(const Reading& reading, const TcpBuffers& row) {
+    const HeldBack& losing = *row.losing;
+    std::vector<Evidence> evidence{{"held_back", losing.flows}, {"bytes_per_second", losing.bytes_per_second}};
+    if (losing.largest) evidence.push_back({"round_trip_us", losing.largest->round_trip_us});
+    return {.tunable = tunable,
+            .scope = reading.scope(),
+            .from = *reading.value,
+            .to = tunables::value_of(tunable, best).value(),
+            .why = why_of(row, losing),
+            .evidence = std::move(evidence),
+            .reason = {.trial = {.object = reading.object}, .cause = Cause::loss, .fitted = *reading.value},
+            .demand = reading.object};
+}
+
+// The kernel refuses it everywhere but in the host's own namespace.
+bool is_allowed(const Snapshot& snapshot, const NetnsId& netns) {
+    return netns == snapshot.host ||
+           (snapshot.allowed_congestion_control &&
+            fmt::format(" {} ", *snapshot.allowed_congestion_control).contains(fmt::format(" {} ", best)));
+}
+
+void judge(Gate& gate, const TcpBuffers& row) {
+    const ObjectKey object = object_of(row);
+    if (!row.losing || row.losing->flows == 0 || gate.puts_back(object)) return;
+    const Reading& reading = *gate.readings().find(object);
+    if (!reading.value || std::ranges::find(held_back_by_loss, *row.congestion_control) == held_back_by_loss.end())
+        return;
+    if (trial_with(gate.state(), object) != nullptr) return;
+    Wish wish = wish_of(reading, row);
+    if (is_allowed(gate.snapshot(), row.netns)) {
+        gate.raise(std::move(wish));
+        return;
+    }
+    wish.to = wish.from;
+    wish.why += fmt::format("; {} may help, and only the host can allow it: net.ipv4.tcp_allowed_congestion_control "
+                            "lists {}",
+                            best, gate.snapshot().allowed_congestion_control.value_or("what is not known"));
+    gate.advise(std::move(wish), "not allowed");
+}
+
+} // namespace
+
+namespace congestion_control {
+
+void read(const View& view, std::vector<Reading>& readings) {
+    for (const TcpBuffers& row : view.snapshot.buffers) readings.push_back(reading_of(view.snapshot, row));
+}
+
+// At ticks alone, which know what the host allows.
+void rule(Gate& gate) {
+    if (gate.snapshot().cause != Snapshot::Cause::tick) return;
+    for (const TcpBuffers& row : gate.snapshot().buffers) judge(gate, row);
+}
+
+void show(const std::function<std::optional<std::uint64_t>(const ObjectKey&)>& value_of, Snapshot& snapshot) {
+    for (TcpBuffers& row : snapshot.buffers)
+        if (const auto value = value_of(object_of(row))) {
+            row.congestion_control = tunables::text_of(tunable, *value);
+            if (row.losing) row.losing = HeldBack{.set_by_application = row.losing->set_by_application};
+        }
+}
+
+} // namespace congestion_control
+} // namespace bpftune::controller

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <array>
+
+#include "tunables/rows.hpp"
+
+namespace bpftune::tunables {
+namespace {
+
+// In the order of what they let be taken: nothing, ports of connections on loopback, any.
+constexpr std::array<std::string_view, 3> settings{"0", "2", "1"};
+
+constexpr std::array rows{
+    Tunable{
+        .id = TunableId::tcp_tw_reuse,
+        .key = "tcp_tw_reuse",
+        .name = "net.ipv4.tcp_tw_reuse",
+        .kind = Kind::netns_sysctl,
+        .path = "net/ipv4/tcp_tw_reuse",
+        .words = settings,
+        .kernel_min = 0,
+        .kernel_max = settings.size() - 1,
+        .held_at_once = "connects and ends of connections were counted within a tick",
+        .peak_is_unseen = true,
+        .default_max = settings.size() - 1,
+        .default_shrink_after = std::nullopt,
+        .opt_in = true,
+        .unit_bytes = 0,
+        .worst_unit_bytes = 0,
+        .memory = "nothing",
+        .serves = "time_wait.ports_exhausted",
+        .help = "Whether a connect() may take a port that a connection to the same destination left in TIME_WAIT, a "
+                "second after it ended: 1 yes, 2 on loopback alone, which is the kernel's default, 0 no. For those "
+                "who connect; it does nothing for a server.",
+        .risk = "A packet of the connection before that comes late is told from the new one's by its timestamp alone "
+                "(RFC 6191): both ends have to send them (tcp_timestamps).",
+        .source = "net/ipv4/tcp_ipv4.c (tcp_twsk_unique)",
+        .formula = "1, where connects find no port, at least half of the range is in TIME_WAIT, and "
+                   "ip_local_port_range may go no further",
+        .derived = "A connection closed from here keeps its port for 60 s (include/net/tcp.h, TCP_TIMEWAIT_LEN); with "
+                   "1 for a second, so that one destination gets the whole range each second.",
+        .assumes = "What is in TIME_WAIT went to the destination that ran out.",
+    },
+};
+
+} // namespace
+
+std::span<const Tunable> tw_reuse_rows() { return rows; }
+
+} // namespace bpftune::tunables

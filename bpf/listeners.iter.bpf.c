@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Every descriptor of a listening TCP socket on the node, and each namespace that one of them
  * belongs to. On the way, connections that a buffer may hold back and UDP sockets that drop are put
- * aside to be looked at. */
+ * aside to be looked at, and what sockets hold of the node's memory is added up. */
 #include "bpf/lib/kernel.h"
 #include "bpf/lib/flow.h"
 #include "bpf/lib/maps.h"
+#include "bpf/lib/memory.h"
 #include "bpf/lib/net.h"
 #include "bpf/lib/netns_record.h"
 #include "bpf/lib/udp.h"
@@ -21,6 +22,9 @@ const volatile bool flows_are_looked_at;
 
 /* The same of UDP sockets. */
 const volatile bool udp_is_looked_at;
+
+/* Whether this kernel keeps what is known of a socket with it. Set before loading. */
+const volatile bool memory_is_looked_at;
 
 static __always_inline void fill_learned(struct abi_listener *listener)
 {
@@ -58,6 +62,8 @@ int listeners(struct bpf_iter__task_file *ctx)
 	sk = socket->sk;
 	if (!sk)
 		return 0;
+	if (memory_is_looked_at && memory_is_asked_for)
+		count_memory(sk, ctx->meta->session_id);
 	if (udp_is_looked_at && is_udp(sk)) {
 		put_udp_aside(sk, ctx, task, file);
 		return 0;

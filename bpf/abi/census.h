@@ -16,6 +16,9 @@ enum abi_mib {
 	ABI_MIB_TCPTIMEWAITOVERFLOW,
 	ABI_MIB_TCPREQQFULLDROP,
 	ABI_MIB_TCPDEFERACCEPTDROP,
+	ABI_MIB_TCPMEMORYPRESSURES,
+	ABI_MIB_TCPRCVQDROP,
+	ABI_MIB_TCPABORTONMEMORY,
 	ABI_MIB_COUNT,
 };
 
@@ -23,6 +26,7 @@ enum abi_mib {
 enum abi_udp_mib {
 	ABI_UDP_MIB_INDATAGRAMS,
 	ABI_UDP_MIB_RCVBUFERRORS,
+	ABI_UDP_MIB_MEMERRORS,
 	ABI_UDP_MIB_COUNT,
 };
 
@@ -78,14 +82,30 @@ struct netns_record {
 	struct abi_fragments fragments[2];
 	__u8 congestion[ABI_CONGESTION_SIZE]; /* tcp_congestion_control */
 	__u32 tw_reuse;			      /* tcp_tw_reuse */
-	__u32 unused;
+	__u32 mem_errors_known; /* whether this kernel counts ABI_UDP_MIB_MEMERRORS */
 };
-ABI_SIZE(struct netns_record, 280);
+ABI_SIZE(struct netns_record, 312);
 ABI_OFFSET(struct netns_record, mibs, 24);
-ABI_OFFSET(struct netns_record, pid, 112);
-ABI_OFFSET(struct netns_record, rmem_default, 136);
-ABI_OFFSET(struct netns_record, udp_mibs, 152);
-ABI_OFFSET(struct netns_record, local_ports, 168);
-ABI_OFFSET(struct netns_record, fragments, 176);
+ABI_OFFSET(struct netns_record, pid, 136);
+ABI_OFFSET(struct netns_record, rmem_default, 160);
+ABI_OFFSET(struct netns_record, udp_mibs, 176);
+ABI_OFFSET(struct netns_record, local_ports, 200);
+ABI_OFFSET(struct netns_record, fragments, 208);
+ABI_OFFSET(struct netns_record, mem_errors_known, 308);
+
+/* Whose memory is in one pool for all network namespaces. */
+enum abi_memory_pool { ABI_MEMORY_OF_TCP, ABI_MEMORY_OF_UDP, ABI_MEMORY_POOLS };
+
+/* What the sockets of one network namespace that processes hold had in each pool when a census came
+ * upon them. Bytes. */
+struct netns_memory {
+	struct abi_netns netns;
+	__u64 census; /* that these are of */
+	__u64 held[ABI_MEMORY_POOLS];
+	__u64 still[ABI_MEMORY_POOLS]; /* of these, by sockets that have not moved for a while */
+	__u64 close_wait;	       /* of TCP's, by sockets whose other end has closed */
+};
+ABI_SIZE(struct netns_memory, 64);
+ABI_OFFSET(struct netns_memory, census, 16);
 
 #endif

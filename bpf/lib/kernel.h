@@ -51,7 +51,7 @@ enum { IPPROTO_TCP = 6, IPPROTO_UDP = 17, IPPROTO_MPTCP = 262 };
 enum { SOCK_DGRAM = 2 };					  /* include/linux/net.h */
 enum { TCPHDR_SYN = 0x02, TCPHDR_RST = 0x04, TCPHDR_ACK = 0x10 }; /* include/net/tcp.h */
 enum { EADDRNOTAVAIL = 99 };
-enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_SYN_RECV = 3, TCP_CLOSE = 7, TCP_LISTEN = 10 };
+enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_SYN_RECV = 3, TCP_CLOSE = 7, TCP_CLOSE_WAIT = 8, TCP_LISTEN = 10 };
 
 /* include/net/sock.h: what its application has set of a socket (sk_userlocks) */
 enum { SOCK_SNDBUF_LOCK = 1, SOCK_RCVBUF_LOCK = 2 };
@@ -207,8 +207,15 @@ struct numa_drop_counters {
 	atomic_t drops1;
 };
 
+struct sk_buff_head {
+	struct sk_buff *next;
+};
+
 struct sock {
 	struct sock_common __sk_common;
+	struct sk_buff_head sk_receive_queue;
+	int sk_wmem_queued;
+	int sk_forward_alloc;
 	atomic_t sk_drops;
 	struct {
 		atomic_t rmem_alloc;
@@ -284,6 +291,7 @@ struct tcp_sock {
 	bool is_mptcp;
 	__u32 copied_seq;
 	__u32 rcv_nxt;
+	__u32 snd_una;
 	__u32 snd_nxt;
 	__u32 write_seq;
 	__u32 window_clamp;

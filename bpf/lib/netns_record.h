@@ -145,6 +145,7 @@ static __always_inline int write_netns(struct bpf_iter_meta *meta, struct net *n
 	record->tw_reuse = net->ipv4.sysctl_tcp_tw_reuse;
 	BPF_CORE_READ_INTO(&record->congestion, net, ipv4.tcp_congestion_control, name);
 	fragments(record, net);
+	record->mem_errors_known = udp_mib_index[ABI_UDP_MIB_MEMERRORS] >= 0;
 	sum_mibs(record, net);
 	failures = bpf_map_lookup_elem(&port_failures, &key);
 	if (failures) {

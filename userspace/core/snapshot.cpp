@@ -20,6 +20,14 @@ std::string_view to_string(Probe probe) {
     std::unreachable();
 }
 
+std::string_view to_string(MemoryPool pool) {
+    switch (pool) {
+    case MemoryPool::tcp: return "tcp";
+    case MemoryPool::udp: return "udp";
+    }
+    std::unreachable();
+}
+
 std::string_view to_string(Rung rung) {
     switch (rung) {
     case Rung::fentry: return "fentry";

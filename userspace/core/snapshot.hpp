@@ -5,6 +5,7 @@
 // per second over the last interval. std::nullopt is "unknown", never zero. All text has been through `printable`.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -351,6 +352,64 @@ struct Conntrack {
     [[nodiscard]] bool is_unlimited() const { return limit == 0; }
 };
 
+// The memory that all sockets of one protocol share, in all network namespaces (include/net/sock.h,
+// sk_prot_mem_limits).
+enum class MemoryPool { tcp, udp };
+std::string_view to_string(MemoryPool pool);
+
+// What the sockets of one network namespace that processes hold have of a pool.
+struct MemoryHolder {
+    NetnsId netns;
+    int pid = 0; // as in NetnsTcp
+    std::optional<Pod> pod;
+    std::uint64_t bytes = 0;
+    std::uint64_t still_bytes = 0; // of these, by sockets that have not moved for 3 s: nobody sends, reads or drains
+    std::uint64_t close_wait_bytes = 0; // of these, by TCP sockets whose other end has closed
+};
+
+// One pool. Read at ticks alone.
+struct SocketMemory {
+    // A pool that was full is this full when it is looked at next: what is refused is given back, and each CPU keeps up
+    // to 1 MiB aside (SK_MEMORY_PCPU_RESERVE).
+    static constexpr double near_limit = 0.75;
+
+    MemoryPool pool = MemoryPool::tcp;
+    std::uint64_t page_bytes = 0;    // the unit of its sysctls
+    std::uint64_t bytes = 0;         // in use now
+    std::uint64_t fullest_bytes = 0; // at this look or the one before, whichever is more
+    std::uint64_t low_bytes = 0;     // the three numbers of tcp_mem or udp_mem
+    std::uint64_t pressure_bytes = 0;
+    std::uint64_t high_bytes = 0;
+    std::optional<std::uint64_t> pressures; // LINUX_MIB_TCPMEMORYPRESSURES: times that TCP came under pressure
+    // Packets and connections lost for want of it; nullopt: not counted here. UDP: UDP_MIB_MEMERRORS. TCP:
+    // LINUX_MIB_TCPRCVQDROP and LINUX_MIB_TCPABORTONMEMORY, of intervals that found it near its limit, for they count a
+    // full buffer and too many orphans as well.
+    std::optional<std::uint64_t> lost;
+    // In the last interval.
+    std::uint64_t window_pressures = 0;
+    std::uint64_t window_lost = 0;
+    Nanoseconds near_for{}; // so long it has been near its limit at each look
+    // Of sockets that processes hold; nullopt: nobody looks, as while half of the limit is free.
+    std::optional<std::uint64_t> held_bytes;
+    std::optional<std::uint64_t> still_bytes; // as in MemoryHolder
+    std::optional<MemoryHolder> largest;      // by bytes
+
+    // From here on somebody suffers. TCP shrinks all buffers from `pressure` on, until less than `low` is in use. UDP,
+    // which knows no pressure, takes nothing beyond `low` for a socket in which as much as udp_rmem_min waits
+    // (net/core/sock.c, __sk_mem_raise_allocated).
+    [[nodiscard]] std::uint64_t limit_bytes() const { return pool == MemoryPool::tcp ? pressure_bytes : low_bytes; }
+    [[nodiscard]] bool is_under_pressure() const { return bytes >= limit_bytes(); }
+    [[nodiscard]] bool was_near_limit() const {
+        return limit_bytes() > 0 &&
+               static_cast<double>(fullest_bytes) >= near_limit * static_cast<double>(limit_bytes());
+    }
+    // Sockets that no process holds: closed before all was sent, the kernel's own, on their way between processes; and
+    // what each has that holds less than a page.
+    [[nodiscard]] std::optional<std::uint64_t> unheld_bytes() const {
+        return held_bytes ? std::optional(bytes - std::min(bytes, *held_bytes)) : std::nullopt;
+    }
+};
+
 // TCP's memory: one pool for all network namespaces (net/ipv4/tcp.c, sysctl_tcp_mem).
 struct TcpMemory {
     std::uint64_t bytes = 0;          // in use
@@ -382,6 +441,7 @@ struct UnitBytes {
     std::optional<std::uint64_t> conntrack_entry;
     std::optional<std::uint64_t> queued_connection; // that waits for accept(), with the first segment of its request
     std::optional<std::uint64_t> full_connection;   // the same with a full receive buffer
+    std::optional<std::uint64_t> page;
 };
 
 // Somebody other than this service was about to write a sysctl. The kernel may have refused it: only a value that is
@@ -473,8 +533,9 @@ struct Snapshot {
     std::vector<Listener> listeners;
     std::vector<NetnsTcp> tcp;
     std::vector<TcpBuffers> buffers;
-    std::vector<UdpSocket> udp;       // in the order of their namespaces and cookies
-    std::vector<Fragments> fragments; // in the order of their namespaces, IPv4 first
+    std::vector<UdpSocket> udp;              // in the order of their namespaces and cookies
+    std::vector<Fragments> fragments;        // in the order of their namespaces, IPv4 first
+    std::vector<SocketMemory> socket_memory; // TCP's first; at ticks
     std::vector<SoftirqCpu> softirq;
     std::vector<Conntrack> conntrack;
     std::vector<NeighbourTable> neighbours;

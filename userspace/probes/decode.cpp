@@ -130,6 +130,15 @@ std::optional<NetnsReading::Fragments> fragments_of(const netns_record& record, 
                                    .failed = all.mibs[ABI_IP_MIB_REASMFAILS]};
 }
 
+NetnsReading::Memory memory_of(const netns_record& record) {
+    NetnsReading::Memory memory{.pressures = record.mibs[ABI_MIB_TCPMEMORYPRESSURES],
+                                .queue_drops = record.mibs[ABI_MIB_TCPRCVQDROP],
+                                .aborted = record.mibs[ABI_MIB_TCPABORTONMEMORY],
+                                .udp_errors = std::nullopt};
+    if (record.mem_errors_known != 0) memory.udp_errors = record.udp_mibs[ABI_UDP_MIB_MEMERRORS];
+    return memory;
+}
+
 NetnsReading netns_reading(const netns_record& record) {
     return {.netns = netns_id(record.netns),
             .pid = static_cast<int>(record.pid),
@@ -157,6 +166,7 @@ NetnsReading netns_reading(const netns_record& record) {
             .wmem = NetnsReading::TcpMem{.middle = record.wmem_default, .max = record.wmem_max},
             .udp = NetnsReading::Udp{.received = record.udp_mibs[ABI_UDP_MIB_INDATAGRAMS],
                                      .buffer_errors = record.udp_mibs[ABI_UDP_MIB_RCVBUFERRORS]},
+            .memory = memory_of(record),
             .fragments = {fragments_of(record, 0), fragments_of(record, 1)}};
 }
 
@@ -207,6 +217,14 @@ FlowReading flow_reading(const flow_record& record) {
             .rmem_max = record.rmem_max,
             .wmem_max = record.wmem_max,
             .left_out = record.left_out};
+}
+
+MemoryReading memory_reading(const netns_memory& memory) {
+    return {.netns = netns_id(memory.netns),
+            .tcp = {.held = memory.held[ABI_MEMORY_OF_TCP],
+                    .still = memory.still[ABI_MEMORY_OF_TCP],
+                    .close_wait = memory.close_wait},
+            .udp = {.held = memory.held[ABI_MEMORY_OF_UDP], .still = memory.still[ABI_MEMORY_OF_UDP]}};
 }
 
 UdpReading udp_reading(const udp_record& record) {

@@ -24,6 +24,7 @@ NetnsReading netns_reading(const netns_record& record);
 
 FlowReading flow_reading(const flow_record& record);
 UdpReading udp_reading(const udp_record& record);
+MemoryReading memory_reading(const netns_memory& memory);
 
 // `epoch` is the one that has ended.
 QueueReading queue_reading(const queue_key& key, const queue_stats& stats, std::uint32_t epoch);

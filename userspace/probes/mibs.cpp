@@ -16,9 +16,11 @@ namespace {
 constexpr std::array<std::string_view, ABI_MIB_COUNT> names{
     "LINUX_MIB_LISTENOVERFLOWS",     "LINUX_MIB_LISTENDROPS",     "LINUX_MIB_SYNCOOKIESSENT",
     "LINUX_MIB_SYNCOOKIESRECV",      "LINUX_MIB_TIMEWAITED",      "LINUX_MIB_TIMEWAITKILLED",
-    "LINUX_MIB_TCPTIMEWAITOVERFLOW", "LINUX_MIB_TCPREQQFULLDROP", "LINUX_MIB_TCPDEFERACCEPTDROP"};
+    "LINUX_MIB_TCPTIMEWAITOVERFLOW", "LINUX_MIB_TCPREQQFULLDROP", "LINUX_MIB_TCPDEFERACCEPTDROP",
+    "LINUX_MIB_TCPMEMORYPRESSURES",  "LINUX_MIB_TCPRCVQDROP",     "LINUX_MIB_TCPABORTONMEMORY"};
 
-constexpr std::array<std::string_view, ABI_UDP_MIB_COUNT> udp_names{"UDP_MIB_INDATAGRAMS", "UDP_MIB_RCVBUFERRORS"};
+constexpr std::array<std::string_view, ABI_UDP_MIB_COUNT> udp_names{"UDP_MIB_INDATAGRAMS", "UDP_MIB_RCVBUFERRORS",
+                                                                    "UDP_MIB_MEMERRORS"};
 
 constexpr std::array<std::string_view, ABI_IP_MIB_COUNT> ip_names{"IPSTATS_MIB_REASMTIMEOUT", "IPSTATS_MIB_REASMOKS",
                                                                   "IPSTATS_MIB_REASMFAILS"};

@@ -343,6 +343,10 @@ Result<std::vector<NetnsReading>> Probes::State::with_processes() {
     return std::move(found->namespaces);
 }
 
+void Probes::ask_for_memory(bool asked) { state_->programs.ask_for_memory(asked); }
+
+Result<std::optional<std::vector<MemoryReading>>> Probes::memory() { return state_->programs.memory(); }
+
 Result<std::vector<ListenerReading>> Probes::listeners_of(const NetnsReading& netns) const {
     if (rung(Probe::listen) == Rung::none) return failure("the listen probe is unavailable");
     auto found = state_->listeners.read_one(netns);

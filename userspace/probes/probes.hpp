@@ -112,6 +112,10 @@ public:
     // none. `looks_at_udp`: whether there is such a look here, or why not.
     [[nodiscard]] Result<> looks_at_udp() const;
     Result<std::vector<UdpReading>> udp();
+    // Whether listeners() is to add up what sockets hold of the memory of TCP and of UDP, from the next one on.
+    // `memory`: by network namespace, as of the last; nullopt: nobody asked, or this kernel cannot.
+    void ask_for_memory(bool asked);
+    Result<std::optional<std::vector<MemoryReading>>> memory();
     // From the next listeners() on it is looked at for as long as it lives. Of the last 4,096.
     Result<> hold_udp(std::uint64_t cookie);
     // The BPF link of an iterator over the sockets of the namespace in which it is opened: it lets those that flows()

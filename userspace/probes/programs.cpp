@@ -207,7 +207,9 @@ Result<Object<listeners_iter>> Programs::load_listeners(const MibIndices& indice
         configure_mibs(listeners, indices);
         listeners.rodata->flows_are_looked_at = aside.flows;
         listeners.rodata->udp_is_looked_at = aside.udp;
+        listeners.rodata->memory_is_looked_at = aside.flows; // the same is asked of the kernel
         bpf_map__set_autocreate(listeners.maps.flows, aside.flows);
+        bpf_map__set_autocreate(listeners.maps.memory_seen, aside.flows);
         bpf_map__set_autocreate(listeners.maps.udp_sockets, aside.udp);
         bpf_map__set_autocreate(listeners.maps.udp_counts, aside.udp);
         listeners.rodata->overflows_are_counted = listen_.has_value();
@@ -308,6 +310,23 @@ void Programs::fill_learned(std::span<ListenerReading> listeners) const {
 }
 
 Result<Census> Programs::namespaces() { return census_of(namespaces_->links.namespaces); }
+
+void Programs::ask_for_memory(bool asked) {
+    if (listeners_) listeners_->bss->memory_is_asked_for = asked;
+}
+
+Result<std::optional<std::vector<MemoryReading>>> Programs::memory() {
+    if (!listeners_ || !listeners_->rodata->memory_is_looked_at || listeners_->bss->memory_is_asked_for == 0)
+        return std::nullopt;
+    const __u64 last = listeners_->bss->memory_census;
+    std::vector<MemoryReading> found;
+    const auto read =
+        for_each_entry<__u64, netns_memory>(listeners_->maps.netns_memories, [&](__u64, const netns_memory& each) {
+            if (each.census == last) found.push_back(memory_reading(each));
+        });
+    if (!read) return std::unexpected(read.error());
+    return found;
+}
 
 Result<> Programs::looks_at_flows() const {
     if (flows_) return {};

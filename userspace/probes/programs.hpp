@@ -67,6 +67,9 @@ public:
     // Each needs its program attached.
     Result<Census> listeners();
     Result<Census> namespaces();
+    // See Probes.
+    void ask_for_memory(bool asked);
+    Result<std::optional<std::vector<MemoryReading>>> memory();
     // Whether flows are looked at, or why not.
     [[nodiscard]] Result<> looks_at_flows() const;
     // Of those that were put aside. Nothing is run where there are none.

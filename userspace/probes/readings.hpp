@@ -146,6 +146,14 @@ struct NetnsReading {
         std::uint64_t buffer_errors = 0; // UDP_MIB_RCVBUFERRORS
     };
     std::optional<Udp> udp;
+    // What memory that all sockets of the node share was lacking.
+    struct Memory {
+        std::uint64_t pressures = 0;             // LINUX_MIB_TCPMEMORYPRESSURES: times it came upon TCP, here
+        std::uint64_t queue_drops = 0;           // LINUX_MIB_TCPRCVQDROP: for a full buffer of one socket as well
+        std::uint64_t aborted = 0;               // LINUX_MIB_TCPABORTONMEMORY: for too many orphans as well
+        std::optional<std::uint64_t> udp_errors; // UDP_MIB_MEMERRORS (since 5.11): for a memory cgroup's limit as well
+    };
+    std::optional<Memory> memory;
     struct Fragments {
         std::uint64_t memory = 0; // bytes, of those that wait for the rest of their datagram
         std::uint64_t limit = 0;
@@ -163,6 +171,18 @@ struct NetnsReading {
     std::optional<sys::ConntrackStat> conntrack; // of its table
 
     [[nodiscard]] sys::NetnsHint hint() const { return {.pid = pid, .path = path}; }
+};
+
+// What the sockets of a network namespace that processes hold have of the memory of TCP, and of UDP. Bytes.
+struct MemoryReading {
+    struct Pool {
+        std::uint64_t held = 0;
+        std::uint64_t still = 0;      // by sockets that have neither sent, received nor been read from for 3 s
+        std::uint64_t close_wait = 0; // by sockets of TCP whose other end has closed
+    };
+    NetnsId netns;
+    Pool tcp;
+    Pool udp;
 };
 
 // What held a flow back between its last two looks.

@@ -95,13 +95,16 @@ RECORDED(NeighbourTable, family, entries, gc_thresh1, gc_thresh2, gc_thresh3, re
 RECORDED(SysctlWrite, time, netns, sysctl, value, more, pid, command, text);
 RECORDED(ExpectedSysctl, name, sysctl, expected, found, absent, why_not);
 RECORDED(NetnsNames, netns, bound);
+RECORDED(MemoryHolder, netns, pid, pod, bytes, still_bytes, close_wait_bytes);
+RECORDED(SocketMemory, pool, page_bytes, bytes, fullest_bytes, low_bytes, pressure_bytes, high_bytes, pressures, lost,
+         window_pressures, window_lost, near_for, held_bytes, still_bytes, largest);
 RECORDED(TcpMemory, bytes, pressure_bytes, high_bytes);
 RECORDED(Guards, memory_pressure, memory_available_bytes, tcp_memory, softirq);
-RECORDED(UnitBytes, conntrack_entry, queued_connection, full_connection);
+RECORDED(UnitBytes, conntrack_entry, queued_connection, full_connection, page);
 RECORDED(SocketSizes, rmem_max, wmem_max, rmem_default, wmem_default);
 RECORDED(Snapshot, cause, time, interval, node, host, memory_bytes, guards, unit_bytes, socket_sizes,
          allowed_congestion_control, sources, lost_events, withheld_events, listeners, tcp, buffers, udp, softirq,
-         conntrack, neighbours, fragments, sysctl_writes, netns_names, expected);
+         conntrack, neighbours, fragments, socket_memory, sysctl_writes, netns_names, expected);
 
 RECORDED(ListenerRef, cookie, inode, local, pid, fd);
 RECORDED(Scope, netns, netns_pid, listener, pod);
@@ -133,6 +136,7 @@ template <> struct Names<TunableId> {
 
 RECORDED_NAMES(Rung, fentry, tracepoint, cgroup, netlink, procfs, none);
 RECORDED_NAMES(Family, ipv4, ipv6);
+RECORDED_NAMES(MemoryPool, tcp, udp);
 RECORDED_NAMES(Binds, somaxconn, application, syn_backlog, unknown);
 RECORDED_NAMES(Snapshot::Cause, tick, pressure);
 RECORDED_NAMES(Decision::Act, write, recommend, advise, keep, roll_back, give_back, reassert, yield, forget, release);

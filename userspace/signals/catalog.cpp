@@ -17,7 +17,7 @@ template <class T> Value value(const T& x) {
         return static_cast<std::uint64_t>(x);
     else if constexpr (std::same_as<T, Endpoint>)
         return to_string(x);
-    else if constexpr (std::same_as<T, Binds> || std::same_as<T, Family>)
+    else if constexpr (std::same_as<T, Binds> || std::same_as<T, Family> || std::same_as<T, MemoryPool>)
         return std::string(to_string(x));
     else
         return x;
@@ -1296,12 +1296,162 @@ constexpr std::array fragment_rows{
     netns_name_row<Fragments>("fragments.netns_name"),
 };
 
+constexpr std::array socket_memory_rows{
+    Row<SocketMemory>{{.name = "socket_memory.protocol",
+                       .kind = label,
+                       .json = "protocol",
+                       .column = "PROTOCOL",
+                       .width = 8,
+                       .help = "Whose sockets share it: tcp or udp.",
+                       .source = "proto->memory_allocated"},
+                      field<&SocketMemory::pool>},
+    Row<SocketMemory>{{.name = "socket_memory.bytes",
+                       .kind = gauge,
+                       .json = "bytes",
+                       .metric = "bpftune_socket_memory_bytes",
+                       .column = "BYTES",
+                       .width = 11,
+                       .help = "Bytes in use by all sockets of the node.",
+                       .source = "TCP and UDP: mem in /proc/net/sockstat",
+                       .rank = Rank::use},
+                      field<&SocketMemory::bytes>},
+    Row<SocketMemory>{
+        {.name = "socket_memory.low",
+         .kind = gauge,
+         .json = "low_bytes",
+         .column = "LOW",
+         .width = 11,
+         .help =
+             "The first number of the sysctl, in bytes: TCP under pressure recovers below it, and UDP drops beyond it.",
+         .source = "net.ipv4.tcp_mem, net.ipv4.udp_mem"},
+        field<&SocketMemory::low_bytes>},
+    Row<SocketMemory>{{.name = "socket_memory.pressure",
+                       .kind = gauge,
+                       .json = "pressure_bytes",
+                       .column = "PRESSURE",
+                       .width = 11,
+                       .help = "The second: from here on TCP shrinks all buffers; UDP does nothing at it.",
+                       .source = "net.ipv4.tcp_mem, net.ipv4.udp_mem"},
+                      field<&SocketMemory::pressure_bytes>},
+    Row<SocketMemory>{{.name = "socket_memory.high",
+                       .kind = gauge,
+                       .json = "high_bytes",
+                       .metric = "bpftune_socket_memory_high_bytes",
+                       .column = "HIGH",
+                       .width = 11,
+                       .help = "The third: no more is taken than this.",
+                       .source = "net.ipv4.tcp_mem, net.ipv4.udp_mem",
+                       .rank = Rank::limit},
+                      field<&SocketMemory::high_bytes>},
+    Row<SocketMemory>{{.name = "socket_memory.under_pressure",
+                       .kind = gauge,
+                       .json = "under_pressure",
+                       .metric = "bpftune_socket_memory_under_pressure",
+                       .column = "PRESSED",
+                       .width = 7,
+                       .help = "1 where as much is in use as makes sockets suffer (TCP: pressure, UDP: low), else 0.",
+                       .source = "sockstat, net.ipv4.tcp_mem, net.ipv4.udp_mem"},
+                      [](const SocketMemory& row) -> Value { return value(row.is_under_pressure()); }},
+    Row<SocketMemory>{{.name = "socket_memory.pressures",
+                       .kind = counter,
+                       .json = "pressures",
+                       .metric = "bpftune_socket_memory_pressures_total",
+                       .column = "CAME UNDER",
+                       .width = 10,
+                       .help = "Times that TCP came under pressure; null for UDP, and where it is not seen.",
+                       .source = "LINUX_MIB_TCPMEMORYPRESSURES",
+                       .wide = true},
+                      field<&SocketMemory::pressures>},
+    Row<SocketMemory>{{.name = "socket_memory.lost",
+                       .kind = counter,
+                       .json = "lost",
+                       .metric = "bpftune_socket_memory_lost_total",
+                       .column = "LOST",
+                       .width = 7,
+                       .help = "UDP: datagrams dropped for want of memory, a limit of a memory cgroup among the "
+                               "reasons. TCP: packets and orphans dropped while it was near its limit.",
+                       .source = "UDP_MIB_MEMERRORS (since 5.11); LINUX_MIB_TCPRCVQDROP, LINUX_MIB_TCPABORTONMEMORY",
+                       .rank = Rank::loss},
+                      field<&SocketMemory::lost>},
+    Row<SocketMemory>{
+        {.name = "socket_memory.held",
+         .kind = gauge,
+         .json = "held_bytes",
+         .metric = "bpftune_socket_memory_held_bytes",
+         .column = "HELD",
+         .width = 11,
+         .help =
+             "Bytes in sockets that processes hold; null while more than half of the limit is free, for nobody looks.",
+         .source = "sk_rmem_alloc, sk_wmem_queued, sk_forward_alloc",
+         .wide = true},
+        field<&SocketMemory::held_bytes>},
+    Row<SocketMemory>{
+        {.name = "socket_memory.still",
+         .kind = gauge,
+         .json = "still_bytes",
+         .metric = "bpftune_socket_memory_unmoved_bytes",
+         .column = "UNMOVED",
+         .width = 11,
+         .help = "Of these, bytes in sockets that have neither sent, received nor been read from for 3 s.",
+         .source = "copied_seq, snd_una, sk_receive_queue"},
+        field<&SocketMemory::still_bytes>},
+    Row<SocketMemory>{{.name = "socket_memory.unheld",
+                       .kind = gauge,
+                       .json = "unheld_bytes",
+                       .metric = "bpftune_socket_memory_unheld_bytes",
+                       .column = "NO PROCESS",
+                       .width = 11,
+                       .help = "Bytes in sockets that no process holds.",
+                       .source = "sockstat, less what is held",
+                       .wide = true},
+                      [](const SocketMemory& row) -> Value { return value(row.unheld_bytes()); }},
+    Row<SocketMemory>{
+        {.name = "socket_memory.largest_netns",
+         .kind = label,
+         .json = "largest_netns",
+         .column = "MOST IN",
+         .width = 10,
+         .help = "Network namespace whose processes hold most of it: inode number.",
+         .source = "sock_net(sk)->ns.inum"},
+        [](const SocketMemory& row) -> Value { return row.largest ? value(row.largest->netns.inode) : Value(); }},
+    Row<SocketMemory>{
+        {.name = "socket_memory.largest_bytes",
+         .kind = gauge,
+         .json = "largest_bytes",
+         .column = "THAT HOLDS",
+         .width = 11,
+         .help = "Bytes that these hold.",
+         .source = "sk_rmem_alloc, sk_wmem_queued, sk_forward_alloc"},
+        [](const SocketMemory& row) -> Value { return row.largest ? value(row.largest->bytes) : Value(); }},
+    Row<SocketMemory>{
+        {.name = "socket_memory.largest_still",
+         .kind = gauge,
+         .json = "largest_still_bytes",
+         .column = "ITS UNMOVED",
+         .width = 11,
+         .help = "Of these, bytes in sockets that have not moved for 3 s.",
+         .source = "copied_seq, snd_una, sk_receive_queue",
+         .wide = true},
+        [](const SocketMemory& row) -> Value { return row.largest ? value(row.largest->still_bytes) : Value(); }},
+    Row<SocketMemory>{
+        {.name = "socket_memory.largest_close_wait",
+         .kind = gauge,
+         .json = "largest_close_wait_bytes",
+         .column = "CLOSE_WAIT",
+         .width = 11,
+         .help = "Of these, bytes in TCP sockets whose other end has closed.",
+         .source = "skc_state",
+         .wide = true},
+        [](const SocketMemory& row) -> Value { return row.largest ? value(row.largest->close_wait_bytes) : Value(); }},
+};
+
 std::string identity(const NetnsId& id) { return fmt::format("{}.{}", id.cookie, id.inode); }
 std::string identity(const Listener& l) { return fmt::format("{}/{}.{}", identity(l.netns), l.cookie, l.inode); }
 std::string identity(const NetnsTcp& n) { return identity(n.netns); }
 std::string identity(const TcpBuffers& b) { return identity(b.netns); }
 std::string identity(const UdpSocket& u) { return fmt::format("{}/{}", identity(u.netns), u.cookie); }
 std::string identity(const Fragments& f) { return fmt::format("{}/{}", identity(f.netns), to_string(f.family)); }
+std::string identity(const SocketMemory& m) { return std::string(to_string(m.pool)); }
 std::string identity(const SoftirqCpu& c) { return std::to_string(c.cpu); }
 std::string identity(const NeighbourTable& n) { return std::string(to_string(n.family)); }
 std::string identity(const Conntrack& c) { return identity(c.netns); }
@@ -1342,6 +1492,8 @@ constexpr std::array tables{
                                                  Labels::family),
     table<&Snapshot::fragments, fragment_rows>("fragments", "Fragments by network namespace", Probe::time_wait,
                                                Labels::pod),
+    table<&Snapshot::socket_memory, socket_memory_rows>("socket_memory", "Memory that sockets share", Probe::time_wait,
+                                                        Labels::protocol),
 };
 
 } // namespace

@@ -68,6 +68,7 @@ enum class Labels {
     pod, // namespace, pod, container; empty for what belongs to no pod
     cpu,
     family, // of addresses
+    protocol,
 };
 
 struct Table {

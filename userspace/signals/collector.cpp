@@ -170,12 +170,14 @@ Snapshot Collector::tick(Now now) {
     node_reader_.tick(now.mono);
     forget_writes(now.mono);
     Snapshot snapshot = blank(Snapshot::Cause::tick, now);
+    probes_.ask_for_memory(is_worth_a_look(node_reader_.pools()));
     refresh(now, next_census_);
     tcp_.tick(snapshot, now.mono);
     read_buffers(snapshot);
     look_at_udp();
     snapshot.udp = udp_.update(namespaces_, udp_sockets_, now.mono);
     snapshot.fragments = fragments_.update(namespaces_, now.mono);
+    read_socket_memory(snapshot);
     read_softirq(snapshot);
     snapshot.socket_sizes = probes_.socket_sizes();
     snapshot.allowed_congestion_control = probes_.allowed_congestion_control();
@@ -279,6 +281,13 @@ void Collector::read_conntrack(Snapshot& snapshot) {
     sample_conntrack(now, snapshot.interval);
     for (const probes::ConntrackReading& each : readings)
         if (auto row = conntrack_.row(each.netns, now)) snapshot.conntrack.push_back(std::move(*row));
+}
+
+void Collector::read_socket_memory(Snapshot& snapshot) {
+    auto holders = probes_.memory();
+    if (!holders) note(holders.error());
+    snapshot.socket_memory = socket_memory_.update(node_reader_.pools(), namespaces_,
+                                                   holders ? std::move(*holders) : std::nullopt, snapshot.time.mono);
 }
 
 void Collector::read_neighbours(Snapshot& snapshot) {

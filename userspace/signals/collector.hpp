@@ -14,6 +14,7 @@
 #include "signals/fragments.hpp"
 #include "signals/neighbours.hpp"
 #include "signals/node.hpp"
+#include "signals/socket_memory.hpp"
 #include "signals/tcp_table.hpp"
 #include "signals/udp.hpp"
 
@@ -88,6 +89,7 @@ private:
     void read_softirq(Snapshot& snapshot);
     void read_conntrack(Snapshot& snapshot);
     void read_neighbours(Snapshot& snapshot);
+    void read_socket_memory(Snapshot& snapshot);
     void sample_conntrack(MonoTime now, Nanoseconds interval);
     [[nodiscard]] Snapshot blank(Snapshot::Cause cause, Now now) const;
     void remember(const probes::SysctlWriteEvent& write);
@@ -105,6 +107,7 @@ private:
     std::vector<probes::UdpReading> udp_sockets_;           // at the last look
     UdpTable udp_;
     FragmentTable fragments_;
+    SocketMemoryTable socket_memory_;
     std::map<unsigned, probes::SoftirqReading> softirq_base_;
     Backlogs backlogs_;
     ConntrackTables conntrack_;

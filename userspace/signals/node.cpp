@@ -51,12 +51,13 @@ Node this_node() {
 
 NodeReader::NodeReader(std::filesystem::path proc, std::filesystem::path sys)
     : proc_(std::move(proc)), sys_(std::move(sys)) {
+    unit_bytes_.page = page_bytes();
     read_unit_bytes();
 }
 
 void NodeReader::tick(MonoTime now) {
     read_memory();
-    guards_.tcp_memory = tcp_memory();
+    read_pools();
     if (now >= next_cpu_reading_) read_softirq(now);
     if (!unit_bytes_.conntrack_entry) read_unit_bytes();
 }
@@ -91,16 +92,26 @@ void NodeReader::read_memory() {
     guards_.memory_available_bytes = memory ? sys::meminfo_bytes(*memory, "MemAvailable") : std::nullopt;
 }
 
-std::optional<TcpMemory> NodeReader::tcp_memory() const {
+void NodeReader::read_pools() {
+    pools_ = {};
+    guards_.tcp_memory.reset();
     const auto sockets = sys::read_file(proc_ / "thread-self/net/sockstat");
-    const auto limits = sys::read_file(proc_ / "sys/net/ipv4/tcp_mem");
-    if (!sockets || !limits) return std::nullopt;
-    const auto pages = sys::sockstat_value(*sockets, "TCP", "mem");
-    const auto thresholds = sys::sysctl_numbers(*limits); // low, pressure, high
-    if (!pages || thresholds.size() != 3) return std::nullopt;
+    if (!sockets) return;
     const std::uint64_t page = page_bytes();
-    return TcpMemory{
-        .bytes = *pages * page, .pressure_bytes = thresholds[1] * page, .high_bytes = thresholds[2] * page};
+    const auto read = [&](const char* protocol, const char* sysctl) -> std::optional<PoolReading> {
+        const auto limits = sys::read_file(proc_ / "sys/net/ipv4" / sysctl);
+        const auto pages = sys::sockstat_value(*sockets, protocol, "mem");
+        const auto three = sys::sysctl_numbers(limits.value_or("")); // low, pressure, high
+        if (!pages || three.size() != 3) return std::nullopt;
+        return PoolReading{.page = page,
+                           .bytes = *pages * page,
+                           .low = three[0] * page,
+                           .pressure = three[1] * page,
+                           .high = three[2] * page};
+    };
+    pools_ = {read("TCP", "tcp_mem"), read("UDP", "udp_mem")};
+    if (const auto& tcp = pools_.front())
+        guards_.tcp_memory = TcpMemory{.bytes = tcp->bytes, .pressure_bytes = tcp->pressure, .high_bytes = tcp->high};
 }
 
 void NodeReader::read_softirq(MonoTime now) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/snapshot.hpp"
+#include "signals/socket_memory.hpp"
 #include "sys/procfs.hpp"
 
 namespace bpftune::signals {
@@ -33,6 +34,9 @@ public:
     // As of the last tick.
     [[nodiscard]] const Guards& guards() const { return guards_; }
 
+    // What all sockets of TCP, and of UDP, share; as of the last tick.
+    [[nodiscard]] const PoolReadings& pools() const { return pools_; }
+
     // Of each CPU, and when they were read.
     [[nodiscard]] const std::vector<sys::CpuInterrupts>& cpus() const { return cpus_; }
     [[nodiscard]] MonoTime cpus_read() const { return cpu_read_; }
@@ -45,12 +49,13 @@ private:
     void read_memory();
     void read_softirq(MonoTime now);
     void read_unit_bytes();
-    [[nodiscard]] std::optional<TcpMemory> tcp_memory() const;
+    void read_pools();
     [[nodiscard]] std::optional<std::uint64_t> slab_bytes(const char* cache) const;
 
     std::filesystem::path proc_;
     std::filesystem::path sys_;
     Guards guards_;
+    PoolReadings pools_;
     UnitBytes unit_bytes_;
     std::optional<sys::CpuTime> cpu_time_; // of the last reading
     std::vector<sys::CpuInterrupts> cpus_;

@@ -87,6 +87,8 @@ constexpr std::array table{
     Limitation{Rung::procfs, "fragments.reassembled", unseen, ""},
     Limitation{Rung::procfs, "fragments.failed", unseen, ""},
     Limitation{Rung::procfs, "fragments.timed_out", unseen, ""},
+    Limitation{Rung::procfs, "socket_memory.pressures", unseen, "losses for want of socket memory"},
+    Limitation{Rung::procfs, "socket_memory.lost", unseen, ""},
     Limitation{Rung::tracepoint, "conntrack.inserts_per_second", unseen, only_growth},
     Limitation{Rung::procfs, "conntrack.inserts_per_second", unseen, only_growth},
     Limitation{Rung::netlink, "conntrack.inserts_per_second", unseen, only_growth},

@@ -34,6 +34,7 @@ std::string_view signal_of(signals::Labels labels) {
     case signals::Labels::none: return "";
     case signals::Labels::cpu: return "cpu";
     case signals::Labels::family: return "family";
+    case signals::Labels::protocol: return "protocol";
     case signals::Labels::pod: return "pod";
     }
     std::unreachable();
@@ -57,6 +58,10 @@ Labels labels_of(const Table& table, const signals::Value& label) {
     case signals::Labels::family: {
         const auto* const text = std::get_if<std::string>(&label);
         return {{"family", text != nullptr ? *text : ""}};
+    }
+    case signals::Labels::protocol: {
+        const auto* const text = std::get_if<std::string>(&label);
+        return {{"protocol", text != nullptr ? *text : ""}};
     }
     case signals::Labels::pod: {
         const auto* const known = std::get_if<Pod>(&label);

@@ -29,6 +29,7 @@ std::string_view labels_of(signals::Labels labels) {
     case signals::Labels::pod: return "`namespace`, `pod`, `container` (empty for what belongs to no pod)";
     case signals::Labels::cpu: return "`cpu`";
     case signals::Labels::family: return "`family`";
+    case signals::Labels::protocol: return "`protocol`";
     }
     return "";
 }

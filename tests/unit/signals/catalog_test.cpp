@@ -36,7 +36,7 @@ std::string fields(const Table& table) {
 
 TEST_CASE("tables have the documented fields in the documented order, new ones behind them") {
     const auto tables = catalog();
-    REQUIRE(tables.size() == 9);
+    REQUIRE(tables.size() == 10);
     CHECK(tables[0].json == "listeners");
     CHECK(fields(tables[0]) ==
           "netns inode address port pid command pod queue queue_peak limit asked somaxconn binds "
@@ -72,6 +72,11 @@ TEST_CASE("tables have the documented fields in the documented order, new ones b
     CHECK(fields(tables[7]) == "family entries limit refused made unanswered ");
     CHECK(tables[8].json == "fragments");
     CHECK(fields(tables[8]) == "netns family memory_bytes limit_bytes reassembled failed timed_out pod netns_name ");
+    CHECK(tables[9].json == "socket_memory");
+    CHECK(fields(tables[9]) ==
+          "protocol bytes low_bytes pressure_bytes high_bytes under_pressure pressures lost held_bytes "
+          "still_bytes unheld_bytes largest_netns largest_bytes largest_still_bytes "
+          "largest_close_wait_bytes ");
 }
 
 TEST_CASE("signal names, fields and metrics are unique and well formed") {
@@ -118,7 +123,7 @@ TEST_CASE("a joined signal has a column before it, and a column has a width") {
 
 TEST_CASE("tables have the field that they are labelled by") {
     const std::map<Labels, std::string_view> names{
-        {Labels::pod, "pod"}, {Labels::cpu, "cpu"}, {Labels::family, "family"}};
+        {Labels::pod, "pod"}, {Labels::cpu, "cpu"}, {Labels::family, "family"}, {Labels::protocol, "protocol"}};
     for (const Table& table : catalog()) {
         INFO(table.json);
         if (table.labels != Labels::none)

@@ -48,7 +48,7 @@ TEST_CASE("top's JSON is the documented object") {
         R"("nat_exhausted":0,"clashes":0,"chain_too_long":0,"clash":null,"full_in_seconds":0.0,)"
         R"("buckets":16384,"unanswered_ratio":null,"flooded":0,"unanswered":null,"flood":null,)"
         R"("pod":{"namespace":"shop","name":"web-0","container":null},"netns_name":null}],)"
-        R"("buffers":[],"udp":[],"neighbours":[],"fragments":[],)"
+        R"("buffers":[],"udp":[],"neighbours":[],"fragments":[],"socket_memory":[],)"
         R"("changes":[{"id":7,"time":"2026-11-21T22:00:01.004Z","tunable":"net.core.somaxconn",)"
         R"("scope":{"netns":4026532247,"listener":{"inode":48211,"address":"0.0.0.0","port":8080},)"
         R"("pod":{"namespace":"shop","name":"web-0"}},"from":"128","to":"1024","state":"kept",)"

@@ -88,6 +88,8 @@ Neighbour tables of the node: none
 
 Fragments by network namespace: none
 
+Memory that sockets share: none
+
 Changes, newest first
 22:00:01  net.core.somaxconn  128 → 1024  kept: accept queue of 0.0.0.0:8080 (n~
 )");

@@ -82,6 +82,15 @@ Result<std::uint64_t> entries_of_fullest_table() {
 }
 
 // Of the init network namespace, which is where the tables' counters are.
+// The same in whichever network namespace it is read.
+Result<std::uint64_t> pages_of(const char* protocol) {
+    const auto text = sys::read_file("/proc/thread-self/net/sockstat");
+    if (!text) return std::unexpected(text.error());
+    const auto pages = sys::sockstat_value(*text, protocol, "mem");
+    if (!pages) return failure("sockstat has no memory of {}", protocol);
+    return *pages;
+}
+
 Result<std::uint64_t> neighbours_in(const char* cache) {
     const auto text = sys::read_file(fmt::format("/proc/thread-self/net/stat/{}", cache));
     if (!text) return std::unexpected(text.error());
@@ -134,6 +143,8 @@ Result<std::uint64_t> use_of_object(const Tunable& tunable, const Scope& scope) 
     case InUse::conntrack_entries: return entries_of_fullest_table();
     case InUse::arp_entries: return neighbours_in("arp_cache");
     case InUse::ndisc_entries: return neighbours_in("ndisc_cache");
+    case InUse::tcp_memory_pages: return pages_of("TCP");
+    case InUse::udp_memory_pages: return pages_of("UDP");
     }
     std::unreachable();
 }

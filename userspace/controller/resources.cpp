@@ -9,6 +9,7 @@
 #include "controller/neighbours.hpp"
 #include "controller/ports.hpp"
 #include "controller/resource.hpp"
+#include "controller/socket_memory.hpp"
 #include "controller/socket_sizes.hpp"
 #include "controller/tcp_buffers.hpp"
 #include "controller/udp_buffers.hpp"
@@ -16,8 +17,9 @@
 namespace bpftune::controller {
 
 std::span<const Resource> resources() {
-    static constexpr std::array rows{accept_queue, conntrack, tcp_buffers,  udp_buffers, backlog, ports,
-                                     neighbours,   fragments, socket_sizes, congestion}; // what a burst waits for first
+    static constexpr std::array rows{
+        accept_queue, conntrack, tcp_buffers,  udp_buffers, backlog,      ports,
+        neighbours,   fragments, socket_sizes, congestion,  socket_memory}; // what a burst waits for first
     return rows;
 }
 

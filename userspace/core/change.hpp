@@ -41,6 +41,12 @@ enum class TunableId {
     wmem_default,
     tcp_tw_reuse,
     tcp_congestion_control,
+    tcp_mem, // high, as is udp_mem
+    tcp_mem_pressure,
+    tcp_mem_low,
+    udp_mem,
+    udp_mem_pressure,
+    udp_mem_low,
 };
 
 // What lets the running connections of a network namespace have a value that new ones begin with.

@@ -30,6 +30,8 @@ enum class InUse {
     conntrack_entries, // of the fullest table on the node
     arp_entries,       // of the node's one table, as is the next
     ndisc_entries,
+    tcp_memory_pages, // of all sockets of the node, as is the next
+    udp_memory_pages,
 };
 
 enum class Unit {

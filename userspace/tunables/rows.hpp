@@ -19,6 +19,7 @@ std::span<const Tunable> backlog_rows();
 std::span<const Tunable> port_rows();
 std::span<const Tunable> neighbour_rows();
 std::span<const Tunable> fragment_rows();
+std::span<const Tunable> socket_memory_rows();
 std::span<const Tunable> socket_size_rows();
 std::span<const Tunable> tw_reuse_rows();
 std::span<const Tunable> congestion_rows();

@@ -504,6 +504,12 @@ private:
         case TunableId::wmem_default: return units;
         case TunableId::tcp_tw_reuse:
         case TunableId::tcp_congestion_control: return 0;
+        case TunableId::tcp_mem:
+        case TunableId::udp_mem: return units * 4096;
+        case TunableId::tcp_mem_pressure:
+        case TunableId::tcp_mem_low:
+        case TunableId::udp_mem_pressure:
+        case TunableId::udp_mem_low: return 0;
         }
         return 0;
     }

@@ -192,9 +192,24 @@ void add_fragments(World& world, Names& names, const YAML::Node& node) {
                                .limit_bytes = number_of(fields.at("limit"))};
 }
 
+MemoryPool pool_of(const Fields& fields) {
+    return fields.has("pool") && text_of(fields.at("pool")) == "udp" ? MemoryPool::udp : MemoryPool::tcp;
+}
+
+std::uint64_t bytes_of_pages(const YAML::Node& node) { return number_of(node) * World::page; }
+
+void add_socket_memory(World& world, const YAML::Node& node) {
+    const Fields fields(node, {"pool", "low", "pressure", "high"});
+    world.socket_memory.push_back({.pool = pool_of(fields),
+                                   .page_bytes = World::page,
+                                   .low_bytes = bytes_of_pages(fields.at("low")),
+                                   .pressure_bytes = bytes_of_pages(fields.at("pressure")),
+                                   .high_bytes = bytes_of_pages(fields.at("high"))});
+}
+
 World world_of(const YAML::Node& node, Names& names) {
     const Fields fields(node, {"listener", "conntrack", "buffers", "udp", "backlog", "ports", "fragments", "neighbours",
-                               "sizes", "allowed", "memory", "syncookies", "entry", "connection"});
+                                "socket_memory", "sizes", "allowed", "memory", "syncookies", "entry", "connection"});
     World world;
     if (fields.has("listener"))
         for (const YAML::Node& each : items_of(fields.at("listener"))) add_listener(world, names, each);
@@ -232,6 +247,8 @@ World world_of(const YAML::Node& node, Names& names) {
         sizes.into(world.socket_sizes.rmem_default, "rmem_default", number_of);
         sizes.into(world.socket_sizes.wmem_default, "wmem_default", number_of);
     }
+    if (fields.has("socket_memory"))
+        for (const YAML::Node& each : items_of(fields.at("socket_memory"))) add_socket_memory(world, each);
     if (fields.has("memory")) world.memory_bytes = number_of(fields.at("memory")) << 20;
     if (fields.has("entry")) world.unit_bytes.conntrack_entry = number_of(fields.at("entry"));
     if (fields.has("connection")) world.unit_bytes.queued_connection = number_of(fields.at("connection"));
@@ -359,6 +376,30 @@ void read_cpu(Step& step, const YAML::Node& node) {
     step.cpus.push_back(cpu);
 }
 
+// In pages. All of it is held, and moves, unless it says otherwise.
+void read_socket_memory(Step& step, Names& names, const YAML::Node& node) {
+    const Fields fields(node, {"pool", "used", "before", "lost", "pressures", "near_for", "held", "still", "unknown",
+                               "in", "close_wait"});
+    SocketMemory seen{.pool = pool_of(fields), .bytes = bytes_of_pages(fields.at("used"))};
+    std::uint64_t before = seen.bytes;
+    fields.into(before, "before", bytes_of_pages);
+    seen.fullest_bytes = std::max(before, seen.bytes);
+    fields.into(seen.window_lost, "lost", number_of);
+    fields.into(seen.window_pressures, "pressures", number_of);
+    seen.near_for = 10s;
+    fields.into(seen.near_for, "near_for", duration_of);
+    MemoryHolder holder{.netns = names.netns_at(fields, "pod"), .bytes = seen.bytes};
+    fields.into(holder.bytes, "held", bytes_of_pages);
+    fields.into(holder.still_bytes, "still", bytes_of_pages);
+    fields.into(holder.close_wait_bytes, "close_wait", bytes_of_pages);
+    if (!fields.has("unknown")) {
+        seen.held_bytes = holder.bytes;
+        seen.still_bytes = holder.still_bytes;
+        seen.largest = holder;
+    }
+    step.socket_memory.push_back(seen);
+}
+
 void read_neighbours(Step& step, const YAML::Node& node) {
     const Fields fields(node, {"entries", "refused", "made", "unanswered", "lost"});
     NeighbourTable seen;
@@ -434,10 +475,11 @@ void read_guards(Guards& guards, const Fields& fields) {
 }
 
 Step step_of(const YAML::Node& node, Names& names) {
-    const Fields fields(node, {"at",        "until",   "tick",       "pressure",  "after",      "look",
-                               "reload",    "set",     "attempt",    "gone",      "conntrack",  "buffers",
-                               "udp",       "ports",   "cpu",        "fragments", "neighbours", "memory_pressure",
-                               "available", "softirq", "tcp_memory", "answer",    "expect"});
+    const Fields fields(node, {"at",        "until",      "tick",          "pressure",        "after",
+                               "look",      "reload",     "set",           "attempt",         "gone",
+                               "conntrack", "buffers",    "udp",           "ports",           "cpu",
+                               "fragments", "neighbours", "socket_memory", "memory_pressure", "available",
+                               "softirq",   "tcp_memory", "answer",        "expect"});
     Step step{.line = fields.line(), .kind = kind_of(fields), .at = duration_of(fields.at("at"))};
     step.until = step.at;
     fields.into(step.until, "until", duration_of);
@@ -457,6 +499,8 @@ Step step_of(const YAML::Node& node, Names& names) {
         for (const YAML::Node& each : items_of(fields.at("fragments"))) read_fragments(step, names, each);
     if (fields.has("cpu"))
         for (const YAML::Node& each : items_of(fields.at("cpu"))) read_cpu(step, each);
+    if (fields.has("socket_memory"))
+        for (const YAML::Node& each : items_of(fields.at("socket_memory"))) read_socket_memory(step, names, each);
     if (fields.has("neighbours")) read_neighbours(step, fields.at("neighbours"));
     read_guards(step.guards, fields);
     if (step.kind == Step::Kind::reload) step.policy = policy_of(fields.at("reload"));
@@ -616,6 +660,15 @@ private:
         take_fragments(step);
         world_.tables.clear();
         for (const Conntrack& table : step.tables) world_.tables[table.netns] = table;
+        for (SocketMemory& pool : world_.socket_memory) {
+            const auto found = std::ranges::find(step.socket_memory, pool.pool, &SocketMemory::pool);
+            SocketMemory seen = found != step.socket_memory.end() ? *found : SocketMemory{.pool = pool.pool};
+            seen.page_bytes = pool.page_bytes;
+            seen.low_bytes = pool.low_bytes;
+            seen.pressure_bytes = pool.pressure_bytes;
+            seen.high_bytes = pool.high_bytes;
+            pool = seen;
+        }
         for (NeighbourTable& table : world_.neighbours) {
             NeighbourTable seen = step.neighbours;
             seen.family = table.family;

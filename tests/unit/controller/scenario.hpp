@@ -37,6 +37,7 @@ struct Step {
     std::map<std::uint64_t, UdpSocket> udp;   // by cookie: what they lost, and how they looked
     std::vector<SoftirqCpu> cpus;
     NeighbourTable neighbours;
+    std::vector<SocketMemory> socket_memory; // without limits
     Guards guards;
     policy::Policy policy;                                   // reload
     std::vector<std::pair<ObjectKey, std::uint64_t>> values; // set, attempt

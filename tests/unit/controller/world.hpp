@@ -39,6 +39,7 @@ public:
     std::vector<SoftirqCpu> cpus;             // of which the limit is the world's
     std::uint64_t netdev_max_backlog = 1000;
     std::vector<NeighbourTable> neighbours; // with their limits, and what the next snapshot says
+    std::vector<SocketMemory> socket_memory; // the same
     SocketSizes socket_sizes;               // at ticks, as the next
     std::optional<std::string> allowed_congestion_control;
     std::vector<SysctlWrite> writes; // that BPF has seen
@@ -67,6 +68,7 @@ public:
             snapshot.softirq.push_back(cpu);
         }
         snapshot.neighbours = neighbours;
+        snapshot.socket_memory = socket_memory;
         return snapshot;
     }
 
@@ -132,6 +134,12 @@ public:
             return ports.contains(object.netns) ? reuse_of(ports.at(object.netns)) : std::nullopt;
         case TunableId::tcp_congestion_control:
             return buffers.contains(object.netns) ? control_of(buffers.at(object.netns)) : std::nullopt;
+        case TunableId::tcp_mem: return pages(MemoryPool::tcp, &SocketMemory::high_bytes);
+        case TunableId::tcp_mem_pressure: return pages(MemoryPool::tcp, &SocketMemory::pressure_bytes);
+        case TunableId::tcp_mem_low: return pages(MemoryPool::tcp, &SocketMemory::low_bytes);
+        case TunableId::udp_mem: return pages(MemoryPool::udp, &SocketMemory::high_bytes);
+        case TunableId::udp_mem_pressure: return pages(MemoryPool::udp, &SocketMemory::pressure_bytes);
+        case TunableId::udp_mem_low: return pages(MemoryPool::udp, &SocketMemory::low_bytes);
         }
         return std::nullopt;
     }
@@ -169,7 +177,20 @@ public:
         case TunableId::tcp_congestion_control:
             buffers.at(object.netns).congestion_control = tunables::text_of(object.tunable, value);
             break;
+        case TunableId::tcp_mem: pool(MemoryPool::tcp).high_bytes = value * page; break;
+        case TunableId::tcp_mem_pressure: pool(MemoryPool::tcp).pressure_bytes = value * page; break;
+        case TunableId::tcp_mem_low: pool(MemoryPool::tcp).low_bytes = value * page; break;
+        case TunableId::udp_mem: pool(MemoryPool::udp).high_bytes = value * page; break;
+        case TunableId::udp_mem_pressure: pool(MemoryPool::udp).pressure_bytes = value * page; break;
+        case TunableId::udp_mem_low: pool(MemoryPool::udp).low_bytes = value * page; break;
         }
+    }
+
+    static constexpr std::uint64_t page = 4096;
+    SocketMemory& pool(MemoryPool pool) { return *std::ranges::find(socket_memory, pool, &SocketMemory::pool); }
+    [[nodiscard]] std::optional<std::uint64_t> pages(MemoryPool pool, std::uint64_t SocketMemory::* bytes) const {
+        const auto found = std::ranges::find(socket_memory, pool, &SocketMemory::pool);
+        return found == socket_memory.end() ? std::nullopt : std::optional((*found).*bytes / page);
     }
 
     static std::optional<std::uint64_t> reuse_of(const NetnsTcp& row) {

@@ -146,6 +146,18 @@ TEST_CASE("the policy that holds without a file is shown with every default") {
                             "    # not allowed unless named: net.ipv4.tcp_tw_reuse: {max: 1, mode: auto, "
                             "shrinkAfter: never}\n"
                             "    # not allowed unless named: net.ipv4.tcp_congestion_control: {max: bbr, mode: auto, "
+                            "shrinkAfter: never}\n"
+                            "    # not allowed unless named: net.ipv4.tcp_mem: {max: 33554432, mode: auto, "
+                            "shrinkAfter: never}\n"
+                            "    net.ipv4.tcp_mem.pressure: {max: 33554432, mode: auto, "
+                            "shrinkAfter: never}\n"
+                            "    net.ipv4.tcp_mem.low: {max: 33554432, mode: auto, "
+                            "shrinkAfter: never}\n"
+                            "    # not allowed unless named: net.ipv4.udp_mem: {max: 33554432, mode: auto, "
+                            "shrinkAfter: never}\n"
+                            "    net.ipv4.udp_mem.pressure: {max: 33554432, mode: auto, "
+                            "shrinkAfter: never}\n"
+                            "    net.ipv4.udp_mem.low: {max: 33554432, mode: auto, "
                             "shrinkAfter: never}\n");
 }
 

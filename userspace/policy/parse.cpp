@@ -428,6 +428,8 @@ bool Checker::is_setting(const Element& value, std::string_view name) {
 bool Checker::is_tuned(const Element& key, std::string_view path, const Policy& policy) {
     for (const Tunable& row : tunables::catalog()) {
         if ((path != row.path && path != row.alias) || policy.mode_of(row.id) != Mode::automatic) continue;
+        // What follows another is raised with that one, or by a min of its own.
+        if (row.follows && !policy.of(row.id).min && policy.mode_of(*row.follows) != Mode::automatic) continue;
         problem(key, fmt::format("take it out, or write '{}: {{mode: observe}}' under tunables", row.name),
                 "'{}' is expected to stay what it is, and tuned by this policy", shown(key.text));
         return true;

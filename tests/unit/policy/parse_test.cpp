@@ -180,3 +180,13 @@ TEST_CASE("more than a hundred problems are counted, not listed") {
     CHECK(policy.error().size() == 101);
     CHECK(policy.error().back().message == "and 50 more problems");
 }
+
+TEST_CASE("numbers that are raised with another of their file alone may be expected where that one is not tuned") {
+    CHECK(parse(with_spec("  mode: auto\n  expect: {net.ipv4.tcp_mem: '300 400 600'}\n")).has_value());
+    CHECK_FALSE(parse(with_spec("  mode: auto\n  expect: {net.ipv4.tcp_mem: '300 400 600'}\n"
+                                "  tunables: {net.ipv4.tcp_mem: {max: 1000}}\n"))
+                    .has_value());
+    CHECK_FALSE(parse(with_spec("  mode: auto\n  expect: {net.ipv4.tcp_mem: '300 400 600'}\n"
+                                "  tunables: {net.ipv4.tcp_mem.low: {min: 400}}\n"))
+                    .has_value());
+}

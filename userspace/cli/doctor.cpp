@@ -12,6 +12,7 @@
 #include "service/expected.hpp"
 #include "service/policy_file.hpp"
 #include "service/survey.hpp"
+#include "service/without_effect.hpp"
 #include "signals/sight.hpp"
 #include "sys/netns.hpp"
 #include "views/json.hpp"
@@ -26,13 +27,15 @@ struct Report {
     std::vector<service::RightReport> rights;
     std::string to_grant; // empty: some are held
     std::vector<ExpectedSysctl> expected;
-    std::vector<Unexpected> unexpected; // of these
+    std::vector<Unexpected> unexpected;        // of these
+    std::vector<service::NamedInVain> in_vain; // by the policy
     bool policy_is_valid = true;
 };
 
 // Compared now, without a service: who has set it is for its log to tell, what was set at boot is in files.
 void compare(Report& report, const policy::Policy& policy) {
     if (policy.expect.empty()) return;
+    report.in_vain = service::named_in_vain(policy);
     const service::SetBy set_by("/");
     report.expected = service::read_expected(policy, sys::init_netns().value_or(NetnsId{}));
     for (const ExpectedSysctl& each : report.expected)
@@ -54,7 +57,8 @@ Report examine(const std::vector<probes::RungChoice>& rungs) {
             .rights = service::survey_rights(),
             .to_grant = service::what_to_grant(),
             .expected = {},
-            .unexpected = {}};
+            .unexpected = {},
+            .in_vain = {}};
 }
 
 int status_of(const Report& report) {
@@ -106,6 +110,8 @@ views::Json document_of(const Report& report) {
         {"probes", std::move(probes)},    {"tunables", std::move(tunables)}, {"rights", std::move(rights)},
         {"grant", known(report.to_grant)}};
     if (!report.expected.empty()) document["unexpected"] = views::unexpected_document(report.unexpected);
+    for (const service::NamedInVain& each : report.in_vain)
+        document["without_effect"].push_back({{"sysctl", each.name}, {"why", each.why}});
     return document;
 }
 
@@ -115,6 +121,7 @@ void print_expected(const Report& report) {
     for (const ExpectedSysctl& each : report.expected)
         if (each.is_met()) fmt::print("  {} is {}\n", each.name, each.expected);
     for (const Unexpected& wrong : report.unexpected) fmt::print("  WRONG: {}\n", controller::sentence(wrong));
+    for (const service::NamedInVain& each : report.in_vain) fmt::print("  {}\n", service::sentence(each));
 }
 
 void print(const Report& report) {

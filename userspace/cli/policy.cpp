@@ -6,6 +6,7 @@
 #include "cli/commands.hpp"
 #include "policy/parse.hpp"
 #include "service/api.hpp"
+#include "service/without_effect.hpp"
 #include "views/json.hpp"
 #include "views/text.hpp"
 
@@ -14,7 +15,10 @@ namespace {
 
 int check(const std::string& file) {
     const auto policy = load_policy(file);
-    return policy ? done : policy.error();
+    if (!policy) return policy.error();
+    for (const service::NamedInVain& each : service::named_in_vain(*policy))
+        fmt::print(stderr, "{}: note: {}\n", file, service::sentence(each));
+    return done;
 }
 
 // As comments, so that what is printed is a policy file all the same.

@@ -17,6 +17,7 @@
 #include "policy/document.hpp"
 #include "policy/keys.hpp"
 #include "tunables/codec.hpp"
+#include "tunables/without_effect.hpp"
 
 namespace bpftune::policy {
 namespace {
@@ -226,6 +227,13 @@ std::string_view Checker::unknown_key(const Element& key, std::span<const Key> k
 }
 
 void Checker::unknown_tunable(const Element& key) {
+    if (const auto* obsolete = tunables::find_without_effect(key.text)) {
+        // Of the kernel that it is for, nothing is known here.
+        const std::string_view where =
+            obsolete->in_new_netns ? " on kernels since 6.3, and older ones with the same change" : "";
+        return problem(key, "leave it out; under `expect`, `doctor` tells of the kernel that it runs on",
+                       "'{}' is not tuned: it does nothing{}", key.text, where);
+    }
     const std::vector<std::string_view> known = tunable_names();
     const std::string_view near = nearest_tunable(key.text, known);
     problem(key,

@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the service says of sysctls that its policy expects.
+#include <string>
+#include <vector>
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include "netns/service/fixtures.hpp"
+#include "sys/fd.hpp"
 
 using namespace bpftune;
 using namespace bpftune::testing;
@@ -89,4 +98,48 @@ TEST_CASE("doctor compares what a policy expects, and a difference is a finding"
     home.set_policy(expecting("net.ipv4.tcp_fin_timeout: 61"));
     CHECK(mentions(run({"doctor", "--policy", home.policy()}).out, "net.ipv4.tcp_fin_timeout is 61\n"));
     CHECK(value.now() == 61);
+}
+
+TEST_CASE("a policy that expects something of a sysctl that does nothing on this kernel is told so", "[any-kernel]") {
+    const Home home;
+    const std::string told = "net.ipv4.route.max_size does nothing here: IPv4 has no routing cache since 3.6";
+    home.set_policy(expecting("net.ipv4.route.max_size: 2147483647"));
+    CHECK(mentions(run({"doctor", "--policy", home.policy()}).out, told));
+    const Ran checked = run({"policy", "check", home.policy()});
+    CHECK(checked.status == 0);
+    CHECK(mentions(checked.err, told));
+    home.set_policy(expecting("net.ipv4.ip_forward: 0"));
+    CHECK_FALSE(mentions(run({"doctor", "--policy", home.policy()}).out, "does nothing here"));
+    CHECK(run({"policy", "check", home.policy()}).err.empty());
+}
+
+// Each of these routes is in the table of those that are in use (/proc/net/rt6_stats) for as long as its socket is
+// open.
+TEST_CASE("a limit on the routes of IPv6 is said to do nothing exactly where this kernel lets more through") {
+    constexpr int routes = 40;
+    const Namespace netns;
+    netns.write("sys/net/ipv6/route/gc_thresh", "2");
+    netns.write("sys/net/ipv6/route/gc_min_interval_ms", "0");
+    netns.write("sys/net/ipv6/route/max_size", "4");
+    for (int i = 1; i <= routes; ++i)
+        shell(fmt::format("ip -n {} -6 address add fd00::{:x}/128 dev lo nodad", netns.name(), i));
+    std::vector<sys::Fd> sockets;
+    const int refused = netns.inside([&] {
+        int failed = 0;
+        for (int i = 1; i <= routes; ++i) {
+            const std::string address = fmt::format("fd00::{:x}", i);
+            sockets.emplace_back(::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+            sockaddr_in6 to{};
+            to.sin6_family = AF_INET6;
+            to.sin6_port = htons(9);
+            must(::inet_pton(AF_INET6, address.c_str(), &to.sin6_addr) == 1, "inet_pton");
+            failed += ::connect(sockets.back().value(), reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0;
+        }
+        return failed;
+    });
+    const Home home;
+    home.set_policy(expecting("net.ipv6.route.max_size: 2147483647"));
+    const bool told = mentions(run({"doctor", "--policy", home.policy()}).out, "net.ipv6.route.max_size does nothing");
+    INFO(refused << " of " << routes << " were refused");
+    CHECK(told == (refused == 0));
 }

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/without_effect.hpp"
+
+#include <optional>
+#include <string_view>
+
+#include <catch2/catch.hpp>
+
+#include "policy/parse.hpp"
+#include "tunables/catalog.hpp"
+#include "tunables/without_effect.hpp"
+
+using namespace bpftune;
+using namespace bpftune::service;
+
+namespace {
+
+policy::Policy expecting(const std::string& lines) {
+    const auto parsed = policy::parse("apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\n"
+                                      "metadata: {name: expecting}\nspec:\n  expect:\n" +
+                                      lines);
+    REQUIRE(parsed);
+    return *parsed;
+}
+
+auto always(std::optional<std::uint64_t> value) {
+    return [value](std::string_view) { return value; };
+}
+
+const char* const ipv6 = "    net/ipv6/route/max_size: 16384\n";
+
+} // namespace
+
+TEST_CASE("what a policy expects of IPv4's routing cache does nothing on any kernel") {
+    const auto found = named_in_vain(expecting("    net.ipv4.ip_forward: 1\n    net.ipv4.route.max_size: 8\n"
+                                               "    net.ipv4.route.gc_thresh: 8\n"),
+                                     always({}));
+    REQUIRE(found.size() == 2);
+    CHECK(sentence(found[0]) == "net.ipv4.route.max_size does nothing here: IPv4 has no routing cache since 3.6");
+    CHECK(found[1].name == "net.ipv4.route.gc_thresh");
+}
+
+TEST_CASE("a limit on the routes of IPv6 does nothing where a new network namespace has the largest there is") {
+    const auto found = named_in_vain(expecting(ipv6), always(2147483647));
+    REQUIRE(found.size() == 1);
+    CHECK(found[0].name == "net/ipv6/route/max_size");
+}
+
+TEST_CASE("a limit on the routes of IPv6 is not said to do nothing where it limits, or where that is not known") {
+    CHECK(named_in_vain(expecting(ipv6), always(4096)).empty());
+    CHECK(named_in_vain(expecting(ipv6), always({})).empty());
+}
+
+TEST_CASE("no tunable is among the sysctls that do nothing") {
+    for (const auto& each : tunables::without_effect()) {
+        INFO(each.name);
+        CHECK(tunables::find(each.name) == nullptr);
+        CHECK(tunables::find_without_effect(each.name) == &each);
+    }
+}

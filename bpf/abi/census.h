@@ -19,6 +19,10 @@ enum abi_mib {
 	ABI_MIB_TCPMEMORYPRESSURES,
 	ABI_MIB_TCPRCVQDROP,
 	ABI_MIB_TCPABORTONMEMORY,
+	ABI_MIB_TCPFASTOPENPASSIVE,
+	ABI_MIB_TCPFASTOPENPASSIVEFAIL,
+	ABI_MIB_TCPFASTOPENLISTENOVERFLOW,
+	ABI_MIB_TCPFASTOPENCOOKIEREQD,
 	ABI_MIB_COUNT,
 };
 
@@ -83,15 +87,17 @@ struct netns_record {
 	__u8 congestion[ABI_CONGESTION_SIZE]; /* tcp_congestion_control */
 	__u32 tw_reuse;			      /* tcp_tw_reuse */
 	__u32 mem_errors_known; /* whether this kernel counts ABI_UDP_MIB_MEMERRORS */
+	__u32 fastopen; /* tcp_fastopen */
+	__u32 unused;
 };
-ABI_SIZE(struct netns_record, 312);
+ABI_SIZE(struct netns_record, 352);
 ABI_OFFSET(struct netns_record, mibs, 24);
-ABI_OFFSET(struct netns_record, pid, 136);
-ABI_OFFSET(struct netns_record, rmem_default, 160);
-ABI_OFFSET(struct netns_record, udp_mibs, 176);
-ABI_OFFSET(struct netns_record, local_ports, 200);
-ABI_OFFSET(struct netns_record, fragments, 208);
-ABI_OFFSET(struct netns_record, mem_errors_known, 308);
+ABI_OFFSET(struct netns_record, pid, 168);
+ABI_OFFSET(struct netns_record, rmem_default, 192);
+ABI_OFFSET(struct netns_record, udp_mibs, 208);
+ABI_OFFSET(struct netns_record, local_ports, 232);
+ABI_OFFSET(struct netns_record, fragments, 240);
+ABI_OFFSET(struct netns_record, mem_errors_known, 340);
 
 /* Whose memory is in one pool for all network namespaces. */
 enum abi_memory_pool { ABI_MEMORY_OF_TCP, ABI_MEMORY_OF_UDP, ABI_MEMORY_POOLS };

@@ -58,8 +58,8 @@ struct abi_listener {
 	__u8 transparent; /* IP_TRANSPARENT */
 	__u8 defers;	  /* TCP_DEFER_ACCEPT */
 	__u8 unused[3];
-	__u32 syn_queue; /* handshakes under way, cookies not counted */
-	__u32 unused_2;
+	__u32 syn_queue;      /* handshakes under way, cookies not counted */
+	__u32 fastopen_queue; /* requests that may wait which came with a SYN; 0: it takes none */
 };
 ABI_SIZE(struct abi_listener, 136);
 ABI_OFFSET(struct abi_listener, local, 16);

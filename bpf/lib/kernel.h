@@ -122,6 +122,7 @@ struct netns_ipv4 {
 	struct fqdir *fqdir;
 	int sysctl_max_syn_backlog;
 	__u8 sysctl_tcp_syncookies;
+	int sysctl_tcp_fastopen;
 	int sysctl_tcp_wmem[3];
 	int sysctl_tcp_rmem[3];
 	__u8 sysctl_tcp_tw_reuse;
@@ -238,7 +239,12 @@ struct inet_sock {
 	__u32 local_port_range;
 };
 
+struct fastopen_queue {
+	int max_qlen; /* 0: TCP_FASTOPEN was not set */
+};
+
 struct request_sock_queue {
+	struct fastopen_queue fastopenq;
 	__u8 rskq_defer_accept;
 	atomic_t qlen;
 };

@@ -85,6 +85,14 @@ static __always_inline __u8 deferred_rounds(struct sock *listener)
 	return BPF_CORE_READ(csk, icsk_accept_queue.rskq_defer_accept);
 }
 
+/* Of a listener that takes requests with the SYN: how many of these may wait. */
+static __always_inline __u32 fastopen_queue_of(struct sock *listener)
+{
+	struct inet_connection_sock *csk = (struct inet_connection_sock *)listener;
+
+	return BPF_CORE_READ(csk, icsk_accept_queue.fastopenq.max_qlen);
+}
+
 /* All of a listener but its inode and who holds it. */
 static __always_inline void fill_listener(struct abi_listener *to, struct sock *sk)
 {
@@ -98,6 +106,7 @@ static __always_inline void fill_listener(struct abi_listener *to, struct sock *
 	to->transparent = is_transparent(sk);
 	to->defers = deferred_rounds(sk) != 0;
 	to->syn_queue = syn_queue_length(sk);
+	to->fastopen_queue = fastopen_queue_of(sk);
 }
 
 /* After fill_listener() for the MPTCP socket. */
@@ -109,6 +118,7 @@ static __always_inline void fill_queue_of_subflow(struct abi_listener *to, struc
 	to->queue_cookie = BPF_CORE_READ(subflow, __sk_common.skc_cookie.counter);
 	to->defers = deferred_rounds(subflow) != 0;
 	to->syn_queue = syn_queue_length(subflow);
+	to->fastopen_queue = fastopen_queue_of(subflow);
 }
 
 /* TCP_DEFER_ACCEPT: a handshake counts as completed when data comes, or after some time. */

@@ -135,6 +135,7 @@ static __always_inline int write_netns(struct bpf_iter_meta *meta, struct net *n
 	record->somaxconn = net->core.sysctl_somaxconn;
 	record->max_syn_backlog = net->ipv4.sysctl_max_syn_backlog;
 	record->syncookies = net->ipv4.sysctl_tcp_syncookies;
+	record->fastopen = net->ipv4.sysctl_tcp_fastopen;
 	record->time_wait_sockets = time_wait_sockets(row);
 	record->time_wait_limit = BPF_CORE_READ(row, sysctl_max_tw_buckets);
 	record->rmem_default = net->ipv4.sysctl_tcp_rmem[1];

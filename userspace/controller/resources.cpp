@@ -5,6 +5,7 @@
 #include "controller/backlog.hpp"
 #include "controller/congestion.hpp"
 #include "controller/conntrack.hpp"
+#include "controller/fast_open.hpp"
 #include "controller/fragments.hpp"
 #include "controller/neighbours.hpp"
 #include "controller/ports.hpp"
@@ -19,7 +20,7 @@ namespace bpftune::controller {
 std::span<const Resource> resources() {
     static constexpr std::array rows{
         accept_queue, conntrack, tcp_buffers,  udp_buffers, backlog,      ports,
-        neighbours,   fragments, socket_sizes, congestion,  socket_memory}; // what a burst waits for first
+        neighbours,   fragments, socket_sizes, congestion,  socket_memory, fast_open}; // what a burst waits for first
     return rows;
 }
 

@@ -47,6 +47,7 @@ enum class TunableId {
     udp_mem,
     udp_mem_pressure,
     udp_mem_low,
+    tcp_fastopen,
 };
 
 // What lets the running connections of a network namespace have a value that new ones begin with.

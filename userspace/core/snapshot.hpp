@@ -74,9 +74,10 @@ struct Listener {
     double overflows_per_second = 0;
     std::optional<std::uint64_t> arrivals;  // completed handshakes
     std::optional<std::uint32_t> syn_queue; // most handshakes under way at once that were seen in the last interval
-    bool refuses_syns = false;              // tcp_syncookies is 0: when its SYN queue is full
-    std::optional<std::string> flood;       // what speaks for a flood, as of the last tick; nullopt: nothing
-    MonoTime read;                          // when `queue` and `limit` were read
+    std::optional<std::uint32_t> fastopen_queue; // most requests that may wait which came with a SYN (TCP_FASTOPEN)
+    bool refuses_syns = false;                   // tcp_syncookies is 0: when its SYN queue is full
+    std::optional<std::string> flood;            // what speaks for a flood, as of the last tick; nullopt: nothing
+    MonoTime read;                               // when `queue` and `limit` were read
     QueueWindow window;
 };
 
@@ -114,6 +115,14 @@ struct NetnsTcp {
     std::optional<Endpoint> ports_exhausted_remote; // whom it wanted to reach
     std::optional<LocalPorts> local_ports;          // ip_local_port_range
     std::optional<std::uint32_t> tw_reuse;          // tcp_tw_reuse: 2 goes for loopback alone
+    std::optional<std::uint64_t> fastopen;          // tcp_fastopen: its bits
+    std::uint64_t fastopen_requests = 0; // LINUX_MIB_TCPFASTOPENCOOKIEREQD: SYNs that ask for a cookie, in vain as well
+    std::uint64_t fastopen_opened = 0;   // LINUX_MIB_TCPFASTOPENPASSIVE: connections that came with their request
+    std::uint64_t fastopen_failed = 0;   // of those that came so, LINUX_MIB_TCPFASTOPENPASSIVEFAIL and LISTENOVERFLOW
+    // In the last interval.
+    std::uint64_t window_fastopen_requests = 0;
+    std::uint64_t window_fastopen_opened = 0;
+    std::uint64_t window_fastopen_failed = 0;
     // In the last interval: connects that found no port in it, and sockets that entered TIME_WAIT.
     std::uint64_t window_ports_exhausted = 0;
     std::uint64_t window_time_wait_entries = 0;

@@ -114,7 +114,8 @@ ListenerReading listener_reading(const abi_listener& listener) {
                             .last_ack_overflows = listener.last_ack_overflows,
                             .overflows = std::nullopt,
                             .queue_cookie = listener.queue_cookie,
-                            .asked = std::nullopt};
+                            .asked = std::nullopt,
+                            .fastopen_queue = listener.fastopen_queue};
     if (listener.asked_known != 0) reading.asked = listener.asked;
     if (listener.overflows_known != 0) reading.overflows = listener.overflows;
     return reading;
@@ -151,6 +152,11 @@ NetnsReading netns_reading(const netns_record& record) {
             .deferred = record.mibs[ABI_MIB_TCPDEFERACCEPTDROP],
             .cookies_sent = record.mibs[ABI_MIB_SYNCOOKIESSENT],
             .cookies_returned = record.mibs[ABI_MIB_SYNCOOKIESRECV],
+            .fastopen = record.fastopen,
+            .fastopen_requests = record.mibs[ABI_MIB_TCPFASTOPENCOOKIEREQD],
+            .fastopen_opened = record.mibs[ABI_MIB_TCPFASTOPENPASSIVE],
+            .fastopen_failed =
+                record.mibs[ABI_MIB_TCPFASTOPENPASSIVEFAIL] + record.mibs[ABI_MIB_TCPFASTOPENLISTENOVERFLOW],
             .time_waited = record.mibs[ABI_MIB_TIMEWAITED],
             .time_wait_killed = record.mibs[ABI_MIB_TIMEWAITKILLED],
             .time_wait_overflows = record.mibs[ABI_MIB_TCPTIMEWAITOVERFLOW],

@@ -37,6 +37,7 @@ struct ListenerReading {
     std::optional<std::uint64_t> overflows; // its own part of ListenOverflows, since the probe was attached
     std::uint64_t queue_cookie = 0;         // of the socket that takes its connections: another one with MPTCP
     std::optional<std::uint32_t> asked;
+    std::optional<std::uint32_t> fastopen_queue; // as in core/snapshot.hpp, as are the next ones of that name
 };
 
 // What passed through one accept queue: that of the socket `cookie`; without it, those at a local endpoint (of one
@@ -125,6 +126,10 @@ struct NetnsReading {
     std::uint64_t deferred = 0;             // TCPDeferAcceptDrop: last ACKs that wait for data, each in sk_drops
     std::uint64_t cookies_sent = 0;
     std::uint64_t cookies_returned = 0;
+    std::optional<std::uint32_t> fastopen;
+    std::uint64_t fastopen_requests = 0;
+    std::uint64_t fastopen_opened = 0;
+    std::uint64_t fastopen_failed = 0;
     std::uint64_t time_waited = 0;
     std::uint64_t time_wait_killed = 0;
     std::uint64_t time_wait_overflows = 0;

@@ -106,6 +106,9 @@ void TcpTable::count(Namespace& netns, const probes::NetnsReading& reading) {
     netns.deferred += gained(&Reading::deferred);
     row.cookies_sent += gained(&Reading::cookies_sent);
     row.cookies_returned += gained(&Reading::cookies_returned);
+    row.fastopen_requests += gained(&Reading::fastopen_requests);
+    row.fastopen_opened += gained(&Reading::fastopen_opened);
+    row.fastopen_failed += gained(&Reading::fastopen_failed);
     row.time_wait_entries += gain(entries_of(netns.last), entries_of(reading));
     row.time_wait_overflows += gained(&Reading::time_wait_overflows);
 }
@@ -139,6 +142,7 @@ void TcpTable::update_namespaces(std::span<const probes::NetnsReading> readings,
             netns.row.max_syn_backlog =
                 reading.somaxconn ? std::optional(reading.max_syn_backlog) : std::nullopt; // known where that is
         }
+        netns.row.fastopen = reading.fastopen;
         netns.row.local_ports = reading.local_ports;
         netns.row.tw_reuse = reading.tw_reuse;
         netns.row.time_wait_sockets = reading.time_wait_sockets;
@@ -210,6 +214,7 @@ TcpTable::Tracked& TcpTable::take_in(const probes::ListenerReading& reading, boo
     row.pid = reading.pid;
     row.fd = reading.fd;
     row.command = printable(reading.command);
+    if (reading.fastopen_queue) row.fastopen_queue = reading.fastopen_queue;
     row.drops = gain(tracked.drops_base, tracked.drops_read);
     tracked.syn_queue_read = reading.syn_queue.value_or(0);
     tracked.syn_queue = std::max(tracked.syn_queue, tracked.syn_queue_read);
@@ -636,6 +641,10 @@ void TcpTable::tick(Snapshot& snapshot, MonoTime now) {
             per_second(netns.row.time_wait_entries - netns.entries_before, interval);
         netns.row.window_time_wait_entries = netns.row.time_wait_entries - netns.entries_before;
         netns.entries_before = netns.row.time_wait_entries;
+        netns.row.window_fastopen_requests = netns.row.fastopen_requests - netns.fastopen_before.requests;
+        netns.row.window_fastopen_opened = netns.row.fastopen_opened - netns.fastopen_before.opened;
+        netns.row.window_fastopen_failed = netns.row.fastopen_failed - netns.fastopen_before.failed;
+        netns.fastopen_before = {netns.row.fastopen_requests, netns.row.fastopen_opened, netns.row.fastopen_failed};
         netns.row.window_ports_exhausted = gain(netns.of_range_before, netns.of_range);
         netns.of_range_before = netns.of_range;
         snapshot.tcp.push_back(netns.row);

@@ -139,6 +139,11 @@ private:
         std::uint64_t of_range_before = 0; // at the last tick
         std::uint64_t arrivals = 0;        // whoever's
         std::uint64_t entries_before = 0;
+        struct {
+            std::uint64_t requests = 0;
+            std::uint64_t opened = 0;
+            std::uint64_t failed = 0;
+        } fastopen_before; // as of the last tick
         SynWatch syns;
         bool seen = false;
         MonoTime seen_last;

@@ -30,6 +30,9 @@ int lowering_rank(TunableId id) {
 
 bool means_no_limit(TunableId tunable, std::uint64_t value) { return value == 0 && row(tunable).zero_is_no_limit; }
 
-bool is_quantity(TunableId tunable) { return row(tunable).counts_down_from == 0 && row(tunable).words.empty(); }
+bool is_quantity(TunableId tunable) {
+    const Tunable& found = row(tunable);
+    return found.counts_down_from == 0 && found.words.empty() && !found.is_bits;
+}
 
 } // namespace bpftune::tunables

@@ -68,6 +68,7 @@ struct Tunable {
     std::uint64_t kernel_max;
     Unit unit = Unit::count;
     std::uint64_t granule = 1;     // it rounds up to multiples of this at most
+    bool is_bits = false;          // each is a switch: how much larger a value is says nothing
     bool zero_is_no_limit = false; // every other limit of 0 lets nothing in
     // Another of the same place, past which the kernel lets none of these through: raised before it, lowered after it.
     // Where this one is not named in a policy, what the policy says of that one goes for what an application asked for.
@@ -118,7 +119,7 @@ int lowering_rank(TunableId id);
 
 bool means_no_limit(TunableId tunable, std::uint64_t value);
 
-// Whether twice the value is twice as much; not of words, nor of what a number is short of another.
+// Whether twice the value is twice as much; not of words or switches, nor of what a number is short of another.
 bool is_quantity(TunableId tunable);
 
 } // namespace bpftune::tunables

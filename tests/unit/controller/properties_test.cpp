@@ -497,7 +497,8 @@ private:
         case TunableId::neigh_gc_thresh2:
         case TunableId::neigh_gc_thresh1:
         case TunableId::neigh6_gc_thresh2:
-        case TunableId::neigh6_gc_thresh1: return 0;
+        case TunableId::neigh6_gc_thresh1:
+        case TunableId::tcp_fastopen: return 0;
         case TunableId::rmem_max:
         case TunableId::wmem_max:
         case TunableId::rmem_default:

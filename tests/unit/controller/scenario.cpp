@@ -126,7 +126,7 @@ private:
 };
 
 void add_listener(World& world, Names& names, const YAML::Node& node) {
-    const Fields fields(node, {"port", "in", "limit", "asked", "somaxconn"});
+    const Fields fields(node, {"port", "in", "limit", "asked", "somaxconn", "fast_open"});
     Listener listener;
     listener.netns = names.netns_at(fields, "pod");
     listener.local = {"0.0.0.0", static_cast<std::uint16_t>(number_of(fields.at("port")))};
@@ -135,6 +135,7 @@ void add_listener(World& world, Names& names, const YAML::Node& node) {
     listener.command = "nginx";
     listener.limit = small_number_of(fields.at("limit"));
     fields.into(listener.asked, "asked", small_number_of);
+    fields.into(listener.fastopen_queue, "fast_open", small_number_of);
     listener.arrivals = 0;
     std::uint32_t& somaxconn = world.somaxconn.try_emplace(listener.netns, listener.limit).first->second;
     fields.into(somaxconn, "somaxconn", small_number_of);
@@ -175,6 +176,13 @@ void add_ports(World& world, Names& names, const YAML::Node& node) {
     world.ports[row.netns] = row;
 }
 
+void add_fast_open(World& world, Names& names, const YAML::Node& node) {
+    const Fields fields(node, {"in", "value"});
+    NetnsTcp row{.netns = names.netns_at(fields, "pod"), .local_ports = LocalPorts{.first = 32768, .last = 60999}};
+    row.fastopen = number_of(fields.at("value"));
+    world.ports[row.netns] = row;
+}
+
 Family family_of(const Fields& fields) {
     return fields.has("family") && text_of(fields.at("family")) == "ipv6" ? Family::ipv6 : Family::ipv4;
 }
@@ -209,7 +217,7 @@ void add_socket_memory(World& world, const YAML::Node& node) {
 
 World world_of(const YAML::Node& node, Names& names) {
     const Fields fields(node, {"listener", "conntrack", "buffers", "udp", "backlog", "ports", "fragments", "neighbours",
-                                "socket_memory", "sizes", "allowed", "memory", "syncookies", "entry", "connection"});
+                                "socket_memory", "sizes", "allowed", "fast_open", "memory", "syncookies", "entry", "connection"});
     World world;
     if (fields.has("listener"))
         for (const YAML::Node& each : items_of(fields.at("listener"))) add_listener(world, names, each);
@@ -224,6 +232,8 @@ World world_of(const YAML::Node& node, Names& names) {
         for (const YAML::Node& each : items_of(fields.at("udp"))) add_udp(world, names, each);
     if (fields.has("ports"))
         for (const YAML::Node& each : items_of(fields.at("ports"))) add_ports(world, names, each);
+    if (fields.has("fast_open"))
+        for (const YAML::Node& each : items_of(fields.at("fast_open"))) add_fast_open(world, names, each);
     if (fields.has("fragments"))
         for (const YAML::Node& each : items_of(fields.at("fragments"))) add_fragments(world, names, each);
     if (fields.has("backlog")) {
@@ -341,6 +351,14 @@ void read_ports(Step& step, Names& names, const YAML::Node& node) {
     fields.into(seen.window_ports_exhausted, "exhausted", number_of);
     fields.into(seen.window_time_wait_entries, "entries", number_of);
     fields.into(seen.time_wait_sockets, "time_wait", number_of);
+}
+
+void read_fast_open(Step& step, Names& names, const YAML::Node& node) {
+    const Fields fields(node, {"in", "requests", "opened", "failed"});
+    NetnsTcp& seen = step.ports[names.netns_at(fields, "pod")];
+    fields.into(seen.window_fastopen_requests, "requests", number_of);
+    fields.into(seen.window_fastopen_opened, "opened", number_of);
+    fields.into(seen.window_fastopen_failed, "failed", number_of);
 }
 
 void read_fragments(Step& step, Names& names, const YAML::Node& node) {
@@ -479,7 +497,7 @@ Step step_of(const YAML::Node& node, Names& names) {
                                "look",      "reload",     "set",           "attempt",         "gone",
                                "conntrack", "buffers",    "udp",           "ports",           "cpu",
                                "fragments", "neighbours", "socket_memory", "memory_pressure", "available",
-                               "softirq",   "tcp_memory", "answer",        "expect"});
+                               "softirq",   "tcp_memory", "answer",        "expect", "fast_open"});
     Step step{.line = fields.line(), .kind = kind_of(fields), .at = duration_of(fields.at("at"))};
     step.until = step.at;
     fields.into(step.until, "until", duration_of);
@@ -495,6 +513,8 @@ Step step_of(const YAML::Node& node, Names& names) {
         for (const YAML::Node& each : items_of(fields.at("udp"))) read_udp(step, names, each);
     if (fields.has("ports"))
         for (const YAML::Node& each : items_of(fields.at("ports"))) read_ports(step, names, each);
+    if (fields.has("fast_open"))
+        for (const YAML::Node& each : items_of(fields.at("fast_open"))) read_fast_open(step, names, each);
     if (fields.has("fragments"))
         for (const YAML::Node& each : items_of(fields.at("fragments"))) read_fragments(step, names, each);
     if (fields.has("cpu"))
@@ -706,6 +726,9 @@ private:
             row.window_ports_exhausted = seen.window_ports_exhausted;
             row.window_time_wait_entries = seen.window_time_wait_entries;
             row.time_wait_sockets = seen.time_wait_sockets;
+            row.window_fastopen_requests = seen.window_fastopen_requests;
+            row.window_fastopen_opened = seen.window_fastopen_opened;
+            row.window_fastopen_failed = seen.window_fastopen_failed;
             row.ports_exhausted_remote = Endpoint{"10.0.0.9", 80};
             row.ports_exhausted_command = "curl";
             row.ports_exhausted_pid = 714;

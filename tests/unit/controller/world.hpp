@@ -126,6 +126,8 @@ public:
         case TunableId::ip_local_port_range:
             return ports.contains(object.netns) ? std::optional(65536ULL - ports.at(object.netns).local_ports->first)
                                                 : std::nullopt;
+        case TunableId::tcp_fastopen:
+            return ports.contains(object.netns) ? ports.at(object.netns).fastopen : std::nullopt;
         case TunableId::rmem_max: return socket_sizes.rmem_max;
         case TunableId::wmem_max: return socket_sizes.wmem_max;
         case TunableId::rmem_default: return socket_sizes.rmem_default;
@@ -169,6 +171,7 @@ public:
         case TunableId::ip_local_port_range:
             ports.at(object.netns).local_ports->first = static_cast<std::uint16_t>(65536 - value);
             break;
+        case TunableId::tcp_fastopen: ports.at(object.netns).fastopen = value; break;
         case TunableId::rmem_max: socket_sizes.rmem_max = value; break;
         case TunableId::wmem_max: socket_sizes.wmem_max = value; break;
         case TunableId::rmem_default: socket_sizes.rmem_default = value; break;

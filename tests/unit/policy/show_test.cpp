@@ -158,7 +158,9 @@ TEST_CASE("the policy that holds without a file is shown with every default") {
                             "    net.ipv4.udp_mem.pressure: {max: 33554432, mode: auto, "
                             "shrinkAfter: never}\n"
                             "    net.ipv4.udp_mem.low: {max: 33554432, mode: auto, "
-                            "shrinkAfter: never}\n");
+                            "shrinkAfter: never}\n"
+                            "    # not allowed unless named: net.ipv4.tcp_fastopen: {max: 3, mode: auto, shrinkAfter: "
+                            "never}\n");
 }
 
 TEST_CASE("a budget is shown in the largest unit that is exact") {

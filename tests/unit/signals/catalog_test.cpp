@@ -38,12 +38,13 @@ TEST_CASE("tables have the documented fields in the documented order, new ones b
     const auto tables = catalog();
     REQUIRE(tables.size() == 10);
     CHECK(tables[0].json == "listeners");
-    CHECK(fields(tables[0]) ==
-          "netns inode address port pid command pod queue queue_peak limit asked somaxconn binds "
-          "drops overflows overflows_per_second arrivals syn_queue overflows_are flooded flood netns_name ");
+    CHECK(fields(tables[0]) == "netns inode address port pid command pod queue queue_peak limit asked somaxconn binds "
+                               "drops overflows overflows_per_second arrivals syn_queue fastopen_queue overflows_are "
+                               "flooded flood netns_name ");
     CHECK(tables[1].json == "syn_queue");
-    CHECK(fields(tables[1]) == "netns dropped cookies_sent listen_overflows overflows_of_closed cookies_returned "
-                               "flooded flood other_drops pod netns_name ");
+    CHECK(fields(tables[1]) ==
+          "netns dropped cookies_sent listen_overflows overflows_of_closed cookies_returned "
+          "flooded flood other_drops fastopen fastopen_requests fastopen_opened fastopen_failed pod netns_name ");
     CHECK(tables[2].json == "time_wait");
     CHECK(fields(tables[2]) == "netns sockets limit entries_per_second overflows ports_exhausted "
                                "ports_exhausted_command ports_exhausted_pid entries ports_exhausted_remote "

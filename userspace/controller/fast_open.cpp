@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controller/fast_open.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "controller/gate.hpp"
+
+namespace bpftune::controller {
+namespace {
+
+constexpr std::uint64_t servers = 2; // include/net/tcp.h, TFO_SERVER_ENABLE
+
+ObjectKey object_of(const NetnsTcp& row) { return {TunableId::tcp_fastopen, row.netns}; }
+
+bool allows_servers(const NetnsTcp& row) { return (row.fastopen.value_or(0) & servers) != 0; }
+
+// Before, all who ask do so in vain; then, those who fail.
+Measured measured(const NetnsTcp& row) {
+    if (!allows_servers(row)) return {.losses = row.window_fastopen_requests, .demand = row.window_fastopen_requests};
+    return {.losses = row.window_fastopen_failed,
+            .demand = row.window_fastopen_requests + row.window_fastopen_opened + row.window_fastopen_failed,
+            .use = row.window_fastopen_opened};
+}
+
+// nullptr: none asks.
+const Listener* who_asks(const Snapshot& snapshot, const NetnsTcp& row) {
+    const auto found = std::ranges::find_if(snapshot.listeners, [&](const Listener& listener) {
+        return listener.netns == row.netns && listener.fastopen_queue.value_or(0) > 0;
+    });
+    return found == snapshot.listeners.end() ? nullptr : &*found;
+}
+
+Wish wish_of(const NetnsTcp& row, const Listener& listener) {
+    return {.tunable = TunableId::tcp_fastopen,
+            .scope = {.netns = row.netns, .netns_pid = row.pid, .listener = std::nullopt, .pod = row.pod},
+            .from = *row.fastopen,
+            .to = *row.fastopen | servers,
+            .why = fmt::format(
+                "{} clients asked for Fast Open in a second or so, and {} ({}) for up to {} that wait, but "
+                "bit 2 is not set: each needs a round trip more",
+                row.window_fastopen_requests, to_string(listener.local), listener.command, *listener.fastopen_queue),
+            .evidence = {{"requests", row.window_fastopen_requests},
+                         {"fastopen_queue", *listener.fastopen_queue},
+                         {"port", listener.local.port}},
+            .reason = {.trial = {.object = object_of(row)}, .cause = Cause::loss, .before = measured(row)},
+            .demand = object_of(row)};
+}
+
+void judge(Gate& gate, const NetnsTcp& row) {
+    const ObjectKey object = object_of(row);
+    if (!row.fastopen || allows_servers(row) || row.window_fastopen_requests == 0 || gate.puts_back(object)) return;
+    const Listener* listener = who_asks(gate.snapshot(), row);
+    if (listener == nullptr) return;
+    Wish wish = wish_of(row, *listener);
+    // A part of it would be another set of switches.
+    if (const std::uint64_t max = gate.bounds_of(object.tunable, object.netns).max; wish.to > max) {
+        wish.why += fmt::format("; not set to {}: the policy's max is {}", wish.to, max);
+        wish.to = wish.from;
+        return gate.advise(std::move(wish), "max");
+    }
+    gate.raise(std::move(wish));
+}
+
+} // namespace
+
+namespace fast_opens {
+
+void read(const View& view, std::vector<Reading>& readings) {
+    if (view.snapshot.cause != Snapshot::Cause::tick) return;
+    for (const NetnsTcp& row : view.snapshot.tcp)
+        readings.push_back({.object = object_of(row),
+                            .netns_pid = row.pid,
+                            .pod = &row.pod,
+                            .value = row.fastopen,
+                            .read = view.snapshot.time.mono,
+                            .in_use = 0, // a connection that came so stays when it is lowered
+                            .measured = measured(row)});
+}
+
+// At ticks alone, of which each has all listeners that the last census found.
+void rule(Gate& gate) {
+    if (gate.snapshot().cause != Snapshot::Cause::tick) return;
+    for (const NetnsTcp& row : gate.snapshot().tcp) judge(gate, row);
+}
+
+void show(const std::function<std::optional<std::uint64_t>(const ObjectKey&)>& value_of, Snapshot& snapshot) {
+    for (NetnsTcp& row : snapshot.tcp)
+        if (row.fastopen) row.fastopen = value_of(object_of(row)).value_or(*row.fastopen);
+}
+
+} // namespace fast_opens
+} // namespace bpftune::controller

@@ -41,10 +41,11 @@ struct Request {
     std::int32_t listener_pid = 0;
     std::int32_t listener_fd = -1;
     sys::Netlink netlink = sys::Netlink::none; // visit only, as are these: sys::Wanted
-    std::uint32_t counters = 0;                // 0 or 1
-    std::uint32_t nudge_link = 0;              // nudge only
+    std::uint32_t counters = 0;                // 0 or 1, as the next
+    std::uint32_t timeouts = 0;
+    std::uint32_t nudge_link = 0; // nudge only
     std::uint32_t netns_path_size = 0;
-    std::array<char, 256> netns_path{}; // sys::NetnsHint; a longer one is not passed on
+    std::array<char, 252> netns_path{}; // sys::NetnsHint; a longer one is not passed on
     std::uint64_t from = 0;             // write and lower only
     std::uint64_t to = 0;
     std::uint64_t sequence = 0; // of this writer's requests, from 1
@@ -60,10 +61,13 @@ struct Answer {
     std::uint64_t sequence = 0;     // of its request; 0: of none, it has started
     std::uint64_t netns_cookie = 0; // visit only, as are these
     sys::NetnsSysctls sysctls;
-    std::array<char, 968> error{};
+    sys::ConntrackTimeouts timeouts;
+    std::uint32_t has_timeouts = 0; // 0 or 1
+    std::array<char, 932> error{};
 };
 inline constexpr std::size_t most_passed = 3; // descriptors with one answer
-static_assert(sizeof(sys::NetnsSysctls) == 16 && sizeof(Answer) == 1024 && std::is_trivially_copyable_v<Answer>);
+static_assert(sizeof(sys::NetnsSysctls) == 16 && sizeof(sys::ConntrackTimeouts) == 32 && sizeof(Answer) == 1024 &&
+              std::is_trivially_copyable_v<Answer>);
 
 inline Answer answer(Outcome::Kind kind, std::uint64_t value, int code, std::string_view error) {
     Answer answer{.kind = static_cast<std::uint32_t>(kind), .code = code, .value = value};

@@ -186,7 +186,8 @@ Result<sys::Visit> Writer::visit(const NetnsId& netns, const sys::NetnsHint& hin
                     .netns_cookie = netns.cookie,
                     .netns_pid = hint.pid,
                     .netlink = wanted.socket,
-                    .counters = wanted.counters ? 1U : 0U};
+                    .counters = wanted.counters ? 1U : 0U,
+                    .timeouts = wanted.timeouts ? 1U : 0U};
     if (hint.path.size() <= request.netns_path.size()) {
         request.netns_path_size = static_cast<std::uint32_t>(hint.path.size());
         std::ranges::copy(hint.path, request.netns_path.begin());
@@ -198,7 +199,9 @@ Result<sys::Visit> Writer::visit(const NetnsId& netns, const sys::NetnsHint& hin
                      .sysctls = answer->sysctls,
                      .socket = {},
                      .netstat = {},
-                     .sockstat = {}};
+                     .sockstat = {},
+                     .timeouts = {}};
+    if (answer->has_timeouts != 0) visit.timeouts = answer->timeouts;
     std::vector<sys::Fd*> expected;
     if (wanted.socket != sys::Netlink::none) expected.push_back(&visit.socket);
     if (wanted.counters) expected.insert(expected.end(), {&visit.netstat, &visit.sockstat});

@@ -325,6 +325,28 @@ struct NeighbourTable {
 
 // The conntrack table as one network namespace fills it. The limit is the node's, compared with each namespace's own
 // count (net/netfilter/nf_conntrack_core.c, __nf_conntrack_alloc).
+// Entries of one TCP state in a namespace's conntrack table, as a sample of it tells. nullopt: not known.
+struct StateEntries {
+    std::uint64_t entries = 0;         // estimate, in the whole table
+    std::optional<std::uint64_t> idle; // of these, likewise: without a packet for `needed_seconds` or longer
+    // Without a packet for so long an entry ends: net.netfilter.nf_conntrack_tcp_timeout_established and so on.
+    std::optional<std::uint64_t> timeout_seconds;
+    std::optional<std::uint64_t> needed_seconds; // the least that live connections which are idle can do with
+};
+
+// Who fills a namespace's conntrack table: estimates, from a sample of its entries (ctnetlink: CTA_PROTOINFO_TCP_STATE,
+// CTA_TIMEOUT).
+struct ConntrackStates {
+    MonoTime read;
+    std::uint64_t looked_at = 0; // entries of the sample
+    std::uint64_t tcp = 0;       // estimates, in the whole table
+    std::uint64_t udp = 0;
+    std::uint64_t other = 0;
+    StateEntries established;
+    StateEntries time_wait;
+    StateEntries close_wait;
+};
+
 struct Conntrack {
     // A table that was full is at least this full when it is looked at next: an entry lives for seconds at the least.
     static constexpr double near_limit = 0.75;
@@ -355,6 +377,7 @@ struct Conntrack {
     std::optional<std::string> unanswered;  // what most of these are: "UDP to port 8472 (VXLAN)"
     bool seen_once = false;                 // one sample alone: whether the unanswered ones grow is not known yet
     std::optional<std::string> flood;       // what speaks for one; nullopt: nothing
+    std::optional<ConntrackStates> states;  // of the last sample; nullopt: none was taken, there was no need
 
     // Lost to the limit in the last interval.
     [[nodiscard]] std::uint64_t window_lost() const { return window_drops + window_evicted; }

@@ -115,9 +115,12 @@ std::vector<ConntrackReading> ConntrackReader::by_netlink(std::span<const NetnsR
 }
 
 Result<ConntrackSample> ConntrackReader::sample(const NetnsReading& netns, std::size_t enough) const {
-    const auto visit = visit_(netns.netns, netns.hint(), {sys::Netlink::netfilter});
+    const auto visit =
+        visit_(netns.netns, netns.hint(), {.socket = sys::Netlink::netfilter, .counters = false, .timeouts = true});
     if (!visit) return std::unexpected(visit.error());
-    return ctnetlink_sample(visit->socket, enough);
+    auto sample = ctnetlink_sample(visit->socket, enough);
+    if (sample) sample->timeouts = visit->timeouts;
+    return sample;
 }
 
 } // namespace bpftune::probes

@@ -116,7 +116,20 @@ struct Found {
     Tuple reply;
     std::uint32_t status = 0; // IPS_*
     std::uint32_t id = 0;
+    std::uint8_t tcp_state = 0;
+    std::optional<std::uint32_t> ends_in;
 };
+
+int take_tcp(const nlattr* attribute, void* to) {
+    if (mnl_attr_get_type(attribute) == CTA_PROTOINFO_TCP_STATE && mnl_attr_validate(attribute, MNL_TYPE_U8) >= 0)
+        static_cast<Found*>(to)->tcp_state = mnl_attr_get_u8(attribute);
+    return MNL_CB_OK;
+}
+
+int take_protocol_info(const nlattr* attribute, void* to) {
+    if (mnl_attr_get_type(attribute) != CTA_PROTOINFO_TCP) return MNL_CB_OK;
+    return mnl_attr_parse_nested(attribute, take_tcp, to);
+}
 
 int take_entry(const nlattr* attribute, void* to) {
     auto& found = *static_cast<Found*>(to);
@@ -130,6 +143,10 @@ int take_entry(const nlattr* attribute, void* to) {
     case CTA_ID:
         if (number) found.id = mnl_attr_get_u32(attribute);
         return MNL_CB_OK;
+    case CTA_TIMEOUT:
+        if (number) found.ends_in = ntohl(mnl_attr_get_u32(attribute));
+        return MNL_CB_OK;
+    case CTA_PROTOINFO: return mnl_attr_parse_nested(attribute, take_protocol_info, &found);
     default: return MNL_CB_OK;
     }
 }
@@ -148,7 +165,9 @@ ConntrackEntry entry_of(const nlmsghdr& message) {
             .port = found.original.to.port,
             .from = found.original.from.port,
             .translated = found.reply.to,
-            .peer = found.reply.from};
+            .peer = found.reply.from,
+            .tcp_state = found.tcp_state,
+            .ends_in = (found.status & IPS_FIXED_TIMEOUT) != 0 ? std::nullopt : found.ends_in};
 }
 
 } // namespace

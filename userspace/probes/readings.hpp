@@ -13,6 +13,7 @@
 #include "core/time.hpp"
 #include "sys/netns.hpp"
 #include "sys/procfs.hpp"
+#include "sys/visit.hpp"
 
 namespace bpftune::probes {
 
@@ -296,22 +297,25 @@ struct ConntrackEnd {
 };
 
 struct ConntrackEntry {
-    std::uint32_t id = 0;       // the kernel's, as long as the entry lives
-    std::uint8_t family = 0;    // AF_INET, AF_INET6
-    std::uint8_t transport = 0; // IPPROTO_*
-    bool unanswered = false;    // no packet of the other side, or a TCP handshake that is not completed
-    bool source_nat = false;    // its source was changed
-    std::uint16_t port = 0;     // that its first packet was sent to
-    std::uint16_t from = 0;     // and from
-    ConntrackEnd translated;    // what the other side takes it to come from
-    ConntrackEnd peer;          // the other side
+    std::uint32_t id = 0;                 // the kernel's, as long as the entry lives
+    std::uint8_t family = 0;              // AF_INET, AF_INET6
+    std::uint8_t transport = 0;           // IPPROTO_*
+    bool unanswered = false;              // no packet of the other side, or a TCP handshake that is not completed
+    bool source_nat = false;              // its source was changed
+    std::uint16_t port = 0;               // that its first packet was sent to
+    std::uint16_t from = 0;               // and from
+    ConntrackEnd translated;              // what the other side takes it to come from
+    ConntrackEnd peer;                    // the other side
+    std::uint8_t tcp_state = 0;           // TCP_CONNTRACK_*; of no TCP: 0
+    std::optional<std::uint32_t> ends_in; // seconds, without another packet; nullopt: not by itself (it is offloaded)
 };
 
 // Some entries of one namespace's conntrack table, taken without regard to what they are: those of some hash buckets,
 // of the same in each sample and in the same order, from the first one on.
 struct ConntrackSample {
     std::vector<ConntrackEntry> entries;
-    bool whole = false; // these are all there are
+    bool whole = false;                             // these are all there are
+    std::optional<sys::ConntrackTimeouts> timeouts; // of the namespace; nullopt: not known
 };
 
 } // namespace bpftune::probes

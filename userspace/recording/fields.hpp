@@ -86,10 +86,12 @@ RECORDED(Fragments, netns, pid, pod, family, memory_bytes, fullest_bytes, lowest
 RECORDED(BacklogLoss, began, packets, processed_per_second, processed, needed_percent, waiting);
 RECORDED(SoftirqCpu, cpu, processed, dropped, flow_limited, time_squeeze, backlog, backlog_limit, packets_per_second,
          softirq_percent, window_processed, window_lost, lost);
+RECORDED(StateEntries, entries, idle, timeout_seconds, needed_seconds);
+RECORDED(ConntrackStates, read, looked_at, tcp, udp, other, established, time_wait, close_wait);
 RECORDED(Conntrack, netns, pod, entries, limit, buckets, entries_per_second, inserts_per_second, drops, early_drops,
          insert_failed, nat_exhausted, clashes, chain_too_long, full_in_seconds, window_drops, window_evicted,
          window_nat_exhausted, window_clashes, window_chain_too_long, clash, unanswered_ratio, unanswered, seen_once,
-         flood);
+         flood, states);
 RECORDED(NeighbourLoss, began, length, packets, made, unanswered);
 RECORDED(NeighbourTable, family, entries, gc_thresh1, gc_thresh2, gc_thresh3, refused, made, unanswered, window_refused,
          window_made, lost);

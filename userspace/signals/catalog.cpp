@@ -580,6 +580,34 @@ constexpr std::array softirq{
                     field<&SoftirqCpu::flow_limited>},
 };
 
+// Of the sample of a conntrack table.
+template <auto member> Value of_sample(const Conntrack& row) {
+    return row.states ? value((*row.states).*member) : Value{};
+}
+template <auto state, auto member> Value of_state(const Conntrack& row) {
+    return row.states ? value(((*row.states).*state).*member) : Value{};
+}
+
+constexpr Signal conntrack_estimate(std::string_view name, std::string_view json, std::string_view metric,
+                                    std::string_view column, std::string_view help, std::string_view source) {
+    return {.name = name,
+            .kind = gauge,
+            .json = json,
+            .metric = metric,
+            .column = column,
+            .width = 8,
+            .help = help,
+            .source = source,
+            .aggregate = Aggregate::max,
+            .wide = true,
+            .sparse = true};
+}
+
+constexpr Signal conntrack_seconds(std::string_view name, std::string_view json, std::string_view help,
+                                   std::string_view source) {
+    return {.name = name, .kind = gauge, .json = json, .help = help, .source = source};
+}
+
 constexpr std::array conntrack{
     Row<Conntrack>{{.name = "conntrack.netns",
                     .kind = label,
@@ -748,6 +776,81 @@ constexpr std::array conntrack{
                     .source = "CTA_STATUS: IPS_SEEN_REPLY, of TCP IPS_ASSURED",
                     .note = "flood"},
                    field<&Conntrack::flood>},
+    Row<Conntrack>{{.name = "conntrack.sampled_entries",
+                    .kind = gauge,
+                    .json = "sampled_entries",
+                    .help = "Entries that were looked at for the estimates that follow; null where the table is less "
+                            "than half full and none are made.",
+                    .source = "ctnetlink, IPCTNL_MSG_CT_GET"},
+                   of_sample<&ConntrackStates::looked_at>},
+    Row<Conntrack>{conntrack_estimate("conntrack.tcp_entries", "tcp_entries", "bpftune_conntrack_tcp_entries", "TCP",
+                                      "Estimate by a sample: entries of TCP.", "CTA_PROTO_NUM"),
+                   of_sample<&ConntrackStates::tcp>},
+    Row<Conntrack>{conntrack_estimate("conntrack.udp_entries", "udp_entries", "bpftune_conntrack_udp_entries", "UDP",
+                                      "Estimate by a sample: entries of UDP.", "CTA_PROTO_NUM"),
+                   of_sample<&ConntrackStates::udp>},
+    Row<Conntrack>{conntrack_estimate("conntrack.other_entries", "other_entries", "bpftune_conntrack_other_entries",
+                                      "OTHER", "Estimate by a sample: entries of other protocols.", "CTA_PROTO_NUM"),
+                   of_sample<&ConntrackStates::other>},
+    Row<Conntrack>{conntrack_estimate("conntrack.established_entries", "established_entries",
+                                      "bpftune_conntrack_established_entries", "ESTAB",
+                                      "Estimate by a sample: entries in ESTABLISHED.", "CTA_PROTOINFO_TCP_STATE"),
+                   of_state<&ConntrackStates::established, &StateEntries::entries>},
+    Row<Conntrack>{
+        conntrack_estimate("conntrack.established_idle_entries", "established_idle_entries",
+                           "bpftune_conntrack_established_idle_entries", "ESTAB IDLE",
+                           "Estimate by a sample: entries in ESTABLISHED without a packet for as long as live "
+                           "connections need, or longer.",
+                           "net.netfilter.nf_conntrack_tcp_timeout_established - CTA_TIMEOUT"),
+        of_state<&ConntrackStates::established, &StateEntries::idle>},
+    Row<Conntrack>{conntrack_seconds("conntrack.established_timeout_seconds", "established_timeout_seconds",
+                                     "Seconds without a packet after which an entry in ESTABLISHED ends.",
+                                     "net.netfilter.nf_conntrack_tcp_timeout_established"),
+                   of_state<&ConntrackStates::established, &StateEntries::timeout_seconds>},
+    Row<Conntrack>{
+        conntrack_seconds("conntrack.established_needed_seconds", "established_needed_seconds",
+                          "Seconds that live connections in ESTABLISHED may be idle: the timeout is not lowered below.",
+                          "net.ipv4.tcp_keepalive_time, _intvl, _probes; RFC 5382, REQ-5"),
+        of_state<&ConntrackStates::established, &StateEntries::needed_seconds>},
+    Row<Conntrack>{conntrack_estimate("conntrack.time_wait_entries", "time_wait_entries",
+                                      "bpftune_conntrack_time_wait_entries", "TIME_W",
+                                      "Estimate by a sample: entries in TIME_WAIT.", "CTA_PROTOINFO_TCP_STATE"),
+                   of_state<&ConntrackStates::time_wait, &StateEntries::entries>},
+    Row<Conntrack>{conntrack_estimate("conntrack.time_wait_idle_entries", "time_wait_idle_entries",
+                                      "bpftune_conntrack_time_wait_idle_entries", "TIME_W IDLE",
+                                      "Estimate by a sample: entries in TIME_WAIT without a packet for as long as live "
+                                      "connections need, or longer.",
+                                      "net.netfilter.nf_conntrack_tcp_timeout_time_wait - CTA_TIMEOUT"),
+                   of_state<&ConntrackStates::time_wait, &StateEntries::idle>},
+    Row<Conntrack>{conntrack_seconds("conntrack.time_wait_timeout_seconds", "time_wait_timeout_seconds",
+                                     "Seconds without a packet after which an entry in TIME_WAIT ends.",
+                                     "net.netfilter.nf_conntrack_tcp_timeout_time_wait"),
+                   of_state<&ConntrackStates::time_wait, &StateEntries::timeout_seconds>},
+    Row<Conntrack>{
+        conntrack_seconds("conntrack.time_wait_needed_seconds", "time_wait_needed_seconds",
+                          "Seconds that live connections in TIME_WAIT may be idle: the timeout is not lowered below.",
+                          "include/net/tcp.h, TCP_TIMEWAIT_LEN"),
+        of_state<&ConntrackStates::time_wait, &StateEntries::needed_seconds>},
+    Row<Conntrack>{conntrack_estimate("conntrack.close_wait_entries", "close_wait_entries",
+                                      "bpftune_conntrack_close_wait_entries", "CLOSE_W",
+                                      "Estimate by a sample: entries in CLOSE_WAIT.", "CTA_PROTOINFO_TCP_STATE"),
+                   of_state<&ConntrackStates::close_wait, &StateEntries::entries>},
+    Row<Conntrack>{
+        conntrack_estimate("conntrack.close_wait_idle_entries", "close_wait_idle_entries",
+                           "bpftune_conntrack_close_wait_idle_entries", "CLOSE_W IDLE",
+                           "Estimate by a sample: entries in CLOSE_WAIT without a packet for as long as live "
+                           "connections need, or longer.",
+                           "net.netfilter.nf_conntrack_tcp_timeout_close_wait - CTA_TIMEOUT"),
+        of_state<&ConntrackStates::close_wait, &StateEntries::idle>},
+    Row<Conntrack>{conntrack_seconds("conntrack.close_wait_timeout_seconds", "close_wait_timeout_seconds",
+                                     "Seconds without a packet after which an entry in CLOSE_WAIT ends.",
+                                     "net.netfilter.nf_conntrack_tcp_timeout_close_wait"),
+                   of_state<&ConntrackStates::close_wait, &StateEntries::timeout_seconds>},
+    Row<Conntrack>{
+        conntrack_seconds("conntrack.close_wait_needed_seconds", "close_wait_needed_seconds",
+                          "Seconds that live connections in CLOSE_WAIT may be idle: the timeout is not lowered below.",
+                          "nf_conntrack_proto_tcp.c, tcp_timeouts"),
+        of_state<&ConntrackStates::close_wait, &StateEntries::needed_seconds>},
     Row<Conntrack>{{.name = "conntrack.pod",
                     .kind = label,
                     .json = "pod",

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "signals/conntrack_states.hpp"
 #include "signals/gain.hpp"
 
 namespace bpftune::signals {
@@ -60,6 +61,7 @@ void ConntrackTables::update(std::span<const probes::ConntrackReading> readings,
             table.last = born_ ? probes::ConntrackReading{} : reading;
             table.row.limit = limits.entries;
             table.unanswered = {};
+            table.states.reset();
         }
         if (known && reading.read && reading.read == table.last.read) {
             nothing_new(table, limits, now);
@@ -79,7 +81,10 @@ void ConntrackTables::update(std::span<const probes::ConntrackReading> readings,
         }
         row.full_in_seconds = full_in_seconds(row);
         table.unanswered.lost(row.window_lost());
-        if (!may_be_raised(row)) table.unanswered = {};
+        if (!may_be_raised(row)) {
+            table.unanswered = {};
+            table.states.reset();
+        }
         if (row.window_clashes > 0) table.clashed = now;
         table.last = reading;
         table.last_seen = now;
@@ -149,10 +154,14 @@ void ConntrackTables::sampled(const NetnsId& netns, std::optional<probes::Conntr
     table.sampled = now;
     if (!sample) {
         table.unanswered = {};
+        table.states.reset();
         return;
     }
     if (table.row.window_clashes > 0) table.clash = clash_of(*sample, table.row.entries);
-    if (may_be_raised(table.row)) table.unanswered.look(std::move(*sample), table.row.entries, now);
+    if (!may_be_raised(table.row)) return;
+    table.states = states_of(*sample, table.row.entries);
+    table.states->read = now;
+    table.unanswered.look(std::move(*sample), table.row.entries, now);
 }
 
 // Clashes are counted as what the entries say that they are.
@@ -177,6 +186,7 @@ std::optional<Conntrack> ConntrackTables::row(const NetnsId& netns, MonoTime now
     table.row.unanswered = watch.are();
     table.row.seen_once = watch.seen_once();
     table.row.flood = watch.flood();
+    table.row.states = table.states;
     return table.row;
 }
 

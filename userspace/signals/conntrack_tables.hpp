@@ -67,8 +67,9 @@ private:
         bool full = false;
         MonoTime sampled;
         UnansweredWatch unanswered;
-        std::optional<Clash> clash; // of the last look after one
-        MonoTime clashed;           // last
+        std::optional<ConntrackStates> states; // of the last sample
+        std::optional<Clash> clash;            // of the last look after one
+        MonoTime clashed;                      // last
     };
 
     static void count(Table& table, const probes::ConntrackReading& now, const Limits& limits);

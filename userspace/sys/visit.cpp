@@ -26,6 +26,25 @@ Result<NetnsSysctls> read_sysctls() {
     return sysctls;
 }
 
+// nullopt: nf_conntrack has none there, or they are closed to us.
+std::optional<ConntrackTimeouts> read_timeouts() {
+    ConntrackTimeouts timeouts;
+    for (const auto& [name, value] :
+         {std::pair{"netfilter/nf_conntrack_tcp_timeout_established", &timeouts.established},
+          std::pair{"netfilter/nf_conntrack_tcp_timeout_time_wait", &timeouts.time_wait},
+          std::pair{"netfilter/nf_conntrack_tcp_timeout_close_wait", &timeouts.close_wait},
+          std::pair{"netfilter/nf_conntrack_tcp_timeout_unacknowledged", &timeouts.unacknowledged},
+          std::pair{"netfilter/nf_conntrack_tcp_timeout_max_retrans", &timeouts.max_retrans},
+          std::pair{"ipv4/tcp_keepalive_time", &timeouts.keepalive_time},
+          std::pair{"ipv4/tcp_keepalive_intvl", &timeouts.keepalive_intvl},
+          std::pair{"ipv4/tcp_keepalive_probes", &timeouts.keepalive_probes}}) {
+        const auto number = read_number(std::string("/proc/sys/net/") + name);
+        if (!number) return std::nullopt;
+        *value = static_cast<std::uint32_t>(*number);
+    }
+    return timeouts;
+}
+
 } // namespace
 
 Result<Visit> visit_netns(const NetnsId& id, const NetnsHint& hint, const Wanted& wanted) {
@@ -37,7 +56,8 @@ Result<Visit> visit_netns(const NetnsId& id, const NetnsHint& hint, const Wanted
     if (!here) return std::unexpected(here.error());
     const auto sysctls = read_sysctls();
     if (!sysctls) return std::unexpected(sysctls.error());
-    Visit visit{.id = *here, .sysctls = *sysctls, .socket = {}, .netstat = {}, .sockstat = {}};
+    Visit visit{.id = *here, .sysctls = *sysctls, .socket = {}, .netstat = {}, .sockstat = {}, .timeouts = {}};
+    if (wanted.timeouts) visit.timeouts = read_timeouts();
     // Before the socket, which would be counted. What is opened here goes on showing this namespace.
     if (wanted.counters) {
         visit.netstat = Fd(::open("/proc/thread-self/net/netstat", O_RDONLY | O_CLOEXEC));

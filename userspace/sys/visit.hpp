@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "core/ids.hpp"
 #include "core/result.hpp"
@@ -19,19 +20,33 @@ struct NetnsSysctls {
     std::uint32_t max_tw_buckets = 0;
 };
 
+// Of connections that are tracked there, in seconds, and how its sockets keep theirs alive.
+struct ConntrackTimeouts {
+    std::uint32_t established = 0; // net.netfilter.nf_conntrack_tcp_timeout_..., as are the next
+    std::uint32_t time_wait = 0;
+    std::uint32_t close_wait = 0;
+    std::uint32_t unacknowledged = 0;
+    std::uint32_t max_retrans = 0;
+    std::uint32_t keepalive_time = 0; // net.ipv4.tcp_keepalive_..., as are the next
+    std::uint32_t keepalive_intvl = 0;
+    std::uint32_t keepalive_probes = 0; // a count
+};
+
 // What to bring from there, beside the sysctls.
 struct Wanted {
     Netlink socket = Netlink::none;
     bool counters = false;
+    bool timeouts = false;
 };
 
 // Close what it brings soon: it holds the namespace.
 struct Visit {
     NetnsId id; // its cookie as read there; 0: this kernel has none to read
     NetnsSysctls sysctls;
-    Fd socket;   // Netlink::none: none
-    Fd netstat;  // its /proc/net/netstat, as is
-    Fd sockstat; // its /proc/net/sockstat
+    Fd socket;                                 // Netlink::none: none
+    Fd netstat;                                // its /proc/net/netstat, as is
+    Fd sockstat;                               // its /proc/net/sockstat
+    std::optional<ConntrackTimeouts> timeouts; // nullopt: not wanted, or it has none
 };
 
 // Finds the namespace as find_netns() does. An `id` without cookie is taken for whatever has its inode number, for

@@ -56,7 +56,12 @@ TEST_CASE("tables have the documented fields in the documented order, new ones b
     CHECK(tables[4].json == "conntrack");
     CHECK(fields(tables[4]) == "netns entries limit entries_per_second inserts_per_second drops early_drops "
                                "insert_failed nat_exhausted clashes chain_too_long clash full_in_seconds buckets "
-                               "unanswered_ratio flooded unanswered flood pod netns_name ");
+                               "unanswered_ratio flooded unanswered flood sampled_entries tcp_entries "
+                               "udp_entries other_entries established_entries established_idle_entries "
+                               "established_timeout_seconds established_needed_seconds time_wait_entries "
+                               "time_wait_idle_entries time_wait_timeout_seconds time_wait_needed_seconds "
+                               "close_wait_entries close_wait_idle_entries close_wait_timeout_seconds "
+                               "close_wait_needed_seconds pod netns_name ");
     CHECK(tables[5].json == "buffers");
     CHECK(fields(tables[5]) ==
           "netns rmem_max rmem_default wmem_max wmem_default looked_at left_out receiving_held_back "

@@ -331,6 +331,24 @@ void read(const View& view, std::vector<Reading>& readings) {
     readings.push_back(reading_of_buckets(snapshot, asked));
 }
 
+Measured measured_of(const Conntrack& table, Nanoseconds interval) {
+    const auto begun = static_cast<std::uint64_t>(std::llround(begun_in(table, Seconds(interval).count())));
+    const std::uint64_t came = begun + table.window_lost();
+    return {.losses = table.window_lost(), .demand = came, .use = came};
+}
+
+std::optional<Wish> wish_of(Gate& gate, const Conntrack& seen) {
+    const Snapshot& snapshot = gate.snapshot();
+    const Conntrack table = at_this_limit(seen, snapshot.interval);
+    const Need need = need_of(table, snapshot.interval);
+    if (!pressed(table, need)) return std::nullopt;
+    Wish wish = wish_for(table, gate, need);
+    if (table.seen_once && is_mostly_unanswered(table)) wish.to = std::min(wish.to, next_step(table.limit));
+    if (gate.is_on_ramp(limit_of(snapshot))) wish.to = std::max(wish.to, ramp_factor * table.limit);
+    if (is_first_look(gate, table) || !gate.fit_flood(wish)) return std::nullopt;
+    return wish;
+}
+
 void rule(Gate& gate) {
     const Snapshot& snapshot = gate.snapshot();
     if (snapshot.cause != Snapshot::Cause::tick || gate.puts_back(limit_of(snapshot))) return;
@@ -343,13 +361,9 @@ void rule(Gate& gate) {
                    {.demand = demand_at(table), .object = limit_of(snapshot), .limit = table.limit, .once = true},
                    table.flood, gate.now());
         say_clashes(gate, table);
-        const Need need = need_of(table, snapshot.interval);
-        if (!pressed(table, need)) continue;
-        Wish wish = wish_for(table, gate, need);
-        if (table.seen_once && is_mostly_unanswered(table)) wish.to = std::min(wish.to, next_step(table.limit));
-        if (gate.is_on_ramp(limit_of(snapshot))) wish.to = std::max(wish.to, ramp_factor * table.limit);
-        if (is_first_look(gate, table) || !gate.fit_flood(wish) || wish.to <= largest.to) continue;
-        largest = std::move(wish);
+        auto wish = wish_of(gate, seen);
+        if (!wish || wish->to <= largest.to) continue;
+        largest = std::move(*wish);
         fullest = &seen;
     }
     if (fullest != nullptr) raise_table(gate, *fullest, std::move(largest));

@@ -23,6 +23,9 @@
 // there will be. What clashes is said, and nothing is raised for it.
 #pragma once
 
+#include <optional>
+
+#include "controller/gate.hpp"
 #include "controller/resource.hpp"
 
 namespace bpftune::controller {
@@ -30,6 +33,11 @@ namespace tables {
 void read(const View& view, std::vector<Reading>& readings);
 void rule(Gate& gate);
 void show(const std::function<std::optional<std::uint64_t>(const ObjectKey&)>& value_of, Snapshot& snapshot);
+
+// What a table wants of nf_conntrack_max at a tick; nullopt: nothing, or nothing before a second look at its entries.
+std::optional<Wish> wish_of(Gate& gate, const Conntrack& seen);
+// What one interval adds to a trial for its sake: connections that began, or found no place.
+Measured measured_of(const Conntrack& table, Nanoseconds interval);
 } // namespace tables
 
 inline constexpr Resource conntrack{.read = tables::read, .rule = tables::rule, .show = tables::show};

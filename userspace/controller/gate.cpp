@@ -232,14 +232,27 @@ bool Gate::fit_flood(Wish& wish) {
     return true;
 }
 
-bool Gate::fit_budget(Wish& wish) {
-    const std::uint64_t spent = charged_bytes(*this, key_of(wish.tunable, wish.scope));
+std::uint64_t Gate::left_of_budget(const ObjectKey& object) const {
+    const std::uint64_t spent = charged_bytes(*this, object);
     const std::uint64_t budget = policy_.budget_bytes(snapshot_.memory_bytes);
-    const std::uint64_t left = budget - std::min(budget, spent);
-    const auto cost = [&] { return cost_of(key_of(wish.tunable, wish.scope), after(wish), *this); };
+    return budget - std::min(budget, spent);
+}
+
+// As much of it as there is room for.
+std::uint64_t Gate::within_budget(Wish wish) const {
+    const ObjectKey object = key_of(wish.tunable, wish.scope);
+    const std::uint64_t left = left_of_budget(object);
+    while (wish.to > wish.from && cost_of(object, after(wish), *this).charged_bytes > left)
+        wish.to = std::bit_floor(wish.to - 1);
+    return wish.to;
+}
+
+bool Gate::fit_budget(Wish& wish) {
+    const ObjectKey object = key_of(wish.tunable, wish.scope);
+    const std::uint64_t left = left_of_budget(object);
     const std::uint64_t wanted = wish.to;
-    const Cost whole = cost();
-    while (wish.to > wish.from && cost().charged_bytes > left) wish.to = std::bit_floor(wish.to - 1);
+    const Cost whole = cost_of(object, after(wish), *this);
+    wish.to = within_budget(wish);
     if (wish.to == wanted) return true;
 
     const std::string refusal =
@@ -252,6 +265,19 @@ bool Gate::fit_budget(Wish& wish) {
     wish.why += "; not raised: " + refusal;
     advise(wish, "budget");
     return false;
+}
+
+std::optional<std::string> Gate::why_no_further(Wish wish) const {
+    const auto is_room = [](const Wish& left) { return left.to > left.from && !is_too_little(left); };
+    if (state_.yielded.contains(key_of(wish.tunable, wish.scope))) return "someone else has set it";
+    if (const policy::Mode mode = mode_of(wish); mode != policy::Mode::automatic)
+        return fmt::format("its mode is {}", policy::to_string(mode));
+    const std::uint64_t max = bounds_of(wish.tunable, wish.scope.netns).max;
+    wish.to = std::min(wish.to, max);
+    if (!is_room(wish)) return fmt::format("the policy's max is {}", max);
+    wish.to = within_budget(wish);
+    if (!is_room(wish)) return "memoryBudget has no room";
+    return std::nullopt;
 }
 
 void Gate::take_back(const ObjectKey& object, std::uint64_t value, const std::string& why,

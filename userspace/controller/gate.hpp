@@ -99,6 +99,10 @@ public:
     // Whether this step does so: what was lost since is no reason to raise anything.
     [[nodiscard]] bool puts_back(const ObjectKey& object) const;
 
+    // Why an object cannot be raised any more, whatever its demand, in words that continue "cannot be raised: ". Less
+    // than a quarter more is none. nullopt: it can.
+    [[nodiscard]] std::optional<std::string> why_no_further(Wish wish) const;
+
     // Whether a raise was rolled back there, too short a while ago.
     [[nodiscard]] bool backs_off(const TrialKey& trial) const;
 
@@ -141,6 +145,8 @@ private:
     std::size_t changes_of(const ObjectKey& key);
     bool fit_bounds(Wish& wish);
     [[nodiscard]] Held after(const Wish& wish) const;
+    [[nodiscard]] std::uint64_t left_of_budget(const ObjectKey& object) const;
+    [[nodiscard]] std::uint64_t within_budget(Wish wish) const;
     bool fit_budget(Wish& wish);
     void write(const ObjectKey& key, Wish wish);
     void say(Decision::Act act, Wish finding, std::string_view kind);

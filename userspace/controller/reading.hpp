@@ -14,6 +14,7 @@
 #include "controller/state.hpp"
 #include "core/change.hpp"
 #include "core/snapshot.hpp"
+#include "core/time.hpp"
 
 namespace bpftune::controller {
 
@@ -49,6 +50,7 @@ struct Reading {
     Measured measured;                 // what the window adds to a trial of it
     std::optional<RaisedFlows> raised; // what has become of the connections that it was raised for
     Counts counts = Counts::yes;
+    Nanoseconds shows_after{}; // a change of it tells on what is lost only after so long
 
     [[nodiscard]] Scope scope() const;
 };

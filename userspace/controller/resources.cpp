@@ -5,6 +5,7 @@
 #include "controller/backlog.hpp"
 #include "controller/congestion.hpp"
 #include "controller/conntrack.hpp"
+#include "controller/conntrack_timeouts.hpp"
 #include "controller/fast_open.hpp"
 #include "controller/fragments.hpp"
 #include "controller/neighbours.hpp"
@@ -19,8 +20,8 @@ namespace bpftune::controller {
 
 std::span<const Resource> resources() {
     static constexpr std::array rows{
-        accept_queue, conntrack, tcp_buffers,  udp_buffers, backlog,      ports,
-        neighbours,   fragments, socket_sizes, congestion,  socket_memory, fast_open}; // what a burst waits for first
+        accept_queue, conntrack, conntrack_timeouts, tcp_buffers, udp_buffers,   backlog,  ports,
+        neighbours,   fragments, socket_sizes,       congestion,  socket_memory, fast_open}; // what a burst waits for first
     return rows;
 }
 

@@ -102,6 +102,7 @@ struct Trial {
     Measured before;
     Measured after;
     std::optional<RaisedFlows> raised;         // of its connections, as last seen; where it is judged by their rate
+    Nanoseconds shows_after{};                 // Reading::shows_after, as last seen
     Measured undecided;                        // of the last window, whose losses may be none of this limit
     Guards guards;                             // before
     std::map<ObjectKey, std::uint64_t> values; // before: what a roll-back goes back to

@@ -214,6 +214,8 @@ Verdict judged(const Gate& gate, const TrialKey& key, Trial& trial, const Snapsh
     const Reading* reading = gate.readings().find(key.object);
     if (reading == nullptr) return {Verdict::Kind::keep, "what it was for is gone"};
     if (reading->raised) trial.raised = reading->raised;
+    trial.shows_after = reading->shows_after;
+    if (gate.now() < trial.last_raise + trial.shows_after) return {};
     const bool mixed = trial.last_raise > snapshot.time.mono - snapshot.interval;
     add(trial, measured(*reading, trial, mixed), mixed);
     return verdict_on(key, trial, snapshot, gate.now());
@@ -312,12 +314,14 @@ void leave_trial(State& state, const ObjectKey& object) {
 
 Verdict verdict_on(const TrialKey& key, const Trial& trial, const Snapshot& snapshot, MonoTime now) {
     const bool by_rate = is_by_rate(key);
-    if (!by_rate && now < trial.last_raise + trial_window) return {};
-    if (std::string worse = worsened(trial.guards, snapshot.guards, snapshot.memory_bytes); !worse.empty())
-        return {Verdict::Kind::roll_back, std::move(worse)};
+    if (!by_rate && now < trial.last_raise + trial.shows_after + trial_window) return {};
+    // What was hours ago says nothing of what a change has made worse since.
+    const bool is_fresh = trial.shows_after <= longest_trial;
+    std::string worse = is_fresh ? worsened(trial.guards, snapshot.guards, snapshot.memory_bytes) : std::string();
+    if (!worse.empty()) return {Verdict::Kind::roll_back, std::move(worse)};
     if (by_rate) return verdict_on_rate(trial, now);
     if (trial.after.use > trial.fitted || trial.after.losses > 0) return verdict_on_tested(key, trial);
-    if (now < trial.since + longest_trial) return {};
+    if (now < trial.since + trial.shows_after + longest_trial) return {};
     return verdict_on_untested(key, trial);
 }
 

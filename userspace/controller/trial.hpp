@@ -32,6 +32,9 @@
 // net/ipv4/tcp.c, tcp_sendmsg_locked). Where none could be measured since, it is kept at last: what is not used costs
 // nothing.
 //
+// Where a change tells on what is lost only after a while (Reading::shows_after), as a timeout does, nothing is
+// measured before, and both windows begin then.
+//
 // Another raise of the same cause joins the trial, whose window begins anew: the correction after a burst, a demand
 // that outgrows the raise, a loss that goes on.
 #pragma once

@@ -48,6 +48,9 @@ enum class TunableId {
     udp_mem_pressure,
     udp_mem_low,
     tcp_fastopen,
+    nf_conntrack_tcp_timeout_established,
+    nf_conntrack_tcp_timeout_time_wait,
+    nf_conntrack_tcp_timeout_close_wait,
 };
 
 // What lets the running connections of a network namespace have a value that new ones begin with.

@@ -13,6 +13,7 @@ inline constexpr std::uint64_t int_max = 2147483647; // of a sysctl that is an i
 
 std::span<const Tunable> accept_queue_rows();
 std::span<const Tunable> conntrack_rows();
+std::span<const Tunable> conntrack_timeout_rows();
 std::span<const Tunable> tcp_buffer_rows();
 std::span<const Tunable> udp_buffer_rows();
 std::span<const Tunable> backlog_rows();

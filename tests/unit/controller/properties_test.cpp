@@ -511,6 +511,9 @@ private:
         case TunableId::tcp_mem_low:
         case TunableId::udp_mem_pressure:
         case TunableId::udp_mem_low: return 0;
+        case TunableId::nf_conntrack_tcp_timeout_established:
+        case TunableId::nf_conntrack_tcp_timeout_time_wait:
+        case TunableId::nf_conntrack_tcp_timeout_close_wait: return 0;
         }
         return 0;
     }

@@ -291,9 +291,22 @@ void read_window(Step& step, const Names& names, const YAML::Node& node) {
     step.windows.emplace_back(cookie, window);
 }
 
+// The namespace's keepalive is the kernel's, unless `needed` says otherwise.
+void read_state(Conntrack& table, const Fields& fields, const char* name, StateEntries ConntrackStates::* state) {
+    if (!fields.has(name)) return;
+    const Fields of_state(fields.at(name), {"entries", "idle", "needed"});
+    if (!table.states) table.states = ConntrackStates{.looked_at = 1000};
+    StateEntries& entries = (*table.states).*state;
+    entries.entries = number_of(of_state.at("entries"));
+    entries.idle = number_of(of_state.at("idle"));
+    entries.needed_seconds = state == &ConntrackStates::established ? 15075 : 60;
+    if (of_state.has("needed")) entries.needed_seconds = number_of(of_state.at("needed"));
+}
+
 void read_table(Step& step, Names& names, const YAML::Node& node) {
     const Fields fields(node, {"in", "entries", "growth", "inserts", "drops", "evicted", "nat_exhausted", "clashes",
-                               "clash", "chain_too_long", "unanswered", "seen_once", "flood"});
+                               "clash", "chain_too_long", "unanswered", "seen_once", "flood", "established",
+                               "time_wait", "close_wait"});
     Conntrack table{.netns = names.netns_at(fields, "host"), .entries = number_of(fields.at("entries"))};
     const auto rate = [](const YAML::Node& value) { return static_cast<double>(number_of(value)); };
     fields.into(table.entries_per_second, "growth", rate);
@@ -307,6 +320,9 @@ void read_table(Step& step, Names& names, const YAML::Node& node) {
     if (fields.has("unanswered")) table.unanswered = text_of(fields.at("unanswered"));
     table.seen_once = fields.has("seen_once");
     if (fields.has("flood")) table.flood = text_of(fields.at("flood"));
+    read_state(table, fields, "established", &ConntrackStates::established);
+    read_state(table, fields, "time_wait", &ConntrackStates::time_wait);
+    read_state(table, fields, "close_wait", &ConntrackStates::close_wait);
     step.tables.push_back(table);
 }
 
@@ -435,7 +451,7 @@ void read_neighbours(Step& step, const YAML::Node& node) {
 
 void read_value(Step& step, Names& names, const YAML::Node& node) {
     const Fields fields(node, {"somaxconn", "in", "port", "limit", "conntrack_max", "conntrack_buckets", "rmem",
-                               "buffer", "netdev_max_backlog", "rmem_max", "by"});
+                               "buffer", "netdev_max_backlog", "rmem_max", "established", "by"});
     const auto add = [&](const ObjectKey& object, const char* key) {
         step.values.emplace_back(object, number_of(fields.at(key)));
     };
@@ -449,6 +465,11 @@ void read_value(Step& step, Names& names, const YAML::Node& node) {
     if (fields.has("rmem")) add({TunableId::tcp_rmem, names.netns_at(fields, "pod")}, "rmem");
     if (fields.has("netdev_max_backlog")) add({TunableId::netdev_max_backlog, World::host}, "netdev_max_backlog");
     if (fields.has("rmem_max")) add({TunableId::rmem_max, World::host}, "rmem_max");
+    if (fields.has("established")) { // seconds
+        const TunableId tunable = TunableId::nf_conntrack_tcp_timeout_established;
+        step.values.emplace_back(ObjectKey{tunable, names.netns_at(fields, "host")},
+                                 tunables::row(tunable).counts_down_from - number_of(fields.at("established")));
+    }
     fields.into(step.by, "by", text_of);
     if (!step.by.empty() && fields.has("port")) throw Wrong{fields.line(), "nobody is seen to set a socket's limit"};
 }

@@ -32,11 +32,12 @@ public:
     std::map<NetnsId, Conntrack> tables;               // of which the limit and buckets are the world's
     std::uint64_t conntrack_max = 20000;
     std::uint64_t conntrack_buckets = 8192;
-    std::map<NetnsId, NetnsTcp> ports;        // with their range, and what the next snapshot says
-    std::map<NetnsId, TcpBuffers> buffers;    // with their values, and what the next snapshot says
-    std::map<ObjectKey, Fragments> fragments; // with their limit, and what the next snapshot says
-    std::map<std::uint64_t, UdpSocket> udp;   // by cookie; with what the next snapshot says
-    std::vector<SoftirqCpu> cpus;             // of which the limit is the world's
+    std::map<ObjectKey, std::uint64_t> timeouts; // of these tables: the tunables' values, where they are not 0
+    std::map<NetnsId, NetnsTcp> ports;           // with their range, and what the next snapshot says
+    std::map<NetnsId, TcpBuffers> buffers;       // with their values, and what the next snapshot says
+    std::map<ObjectKey, Fragments> fragments;    // with their limit, and what the next snapshot says
+    std::map<std::uint64_t, UdpSocket> udp;      // by cookie; with what the next snapshot says
+    std::vector<SoftirqCpu> cpus;                // of which the limit is the world's
     std::uint64_t netdev_max_backlog = 1000;
     std::vector<NeighbourTable> neighbours; // with their limits, and what the next snapshot says
     std::vector<SocketMemory> socket_memory; // the same
@@ -55,6 +56,7 @@ public:
         for (auto [netns, table] : tables) {
             table.limit = conntrack_max;
             table.buckets = conntrack_buckets;
+            add_timeouts(table, now);
             snapshot.conntrack.push_back(table);
         }
         for (const auto& [netns, row] : buffers) snapshot.buffers.push_back(row);
@@ -142,6 +144,10 @@ public:
         case TunableId::udp_mem: return pages(MemoryPool::udp, &SocketMemory::high_bytes);
         case TunableId::udp_mem_pressure: return pages(MemoryPool::udp, &SocketMemory::pressure_bytes);
         case TunableId::udp_mem_low: return pages(MemoryPool::udp, &SocketMemory::low_bytes);
+        case TunableId::nf_conntrack_tcp_timeout_established:
+        case TunableId::nf_conntrack_tcp_timeout_time_wait:
+        case TunableId::nf_conntrack_tcp_timeout_close_wait:
+            return tables.contains(object.netns) ? std::optional(found(timeouts, object).value_or(0)) : std::nullopt;
         }
         return std::nullopt;
     }
@@ -186,6 +192,9 @@ public:
         case TunableId::udp_mem: pool(MemoryPool::udp).high_bytes = value * page; break;
         case TunableId::udp_mem_pressure: pool(MemoryPool::udp).pressure_bytes = value * page; break;
         case TunableId::udp_mem_low: pool(MemoryPool::udp).low_bytes = value * page; break;
+        case TunableId::nf_conntrack_tcp_timeout_established:
+        case TunableId::nf_conntrack_tcp_timeout_time_wait:
+        case TunableId::nf_conntrack_tcp_timeout_close_wait: timeouts[object] = value; break;
         }
     }
 
@@ -246,6 +255,18 @@ private:
     template <class Map, class Key> static std::optional<std::uint64_t> found(const Map& map, const Key& key) {
         const auto entry = map.find(key);
         return entry == map.end() ? std::nullopt : std::optional<std::uint64_t>(entry->second);
+    }
+
+    // As signals::states_of() reads them.
+    void add_timeouts(Conntrack& table, MonoTime now) const {
+        if (!table.states) return;
+        const auto seconds = [&](TunableId tunable) {
+            return tunables::row(tunable).counts_down_from - *value({tunable, table.netns});
+        };
+        table.states->read = now;
+        table.states->established.timeout_seconds = seconds(TunableId::nf_conntrack_tcp_timeout_established);
+        table.states->time_wait.timeout_seconds = seconds(TunableId::nf_conntrack_tcp_timeout_time_wait);
+        table.states->close_wait.timeout_seconds = seconds(TunableId::nf_conntrack_tcp_timeout_close_wait);
     }
 
     // One row of each namespace.

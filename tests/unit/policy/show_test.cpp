@@ -160,7 +160,13 @@ TEST_CASE("the policy that holds without a file is shown with every default") {
                             "    net.ipv4.udp_mem.low: {max: 33554432, mode: auto, "
                             "shrinkAfter: never}\n"
                             "    # not allowed unless named: net.ipv4.tcp_fastopen: {max: 3, mode: auto, shrinkAfter: "
-                            "never}\n");
+                            "never}\n"
+                            "    # not allowed unless named: net.netfilter.nf_conntrack_tcp_timeout_established: {max: "
+                            "7440, mode: auto, shrinkAfter: never}\n"
+                            "    # not allowed unless named: net.netfilter.nf_conntrack_tcp_timeout_time_wait: {max: 60, "
+                            "mode: auto, shrinkAfter: never}\n"
+                            "    # not allowed unless named: net.netfilter.nf_conntrack_tcp_timeout_close_wait: {max: "
+                            "60, mode: auto, shrinkAfter: never}\n");
 }
 
 TEST_CASE("a budget is shown in the largest unit that is exact") {

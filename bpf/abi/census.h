@@ -86,8 +86,8 @@ struct netns_record {
 	struct abi_fragments fragments[2];
 	__u8 congestion[ABI_CONGESTION_SIZE]; /* tcp_congestion_control */
 	__u32 tw_reuse;			      /* tcp_tw_reuse */
-	__u32 mem_errors_known; /* whether this kernel counts ABI_UDP_MIB_MEMERRORS */
-	__u32 fastopen; /* tcp_fastopen */
+	__u32 mem_errors_known;		      /* whether this kernel counts ABI_UDP_MIB_MEMERRORS */
+	__u32 fastopen;			      /* tcp_fastopen */
 	__u32 unused;
 };
 ABI_SIZE(struct netns_record, 352);

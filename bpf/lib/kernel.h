@@ -51,7 +51,14 @@ enum { IPPROTO_TCP = 6, IPPROTO_UDP = 17, IPPROTO_MPTCP = 262 };
 enum { SOCK_DGRAM = 2 };					  /* include/linux/net.h */
 enum { TCPHDR_SYN = 0x02, TCPHDR_RST = 0x04, TCPHDR_ACK = 0x10 }; /* include/net/tcp.h */
 enum { EADDRNOTAVAIL = 99 };
-enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_SYN_RECV = 3, TCP_CLOSE = 7, TCP_CLOSE_WAIT = 8, TCP_LISTEN = 10 };
+enum {
+	TCP_ESTABLISHED = 1,
+	TCP_SYN_SENT = 2,
+	TCP_SYN_RECV = 3,
+	TCP_CLOSE = 7,
+	TCP_CLOSE_WAIT = 8,
+	TCP_LISTEN = 10
+};
 
 /* include/net/sock.h: what its application has set of a socket (sk_userlocks) */
 enum { SOCK_SNDBUF_LOCK = 1, SOCK_RCVBUF_LOCK = 2 };

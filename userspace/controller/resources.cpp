@@ -19,9 +19,9 @@
 namespace bpftune::controller {
 
 std::span<const Resource> resources() {
-    static constexpr std::array rows{
-        accept_queue, conntrack, conntrack_timeouts, tcp_buffers, udp_buffers,   backlog,  ports,
-        neighbours,   fragments, socket_sizes,       congestion,  socket_memory, fast_open}; // what a burst waits for first
+    static constexpr std::array rows{accept_queue, conntrack,     conntrack_timeouts, tcp_buffers, udp_buffers,
+                                     backlog,      ports,         neighbours,         fragments,   socket_sizes,
+                                     congestion,   socket_memory, fast_open}; // what a burst waits for first
     return rows;
 }
 

@@ -13,13 +13,22 @@ namespace bpftune::probes {
 namespace {
 
 // In the order of abi_mib, of abi_udp_mib, and of abi_ip_mib.
-constexpr std::array<std::string_view, ABI_MIB_COUNT> names{
-    "LINUX_MIB_LISTENOVERFLOWS",     "LINUX_MIB_LISTENDROPS",     "LINUX_MIB_SYNCOOKIESSENT",
-    "LINUX_MIB_SYNCOOKIESRECV",      "LINUX_MIB_TIMEWAITED",      "LINUX_MIB_TIMEWAITKILLED",
-    "LINUX_MIB_TCPTIMEWAITOVERFLOW", "LINUX_MIB_TCPREQQFULLDROP", "LINUX_MIB_TCPDEFERACCEPTDROP",
-    "LINUX_MIB_TCPMEMORYPRESSURES",  "LINUX_MIB_TCPRCVQDROP",     "LINUX_MIB_TCPABORTONMEMORY",
-    "LINUX_MIB_TCPFASTOPENPASSIVE", "LINUX_MIB_TCPFASTOPENPASSIVEFAIL", "LINUX_MIB_TCPFASTOPENLISTENOVERFLOW",
-    "LINUX_MIB_TCPFASTOPENCOOKIEREQD"};
+constexpr std::array<std::string_view, ABI_MIB_COUNT> names{"LINUX_MIB_LISTENOVERFLOWS",
+                                                            "LINUX_MIB_LISTENDROPS",
+                                                            "LINUX_MIB_SYNCOOKIESSENT",
+                                                            "LINUX_MIB_SYNCOOKIESRECV",
+                                                            "LINUX_MIB_TIMEWAITED",
+                                                            "LINUX_MIB_TIMEWAITKILLED",
+                                                            "LINUX_MIB_TCPTIMEWAITOVERFLOW",
+                                                            "LINUX_MIB_TCPREQQFULLDROP",
+                                                            "LINUX_MIB_TCPDEFERACCEPTDROP",
+                                                            "LINUX_MIB_TCPMEMORYPRESSURES",
+                                                            "LINUX_MIB_TCPRCVQDROP",
+                                                            "LINUX_MIB_TCPABORTONMEMORY",
+                                                            "LINUX_MIB_TCPFASTOPENPASSIVE",
+                                                            "LINUX_MIB_TCPFASTOPENPASSIVEFAIL",
+                                                            "LINUX_MIB_TCPFASTOPENLISTENOVERFLOW",
+                                                            "LINUX_MIB_TCPFASTOPENCOOKIEREQD"};
 
 constexpr std::array<std::string_view, ABI_UDP_MIB_COUNT> udp_names{"UDP_MIB_INDATAGRAMS", "UDP_MIB_RCVBUFERRORS",
                                                                     "UDP_MIB_MEMERRORS"};

@@ -70,19 +70,19 @@ constexpr std::array rows{
         "Linux keeps a socket in TIME_WAIT for 60 s (include/net/tcp.h, TCP_TIMEWAIT_LEN): before, its addresses and "
         "ports are not used again.",
         idle_is_known),
-    row_of(
-        TunableId::nf_conntrack_tcp_timeout_close_wait, "net.netfilter.nf_conntrack_tcp_timeout_close_wait",
-        "net/netfilter/nf_conntrack_tcp_timeout_close_wait", 3600, 60,
-        "Seconds that a connection which one side has closed stays in the conntrack table without a packet. It is "
-        "lowered, so a policy's max is the least. kube-proxy sets an hour, the kernel has 60 s; one that is longer than "
-        "an hour is left alone.",
-        "A connection that is half closed, alive and silent for longer than a minute loses its entry: kube-proxy's "
-        "hour is for these.",
-        "to the kernel's 60 s; only where the table wants a larger nf_conntrack_max which that may not get, and a "
-        "fifth or more of its entries are in CLOSE_WAIT and idle for longer than that",
-        "In CLOSE_WAIT the other side is done, and the application on this one has not closed its socket: mostly it "
-        "never will.",
-        idle_is_known),
+    row_of(TunableId::nf_conntrack_tcp_timeout_close_wait, "net.netfilter.nf_conntrack_tcp_timeout_close_wait",
+           "net/netfilter/nf_conntrack_tcp_timeout_close_wait", 3600, 60,
+           "Seconds that a connection which one side has closed stays in the conntrack table without a packet. It is "
+           "lowered, so a policy's max is the least. kube-proxy sets an hour, the kernel has 60 s; one that is longer "
+           "than "
+           "an hour is left alone.",
+           "A connection that is half closed, alive and silent for longer than a minute loses its entry: kube-proxy's "
+           "hour is for these.",
+           "to the kernel's 60 s; only where the table wants a larger nf_conntrack_max which that may not get, and a "
+           "fifth or more of its entries are in CLOSE_WAIT and idle for longer than that",
+           "In CLOSE_WAIT the other side is done, and the application on this one has not closed its socket: mostly it "
+           "never will.",
+           idle_is_known),
 };
 
 } // namespace

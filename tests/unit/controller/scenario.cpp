@@ -217,7 +217,8 @@ void add_socket_memory(World& world, const YAML::Node& node) {
 
 World world_of(const YAML::Node& node, Names& names) {
     const Fields fields(node, {"listener", "conntrack", "buffers", "udp", "backlog", "ports", "fragments", "neighbours",
-                                "socket_memory", "sizes", "allowed", "fast_open", "memory", "syncookies", "entry", "connection"});
+                               "socket_memory", "sizes", "allowed", "fast_open", "memory", "syncookies", "entry",
+                               "connection"});
     World world;
     if (fields.has("listener"))
         for (const YAML::Node& each : items_of(fields.at("listener"))) add_listener(world, names, each);
@@ -518,7 +519,7 @@ Step step_of(const YAML::Node& node, Names& names) {
                                "look",      "reload",     "set",           "attempt",         "gone",
                                "conntrack", "buffers",    "udp",           "ports",           "cpu",
                                "fragments", "neighbours", "socket_memory", "memory_pressure", "available",
-                               "softirq",   "tcp_memory", "answer",        "expect", "fast_open"});
+                               "softirq",   "tcp_memory", "answer",        "expect",          "fast_open"});
     Step step{.line = fields.line(), .kind = kind_of(fields), .at = duration_of(fields.at("at"))};
     step.until = step.at;
     fields.into(step.until, "until", duration_of);

@@ -39,9 +39,9 @@ public:
     std::map<std::uint64_t, UdpSocket> udp;      // by cookie; with what the next snapshot says
     std::vector<SoftirqCpu> cpus;                // of which the limit is the world's
     std::uint64_t netdev_max_backlog = 1000;
-    std::vector<NeighbourTable> neighbours; // with their limits, and what the next snapshot says
+    std::vector<NeighbourTable> neighbours;  // with their limits, and what the next snapshot says
     std::vector<SocketMemory> socket_memory; // the same
-    SocketSizes socket_sizes;               // at ticks, as the next
+    SocketSizes socket_sizes;                // at ticks, as the next
     std::optional<std::string> allowed_congestion_control;
     std::vector<SysctlWrite> writes; // that BPF has seen
 

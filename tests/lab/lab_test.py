@@ -486,6 +486,17 @@ def test_batch_shallow_is_raised_and_taken_back_and_the_connection_is_as_fast_as
     run_until_undisturbed(check, "batch-shallow", "auto", "--bursts", "0", untuned=0)
 
 
+def test_lossy_is_switched_to_bbr_while_it_runs_and_as_fast_as_with_it_from_ten_seconds_on():
+    def check(lab):
+        expect_line_carried_all(lab)
+        rates = rates_of(lab)
+        expect(rates["auto"] >= 0.8 * rates["static"], f"bits a second: {rates}")
+        rows = [row for row in lab.kept("history.json") if row["tunable"] == "net.ipv4.tcp_congestion_control"]
+        expect_equal([(row["from"], row["to"], row["state"]) for row in rows], [("cubic", "bbr", "kept")], "written")
+
+    run_until_undisturbed(check, "lossy", "static,auto", "--bursts", "0")
+
+
 def test_udp_burst_loses_nothing_from_ten_seconds_on_and_the_name_server_runs_on():
     def check(lab):
         none, auto = lab.phase("none", "rest"), lab.phase("auto", "rest")

@@ -498,22 +498,22 @@ private:
         case TunableId::neigh_gc_thresh1:
         case TunableId::neigh6_gc_thresh2:
         case TunableId::neigh6_gc_thresh1:
-        case TunableId::tcp_fastopen: return 0;
+        case TunableId::tcp_tw_reuse:
+        case TunableId::tcp_congestion_control:
+        case TunableId::tcp_mem_pressure:
+        case TunableId::tcp_mem_low:
+        case TunableId::udp_mem_pressure:
+        case TunableId::udp_mem_low:
+        case TunableId::tcp_fastopen:
+        case TunableId::nf_conntrack_tcp_timeout_established:
+        case TunableId::nf_conntrack_tcp_timeout_time_wait:
+        case TunableId::nf_conntrack_tcp_timeout_close_wait: return 0;
         case TunableId::rmem_max:
         case TunableId::wmem_max:
         case TunableId::rmem_default:
         case TunableId::wmem_default: return units;
-        case TunableId::tcp_tw_reuse:
-        case TunableId::tcp_congestion_control: return 0;
         case TunableId::tcp_mem:
         case TunableId::udp_mem: return units * 4096;
-        case TunableId::tcp_mem_pressure:
-        case TunableId::tcp_mem_low:
-        case TunableId::udp_mem_pressure:
-        case TunableId::udp_mem_low: return 0;
-        case TunableId::nf_conntrack_tcp_timeout_established:
-        case TunableId::nf_conntrack_tcp_timeout_time_wait:
-        case TunableId::nf_conntrack_tcp_timeout_close_wait: return 0;
         }
         return 0;
     }

@@ -35,6 +35,14 @@ static __always_inline void hold(struct sock_common *common, const struct flow_s
 	bpf_setsockopt(common, SOL_TCP, TCP_WINDOW_CLAMP, &window, sizeof(window));
 }
 
+/* What the census has put aside of it. NULL: nothing, or it is no TCP socket. */
+static __always_inline struct flow_record *flow_of(struct sock_common *common,
+						   struct tcp_sock **tcp)
+{
+	*tcp = common ? bpf_skc_to_tcp_sock(common) : NULL;
+	return *tcp ? bpf_sk_storage_get(&flows, common, NULL, 0) : NULL;
+}
+
 SEC("iter/tcp")
 int nudge_flows(struct bpf_iter__tcp *ctx)
 {
@@ -43,12 +51,7 @@ int nudge_flows(struct bpf_iter__tcp *ctx)
 	struct flow_record *flow;
 	struct tcp_sock *tcp;
 
-	if (!common)
-		return 0;
-	tcp = bpf_skc_to_tcp_sock(common);
-	if (!tcp)
-		return 0;
-	flow = bpf_sk_storage_get(&flows, common, NULL, 0);
+	flow = flow_of(common, &tcp);
 	if (!flow)
 		return 0;
 	read_sizes(&sizes, (struct sock *)tcp, tcp);
@@ -73,12 +76,7 @@ int switch_flows(struct bpf_iter__tcp *ctx)
 	struct tcp_sock *tcp;
 	char name[ABI_CONGESTION_SIZE] = {};
 
-	if (!common)
-		return 0;
-	tcp = bpf_skc_to_tcp_sock(common);
-	if (!tcp)
-		return 0;
-	flow = bpf_sk_storage_get(&flows, common, NULL, 0);
+	flow = flow_of(common, &tcp);
 	if (!flow || (!flow->switched && !(flow->held_by & ABI_HELD_BY_LOSS)))
 		return 0;
 	wanted = BPF_CORE_READ(common, skc_net.net, ipv4.tcp_congestion_control);

@@ -24,9 +24,7 @@ constexpr std::array<std::string_view, 2> held_back_by_loss{"cubic", "reno"};
 ObjectKey object_of(const TcpBuffers& row) { return {tunable, row.netns}; }
 
 std::optional<std::uint64_t> value_in(const TcpBuffers& row) {
-    const auto value = row.congestion_control ? tunables::value_of(tunable, *row.congestion_control)
-                                              : Result<std::uint64_t>(failure("not read"));
-    return value ? std::optional(*value) : std::nullopt;
+    return row.congestion_control ? tunables::known_value(tunable, *row.congestion_control) : std::nullopt;
 }
 
 Reading reading_of(const Snapshot& snapshot, const TcpBuffers& row) {

@@ -53,9 +53,7 @@ std::uint64_t most_of(const Snapshot& snapshot, const NetnsTcp& row) {
 ObjectKey reuse_of(const NetnsTcp& row) { return {TunableId::tcp_tw_reuse, row.netns}; }
 
 std::optional<std::uint64_t> reuse_in_force(const NetnsTcp& row) {
-    const auto value = row.tw_reuse ? tunables::value_of(TunableId::tcp_tw_reuse, fmt::to_string(*row.tw_reuse))
-                                    : Result<std::uint64_t>(failure("not read"));
-    return value ? std::optional(*value) : std::nullopt;
+    return row.tw_reuse ? tunables::known_value(TunableId::tcp_tw_reuse, fmt::to_string(*row.tw_reuse)) : std::nullopt;
 }
 
 // A connection is counted when it ends, by the side that closes it first.

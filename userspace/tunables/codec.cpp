@@ -69,6 +69,11 @@ Result<std::uint64_t> value_of(const Tunable& tunable, std::string_view text) {
 
 Result<std::uint64_t> value_of(TunableId tunable, std::string_view text) { return value_of(row(tunable), text); }
 
+std::optional<std::uint64_t> known_value(TunableId tunable, std::string_view text) {
+    const auto value = value_of(tunable, text);
+    return value ? std::optional(*value) : std::nullopt;
+}
+
 Result<std::uint64_t> value_in(const Tunable& tunable, std::string_view text) {
     const auto place = place_of(tunable, text);
     if (!place)

@@ -22,6 +22,8 @@ std::string text_of(const Tunable& tunable, std::uint64_t value);
 std::string text_of(TunableId tunable, std::uint64_t value);
 Result<std::uint64_t> value_of(const Tunable& tunable, std::string_view text);
 Result<std::uint64_t> value_of(TunableId tunable, std::string_view text);
+// The same of what a kernel said, which may be none of its values: nullopt.
+std::optional<std::uint64_t> known_value(TunableId tunable, std::string_view text);
 
 // Of the whole file.
 Result<std::uint64_t> value_in(const Tunable& tunable, std::string_view text);

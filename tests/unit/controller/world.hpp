@@ -209,10 +209,9 @@ public:
         return row.tw_reuse ? std::optional<std::uint64_t>(*row.tw_reuse == 0 ? 0 : 3 - *row.tw_reuse) : std::nullopt;
     }
     static std::optional<std::uint64_t> control_of(const TcpBuffers& row) {
-        const auto value = row.congestion_control
-                               ? tunables::value_of(TunableId::tcp_congestion_control, *row.congestion_control)
-                               : Result<std::uint64_t>(failure("not read"));
-        return value ? std::optional(*value) : std::nullopt;
+        return row.congestion_control
+                   ? tunables::known_value(TunableId::tcp_congestion_control, *row.congestion_control)
+                   : std::nullopt;
     }
     NeighbourTable& table(Family family) { return *std::ranges::find(neighbours, family, &NeighbourTable::family); }
     [[nodiscard]] std::optional<std::uint64_t> threshold(Family family,

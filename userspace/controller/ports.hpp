@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Local ports: net.ipv4.ip_local_port_range, of each network namespace.
+// Local ports: net.ipv4.ip_local_port_range and net.ipv4.tcp_tw_reuse, of each network namespace.
 //
 // connect() takes a port that no other connection from the same address to the same destination has, one in TIME_WAIT
 // included. Where none is left it fails at once, whatever the peer could take. More ports help the next connect().
@@ -12,6 +12,9 @@
 // It grows at its lower end, and never over a port that some socket listens at there: a server that is started again
 // would find its port taken by a connection. In the node's own namespace NodePorts lie below it, which no socket shows:
 // nothing is raised there. Ports of ip_local_reserved_ports are never chosen, whatever the range.
+//
+// Where it may go no further, and TIME_WAIT holds half of it, tcp_tw_reuse lets these be taken again after a second, if
+// the policy names it.
 #pragma once
 
 #include "controller/resource.hpp"

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <unordered_map>
 
 #include <fmt/format.h>
 
@@ -23,15 +24,6 @@ ObjectKey object_of(const NetnsTcp& row) { return {TunableId::ip_local_port_rang
 
 Scope scope_of(const NetnsTcp& row) { return {.netns = row.netns, .netns_pid = row.pid, .pod = row.pod}; }
 
-// What bounds it from below: a port that is listened at, or 0.
-std::uint16_t highest_listening_below(const Snapshot& snapshot, const NetnsTcp& row) {
-    std::uint16_t highest = 0;
-    for (const Listener& listener : snapshot.listeners)
-        if (listener.netns == row.netns && listener.local.port < row.local_ports->first)
-            highest = std::max(highest, listener.local.port);
-    return highest;
-}
-
 // The tunable's value where a range begins at `first`, and back.
 std::uint64_t value_from(std::uint64_t first) {
     return tunables::row(TunableId::ip_local_port_range).counts_down_from - first;
@@ -43,11 +35,30 @@ std::uint64_t value_for(std::uint64_t count, const NetnsTcp& row) {
     return count + value_from(row.local_ports->last) - 1;
 }
 
-// Where the range may begin at the least.
-std::uint64_t most_of(const Snapshot& snapshot, const NetnsTcp& row) {
+// In each namespace, the highest port below its range that is listened at, or 0.
+std::unordered_map<NetnsId, std::uint16_t> listening_below(const Snapshot& snapshot) {
+    std::unordered_map<NetnsId, std::uint16_t> first;
+    for (const NetnsTcp& row : snapshot.tcp)
+        if (row.local_ports) first[row.netns] = row.local_ports->first;
+    std::unordered_map<NetnsId, std::uint16_t> highest;
+    for (const Listener& listener : snapshot.listeners) {
+        const auto range = first.find(listener.netns);
+        if (range == first.end() || listener.local.port >= range->second) continue;
+        std::uint16_t& most = highest[listener.netns];
+        most = std::max(most, listener.local.port);
+    }
+    return highest;
+}
+
+// Where the range may begin at the least, which a port that is listened at bounds.
+std::uint64_t most_of(const Snapshot& snapshot, const NetnsTcp& row, std::uint16_t listening) {
     if (row.netns == snapshot.host) return value_in_force(row);
-    const std::uint64_t first = std::max<std::uint64_t>(highest_listening_below(snapshot, row) + 1, least_first());
+    const std::uint64_t first = std::max<std::uint64_t>(listening + 1, least_first());
     return std::max(value_from(first), value_in_force(row));
+}
+
+std::uint64_t most_of(const Gate& gate, const NetnsTcp& row) {
+    return gate.readings().find(object_of(row))->ceiling.value_or(value_in_force(row));
 }
 
 ObjectKey reuse_of(const NetnsTcp& row) { return {TunableId::tcp_tw_reuse, row.netns}; }
@@ -62,7 +73,7 @@ Measured measured(const NetnsTcp& row) {
     return {.losses = row.window_ports_exhausted, .demand = seen, .use = seen};
 }
 
-Reading reading_of(const Snapshot& snapshot, const NetnsTcp& row) {
+Reading reading_of(const Snapshot& snapshot, const NetnsTcp& row, std::uint16_t listening) {
     Reading reading{.object = object_of(row),
                     .netns_pid = row.pid,
                     .pod = &row.pod,
@@ -71,7 +82,7 @@ Reading reading_of(const Snapshot& snapshot, const NetnsTcp& row) {
                     .measured = measured(row)};
     if (!row.local_ports) return reading;
     reading.value = value_in_force(row);
-    reading.ceiling = most_of(snapshot, row);
+    reading.ceiling = most_of(snapshot, row, listening);
     // How many are taken to one destination is not counted: it is not given back.
     reading.use = {.used = *reading.value, .wanted = *reading.value, .pressed = row.window_ports_exhausted > 0};
     reading.charged = std::min(row.time_wait_sockets, count_of(*row.local_ports));
@@ -121,13 +132,14 @@ std::uint64_t size_for(const Snapshot& snapshot, const NetnsTcp& row) {
     return value_for(std::max(least_factor * count_of(*row.local_ports), static_cast<std::uint64_t>(lasting)), row);
 }
 
-std::string what_bounds(const Snapshot& snapshot, const NetnsTcp& row, std::uint64_t policy_max) {
-    if (row.netns == snapshot.host) return "in the node's own namespace, where NodePorts lie below it";
-    if (policy_max < most_of(snapshot, row))
+std::string what_bounds(const Gate& gate, const NetnsTcp& row, std::uint64_t policy_max) {
+    if (row.netns == gate.snapshot().host) return "in the node's own namespace, where NodePorts lie below it";
+    const std::uint64_t most = most_of(gate, row);
+    if (policy_max < most)
         return fmt::format("past the policy's max, {}", tunables::text_of(TunableId::ip_local_port_range, policy_max));
-    const std::uint16_t port = highest_listening_below(snapshot, row);
-    if (port < least_first()) return fmt::format("below {}", least_first());
-    return fmt::format("down to port {}, which is listened at", port);
+    const std::uint64_t first = value_from(most);
+    if (first <= least_first()) return fmt::format("below {}", least_first());
+    return fmt::format("down to port {}, which is listened at", first - 1);
 }
 
 // Whether ports of connections that have ended are what is wanting, and are not taken again yet.
@@ -153,11 +165,11 @@ void reuse(Gate& gate, const NetnsTcp& row, Wish wish) {
 // used.
 bool is_bounded(Gate& gate, const NetnsTcp& row) {
     const std::uint64_t policy_max = gate.bounds_of(TunableId::ip_local_port_range, row.netns).max;
-    const std::uint64_t most = std::min(most_of(gate.snapshot(), row), policy_max);
+    const std::uint64_t most = std::min(most_of(gate, row), policy_max);
     const std::uint64_t now = value_in_force(row);
     if (4 * (std::max(most, now) - now) >= count_of(*row.local_ports)) return false;
     Wish finding = finding_of(row);
-    finding.why += fmt::format("; not widened {}. ", what_bounds(gate.snapshot(), row, policy_max));
+    finding.why += fmt::format("; not widened {}. ", what_bounds(gate, row, policy_max));
     if (would_reuse(row)) {
         finding.why += "A port in TIME_WAIT may be taken again after a second; whoever reuses his connections "
                        "(keepalive) needs none";
@@ -183,7 +195,7 @@ void judge(Gate& gate, const NetnsTcp& row) {
                     "second";
         return reuse(gate, row, std::move(wish));
     }
-    wish.to = std::min(size_for(gate.snapshot(), row), most_of(gate.snapshot(), row));
+    wish.to = std::min(size_for(gate.snapshot(), row), most_of(gate, row));
     wish.expected = {wish.to};
     wish.reason = {.trial = {.object = object},
                    .cause = Cause::loss,
@@ -199,8 +211,10 @@ namespace local_ports {
 
 void read(const View& view, std::vector<Reading>& readings) {
     if (view.snapshot.cause != Snapshot::Cause::tick) return;
+    const auto listening = listening_below(view.snapshot);
     for (const NetnsTcp& row : view.snapshot.tcp) {
-        readings.push_back(reading_of(view.snapshot, row));
+        const auto below = listening.find(row.netns);
+        readings.push_back(reading_of(view.snapshot, row, below != listening.end() ? below->second : 0));
         readings.push_back(reading_of_reuse(view.snapshot, row));
     }
 }

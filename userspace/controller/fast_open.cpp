@@ -53,14 +53,7 @@ void judge(Gate& gate, const NetnsTcp& row) {
     if (!row.fastopen || allows_servers(row) || row.window_fastopen_requests == 0 || gate.puts_back(object)) return;
     const Listener* listener = who_asks(gate.snapshot(), row);
     if (listener == nullptr) return;
-    Wish wish = wish_of(row, *listener);
-    // A part of it would be another set of switches.
-    if (const std::uint64_t max = gate.bounds_of(object.tunable, object.netns).max; wish.to > max) {
-        wish.why += fmt::format("; not set to {}: the policy's max is {}", wish.to, max);
-        wish.to = wish.from;
-        return gate.advise(std::move(wish), "max");
-    }
-    gate.raise(std::move(wish));
+    gate.raise(wish_of(row, *listener));
 }
 
 } // namespace

@@ -186,7 +186,7 @@ bool Gate::fit_trials(Wish& wish) {
 bool Gate::fit_bounds(Wish& wish) {
     const std::uint64_t max = bounds_of(wish.tunable, wish.scope.netns).max;
     if (wish.to <= max) return true;
-    if (wish.from >= max) {
+    if (wish.from >= max || tunables::row(wish.tunable).is_bits) { // a part would be another set of switches
         wish.why += fmt::format("; not raised to {}: the policy's max is {}", to_text(wish),
                                 tunables::text_of(wish.tunable, max));
         advise(wish, "max");

@@ -55,7 +55,8 @@ constexpr Tunable most_row(TunableId id, std::string_view key, std::string_view 
 }
 
 constexpr Tunable other_row(TunableId id, std::string_view key, std::string_view name, std::string_view path,
-                            unsigned field, TunableId most, InUse in_use, std::string_view help) {
+                            unsigned field, TunableId most, InUse in_use, std::string_view help, std::string_view risk,
+                            std::string_view derived) {
     return {
         .id = id,
         .key = key,
@@ -75,14 +76,20 @@ constexpr Tunable other_row(TunableId id, std::string_view key, std::string_view
         .memory = "none by itself: charged to the third number",
         .serves = serves,
         .help = help,
-        .risk = "Buffers are shrunk later.",
+        .risk = risk,
         .source = source,
         .formula = "as many times what it was as the third number",
-        .derived = "Pressure begins at the second number and ends at the first: raised alone, the third would let more "
-                   "be in use under the same pressure.",
+        .derived = derived,
         .assumes = "Whoever set them meant the proportion.",
     };
 }
+
+constexpr std::string_view later = "Buffers are shrunk later.";
+constexpr std::string_view of_pressure =
+    "Pressure begins at the second number and ends at the first: raised alone, the third would let more be in use "
+    "under the same pressure.";
+constexpr std::string_view of_udp =
+    "UDP begins to lose at the first number, and loses all at the third: raised alone, the third would cure nothing.";
 
 constexpr std::string_view tcp_path = "net/ipv4/tcp_mem";
 constexpr std::string_view udp_path = "net/ipv4/udp_mem";
@@ -97,10 +104,12 @@ constexpr std::array rows{
     other_row(TunableId::tcp_mem_pressure, "tcp_mem_pressure", "net.ipv4.tcp_mem.pressure", tcp_path, pressure,
               TunableId::tcp_mem, InUse::tcp_memory_pages,
               "Pages from which on the kernel shrinks the buffers of all TCP sockets: the second number of "
-              "net.ipv4.tcp_mem."),
+              "net.ipv4.tcp_mem.",
+              later, of_pressure),
     other_row(TunableId::tcp_mem_low, "tcp_mem_low", "net.ipv4.tcp_mem.low", tcp_path, low, TunableId::tcp_mem,
               InUse::tcp_memory_pages,
-              "Pages below which TCP that is under pressure recovers: the first number of net.ipv4.tcp_mem."),
+              "Pages below which TCP that is under pressure recovers: the first number of net.ipv4.tcp_mem.", later,
+              of_pressure),
     most_row(TunableId::udp_mem, "udp_mem", "net.ipv4.udp_mem", udp_path, InUse::udp_memory_pages,
              "Pages that all UDP sockets of the node may have, the third number of the sysctl: past it every datagram "
              "is dropped, and past the first number each for a socket in which udp_rmem_min waits.",
@@ -109,11 +118,13 @@ constexpr std::array rows{
         TunableId::udp_mem_pressure, "udp_mem_pressure", "net.ipv4.udp_mem.pressure", udp_path, pressure,
         TunableId::udp_mem, InUse::udp_memory_pages,
         "The second number of net.ipv4.udp_mem, in pages: the kernel does nothing at it, for UDP has no pressure; "
-        "it stays between the other two."),
+        "it stays between the other two.",
+        "None.", "It keeps its place between the two that do something."),
     other_row(TunableId::udp_mem_low, "udp_mem_low", "net.ipv4.udp_mem.low", udp_path, low, TunableId::udp_mem,
               InUse::udp_memory_pages,
               "Pages past which a datagram is dropped if as much as udp_rmem_min waits in its socket: the first number "
-              "of net.ipv4.udp_mem, which is where UDP begins to lose."),
+              "of net.ipv4.udp_mem, which is where UDP begins to lose.",
+              "Datagrams that nobody reads take more before they are dropped.", of_udp),
 };
 
 } // namespace

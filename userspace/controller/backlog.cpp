@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "controller/gate.hpp"
+#include "tunables/undo.hpp"
 
 namespace bpftune::controller {
 namespace {
@@ -20,10 +21,25 @@ constexpr std::uint64_t most_factor = 4;
 constexpr std::uint64_t kernel_default = 1000; // net/core/hotdata.c, max_backlog: up to it there is nothing to try
 constexpr std::uint64_t headroom = 2;          // for what waits at a tick, which is not what waits at most
 
-ObjectKey limit_of(const Snapshot& snapshot) { return {TunableId::netdev_max_backlog, snapshot.host}; }
+constexpr std::uint64_t polled = 64; // net/core/hotdata.c, dev_rx_weight: what one queue is polled for
 
-bool works_off(const SoftirqCpu& cpu) {
-    return cpu.lost->needed_percent < most_needed_percent && cpu.lost->waiting <= cpu.backlog_limit / 2;
+ObjectKey limit_of(const Snapshot& snapshot) { return {TunableId::netdev_max_backlog, snapshot.host}; }
+ObjectKey turn_of(const Snapshot& snapshot) { return {TunableId::netdev_budget_usecs, snapshot.host}; }
+ObjectKey packets_of(const Snapshot& snapshot) { return {TunableId::netdev_budget, snapshot.host}; }
+
+bool has_time(const SoftirqCpu& cpu) { return cpu.lost->needed_percent < most_needed_percent; }
+bool works_off(const SoftirqCpu& cpu) { return has_time(cpu) && cpu.lost->waiting <= cpu.backlog_limit / 2; }
+bool is_kept_from_it(const SoftirqCpu& cpu) { return has_time(cpu) && !works_off(cpu); }
+
+// Half of what was taken in, or of the time that it took, was in turns that the budget ended. Such a turn takes as much
+// at least: it looks at its budget after each queue that it polled.
+bool is_held_to_turns(const SoftirqCpu& cpu) {
+    if (!cpu.budget || !cpu.budget_usecs || cpu.lost->squeezed == 0) return false;
+    const BacklogLoss& loss = *cpu.lost;
+    const auto turns = static_cast<double>(loss.squeezed);
+    const double packets = turns * static_cast<double>(std::max(*cpu.budget, polled));
+    const double seconds = turns * static_cast<double>(*cpu.budget_usecs) / 1e6;
+    return 2 * packets >= static_cast<double>(loss.processed) || 2 * seconds >= Seconds(loss.taken).count();
 }
 
 // A full queue is worked off: where fewer packets than fit in it got through in the window it was not full, and what
@@ -67,12 +83,12 @@ Wish finding_of(const Snapshot& snapshot, const SoftirqCpu& cpu, std::string why
             .demand = limit_of(snapshot)};
 }
 
-// What is lost for want of this limit, since it has been set, of all that came to all CPUs: the same before a raise and
-// after it. What a CPU is told to have lost it lost in the window before.
-Measured measured(const Snapshot& snapshot, MonoTime since) {
+// What is lost for want of a limit by the CPUs that have it to blame, since it has been set, of all that came to all
+// CPUs: the same before a raise and after it. What a CPU is told to have lost it lost in the window before.
+template <class Blames> Measured measured(const Snapshot& snapshot, MonoTime since, Blames blames) {
     Measured all;
     for (const SoftirqCpu& cpu : snapshot.softirq) {
-        if (is_lost_to_limit(cpu, since) && works_off(cpu)) all.losses += cpu.lost->packets;
+        if (is_lost_to_limit(cpu, since) && blames(cpu)) all.losses += cpu.lost->packets;
         all.demand += cpu.window_processed + cpu.window_lost;
         all.use = std::max(all.use, static_cast<std::uint64_t>(std::lround(cpu.packets_per_second)));
     }
@@ -91,7 +107,24 @@ void fill(Reading& reading, const Snapshot& snapshot, MonoTime since) {
     }
     reading.in_use = most;
     reading.use = {.used = most, .wanted = std::bit_ceil(headroom * most), .pressed = pressed};
-    reading.measured = measured(snapshot, since);
+    reading.measured = measured(snapshot, since, works_off);
+}
+
+MonoTime set_at(const State& state, const ObjectKey& object) {
+    const auto held = state.held.find(object);
+    return held != state.held.end() ? held->second.since : MonoTime();
+}
+
+// How much of a turn is needed is not seen: it is not given back.
+Reading reading_of_turn(const View& view, const ObjectKey& object, std::optional<std::uint64_t> SoftirqCpu::* value) {
+    const Snapshot& snapshot = view.snapshot;
+    Reading reading{.object = object,
+                    .read = snapshot.time.mono,
+                    .in_use = 0,
+                    .measured = measured(snapshot, set_at(view.state, turn_of(snapshot)), is_kept_from_it)};
+    if (!snapshot.softirq.empty()) reading.value = snapshot.softirq.front().*value; // the node's
+    if (reading.value) reading.use = {.used = *reading.value, .wanted = *reading.value, .pressed = true};
+    return reading;
 }
 
 std::string why_busy(const SoftirqCpu& cpu) {
@@ -109,7 +142,7 @@ std::string why_busy(const SoftirqCpu& cpu) {
 
 void raise(Gate& gate, const SoftirqCpu& cpu, MonoTime since) {
     const Snapshot& snapshot = gate.snapshot();
-    const Measured before = measured(snapshot, since);
+    const Measured before = measured(snapshot, since, works_off);
     Wish wish = finding_of(snapshot, cpu,
                            fmt::format("where all that came takes {:.0f} % of its time: bursts that it works off",
                                        cpu.lost->needed_percent));
@@ -122,6 +155,47 @@ void raise(Gate& gate, const SoftirqCpu& cpu, MonoTime since) {
     gate.raise(std::move(wish));
 }
 
+void raise_packets(Gate& gate, const SoftirqCpu& cpu, Wish wish, std::uint64_t usecs) {
+    wish.tunable = TunableId::netdev_budget;
+    wish.to = std::min(tunables::following(wish.tunable, usecs, wish.from, *cpu.budget),
+                       gate.bounds_of(wish.tunable, wish.scope.netns).max);
+    wish.from = *cpu.budget;
+    wish.why = fmt::format("netdev_budget_usecs goes to {}: as many packets a microsecond as before", usecs);
+    gate.raise(std::move(wish));
+}
+
+void lengthen_turns(Gate& gate, const SoftirqCpu& cpu, MonoTime since) {
+    const Snapshot& snapshot = gate.snapshot();
+    Wish wish = finding_of(snapshot, cpu,
+                           fmt::format("though all that came takes {:.0f} % of its time: {} packets were found waiting "
+                                       "between bursts, and {} turns of its softirq were ended by netdev_budget, {}, "
+                                       "or netdev_budget_usecs, {}",
+                                       cpu.lost->needed_percent, cpu.lost->waiting, cpu.lost->squeezed, *cpu.budget,
+                                       *cpu.budget_usecs));
+    wish.tunable = TunableId::netdev_budget_usecs;
+    wish.demand = turn_of(snapshot);
+    wish.from = *cpu.budget_usecs;
+    wish.to = least_factor * wish.from;
+    wish.evidence.push_back({"squeezed", cpu.lost->squeezed});
+    wish.reason = {.trial = {.object = wish.demand},
+                   .cause = Cause::loss,
+                   .fitted = 0,
+                   .before = measured(snapshot, since, is_kept_from_it)};
+    const Wish raised = wish;
+    if (const std::uint64_t to = gate.raise(std::move(wish)); to > raised.from) raise_packets(gate, cpu, raised, to);
+}
+
+// Nothing that it needs more of is a longer backlog.
+void help(Gate& gate, const SoftirqCpu& cpu, MonoTime since) {
+    const ObjectKey turn = turn_of(gate.snapshot());
+    const auto bounds = gate.bounds_of(turn.tunable, turn.netns);
+    if (trial_with(gate.state(), turn) != nullptr) return; // it is judged before anything else is said
+    if (bounds.named && is_kept_from_it(cpu) && is_held_to_turns(cpu) && !gate.puts_back(turn))
+        lengthen_turns(gate, cpu, std::max(since, set_at(gate.state(), turn)));
+    else
+        gate.advise(finding_of(gate.snapshot(), cpu, why_busy(cpu)), "busy");
+}
+
 } // namespace
 
 namespace backlogs {
@@ -131,26 +205,31 @@ void read(const View& view, std::vector<Reading>& readings) {
     Reading reading{.object = limit_of(snapshot),
                     .read = snapshot.time.mono,
                     .sharers = std::max<std::size_t>(snapshot.softirq.size(), 1)};
-    const auto held = view.state.held.find(reading.object);
-    const MonoTime since = held != view.state.held.end() ? held->second.since : MonoTime();
-    if (!snapshot.softirq.empty()) fill(reading, snapshot, since);
+    if (!snapshot.softirq.empty()) fill(reading, snapshot, set_at(view.state, reading.object));
     readings.push_back(std::move(reading));
+    readings.push_back(reading_of_turn(view, turn_of(snapshot), &SoftirqCpu::budget_usecs));
+    readings.push_back(reading_of_turn(view, packets_of(snapshot), &SoftirqCpu::budget));
 }
 
 void rule(Gate& gate) {
     const Snapshot& snapshot = gate.snapshot();
     const ObjectKey object = limit_of(snapshot);
     if (gate.puts_back(object) || !gate.asks(object.tunable, snapshot.host)) return;
-    const Held* held = gate.held(object);
-    const MonoTime raised = held != nullptr ? held->since : MonoTime();
+    const MonoTime raised = set_at(gate.state(), object);
     if (const SoftirqCpu* cpu = worst(snapshot, raised, works_off)) return raise(gate, *cpu, raised);
     const SoftirqCpu* busy = worst(snapshot, raised, [](const SoftirqCpu& cpu) { return !works_off(cpu); });
-    if (busy != nullptr) gate.advise(finding_of(snapshot, *busy, why_busy(*busy)), "busy");
+    if (busy != nullptr) help(gate, *busy, raised);
 }
 
 void show(const std::function<std::optional<std::uint64_t>(const ObjectKey&)>& value_of, Snapshot& snapshot) {
     const auto limit = value_of(limit_of(snapshot));
-    for (SoftirqCpu& cpu : snapshot.softirq) cpu.backlog_limit = limit.value_or(cpu.backlog_limit);
+    const auto packets = value_of(packets_of(snapshot));
+    const auto usecs = value_of(turn_of(snapshot));
+    for (SoftirqCpu& cpu : snapshot.softirq) {
+        cpu.backlog_limit = limit.value_or(cpu.backlog_limit);
+        if (packets) cpu.budget = packets;
+        if (usecs) cpu.budget_usecs = usecs;
+    }
 }
 
 } // namespace backlogs

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The softirq backlog: net.core.netdev_max_backlog, one number for the node, which each CPU's queue is held to by
-// itself.
+// itself; and how much of it one turn of the softirq takes.
 //
 // A queue that bursts fill is worked off between them, and a longer queue loses less. A CPU to which more comes than it
 // could take in all of its time, or whose backlog is never less than half full, is overloaded, and a longer queue would
@@ -12,6 +12,10 @@
 //
 // It doubles until no more is lost: a window may have had several bursts, each of which lost a part. Whose packets they
 // were is not known, so they are the node's own demand, which an entry of the policy may leave out.
+//
+// A CPU that has time for all, but whose backlog is half full all the time, is kept from it: what one turn of the
+// softirq leaves waits for ksoftirqd, and that for tasks. Where its budget is what ends most turns, in packets
+// (net.core.netdev_budget) or in time (net.core.netdev_budget_usecs), both are doubled, on trial.
 #pragma once
 
 #include "controller/resource.hpp"

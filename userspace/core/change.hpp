@@ -26,6 +26,8 @@ enum class TunableId {
     tcp_wmem,
     udp_rcvbuf,
     netdev_max_backlog,
+    netdev_budget_usecs,
+    netdev_budget,
     ip_local_port_range,
     neigh_gc_thresh3, // of ARP
     neigh_gc_thresh2,

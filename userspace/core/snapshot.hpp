@@ -274,7 +274,9 @@ struct BacklogLoss {
     // Of the CPU's time, that all packets which came would have taken, the lost ones too: the most of the window before
     // it, of itself, and of the one after.
     double needed_percent = 0;
-    std::uint64_t waiting = 0; // most packets that were found in the backlog where one of these began or ended
+    std::uint64_t waiting = 0;  // most packets that were found in the backlog where one of these began or ended
+    std::uint64_t squeezed = 0; // turns of the receive loop in the same window that its budget or time ended
+    Nanoseconds taken{};        // of the CPU's time in the same window: interrupts, softirqs, and the hypervisor
 
     bool operator==(const BacklogLoss&) const = default;
 };
@@ -286,13 +288,15 @@ struct SoftirqCpu {
     std::uint64_t dropped = 0;
     std::uint64_t flow_limited = 0; // of these, those of one flow that had more than its share of half a backlog
     std::uint64_t time_squeeze = 0;
-    std::optional<std::uint64_t> backlog;  // packets waiting now; kernels before 5.10 do not tell
-    std::uint64_t backlog_limit = 0;       // net.core.netdev_max_backlog
-    double packets_per_second = 0;         // processed, in the last window of a second or so
-    std::optional<double> softirq_percent; // of its time in that window: interrupts, softirqs, and the hypervisor
-    std::uint64_t window_processed = 0;    // in the last interval
-    std::uint64_t window_lost = 0;         // in the last interval, because the backlog was full
-    std::optional<BacklogLoss> lost;       // of the window before the last one, in the tick that ends that
+    std::optional<std::uint64_t> backlog;      // packets waiting now; kernels before 5.10 do not tell
+    std::uint64_t backlog_limit = 0;           // net.core.netdev_max_backlog
+    std::optional<std::uint64_t> budget;       // net.core.netdev_budget, packets of one turn
+    std::optional<std::uint64_t> budget_usecs; // net.core.netdev_budget_usecs, of one turn
+    double packets_per_second = 0;             // processed, in the last window of a second or so
+    std::optional<double> softirq_percent;     // of its time in that window: interrupts, softirqs, and the hypervisor
+    std::uint64_t window_processed = 0;        // in the last interval
+    std::uint64_t window_lost = 0;             // in the last interval, because the backlog was full
+    std::optional<BacklogLoss> lost;           // of the window before the last one, in the tick that ends that
 };
 
 // What a neighbour table refused, and what had been asked of it by then. It is told once the neighbours that were asked

@@ -496,6 +496,14 @@ std::optional<std::uint64_t> Probes::netdev_max_backlog() const {
     return number_in(state_->proc / "sys/net/core/netdev_max_backlog");
 }
 
+std::optional<std::uint64_t> Probes::netdev_budget() const {
+    return number_in(state_->proc / "sys/net/core/netdev_budget");
+}
+
+std::optional<std::uint64_t> Probes::netdev_budget_usecs() const {
+    return number_in(state_->proc / "sys/net/core/netdev_budget_usecs");
+}
+
 std::optional<std::string> Probes::allowed_congestion_control() const {
     const auto text = sys::read_file(state_->proc / "sys/net/ipv4/tcp_allowed_congestion_control");
     return text ? std::optional(printable(single_spaced(*text))) : std::nullopt;

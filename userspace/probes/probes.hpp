@@ -139,6 +139,8 @@ public:
     [[nodiscard]] std::optional<std::uint64_t> conntrack_max() const;
     [[nodiscard]] std::optional<std::uint64_t> conntrack_buckets() const;
     [[nodiscard]] std::optional<std::uint64_t> netdev_max_backlog() const;
+    [[nodiscard]] std::optional<std::uint64_t> netdev_budget() const;
+    [[nodiscard]] std::optional<std::uint64_t> netdev_budget_usecs() const;
     [[nodiscard]] SocketSizes socket_sizes() const;
     // Those of the host's tcp_allowed_congestion_control; nullopt: not read.
     [[nodiscard]] std::optional<std::string> allowed_congestion_control() const;

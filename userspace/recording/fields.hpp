@@ -83,9 +83,9 @@ RECORDED(UdpSocket, netns, cookie, inode, local, pid, fd, command, pod, queue_by
          most_dropped, looks, looks_past_half, netns_overflows, left_out);
 RECORDED(Fragments, netns, pid, pod, family, memory_bytes, fullest_bytes, lowest_bytes, limit_bytes, reassembled,
          timed_out, failed, window_reassembled, window_timed_out, window_failed, recent_reassembled, recent_timed_out);
-RECORDED(BacklogLoss, began, packets, processed_per_second, processed, needed_percent, waiting);
-RECORDED(SoftirqCpu, cpu, processed, dropped, flow_limited, time_squeeze, backlog, backlog_limit, packets_per_second,
-         softirq_percent, window_processed, window_lost, lost);
+RECORDED(BacklogLoss, began, packets, processed_per_second, processed, needed_percent, waiting, squeezed, taken);
+RECORDED(SoftirqCpu, cpu, processed, dropped, flow_limited, time_squeeze, backlog, backlog_limit, budget, budget_usecs,
+         packets_per_second, softirq_percent, window_processed, window_lost, lost);
 RECORDED(StateEntries, entries, idle, timeout_seconds, needed_seconds);
 RECORDED(ConntrackStates, read, looked_at, tcp, udp, other, established, time_wait, close_wait);
 RECORDED(Conntrack, netns, pod, entries, limit, buckets, entries_per_second, inserts_per_second, drops, early_drops,

@@ -31,11 +31,14 @@ std::optional<double> Backlogs::needed_percent(const Window& window) {
 
 std::optional<BacklogLoss> Backlogs::loss_of(const Cpu& cpu, const Window& after) {
     if (!cpu.before || !cpu.last || cpu.last->lost == 0) return std::nullopt;
-    BacklogLoss loss{.began = cpu.last->began,
-                     .packets = cpu.last->lost,
-                     .processed_per_second =
-                         static_cast<double>(cpu.last->processed) / Seconds(cpu.last->length).count(),
-                     .processed = cpu.last->processed};
+    BacklogLoss loss{
+        .began = cpu.last->began,
+        .packets = cpu.last->lost,
+        .processed_per_second = static_cast<double>(cpu.last->processed) / Seconds(cpu.last->length).count(),
+        .processed = cpu.last->processed,
+        .squeezed = cpu.last->squeezed,
+        .taken =
+            std::chrono::duration_cast<Nanoseconds>(cpu.last->length * (cpu.last->softirq_percent.value_or(0) / 100))};
     for (const Window& window : {*cpu.before, *cpu.last, after}) {
         const auto needed = needed_percent(window);
         if (!needed) return std::nullopt;
@@ -53,7 +56,10 @@ void Backlogs::tick(std::vector<SoftirqCpu>& rows, std::span<const sys::CpuInter
     for (SoftirqCpu& row : rows) {
         const auto [entry, is_new] = cpus_.try_emplace(row.cpu);
         Cpu& cpu = entry->second;
-        const Mark mark{.processed = row.processed, .lost = lost_of(row), .time = time_of(cpus, row.cpu)};
+        const Mark mark{.processed = row.processed,
+                        .lost = lost_of(row),
+                        .squeezed = row.time_squeeze,
+                        .time = time_of(cpus, row.cpu)};
         if (is_new) cpu.tick = cpu.begin = mark;
         const Mark tick = std::exchange(cpu.tick, mark);
         row.window_processed = mark.processed - tick.processed;
@@ -61,6 +67,7 @@ void Backlogs::tick(std::vector<SoftirqCpu>& rows, std::span<const sys::CpuInter
         if (ends && !first) {
             const Window window{.processed = mark.processed - cpu.begin.processed,
                                 .lost = mark.lost - std::min(mark.lost, cpu.begin.lost),
+                                .squeezed = mark.squeezed - std::min(mark.squeezed, cpu.begin.squeezed),
                                 .softirq_percent = softirq_percent(cpu.begin.time, mark.time),
                                 .waiting = row.backlog.value_or(0),
                                 .began = begin_,

@@ -31,6 +31,7 @@ private:
     struct Window {
         std::uint64_t processed = 0;
         std::uint64_t lost = 0;
+        std::uint64_t squeezed = 0;
         std::optional<double> softirq_percent;
         std::uint64_t waiting = 0; // at its end
         MonoTime began;
@@ -40,6 +41,7 @@ private:
     struct Mark {
         std::uint64_t processed = 0;
         std::uint64_t lost = 0;
+        std::uint64_t squeezed = 0;
         std::optional<sys::CpuInterrupts> time;
     };
     struct Cpu {

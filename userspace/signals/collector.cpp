@@ -253,6 +253,8 @@ std::optional<Snapshot> Collector::follow_flows(Now now) {
 void Collector::read_softirq(Snapshot& snapshot) {
     if (snapshot.source(Probe::softirq) == Rung::none) return;
     const std::uint64_t limit = probes_.netdev_max_backlog().value_or(0);
+    const auto budget = probes_.netdev_budget();
+    const auto budget_usecs = probes_.netdev_budget_usecs();
     for (const probes::SoftirqReading& now : reading(probes_.softirq())) {
         const probes::SoftirqReading& base = softirq_base_.try_emplace(now.cpu, now).first->second;
         snapshot.softirq.push_back({.cpu = now.cpu,
@@ -261,7 +263,9 @@ void Collector::read_softirq(Snapshot& snapshot) {
                                     .flow_limited = now.flow_limited - base.flow_limited,
                                     .time_squeeze = now.time_squeeze - base.time_squeeze,
                                     .backlog = now.backlog,
-                                    .backlog_limit = limit});
+                                    .backlog_limit = limit,
+                                    .budget = budget,
+                                    .budget_usecs = budget_usecs});
     }
     backlogs_.tick(snapshot.softirq, node_reader_.cpus(), node_reader_.cpus_read(), snapshot.time.mono);
 }

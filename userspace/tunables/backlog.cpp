@@ -51,6 +51,58 @@ constexpr std::array rows{
                    "between bursts. As many packets in a second as got through "
                    "before are the same bursts: the most that waits at once is not seen.",
     },
+    Tunable{
+        .id = TunableId::netdev_budget_usecs,
+        .key = "netdev_budget_usecs",
+        .name = "net.core.netdev_budget_usecs",
+        .kind = Kind::host_sysctl,
+        .path = "net/core/netdev_budget_usecs",
+        .kernel_min = 0,
+        .kernel_max = int_max,
+        .default_max = 32000,
+        .default_shrink_after = std::nullopt,
+        .opt_in = true,
+        .unit_bytes = 0,
+        .worst_unit_bytes = 0,
+        .memory = "none",
+        .serves = "softirq.dropped",
+        .help = "Microseconds after which one turn of the softirq that receives packets ends.",
+        .risk = "Tasks on that CPU wait for as long as a turn lasts.",
+        .source = "net/core/dev.c (net_rx_action), kernel/softirq.c (handle_softirqs)",
+        .formula =
+            "2 x; only where a CPU lost packets of its backlog in a window of a second or so, all that came would "
+            "take less than 90 % of its time, more than half a backlog was found waiting, and half of its packets, or "
+            "half of the time that it took for them, was in turns that one of the two ended. net.core.netdev_budget "
+            "is raised with it",
+        .derived = "What a turn leaves is done by the next, or by ksoftirqd, which tasks may keep waiting: a longer "
+                   "turn leaves less. `time_squeeze` also counts turns of which nothing was left, and one queue alone "
+                   "does not end a turn: each is polled once in it, for 64 packets (dev_weight).",
+        .assumes = "No case has been found in which it helped: it is on trial, and taken back.",
+    },
+    Tunable{
+        .id = TunableId::netdev_budget,
+        .key = "netdev_budget",
+        .name = "net.core.netdev_budget",
+        .kind = Kind::host_sysctl,
+        .path = "net/core/netdev_budget",
+        .kernel_min = 0,
+        .kernel_max = int_max,
+        .follows = TunableId::netdev_budget_usecs,
+        .most_per_unit = int_max,
+        .default_max = 4800,
+        .default_shrink_after = std::nullopt,
+        .opt_in = false, // raised with the one that it follows
+        .unit_bytes = 0,
+        .worst_unit_bytes = 0,
+        .memory = "none",
+        .serves = "softirq.dropped",
+        .help = "Packets after which one turn of the softirq that receives packets ends.",
+        .risk = "Tasks on that CPU wait for as long as a turn lasts.",
+        .source = "net/core/dev.c (net_rx_action)",
+        .formula = "as many a microsecond of net.core.netdev_budget_usecs as before that was raised",
+        .derived = "Either ends a turn: raised alone, one would leave it to the other.",
+        .assumes = "Whoever set them meant the proportion.",
+    },
 };
 
 } // namespace

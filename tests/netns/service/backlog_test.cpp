@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the service does where a CPU's backlog overflows.
+#include <array>
+#include <atomic>
 #include <fstream>
+#include <set>
 #include <thread>
 
 #include <poll.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "netns/service/fixtures.hpp"
@@ -22,11 +26,11 @@ const std::string backlog = "/proc/sys/net/core/netdev_max_backlog";
 constexpr const char* name = "net.core.netdev_max_backlog";
 
 // Of the node alone, and of nothing else that it has.
-std::string node_policy() {
+std::string node_policy(const std::set<std::string_view>& tuned = {name}) {
     std::string text = "apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: backlog}\n"
                        "spec:\n  mode: auto\n  tunables:\n";
     for (const auto& row : tunables::catalog())
-        text += fmt::format("    {}: {{mode: {}}}\n", row.name, row.name == name ? "auto" : "observe");
+        text += fmt::format("    {}: {{mode: {}}}\n", row.name, tuned.contains(row.name) ? "auto" : "observe");
     return text;
 }
 
@@ -59,35 +63,37 @@ struct Link {
     }
 };
 
-// Rules that each packet is held against, and bursts without a pause from another CPU.
-class Overload {
+// Each packet is held against them: it takes some 10 us.
+void add_rules(const Link& link, int count = 1000) {
+    std::string rules = "table ip t {\nchain c {\ntype filter hook prerouting priority 0; policy accept;\n";
+    for (int i = 0; i < count; ++i)
+        rules += fmt::format("ip saddr 192.0.2.{} udp dport {} drop\n", i % 250, i % 60000 + 1000);
+    const Folder folder;
+    std::ofstream(folder / "rules") << rules << "}\n}\n";
+    shell(fmt::format("ip netns exec {} nft -f {}", link.to.name(), (folder / "rules").string()));
+}
+
+void stay_on(unsigned cpu) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    ::sched_setaffinity(0, sizeof one, &one);
+}
+
+// What another process does on one CPU, for a minute and a half at most.
+class Load {
 public:
-    explicit Overload(const Link& link) {
-        std::string rules = "table ip t {\nchain c {\ntype filter hook prerouting priority 0; policy accept;\n";
-        for (int i = 0; i < 1000; ++i)
-            rules += fmt::format("ip saddr 192.0.2.{} udp dport {} drop\n", i % 250, i + 1000);
-        const Folder folder;
-        std::ofstream(folder / "rules") << rules << "}\n}\n";
-        shell(fmt::format("ip netns exec {} nft -f {}", link.to.name(), (folder / "rules").string()));
+    template <class Work> Load(unsigned cpu, Work work) {
         pid_ = ::fork();
         if (pid_ != 0) return;
-        cpu_set_t last;
-        CPU_ZERO(&last);
-        CPU_SET(std::thread::hardware_concurrency() - 1, &last);
-        ::sched_setaffinity(0, sizeof last, &last);
+        stay_on(cpu);
         ::alarm(90);
-        send_at_one_go(link.from, "10.77.0.2", port);
-        link.from.inside([] {
-            const sys::Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-            const sockaddr_in to = address_of("10.77.0.2", port);
-            for (char byte = 0;;)
-                ::sendto(socket.value(), &byte, 1, 0, reinterpret_cast<const sockaddr*>(&to), sizeof to);
-        });
+        work();
         ::_exit(0);
     }
-    Overload(const Overload&) = delete;
-    Overload& operator=(const Overload&) = delete;
-    ~Overload() {
+    Load(const Load&) = delete;
+    Load& operator=(const Load&) = delete;
+    ~Load() {
         ::kill(pid_, SIGKILL);
         ::waitpid(pid_, nullptr, 0);
     }
@@ -96,7 +102,47 @@ private:
     pid_t pid_ = -1;
 };
 
-Json last_row(const Home& home) { return row_where(home.history(), {{"tunable", name}}); }
+unsigned last_cpu() { return std::thread::hardware_concurrency() - 1; }
+
+void send_without_pause(const Link& link) {
+    send_at_one_go(link.from, "10.77.0.2", port);
+    link.from.inside([] {
+        const sys::Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+        const sockaddr_in to = address_of("10.77.0.2", port);
+        for (char byte = 0;;) ::sendto(socket.value(), &byte, 1, 0, reinterpret_cast<const sockaddr*>(&to), sizeof to);
+    });
+}
+
+// 300 packets of as many senders as that takes, whose own buffers hold back more; and a pause.
+void send_with_pauses(const Link& link) {
+    send_at_one_go(link.from, "10.77.0.2", port);
+    link.from.inside([] {
+        const sockaddr_in to = address_of("10.77.0.2", port);
+        constexpr int segment = 1000;
+        std::array<sys::Fd, 6> sockets;
+        for (sys::Fd& socket : sockets) {
+            socket = sys::Fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+            must(::setsockopt(socket.value(), IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof segment) == 0, "UDP_SEGMENT");
+        }
+        const std::vector<char> large(50000);
+        for (;;) {
+            for (const sys::Fd& socket : sockets)
+                ::sendto(socket.value(), large.data(), large.size(), 0, reinterpret_cast<const sockaddr*>(&to),
+                         sizeof to);
+            ::poll(nullptr, 0, 40);
+        }
+    });
+}
+
+// ksoftirqd of its CPU waits for it.
+void run_first() {
+    ::setpriority(PRIO_PROCESS, 0, -20);
+    for (std::atomic<std::uint64_t> turns = 0;;) ++turns;
+}
+
+Json last_row(const Home& home, const char* tunable = name) {
+    return row_where(home.history(), {{"tunable", tunable}});
+}
 
 } // namespace
 
@@ -131,7 +177,8 @@ TEST_CASE("a CPU that packets keep busy is no reason for a longer backlog, and t
     const Home home;
     const NodeValue limit(backlog, 8);
     const Link link;
-    const Overload overload(link);
+    add_rules(link);
+    const Load overload(last_cpu(), [&] { send_without_pause(link); });
     home.set_policy(node_policy());
     const Running service(home);
     const bool said = comes_true([&] { return !last_row(home).is_null(); });
@@ -140,4 +187,31 @@ TEST_CASE("a CPU that packets keep busy is no reason for a longer backlog, and t
     CHECK(last_row(home)["state"] == "advice");
     CHECK(mentions(last_row(home)["why"], "a longer backlog would only add delay"));
     CHECK(limit.now() == 8);
+}
+
+TEST_CASE("turns of the softirq that keep a CPU from its backlog are made longer where the policy names them, and put "
+          "back") {
+    if (std::thread::hardware_concurrency() < 2) return;
+    const Home home;
+    const NodeValue limit(backlog, 200);
+    const NodeValue packets("/proc/sys/net/core/netdev_budget", 1); // each turn ends after it polled one queue
+    const NodeValue usecs("/proc/sys/net/core/netdev_budget_usecs", 8000);
+    const Link link;
+    add_rules(link, 20000);
+    const Load hog(0, run_first);
+    const Load bursts(last_cpu(), [&] { send_with_pauses(link); });
+    home.set_policy(node_policy({"net.core.netdev_budget_usecs", "net.core.netdev_budget"}));
+    const Running service(home);
+    const bool raised = comes_true([&] { return usecs.now() > 8000; });
+    INFO(home.top().dump(1) << home.history().dump(1) << service.err());
+    REQUIRE(raised);
+    const Json row = last_row(home, "net.core.netdev_budget_usecs");
+    CHECK(row["from"] == "8000");
+    CHECK(row["to"] == "16000");
+    CHECK(row["evidence"]["squeezed"].get<std::uint64_t>() > 0);
+    CHECK(row["evidence"]["needed_percent"].get<std::uint64_t>() < 90);
+    CHECK(last_row(home, "net.core.netdev_budget")["to"] == "2");
+    CHECK(home.restore().size() == 2);
+    CHECK(usecs.now() == 8000);
+    CHECK(packets.now() == 1);
 }

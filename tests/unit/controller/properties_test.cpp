@@ -498,6 +498,8 @@ private:
         case TunableId::neigh_gc_thresh1:
         case TunableId::neigh6_gc_thresh2:
         case TunableId::neigh6_gc_thresh1:
+        case TunableId::netdev_budget:
+        case TunableId::netdev_budget_usecs:
         case TunableId::tcp_tw_reuse:
         case TunableId::tcp_congestion_control:
         case TunableId::tcp_mem_pressure:

@@ -394,7 +394,7 @@ void read_fragments(Step& step, Names& names, const YAML::Node& node) {
 }
 
 void read_cpu(Step& step, const YAML::Node& node) {
-    const Fields fields(node, {"cpu", "processed", "lost", "needed", "found", "waiting", "lost_now"});
+    const Fields fields(node, {"cpu", "processed", "lost", "needed", "found", "squeezed", "waiting", "lost_now"});
     SoftirqCpu cpu;
     fields.into(cpu.cpu, "cpu", number_of);
     fields.into(cpu.window_processed, "processed", number_of);
@@ -407,7 +407,9 @@ void read_cpu(Step& step, const YAML::Node& node) {
                     .processed_per_second = cpu.packets_per_second,
                     .processed = cpu.window_processed,
                     .needed_percent = static_cast<double>(number_of(fields.at("needed"))),
-                    .waiting = fields.has("found") ? number_of(fields.at("found")) : 0};
+                    .waiting = fields.has("found") ? number_of(fields.at("found")) : 0,
+                    .squeezed = fields.has("squeezed") ? number_of(fields.at("squeezed")) : 0,
+                    .taken = 1s};
     step.cpus.push_back(cpu);
 }
 

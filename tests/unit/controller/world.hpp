@@ -39,6 +39,8 @@ public:
     std::map<std::uint64_t, UdpSocket> udp;      // by cookie; with what the next snapshot says
     std::vector<SoftirqCpu> cpus;                // of which the limit is the world's
     std::uint64_t netdev_max_backlog = 1000;
+    std::uint64_t netdev_budget = 300;
+    std::uint64_t netdev_budget_usecs = 8000;
     std::vector<NeighbourTable> neighbours;  // with their limits, and what the next snapshot says
     std::vector<SocketMemory> socket_memory; // the same
     SocketSizes socket_sizes;                // at ticks, as the next
@@ -67,6 +69,8 @@ public:
         for (const auto& [object, row] : fragments) snapshot.fragments.push_back(row);
         for (SoftirqCpu cpu : cpus) {
             cpu.backlog_limit = netdev_max_backlog;
+            cpu.budget = netdev_budget;
+            cpu.budget_usecs = netdev_budget_usecs;
             snapshot.softirq.push_back(cpu);
         }
         snapshot.neighbours = neighbours;
@@ -114,6 +118,8 @@ public:
             return socket == udp.end() ? std::nullopt : std::optional(socket->second.buffer_bytes);
         }
         case TunableId::netdev_max_backlog: return netdev_max_backlog;
+        case TunableId::netdev_budget: return netdev_budget;
+        case TunableId::netdev_budget_usecs: return netdev_budget_usecs;
         case TunableId::neigh_gc_thresh3: return threshold(Family::ipv4, &NeighbourTable::gc_thresh3);
         case TunableId::neigh_gc_thresh2: return threshold(Family::ipv4, &NeighbourTable::gc_thresh2);
         case TunableId::neigh_gc_thresh1: return threshold(Family::ipv4, &NeighbourTable::gc_thresh1);
@@ -166,6 +172,8 @@ public:
         case TunableId::tcp_wmem: buffers.at(object.netns).wmem_max = value; break;
         case TunableId::udp_rcvbuf: udp.at(object.listener_cookie).buffer_bytes = value; break;
         case TunableId::netdev_max_backlog: netdev_max_backlog = value; break;
+        case TunableId::netdev_budget: netdev_budget = value; break;
+        case TunableId::netdev_budget_usecs: netdev_budget_usecs = value; break;
         case TunableId::neigh_gc_thresh3: table(Family::ipv4).gc_thresh3 = value; break;
         case TunableId::neigh_gc_thresh2: table(Family::ipv4).gc_thresh2 = value; break;
         case TunableId::neigh_gc_thresh1: table(Family::ipv4).gc_thresh1 = value; break;

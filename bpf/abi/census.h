@@ -88,7 +88,7 @@ struct netns_record {
 	__u32 tw_reuse;			      /* tcp_tw_reuse */
 	__u32 mem_errors_known;		      /* whether this kernel counts ABI_UDP_MIB_MEMERRORS */
 	__u32 fastopen;			      /* tcp_fastopen */
-	__u32 unused;
+	__u32 tw_reuse_delay;		      /* tcp_tw_reuse_delay, in ms; 0: there is none */
 };
 ABI_SIZE(struct netns_record, 352);
 ABI_OFFSET(struct netns_record, mibs, 24);

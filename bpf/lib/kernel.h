@@ -133,6 +133,7 @@ struct netns_ipv4 {
 	int sysctl_tcp_wmem[3];
 	int sysctl_tcp_rmem[3];
 	__u8 sysctl_tcp_tw_reuse;
+	unsigned int sysctl_tcp_tw_reuse_delay; /* since 6.14 */
 	struct tcp_congestion_ops *tcp_congestion_control;
 };
 

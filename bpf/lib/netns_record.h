@@ -144,6 +144,8 @@ static __always_inline int write_netns(struct bpf_iter_meta *meta, struct net *n
 	record->wmem_max = net->ipv4.sysctl_tcp_wmem[2];
 	record->local_ports = local_ports(net);
 	record->tw_reuse = net->ipv4.sysctl_tcp_tw_reuse;
+	if (bpf_core_field_exists(net->ipv4.sysctl_tcp_tw_reuse_delay))
+		record->tw_reuse_delay = net->ipv4.sysctl_tcp_tw_reuse_delay;
 	BPF_CORE_READ_INTO(&record->congestion, net, ipv4.tcp_congestion_control, name);
 	fragments(record, net);
 	record->mem_errors_known = udp_mib_index[ABI_UDP_MIB_MEMERRORS] >= 0;

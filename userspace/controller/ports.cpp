@@ -67,6 +67,15 @@ std::optional<std::uint64_t> reuse_in_force(const NetnsTcp& row) {
     return row.tw_reuse ? tunables::known_value(TunableId::tcp_tw_reuse, fmt::to_string(*row.tw_reuse)) : std::nullopt;
 }
 
+ObjectKey delay_of(const NetnsTcp& row) { return {TunableId::tcp_tw_reuse_delay, row.netns}; }
+
+// nullopt: not known, or longer than anybody needs.
+std::optional<std::uint64_t> delay_in_force(const NetnsTcp& row) {
+    return row.tw_reuse_delay_ms
+               ? tunables::known_value(TunableId::tcp_tw_reuse_delay, fmt::to_string(*row.tw_reuse_delay_ms))
+               : std::nullopt;
+}
+
 // A connection is counted when it ends, by the side that closes it first.
 Measured measured(const NetnsTcp& row) {
     const std::uint64_t seen = row.window_ports_exhausted + row.window_time_wait_entries;
@@ -89,16 +98,16 @@ Reading reading_of(const Snapshot& snapshot, const NetnsTcp& row, std::uint16_t 
     return reading;
 }
 
-Reading reading_of_reuse(const Snapshot& snapshot, const NetnsTcp& row) {
-    Reading reading{.object = reuse_of(row),
+Reading reading_of(const Snapshot& snapshot, const NetnsTcp& row, const ObjectKey& object,
+                   std::optional<std::uint64_t> value) {
+    Reading reading{.object = object,
                     .netns_pid = row.pid,
                     .pod = &row.pod,
-                    .value = reuse_in_force(row),
+                    .value = value,
                     .read = snapshot.time.mono,
                     .in_use = 0, // who has taken a port again keeps it
                     .measured = measured(row)};
-    if (reading.value)
-        reading.use = {.used = *reading.value, .wanted = *reading.value, .pressed = true}; // it is no size
+    if (value) reading.use = {.used = *value, .wanted = *value, .pressed = true}; // it is no size
     return reading;
 }
 
@@ -142,19 +151,43 @@ std::string what_bounds(const Gate& gate, const NetnsTcp& row, std::uint64_t pol
     return fmt::format("down to port {}, which is listened at", first - 1);
 }
 
-// Whether ports of connections that have ended are what is wanting, and are not taken again yet.
-bool would_reuse(const NetnsTcp& row) {
-    const auto now = reuse_in_force(row);
-    return now && *now < tunables::row(TunableId::tcp_tw_reuse).kernel_max &&
-           2 * row.time_wait_sockets >= count_of(*row.local_ports);
+// A port can be taken once in each delay.
+std::uint64_t delay_for(const Snapshot& snapshot, const NetnsTcp& row) {
+    const double seconds = std::chrono::duration<double>(snapshot.interval).count();
+    const auto wanted = static_cast<double>(row.window_ports_exhausted + row.window_time_wait_entries);
+    const double milliseconds = 1000 * seconds * static_cast<double>(count_of(*row.local_ports)) / wanted;
+    return static_cast<std::uint64_t>(std::clamp<double>(milliseconds, 1, *row.tw_reuse_delay_ms / least_factor));
 }
 
-void reuse(Gate& gate, const NetnsTcp& row, Wish wish) {
-    wish.tunable = TunableId::tcp_tw_reuse;
-    wish.from = *reuse_in_force(row);
-    wish.to = tunables::row(TunableId::tcp_tw_reuse).kernel_max;
-    wish.demand = reuse_of(row);
-    wish.reason = {.trial = {.object = reuse_of(row)},
+struct Step {
+    ObjectKey object;
+    std::uint64_t from;
+    std::uint64_t to;
+    std::string why;
+};
+
+// What lets ports of connections that have ended be taken again, or sooner; nullopt: they are not what is wanting, or
+// are taken as soon as can be.
+std::optional<Step> take_again(const Gate& gate, const NetnsTcp& row) {
+    const auto reuse = reuse_in_force(row);
+    if (!reuse || 2 * row.time_wait_sockets < count_of(*row.local_ports)) return std::nullopt;
+    const std::uint64_t any = tunables::row(TunableId::tcp_tw_reuse).kernel_max;
+    if (*reuse < any) return Step{reuse_of(row), *reuse, any, "A port in TIME_WAIT may be taken again after a second"};
+    const auto now = delay_in_force(row);
+    if (!now || *now >= gate.bounds_of(TunableId::tcp_tw_reuse_delay, row.netns).max) return std::nullopt;
+    const std::uint64_t delay = delay_for(gate.snapshot(), row);
+    return Step{delay_of(row), *now, tunables::row(TunableId::tcp_tw_reuse_delay).counts_down_from - delay,
+                fmt::format("A port in TIME_WAIT may be taken again after {} ms, it would be needed after {}",
+                            *row.tw_reuse_delay_ms, delay)};
+}
+
+void raise(Gate& gate, const NetnsTcp& row, Wish wish, const Step& step) {
+    wish.tunable = step.object.tunable;
+    wish.from = step.from;
+    wish.to = step.to;
+    wish.demand = step.object;
+    wish.why += step.why;
+    wish.reason = {.trial = {.object = step.object},
                    .cause = Cause::loss,
                    .fitted = row.window_time_wait_entries,
                    .before = measured(row)};
@@ -170,10 +203,9 @@ bool is_bounded(Gate& gate, const NetnsTcp& row) {
     if (4 * (std::max(most, now) - now) >= count_of(*row.local_ports)) return false;
     Wish finding = finding_of(row);
     finding.why += fmt::format("; not widened {}. ", what_bounds(gate, row, policy_max));
-    if (would_reuse(row)) {
-        finding.why += "A port in TIME_WAIT may be taken again after a second; whoever reuses his connections "
-                       "(keepalive) needs none";
-        reuse(gate, row, std::move(finding));
+    if (auto step = take_again(gate, row)) {
+        step->why += "; whoever reuses his connections (keepalive) needs none";
+        raise(gate, row, std::move(finding), *step);
     } else {
         finding.why += "Let it reuse its connections (keepalive), or spread them over more addresses";
         gate.advise(std::move(finding), "bounded");
@@ -184,16 +216,16 @@ bool is_bounded(Gate& gate, const NetnsTcp& row) {
 void judge(Gate& gate, const NetnsTcp& row) {
     const ObjectKey object = object_of(row);
     if (row.window_ports_exhausted == 0) return;
-    for (const ObjectKey& each : {object, reuse_of(row)}) // each raise is judged before the next
+    for (const ObjectKey& each : {object, reuse_of(row), delay_of(row)}) // each raise is judged before the next
         if (trial_with(gate.state(), each) != nullptr || gate.puts_back(each)) return;
     if (is_bounded(gate, row)) return;
     Wish wish = finding_of(row);
     const bool within_asked = count_of(*row.local_ports) >= kernel_default;
     const bool may_widen = gate.mode_of(object.tunable, row.netns, within_asked) == policy::Mode::automatic;
-    if (!may_widen && would_reuse(row) && gate.bounds_of(TunableId::tcp_tw_reuse, row.netns).named) {
-        wish.why += "; the policy does not let the range be widened. A port in TIME_WAIT may be taken again after a "
-                    "second";
-        return reuse(gate, row, std::move(wish));
+    const auto step = may_widen ? std::nullopt : take_again(gate, row);
+    if (step && gate.bounds_of(step->object.tunable, row.netns).named) {
+        wish.why += "; the policy does not let the range be widened. ";
+        return raise(gate, row, std::move(wish), *step);
     }
     wish.to = std::min(size_for(gate.snapshot(), row), most_of(gate, row));
     wish.expected = {wish.to};
@@ -215,7 +247,8 @@ void read(const View& view, std::vector<Reading>& readings) {
     for (const NetnsTcp& row : view.snapshot.tcp) {
         const auto below = listening.find(row.netns);
         readings.push_back(reading_of(view.snapshot, row, below != listening.end() ? below->second : 0));
-        readings.push_back(reading_of_reuse(view.snapshot, row));
+        readings.push_back(reading_of(view.snapshot, row, reuse_of(row), reuse_in_force(row)));
+        readings.push_back(reading_of(view.snapshot, row, delay_of(row), delay_in_force(row)));
     }
 }
 
@@ -230,6 +263,8 @@ void show(const std::function<std::optional<std::uint64_t>(const ObjectKey&)>& v
     for (NetnsTcp& row : snapshot.tcp) {
         if (const auto reused = value_of(reuse_of(row)))
             row.tw_reuse = parse_number(tunables::text_of(TunableId::tcp_tw_reuse, *reused)).value_or(0);
+        if (const auto delayed = value_of(delay_of(row)))
+            row.tw_reuse_delay_ms = tunables::row(TunableId::tcp_tw_reuse_delay).counts_down_from - *delayed;
         if (const auto value = row.local_ports ? value_of(object_of(row)) : std::nullopt)
             row.local_ports->first = static_cast<std::uint16_t>(value_from(*value));
     }

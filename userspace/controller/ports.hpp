@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Local ports: net.ipv4.ip_local_port_range and net.ipv4.tcp_tw_reuse, of each network namespace.
+// Local ports: net.ipv4.ip_local_port_range, tcp_tw_reuse and tcp_tw_reuse_delay, of each network namespace.
 //
 // connect() takes a port that no other connection from the same address to the same destination has, one in TIME_WAIT
 // included. Where none is left it fails at once, whatever the peer could take. More ports help the next connect().
@@ -14,7 +14,7 @@
 // nothing is raised there. Ports of ip_local_reserved_ports are never chosen, whatever the range.
 //
 // Where it may go no further, and TIME_WAIT holds half of it, tcp_tw_reuse lets these be taken again after a second, if
-// the policy names it.
+// the policy names it; and tcp_tw_reuse_delay, where the kernel has it, after as little as they are wanted.
 #pragma once
 
 #include "controller/resource.hpp"

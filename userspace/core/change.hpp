@@ -42,6 +42,7 @@ enum class TunableId {
     rmem_default,
     wmem_default,
     tcp_tw_reuse,
+    tcp_tw_reuse_delay,
     tcp_congestion_control,
     tcp_mem, // high, as is udp_mem
     tcp_mem_pressure,

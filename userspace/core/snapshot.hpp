@@ -115,6 +115,7 @@ struct NetnsTcp {
     std::optional<Endpoint> ports_exhausted_remote; // whom it wanted to reach
     std::optional<LocalPorts> local_ports;          // ip_local_port_range
     std::optional<std::uint32_t> tw_reuse;          // tcp_tw_reuse: 2 goes for loopback alone
+    std::optional<std::uint32_t> tw_reuse_delay_ms; // tcp_tw_reuse_delay, since 6.14
     std::optional<std::uint64_t> fastopen;          // tcp_fastopen: its bits
     std::uint64_t fastopen_requests = 0; // LINUX_MIB_TCPFASTOPENCOOKIEREQD: SYNs that ask for a cookie, in vain as well
     std::uint64_t fastopen_opened = 0;   // LINUX_MIB_TCPFASTOPENPASSIVE: connections that came with their request

@@ -167,6 +167,7 @@ NetnsReading netns_reading(const netns_record& record) {
             .local_ports = LocalPorts{.first = static_cast<std::uint16_t>(record.local_ports),
                                       .last = static_cast<std::uint16_t>(record.local_ports >> 16)},
             .tw_reuse = record.tw_reuse,
+            .tw_reuse_delay_ms = record.tw_reuse_delay > 0 ? std::optional(record.tw_reuse_delay) : std::nullopt,
             .congestion_control = text(record.congestion),
             .rmem = NetnsReading::TcpMem{.middle = record.rmem_default, .max = record.rmem_max},
             .wmem = NetnsReading::TcpMem{.middle = record.wmem_default, .max = record.wmem_max},

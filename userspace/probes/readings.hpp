@@ -136,11 +136,12 @@ struct NetnsReading {
     std::uint64_t time_wait_overflows = 0;
     std::uint64_t time_wait_sockets = 0;
     std::optional<std::uint64_t> time_wait_limit;
-    std::optional<std::uint64_t> ports_exhausted; // since the probe was attached
-    std::uint64_t own_ports_exhausted = 0;        // of these, of sockets that have a range of their own
-    std::optional<LocalPorts> local_ports;        // ip_local_port_range
-    std::optional<std::uint32_t> tw_reuse;        // tcp_tw_reuse
-    std::string congestion_control;               // tcp_congestion_control; empty: not read
+    std::optional<std::uint64_t> ports_exhausted;   // since the probe was attached
+    std::uint64_t own_ports_exhausted = 0;          // of these, of sockets that have a range of their own
+    std::optional<LocalPorts> local_ports;          // ip_local_port_range
+    std::optional<std::uint32_t> tw_reuse;          // tcp_tw_reuse
+    std::optional<std::uint32_t> tw_reuse_delay_ms; // tcp_tw_reuse_delay, since 6.14
+    std::string congestion_control;                 // tcp_congestion_control; empty: not read
     struct TcpMem {
         std::uint32_t middle = 0; // what a socket begins with
         std::uint32_t max = 0;

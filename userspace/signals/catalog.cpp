@@ -482,6 +482,13 @@ constexpr std::array time_wait{
                            "alone, 0 no.",
                    .source = "net.ipv4.tcp_tw_reuse"},
                   field<&NetnsTcp::tw_reuse>},
+    Row<NetnsTcp>{{.name = "time_wait.tw_reuse_delay_ms",
+                   .kind = gauge,
+                   .json = "tw_reuse_delay_ms",
+                   .help = "Milliseconds after which tw_reuse lets a port in TIME_WAIT be taken; unknown before Linux "
+                           "6.14, where it is a second.",
+                   .source = "net.ipv4.tcp_tw_reuse_delay"},
+                  field<&NetnsTcp::tw_reuse_delay_ms>},
     Row<NetnsTcp>{{.name = "time_wait.pod",
                    .kind = label,
                    .json = "pod",

@@ -145,6 +145,7 @@ void TcpTable::update_namespaces(std::span<const probes::NetnsReading> readings,
         netns.row.fastopen = reading.fastopen;
         netns.row.local_ports = reading.local_ports;
         netns.row.tw_reuse = reading.tw_reuse;
+        netns.row.tw_reuse_delay_ms = reading.tw_reuse_delay_ms;
         netns.row.time_wait_sockets = reading.time_wait_sockets;
         netns.row.time_wait_limit = reading.time_wait_limit;
     }

@@ -18,14 +18,16 @@ public:
     explicit Clients(const Namespace& netns)
         : netns_(netns), listener_(netns.inside([] { return listen_on("127.0.0.1", port, 4096); })) {}
 
-    // So many that end at once, each by its client: what is left of it is in TIME_WAIT.
+    int connect(int count) {
+        return without_port(count, [this](sys::Fd socket) { open_.push_back(std::move(socket)); });
+    }
+    // Each ends at once, by its client: what is left of it is in TIME_WAIT.
     int connect_and_close(int count) {
-        const int without_port = connect(count);
-        netns_.inside([&] { open_.clear(); });
-        return without_port;
+        return without_port(count, [](sys::Fd /*closed*/) {});
     }
 
-    int connect(int count) {
+private:
+    template <class Take> int without_port(int count, Take take) {
         return netns_.inside([&] {
             int without_port = 0;
             for (int i = 0; i < count; ++i) {
@@ -33,14 +35,13 @@ public:
                 if (connect_to(socket, "127.0.0.1", port) == EADDRNOTAVAIL)
                     ++without_port;
                 else
-                    open_.push_back(std::move(socket));
+                    take(std::move(socket));
             }
             accept_all(listener_);
             return without_port;
         });
     }
 
-private:
     const Namespace& netns_;
     sys::Fd listener_;
     std::vector<sys::Fd> open_;
@@ -126,4 +127,32 @@ TEST_CASE("ports in TIME_WAIT are taken again where the policy names that, and n
 
     REQUIRE(home.restore().size() == 1);
     CHECK(netns.read("sys/net/ipv4/tcp_tw_reuse") == "0\n");
+}
+
+TEST_CASE("ports in TIME_WAIT are taken again sooner where the kernel and the policy let them") {
+    const Home home;
+    home.set_policy(policy_text("ports", "mode: auto", node_is_observed + "    net.ipv4.tcp_tw_reuse_delay: {}\n"));
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    constexpr const char* delay = "sys/net/ipv4/tcp_tw_reuse_delay";
+    if (!netns.inside([&] { return std::filesystem::exists(fmt::format("/proc/{}", delay)); })) return; // before 6.14
+    netns.write(file, "40000 40049");
+    netns.write("sys/net/ipv4/tcp_tw_reuse", "1");
+    Clients clients(netns);
+    const Running service(home);
+    if (is_unseen(home)) return;
+    const bool sooner = comes_true([&] {
+        clients.connect_and_close(60);
+        return netns.read(delay) != "1000\n";
+    });
+    INFO(home.top()["time_wait"].dump(1) << service.err());
+    REQUIRE(sooner);
+    const Json raise = row_where(home.history(), {{"tunable", "net.ipv4.tcp_tw_reuse_delay"}});
+    CHECK(raise["from"] == "1000");
+    CHECK(raise["to"] == netns.read(delay).substr(0, netns.read(delay).size() - 1));
+    CHECK(mentions(raise["why"], "may be taken again after 1000 ms"));
+    CHECK(netns.read(file) == "40000\t40049\n");
+
+    REQUIRE(home.restore().size() == 1);
+    CHECK(netns.read(delay) == "1000\n");
 }

@@ -501,6 +501,7 @@ private:
         case TunableId::netdev_budget:
         case TunableId::netdev_budget_usecs:
         case TunableId::tcp_tw_reuse:
+        case TunableId::tcp_tw_reuse_delay:
         case TunableId::tcp_congestion_control:
         case TunableId::tcp_mem_pressure:
         case TunableId::tcp_mem_low:

@@ -168,11 +168,12 @@ void add_udp(World& world, Names& names, const YAML::Node& node) {
 
 // A namespace of its own, or `in: host`, that has nothing else in the world.
 void add_ports(World& world, Names& names, const YAML::Node& node) {
-    const Fields fields(node, {"in", "first", "last", "reuse"});
+    const Fields fields(node, {"in", "first", "last", "reuse", "delay"});
     NetnsTcp row{.netns = names.netns_at(fields, "client"), .local_ports = LocalPorts{}};
     row.local_ports->first = static_cast<std::uint16_t>(number_of(fields.at("first")));
     row.local_ports->last = static_cast<std::uint16_t>(number_of(fields.at("last")));
     fields.into(row.tw_reuse, "reuse", number_of);
+    fields.into(row.tw_reuse_delay_ms, "delay", number_of);
     world.ports[row.netns] = row;
 }
 

@@ -142,6 +142,9 @@ public:
         case TunableId::wmem_default: return socket_sizes.wmem_default;
         case TunableId::tcp_tw_reuse:
             return ports.contains(object.netns) ? reuse_of(ports.at(object.netns)) : std::nullopt;
+        case TunableId::tcp_tw_reuse_delay:
+            if (!ports.contains(object.netns) || !ports.at(object.netns).tw_reuse_delay_ms) return std::nullopt;
+            return 60000 - *ports.at(object.netns).tw_reuse_delay_ms;
         case TunableId::tcp_congestion_control:
             return buffers.contains(object.netns) ? control_of(buffers.at(object.netns)) : std::nullopt;
         case TunableId::tcp_mem: return pages(MemoryPool::tcp, &SocketMemory::high_bytes);
@@ -191,6 +194,7 @@ public:
         case TunableId::rmem_default: socket_sizes.rmem_default = value; break;
         case TunableId::wmem_default: socket_sizes.wmem_default = value; break;
         case TunableId::tcp_tw_reuse: ports.at(object.netns).tw_reuse = value == 0 ? 0 : 3 - value; break;
+        case TunableId::tcp_tw_reuse_delay: ports.at(object.netns).tw_reuse_delay_ms = 60000 - value; break;
         case TunableId::tcp_congestion_control:
             buffers.at(object.netns).congestion_control = tunables::text_of(object.tunable, value);
             break;

@@ -149,6 +149,8 @@ TEST_CASE("the policy that holds without a file is shown with every default") {
           "shrinkAfter: never}\n"
           "    # not allowed unless named: net.ipv4.tcp_tw_reuse: {max: 1, mode: auto, "
           "shrinkAfter: never}\n"
+          "    # not allowed unless named: net.ipv4.tcp_tw_reuse_delay: {max: 100, mode: auto, "
+          "shrinkAfter: never}\n"
           "    # not allowed unless named: net.ipv4.tcp_congestion_control: {max: bbr, mode: auto, "
           "shrinkAfter: never}\n"
           "    # not allowed unless named: net.ipv4.tcp_mem: {max: 33554432, mode: auto, "

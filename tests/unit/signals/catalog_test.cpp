@@ -48,7 +48,7 @@ TEST_CASE("tables have the documented fields in the documented order, new ones b
     CHECK(tables[2].json == "time_wait");
     CHECK(fields(tables[2]) == "netns sockets limit entries_per_second overflows ports_exhausted "
                                "ports_exhausted_command ports_exhausted_pid entries ports_exhausted_remote "
-                               "local_ports tw_reuse pod netns_name ");
+                               "local_ports tw_reuse tw_reuse_delay_ms pod netns_name ");
     CHECK(tables[3].json == "softirq");
     CHECK(fields(tables[3]) ==
           "cpu processed dropped time_squeeze backlog_limit backlog packets_per_second softirq_percent "

@@ -40,7 +40,7 @@ TEST_CASE("top's JSON is the documented object") {
         R"("pod":{"namespace":"shop","name":"web-0","container":null},"netns_name":null}],)"
         R"("time_wait":[{"netns":4026532247,"sockets":812,"limit":131072,"entries_per_second":40.0,"overflows":0,)"
         R"("ports_exhausted":0,"ports_exhausted_command":null,"ports_exhausted_pid":null,"entries":5012,)"
-        R"("ports_exhausted_remote":null,"local_ports":null,"tw_reuse":null,)"
+        R"("ports_exhausted_remote":null,"local_ports":null,"tw_reuse":null,"tw_reuse_delay_ms":null,)"
         R"("pod":{"namespace":"shop","name":"web-0","container":null},"netns_name":null}],)"
         R"("softirq":[{"cpu":0,"processed":15,"dropped":0,"time_squeeze":0,"backlog_limit":1000,"backlog":0,"packets_per_second":0.0,"softirq_percent":null,)"
         R"("flow_limited":0,"budget":null,"budget_usecs":null}],)"

@@ -54,8 +54,9 @@ constexpr int failed = 1;
 constexpr int ahead_of_others = -10;
 constexpr int invalid_policy = 2;
 
-// A full conntrack table or CPU backlog does not wait for the next tick, nor does a value of ours that somebody sets;
-// growth over less than this says nothing.
+// A full conntrack table does not wait for the next tick, nor does a value of ours that somebody sets; growth over less
+// than this says nothing. A CPU's backlog is full when it loses a packet: so long after that it is looked at whether
+// the CPU works it off.
 constexpr Nanoseconds shortest_tick = std::chrono::milliseconds(100);
 // While a buffer holds back a flow it is looked at so often: what a raise does shows in a few round trips.
 constexpr Nanoseconds flow_interval = std::chrono::milliseconds(250);
@@ -197,6 +198,7 @@ private:
     MonoTime next_journal_look_;
     bool ready_ = false; // every probe has settled
     recording::Encoder recording_;
+    bool looks_after_drop_ = false;
     std::string problems_; // of the last tick, so that each is logged once
     Nanoseconds census_interval_{};
 
@@ -424,6 +426,7 @@ void Daemon::finish() {
 
 void Daemon::tick() {
     arm(tick_timer_, config_.interval);
+    looks_after_drop_ = false;
     (void)writer_.catches_up({}); // what it wrote late is ours
     on_events(); // sockets that began to listen wake nobody, and are to be known before they are counted
     last_ = collector_.tick(sys::now());
@@ -505,9 +508,10 @@ void Daemon::on_idle() { sd_event_source_set_priority(events_, SD_EVENT_PRIORITY
 void Daemon::take_events() {
     bool pressure = false;
     bool look_soon = false;
+    bool look_later = false;
     const auto take = [&](const probes::Event& event) {
-        look_soon |= std::holds_alternative<probes::ConntrackFullEvent>(event) ||
-                     std::holds_alternative<probes::BacklogDropEvent>(event);
+        look_soon |= std::holds_alternative<probes::ConntrackFullEvent>(event);
+        look_later |= std::holds_alternative<probes::BacklogDropEvent>(event);
         if (const auto* write = std::get_if<probes::SysctlWriteEvent>(&event))
             look_soon |= controller::holds(state_, write->netns, write->sysctl) ||
                          controller::is_expected(last_, write->netns, write->sysctl);
@@ -519,6 +523,8 @@ void Daemon::take_events() {
     probes_.drain(take, events_at_once);
     if (pressure && !is_armed(burst_timer_)) arm(burst_timer_, burst_interval); // others' bursts do not put it off
     if (look_soon) arm(tick_timer_, std::max(last_.time.mono + shortest_tick - sys::now().mono, Nanoseconds::zero()));
+    // Further drops do not put it off.
+    if (look_later && !look_soon && !std::exchange(looks_after_drop_, true)) arm(tick_timer_, shortest_tick);
 }
 
 void Daemon::follow_bursts() {

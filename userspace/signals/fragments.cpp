@@ -39,6 +39,9 @@ void FragmentTable::count(Tracked& tracked, const Reading& reading) {
 
 void FragmentTable::remember(Tracked& tracked, MonoTime now) {
     Fragments& row = tracked.row;
+    if (tracked.moments.empty()) // before the first of them came
+        tracked.moments.push_back(
+            {now, row.reassembled - row.window_reassembled, row.timed_out - row.window_timed_out});
     tracked.moments.push_back({now, row.reassembled, row.timed_out});
     while (now - tracked.moments.front().time > Fragments::recent) tracked.moments.pop_front();
     row.recent_reassembled = row.reassembled - tracked.moments.front().reassembled;

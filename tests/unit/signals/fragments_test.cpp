@@ -62,6 +62,16 @@ TEST_CASE("a datagram that has timed out by half at a look is no loss, then or l
     CHECK(feed.tick(Reading{.limit = 100, .timed_out = 6, .failed = 8}).at(0).window_failed == 2);
 }
 
+TEST_CASE("the first datagrams that are put together count among those of the last minute") {
+    Feed feed;
+    feed.tick(Reading{.limit = 100});
+    const auto row =
+        feed.tick(Reading{.memory = 90, .limit = 100, .timed_out = 1, .reassembled = 3, .failed = 9}).at(0);
+    CHECK(row.recent_reassembled == 3);
+    CHECK(row.recent_timed_out == 1);
+    CHECK(row.is_completed());
+}
+
 TEST_CASE("whether datagrams are completed is told of the last minute alone") {
     Feed feed;
     Reading reading{.memory = 1, .limit = 100};

@@ -15,6 +15,7 @@
 #include "recording/replay.hpp"
 #include "sys/files.hpp"
 #include "tunables/catalog.hpp"
+#include "tunables/codec.hpp"
 
 using namespace bpftune;
 namespace fs = std::filesystem;
@@ -53,9 +54,11 @@ std::string told(const recording::Report& report) {
                     "lost: accept queues {} then, {} now; conntrack {} then, {} now\n",
                     report.snapshots, report.differing, report.overflows.recorded, report.overflows.replayed,
                     report.conntrack_drops.recorded, report.conntrack_drops.replayed);
-    for (const auto& [object, limit] : report.limits)
-        text += fmt::format("{}: {}, then {}, now {}\n", tunables::row(object.tunable).name, limit.original,
-                            limit.recorded, limit.replayed);
+    for (const auto& [object, limit] : report.limits) {
+        const auto said = [id = object.tunable](std::uint64_t value) { return tunables::text_of(id, value); };
+        text += fmt::format("{}: {}, then {}, now {}\n", tunables::row(object.tunable).name, said(limit.original),
+                            said(limit.recorded), said(limit.replayed));
+    }
     for (const recording::Replayed& decision : report.decisions) {
         const Change& change = decision.change;
         const bool advice = change.state == ChangeState::advice;

@@ -87,24 +87,36 @@ static __always_inline void *conntrack_of(struct net *net, __u64 run)
 	return data_of(net, net_id);
 }
 
+struct counter_sums {
+	struct conntrack_record *record;
+	__u64 counters; /* less the offset of any CPU */
+};
+
+static long add_counters_of_cpu(__u32 cpu, struct counter_sums *sums)
+{
+	struct conntrack_record *record = sums->record;
+	__u32 zero = 0;
+	void *here = bpf_map_lookup_percpu_elem(&anchor, &zero, cpu);
+	struct ip_conntrack_stat *stat;
+
+	if (!here)
+		return 1;
+	stat = (void *)(sums->counters + as_number(here));
+	record->drops += BPF_CORE_READ(stat, drop);
+	record->early_drops += BPF_CORE_READ(stat, early_drop);
+	record->insert_failed += BPF_CORE_READ(stat, insert_failed);
+	record->chain_too_long += probed_chain_too_long(stat);
+	return 0;
+}
+
 static __always_inline void sum_counters(struct conntrack_record *record, struct net *net)
 {
-	__u64 counters = (__u64)BPF_CORE_READ(net, ct.stat) - anchor_base();
-	__u32 zero = 0;
+	struct counter_sums sums = {
+		.record = record,
+		.counters = (__u64)BPF_CORE_READ(net, ct.stat) - anchor_base(),
+	};
 
-	for (__u32 cpu = 0; cpu < possible_cpus && cpu < MAX_CPUS; cpu++) {
-		void *here = bpf_map_lookup_percpu_elem(&anchor, &zero, cpu);
-
-		if (!here)
-			break;
-
-		struct ip_conntrack_stat *stat = (void *)(counters + as_number(here));
-
-		record->drops += BPF_CORE_READ(stat, drop);
-		record->early_drops += BPF_CORE_READ(stat, early_drop);
-		record->insert_failed += BPF_CORE_READ(stat, insert_failed);
-		record->chain_too_long += probed_chain_too_long(stat);
-	}
+	bpf_loop(possible_cpus, add_counters_of_cpu, &sums, 0);
 }
 
 SEC("iter/task")

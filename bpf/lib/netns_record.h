@@ -68,34 +68,53 @@ static __always_inline void fragments(struct netns_record *record, struct net *n
 		fill_fragments(record, 1, BPF_CORE_READ(net, ipv6.fqdir));
 }
 
+/* Where the counters of a namespace are on each CPU, less the CPU's offset; 0: it has none. */
+struct mib_sums {
+	struct netns_record *record;
+	__u64 linux_mibs;
+	__u64 udp;
+	__u64 udp6;
+	__u64 ip;
+	__u64 ip6;
+};
+
+static long add_mibs_of_cpu(__u32 cpu, struct mib_sums *sums)
+{
+	struct netns_record *record = sums->record;
+	__u32 zero = 0;
+	void *here = bpf_map_lookup_percpu_elem(&anchor, &zero, cpu);
+	__u64 offset;
+
+	if (!here)
+		return 1;
+	offset = as_number(here);
+	add_mibs(record->mibs, sums->linux_mibs + offset, mib_index, ABI_MIB_COUNT);
+	add_mibs(record->udp_mibs, sums->udp + offset, udp_mib_index, ABI_UDP_MIB_COUNT);
+	if (sums->udp6)
+		add_mibs(record->udp_mibs, sums->udp6 + offset, udp_mib_index, ABI_UDP_MIB_COUNT);
+	add_mibs(record->fragments[0].mibs, sums->ip + offset, ip_mib_index, ABI_IP_MIB_COUNT);
+	if (sums->ip6)
+		add_mibs(record->fragments[1].mibs, sums->ip6 + offset, ip_mib_index,
+			 ABI_IP_MIB_COUNT);
+	return 0;
+}
+
+/* By bpf_loop(): the verifier looks at one CPU, however many there are. */
 static __always_inline void sum_mibs(struct netns_record *record, struct net *net)
 {
 	__u64 base = anchor_base();
-	__u64 tcp = (__u64)BPF_CORE_READ(net, mib.net_statistics) - base;
-	__u64 udp = (__u64)BPF_CORE_READ(net, mib.udp_statistics) - base;
-	struct udp_mib *ipv6 = udp_mibs_of_ipv6(net);
-	__u64 udp6 = (__u64)ipv6 - base;
-	__u64 ip = (__u64)BPF_CORE_READ(net, mib.ip_statistics) - base;
-	struct ipstats_mib *ip_ipv6 = ip_mibs_of_ipv6(net);
-	__u64 ip6 = (__u64)ip_ipv6 - base;
-	__u32 zero = 0;
+	struct udp_mib *udp6 = udp_mibs_of_ipv6(net);
+	struct ipstats_mib *ip6 = ip_mibs_of_ipv6(net);
+	struct mib_sums sums = {
+		.record = record,
+		.linux_mibs = (__u64)BPF_CORE_READ(net, mib.net_statistics) - base,
+		.udp = (__u64)BPF_CORE_READ(net, mib.udp_statistics) - base,
+		.udp6 = udp6 ? (__u64)udp6 - base : 0,
+		.ip = (__u64)BPF_CORE_READ(net, mib.ip_statistics) - base,
+		.ip6 = ip6 ? (__u64)ip6 - base : 0,
+	};
 
-	for (__u32 cpu = 0; cpu < possible_cpus && cpu < MAX_CPUS; cpu++) {
-		void *here = bpf_map_lookup_percpu_elem(&anchor, &zero, cpu);
-		__u64 offset;
-
-		if (!here)
-			break;
-		offset = as_number(here);
-		add_mibs(record->mibs, tcp + offset, mib_index, ABI_MIB_COUNT);
-		add_mibs(record->udp_mibs, udp + offset, udp_mib_index, ABI_UDP_MIB_COUNT);
-		if (ipv6)
-			add_mibs(record->udp_mibs, udp6 + offset, udp_mib_index, ABI_UDP_MIB_COUNT);
-		add_mibs(record->fragments[0].mibs, ip + offset, ip_mib_index, ABI_IP_MIB_COUNT);
-		if (ip_ipv6)
-			add_mibs(record->fragments[1].mibs, ip6 + offset, ip_mib_index,
-				 ABI_IP_MIB_COUNT);
-	}
+	bpf_loop(possible_cpus, add_mibs_of_cpu, &sums, 0);
 }
 
 /* The stack has no room for a record. One reader of these iterators runs at a time. */

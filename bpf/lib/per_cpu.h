@@ -5,8 +5,6 @@
 
 #include "bpf/lib/kernel.h"
 
-#define MAX_CPUS 4096
-
 /* Set before loading. */
 const volatile __u32 possible_cpus = 1;
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Every descriptor of a listening TCP socket on the node, and each namespace that one of them
  * belongs to. On the way, connections that a buffer may hold back and UDP sockets that drop are put
- * aside to be looked at, and what sockets hold of the node's memory is added up. */
+ * aside to be looked at, and what sockets hold of the node's memory is added up, and who leaves
+ * connections open that the other end has closed. */
 #include "bpf/lib/kernel.h"
+#include "bpf/lib/close_wait.h"
 #include "bpf/lib/flow.h"
 #include "bpf/lib/maps.h"
 #include "bpf/lib/memory.h"
@@ -54,6 +56,7 @@ int listeners(struct bpf_iter__task_file *ctx)
 	struct sock *sk, *subflow;
 
 	begin_census(ctx->meta->session_id);
+	last_census = ctx->meta->session_id;
 	if (!task || !file)
 		return 0;
 	socket = bpf_sock_from_file(file);
@@ -66,6 +69,10 @@ int listeners(struct bpf_iter__task_file *ctx)
 		count_memory(sk, ctx->meta->session_id);
 	if (udp_is_looked_at && is_udp(sk)) {
 		put_udp_aside(sk, ctx, task, file);
+		return 0;
+	}
+	if (sk->__sk_common.skc_state == TCP_CLOSE_WAIT && is_tcp(sk)) {
+		count_close_wait(sk, task, ctx->meta->session_id);
 		return 0;
 	}
 	if (flows_are_looked_at && sk->__sk_common.skc_state == TCP_ESTABLISHED) {

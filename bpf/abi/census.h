@@ -26,6 +26,13 @@ enum abi_mib {
 	ABI_MIB_COUNT,
 };
 
+/* The same in TCP_MIB_*. */
+enum abi_tcp_mib {
+	ABI_TCP_MIB_OUTSEGS,
+	ABI_TCP_MIB_RETRANSSEGS,
+	ABI_TCP_MIB_COUNT,
+};
+
 /* The same in UDP_MIB_*, of IPv4 and IPv6 together. */
 enum abi_udp_mib {
 	ABI_UDP_MIB_INDATAGRAMS,
@@ -89,8 +96,11 @@ struct netns_record {
 	__u32 mem_errors_known;		      /* whether this kernel counts ABI_UDP_MIB_MEMERRORS */
 	__u32 fastopen;			      /* tcp_fastopen */
 	__u32 tw_reuse_delay;		      /* tcp_tw_reuse_delay, in ms; 0: there is none */
+	__u32 own_connections;		      /* its connections are in a table of its own */
+	__u32 tcp_mibs_known;
+	__u64 tcp_mibs[ABI_TCP_MIB_COUNT];
 };
-ABI_SIZE(struct netns_record, 352);
+ABI_SIZE(struct netns_record, 376);
 ABI_OFFSET(struct netns_record, mibs, 24);
 ABI_OFFSET(struct netns_record, pid, 168);
 ABI_OFFSET(struct netns_record, rmem_default, 192);
@@ -98,6 +108,41 @@ ABI_OFFSET(struct netns_record, udp_mibs, 208);
 ABI_OFFSET(struct netns_record, local_ports, 232);
 ABI_OFFSET(struct netns_record, fragments, 240);
 ABI_OFFSET(struct netns_record, mem_errors_known, 340);
+
+/* Who holds most of the sockets of a network namespace whose other end has closed, as a census came
+ * upon them. */
+struct netns_close_wait {
+	struct abi_netns netns;
+	__u64 census;
+	__u32 most;		  /* descriptors of them that one process has */
+	__u32 pid;		  /* its number */
+	__u8 comm[ABI_COMM_SIZE]; /* its name */
+	__u32 now;		  /* descriptors of the process that is being walked */
+	__u32 pid_now;
+};
+ABI_SIZE(struct netns_close_wait, 56);
+ABI_OFFSET(struct netns_close_wait, comm, 32);
+
+/* TCP sockets of one network namespace that are in the table of connections, by their state as the
+ * kernel numbers them (include/net/tcp_states.h): all but listeners. */
+#define ABI_TCP_STATES 16
+
+struct netns_sockets {
+	struct abi_netns netns;
+	__u64 walk; /* that counted them */
+	__u32 by_state[ABI_TCP_STATES];
+};
+ABI_SIZE(struct netns_sockets, 88);
+ABI_OFFSET(struct netns_sockets, by_state, 24);
+
+/* Of one part of the table; the walk takes them one by one. */
+#define ABI_SOCKET_PARTS 256
+
+struct sockets_record {
+	__u64 walk;
+	__u64 missed; /* chains of which the end was not found, or namespaces without a place */
+};
+ABI_SIZE(struct sockets_record, 16);
 
 /* Whose memory is in one pool for all network namespaces. */
 enum abi_memory_pool { ABI_MEMORY_OF_TCP, ABI_MEMORY_OF_UDP, ABI_MEMORY_POOLS };

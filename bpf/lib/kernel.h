@@ -55,6 +55,7 @@ enum {
 	TCP_ESTABLISHED = 1,
 	TCP_SYN_SENT = 2,
 	TCP_SYN_RECV = 3,
+	TCP_TIME_WAIT = 6,
 	TCP_CLOSE = 7,
 	TCP_CLOSE_WAIT = 8,
 	TCP_LISTEN = 10
@@ -85,10 +86,12 @@ struct ns_common {
 };
 
 struct linux_mib;
+struct tcp_mib;
 struct udp_mib;
 struct ipstats_mib;
 
 struct netns_mib {
+	struct tcp_mib *tcp_statistics;
 	struct linux_mib *net_statistics;
 	struct udp_mib *udp_statistics;
 	struct udp_mib *udp_stats_in6;
@@ -110,8 +113,23 @@ struct netns_core {
 	int sysctl_somaxconn;
 };
 
+struct hlist_nulls_node {
+	struct hlist_nulls_node *next;
+};
+
+struct inet_ehash_bucket {
+	struct hlist_nulls_node *chain; /* struct hlist_nulls_head */
+};
+
+struct inet_hashinfo {
+	struct inet_ehash_bucket *ehash;
+	unsigned int ehash_mask;
+	bool pernet;
+};
+
 struct inet_timewait_death_row {
 	refcount_t tw_refcount;
+	struct inet_hashinfo *hashinfo;
 	int sysctl_max_tw_buckets;
 };
 
@@ -206,6 +224,11 @@ struct sock_common {
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 	atomic64_t skc_cookie;
+	struct hlist_nulls_node skc_nulls_node;
+};
+
+struct inet_timewait_sock {
+	unsigned char tw_substate;
 };
 
 struct socket;
@@ -379,6 +402,15 @@ struct bpf_iter__task_file {
 struct bpf_iter__tcp {
 	struct bpf_iter_meta *meta;
 	struct sock_common *sk_common;
+};
+
+struct bpf_map;
+
+struct bpf_iter__bpf_map_elem {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
+	void *key;
+	void *value;
 };
 
 struct bpf_iter__bpf_sk_storage_map {

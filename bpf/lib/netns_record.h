@@ -14,6 +14,7 @@
 
 /* Set before loading. An index of -1: this kernel has no such counter. */
 const volatile __s32 mib_index[ABI_MIB_COUNT];
+const volatile __s32 tcp_mib_index[ABI_TCP_MIB_COUNT];
 const volatile __s32 udp_mib_index[ABI_UDP_MIB_COUNT];
 const volatile __s32 ip_mib_index[ABI_IP_MIB_COUNT];
 
@@ -72,6 +73,7 @@ static __always_inline void fragments(struct netns_record *record, struct net *n
 struct mib_sums {
 	struct netns_record *record;
 	__u64 linux_mibs;
+	__u64 tcp;
 	__u64 udp;
 	__u64 udp6;
 	__u64 ip;
@@ -89,6 +91,7 @@ static long add_mibs_of_cpu(__u32 cpu, struct mib_sums *sums)
 		return 1;
 	offset = as_number(here);
 	add_mibs(record->mibs, sums->linux_mibs + offset, mib_index, ABI_MIB_COUNT);
+	add_mibs(record->tcp_mibs, sums->tcp + offset, tcp_mib_index, ABI_TCP_MIB_COUNT);
 	add_mibs(record->udp_mibs, sums->udp + offset, udp_mib_index, ABI_UDP_MIB_COUNT);
 	if (sums->udp6)
 		add_mibs(record->udp_mibs, sums->udp6 + offset, udp_mib_index, ABI_UDP_MIB_COUNT);
@@ -108,6 +111,7 @@ static __always_inline void sum_mibs(struct netns_record *record, struct net *ne
 	struct mib_sums sums = {
 		.record = record,
 		.linux_mibs = (__u64)BPF_CORE_READ(net, mib.net_statistics) - base,
+		.tcp = (__u64)BPF_CORE_READ(net, mib.tcp_statistics) - base,
 		.udp = (__u64)BPF_CORE_READ(net, mib.udp_statistics) - base,
 		.udp6 = udp6 ? (__u64)udp6 - base : 0,
 		.ip = (__u64)BPF_CORE_READ(net, mib.ip_statistics) - base,
@@ -167,7 +171,10 @@ static __always_inline int write_netns(struct bpf_iter_meta *meta, struct net *n
 		record->tw_reuse_delay = net->ipv4.sysctl_tcp_tw_reuse_delay;
 	BPF_CORE_READ_INTO(&record->congestion, net, ipv4.tcp_congestion_control, name);
 	fragments(record, net);
+	record->own_connections = has_own_connections(row);
 	record->mem_errors_known = udp_mib_index[ABI_UDP_MIB_MEMERRORS] >= 0;
+	record->tcp_mibs_known = tcp_mib_index[ABI_TCP_MIB_OUTSEGS] >= 0 &&
+				 tcp_mib_index[ABI_TCP_MIB_RETRANSSEGS] >= 0;
 	sum_mibs(record, net);
 	failures = bpf_map_lookup_elem(&port_failures, &key);
 	if (failures) {

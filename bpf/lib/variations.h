@@ -63,6 +63,20 @@ static __always_inline __u32 time_wait_sockets(struct inet_timewait_death_row *r
 }
 
 /*
+ * Connections of all namespaces are in one table, but for those of namespaces that were made with
+ * tcp_child_ehash_entries, since 6.1 (d1e5e6408b30 "tcp: Introduce optional per-netns ehash.").
+ */
+static __always_inline bool is_own_table(struct inet_hashinfo *table)
+{
+	return bpf_core_field_exists(table->pernet) && BPF_CORE_READ(table, pernet);
+}
+
+static __always_inline bool has_own_connections(struct inet_timewait_death_row *row)
+{
+	return is_own_table(BPF_CORE_READ(row, hashinfo));
+}
+
+/*
  * Ports that connect() and bind() choose from, the last in the upper half: a word since 6.8, two
  * ints before.
  */

@@ -89,6 +89,30 @@ Binds accept_queue_binds(const Listener& listener);
 // nobody completes stays for a minute.
 bool can_be_clients(std::uint64_t under_way, double completed_a_second);
 
+// TCP sockets of one network namespace by state, whoever holds them, as ss(8) tells them apart.
+struct TcpStates {
+    std::uint64_t established = 0;
+    std::uint64_t syn_sent = 0;
+    std::uint64_t syn_recv = 0;
+    std::uint64_t fin_wait1 = 0;
+    std::uint64_t fin_wait2 = 0; // those that the kernel keeps as it does TIME_WAIT as well
+    std::uint64_t time_wait = 0;
+    std::uint64_t close_wait = 0;
+    std::uint64_t last_ack = 0;
+    std::uint64_t closing = 0;
+
+    bool operator==(const TcpStates&) const = default;
+};
+
+// Who holds most connections of a network namespace whose other end has closed.
+struct CloseWaitHolder {
+    int pid = 0;
+    std::string command;
+    std::uint64_t held = 0; // descriptors of them
+
+    bool operator==(const CloseWaitHolder&) const = default;
+};
+
 // TCP in one network namespace.
 struct NetnsTcp {
     NetnsId netns;
@@ -127,6 +151,12 @@ struct NetnsTcp {
     // In the last interval: connects that found no port in it, and sockets that entered TIME_WAIT.
     std::uint64_t window_ports_exhausted = 0;
     std::uint64_t window_time_wait_entries = 0;
+    std::optional<std::uint64_t> segments_sent;          // TCP_MIB_OUTSEGS; nullopt: not read, as the next
+    std::optional<std::uint64_t> segments_retransmitted; // TCP_MIB_RETRANSSEGS
+    std::optional<double> retransmitted_percent;         // of all that were sent in the last interval; nullopt: none
+    std::optional<TcpStates> states;                     // of some seconds ago; nullopt: nobody looks
+    std::optional<std::uint64_t> listening;              // sockets in LISTEN, by the last census
+    std::optional<CloseWaitHolder> close_wait_holder;    // by the last census; nullopt: none, or nobody looks
 };
 
 // A TCP connection that is held back: as it was at the last look.

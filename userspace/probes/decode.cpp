@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 
 namespace bpftune::probes {
 namespace {
@@ -140,6 +141,12 @@ NetnsReading::Memory memory_of(const netns_record& record) {
     return memory;
 }
 
+std::optional<NetnsReading::Segments> segments_of(const netns_record& record) {
+    if (record.tcp_mibs_known == 0) return std::nullopt;
+    return NetnsReading::Segments{.sent = record.tcp_mibs[ABI_TCP_MIB_OUTSEGS],
+                                  .retransmitted = record.tcp_mibs[ABI_TCP_MIB_RETRANSSEGS]};
+}
+
 NetnsReading netns_reading(const netns_record& record) {
     return {.netns = netns_id(record.netns),
             .pid = static_cast<int>(record.pid),
@@ -173,6 +180,8 @@ NetnsReading netns_reading(const netns_record& record) {
             .wmem = NetnsReading::TcpMem{.middle = record.wmem_default, .max = record.wmem_max},
             .udp = NetnsReading::Udp{.received = record.udp_mibs[ABI_UDP_MIB_INDATAGRAMS],
                                      .buffer_errors = record.udp_mibs[ABI_UDP_MIB_RCVBUFERRORS]},
+            .segments = segments_of(record),
+            .own_connections = record.own_connections != 0,
             .memory = memory_of(record),
             .fragments = {fragments_of(record, 0), fragments_of(record, 1)}};
 }
@@ -232,6 +241,29 @@ MemoryReading memory_reading(const netns_memory& memory) {
                     .still = memory.still[ABI_MEMORY_OF_TCP],
                     .close_wait = memory.close_wait},
             .udp = {.held = memory.held[ABI_MEMORY_OF_UDP], .still = memory.still[ABI_MEMORY_OF_UDP]}};
+}
+
+CloseWaitReading close_wait_reading(const netns_close_wait& close_wait) {
+    return {.netns = netns_id(close_wait.netns),
+            .holder = {
+                .pid = static_cast<int>(close_wait.pid), .command = command(close_wait.comm), .held = close_wait.most}};
+}
+
+// By include/net/tcp_states.h. A handshake under way is TCP_NEW_SYN_RECV, or TCP_SYN_RECV where its request came with
+// its SYN.
+SocketsReading sockets_reading(const netns_sockets& sockets) {
+    const auto& in = sockets.by_state;
+    constexpr std::size_t new_syn_recv = 12;
+    return {.netns = netns_id(sockets.netns),
+            .states = {.established = in[TCP_ESTABLISHED],
+                       .syn_sent = in[TCP_SYN_SENT],
+                       .syn_recv = std::uint64_t{in[TCP_SYN_RECV]} + in[new_syn_recv],
+                       .fin_wait1 = in[TCP_FIN_WAIT1],
+                       .fin_wait2 = in[TCP_FIN_WAIT2],
+                       .time_wait = in[TCP_TIME_WAIT],
+                       .close_wait = in[TCP_CLOSE_WAIT],
+                       .last_ack = in[TCP_LAST_ACK],
+                       .closing = in[TCP_CLOSING]}};
 }
 
 UdpReading udp_reading(const udp_record& record) {
@@ -339,6 +371,17 @@ Result<std::vector<FlowReading>> flows(std::span<const std::byte> records) {
 
 Result<std::vector<UdpReading>> udp_sockets(std::span<const std::byte> records) {
     return readings_of<udp_record, UdpReading>(records, ABI_UDP_RECORD, udp_reading, "UDP socket");
+}
+
+Result<SocketWalk> socket_walk(std::span<const std::byte> records) {
+    SocketWalk walk{.whole = records.size() == ABI_SOCKET_PARTS * sizeof(sockets_record)};
+    for (; !records.empty(); records = records.subspan(sizeof(sockets_record))) {
+        const auto part = as<sockets_record>(records);
+        if (!part) return failure("a BPF iterator wrote {} bytes that are no part of a walk", records.size());
+        walk.number = part->walk;
+        walk.whole = walk.whole && part->missed == 0;
+    }
+    return walk;
 }
 
 } // namespace bpftune::probes

@@ -25,6 +25,8 @@ NetnsReading netns_reading(const netns_record& record);
 FlowReading flow_reading(const flow_record& record);
 UdpReading udp_reading(const udp_record& record);
 MemoryReading memory_reading(const netns_memory& memory);
+CloseWaitReading close_wait_reading(const netns_close_wait& close_wait);
+SocketsReading sockets_reading(const netns_sockets& sockets);
 
 // `epoch` is the one that has ended.
 QueueReading queue_reading(const queue_key& key, const queue_stats& stats, std::uint32_t epoch);
@@ -42,5 +44,12 @@ struct Census {
 Result<Census> census(std::span<const std::byte> records);
 Result<std::vector<FlowReading>> flows(std::span<const std::byte> records);
 Result<std::vector<UdpReading>> udp_sockets(std::span<const std::byte> records);
+
+// What a walk of the table of connections wrote.
+struct SocketWalk {
+    std::uint64_t number = 0; // its own
+    bool whole = false;       // every part was walked, each chain to its end
+};
+Result<SocketWalk> socket_walk(std::span<const std::byte> records);
 
 } // namespace bpftune::probes

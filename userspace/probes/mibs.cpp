@@ -12,7 +12,7 @@
 namespace bpftune::probes {
 namespace {
 
-// In the order of abi_mib, of abi_udp_mib, and of abi_ip_mib.
+// In the order of abi_mib, of abi_tcp_mib, of abi_udp_mib, and of abi_ip_mib.
 constexpr std::array<std::string_view, ABI_MIB_COUNT> names{"LINUX_MIB_LISTENOVERFLOWS",
                                                             "LINUX_MIB_LISTENDROPS",
                                                             "LINUX_MIB_SYNCOOKIESSENT",
@@ -29,6 +29,8 @@ constexpr std::array<std::string_view, ABI_MIB_COUNT> names{"LINUX_MIB_LISTENOVE
                                                             "LINUX_MIB_TCPFASTOPENPASSIVEFAIL",
                                                             "LINUX_MIB_TCPFASTOPENLISTENOVERFLOW",
                                                             "LINUX_MIB_TCPFASTOPENCOOKIEREQD"};
+
+constexpr std::array<std::string_view, ABI_TCP_MIB_COUNT> snmp_tcp_names{"TCP_MIB_OUTSEGS", "TCP_MIB_RETRANSSEGS"};
 
 constexpr std::array<std::string_view, ABI_UDP_MIB_COUNT> udp_names{"UDP_MIB_INDATAGRAMS", "UDP_MIB_RCVBUFERRORS",
                                                                     "UDP_MIB_MEMERRORS"};
@@ -62,11 +64,13 @@ Result<MibIndices> mib_indices() {
     if (!types) return system_failure(errno, "this kernel's BTF");
     MibIndices indices;
     indices.tcp.fill(-1);
+    indices.snmp_tcp.fill(-1);
     indices.udp.fill(-1);
     indices.ip.fill(-1);
     for (__u32 id = 1; id < btf__type_cnt(types.get()); ++id) {
         const btf_type* type = btf__type_by_id(types.get(), id);
         if (begins_with(types.get(), type, "LINUX_MIB_")) collect(types.get(), type, names, indices.tcp);
+        if (begins_with(types.get(), type, "TCP_MIB_")) collect(types.get(), type, snmp_tcp_names, indices.snmp_tcp);
         if (begins_with(types.get(), type, "UDP_MIB_")) collect(types.get(), type, udp_names, indices.udp);
         if (begins_with(types.get(), type, "IPSTATS_MIB_")) collect(types.get(), type, ip_names, indices.ip);
     }

@@ -80,7 +80,9 @@ attach_most(std::span<const Dispensable> dispensable, Configure configure, std::
     return object;
 }
 
-// Everything that one run of an attached iterator writes.
-Result<std::vector<std::byte>> run_iterator(const bpf_link* link);
+// Everything that one run of an attached iterator writes. After `at_once` bytes the kernel may do something else: as
+// many as one record has, where all of them take long.
+constexpr std::size_t seq_buffer = std::size_t{32} << 10; // the kernel's own buffer for one read
+Result<std::vector<std::byte>> run_iterator(const bpf_link* link, std::size_t at_once = seq_buffer);
 
 } // namespace bpftune::probes

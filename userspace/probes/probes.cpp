@@ -89,6 +89,7 @@ Result<std::string> listen_by_tracepoint(State& state) {
 
 Result<std::string> time_wait_by_iterator(State& state) {
     if (auto done = state.programs.attach_namespaces(); !done) return std::unexpected(done.error());
+    if (auto done = state.programs.attach_sockets(); !done) return "sockets by state: " + done.error().message;
     return "";
 }
 
@@ -346,6 +347,10 @@ Result<std::vector<NetnsReading>> Probes::State::with_processes() {
 void Probes::ask_for_memory(bool asked) { state_->programs.ask_for_memory(asked); }
 
 Result<std::optional<std::vector<MemoryReading>>> Probes::memory() { return state_->programs.memory(); }
+
+Result<std::optional<std::vector<SocketsReading>>> Probes::tcp_sockets() { return state_->programs.tcp_sockets(); }
+
+Result<std::vector<CloseWaitReading>> Probes::close_waits() { return state_->programs.close_waits(); }
 
 Result<std::vector<ListenerReading>> Probes::listeners_of(const NetnsReading& netns) const {
     if (rung(Probe::listen) == Rung::none) return failure("the listen probe is unavailable");

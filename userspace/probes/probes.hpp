@@ -116,6 +116,12 @@ public:
     // `memory`: by network namespace, as of the last; nullopt: nobody asked, or this kernel cannot.
     void ask_for_memory(bool asked);
     Result<std::optional<std::vector<MemoryReading>>> memory();
+
+    // TCP sockets by state, whoever holds them, of each namespace that has any: a walk of their table, some
+    // milliseconds where there are 100,000. nullopt: this rung has none, or it did not get through while sockets moved.
+    Result<std::optional<std::vector<SocketsReading>>> tcp_sockets();
+    // By the last of listeners(): of each namespace that has any such.
+    Result<std::vector<CloseWaitReading>> close_waits();
     // From the next listeners() on it is looked at for as long as it lives. Of the last 4,096.
     Result<> hold_udp(std::uint64_t cookie);
     // The BPF link of an iterator over the sockets of the namespace in which it is opened: it lets those that flows()

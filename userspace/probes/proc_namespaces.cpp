@@ -28,10 +28,19 @@ Result<NetnsReading> counters_of(const std::filesystem::path& process) {
     if (!netstat) return std::unexpected(netstat.error());
     const auto sockstat = sys::read_file(process / "net/sockstat");
     if (!sockstat) return std::unexpected(sockstat.error());
-    return netns_reading(*netstat, *sockstat);
+    NetnsReading reading = netns_reading(*netstat, *sockstat);
+    if (const auto snmp = sys::read_file(process / "net/snmp")) reading.segments = segments_in(*snmp);
+    return reading;
 }
 
 } // namespace
+
+std::optional<NetnsReading::Segments> segments_in(std::string_view snmp) {
+    const auto sent = sys::netstat_value(snmp, "Tcp", "OutSegs");
+    const auto retransmitted = sys::netstat_value(snmp, "Tcp", "RetransSegs");
+    if (!sent || !retransmitted) return std::nullopt;
+    return NetnsReading::Segments{.sent = *sent, .retransmitted = *retransmitted};
+}
 
 NetnsReading netns_reading(std::string_view netstat, std::string_view sockstat) {
     const auto mib = [&](const char* name) { return sys::netstat_value(netstat, "TcpExt", name).value_or(0); };

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -16,6 +17,7 @@ namespace bpftune::probes {
 
 // What the text of a namespace's /proc/net/netstat and /proc/net/sockstat says.
 NetnsReading netns_reading(std::string_view netstat, std::string_view sockstat);
+std::optional<NetnsReading::Segments> segments_in(std::string_view snmp); // of /proc/net/snmp
 void take_sysctls(NetnsReading& reading, const sys::NetnsSysctls& sysctls);
 
 class ProcNamespaces {

@@ -36,6 +36,7 @@ template <class Maps> void share_flows(Maps& maps, const listeners_iter& census)
 template <class Skeleton> void configure_mibs(Skeleton& object, const MibIndices& indices) {
     object.rodata->possible_cpus = static_cast<__u32>(std::max(libbpf_num_possible_cpus(), 1));
     std::ranges::copy(indices.tcp, object.rodata->mib_index);
+    std::ranges::copy(indices.snmp_tcp, object.rodata->tcp_mib_index);
     std::ranges::copy(indices.udp, object.rodata->udp_mib_index);
     std::ranges::copy(indices.ip, object.rodata->ip_mib_index);
 }
@@ -281,6 +282,17 @@ Result<> Programs::attach_namespaces() {
     return {};
 }
 
+Result<> Programs::attach_sockets() {
+    auto object = attach<sockets_iter>(
+        [](sockets_iter& sockets) { bpf_program__set_autoattach(sockets.progs.count_sockets, false); });
+    if (!object) return std::unexpected(object.error());
+    const auto link = iterate_over((*object)->progs.count_sockets, (*object)->maps.parts);
+    if (!link) return std::unexpected(link.error());
+    (*object)->links.count_sockets = *link;
+    sockets_ = std::move(*object);
+    return {};
+}
+
 const bpf_map* Programs::asked() const {
     if (listen_) return listen_->asked();
     return tcp_state_ ? tcp_state_->maps.asked : nullptr;
@@ -323,6 +335,44 @@ Result<std::optional<std::vector<MemoryReading>>> Programs::memory() {
     const auto read =
         for_each_entry<__u64, netns_memory>(listeners_->maps.netns_memories, [&](__u64, const netns_memory& each) {
             if (each.census == last) found.push_back(memory_reading(each));
+        });
+    if (!read) return std::unexpected(read.error());
+    return found;
+}
+
+// Sockets move while they are counted: a walk that lost its way is begun again.
+Result<std::optional<std::vector<SocketsReading>>> Programs::tcp_sockets() {
+    if (!sockets_) return std::nullopt;
+    SocketWalk walk;
+    for (int attempts = 0; attempts < 3 && !walk.whole; ++attempts) {
+        const auto records = run_iterator(sockets_->links.count_sockets, sizeof(sockets_record));
+        if (!records) return std::unexpected(records.error());
+        const auto walked = socket_walk(*records);
+        if (!walked) return std::unexpected(walked.error());
+        walk = *walked;
+    }
+    std::vector<SocketsReading> found;
+    std::vector<__u64> old;
+    const bpf_map* counts = sockets_->maps.sockets_of;
+    const auto read = for_each_entry<__u64, netns_sockets>(counts, [&](__u64 key, const netns_sockets& each) {
+        if (each.walk == walk.number)
+            found.push_back(sockets_reading(each));
+        else
+            old.push_back(key);
+    });
+    if (!read) return std::unexpected(read.error());
+    for (const __u64 key : old) bpf_map_delete_elem(bpf_map__fd(counts), &key);
+    if (!walk.whole) return std::nullopt;
+    return found;
+}
+
+Result<std::vector<CloseWaitReading>> Programs::close_waits() {
+    std::vector<CloseWaitReading> found;
+    if (!listeners_) return found;
+    const __u64 last = listeners_->bss->last_census;
+    const auto read =
+        for_each_entry<__u64, netns_close_wait>(listeners_->maps.close_waits, [&](__u64, const netns_close_wait& each) {
+            if (each.census == last) found.push_back(close_wait_reading(each));
         });
     if (!read) return std::unexpected(read.error());
     return found;

@@ -16,6 +16,7 @@
 #include "listeners_iter.skel.h"
 #include "namespaces_iter.skel.h"
 #include "nudge_iter.skel.h"
+#include "sockets_iter.skel.h"
 #include "sysctl_cgroup.skel.h"
 #include "tcp_state_tracepoint.skel.h"
 #include "udp_iter.skel.h"
@@ -59,6 +60,7 @@ public:
     Result<> attach_sysctl();
     Result<> attach_listeners(); // with what looks at the sockets that it puts aside, where this kernel takes that
     Result<> attach_namespaces();
+    Result<> attach_sockets();
 
     [[nodiscard]] bool sees_arrivals() const { return tcp_state_ || listen_; }
     [[nodiscard]] bool has_conntrack_tables() const { return conntrack_tables_.has_value(); }
@@ -70,6 +72,8 @@ public:
     // See Probes.
     void ask_for_memory(bool asked);
     Result<std::optional<std::vector<MemoryReading>>> memory();
+    Result<std::optional<std::vector<SocketsReading>>> tcp_sockets(); // see Probes, as the next
+    Result<std::vector<CloseWaitReading>> close_waits();
     // Whether flows are looked at, or why not.
     [[nodiscard]] Result<> looks_at_flows() const;
     // Of those that were put aside. Nothing is run where there are none.
@@ -126,6 +130,7 @@ private:
     Object<udp_iter> udp_;
     std::string no_udp_; // why there is none
     Object<namespaces_iter> namespaces_;
+    Object<sockets_iter> sockets_;
     std::vector<std::unique_ptr<ring_buffer, FreeRing>> rings_; // apart: libbpf empties those of one manager in turn
     sys::Fd ready_;                                             // epoll, over all of them
     const Handler* handler_ = nullptr;                          // while draining, as is the next

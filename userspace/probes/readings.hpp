@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/ids.hpp"
+#include "core/snapshot.hpp"
 #include "core/time.hpp"
 #include "sys/netns.hpp"
 #include "sys/procfs.hpp"
@@ -153,6 +154,12 @@ struct NetnsReading {
         std::uint64_t buffer_errors = 0; // UDP_MIB_RCVBUFERRORS
     };
     std::optional<Udp> udp;
+    struct Segments {
+        std::uint64_t sent = 0;          // TCP_MIB_OUTSEGS
+        std::uint64_t retransmitted = 0; // TCP_MIB_RETRANSSEGS
+    };
+    std::optional<Segments> segments;
+    bool own_connections = false; // they are in a table of its own (tcp_child_ehash_entries), which nobody walks
     // What memory that all sockets of the node share was lacking.
     struct Memory {
         std::uint64_t pressures = 0;             // LINUX_MIB_TCPMEMORYPRESSURES: times it came upon TCP, here
@@ -190,6 +197,18 @@ struct MemoryReading {
     NetnsId netns;
     Pool tcp;
     Pool udp;
+};
+
+// TCP sockets of a network namespace by state.
+struct SocketsReading {
+    NetnsId netns;
+    TcpStates states;
+};
+
+// Who held most connections of a network namespace in CLOSE_WAIT when the last census came by.
+struct CloseWaitReading {
+    NetnsId netns;
+    CloseWaitHolder holder; // its command as raw bytes
 };
 
 // What held a flow back between its last two looks.

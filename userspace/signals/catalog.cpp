@@ -1608,6 +1608,137 @@ constexpr std::array socket_memory_rows{
         [](const SocketMemory& row) -> Value { return row.largest ? value(row.largest->close_wait_bytes) : Value(); }},
 };
 
+template <auto state> Value in_state(const NetnsTcp& row) { return row.states ? value((*row.states).*state) : Value(); }
+
+constexpr Row<NetnsTcp> state_row(std::string_view name, std::string_view json, std::string_view metric,
+                                  std::string_view column, std::string_view help, Value (*read)(const NetnsTcp&),
+                                  bool wide = false) {
+    return {{.name = name,
+             .kind = gauge,
+             .json = json,
+             .metric = metric,
+             .column = column,
+             .width = 7,
+             .help = help,
+             .source = "tcp_hashinfo.ehash, skc_state",
+             .wide = wide},
+            read};
+}
+
+constexpr std::array tcp_rows{
+    Row<NetnsTcp>{{.name = "tcp.netns",
+                   .kind = label,
+                   .json = "netns",
+                   .column = "NETNS",
+                   .width = 10,
+                   .help = netns_help,
+                   .source = "net->ns.inum"},
+                  netns},
+    Row<NetnsTcp>{{.name = "tcp.segments_sent",
+                   .kind = counter,
+                   .json = "segments_sent",
+                   .metric = "bpftune_tcp_segments_sent_total",
+                   .column = "SENT",
+                   .width = 7,
+                   .help = "Segments sent for the first time, those without data (ACKs, RSTs) and each SYN-ACK as "
+                           "well; null where no process is in the namespace.",
+                   .source = "TCP_MIB_OUTSEGS"},
+                  field<&NetnsTcp::segments_sent>},
+    Row<NetnsTcp>{{.name = "tcp.segments_retransmitted",
+                   .kind = counter,
+                   .json = "segments_retransmitted",
+                   .metric = "bpftune_tcp_segments_retransmitted_total",
+                   .column = "RETRANS",
+                   .width = 7,
+                   .help = "Segments sent again: data, SYNs, SYN-ACKs, and tail loss probes that repeat data. The "
+                           "packet that was sent before need not have been lost.",
+                   .source = "TCP_MIB_RETRANSSEGS"},
+                  field<&NetnsTcp::segments_retransmitted>},
+    Row<NetnsTcp>{{.name = "tcp.retransmitted_percent",
+                   .kind = gauge,
+                   .json = "retransmitted_percent",
+                   .column = "RETRANS %",
+                   .width = 9,
+                   .help = "The second as a part of both, over the last interval; null where nothing was sent.",
+                   .source = "TCP_MIB_RETRANSSEGS, TCP_MIB_OUTSEGS"},
+                  field<&NetnsTcp::retransmitted_percent>},
+    state_row("tcp.established", "established", "bpftune_tcp_established_sockets", "ESTAB",
+              "Sockets in ESTABLISHED, those that wait to be accepted as well. States are as of some seconds ago; null "
+              "where nobody walks the table of connections: without BPF, or where the namespace has one of its own.",
+              in_state<&TcpStates::established>),
+    state_row("tcp.close_wait", "close_wait", "bpftune_tcp_close_wait_sockets", "CLOSE_WAIT",
+              "Sockets in CLOSE_WAIT: the other end has closed, the application has not. Many that stay are a leak.",
+              in_state<&TcpStates::close_wait>),
+    Row<NetnsTcp>{{.name = "tcp.close_wait_command",
+                   .kind = label,
+                   .json = "close_wait_command",
+                   .column = "HELD BY",
+                   .width = 12,
+                   .help = "Process that holds most of those in CLOSE_WAIT, as the last census found it; null where "
+                           "none does, or nobody looks.",
+                   .source = "task->comm",
+                   .sparse = true},
+                  [](const NetnsTcp& row) -> Value {
+                      return row.close_wait_holder ? value(row.close_wait_holder->command) : Value();
+                  }},
+    Row<NetnsTcp>{{.name = "tcp.close_wait_pid",
+                   .kind = label,
+                   .json = "close_wait_pid",
+                   .column = "PID",
+                   .width = 7,
+                   .help = "Its process id.",
+                   .source = "task->tgid",
+                   .wide = true,
+                   .sparse = true},
+                  [](const NetnsTcp& row) -> Value {
+                      return row.close_wait_holder ? value(row.close_wait_holder->pid) : Value();
+                  }},
+    Row<NetnsTcp>{{.name = "tcp.close_wait_held",
+                   .kind = gauge,
+                   .json = "close_wait_held",
+                   .help = "Descriptors of such sockets that it has.",
+                   .source = "task->files"},
+                  [](const NetnsTcp& row) -> Value {
+                      return row.close_wait_holder ? value(row.close_wait_holder->held) : Value();
+                  }},
+    state_row("tcp.time_wait", "time_wait", "bpftune_tcp_time_wait_sockets", "TIME_WAIT",
+              "Sockets in TIME_WAIT, without those that the kernel keeps the same way in FIN_WAIT2.",
+              in_state<&TcpStates::time_wait>, true),
+    state_row("tcp.syn_sent", "syn_sent", "bpftune_tcp_syn_sent_sockets", "SYN_SENT",
+              "Sockets in SYN_SENT: connects without an answer yet.", in_state<&TcpStates::syn_sent>, true),
+    state_row("tcp.syn_recv", "syn_recv", "bpftune_tcp_syn_recv_sockets", "SYN_RECV",
+              "Handshakes under way in SYN_RECV; those by cookie have no socket.", in_state<&TcpStates::syn_recv>,
+              true),
+    state_row("tcp.fin_wait1", "fin_wait1", "bpftune_tcp_fin_wait1_sockets", "FIN_WAIT1",
+              "Sockets in FIN_WAIT1: closed here, not all of it acknowledged.", in_state<&TcpStates::fin_wait1>, true),
+    state_row("tcp.fin_wait2", "fin_wait2", "bpftune_tcp_fin_wait2_sockets", "FIN_WAIT2",
+              "Sockets in FIN_WAIT2: the other end has not closed yet.", in_state<&TcpStates::fin_wait2>, true),
+    state_row("tcp.last_ack", "last_ack", "bpftune_tcp_last_ack_sockets", "LAST_ACK",
+              "Sockets in LAST_ACK: closed by both, our FIN is not acknowledged.", in_state<&TcpStates::last_ack>,
+              true),
+    state_row("tcp.closing", "closing", "bpftune_tcp_closing_sockets", "CLOSING",
+              "Sockets in CLOSING: both closed at once.", in_state<&TcpStates::closing>, true),
+    Row<NetnsTcp>{{.name = "tcp.listening",
+                   .kind = gauge,
+                   .json = "listening",
+                   .metric = "bpftune_tcp_listening_sockets",
+                   .column = "LISTEN",
+                   .width = 7,
+                   .help = "Sockets in LISTEN, as the last census found them.",
+                   .source = "skc_state",
+                   .wide = true},
+                  field<&NetnsTcp::listening>},
+    Row<NetnsTcp>{{.name = "tcp.pod",
+                   .kind = label,
+                   .json = "pod",
+                   .column = "POD",
+                   .width = 10,
+                   .help = pod_help,
+                   .source = "the container runtime (CRI)"},
+                  field<&NetnsTcp::pod>},
+    netns_name_row<NetnsTcp>("tcp.netns_name"),
+};
+
 std::string identity(const NetnsId& id) { return fmt::format("{}.{}", id.cookie, id.inode); }
 std::string identity(const Listener& l) { return fmt::format("{}/{}.{}", identity(l.netns), l.cookie, l.inode); }
 std::string identity(const NetnsTcp& n) { return identity(n.netns); }
@@ -1657,6 +1788,7 @@ constexpr std::array tables{
                                                Labels::pod),
     table<&Snapshot::socket_memory, socket_memory_rows>("socket_memory", "Memory that sockets share", Probe::time_wait,
                                                         Labels::protocol),
+    table<&Snapshot::tcp, tcp_rows>("tcp", "TCP by network namespace", Probe::time_wait, Labels::pod),
 };
 
 } // namespace

@@ -27,6 +27,8 @@ constexpr Nanoseconds longest_census_pause = std::chrono::seconds(30);
 constexpr int only_census_pause = 100;
 constexpr Nanoseconds longest_blindness = std::chrono::seconds(5);
 constexpr int burst_census_pause = 10;
+// Sockets by state are a view: a leak is seen in seconds as well.
+constexpr Nanoseconds count_pause = std::chrono::seconds(5);
 // The same for one namespace, where an event does not tell which of its listeners it is about.
 constexpr int look_pause = 10;
 // Listeners that no descriptor table shows (on their way between processes, fixed files of io_uring, the kernel's own)
@@ -114,6 +116,7 @@ bool Collector::take_census(Now now) {
     const bool taken = listeners.has_value();
     listeners_ = reading(std::move(listeners));
     unasked_.clear();
+    if (taken) sockets_.held(reading(probes_.close_waits()));
     if (taken && !probes_.lists_whole_namespaces()) add_unheld(now);
     return taken;
 }
@@ -173,6 +176,8 @@ Snapshot Collector::tick(Now now) {
     probes_.ask_for_memory(is_worth_a_look(node_reader_.pools()));
     refresh(now, next_census_);
     tcp_.tick(snapshot, now.mono);
+    if (now.mono >= next_count_) count_sockets(now.mono);
+    sockets_.fill(snapshot);
     read_buffers(snapshot);
     look_at_udp();
     snapshot.udp = udp_.update(namespaces_, udp_sockets_, now.mono);
@@ -292,6 +297,15 @@ void Collector::read_socket_memory(Snapshot& snapshot) {
     if (!holders) note(holders.error());
     snapshot.socket_memory = socket_memory_.update(node_reader_.pools(), namespaces_,
                                                    holders ? std::move(*holders) : std::nullopt, snapshot.time.mono);
+}
+
+void Collector::count_sockets(MonoTime now) {
+    const Nanoseconds begin = sys::thread_cpu_time();
+    auto found = probes_.tcp_sockets();
+    if (!found) note(found.error());
+    sockets_.counted(namespaces_, found ? std::move(*found) : std::nullopt);
+    const Nanoseconds cost = sys::thread_cpu_time() - begin;
+    next_count_ = now + std::clamp(cost * census_pause, count_pause, longest_census_pause);
 }
 
 void Collector::read_neighbours(Snapshot& snapshot) {

@@ -15,6 +15,7 @@
 #include "signals/neighbours.hpp"
 #include "signals/node.hpp"
 #include "signals/socket_memory.hpp"
+#include "signals/sockets.hpp"
 #include "signals/tcp_table.hpp"
 #include "signals/udp.hpp"
 
@@ -90,6 +91,7 @@ private:
     void read_conntrack(Snapshot& snapshot);
     void read_neighbours(Snapshot& snapshot);
     void read_socket_memory(Snapshot& snapshot);
+    void count_sockets(MonoTime now);
     void sample_conntrack(MonoTime now, Nanoseconds interval);
     [[nodiscard]] Snapshot blank(Snapshot::Cause cause, Now now) const;
     void remember(const probes::SysctlWriteEvent& write);
@@ -108,6 +110,8 @@ private:
     UdpTable udp_;
     FragmentTable fragments_;
     SocketMemoryTable socket_memory_;
+    SocketTable sockets_;
+    MonoTime next_count_; // of sockets by state
     std::map<unsigned, probes::SoftirqReading> softirq_base_;
     Backlogs backlogs_;
     ConntrackTables conntrack_;

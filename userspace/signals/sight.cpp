@@ -45,6 +45,9 @@ constexpr std::string_view between_censuses =
 constexpr std::string_view closed_beside =
     "where others of the namespace overflow that are closed before they are found: discards may count as these";
 
+constexpr std::string_view own_tables =
+    "sockets by state of namespaces with a table of their own (tcp_child_ehash_entries)";
+
 constexpr std::array table{
     Limitation{Rung::fentry, "listener.asked", exact, second_listen},
     Limitation{Rung::fentry, "syn_queue.dropped", estimated, other_than_syns, last_quarter},
@@ -72,6 +75,8 @@ constexpr std::array table{
     Limitation{Rung::netlink, "syn_queue.dropped", sampled, full_between},
     Limitation{Rung::netlink, "syn_queue.other_drops", estimated, full_between},
     Limitation{Rung::netlink, "listener.fastopen_queue", unseen, "who takes requests with a SYN (Fast Open)"},
+    Limitation{Rung::netlink, "tcp.close_wait_command", unseen,
+               "who leaves connections open that the other end closed"},
     Limitation{Rung::netlink, "listener.asked", unseen, "what listen() asked for", no_arrivals},
     Limitation{Rung::netlink, "listener.asked", exact, second_listen, "where it is attached"},
     Limitation{Rung::netlink, "listener.arrivals", unseen, "completed handshakes", no_arrivals},
@@ -83,12 +88,24 @@ constexpr std::array table{
     Limitation{Rung::procfs, "time_wait.ports_exhausted", unseen, "connects that found no local port"},
     Limitation{Rung::procfs, "time_wait.ports_exhausted_command", unseen, ""},
     Limitation{Rung::procfs, "time_wait.ports_exhausted_pid", unseen, ""},
+    Limitation{Rung::procfs, "time_wait.local_ports", unseen, ""},
+    Limitation{Rung::procfs, "time_wait.tw_reuse", unseen, ""},
     Limitation{Rung::procfs, "syn_queue.fastopen", unseen, ""},
     Limitation{Rung::procfs, "fragments.memory", unseen, "fragments"},
     Limitation{Rung::procfs, "fragments.limit", unseen, ""},
     Limitation{Rung::procfs, "fragments.reassembled", unseen, ""},
     Limitation{Rung::procfs, "fragments.failed", unseen, ""},
     Limitation{Rung::procfs, "fragments.timed_out", unseen, ""},
+    Limitation{Rung::tracepoint, "tcp.established", exact, own_tables},
+    Limitation{Rung::procfs, "tcp.established", unseen, "TCP sockets by state"},
+    Limitation{Rung::procfs, "tcp.close_wait", unseen, ""},
+    Limitation{Rung::procfs, "tcp.time_wait", unseen, ""},
+    Limitation{Rung::procfs, "tcp.syn_sent", unseen, ""},
+    Limitation{Rung::procfs, "tcp.syn_recv", unseen, ""},
+    Limitation{Rung::procfs, "tcp.fin_wait1", unseen, ""},
+    Limitation{Rung::procfs, "tcp.fin_wait2", unseen, ""},
+    Limitation{Rung::procfs, "tcp.last_ack", unseen, ""},
+    Limitation{Rung::procfs, "tcp.closing", unseen, ""},
     Limitation{Rung::procfs, "socket_memory.pressures", unseen, "losses for want of socket memory"},
     Limitation{Rung::procfs, "socket_memory.lost", unseen, ""},
     Limitation{Rung::tracepoint, "conntrack.inserts_per_second", unseen, only_growth},

@@ -27,6 +27,13 @@ std::uint64_t sum_of(std::span<const std::uint64_t> counts) {
     return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
 }
 
+// Of all segments: OutSegs are those that were not sent before.
+std::optional<double> retransmitted_percent(const probes::NetnsReading::Segments& in_interval) {
+    const std::uint64_t all = in_interval.sent + in_interval.retransmitted;
+    if (all == 0) return std::nullopt;
+    return 100 * static_cast<double>(in_interval.retransmitted) / static_cast<double>(all);
+}
+
 std::uint64_t entries_of(const probes::NetnsReading& reading) { return reading.time_waited + reading.time_wait_killed; }
 
 // Which listener takes a connection to `local`: an exact address before a wildcard (net/ipv4/inet_hashtables.c,
@@ -111,6 +118,13 @@ void TcpTable::count(Namespace& netns, const probes::NetnsReading& reading) {
     row.fastopen_failed += gained(&Reading::fastopen_failed);
     row.time_wait_entries += gain(entries_of(netns.last), entries_of(reading));
     row.time_wait_overflows += gained(&Reading::time_wait_overflows);
+    if (!netns.last.segments || !reading.segments) return;
+    const std::uint64_t sent = gain(netns.last.segments->sent, reading.segments->sent);
+    const std::uint64_t again = gain(netns.last.segments->retransmitted, reading.segments->retransmitted);
+    netns.segments.sent += sent;
+    netns.segments.retransmitted += again;
+    row.segments_sent = row.segments_sent.value_or(0) + sent;
+    row.segments_retransmitted = row.segments_retransmitted.value_or(0) + again;
 }
 
 void TcpTable::update_namespaces(std::span<const probes::NetnsReading> readings, MonoTime now) {
@@ -131,6 +145,8 @@ void TcpTable::update_namespaces(std::span<const probes::NetnsReading> readings,
             if (!started_) netns.of_range_before = of_netns;
             netns.of_range = of_netns;
         }
+        if (reading.segments && !netns.row.segments_sent)
+            netns.row.segments_sent = netns.row.segments_retransmitted = 0;
         netns.last = reading;
         netns.seen = true;
         netns.seen_last = now;
@@ -648,6 +664,7 @@ void TcpTable::tick(Snapshot& snapshot, MonoTime now) {
         netns.fastopen_before = {netns.row.fastopen_requests, netns.row.fastopen_opened, netns.row.fastopen_failed};
         netns.row.window_ports_exhausted = gain(netns.of_range_before, netns.of_range);
         netns.of_range_before = netns.of_range;
+        netns.row.retransmitted_percent = retransmitted_percent(std::exchange(netns.segments, {}));
         snapshot.tcp.push_back(netns.row);
     }
 }

@@ -143,7 +143,8 @@ private:
             std::uint64_t requests = 0;
             std::uint64_t opened = 0;
             std::uint64_t failed = 0;
-        } fastopen_before; // as of the last tick
+        } fastopen_before;                       // as of the last tick
+        probes::NetnsReading::Segments segments; // gained since the last tick
         SynWatch syns;
         bool seen = false;
         MonoTime seen_last;

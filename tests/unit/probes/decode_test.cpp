@@ -6,6 +6,7 @@
 
 #include "probes/decode.hpp"
 #include "probes/libbpf_log.hpp"
+#include "probes/proc_namespaces.hpp"
 #include "probes/widened.hpp"
 
 using namespace bpftune;
@@ -303,4 +304,52 @@ TEST_CASE("flows that are cut short or of an unknown kind are refused") {
     records.clear();
     append(records, flow_record{.kind = ABI_LISTENER_RECORD});
     CHECK_FALSE(flows(records).has_value());
+}
+
+TEST_CASE("sockets are told apart by the kernel's numbers of their states, handshakes by both of theirs") {
+    netns_sockets raw{.netns = {.cookie = 3, .inode = 4026532247}, .walk = 9};
+    for (__u32 state = 0; state < ABI_TCP_STATES; ++state) raw.by_state[state] = 100 + state;
+    const auto reading = sockets_reading(raw);
+    CHECK(reading.netns == NetnsId{.cookie = 3, .inode = 4026532247});
+    CHECK(reading.states == TcpStates{.established = 101,
+                                      .syn_sent = 102,
+                                      .syn_recv = 103 + 112,
+                                      .fin_wait1 = 104,
+                                      .fin_wait2 = 105,
+                                      .time_wait = 106,
+                                      .close_wait = 108,
+                                      .last_ack = 109,
+                                      .closing = 111});
+}
+
+TEST_CASE("a walk counts if all of its parts were walked, each to its end") {
+    std::vector<std::byte> records;
+    for (int i = 0; i < ABI_SOCKET_PARTS - 1; ++i) append(records, sockets_record{.walk = 9});
+    CHECK_FALSE(socket_walk(records)->whole);
+    std::vector<std::byte> torn = records;
+    append(records, sockets_record{.walk = 9});
+    CHECK(socket_walk(records)->whole);
+    CHECK(socket_walk(records)->number == 9);
+    append(torn, sockets_record{.walk = 9, .missed = 1});
+    CHECK_FALSE(socket_walk(torn)->whole);
+    torn.pop_back();
+    CHECK_FALSE(socket_walk(torn).has_value());
+    CHECK_FALSE(socket_walk({})->whole);
+}
+
+TEST_CASE("segments are known where the kernel says where they are counted") {
+    netns_record raw{.kind = ABI_NETNS_RECORD};
+    raw.tcp_mibs[ABI_TCP_MIB_OUTSEGS] = 50;
+    raw.tcp_mibs[ABI_TCP_MIB_RETRANSSEGS] = 3;
+    CHECK_FALSE(netns_reading(raw).segments.has_value());
+    raw.tcp_mibs_known = 1;
+    REQUIRE(netns_reading(raw).segments.has_value());
+    CHECK(netns_reading(raw).segments->sent == 50);
+    CHECK(netns_reading(raw).segments->retransmitted == 3);
+    const auto read = segments_in("Tcp: ActiveOpens OutSegs RetransSegs\nTcp: 1 50 3\n");
+    REQUIRE(read.has_value());
+    CHECK(read->sent == 50);
+    CHECK(read->retransmitted == 3);
+    CHECK_FALSE(segments_in("Tcp: ActiveOpens OutSegs\nTcp: 1 50\n").has_value());
+    CHECK_FALSE(segments_in("").has_value());
 }

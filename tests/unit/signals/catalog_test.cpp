@@ -36,7 +36,7 @@ std::string fields(const Table& table) {
 
 TEST_CASE("tables have the documented fields in the documented order, new ones behind them") {
     const auto tables = catalog();
-    REQUIRE(tables.size() == 10);
+    REQUIRE(tables.size() == 11);
     CHECK(tables[0].json == "listeners");
     CHECK(fields(tables[0]) == "netns inode address port pid command pod queue queue_peak limit asked somaxconn binds "
                                "drops overflows overflows_per_second arrivals syn_queue fastopen_queue overflows_are "
@@ -83,6 +83,11 @@ TEST_CASE("tables have the documented fields in the documented order, new ones b
           "protocol bytes low_bytes pressure_bytes high_bytes under_pressure pressures lost held_bytes "
           "still_bytes unheld_bytes largest_netns largest_bytes largest_still_bytes "
           "largest_close_wait_bytes ");
+    CHECK(tables[10].json == "tcp");
+    CHECK(fields(tables[10]) ==
+          "netns segments_sent segments_retransmitted retransmitted_percent established close_wait close_wait_command "
+          "close_wait_pid close_wait_held time_wait syn_sent syn_recv fin_wait1 fin_wait2 last_ack closing listening "
+          "pod netns_name ");
 }
 
 TEST_CASE("signal names, fields and metrics are unique and well formed") {

@@ -38,9 +38,9 @@ TEST_CASE("a rung that is taken is described by what it does not see, each cause
     };
     CHECK(taken(Probe::softirq, Rung::procfs, "").empty());
     CHECK(taken(Probe::conntrack, Rung::procfs, "") == "does not see: inserts, only net growth");
-    CHECK(taken(Probe::time_wait, Rung::procfs, "") ==
-          "does not see: namespaces without a process that are bound to "
-          "no file; connects that found no local port; fragments; losses for want of socket memory");
+    CHECK(taken(Probe::time_wait, Rung::procfs, "") == "does not see: namespaces without a process that are bound to "
+                                                       "no file; connects that found no local port; fragments; TCP "
+                                                       "sockets by state; losses for want of socket memory");
     CHECK(taken(Probe::softirq, Rung::procfs, "drops") == "does not see: drops");
     CHECK(
         taken(Probe::listen, Rung::tracepoint, "this") ==

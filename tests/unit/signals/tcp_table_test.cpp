@@ -941,3 +941,31 @@ TEST_CASE("which limit binds is not known where the argument was not seen and so
     listener.asked = 129;
     CHECK(signals::binds_of(listener, 4096, 1) == Binds::somaxconn);
 }
+
+TEST_CASE("segments that are sent again are a part of all, since the source began, and no counter falls") {
+    Feed feed;
+    const auto sent = [](std::uint64_t first, std::uint64_t again) {
+        probes::NetnsReading reading = netns(0);
+        reading.segments = {.sent = first, .retransmitted = again};
+        return reading;
+    };
+    CHECK_FALSE(feed.look(netns(0), {}).tcp.at(0).segments_sent.has_value());
+    NetnsTcp row = feed.look(sent(5000, 70), {}).tcp.at(0);
+    CHECK(row.segments_sent == 0U); // what was before is no news
+    CHECK_FALSE(row.retransmitted_percent.has_value());
+    row = feed.look(sent(5090, 80), {}).tcp.at(0);
+    CHECK(row.segments_sent == 90U);
+    CHECK(row.segments_retransmitted == 10U);
+    CHECK(row.retransmitted_percent == Approx(10));
+    row = feed.look(sent(5090, 80), {}).tcp.at(0);
+    CHECK_FALSE(row.retransmitted_percent.has_value()); // nothing was sent
+    row = feed.look(sent(10, 1), {}).tcp.at(0);
+    CHECK(row.segments_sent == 90U);
+    CHECK(row.segments_retransmitted == 10U);
+    row = feed.look(sent(10, 3), {}).tcp.at(0);
+    CHECK(row.segments_retransmitted == 12U);
+    CHECK(row.retransmitted_percent == Approx(100));
+    row = feed.look(netns(0), {}).tcp.at(0); // not read this time
+    CHECK(row.segments_retransmitted == 12U);
+    CHECK_FALSE(row.retransmitted_percent.has_value());
+}

@@ -57,7 +57,7 @@ std::string cell(const std::vector<Record>& records, std::size_t row, std::strin
 TEST_CASE("CSV has one line for each row of each table, all with the same fields") {
     const Json top = top_document(sample_snapshot(), {.mode = "auto", .policy_error = {}});
     const auto records = parse_csv(csv_heading() + *top_csv(top));
-    REQUIRE(records.size() == 1 + 3 + 1 + 1 + 2 + 1);
+    REQUIRE(records.size() == 1 + 3 + 1 + 1 + 2 + 1 + 1);
     for (const Record& record : records) CHECK(record.size() == records[0].size());
     CHECK(cell(records, 3, "time") == "2026-11-21T22:00:00.123Z");
     CHECK(cell(records, 3, "table") == "listeners");
@@ -67,6 +67,7 @@ TEST_CASE("CSV has one line for each row of each table, all with the same fields
     CHECK(cell(records, 1, "asked").empty());
     CHECK(cell(records, 7, "processed") == "1234567");
     CHECK(cell(records, 8, "drops") == "16013");
+    CHECK(cell(records, 9, "close_wait_command") == "nginx");
 }
 
 TEST_CASE("a CSV line shows as it is read") {
@@ -76,7 +77,7 @@ TEST_CASE("a CSV line shows as it is read") {
     snapshot.softirq = {{.cpu = 1, .processed = 15, .backlog = {}, .backlog_limit = 1000}};
     CHECK(*top_csv(top_document(snapshot, {.mode = "auto", .policy_error = {}})) ==
           "2026-11-21T22:00:00.123Z,softirq,,,,,,,,,,,,,,,,,,,,,,,,0,,,,,,,,,,,,,,,,,,,,1,15,0,1000,,0.0,,0,,,,,,,"
-          ",,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,\r\n");
+          ",,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,\r\n");
 }
 
 TEST_CASE("CSV of any bytes is well formed and safe to show") {

@@ -30,10 +30,10 @@ std::string line_with(const std::string& text, std::string_view what) {
 // What a scraper demands of the text format 0.0.4: HELP and TYPE once, before the samples of their family, each series
 // once, and nothing else.
 void check_format(const std::string& text) {
-    static const std::regex help(R"(# HELP ([a-z_]+) [ -~]+)");
-    static const std::regex type(R"(# TYPE ([a-z_]+) (counter|gauge))");
+    static const std::regex help(R"(# HELP ([a-z_0-9]+) [ -~]+)");
+    static const std::regex type(R"(# TYPE ([a-z_0-9]+) (counter|gauge))");
     static const std::regex sample(
-        R"(([a-z_]+)(\{[a-z]+="([^"\\\n]|\\["\\n])*"(,[a-z]+="([^"\\\n]|\\["\\n])*")*\})? -?[0-9.e+-]+)");
+        R"(([a-z_0-9]+)(\{[a-z]+="([^"\\\n]|\\["\\n])*"(,[a-z]+="([^"\\\n]|\\["\\n])*")*\})? -?[0-9.e+-]+)");
     std::set<std::string> families;
     std::set<std::string> series;
     std::string family;

@@ -65,6 +65,12 @@ inline NetnsTcp sample_tcp() {
     n.time_wait_entries = 5012;
     n.time_wait_entries_per_second = 40;
     n.ports_exhausted = 0;
+    n.segments_sent = 98500;
+    n.segments_retransmitted = 1500;
+    n.retransmitted_percent = 1.5;
+    n.states = TcpStates{.established = 40, .time_wait = 800, .close_wait = 7};
+    n.listening = 3;
+    n.close_wait_holder = CloseWaitHolder{.pid = 712, .command = "nginx", .held = 6};
     return n;
 }
 

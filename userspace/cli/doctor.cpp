@@ -8,6 +8,7 @@
 #include "cli/commands.hpp"
 #include "controller/expect.hpp"
 #include "probes/probes.hpp"
+#include "service/counted.hpp"
 #include "service/daemon.hpp"
 #include "service/expected.hpp"
 #include "service/policy_file.hpp"
@@ -26,6 +27,7 @@ struct Report {
     std::vector<service::TunableReport> tunables;
     std::vector<service::RightReport> rights;
     std::string to_grant; // empty: some are held
+    service::Counted counted;
     std::vector<ExpectedSysctl> expected;
     std::vector<Unexpected> unexpected;        // of these
     std::vector<service::NamedInVain> in_vain; // by the policy
@@ -44,6 +46,8 @@ void compare(Report& report, const policy::Policy& policy) {
                                          each.found ? service::set_at_boot(set_by, each.sysctl) : each.why_not});
 }
 
+constexpr std::size_t namespaces_shown = 10;
+
 constexpr int everything = 0;
 constexpr int less = 1;
 constexpr int nothing = 2;
@@ -51,14 +55,17 @@ constexpr int nothing = 2;
 Report examine(const std::vector<probes::RungChoice>& rungs) {
     utsname name{};
     ::uname(&name);
-    return {.kernel = name.release,
-            .probes = probes::Probes::open({.rungs = rungs}),
-            .tunables = service::survey_tunables(),
-            .rights = service::survey_rights(),
-            .to_grant = service::what_to_grant(),
-            .expected = {},
-            .unexpected = {},
-            .in_vain = {}};
+    Report report = {.kernel = name.release,
+                     .probes = probes::Probes::open({.rungs = rungs}),
+                     .tunables = service::survey_tunables(),
+                     .rights = service::survey_rights(),
+                     .to_grant = service::what_to_grant(),
+                     .counted = {},
+                     .expected = {},
+                     .unexpected = {},
+                     .in_vain = {}};
+    report.counted = service::count(report.probes);
+    return report;
 }
 
 int status_of(const Report& report) {
@@ -105,10 +112,14 @@ views::Json document_of(const Report& report) {
     views::Json rights = views::Json::array();
     for (const service::RightReport& right : report.rights)
         rights.push_back({{"capability", right.name}, {"held", right.held}, {"needed_for", right.needed_for}});
-    views::Json document{
-        {"schema", views::schema},        {"kernel", report.kernel},         {"verdict", verdict(status_of(report))},
-        {"probes", std::move(probes)},    {"tunables", std::move(tunables)}, {"rights", std::move(rights)},
-        {"grant", known(report.to_grant)}};
+    views::Json document{{"schema", views::schema},
+                         {"kernel", report.kernel},
+                         {"verdict", verdict(status_of(report))},
+                         {"probes", std::move(probes)},
+                         {"tunables", std::move(tunables)},
+                         {"rights", std::move(rights)},
+                         {"grant", known(report.to_grant)},
+                         {"counted", service::document_of(report.counted)}};
     if (!report.expected.empty()) document["unexpected"] = views::unexpected_document(report.unexpected);
     for (const service::NamedInVain& each : report.in_vain)
         document["without_effect"].push_back({{"sysctl", each.name}, {"why", each.why}});
@@ -134,6 +145,8 @@ void print(const Report& report) {
         fmt::print("  {:<34} {}\n", tunable.name, tunable.writable ? "writable" : tunable.reason);
         for (const std::string& who : tunable.set_by) fmt::print("  {:<34}   also set by {}\n", "", who);
     }
+    fmt::print("\nCOUNTED SINCE BOOT, AND WHAT THERE IS NOW\n");
+    for (const std::string& line : service::lines_of(report.counted, namespaces_shown)) fmt::print("  {}\n", line);
     print_expected(report);
     if (!report.to_grant.empty()) fmt::print("\nNo right is held: {}\n", report.to_grant);
     fmt::print("\nRIGHTS\n");

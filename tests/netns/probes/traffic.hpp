@@ -102,8 +102,9 @@ template <class Condition> bool within(std::chrono::seconds patience, Condition 
 template <class Condition> bool eventually(Condition done) { return within(std::chrono::seconds(10), done); }
 template <class Condition> bool comes_true(Condition done) { return within(std::chrono::seconds(60), done); }
 
-// Fifty packets that a device puts into the backlog of one CPU at one go: it does not cut them itself.
-inline void send_at_one_go(const Namespace& from, const char* address, std::uint16_t port) {
+// Fifty packets that a device puts into the backlog of one CPU at one go: it does not cut them itself. So often, as one
+// flow.
+inline void send_at_one_go(const Namespace& from, const char* address, std::uint16_t port, int times = 1) {
     shell("ip -n " + from.name() + " link set eth0 gso_max_segs 1");
     from.inside([&] {
         const sys::Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
@@ -111,7 +112,8 @@ inline void send_at_one_go(const Namespace& from, const char* address, std::uint
         must(::setsockopt(socket.value(), IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof segment) == 0, "UDP_SEGMENT");
         const sockaddr_in to = address_of(address, port);
         const std::vector<char> large(50000);
-        ::sendto(socket.value(), large.data(), large.size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof to);
+        for (int i = 0; i < times; ++i)
+            ::sendto(socket.value(), large.data(), large.size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof to);
     });
 }
 

@@ -1,25 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every rung that this kernel has, side by side under the same traffic, reports what the kernel counted: exactly,
 // unless signals/sight.cpp says otherwise; never more than it at ticks, in sum where it is estimated.
-// BPFTUNE_PARITY=FILE appends what was found to it, for docs/parity.md.
 #include <catch2/catch.hpp>
 
 #include <array>
 #include <cmath>
-#include <deque>
-#include <fstream>
 #include <map>
 #include <sstream>
 
 #include <linux/sock_diag.h>
+#include <netinet/tcp.h>
 
 #include "netns/host_sysctl.hpp"
 #include "netns/probes/delay.hpp"
 #include "netns/probes/traffic.hpp"
-#include "netns/rungs.hpp"
-#include "probes/probes.hpp"
-#include "signals/collector.hpp"
-#include "signals/sight.hpp"
+#include "netns/signals/sides.hpp"
 #include "sys/clock.hpp"
 #include "sys/sockets.hpp"
 
@@ -29,119 +24,16 @@ using namespace bpftune::signals;
 
 namespace {
 
-// One probe on one rung, and what it made of the traffic.
-struct Side {
-    Rung rung;
-    probes::Probes probes;
-    std::unique_ptr<Collector> collector;
-    Snapshot seen;
-
-    Side(Probe probe, Rung wanted, const Node& node)
-        : rung(wanted), probes(probes::Probes::open({.rungs = {{probe, wanted}}})),
-          collector(std::make_unique<Collector>(probes, node, sys::now())) {}
-    void look() {
-        probes.drain([&](const probes::Event& event) { (void)collector->on_event(event, sys::now()); });
-        seen = collector->tick(sys::now());
-    }
-};
-
-// What this kernel has of a probe's ladder.
-class Sides {
-public:
-    explicit Sides(Probe probe) : probe_(probe) {
-        for (const Rung rung : {Rung::fentry, Rung::tracepoint, Rung::netlink, Rung::procfs}) {
-            const auto name = fmt::format("{}={}", to_string(probe), to_string(rung));
-            if (!probes::parse_rung_choice(name)) continue;
-            if (probes::Probes::open({.rungs = {{probe, rung}}}).as_asked()) {
-                sides_.emplace_back(probe, rung, node_);
-            } else {
-                record(rung, "", "cannot be had");
-            }
-        }
-        // All probes but this one have a rung without BPF.
-        if (probe != Probe::buffers || expects_bpf()) REQUIRE_FALSE(sides_.empty());
-    }
-
-    void look() {
-        for (Side& side : sides_) side.look();
-    }
-
-    // On some rungs listeners are looked at once in a while.
-    [[nodiscard]] MonoTime oldest_look(const Namespace& netns, std::uint16_t port) const;
-
-    // `read` finds the signal in a Snapshot; nullopt: null, or its row is not there.
-    void expect(std::string_view signal, std::uint64_t truth,
-                const std::function<std::optional<std::uint64_t>(const Snapshot&)>& read) {
-        expect(signal, {truth, truth}, read);
-    }
-
-    // What the kernel counted lies between `least` and `most`.
-    struct Bounds {
-        std::uint64_t least;
-        std::uint64_t most;
-    };
-    void expect(std::string_view signal, Bounds truth,
-                const std::function<std::optional<std::uint64_t>(const Snapshot&)>& read) {
-        for (const Side& side : sides_) {
-            const Sight sight = sight_here(side, signal);
-            const auto seen = read(side.seen);
-            const bool right = holds(sight, seen, truth);
-            INFO(signal << " by " << to_string(side.rung) << ", " << to_string(sight) << ": "
-                        << (seen ? std::to_string(*seen) : "null") << " of " << truth.least << " to " << truth.most);
-            CHECK(right);
-            record(side.rung, signal, right ? to_string(sight) : "WRONG");
-        }
-    }
-
-    [[nodiscard]] std::deque<Side>& all() { return sides_; }
-
-private:
-    // What is estimated has a sum only, which the tests compare.
-    [[nodiscard]] static bool holds(Sight sight, std::optional<std::uint64_t> seen, Bounds truth) {
-        if (sight == Sight::exact) return seen && *seen >= truth.least && *seen <= truth.most;
-        if (sight == Sight::sampled) return seen && *seen <= truth.most;
-        return sight == Sight::estimated ? seen.has_value() : !seen.has_value();
-    }
-
-    // A limitation of some kernels is one of this kernel if the probe says so. Those of conntrack are of tables that
-    // are not near their limit.
-    [[nodiscard]] Sight sight_here(const Side& side, std::string_view signal) const {
-        const bool on_some = std::ranges::any_of(limitations(), [&](const Limitation& each) {
-            return each.rung == side.rung && each.signal == signal && !each.where.empty();
-        });
-        const bool has_it =
-            probe_ != Probe::listen ||
-            (side.rung == Rung::tracepoint ? side.probes.counts_last_ack_overflows() : side.probes.sees_arrivals());
-        return on_some && has_it ? Sight::exact : sight_of(side.rung, signal);
-    }
-
-    void record(Rung rung, std::string_view signal, std::string_view found) const {
-        const char* path = std::getenv("BPFTUNE_PARITY");
-        if (path == nullptr) return;
-        std::ofstream(path, std::ios::app)
-            << to_string(probe_) << '\t' << signal << '\t' << to_string(rung) << '\t' << found << '\n';
-    }
-
-    Probe probe_;
-    Node node_ = this_node();
-    std::deque<Side> sides_; // Collector refers to its probes
-};
-
-using Number = std::optional<std::uint64_t>;
-
-Number number(std::uint64_t value) { return value; }
-Number number(const Number& value) { return value; }
-Number number(const std::optional<std::uint32_t>& value) { return value ? Number(*value) : std::nullopt; }
-
 const Listener* listener_at(const Snapshot& snapshot, const Namespace& netns, std::uint16_t port) {
     for (const Listener& each : snapshot.listeners)
         if (each.netns.inode == netns.inode() && each.local.port == port) return &each;
     return nullptr;
 }
 
-MonoTime Sides::oldest_look(const Namespace& netns, std::uint16_t port) const {
+// On some rungs listeners are looked at once in a while.
+MonoTime oldest_look(Sides& sides, const Namespace& netns, std::uint16_t port) {
     MonoTime oldest = MonoTime::max();
-    for (const Side& side : sides_) {
+    for (const Side& side : sides.all()) {
         const Listener* row = listener_at(side.seen, netns, port);
         oldest = std::min(oldest, row == nullptr ? MonoTime() : row->read);
     }
@@ -225,6 +117,23 @@ std::vector<sys::SoftnetRow> softnet_rows() {
     return sys::parse_softnet_stat(sys::read_file("/proc/net/softnet_stat").value()).value();
 }
 
+// While it lasts no flow may have more than its share of a backlog, on any CPU; whoever has the lock of the host's
+// sysctls makes one.
+class FlowLimit {
+public:
+    FlowLimit() : before_(sys::read_file(path).value()) {
+        write(fmt::format("{:x}", (1ULL << ::sysconf(_SC_NPROCESSORS_CONF)) - 1));
+    }
+    FlowLimit(const FlowLimit&) = delete;
+    FlowLimit& operator=(const FlowLimit&) = delete;
+    ~FlowLimit() { static_cast<void>(sys::write_file(path, before_)); }
+
+private:
+    static constexpr const char* path = "/proc/sys/net/core/flow_limit_cpu_bitmap";
+    static void write(const std::string& mask) { must(sys::write_file(path, mask).has_value(), "limit flows"); }
+    std::string before_;
+};
+
 constexpr std::uint16_t by_syn = 8081;
 constexpr std::uint16_t by_last_ack = 8082;
 constexpr std::uint16_t by_cookie = 8083;
@@ -270,8 +179,8 @@ TEST_CASE("every rung of listen counts what the kernel counts, for each of sever
             last_change = sys::now().mono;
         sides.look();
         for (const auto& [port, listener] : listeners) drops[port] = drops_of(listener);
-        return counted > before && is_full(listeners[by_last_ack]) && sides.oldest_look(netns, healthy) > last_change &&
-               netstat(netns, "ListenOverflows") == counted;
+        return counted > before && is_full(listeners[by_last_ack]) &&
+               oldest_look(sides, netns, healthy) > last_change && netstat(netns, "ListenOverflows") == counted;
     }));
     overflows[by_last_ack] = counted - before;
     CHECK(overflows[by_cookie] > 0);
@@ -327,6 +236,17 @@ TEST_CASE("every rung of listen counts what the kernel counts, for each of sever
     sides.expect("syn_queue.cookies_sent", netstat(netns, "SyncookiesSent"), of_netns(&NetnsTcp::cookies_sent));
     CHECK(netstat(netns, "SyncookiesRecv") > 0);
     sides.expect("syn_queue.cookies_returned", netstat(netns, "SyncookiesRecv"), of_netns(&NetnsTcp::cookies_returned));
+
+    listeners.clear();
+    REQUIRE(comes_true([&] {
+        sides.look();
+        return std::ranges::none_of(sides.all(), [&](const Side& side) {
+            const auto in_netns = [&](const Listener& row) { return row.netns.inode == netns.inode(); };
+            return std::ranges::any_of(side.seen.listeners, in_netns);
+        });
+    }));
+    sides.look(); // what they lost until then
+    sides.expect("syn_queue.overflows_of_closed", netstat(netns, "ListenOverflows"), row_of(netns));
 }
 
 TEST_CASE("every rung of listen counts the connections of listeners that share a port, at least in sum") {
@@ -371,7 +291,7 @@ TEST_CASE("every rung of listen counts the SYNs that a full SYN queue refuses wh
         if (const auto now = netstat(netns, "ListenDrops"); std::exchange(counted, now) != now)
             last_change = sys::now().mono;
         sides.look();
-        return sides.oldest_look(netns, by_syn) > last_change && netstat(netns, "ListenDrops") == counted;
+        return oldest_look(sides, netns, by_syn) > last_change && netstat(netns, "ListenDrops") == counted;
     }));
     CHECK(netstat(netns, "ListenDrops") >= 20);
     CHECK(netstat(netns, "ListenOverflows") == 0);
@@ -379,6 +299,7 @@ TEST_CASE("every rung of listen counts the SYNs that a full SYN queue refuses wh
         const NetnsTcp* row = tcp_of(snapshot, netns);
         return row == nullptr ? Number() : number(row->syn_dropped);
     });
+    sides.expect("syn_queue.other_drops", 0, row_of(netns));
     // None of them met a full accept queue.
     sides.expect("listener.overflows", 0, [&](const Snapshot& snapshot) {
         const Listener* row = listener_at(snapshot, netns, by_syn);
@@ -399,6 +320,23 @@ TEST_CASE("a rung of listen that sees SYN queues sees how many handshakes were u
         const Listener* row = listener_at(snapshot, netns, healthy);
         return row == nullptr ? Number() : number(row->syn_queue);
     });
+}
+
+TEST_CASE("a rung of listen that is told sees how many requests may wait that come with a SYN") {
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    Sides sides(Probe::listen);
+    const auto listener = netns.inside([] { return listen_on("127.0.0.1", healthy, 64); });
+    constexpr int queue = 16;
+    must(::setsockopt(listener.value(), IPPROTO_TCP, TCP_FASTOPEN, &queue, sizeof queue) == 0, "TCP_FASTOPEN");
+    REQUIRE(comes_true([&] {
+        sides.look();
+        return std::ranges::all_of(sides.all(), [&](const Side& side) {
+            const Listener* row = listener_at(side.seen, netns, healthy);
+            return row != nullptr && (side.rung == Rung::netlink || row->fastopen_queue == 16U);
+        });
+    }));
+    sides.expect("listener.fastopen_queue", 16, row_of(netns));
 }
 
 TEST_CASE("every rung of time_wait counts what the kernel counts") {
@@ -469,6 +407,17 @@ TEST_CASE("every rung of conntrack counts what the kernel counts") {
             return sockets;
         });
         sides.look();
+        // A sample has all of so small a table.
+        sides.expect("conntrack.sampled_entries", 10, row_of(netns));
+        sides.expect("conntrack.tcp_entries", 10, row_of(netns));
+        sides.expect("conntrack.udp_entries", 0, row_of(netns));
+        sides.expect("conntrack.other_entries", 0, row_of(netns));
+        sides.expect("conntrack.established_entries", 10, row_of(netns));
+        sides.expect("conntrack.time_wait_entries", 0, row_of(netns));
+        sides.expect("conntrack.close_wait_entries", 0, row_of(netns));
+        for (const std::string state : {"established", "time_wait", "close_wait"})
+            sides.expect("conntrack." + state + "_timeout_seconds",
+                         std::stoull(netns.read("sys/net/netfilter/nf_conntrack_tcp_timeout_" + state)), row_of(netns));
         sides.expect("conntrack.limit", 10, of_table(&Conntrack::limit));
         sides.expect("conntrack.buckets", sys::read_number("/proc/sys/net/netfilter/nf_conntrack_buckets").value(),
                      of_table(&Conntrack::buckets));
@@ -492,22 +441,24 @@ TEST_CASE("every rung of softirq counts what the kernel counts") {
     rows[0] = softnet_rows();
     Sides sides(Probe::softirq);
     rows[1] = softnet_rows();
+    std::uint64_t flow_limited = 0;
+    for (const sys::SoftnetRow& row : rows[1]) flow_limited += row.flow_limited;
     {
         const HostSysctl one("/proc/sys/net/core/netdev_budget", 1);
         const auto listener = here.inside([] { return listen_on("127.0.0.1", healthy, 64); });
         const auto connected = here.inside([] { return clients(7, "127.0.0.1", healthy); });
     }
     {
-        const HostSysctl one("/proc/sys/net/core/netdev_max_backlog", 1);
-        const auto dropped = [] {
+        const HostSysctl few("/proc/sys/net/core/netdev_max_backlog", 40);
+        const FlowLimit limit; // past half of that
+        const auto sum_of = [](auto member) {
             std::uint64_t sum = 0;
-            for (const sys::SoftnetRow& row : softnet_rows()) sum += row.dropped;
+            for (const sys::SoftnetRow& row : softnet_rows()) sum += row.*member;
             return sum;
         };
-        const std::uint64_t before = dropped();
         CHECK(comes_true([&] {
-            send_at_one_go(here, "10.77.0.2", healthy);
-            return dropped() > before;
+            send_at_one_go(here, "10.77.0.2", healthy, 10);
+            return sum_of(&sys::SoftnetRow::dropped) > 0 && sum_of(&sys::SoftnetRow::flow_limited) > flow_limited;
         }));
         rows[2] = softnet_rows();
         sides.look();
@@ -520,7 +471,7 @@ TEST_CASE("every rung of softirq counts what the kernel counts") {
         };
     };
     for (const sys::SoftnetRow& row : rows[0])
-        sides.expect("softirq.backlog_limit", 1, of_cpu(row.cpu, &SoftirqCpu::backlog_limit));
+        sides.expect("softirq.backlog_limit", 40, of_cpu(row.cpu, &SoftirqCpu::backlog_limit));
     const auto expect = [&](std::string_view signal, auto of_row, auto member) {
         std::uint64_t sum = 0;
         for (std::size_t i = 0; i < rows[0].size(); ++i) {
@@ -534,6 +485,7 @@ TEST_CASE("every rung of softirq counts what the kernel counts") {
     };
     expect("softirq.processed", &sys::SoftnetRow::processed, &SoftirqCpu::processed);
     expect("softirq.dropped", &sys::SoftnetRow::dropped, &SoftirqCpu::dropped);
+    expect("softirq.flow_limited", &sys::SoftnetRow::flow_limited, &SoftirqCpu::flow_limited);
     expect("softirq.time_squeeze", &sys::SoftnetRow::time_squeeze, &SoftirqCpu::time_squeeze);
 }
 
@@ -576,6 +528,8 @@ TEST_CASE("the rung of neighbours counts what the kernel counts") {
 TEST_CASE("the rung of buffers sees which limit holds a flow back") {
     const Namespace from;
     const Namespace to;
+    const Process sender(from, [] { return std::uint64_t{0}; }); // so that its sysctls are read
+    const Process receiver(to, [] { return std::uint64_t{0}; });
     const Delay delay(from, to, std::chrono::milliseconds(25));
     to.write("sys/net/ipv4/tcp_rmem", "4096 131072 200000");
     from.write("sys/net/ipv4/tcp_wmem", "4096 131072 33554432");
@@ -601,4 +555,12 @@ TEST_CASE("the rung of buffers sees which limit holds a flow back") {
     sides.expect("buffers.sending_held_back", 0,
                  of([](const TcpBuffers& row) { return row.sending ? number(row.sending->flows) : Number(); }));
     sides.expect("buffers.window_scale", 0, of([](const TcpBuffers& row) { return number(row.window_scale); }));
+    sides.expect("buffers.rmem_default", 131072, row_of(to));
+    sides.expect("buffers.wmem_default", 131072, row_of(from));
+    sides.expect("buffers.wmem_max", 33554432, row_of(from));
+    sides.expect("buffers.left_out", 0, row_of(to));
+    const std::string chosen = to.read("sys/net/ipv4/tcp_congestion_control");
+    sides.expect("buffers.congestion_control", 1, of([&](const TcpBuffers& row) {
+                     return number(row.congestion_control.value_or("") + "\n" == chosen ? 1 : 0);
+                 }));
 }

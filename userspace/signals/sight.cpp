@@ -90,6 +90,7 @@ constexpr std::array table{
     Limitation{Rung::procfs, "time_wait.ports_exhausted_pid", unseen, ""},
     Limitation{Rung::procfs, "time_wait.local_ports", unseen, ""},
     Limitation{Rung::procfs, "time_wait.tw_reuse", unseen, ""},
+    Limitation{Rung::procfs, "time_wait.tw_reuse_delay_ms", unseen, ""},
     Limitation{Rung::procfs, "syn_queue.fastopen", unseen, ""},
     Limitation{Rung::procfs, "fragments.memory", unseen, "fragments"},
     Limitation{Rung::procfs, "fragments.limit", unseen, ""},

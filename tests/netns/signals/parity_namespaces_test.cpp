@@ -152,8 +152,12 @@ TEST_CASE("every rung of time_wait that sees them has a namespace's ports and wh
     const Process resident(netns, [] { return std::uint64_t{0}; });
     netns.write("sys/net/ipv4/ip_local_port_range", "30000 30022");
     netns.write("sys/net/ipv4/tcp_tw_reuse", "1");
+    constexpr const char* delay = "/proc/sys/net/ipv4/tcp_tw_reuse_delay"; // since 6.14
+    const bool has_delay = ::access(delay, F_OK) == 0;
+    if (has_delay) netns.write("sys/net/ipv4/tcp_tw_reuse_delay", "2000");
     Sides sides(Probe::time_wait);
     sides.look();
+    if (has_delay) sides.expect("time_wait.tw_reuse_delay_ms", 2000, row_of(netns));
     sides.expect("time_wait.local_ports", 23, row_of(netns));
     sides.expect("time_wait.tw_reuse", 1, row_of(netns));
 }

@@ -463,6 +463,10 @@ TEST_CASE("every rung of softirq counts what the kernel counts") {
         rows[2] = softnet_rows();
         sides.look();
         rows[3] = softnet_rows();
+        for (const sys::SoftnetRow& row : rows[3])
+            for (const std::string name : {"budget", "budget_usecs"})
+                sides.expect("softirq." + name, sys::read_number("/proc/sys/net/core/netdev_" + name).value(),
+                             {{"cpu", std::uint64_t{row.cpu}}});
     }
     const auto of_cpu = [](unsigned cpu, auto member) {
         return [cpu, member](const Snapshot& snapshot) -> Number {

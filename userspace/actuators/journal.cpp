@@ -25,7 +25,7 @@ namespace {
 using sqlite::Statement;
 
 constexpr const char* file_name = "journal.db";
-constexpr int schema_version = 2;
+constexpr int schema_version = 3;
 constexpr int busy_ms = 2000;
 
 // `object` is ObjectKey::listener_cookie. `held` is apart from `state`: a row that is kept in history is not held any
@@ -39,9 +39,10 @@ CREATE TABLE changes(
     listener_pid INTEGER, listener_fd INTEGER, pod_namespace TEXT, pod_name TEXT, pod_container TEXT,
     original TEXT NOT NULL, from_value TEXT NOT NULL, to_value TEXT NOT NULL,
     state TEXT NOT NULL, held INTEGER NOT NULL, confirmed INTEGER NOT NULL DEFAULT 0,
-    why TEXT NOT NULL, evidence TEXT NOT NULL, reaction_us INTEGER, undoing INTEGER NOT NULL DEFAULT 0);
+    why TEXT NOT NULL, evidence TEXT NOT NULL, reaction_us INTEGER, undoing INTEGER NOT NULL DEFAULT 0,
+    device TEXT, ifindex INTEGER, queue INTEGER);
 CREATE INDEX changes_held ON changes(boot, tunable, netns_cookie, netns_inode, object) WHERE held = 1;
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 COMMIT;)";
 
 // A journal of an earlier version goes on: its rows of this boot are held as before.
@@ -49,6 +50,14 @@ constexpr const char* from_schema_1 = R"(
 BEGIN IMMEDIATE;
 ALTER TABLE changes ADD COLUMN undoing INTEGER NOT NULL DEFAULT 0;
 PRAGMA user_version = 2;
+COMMIT;)";
+
+constexpr const char* from_schema_2 = R"(
+BEGIN IMMEDIATE;
+ALTER TABLE changes ADD COLUMN device TEXT;
+ALTER TABLE changes ADD COLUMN ifindex INTEGER;
+ALTER TABLE changes ADD COLUMN queue INTEGER;
+PRAGMA user_version = 3;
 COMMIT;)";
 
 constexpr const char* retention = R"(
@@ -61,10 +70,10 @@ DELETE FROM changes WHERE boot <> ?1
 constexpr const char* insert_change = R"(
 INSERT INTO changes(boot, tunable, netns_cookie, netns_inode, object, netns_pid, listener_cookie, listener_inode,
     listener_address, listener_port, listener_pid, listener_fd, pod_namespace, pod_name, pod_container,
-    original, from_value, to_value, state, held, why, evidence, time_ms)
+    original, from_value, to_value, state, held, why, evidence, time_ms, device, ifindex, queue)
 VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
     coalesce((SELECT original FROM changes WHERE )" OF_OBJECT R"( ORDER BY id LIMIT 1), ?16),
-    ?16, ?17, ?18, ?19, ?20, ?21, ?22))";
+    ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25))";
 
 constexpr const char* mark_written = "UPDATE changes SET confirmed = 1, reaction_us = ?2 WHERE id = ?1";
 constexpr const char* mark_failed =
@@ -98,9 +107,13 @@ constexpr const char* yield_object =
     "SELECT id, time_ms, boot, tunable, netns_cookie, netns_inode, netns_pid, listener_cookie, listener_inode, "       \
     "listener_address, listener_port, listener_pid, listener_fd, pod_namespace, pod_name, pod_container, original, "   \
     "from_value, to_value, state, confirmed, why, evidence, reaction_us"
-// Without what only later schemas have, so that it reads the journal of an earlier version's service.
-constexpr const char* select_history = CHANGE_COLUMNS ", 0 FROM changes WHERE time_ms >= ?1 ORDER BY id";
-constexpr const char* select_held = CHANGE_COLUMNS ", undoing FROM changes WHERE held = 1 AND boot = ?1 ORDER BY id";
+// Without what only later schemas have, where the service that writes the journal is of an earlier version.
+constexpr const char* select_history_of_2 =
+    CHANGE_COLUMNS ", 0, NULL, NULL, NULL FROM changes WHERE time_ms >= ?1 ORDER BY id";
+constexpr const char* select_history =
+    CHANGE_COLUMNS ", 0, device, ifindex, queue FROM changes WHERE time_ms >= ?1 ORDER BY id";
+constexpr const char* select_held =
+    CHANGE_COLUMNS ", undoing, device, ifindex, queue FROM changes WHERE held = 1 AND boot = ?1 ORDER BY id";
 
 // SQLite's integers are signed: counters of 64 bits keep their bits.
 template <class T> std::int64_t bits(T value) { return static_cast<std::int64_t>(value); }
@@ -174,6 +187,15 @@ std::optional<Pod> read_pod(Reader& reader) {
     return pod;
 }
 
+std::optional<QueueRef> read_queue(Reader& reader) {
+    if (reader.at_null()) return std::nullopt;
+    QueueRef queue;
+    queue.device = reader.text();
+    queue.ifindex = reader.number<std::uint32_t>();
+    queue.queue = reader.number<std::uint32_t>();
+    return queue;
+}
+
 Result<Row> read_row(const Statement& statement) {
     Reader reader(statement);
     Row row;
@@ -198,6 +220,7 @@ Result<Row> read_row(const Statement& statement) {
     change.evidence = evidence_of(reader.text());
     if (const auto reaction = reader.optional_number()) change.reaction = std::chrono::microseconds(*reaction);
     row.undoing = reader.number<int>() != 0;
+    change.scope.queue = read_queue(reader);
     const auto known = change_state(state);
     if (!known) return failure("row {}: \"{}\" is no state", change.id, state);
     change.state = *known;
@@ -306,8 +329,10 @@ Result<> prepare_database(sqlite::Database& database) {
     if (*mode != "wal") return failure("this file system does not take SQLite's write-ahead log");
     if (auto set = database.run("PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0"); !set) return set;
     if (*version == 0) return database.run(schema);
-    if (*version == 1)
+    if (*version < 2)
         if (auto upgraded = database.run(from_schema_1); !upgraded) return upgraded;
+    if (*version < 3)
+        if (auto upgraded = database.run(from_schema_2); !upgraded) return upgraded;
     const auto check = database.value("PRAGMA quick_check(1)");
     if (!check) return std::unexpected(check.error());
     if (*check != "ok") return failure("damaged ({}). Move it away to begin a new one", *check);
@@ -327,7 +352,8 @@ struct Journal::Database {
     std::string boot;
     std::optional<sqlite::Database> connection; // nullopt: there is none to read
     bool writable = false;
-    struct stat file{}; // that is open for writing
+    int version = schema_version; // of a journal that is read only, its own
+    struct stat file{};           // that is open for writing
     Statement insert, written, failed, gone, settle, yield, release, undo;
     Statement keep, begin_back, end_back, undo_back;
 
@@ -444,6 +470,7 @@ Result<Journal> Journal::open_read_only(const std::filesystem::path& directory, 
     database->connection = std::move(*opened);
     const auto version = version_of(*database->connection);
     if (!version) return with_context(version.error(), "journal {}", database->path);
+    database->version = *version;
     if (*version == 0) database->connection.reset(); // a service is making it at this moment
     return Journal(std::move(database));
 }
@@ -457,18 +484,21 @@ Result<std::int64_t> Journal::begin(const Change& change) {
     const Scope& scope = change.scope;
     const auto* listener = scope.listener ? &*scope.listener : nullptr;
     const auto* pod = scope.pod ? &*scope.pod : nullptr;
+    const auto* queue = scope.queue ? &*scope.queue : nullptr;
     const auto number = [](bool present, auto value) { return present ? std::optional(bits(value)) : std::nullopt; };
     const auto text = [](const std::string* value) {
         return value ? std::optional<std::string_view>(*value) : std::nullopt;
     };
     const ListenerRef ref = scope.listener.value_or(ListenerRef{});
+    const QueueRef queue_ref = scope.queue.value_or(QueueRef{});
     const auto begun = database_->run_of(
         key_of(change.tunable, scope), database_->insert, "begin", bits(scope.netns_pid), number(listener, ref.cookie),
         number(listener, ref.inode), text(listener ? &listener->local.address : nullptr),
         number(listener, ref.local.port), number(listener, ref.pid), number(listener, ref.fd),
         text(pod ? &pod->ns : nullptr), text(pod ? &pod->name : nullptr), text(pod ? &pod->container : nullptr),
         change.from, change.to, to_string(change.state), bits(is_write), change.why, evidence_text(change.evidence),
-        bits(change.time.time_since_epoch().count()));
+        bits(change.time.time_since_epoch().count()), text(queue ? &queue->device : nullptr),
+        number(queue, queue_ref.ifindex), number(queue, queue_ref.queue));
     if (!begun) return std::unexpected(begun.error());
     return sqlite3_last_insert_rowid(database_->connection->handle());
 }
@@ -565,9 +595,9 @@ Result<std::vector<Change>> Journal::history(std::optional<WallTime> since) cons
         if (row.tunable != nullptr) changes.push_back(row.change);
         return {};
     };
+    const char* const sql = database_->version < 3 ? select_history_of_2 : select_history;
     const auto from = since ? bits(since->time_since_epoch().count()) : std::numeric_limits<std::int64_t>::min();
-    if (const auto read = database_->for_each_row(select_history, add, from); !read)
-        return std::unexpected(read.error());
+    if (const auto read = database_->for_each_row(sql, add, from); !read) return std::unexpected(read.error());
     return changes;
 }
 

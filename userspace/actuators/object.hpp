@@ -87,6 +87,24 @@ private:
     sys::Fd socket_;
 };
 
+// rx_queue: a file of one receive queue of a network device.
+class ReceiveQueue {
+public:
+    // Error code ESTALE: the namespace, the device by this name and index, or its queue is gone.
+    static Result<ReceiveQueue> open(const tunables::Tunable& tunable, const Scope& scope);
+
+    [[nodiscard]] Result<std::uint64_t> value() const;
+    [[nodiscard]] Result<> set(std::uint64_t value) const;
+
+private:
+    ReceiveQueue(const tunables::Tunable& tunable, sys::Fd device, std::string path)
+        : tunable_(tunable), device_(std::move(device)), path_(std::move(path)) {}
+
+    const tunables::Tunable& tunable_;
+    sys::Fd device_;   // its folder in sysfs, whatever it is called by then
+    std::string path_; // of the file, below that
+};
+
 // Both in full, by the tunable's kind; `write` compares, sets, reads back, and where the kernel made something else of
 // `to`, puts `from` back and says so.
 Result<std::uint64_t> read_object(const tunables::Tunable& tunable, const Scope& scope);

@@ -8,8 +8,11 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 #include <type_traits>
+
+#include <net/if.h>
 
 #include "core/change.hpp"
 #include "core/result.hpp"
@@ -17,7 +20,7 @@
 
 namespace bpftune::actuators {
 
-inline constexpr std::uint32_t protocol_version = 6;
+inline constexpr std::uint32_t protocol_version = 7;
 
 enum class Operation : std::uint32_t {
     read = 1,
@@ -46,11 +49,16 @@ struct Request {
     std::uint32_t nudge_link = 0; // nudge only
     std::uint32_t netns_path_size = 0;
     std::array<char, 252> netns_path{}; // sys::NetnsHint; a longer one is not passed on
-    std::uint64_t from = 0;             // write and lower only
+    std::uint32_t devices = 0;          // 0 or 1, visit only
+    std::uint32_t queue = 0;            // Scope::queue, with the next two
+    std::uint32_t ifindex = 0;          // 0: none
+    std::array<char, IF_NAMESIZE> device{};
+    std::uint32_t unused = 0;
+    std::uint64_t from = 0; // write and lower only
     std::uint64_t to = 0;
     std::uint64_t sequence = 0; // of this writer's requests, from 1
 };
-static_assert(sizeof(Request) == 352 && std::is_trivially_copyable_v<Request>);
+static_assert(sizeof(Request) == 384 && std::is_trivially_copyable_v<Request>);
 
 struct Answer {
     std::uint32_t version = protocol_version;
@@ -65,7 +73,7 @@ struct Answer {
     std::uint32_t has_timeouts = 0; // 0 or 1
     std::array<char, 932> error{};
 };
-inline constexpr std::size_t most_passed = 3; // descriptors with one answer
+inline constexpr std::size_t most_passed = 5; // descriptors with one answer
 static_assert(sizeof(sys::NetnsSysctls) == 16 && sizeof(sys::ConntrackTimeouts) == 32 && sizeof(Answer) == 1024 &&
               std::is_trivially_copyable_v<Answer>);
 
@@ -80,15 +88,20 @@ inline Answer refusal(const Error& error) { return answer(Outcome::Kind::failed,
 
 inline Request request_of(Operation operation, TunableId tunable, const Scope& scope) {
     const ListenerRef listener = scope.listener.value_or(ListenerRef{});
-    return {.operation = operation,
-            .tunable = static_cast<std::uint32_t>(tunable),
-            .netns_inode = scope.netns.inode,
-            .netns_cookie = scope.netns.cookie,
-            .listener_cookie = listener.cookie,
-            .listener_inode = listener.inode,
-            .netns_pid = scope.netns_pid,
-            .listener_pid = listener.pid,
-            .listener_fd = listener.fd};
+    const QueueRef queue = scope.queue.value_or(QueueRef{});
+    Request request{.operation = operation,
+                    .tunable = static_cast<std::uint32_t>(tunable),
+                    .netns_inode = scope.netns.inode,
+                    .netns_cookie = scope.netns.cookie,
+                    .listener_cookie = listener.cookie,
+                    .listener_inode = listener.inode,
+                    .netns_pid = scope.netns_pid,
+                    .listener_pid = listener.pid,
+                    .listener_fd = listener.fd,
+                    .queue = queue.queue,
+                    .ifindex = queue.device.size() < IF_NAMESIZE ? queue.ifindex : 0};
+    std::ranges::copy(std::string_view(queue.device).substr(0, IF_NAMESIZE - 1), request.device.begin());
+    return request;
 }
 
 inline Scope scope_of(const Request& request) {
@@ -102,6 +115,10 @@ inline Scope scope_of(const Request& request) {
                                      .local = {},
                                      .pid = request.listener_pid,
                                      .fd = request.listener_fd};
+    if (request.ifindex != 0)
+        scope.queue = QueueRef{.device = {request.device.data(), ::strnlen(request.device.data(), IF_NAMESIZE)},
+                               .ifindex = request.ifindex,
+                               .queue = request.queue};
     return scope;
 }
 

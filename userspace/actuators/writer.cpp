@@ -187,7 +187,8 @@ Result<sys::Visit> Writer::visit(const NetnsId& netns, const sys::NetnsHint& hin
                     .netns_pid = hint.pid,
                     .netlink = wanted.socket,
                     .counters = wanted.counters ? 1U : 0U,
-                    .timeouts = wanted.timeouts ? 1U : 0U};
+                    .timeouts = wanted.timeouts ? 1U : 0U,
+                    .devices = wanted.devices ? 1U : 0U};
     if (hint.path.size() <= request.netns_path.size()) {
         request.netns_path_size = static_cast<std::uint32_t>(hint.path.size());
         std::ranges::copy(hint.path, request.netns_path.begin());
@@ -200,11 +201,14 @@ Result<sys::Visit> Writer::visit(const NetnsId& netns, const sys::NetnsHint& hin
                      .socket = {},
                      .netstat = {},
                      .sockstat = {},
+                     .counts = {},
+                     .sysfs = {},
                      .timeouts = {}};
     if (answer->has_timeouts != 0) visit.timeouts = answer->timeouts;
     std::vector<sys::Fd*> expected;
     if (wanted.socket != sys::Netlink::none) expected.push_back(&visit.socket);
     if (wanted.counters) expected.insert(expected.end(), {&visit.netstat, &visit.sockstat});
+    if (wanted.devices) expected.insert(expected.end(), {&visit.counts, &visit.sysfs});
     if (passed.size() != expected.size()) return failure("the writer did not pass on what was asked for");
     for (std::size_t i = 0; i < expected.size(); ++i) *expected[i] = std::move(passed[i]);
     return visit;

@@ -108,12 +108,14 @@ Answer visit(const Request& request, Passed& passed) {
     if (request.netlink > sys::Netlink::netfilter)
         return refusal({fmt::format("netlink socket {} is none of the writer's", std::to_underlying(request.netlink))});
     const auto path_size = std::min<std::size_t>(request.netns_path_size, request.netns_path.size());
-    auto visit = sys::visit_netns(
-        {.cookie = request.netns_cookie, .inode = request.netns_inode},
-        {.pid = request.netns_pid, .path = {request.netns_path.data(), path_size}},
-        {.socket = request.netlink, .counters = request.counters != 0, .timeouts = request.timeouts != 0});
+    auto visit = sys::visit_netns({.cookie = request.netns_cookie, .inode = request.netns_inode},
+                                  {.pid = request.netns_pid, .path = {request.netns_path.data(), path_size}},
+                                  {.socket = request.netlink,
+                                   .counters = request.counters != 0,
+                                   .timeouts = request.timeouts != 0,
+                                   .devices = request.devices != 0});
     if (!visit) return refusal(visit.error());
-    for (sys::Fd* fd : {&visit->socket, &visit->netstat, &visit->sockstat})
+    for (sys::Fd* fd : {&visit->socket, &visit->netstat, &visit->sockstat, &visit->counts, &visit->sysfs})
         if (*fd) passed.push_back(std::move(*fd));
     Answer done = answer(Outcome::Kind::written, 0, 0, {});
     done.netns_cookie = visit->id.cookie;

@@ -11,6 +11,7 @@ namespace bpftune::controller {
 Scope Reading::scope() const {
     if (listener != nullptr) return scope_of(*listener);
     if (udp != nullptr) return scope_of(*udp);
+    if (device != nullptr) return scope_of(*device);
     return {.netns = object.netns,
             .netns_pid = netns_pid,
             .listener = std::nullopt,

@@ -33,6 +33,7 @@ struct Reading {
     int netns_pid = 0;                  // as in Scope
     const Listener* listener = nullptr; // of a socket: itself, as is the next
     const UdpSocket* udp = nullptr;
+    const SteeredDevice* device = nullptr; // of a receive queue: whose it is
     const std::optional<Pod>* pod = nullptr;
     bool is_part = false; // one of those whose demand counts for the node's object, which has the value (a table)
 

@@ -13,6 +13,7 @@
 #include "controller/resource.hpp"
 #include "controller/socket_memory.hpp"
 #include "controller/socket_sizes.hpp"
+#include "controller/steering.hpp"
 #include "controller/tcp_buffers.hpp"
 #include "controller/udp_buffers.hpp"
 
@@ -21,7 +22,8 @@ namespace bpftune::controller {
 std::span<const Resource> resources() {
     static constexpr std::array rows{accept_queue, conntrack,     conntrack_timeouts, tcp_buffers, udp_buffers,
                                      backlog,      ports,         neighbours,         fragments,   socket_sizes,
-                                     congestion,   socket_memory, fast_open}; // what a burst waits for first
+                                     congestion,   socket_memory, fast_open,          steering}; // what a burst waits
+                                                                                                 // for first
     return rows;
 }
 

@@ -2,6 +2,7 @@
 #include "controller/trial.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <ranges>
 #include <utility>
 
@@ -36,9 +37,11 @@ double loss_ratio(const Measured& side) {
 
 std::uint64_t per_1000(const Measured& side) { return static_cast<std::uint64_t>(loss_ratio(side) * 1000); }
 
-bool is_by_rate(const TrialKey& key) {
-    return !key.minimum && tunables::row(key.object.tunable).judged_by == tunables::JudgedBy::rate;
+bool is_by(tunables::JudgedBy judged_by, const TrialKey& key) {
+    return !key.minimum && tunables::row(key.object.tunable).judged_by == judged_by;
 }
+bool is_by_rate(const TrialKey& key) { return is_by(tunables::JudgedBy::rate, key); }
+bool is_by_throughput(const TrialKey& key) { return is_by(tunables::JudgedBy::throughput, key); }
 
 std::string_view held_at_once(const TrialKey& key) { return tunables::row(key.object.tunable).held_at_once; }
 
@@ -99,6 +102,45 @@ Verdict verdict_on_rate(const Trial& trial, MonoTime now) {
     return {Verdict::Kind::roll_back, std::move(rates)};
 }
 
+// Beyond it CPUs are kept busy with handing packets on, and not with these.
+constexpr double most_softirq_time = 2;
+// So much of a loss is seen within the first window that is whole.
+constexpr std::uint64_t harm_per_1000 = 10;
+
+double taken_a_second(const Measured& side) {
+    return static_cast<double>(side.demand - side.losses) / Seconds(side.length).count();
+}
+
+double softirq_us_each(const Measured& side) {
+    const std::uint64_t taken = std::max<std::uint64_t>(side.demand - side.losses, 1);
+    return static_cast<double>(side.softirq_us) / static_cast<double>(taken);
+}
+
+std::string throughput_text(const Trial& trial) {
+    const auto& [before, after] = std::pair<const Measured&, const Measured&>(trial.before, trial.after);
+    return fmt::format("{:.0f} packets a second, {:.0f} before, at {:.1f} us of softirqs each, {:.1f} before; lost {} "
+                       "of {}, {} of {} before",
+                       taken_a_second(after), taken_a_second(before), softirq_us_each(after), softirq_us_each(before),
+                       after.losses, after.demand, before.losses, before.demand);
+}
+
+Verdict verdict_on_throughput(const Trial& trial, MonoTime now) {
+    const Measured& before = trial.before;
+    const Measured& after = trial.after;
+    if (before.length == Nanoseconds() || before.demand == 0)
+        return {Verdict::Kind::roll_back, "what it was like before is not known any more"};
+    if (after.length == Nanoseconds()) return {};
+    const bool harms = per_1000(after) > per_1000(before) + harm_per_1000;
+    if (!harms && now < trial.last_raise + trial_window) return {};
+    const double gain = taken_a_second(after) / taken_a_second(before);
+    const bool loses_more = per_1000(after) > per_1000(before);
+    const bool loses_less =
+        per_1000(before) > 0 && loss_ratio(after) <= worthwhile * loss_ratio(before) && gain >= slower;
+    const bool is_dear = softirq_us_each(after) > most_softirq_time * softirq_us_each(before);
+    const bool helped = !loses_more && !is_dear && (gain >= faster || loses_less);
+    return {helped ? Verdict::Kind::keep : Verdict::Kind::roll_back, throughput_text(trial)};
+}
+
 // One that was granted its share of another's raise: what was measured is not its own.
 bool is_bystander(const TrialKey& key, const ObjectKey& object) {
     return object.tunable == key.object.tunable && object != key.object;
@@ -115,9 +157,22 @@ std::vector<Evidence> evidence_of(const std::optional<RaisedFlows>& raised) {
             {"bytes_per_second_after", raised->since}};
 }
 
+// Of throughput; before is nothing where an earlier run measured it.
+std::vector<Evidence> evidence_of(const Measured& before, const Measured& after) {
+    if (before.length == Nanoseconds() || after.length == Nanoseconds()) return {};
+    const auto rounded = [](double value) { return static_cast<std::uint64_t>(std::llround(value)); };
+    return {{"packets_per_second_before", rounded(taken_a_second(before))},
+            {"packets_per_second_after", rounded(taken_a_second(after))},
+            {"softirq_ns_each_before", rounded(1000 * softirq_us_each(before))},
+            {"softirq_ns_each_after", rounded(1000 * softirq_us_each(after))},
+            {"loss_before_per_1000", per_1000(before)},
+            {"loss_after_per_1000", per_1000(after)}};
+}
+
 std::vector<Evidence> evidence_of(const TrialKey& key, const Trial& trial, const ObjectKey& object) {
     if (key.minimum || is_bystander(key, object)) return {};
     if (is_by_rate(key)) return evidence_of(trial.raised);
+    if (is_by_throughput(key)) return evidence_of(trial.before, trial.after);
     return {{"loss_before_per_1000", per_1000(trial.before)},
             {"loss_after_per_1000", per_1000(trial.after)},
             {"demand_before", trial.before.demand},
@@ -196,7 +251,9 @@ Measured measured(const Reading& reading, Trial& trial, bool mixed) {
     return {.losses = before.losses + more.losses,
             .demand = before.demand + more.demand,
             .use = std::max(before.use, more.use),
-            .lost_in_flood = before.lost_in_flood + more.lost_in_flood};
+            .lost_in_flood = before.lost_in_flood + more.lost_in_flood,
+            .length = before.length + more.length,
+            .softirq_us = before.softirq_us + more.softirq_us};
 }
 
 // A window that began before the raise mixes what was lost then with what the new limit does; a use that did not fit
@@ -207,6 +264,8 @@ void add(Trial& trial, const Measured& more, bool mixed) {
     trial.after.losses += more.losses;
     trial.after.demand += more.demand;
     trial.after.lost_in_flood += more.lost_in_flood;
+    trial.after.length += more.length;
+    trial.after.softirq_us += more.softirq_us;
 }
 
 Verdict judged(const Gate& gate, const TrialKey& key, Trial& trial, const Snapshot& snapshot) {
@@ -314,12 +373,16 @@ void leave_trial(State& state, const ObjectKey& object) {
 
 Verdict verdict_on(const TrialKey& key, const Trial& trial, const Snapshot& snapshot, MonoTime now) {
     const bool by_rate = is_by_rate(key);
-    if (!by_rate && now < trial.last_raise + trial.shows_after + trial_window) return {};
+    const bool by_throughput = is_by_throughput(key);
+    if (!by_rate && !by_throughput && now < trial.last_raise + trial.shows_after + trial_window) return {};
     // What was hours ago says nothing of what a change has made worse since.
     const bool is_fresh = trial.shows_after <= longest_trial;
-    std::string worse = is_fresh ? worsened(trial.guards, snapshot.guards, snapshot.memory_bytes) : std::string();
+    Guards before = trial.guards;
+    if (by_throughput) before.softirq.reset(); // which is what it is for: what each packet takes is compared
+    std::string worse = is_fresh ? worsened(before, snapshot.guards, snapshot.memory_bytes) : std::string();
     if (!worse.empty()) return {Verdict::Kind::roll_back, std::move(worse)};
     if (by_rate) return verdict_on_rate(trial, now);
+    if (by_throughput) return verdict_on_throughput(trial, now);
     if (trial.after.use > trial.fitted || trial.after.losses > 0) return verdict_on_tested(key, trial);
     if (now < trial.since + trial.shows_after + longest_trial) return {};
     return verdict_on_untested(key, trial);

@@ -6,7 +6,10 @@
 namespace bpftune {
 
 ObjectKey key_of(TunableId tunable, const Scope& scope) {
-    return {tunable, scope.netns, is_of_socket(tunable) && scope.listener ? scope.listener->cookie : 0};
+    std::uint64_t object = 0;
+    if (is_of_socket(tunable) && scope.listener) object = scope.listener->cookie;
+    if (is_of_queue(tunable) && scope.queue) object = std::uint64_t{scope.queue->ifindex} << 32 | scope.queue->queue;
+    return {tunable, scope.netns, object};
 }
 
 Scope scope_of(const Listener& listener) {
@@ -17,6 +20,14 @@ Scope scope_of(const Listener& listener) {
 Scope scope_of(const UdpSocket& socket) {
     return {socket.netns, socket.pid, ListenerRef{socket.cookie, socket.inode, socket.local, socket.pid, socket.fd},
             socket.pod};
+}
+
+Scope scope_of(const SteeredDevice& device) {
+    return {.netns = device.netns,
+            .netns_pid = device.pid,
+            .listener = std::nullopt,
+            .pod = device.pod,
+            .queue = QueueRef{.device = device.name, .ifindex = device.ifindex, .queue = 0}};
 }
 
 std::string_view to_string(ChangeState state) {

@@ -54,6 +54,7 @@ enum class TunableId {
     nf_conntrack_tcp_timeout_established,
     nf_conntrack_tcp_timeout_time_wait,
     nf_conntrack_tcp_timeout_close_wait,
+    rps_cpus,
 };
 
 // What lets the running connections of a network namespace have a value that new ones begin with.
@@ -68,6 +69,9 @@ constexpr bool is_of_socket(TunableId tunable) {
     return tunable == TunableId::listener_backlog || tunable == TunableId::udp_rcvbuf;
 }
 
+// Of a receive queue of a network device.
+constexpr bool is_of_queue(TunableId tunable) { return tunable == TunableId::rps_cpus; }
+
 // How an actuator reaches a socket, a listening one or one of UDP, and how history names it.
 struct ListenerRef {
     std::uint64_t cookie = 0; // SO_COOKIE; what identity is checked by
@@ -79,13 +83,25 @@ struct ListenerRef {
     bool operator==(const ListenerRef&) const = default;
 };
 
+// A receive queue of a network device. Both name and index have to be its device's: the kernel gives an index to
+// another device only when it has counted past all others, but whoever makes one may choose it (net/core/dev.c,
+// dev_index_reserve).
+struct QueueRef {
+    std::string device;
+    std::uint32_t ifindex = 0;
+    std::uint32_t queue = 0;
+
+    bool operator==(const QueueRef&) const = default;
+};
+
 // Where a change applies. `listener` names the object for tunables of a socket, the cause for somaxconn, and is empty
-// where no listener plays a part. `netns_pid` is a hint, as in ListenerRef.
+// where no listener plays a part. `netns_pid` is a hint, as in ListenerRef. `queue` is there for tunables of one.
 struct Scope {
     NetnsId netns;
     int netns_pid = 0;
     std::optional<ListenerRef> listener;
     std::optional<Pod> pod;
+    std::optional<QueueRef> queue = {};
 
     bool operator==(const Scope&) const = default;
 };
@@ -93,12 +109,15 @@ struct Scope {
 // A socket as an object of changes.
 Scope scope_of(const Listener& listener);
 Scope scope_of(const UdpSocket& socket);
+Scope scope_of(const SteeredDevice& device); // its first receive queue
 
-// The thing that has one value: a sysctl of one namespace, or a limit of one socket.
+// The thing that has one value: a sysctl of one namespace, a limit of one socket, or a receive queue.
 struct ObjectKey {
     TunableId tunable = TunableId::somaxconn;
     NetnsId netns;
-    std::uint64_t listener_cookie = 0; // of a socket's tunables only, UDP's too
+    // Of a socket's tunables, UDP's too; of a receive queue: the index of its device in the upper half, its own number
+    // in the lower. 0 of others.
+    std::uint64_t listener_cookie = 0;
 
     auto operator<=>(const ObjectKey&) const = default;
 };

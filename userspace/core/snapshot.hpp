@@ -325,9 +325,41 @@ struct SoftirqCpu {
     std::optional<std::uint64_t> budget_usecs; // net.core.netdev_budget_usecs, of one turn
     double packets_per_second = 0;             // processed, in the last window of a second or so
     std::optional<double> softirq_percent;     // of its time in that window: interrupts, softirqs, and the hypervisor
+    std::optional<double> idle_percent;        // likewise: it had nothing to do
     std::uint64_t window_processed = 0;        // in the last interval
     std::uint64_t window_lost = 0;             // in the last interval, because the backlog was full
     std::optional<BacklogLoss> lost;           // of the window before the last one, in the tick that ends that
+};
+
+// A CPU that has no time left for packets, since it was so at each look: what all CPUs did in that time, of which the
+// last ten seconds count.
+struct HotCpu {
+    // Of its time by softirqs, or what all packets that came would take: it is known to a few percent (BacklogLoss).
+    static constexpr double least_percent = 90;
+
+    unsigned cpu = 0;
+    Nanoseconds length{};
+    std::uint64_t processed = 0; // packets
+    std::uint64_t lost = 0;      // because a backlog was full
+    std::uint64_t softirq_us = 0;
+};
+
+// A network device through which a hot CPU may get its packets, or whose steering was ours at any time: nobody looks
+// while no CPU is hot. All of its first receive queue is below /sys/class/net/DEVICE/queues/rx-0.
+struct SteeredDevice {
+    NetnsId netns;
+    int pid = 0; // as in NetnsTcp
+    std::optional<Pod> pod;
+    std::string name;
+    std::uint32_t ifindex = 0;
+    double packets_per_second = 0;         // received since the look before; 0: there was none
+    std::uint64_t queues = 0;              // receive queues
+    bool is_hardware = false;              // packets enter the node by it; a bridge, VLAN or veth passes them on
+    bool is_read_only = false;             // its namespace's sysfs: a container runtime mounts it so
+    bool has_more_cpus = false;            // there is one past the first 64 in rps_cpus
+    std::optional<std::uint64_t> near;     // CPUs of its NUMA node, of the first 64; nullopt: it has none
+    std::optional<std::uint64_t> rps_cpus; // as set; nullopt: not read in this tick, or has_more_cpus
+    MonoTime read;
 };
 
 // What a neighbour table refused, and what had been asked of it by then. It is told once the neighbours that were asked
@@ -604,6 +636,8 @@ struct Snapshot {
     std::vector<Fragments> fragments;        // in the order of their namespaces, IPv4 first
     std::vector<SocketMemory> socket_memory; // TCP's first; at ticks
     std::vector<SoftirqCpu> softirq;
+    std::optional<HotCpu> hot_cpu;      // nullopt: none, or there are other busy ones alone
+    std::vector<SteeredDevice> steered; // in the order of their namespaces and indices; at ticks
     std::vector<Conntrack> conntrack;
     std::vector<NeighbourTable> neighbours;
     std::vector<SysctlWrite> sysctl_writes; // recent ones, oldest first

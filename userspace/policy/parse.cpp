@@ -144,6 +144,8 @@ private:
     std::optional<std::uint64_t> count(const Element* value, const Key& key, const Tunable& tunable);
     std::optional<std::uint64_t> number(const Element& value, const Key& key, const Tunable& tunable);
     std::optional<std::uint64_t> word(const Element& value, const Key& key, const Tunable& tunable);
+    std::optional<std::uint64_t> cpus(const Element& value, const Key& key, const Tunable& tunable);
+    void only_max(const Fields& given, const Tunable& row);
     void not_a_number(const Element& value, const Key& key, const Tunable& tunable);
     void shrink_after(const Element* value, TunablePolicy& out);
 
@@ -265,6 +267,7 @@ std::string range_of(const Tunable& tunable) {
 std::optional<std::uint64_t> Checker::number(const Element& value, const Key& key, const Tunable& tunable) {
     const std::string_view text = value.text;
     if (!tunable.words.empty()) return word(value, key, tunable);
+    if (tunable.is_cpus) return cpus(value, key, tunable);
     const auto parsed = parse_size(text); // of digits alone these
     if (!only_digits(text) && (!parsed || tunable.unit != tunables::Unit::bytes)) {
         not_a_number(value, key, tunable);
@@ -287,6 +290,22 @@ std::optional<std::uint64_t> Checker::word(const Element& value, const Key& key,
     problem(value, fmt::format("{} takes one of {}", tunable.name, list_of(takes)), "{} '{}' is none of its values",
             key.name, shown(value.text));
     return std::nullopt;
+}
+
+// As the kernel has them, so that what history shows can be written here. Of one set none is the least of, or a half.
+std::optional<std::uint64_t> Checker::cpus(const Element& value, const Key& key, const Tunable& tunable) {
+    const auto known = value_of(tunable, value.text);
+    if (known && *known != 0) return *known;
+    problem(value, "write them as the kernel does, each CPU a bit, of the first 64: \"ff\" are CPUs 0 to 7",
+            "{} '{}' is no set of CPUs", key.name, shown(value.text));
+    return std::nullopt;
+}
+
+void Checker::only_max(const Fields& given, const Tunable& row) {
+    if (!row.is_cpus) return;
+    if (const Element* const min = given.find("min")) problem(*min, "take it out", "a set of CPUs has no min");
+    if (const Element* const calm = given.find("shrinkAfter"); calm != nullptr && calm->text != never)
+        problem(*calm, "take it out", "a set of CPUs is not given back by halves");
 }
 
 void Checker::not_a_number(const Element& value, const Key& key, const Tunable& tunable) {
@@ -330,10 +349,12 @@ void Checker::tunable(const Element& value, const Tunable& row, TunablePolicy& o
     if (!is(value, Element::Kind::map, row.name, std::string(tunable_example))) return;
     const Fields given = fields(value, tunable_keys, row.name);
     out.mode = mode(given.find("mode"), tunable_keys).value_or(out.mode);
+    only_max(given, row);
     shrink_after(given.find("shrinkAfter"), out);
     const Element* const max_node = given.find("max");
     const auto max = count(max_node, key_named(tunable_keys, "max"), row);
     if (max) out.max = *max;
+    if (row.is_cpus) return;
     out.min = count(given.find("min"), key_named(tunable_keys, "min"), row);
     if (!out.min || *out.min <= out.max || (max_node != nullptr && !max)) return;
     if (max)
@@ -351,6 +372,7 @@ void Checker::lowered_tunable(const Element& value, const Tunable& row, TunableP
         return;
     const Fields given = fields(value, pod_tunable_keys, fmt::format("{} of an entry of pods", row.name));
     out.mode = mode(given.find("mode"), pod_tunable_keys).value_or(out.mode);
+    only_max(given, row);
     shrink_after(given.find("shrinkAfter"), out);
     out.max = count(given.find("max"), key_named(pod_tunable_keys, "max"), row).value_or(out.max);
 }

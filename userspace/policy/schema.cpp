@@ -34,6 +34,7 @@ ordered_json words_of(const tunables::Tunable& tunable) {
 ordered_json count_of(const tunables::Tunable* tunable) {
     if (tunable == nullptr) return {{"type", "integer"}};
     if (!tunable->words.empty()) return words_of(*tunable);
+    if (tunable->is_cpus) return {{"type", {"string", "integer"}}, {"pattern", "^[0-9a-fA-F]{1,8}(,[0-9a-fA-F]{8})?$"}};
     ordered_json least = json_of(*tunable, tunable->kernel_min);
     ordered_json most = json_of(*tunable, tunable->kernel_max);
     if (tunable->counts_down_from > 0) std::swap(least, most);

@@ -27,10 +27,16 @@ std::string budget(const Policy& policy) {
     return fmt::format("{}{}", size, units[unit]);
 }
 
+// In a flow map a comma would end it.
+std::string setting(const tunables::Tunable& row, std::uint64_t value) {
+    const std::string text = text_of(row, value);
+    return row.is_cpus ? '"' + text + '"' : text;
+}
+
 std::string bounds(const tunables::Tunable& row, const TunablePolicy& tunable) {
-    const std::string min = tunable.min ? fmt::format("min: {}, ", text_of(row, *tunable.min)) : "";
+    const std::string min = tunable.min ? fmt::format("min: {}, ", setting(row, *tunable.min)) : "";
     const std::string shrink_after = tunable.shrink_after ? duration_text(*tunable.shrink_after) : std::string(never);
-    return fmt::format("{{{}max: {}, mode: {}, shrinkAfter: {}}}", min, text_of(row, tunable.max),
+    return fmt::format("{{{}max: {}, mode: {}, shrinkAfter: {}}}", min, setting(row, tunable.max),
                        to_string(tunable.mode), shrink_after);
 }
 
@@ -42,7 +48,7 @@ std::string line_of(const tunables::Tunable& row, const TunablePolicy& tunable) 
 // The inverse of what an entry may hold: a tunable without a bound of its own is not shown to have one.
 std::string lowered(const tunables::Tunable& row, const TunablePolicy& tunable) {
     std::string text = fmt::format("mode: {}", to_string(tunable.mode));
-    if (tunable.max != row.kernel_max) text = fmt::format("max: {}, {}", text_of(row, tunable.max), text);
+    if (tunable.max != row.kernel_max) text = fmt::format("max: {}, {}", setting(row, tunable.max), text);
     if (tunable.shrink_after) text += fmt::format(", shrinkAfter: {}", duration_text(*tunable.shrink_after));
     return fmt::format("        {}: {{{}}}\n", row.name, text);
 }

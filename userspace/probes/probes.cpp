@@ -12,6 +12,7 @@
 #include "core/text.hpp"
 #include "probes/bound_namespaces.hpp"
 #include "probes/conntrack.hpp"
+#include "probes/devices.hpp"
 #include "probes/netlink_listeners.hpp"
 #include "probes/proc_namespaces.hpp"
 #include "probes/programs.hpp"
@@ -33,7 +34,7 @@ struct Probes::State {
     explicit State(const Options& chosen)
         : proc(chosen.proc_root), rungs(chosen.rungs), programs(chosen), namespaces(chosen.proc_root, chosen.visit),
           bound(chosen.visit), names(chosen.proc_root), listeners(chosen.proc_root, chosen.visit),
-          conntrack(chosen.proc_root, chosen.visit) {
+          conntrack(chosen.proc_root, chosen.visit), visit(chosen.visit) {
         taken.fill(Rung::none);
     }
 
@@ -59,6 +60,7 @@ struct Probes::State {
     Result<> names_read;
     NetlinkListeners listeners;
     ConntrackReader conntrack;
+    Visitor visit;
     Widened<std::uint64_t, ListenerReading> drops; // by socket cookie
     Widened<unsigned, SoftirqReading> backlogs;    // by CPU: one that is off goes on where it was
     std::vector<NetnsReading> of_listeners;        // namespaces that the last census came upon
@@ -487,6 +489,12 @@ Result<std::vector<ConntrackReading>> Probes::conntrack(std::span<const NetnsRea
 
 Result<ConntrackSample> Probes::sample_conntrack(const NetnsReading& netns, std::size_t enough) const {
     return state_->conntrack.sample(netns, enough);
+}
+
+Result<std::vector<DeviceReading>> Probes::devices(const NetnsReading& netns, const WantsDevice& wanted) const {
+    const auto visit = state_->visit(netns.netns, netns.hint(), {.devices = true});
+    if (!visit) return std::unexpected(visit.error());
+    return read_devices(*visit, wanted);
 }
 
 std::optional<std::uint64_t> Probes::conntrack_max() const {

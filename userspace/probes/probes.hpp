@@ -141,6 +141,10 @@ public:
     // About `enough` entries of one namespace's table; see ctnetlink_sample(). Takes a visit.
     [[nodiscard]] Result<ConntrackSample> sample_conntrack(const NetnsReading& netns, std::size_t enough) const;
 
+    // Those of a namespace's network devices that are wanted. Takes a visit. Error code ESTALE: the namespace is gone.
+    [[nodiscard]] Result<std::vector<DeviceReading>> devices(const NetnsReading& netns,
+                                                             const WantsDevice& wanted) const;
+
     // Limits that are one number for the node; nullopt: not there (module not loaded).
     [[nodiscard]] std::optional<std::uint64_t> conntrack_max() const;
     [[nodiscard]] std::optional<std::uint64_t> conntrack_buckets() const;

@@ -5,10 +5,13 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "core/cpus.hpp"
 #include "core/ids.hpp"
 #include "core/snapshot.hpp"
 #include "core/time.hpp"
@@ -186,6 +189,21 @@ struct NetnsReading {
 
     [[nodiscard]] sys::NetnsHint hint() const { return {.pid = pid, .path = path}; }
 };
+
+// A network device of one namespace; its steering is that of its first receive queue.
+struct DeviceReading {
+    std::string name;
+    std::uint32_t ifindex = 0;
+    std::uint64_t packets = 0; // received
+    std::uint64_t queues = 0;  // receive queues
+    bool is_hardware = false;
+    bool is_read_only = false;    // its sysfs
+    std::optional<Cpus> near;     // of its NUMA node
+    std::optional<Cpus> rps_cpus; // nullopt: there is no such file, or it went meanwhile
+};
+
+// Whether to look at a device, by its name and the packets that it has received.
+using WantsDevice = std::function<bool(std::string_view name, std::uint64_t packets)>;
 
 // What the sockets of a network namespace that processes hold have of the memory of TCP, and of UDP. Bytes.
 struct MemoryReading {

@@ -88,7 +88,10 @@ RECORDED(Fragments, netns, pid, pod, family, memory_bytes, fullest_bytes, lowest
          timed_out, failed, window_reassembled, window_timed_out, window_failed, recent_reassembled, recent_timed_out);
 RECORDED(BacklogLoss, began, packets, processed_per_second, processed, needed_percent, waiting, squeezed, taken);
 RECORDED(SoftirqCpu, cpu, processed, dropped, flow_limited, time_squeeze, backlog, backlog_limit, budget, budget_usecs,
-         packets_per_second, softirq_percent, window_processed, window_lost, lost);
+         packets_per_second, softirq_percent, idle_percent, window_processed, window_lost, lost);
+RECORDED(HotCpu, cpu, length, processed, lost, softirq_us);
+RECORDED(SteeredDevice, netns, pid, pod, name, ifindex, packets_per_second, queues, is_hardware, is_read_only,
+         has_more_cpus, near, rps_cpus, read);
 RECORDED(StateEntries, entries, idle, timeout_seconds, needed_seconds);
 RECORDED(ConntrackStates, read, looked_at, tcp, udp, other, established, time_wait, close_wait);
 RECORDED(Conntrack, netns, pod, entries, limit, buckets, entries_per_second, inserts_per_second, drops, early_drops,
@@ -110,10 +113,11 @@ RECORDED(UnitBytes, conntrack_entry, queued_connection, full_connection, page);
 RECORDED(SocketSizes, rmem_max, wmem_max, rmem_default, wmem_default);
 RECORDED(Snapshot, cause, time, interval, node, host, memory_bytes, guards, unit_bytes, socket_sizes,
          allowed_congestion_control, sources, lost_events, withheld_events, listeners, tcp, buffers, udp, softirq,
-         conntrack, neighbours, fragments, socket_memory, sysctl_writes, netns_names, expected);
+         hot_cpu, steered, conntrack, neighbours, fragments, socket_memory, sysctl_writes, netns_names, expected);
 
 RECORDED(ListenerRef, cookie, inode, local, pid, fd);
-RECORDED(Scope, netns, netns_pid, listener, pod);
+RECORDED(QueueRef, device, ifindex, queue);
+RECORDED(Scope, netns, netns_pid, listener, pod, queue);
 RECORDED(ObjectKey, tunable, netns, listener_cookie);
 RECORDED(Evidence, name, value);
 RECORDED(Decision, act, tunable, scope, from, to, why, evidence, event);
@@ -125,7 +129,7 @@ RECORDED(controller::Held, scope, original, current, since, written, raised, rai
 RECORDED(controller::Said, why_kind, to, when);
 RECORDED(controller::Queue, in_burst, raised, demand, sized, stuck, slow, refuses_clients);
 RECORDED(controller::TrialKey, object, minimum);
-RECORDED(controller::Measured, losses, demand, use, lost_in_flood);
+RECORDED(controller::Measured, losses, demand, use, lost_in_flood, length, softirq_us);
 RECORDED(controller::Trial, cause, since, last_raise, fitted, before, after, raised, shows_after, undecided, guards,
          values, verdict);
 RECORDED(controller::BackOff, roll_backs, until);

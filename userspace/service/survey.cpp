@@ -15,6 +15,7 @@
 #include "sys/files.hpp"
 #include "sys/netns.hpp"
 #include "sys/sockets.hpp"
+#include "sys/sysfs.hpp"
 #include "tunables/catalog.hpp"
 
 namespace bpftune::service {
@@ -63,6 +64,14 @@ std::string why_no_socket(const fs::path& root) {
                        std::generic_category().message(errno));
 }
 
+std::string why_no_queue(const fs::path& root) {
+    if (!sys::has_capability(CAP_SYS_ADMIN))
+        return "rights: CAP_SYS_ADMIN is needed to mount the sysfs of a network namespace";
+    if (root != "/") return {};
+    const auto sysfs = sys::mount_sysfs();
+    return sysfs ? std::string() : "rights: " + sysfs.error().message;
+}
+
 TunableReport survey(const tunables::Tunable& tunable, const fs::path& root) {
     TunableReport report{.name = std::string(tunable.name)};
     if (is_of_socket(tunable.id)) {
@@ -70,6 +79,10 @@ TunableReport survey(const tunables::Tunable& tunable, const fs::path& root) {
         report.reason = why_no_socket(root);
         if (report.reason.empty() && tunable.kind == tunables::Kind::udp_buffer && !sys::tells_who_set_buffers())
             report.reason = "kernel: no SO_BUF_LOCK (5.14), without which a raise could not be put back whole";
+    } else if (tunable.kind == tunables::Kind::rx_queue) {
+        std::error_code ignored; // that of loopback, which every namespace has
+        report.present = fs::exists(root / "sys/class/net/lo/queues/rx-0" / tunable.name, ignored);
+        report.reason = report.present ? why_no_queue(root) : "kernel: it is built without RPS (CONFIG_RPS)";
     } else {
         const fs::path path = root / "proc/sys" / tunable.path;
         std::error_code ignored;

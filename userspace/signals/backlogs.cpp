@@ -21,6 +21,13 @@ std::optional<double> softirq_percent(const std::optional<sys::CpuInterrupts>& f
                     100.0);
 }
 
+std::optional<double> idle_percent(const std::optional<sys::CpuInterrupts>& from,
+                                   const std::optional<sys::CpuInterrupts>& to) {
+    if (!from || !to || to->total <= from->total || to->idle < from->idle) return std::nullopt; // it may be corrected
+    return std::min(100 * static_cast<double>(to->idle - from->idle) / static_cast<double>(to->total - from->total),
+                    100.0);
+}
+
 } // namespace
 
 std::optional<double> Backlogs::needed_percent(const Window& window) {
@@ -69,6 +76,7 @@ void Backlogs::tick(std::vector<SoftirqCpu>& rows, std::span<const sys::CpuInter
                                 .lost = mark.lost - std::min(mark.lost, cpu.begin.lost),
                                 .squeezed = mark.squeezed - std::min(mark.squeezed, cpu.begin.squeezed),
                                 .softirq_percent = softirq_percent(cpu.begin.time, mark.time),
+                                .idle_percent = idle_percent(cpu.begin.time, mark.time),
                                 .waiting = row.backlog.value_or(0),
                                 .began = begin_,
                                 .length = length};
@@ -79,6 +87,7 @@ void Backlogs::tick(std::vector<SoftirqCpu>& rows, std::span<const sys::CpuInter
         if (!cpu.last) continue;
         row.packets_per_second = static_cast<double>(cpu.last->processed) / Seconds(cpu.last->length).count();
         row.softirq_percent = cpu.last->softirq_percent;
+        row.idle_percent = cpu.last->idle_percent;
     }
     if (ends) begin_ = now;
 }

@@ -33,6 +33,7 @@ private:
         std::uint64_t lost = 0;
         std::uint64_t squeezed = 0;
         std::optional<double> softirq_percent;
+        std::optional<double> idle_percent;
         std::uint64_t waiting = 0; // at its end
         MonoTime began;
         Nanoseconds length{};

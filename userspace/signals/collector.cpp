@@ -48,6 +48,8 @@ constexpr std::size_t most_writes = 1024;
 // Enough to know a half from a quarter. Taking them is this part of the time at most, but for one table a tick.
 constexpr std::size_t sample_entries = 1000;
 constexpr int sample_part = 200;
+// Looking for the device that a hot CPU gets its packets from takes this part of the time, and one namespace more.
+constexpr int device_part = 50;
 
 // Not where the namespace is gone or closed to us, or the kernel has no sock_diag for TCP: what ended there would stay.
 bool may_be_asked_later(const Error& error) {
@@ -184,6 +186,7 @@ Snapshot Collector::tick(Now now) {
     snapshot.fragments = fragments_.update(namespaces_, now.mono);
     read_socket_memory(snapshot);
     read_softirq(snapshot);
+    read_steering(snapshot);
     snapshot.socket_sizes = probes_.socket_sizes();
     snapshot.allowed_congestion_control = probes_.allowed_congestion_control();
     read_conntrack(snapshot);
@@ -273,6 +276,40 @@ void Collector::read_softirq(Snapshot& snapshot) {
                                     .budget_usecs = budget_usecs});
     }
     backlogs_.tick(snapshot.softirq, node_reader_.cpus(), node_reader_.cpus_read(), snapshot.time.mono);
+}
+
+void Collector::look_at_devices(const probes::NetnsReading& netns) {
+    const auto devices = probes_.devices(netns, [&](std::string_view name, std::uint64_t packets) {
+        return steered_.wants(netns.netns, name, packets);
+    });
+    if (devices) return steered_.update(netns, *devices);
+    if (devices.error().code == ESTALE) steered_.gone(netns.netns);
+}
+
+// The init namespace, by which packets enter the node, and those in which something is ours; of the others, in turn, as
+// many as there is time for.
+void Collector::read_steering(Snapshot& snapshot) {
+    snapshot.hot_cpu = hot_cpus_.tick(snapshot.softirq, snapshot.interval);
+    std::optional<double> packets_per_second;
+    if (snapshot.hot_cpu)
+        packets_per_second =
+            std::ranges::find(snapshot.softirq, snapshot.hot_cpu->cpu, &SoftirqCpu::cpu)->packets_per_second;
+    steered_.begin(packets_per_second, snapshot.time.mono);
+    std::vector<const probes::NetnsReading*> others;
+    for (const probes::NetnsReading& netns : namespaces_) {
+        const bool is_asked = netns.netns == node_.host && snapshot.hot_cpu;
+        if (is_asked || steered_.holds_any_in(netns.netns))
+            look_at_devices(netns);
+        else if (netns.netns != node_.host)
+            others.push_back(&netns);
+    }
+    const MonoTime begin = sys::now().mono; // most of the work is the writer's
+    for (std::size_t i = 0; snapshot.hot_cpu && i < others.size(); ++i) {
+        look_at_devices(*others[next_devices_++ % others.size()]);
+        if (sys::now().mono - begin > snapshot.interval / device_part) break;
+    }
+    steered_.forget_all_but(namespaces_);
+    snapshot.steered = steered_.rows();
 }
 
 void Collector::read_conntrack(Snapshot& snapshot) {

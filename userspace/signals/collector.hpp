@@ -16,6 +16,7 @@
 #include "signals/node.hpp"
 #include "signals/socket_memory.hpp"
 #include "signals/sockets.hpp"
+#include "signals/steering.hpp"
 #include "signals/tcp_table.hpp"
 #include "signals/udp.hpp"
 
@@ -49,6 +50,7 @@ public:
         if (object.tunable == TunableId::tcp_max_syn_backlog)
             tcp_.wrote(object.netns, &NetnsTcp::max_syn_backlog, limit, now);
         if (object.tunable == TunableId::udp_rcvbuf) hold(object);
+        if (is_of_queue(object.tunable)) value != 0 ? steered_.hold(object) : steered_.let_go(object);
     }
 
     // Whether there is anything to decide on it by here.
@@ -58,6 +60,7 @@ public:
 
     // An earlier run has set it: in the next tick it is among what is looked at.
     void holds(const ObjectKey& object) {
+        if (is_of_queue(object.tunable)) steered_.hold(object);
         if (object.tunable != TunableId::udp_rcvbuf) return;
         hold(object);
         next_census_ = {};
@@ -88,6 +91,8 @@ private:
     void read_buffers(Snapshot& snapshot);
     void look_at_udp();
     void read_softirq(Snapshot& snapshot);
+    void read_steering(Snapshot& snapshot);
+    void look_at_devices(const probes::NetnsReading& netns);
     void read_conntrack(Snapshot& snapshot);
     void read_neighbours(Snapshot& snapshot);
     void read_socket_memory(Snapshot& snapshot);
@@ -114,6 +119,9 @@ private:
     MonoTime next_count_; // of sockets by state
     std::map<unsigned, probes::SoftirqReading> softirq_base_;
     Backlogs backlogs_;
+    HotCpus hot_cpus_;
+    SteeredDevices steered_;
+    std::size_t next_devices_ = 0; // the namespace whose turn it is
     ConntrackTables conntrack_;
     NeighbourTables neighbours_;
     std::vector<SysctlWrite> sysctl_writes_;

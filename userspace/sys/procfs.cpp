@@ -64,7 +64,8 @@ std::size_t index_of(const std::vector<std::string_view>& words, std::string_vie
 }
 
 // A line of /proc/stat, after its name: user nice system idle iowait irq softirq steal.
-constexpr std::size_t irq_ticks = 5, softirq_ticks = 6, steal_ticks = 7, kinds_of_ticks = 8;
+constexpr std::size_t idle_ticks = 3, iowait_ticks = 4, irq_ticks = 5, softirq_ticks = 6, steal_ticks = 7,
+                      kinds_of_ticks = 8;
 
 std::optional<std::array<std::uint64_t, kinds_of_ticks>> ticks_of(const std::vector<std::string_view>& words) {
     std::array<std::uint64_t, kinds_of_ticks> all{};
@@ -182,9 +183,26 @@ std::vector<CpuInterrupts> cpus_interrupts(std::string_view text) {
         if (!cpu || !ticks) break;
         cpus.push_back({.cpu = static_cast<unsigned>(*cpu),
                         .taken = (*ticks)[irq_ticks] + (*ticks)[softirq_ticks] + (*ticks)[steal_ticks],
-                        .total = std::reduce(ticks->begin(), ticks->end())});
+                        .total = std::reduce(ticks->begin(), ticks->end()),
+                        .idle = (*ticks)[idle_ticks] + (*ticks)[iowait_ticks]});
     }
     return cpus;
+}
+
+// A name has neither blanks nor a colon in it (net/core/dev.c, dev_valid_name).
+std::vector<DevicePackets> device_packets(std::string_view text) {
+    std::vector<DevicePackets> devices;
+    take_until(text, '\n'); // two lines of titles
+    take_until(text, '\n');
+    while (!text.empty()) {
+        std::string_view line = take_until(text, '\n');
+        std::string_view name = take_until(line, ':');
+        name.remove_prefix(std::min(name.find_first_not_of(' '), name.size()));
+        const auto words = words_of(line);
+        const auto packets = words.size() > 1 ? number(words[1], 10) : std::nullopt; // after the bytes
+        if (packets && !name.empty()) devices.push_back({std::string(name), *packets});
+    }
+    return devices;
 }
 
 std::vector<std::uint64_t> sysctl_numbers(std::string_view text) {

@@ -75,10 +75,20 @@ struct CpuInterrupts {
     unsigned cpu = 0;
     std::uint64_t taken = 0; // by interrupts and softirqs, those of ksoftirqd too, and by the hypervisor
     std::uint64_t total = 0;
+    std::uint64_t idle = 0; // with nothing to do but wait for a disk
 
     bool operator==(const CpuInterrupts&) const = default;
 };
 std::vector<CpuInterrupts> cpus_interrupts(std::string_view text);
+
+// A line of /proc/net/dev: what a network device has received.
+struct DevicePackets {
+    std::string name; // raw bytes
+    std::uint64_t packets = 0;
+
+    bool operator==(const DevicePackets&) const = default;
+};
+std::vector<DevicePackets> device_packets(std::string_view text);
 
 // A sysctl of several numbers: "4096\t131072\t33554432\n". Empty: it is something else.
 std::vector<std::uint64_t> sysctl_numbers(std::string_view text);

@@ -7,6 +7,7 @@
 
 #include "sys/files.hpp"
 #include "sys/netns.hpp"
+#include "sys/sysfs.hpp"
 
 namespace bpftune::sys {
 namespace {
@@ -56,13 +57,27 @@ Result<Visit> visit_netns(const NetnsId& id, const NetnsHint& hint, const Wanted
     if (!here) return std::unexpected(here.error());
     const auto sysctls = read_sysctls();
     if (!sysctls) return std::unexpected(sysctls.error());
-    Visit visit{.id = *here, .sysctls = *sysctls, .socket = {}, .netstat = {}, .sockstat = {}, .timeouts = {}};
+    Visit visit{.id = *here,
+                .sysctls = *sysctls,
+                .socket = {},
+                .netstat = {},
+                .sockstat = {},
+                .counts = {},
+                .sysfs = {},
+                .timeouts = {}};
     if (wanted.timeouts) visit.timeouts = read_timeouts();
     // Before the socket, which would be counted. What is opened here goes on showing this namespace.
     if (wanted.counters) {
         visit.netstat = Fd(::open("/proc/thread-self/net/netstat", O_RDONLY | O_CLOEXEC));
         visit.sockstat = Fd(::open("/proc/thread-self/net/sockstat", O_RDONLY | O_CLOEXEC));
         if (!visit.netstat || !visit.sockstat) return system_failure(errno, "open its counters");
+    }
+    if (wanted.devices) {
+        visit.counts = Fd(::open("/proc/thread-self/net/dev", O_RDONLY | O_CLOEXEC));
+        if (!visit.counts) return system_failure(errno, "open its devices");
+        auto sysfs = mount_sysfs();
+        if (!sysfs) return std::unexpected(sysfs.error());
+        visit.sysfs = std::move(*sysfs);
     }
     auto socket = open_netlink(wanted.socket);
     if (!socket) return std::unexpected(socket.error());

@@ -37,6 +37,7 @@ struct Wanted {
     Netlink socket = Netlink::none;
     bool counters = false;
     bool timeouts = false;
+    bool devices = false;
 };
 
 // Close what it brings soon: it holds the namespace.
@@ -46,6 +47,8 @@ struct Visit {
     Fd socket;                                 // Netlink::none: none
     Fd netstat;                                // its /proc/net/netstat, as is
     Fd sockstat;                               // its /proc/net/sockstat
+    Fd counts;                                 // its /proc/net/dev
+    Fd sysfs;                                  // a mount of its /sys, at no place (sys/sysfs.hpp)
     std::optional<ConntrackTimeouts> timeouts; // nullopt: not wanted, or it has none
 };
 

@@ -32,7 +32,7 @@ bool means_no_limit(TunableId tunable, std::uint64_t value) { return value == 0 
 
 bool is_quantity(TunableId tunable) {
     const Tunable& found = row(tunable);
-    return found.counts_down_from == 0 && found.words.empty() && !found.is_bits;
+    return found.counts_down_from == 0 && found.words.empty() && !found.is_bits && !found.is_cpus;
 }
 
 } // namespace bpftune::tunables

@@ -20,6 +20,7 @@ enum class Kind {
     host_sysctl,  // below /proc/sys, one value for the node, written from the init network namespace only
     listener,     // sk_max_ack_backlog of one listening socket, which its holder may set as well, by another listen()
     udp_buffer,   // sk_rcvbuf of one UDP socket, which its holder may set as well, by SO_RCVBUF
+    rx_queue,     // a file of its name in /sys/class/net/DEVICE/queues/rx-N, of one receive queue of a network device
 };
 
 // How what is in use of a value is counted when it is to be lowered.
@@ -41,8 +42,9 @@ enum class Unit {
 
 // What tells whether a raise helped (controller/trial.hpp).
 enum class JudgedBy {
-    losses, // fewer per unit of demand
-    rate,   // the connections that it was raised for are faster
+    losses,     // fewer per unit of demand
+    rate,       // the connections that it was raised for are faster
+    throughput, // all CPUs process more packets in the same time, and lose no more of them
 };
 
 // So many times what is in use has to fit under a value that is lowered, rounded up.
@@ -69,6 +71,7 @@ struct Tunable {
     Unit unit = Unit::count;
     std::uint64_t granule = 1;     // it rounds up to multiples of this at most
     bool is_bits = false;          // each is a switch: how much larger a value is says nothing
+    bool is_cpus = false;          // a set of CPUs, of the first 64, as the kernel writes it: "ff", "1,00000000"
     bool zero_is_no_limit = false; // every other limit of 0 lets nothing in
     // Another of the same place, past which the kernel lets none of these through: raised before it, lowered after it.
     // Where this one is not named in a policy, what the policy says of that one goes for what an application asked for.
@@ -119,7 +122,7 @@ int lowering_rank(TunableId id);
 
 bool means_no_limit(TunableId tunable, std::uint64_t value);
 
-// Whether twice the value is twice as much; not of words or switches, nor of what a number is short of another.
+// Whether twice the value is twice as much; not of words, switches or CPUs, nor of what a number is short of another.
 bool is_quantity(TunableId tunable);
 
 } // namespace bpftune::tunables

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "core/cpus.hpp"
 #include "core/parse.hpp"
 #include "core/text.hpp"
 
@@ -35,7 +36,15 @@ std::optional<std::uint64_t> mirrored(const Tunable& tunable, std::uint64_t numb
     return number <= tunable.counts_down_from ? std::optional(tunable.counts_down_from - number) : std::nullopt;
 }
 
+Result<std::uint64_t> cpus_of(std::string_view text) {
+    const auto cpus = parse_cpus(text);
+    if (!cpus) return std::unexpected(cpus.error());
+    if (cpus->has_more) return failure("'{}' has a CPU past {} in it", printable(text), most_cpus - 1);
+    return cpus->first;
+}
+
 std::optional<std::string> written(const Tunable& tunable, std::uint64_t value) {
+    if (tunable.is_cpus) return cpus_text(value);
     if (!tunable.words.empty())
         return value < tunable.words.size() ? std::optional<std::string>(tunable.words[value]) : std::nullopt;
     const auto number = mirrored(tunable, value);
@@ -60,6 +69,7 @@ Result<std::uint64_t> value_of(const Tunable& tunable, std::string_view text) {
         if (word == tunable.words.end()) return failure("'{}' is none of {}'s", printable(text), tunable.name);
         return static_cast<std::uint64_t>(word - tunable.words.begin());
     }
+    if (tunable.is_cpus) return cpus_of(text);
     const auto number = parse_number(text);
     if (!number) return number;
     const auto value = mirrored(tunable, *number);
@@ -88,6 +98,7 @@ std::optional<std::uint64_t> value_in(const Tunable& tunable, const SysctlWrite&
         const auto value = value_in(tunable, std::string_view(write.text));
         return value ? std::optional(*value) : std::nullopt;
     }
+    if (tunable.is_cpus) return known_value(tunable.id, write.text);
     const auto number = write.number(tunable.field.value_or(0));
     return number ? mirrored(tunable, *number) : std::nullopt;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a tunable's value stands in its file below /proc/sys: by itself, or as one of several numbers (Tunable::field),
-// as that number, what it is short of another (Tunable::counts_down_from), or a word (Tunable::words). Whoever writes a
-// policy or reads the history sees what is in the file; between these two everything else knows the value.
+// How a tunable's value stands in its file below /proc/sys or /sys: by itself, or as one of several numbers
+// (Tunable::field), as that number, what it is short of another (Tunable::counts_down_from), a word (Tunable::words),
+// or a set of CPUs (Tunable::is_cpus), of which each bit of the value is one. Whoever writes a policy or reads the
+// history sees what is in the file; between these two everything else knows the value.
 #pragma once
 
 #include <cstdint>

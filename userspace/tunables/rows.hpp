@@ -25,5 +25,6 @@ std::span<const Tunable> socket_size_rows();
 std::span<const Tunable> tw_reuse_rows();
 std::span<const Tunable> congestion_rows();
 std::span<const Tunable> fast_open_rows();
+std::span<const Tunable> steering_rows();
 
 } // namespace bpftune::tunables

@@ -57,6 +57,8 @@ std::string whom_of(const Json& change) {
         const bool v6 = address.find(':') != std::string::npos;
         whom += fmt::format(", {}:{}", v6 ? "[" + address + "]" : address, text_of(*listener, "port"));
     }
+    if (const Json* queue = find(*scope, "queue"))
+        whom += fmt::format(", {} rx-{}", text_of(*queue, "device"), text_of(*queue, "queue"));
     return whom;
 }
 

@@ -109,6 +109,8 @@ Json scope_document(const Scope& scope) {
     if (const auto& listener = scope.listener)
         json["listener"] = {
             {"inode", listener->inode}, {"address", listener->local.address}, {"port", listener->local.port}};
+    if (const auto& queue = scope.queue)
+        json["queue"] = {{"device", queue->device}, {"ifindex", queue->ifindex}, {"queue", queue->queue}};
     if (scope.pod) json["pod"] = {{"namespace", scope.pod->ns}, {"name", scope.pod->name}};
     return json;
 }

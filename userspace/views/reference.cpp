@@ -75,6 +75,7 @@ std::string_view scope_of(tunables::Kind kind) {
     case tunables::Kind::host_sysctl: return "sysctl, one value for the node";
     case tunables::Kind::listener: return "one value for each listening socket";
     case tunables::Kind::udp_buffer: return "one value for each UDP socket";
+    case tunables::Kind::rx_queue: return "one value for each receive queue of a network device";
     }
     return "";
 }
@@ -92,6 +93,8 @@ std::string given_back(const std::optional<Nanoseconds>& calm) {
 }
 
 std::string raised_when(const tunables::Tunable& tunable) {
+    if (tunable.judged_by == tunables::JudgedBy::throughput)
+        return fmt::format("`{}` has nothing left on one CPU", tunable.serves);
     if (tunable.serves.empty()) return "a policy's `min` is more; nothing that is seen raises it";
     return fmt::format("`{}` grows", tunable.serves);
 }

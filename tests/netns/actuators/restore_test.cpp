@@ -17,21 +17,6 @@ namespace {
 
 constexpr const char* boot = "8c4dd5ae-0000-4000-8000-000000000001";
 
-class TemporaryDirectory {
-public:
-    TemporaryDirectory() : path_("/tmp/" + random_name("bpftune-restore-")) {}
-    TemporaryDirectory(const TemporaryDirectory&) = delete;
-    TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-    ~TemporaryDirectory() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
-private:
-    std::filesystem::path path_;
-};
-
 void must_hold(const Result<>& result) {
     if (!result) throw std::runtime_error(result.error().message);
 }

@@ -556,12 +556,38 @@ TEST_CASE("a journal of an earlier version goes on, with what its service holds"
     const TemporaryDirectory directory;
     const Change change = somaxconn_change(7, "128", "1024");
     take(take(Journal::open(directory.path(), boot)).begin(change));
-    execute(directory.path() / "journal.db", "ALTER TABLE changes DROP COLUMN undoing; PRAGMA user_version = 1");
+    execute(directory.path() / "journal.db",
+            "ALTER TABLE changes DROP COLUMN device; ALTER TABLE changes DROP COLUMN ifindex; "
+            "ALTER TABLE changes DROP COLUMN queue; PRAGMA user_version = 2");
+    SECTION("the first") {
+        execute(directory.path() / "journal.db", "ALTER TABLE changes DROP COLUMN undoing; PRAGMA user_version = 1");
+    }
+    SECTION("the second") {}
     CHECK(take(take(Journal::open_read_only(directory.path(), boot)).history()).size() == 1);
     auto journal = take(Journal::open(directory.path(), boot));
     const Holding held = only_holding(journal);
     CHECK(held.original == "128");
     CHECK_FALSE(held.undoing);
+}
+
+TEST_CASE("receive queues are objects of their own, known by the index of their device and their number") {
+    const TemporaryDirectory directory;
+    auto journal = take(Journal::open(directory.path(), boot));
+    Change first = somaxconn_change(7, "0", "2");
+    first.tunable = TunableId::rps_cpus;
+    first.scope.queue = QueueRef{.device = "eth0", .ifindex = 2, .queue = 0};
+    Change second = first;
+    second.scope.queue->queue = 1;
+    Change third = first;
+    third.scope.queue = QueueRef{.device = "eth1", .ifindex = 3, .queue = 0};
+    for (const Change& change : {first, second, third}) take(journal.begin(change));
+    ok(journal.release(key(second)));
+    const auto held = take(journal.holdings());
+    REQUIRE(held.size() == 2);
+    CHECK(held[0].scope == first.scope);
+    CHECK(held[1].scope == third.scope);
+    CHECK(held[1].current == "2");
+    CHECK(history(journal)[1].scope == second.scope);
 }
 
 TEST_CASE("what is to go back is held with its original, until something else is begun") {
@@ -581,12 +607,12 @@ TEST_CASE("what is to go back is held with its original, until something else is
 TEST_CASE("a journal of a newer version is refused") {
     const TemporaryDirectory directory;
     take(Journal::open(directory.path(), boot));
-    execute(directory.path() / "journal.db", "PRAGMA user_version = 3");
+    execute(directory.path() / "journal.db", "PRAGMA user_version = 4");
     for (const auto& opened :
          {Journal::open(directory.path(), boot), Journal::open_read_only(directory.path(), boot)}) {
         REQUIRE_FALSE(opened);
         CHECK(opened.error().message == "journal " + (directory.path() / "journal.db").string() +
-                                            ": written by a newer version of bpftune-k8s (schema 3, this one knows 2)");
+                                            ": written by a newer version of bpftune-k8s (schema 4, this one knows 3)");
     }
 }
 

@@ -510,7 +510,8 @@ private:
         case TunableId::tcp_fastopen:
         case TunableId::nf_conntrack_tcp_timeout_established:
         case TunableId::nf_conntrack_tcp_timeout_time_wait:
-        case TunableId::nf_conntrack_tcp_timeout_close_wait: return 0;
+        case TunableId::nf_conntrack_tcp_timeout_close_wait:
+        case TunableId::rps_cpus: return 0;
         case TunableId::rmem_max:
         case TunableId::wmem_max:
         case TunableId::rmem_default:

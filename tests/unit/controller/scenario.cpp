@@ -7,6 +7,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include "policy/parse.hpp"
+#include "signals/steering.hpp"
 #include "tunables/codec.hpp"
 
 namespace bpftune::testing {
@@ -184,6 +185,28 @@ void add_fast_open(World& world, Names& names, const YAML::Node& node) {
     world.ports[row.netns] = row;
 }
 
+std::uint64_t cpus_of(const YAML::Node& node) { return tunables::value_of(TunableId::rps_cpus, text_of(node)).value(); }
+
+// Its CPUs are "past 63", or as the kernel has them.
+void add_device(World& world, Names& names, const YAML::Node& node) {
+    const Fields fields(node, {"in", "name", "cpus", "queues", "hardware", "near", "read_only"});
+    SteeredDevice device{.netns = names.netns_at(fields, "host"),
+                         .name = text_of(fields.at("name")),
+                         .ifindex = static_cast<std::uint32_t>(world.queues.size() + 2),
+                         .queues = 1,
+                         .rps_cpus = 0};
+    fields.into(device.queues, "queues", number_of);
+    device.has_more_cpus = fields.has("cpus") && text_of(fields.at("cpus")) == "past 63";
+    if (device.has_more_cpus)
+        device.rps_cpus.reset();
+    else
+        fields.into(device.rps_cpus, "cpus", cpus_of);
+    fields.into(device.near, "near", cpus_of);
+    device.is_hardware = fields.has("hardware");
+    device.is_read_only = fields.has("read_only");
+    world.queues[key_of(TunableId::rps_cpus, scope_of(device))] = device;
+}
+
 Family family_of(const Fields& fields) {
     return fields.has("family") && text_of(fields.at("family")) == "ipv6" ? Family::ipv6 : Family::ipv4;
 }
@@ -218,8 +241,8 @@ void add_socket_memory(World& world, const YAML::Node& node) {
 
 World world_of(const YAML::Node& node, Names& names) {
     const Fields fields(node, {"listener", "conntrack", "buffers", "udp", "backlog", "ports", "fragments", "neighbours",
-                               "socket_memory", "sizes", "allowed", "fast_open", "memory", "syncookies", "entry",
-                               "connection"});
+                               "socket_memory", "device", "sizes", "allowed", "fast_open", "memory", "syncookies",
+                               "entry", "connection"});
     World world;
     if (fields.has("listener"))
         for (const YAML::Node& each : items_of(fields.at("listener"))) add_listener(world, names, each);
@@ -238,6 +261,8 @@ World world_of(const YAML::Node& node, Names& names) {
         for (const YAML::Node& each : items_of(fields.at("fast_open"))) add_fast_open(world, names, each);
     if (fields.has("fragments"))
         for (const YAML::Node& each : items_of(fields.at("fragments"))) add_fragments(world, names, each);
+    if (fields.has("device"))
+        for (const YAML::Node& each : items_of(fields.at("device"))) add_device(world, names, each);
     if (fields.has("backlog")) {
         const Fields backlog(fields.at("backlog"), {"limit", "cpus"});
         backlog.into(world.netdev_max_backlog, "limit", number_of);
@@ -395,12 +420,15 @@ void read_fragments(Step& step, Names& names, const YAML::Node& node) {
 }
 
 void read_cpu(Step& step, const YAML::Node& node) {
-    const Fields fields(node, {"cpu", "processed", "lost", "needed", "found", "squeezed", "waiting", "lost_now"});
+    const Fields fields(
+        node, {"cpu", "processed", "taken", "idle", "lost", "needed", "found", "squeezed", "waiting", "lost_now"});
     SoftirqCpu cpu;
     fields.into(cpu.cpu, "cpu", number_of);
     fields.into(cpu.window_processed, "processed", number_of);
     fields.into(cpu.window_lost, "lost_now", number_of);
     cpu.packets_per_second = static_cast<double>(cpu.window_processed);
+    fields.into(cpu.softirq_percent, "taken", number_of);
+    fields.into(cpu.idle_percent, "idle", number_of);
     if (fields.has("waiting")) cpu.backlog = number_of(fields.at("waiting"));
     if (fields.has("lost"))
         cpu.lost = {.began = MonoTime(1h + step.at - 2s),
@@ -412,6 +440,11 @@ void read_cpu(Step& step, const YAML::Node& node) {
                     .squeezed = fields.has("squeezed") ? number_of(fields.at("squeezed")) : 0,
                     .taken = 1s};
     step.cpus.push_back(cpu);
+}
+
+void read_device(Step& step, const YAML::Node& node) {
+    const Fields fields(node, {"name", "packets"});
+    step.devices[text_of(fields.at("name"))] = static_cast<double>(number_of(fields.at("packets")));
 }
 
 // In pages. All of it is held, and moves, unless it says otherwise.
@@ -455,7 +488,7 @@ void read_neighbours(Step& step, const YAML::Node& node) {
 
 void read_value(Step& step, Names& names, const YAML::Node& node) {
     const Fields fields(node, {"somaxconn", "in", "port", "limit", "conntrack_max", "conntrack_buckets", "rmem",
-                               "buffer", "netdev_max_backlog", "rmem_max", "established", "by"});
+                               "buffer", "netdev_max_backlog", "rmem_max", "established", "device", "cpus", "by"});
     const auto add = [&](const ObjectKey& object, const char* key) {
         step.values.emplace_back(object, number_of(fields.at(key)));
     };
@@ -469,6 +502,11 @@ void read_value(Step& step, Names& names, const YAML::Node& node) {
     if (fields.has("rmem")) add({TunableId::tcp_rmem, names.netns_at(fields, "pod")}, "rmem");
     if (fields.has("netdev_max_backlog")) add({TunableId::netdev_max_backlog, World::host}, "netdev_max_backlog");
     if (fields.has("rmem_max")) add({TunableId::rmem_max, World::host}, "rmem_max");
+    if (fields.has("device")) { // as it is numbered in the file
+        const QueueRef queue{.ifindex = static_cast<std::uint32_t>(number_of(fields.at("device")) + 2)};
+        step.values.emplace_back(key_of(TunableId::rps_cpus, {.netns = names.netns_at(fields, "host"), .queue = queue}),
+                                 cpus_of(fields.at("cpus")));
+    }
     if (fields.has("established")) { // seconds
         const TunableId tunable = TunableId::nf_conntrack_tcp_timeout_established;
         step.values.emplace_back(ObjectKey{tunable, names.netns_at(fields, "host")},
@@ -518,11 +556,11 @@ void read_guards(Guards& guards, const Fields& fields) {
 }
 
 Step step_of(const YAML::Node& node, Names& names) {
-    const Fields fields(node, {"at",        "until",      "tick",          "pressure",        "after",
-                               "look",      "reload",     "set",           "attempt",         "gone",
-                               "conntrack", "buffers",    "udp",           "ports",           "cpu",
-                               "fragments", "neighbours", "socket_memory", "memory_pressure", "available",
-                               "softirq",   "tcp_memory", "answer",        "expect",          "fast_open"});
+    const Fields fields(
+        node, {"at",         "until",     "tick",       "pressure",      "after",           "look",      "reload",
+               "set",        "attempt",   "gone",       "conntrack",     "buffers",         "udp",       "ports",
+               "cpu",        "fragments", "neighbours", "socket_memory", "memory_pressure", "available", "softirq",
+               "tcp_memory", "answer",    "expect",     "fast_open",     "device"});
     Step step{.line = fields.line(), .kind = kind_of(fields), .at = duration_of(fields.at("at"))};
     step.until = step.at;
     fields.into(step.until, "until", duration_of);
@@ -542,6 +580,8 @@ Step step_of(const YAML::Node& node, Names& names) {
         for (const YAML::Node& each : items_of(fields.at("fast_open"))) read_fast_open(step, names, each);
     if (fields.has("fragments"))
         for (const YAML::Node& each : items_of(fields.at("fragments"))) read_fragments(step, names, each);
+    if (fields.has("device"))
+        for (const YAML::Node& each : items_of(fields.at("device"))) read_device(step, each);
     if (fields.has("cpu"))
         for (const YAML::Node& each : items_of(fields.at("cpu"))) read_cpu(step, each);
     if (fields.has("socket_memory"))
@@ -595,6 +635,7 @@ std::string_view name_of(Decision::Act act) {
 std::string head_of(const Decision& decision) {
     std::string where;
     if (is_of_socket(decision.tunable)) where = fmt::format(" of {}", decision.scope.listener->local.port);
+    if (is_of_queue(decision.tunable)) where = fmt::format(" of {}", decision.scope.queue->device);
     const std::string head = fmt::format("{} {}{}", name_of(decision.act), tunables::row(decision.tunable).name, where);
     if (decision.act == Decision::Act::advise) return head;
     return fmt::format("{} {} -> {}", head, tunables::text_of(decision.tunable, decision.from),
@@ -655,6 +696,7 @@ private:
     std::string ticks(const Step& step) {
         for (Nanoseconds at = step.at; at <= step.until; at += 1s) {
             take_windows(step);
+            world_.hot_cpu = hot_cpus_.tick(world_.cpus, 1s);
             const MonoTime now(1h + at);
             const bool last = at + 1s > step.until;
             std::string different =
@@ -724,7 +766,11 @@ private:
         }
         for (SoftirqCpu& cpu : world_.cpus) {
             const auto seen = std::ranges::find(step.cpus, cpu.cpu, &SoftirqCpu::cpu);
-            cpu = seen == step.cpus.end() ? SoftirqCpu{.cpu = cpu.cpu} : *seen;
+            cpu = seen == step.cpus.end() ? SoftirqCpu{.cpu = cpu.cpu, .idle_percent = 100} : *seen;
+        }
+        for (auto& [object, device] : world_.queues) {
+            const auto seen = step.devices.find(device.name);
+            device.packets_per_second = seen == step.devices.end() ? 0 : seen->second;
         }
         world_.guards = step.guards;
     }
@@ -804,6 +850,7 @@ private:
     const Scenario& scenario_;
     policy::Policy policy_;
     World world_;
+    signals::HotCpus hot_cpus_;
     controller::State state_;
 };
 

@@ -36,6 +36,7 @@ struct Step {
     std::map<ObjectKey, Fragments> fragments; // without limits
     std::map<std::uint64_t, UdpSocket> udp;   // by cookie: what they lost, and how they looked
     std::vector<SoftirqCpu> cpus;
+    std::map<std::string, double> devices; // by name: packets a second
     NeighbourTable neighbours;
     std::vector<SocketMemory> socket_memory; // without limits
     Guards guards;

@@ -41,9 +41,11 @@ public:
     std::uint64_t netdev_max_backlog = 1000;
     std::uint64_t netdev_budget = 300;
     std::uint64_t netdev_budget_usecs = 8000;
-    std::vector<NeighbourTable> neighbours;  // with their limits, and what the next snapshot says
-    std::vector<SocketMemory> socket_memory; // the same
-    SocketSizes socket_sizes;                // at ticks, as the next
+    std::optional<HotCpu> hot_cpu;             // as the next snapshot has it
+    std::map<ObjectKey, SteeredDevice> queues; // with their CPUs, and what the next snapshot says
+    std::vector<NeighbourTable> neighbours;    // with their limits, and what the next snapshot says
+    std::vector<SocketMemory> socket_memory;   // the same
+    SocketSizes socket_sizes;                  // at ticks, as the next
     std::optional<std::string> allowed_congestion_control;
     std::vector<SysctlWrite> writes; // that BPF has seen
 
@@ -72,6 +74,11 @@ public:
             cpu.budget = netdev_budget;
             cpu.budget_usecs = netdev_budget_usecs;
             snapshot.softirq.push_back(cpu);
+        }
+        snapshot.hot_cpu = hot_cpu;
+        for (const auto& [object, device] : queues) {
+            snapshot.steered.push_back(device);
+            snapshot.steered.back().read = now;
         }
         snapshot.neighbours = neighbours;
         snapshot.socket_memory = socket_memory;
@@ -157,6 +164,7 @@ public:
         case TunableId::nf_conntrack_tcp_timeout_time_wait:
         case TunableId::nf_conntrack_tcp_timeout_close_wait:
             return tables.contains(object.netns) ? std::optional(found(timeouts, object).value_or(0)) : std::nullopt;
+        case TunableId::rps_cpus: return queues.contains(object) ? queues.at(object).rps_cpus : std::nullopt;
         }
         return std::nullopt;
     }
@@ -207,6 +215,7 @@ public:
         case TunableId::nf_conntrack_tcp_timeout_established:
         case TunableId::nf_conntrack_tcp_timeout_time_wait:
         case TunableId::nf_conntrack_tcp_timeout_close_wait: timeouts[object] = value; break;
+        case TunableId::rps_cpus: queues.at(object).rps_cpus = value; break;
         }
     }
 

@@ -64,6 +64,7 @@ std::string text_in(const json& value) { return value.is_string() ? value.get<st
 // What the schema has at the end that grants most.
 json most_of(const json& bound, const tunables::Tunable& row) {
     if (!row.words.empty()) return bound.at("enum").back();
+    if (row.is_cpus) return tunables::text_of(row, row.kernel_max); // it has none
     return bound.at(row.counts_down_from > 0 ? "minimum" : "maximum");
 }
 

@@ -59,8 +59,9 @@ private:
     void bounds(const tunables::Tunable& row, TunablePolicy& out) {
         out.named = true;
         out.mode = mode();
-        out.max = row.kernel_min + below(row.kernel_max - row.kernel_min + 1);
+        out.max = row.is_cpus ? random_() | 1 : row.kernel_min + below(row.kernel_max - row.kernel_min + 1);
         out.shrink_after.reset();
+        if (row.is_cpus) return;
         constexpr std::array<Nanoseconds, 4> units{1ms, 1s, 1min, 1h};
         if (chance()) out.shrink_after = static_cast<std::int64_t>(below(1000) + 1) * units[below(units.size())];
         if (chance()) out.min = row.kernel_min + below(out.max - row.kernel_min + 1);
@@ -172,7 +173,8 @@ TEST_CASE("the policy that holds without a file is shown with every default") {
           "    # not allowed unless named: net.netfilter.nf_conntrack_tcp_timeout_time_wait: {max: 60, "
           "mode: auto, shrinkAfter: never}\n"
           "    # not allowed unless named: net.netfilter.nf_conntrack_tcp_timeout_close_wait: {max: "
-          "60, mode: auto, shrinkAfter: never}\n");
+          "60, mode: auto, shrinkAfter: never}\n"
+          "    # not allowed unless named: rps_cpus: {max: \"ffffffff,ffffffff\", mode: auto, shrinkAfter: never}\n");
 }
 
 TEST_CASE("a budget is shown in the largest unit that is exact") {

@@ -125,14 +125,25 @@ TEST_CASE("CPU time is that of all CPUs, softirqs and everything but what guests
     CHECK(cpu_time("cpu  1 1 1 1 1 1 1 1\n").has_value());
 }
 
-TEST_CASE("of each CPU that is online it is known what interrupts, softirqs and the hypervisor took") {
+TEST_CASE("of each CPU that is online it is known what interrupts, softirqs and the hypervisor took, and idling") {
     const auto cpus = cpus_interrupts("cpu  11 22 33 44 55 66 77 88 9 9\ncpu0 1 2 3 40 5 6 7 8 9 9\n"
                                       "cpu12 1 1 1 1 1 1 1 1 0 0\nintr 5 1 2\n");
-    CHECK(cpus ==
-          std::vector<CpuInterrupts>{{.cpu = 0, .taken = 21, .total = 72}, {.cpu = 12, .taken = 3, .total = 8}});
+    CHECK(cpus == std::vector<CpuInterrupts>{{.cpu = 0, .taken = 21, .total = 72, .idle = 45},
+                                             {.cpu = 12, .taken = 3, .total = 8, .idle = 2}});
     CHECK(cpus_interrupts("").empty());
     CHECK(cpus_interrupts("cpu  1 1 1 1 1 1 1 1\ncpu0 1 1 1\n").empty());
     CHECK(cpus_interrupts("cpu  1 1 1 1 1 1 1 1\ncpufreq 1 1 1 1 1 1 1 1\n").empty());
+}
+
+TEST_CASE("of each network device it is known how many packets it received, whatever its name") {
+    const std::string titles = "Inter-|   Receive                                                |  Transmit\n"
+                               " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets\n";
+    CHECK(device_packets(titles +
+                         "    lo: 1234 12 0 0 0 0 0 0 1234 12\n  eth0:99 7 0 0 0 0 0 0 1 1\n\x1b[0m|: 1 2 3\n") ==
+          std::vector<DevicePackets>{
+              {.name = "lo", .packets = 12}, {.name = "eth0", .packets = 7}, {.name = "\x1b[0m|", .packets = 2}});
+    for (const auto* text : {"", "\n", "\n\n", "\n\neth0\n", "\n\n: 1 2\n", "\n\neth0: 1\n", "\n\neth0: 1 x\n"})
+        CHECK(device_packets(text).empty());
 }
 
 TEST_CASE("softnet_stat counts what the limit of one flow dropped") {

@@ -16,6 +16,14 @@ TEST_CASE("a row is of a socket where its kind is") {
     }
 }
 
+TEST_CASE("a row is of a receive queue where its kind is, and none is of two things") {
+    for (const Tunable& tunable : catalog()) {
+        INFO(tunable.name);
+        CHECK(is_of_queue(tunable.id) == (tunable.kind == Kind::rx_queue));
+        CHECK_FALSE((is_of_queue(tunable.id) && is_of_socket(tunable.id)));
+    }
+}
+
 TEST_CASE("what is bounded is lowered before what bounds it, and what follows after what it follows") {
     for (const Tunable& tunable : catalog()) {
         INFO(tunable.name);

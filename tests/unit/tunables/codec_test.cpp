@@ -64,6 +64,22 @@ TEST_CASE("a word is the value at its place, and what is none of the words is no
     CHECK_FALSE(value_in(control, {.value = {}, .text = "brutal"}).has_value());
 }
 
+TEST_CASE("a set of CPUs is the bits of the value, and one with a CPU past the first 64 is not touched") {
+    const Tunable& cpus = row(TunableId::rps_cpus);
+    CHECK(value_in(cpus, "00000000,00000003\n").value() == 3);
+    CHECK(value_in(cpus, "f\n").value() == 15);
+    CHECK(value_in(cpus, "0\n").value() == 0);
+    CHECK(value_in(cpus, "80000001,00000002\n").value() == 0x8000000100000002);
+    CHECK(value_in(cpus, "00000000,00000000,80000001,00000002\n").value() == 0x8000000100000002);
+    CHECK(value_in(cpus, {.value = 10, .text = "10"}) == 16);
+    for (const auto* other : {"1,00000000,00000000", "", "\n", ",", "3,", ",3", "3,1", "3,000000001", "123456789",
+                              "0x3", "-1", "g", "3 4", "0-3"})
+        CHECK_FALSE(value_in(cpus, other).has_value());
+    CHECK(text_with(cpus, "00000000,00000000\n", 3).value() == "3");
+    CHECK(text_of(cpus, std::uint64_t{1} << 32) == "1,00000000");
+    CHECK(text_of(cpus, 0) == "0");
+}
+
 TEST_CASE("what is said of a value is what its file says of it") {
     CHECK(text_of(TunableId::somaxconn, 4096) == "4096");
     CHECK(text_of(TunableId::ip_local_port_range, 55536) == "10000");

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+
+#include "signals/steering.hpp"
+
+namespace bpftune::signals {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr NetnsId host{.cookie = 1, .inode = 4026531833};
+constexpr NetnsId pod{.cookie = 2, .inode = 4026532000};
+
+MonoTime at(Nanoseconds time) { return MonoTime(1h + time); }
+
+std::vector<SoftirqCpu> cpus(double first, double second) {
+    return {{.cpu = 0, .softirq_percent = first, .window_processed = 1000, .window_lost = 10},
+            {.cpu = 1, .softirq_percent = second, .window_processed = 50}};
+}
+
+probes::DeviceReading device(const char* name, std::uint32_t ifindex, std::uint64_t first_cpus = 0) {
+    return {.name = name, .ifindex = ifindex, .queues = 1, .rps_cpus = Cpus{.first = first_cpus}};
+}
+
+// A look at one device, as the collector does it: it is read if it is wanted.
+void look(SteeredDevices& devices, const probes::DeviceReading& there, std::uint64_t packets,
+          const NetnsId& netns = host) {
+    std::vector<probes::DeviceReading> read;
+    if (devices.wants(netns, there.name, packets)) read.push_back(there);
+    devices.update(probes::NetnsReading{.netns = netns, .pid = 7}, read);
+}
+
+ObjectKey queue_of(const NetnsId& netns, std::uint64_t ifindex) { return {TunableId::rps_cpus, netns, ifindex << 32}; }
+
+} // namespace
+
+TEST_CASE("a CPU is hot for as long as it was at each look, with what all CPUs did in that time") {
+    HotCpus hot;
+    CHECK_FALSE(hot.tick(cpus(89, 5), 1s));
+    CHECK(hot.tick(cpus(95, 5), 1s)->length == 1s);
+    const auto second = hot.tick(cpus(95, 5), 2s);
+    REQUIRE(second);
+    CHECK(second->cpu == 0);
+    CHECK(second->length == 3s);
+    CHECK(second->processed == 2100);
+    CHECK(second->lost == 20);
+    CHECK(second->softirq_us == 3'000'000);
+    CHECK_FALSE(hot.tick(cpus(50, 5), 1s));
+    CHECK(hot.tick(cpus(95, 5), 1s)->length == 1s);
+}
+
+TEST_CASE("of two hot CPUs the one that has been so for longer is meant, and another one begins anew") {
+    HotCpus hot;
+    CHECK(hot.tick(cpus(95, 99), 1s)->cpu == 1);
+    CHECK(hot.tick(cpus(99, 95), 1s)->cpu == 1);
+    const auto other = hot.tick(cpus(99, 10), 1s);
+    CHECK(other->cpu == 0);
+    CHECK(other->length == 1s);
+}
+
+TEST_CASE("a CPU that is given more than it can take is hot, whatever tasks leave of it") {
+    HotCpus hot;
+    auto rows = cpus(60, 5);
+    rows[0].lost = BacklogLoss{.packets = 10, .needed_percent = 120};
+    CHECK(hot.tick(rows, 1s));
+}
+
+TEST_CASE("a CPU that has nothing left is hot where most of its time is for packets") {
+    auto rows = cpus(80, 5);
+    rows[0].idle_percent = 0;
+    CHECK(HotCpus().tick(rows, 1s));
+    rows[0].idle_percent = 10;
+    CHECK_FALSE(HotCpus().tick(rows, 1s));
+    rows = cpus(70, 5);
+    rows[0].idle_percent = 0;
+    CHECK_FALSE(HotCpus().tick(rows, 1s));
+}
+
+TEST_CASE("of a long time the last ten seconds count") {
+    HotCpus hot;
+    for (int i = 0; i < 30; ++i) hot.tick(cpus(95, 5), 1s);
+    CHECK(hot.tick(cpus(95, 5), 1s)->length == 10s);
+    CHECK(hot.tick(cpus(95, 5), 1s)->processed == 10500);
+}
+
+TEST_CASE("while no CPU is hot no device is wanted") {
+    SteeredDevices devices;
+    devices.begin(std::nullopt, at(1s));
+    CHECK_FALSE(devices.wants(host, "eth0", 1000));
+    devices.begin(std::nullopt, at(2s));
+    CHECK_FALSE(devices.wants(host, "eth0", 900000));
+    CHECK(devices.rows().empty());
+}
+
+TEST_CASE("a device that brings a quarter of a hot CPU's packets is looked at from the second look on") {
+    SteeredDevices devices;
+    for (const auto time : {1s, 2s}) {
+        devices.begin(100000, at(time));
+        look(devices, device("eth0", 2), 30000 * static_cast<std::uint64_t>(time.count()));
+        look(devices, device("eth1", 3), 20000 * static_cast<std::uint64_t>(time.count()), pod);
+    }
+    const auto rows = devices.rows();
+    REQUIRE(rows.size() == 1);
+    CHECK(rows[0].name == "eth0");
+    CHECK(rows[0].netns == host);
+    CHECK(rows[0].pid == 7);
+    CHECK(rows[0].packets_per_second == Approx(30000));
+    CHECK(rows[0].rps_cpus == 0);
+}
+
+TEST_CASE("where namespaces take turns a device's packets count until its next, and its CPUs are not known meanwhile") {
+    SteeredDevices devices;
+    for (const auto time : {1s, 2s}) {
+        devices.begin(100000, at(time));
+        look(devices, device("eth0", 2), 30000 * static_cast<std::uint64_t>(time.count()));
+    }
+    devices.begin(100000, at(3s));
+    CHECK(devices.rows().at(0).packets_per_second == Approx(30000));
+    CHECK_FALSE(devices.rows().at(0).rps_cpus);
+    devices.begin(100000, at(12s));
+    look(devices, device("eth0", 2), 60000 + 10 * 26000);
+    CHECK(devices.rows().at(0).packets_per_second == Approx(26000));
+    devices.begin(std::nullopt, at(13s));
+    CHECK(devices.rows().at(0).packets_per_second == 0);
+}
+
+TEST_CASE("counts of another device by the same name are no packets of this one") {
+    SteeredDevices devices;
+    devices.begin(100000, at(1s));
+    CHECK_FALSE(devices.wants(host, "eth0", 900000));
+    devices.begin(100000, at(2s));
+    CHECK_FALSE(devices.wants(host, "eth0", 50));
+    devices.begin(100000, at(3s));
+    CHECK(devices.wants(host, "eth0", 60050));
+}
+
+TEST_CASE("a look that comes sooner than a second goes on with the last rate") {
+    SteeredDevices devices;
+    devices.begin(100000, at(1s));
+    CHECK_FALSE(devices.wants(host, "eth0", 0));
+    devices.begin(100000, at(1100ms));
+    CHECK_FALSE(devices.wants(host, "eth0", 90000)); // a burst
+    devices.begin(100000, at(2s));
+    CHECK(devices.wants(host, "eth0", 100000));
+}
+
+TEST_CASE("what is ours is looked at at each tick, by the name that its device has") {
+    SteeredDevices devices;
+    devices.hold(queue_of(host, 2));
+    devices.begin(std::nullopt, at(1s));
+    CHECK(devices.holds_any_in(host));
+    CHECK(devices.wants(host, "eth9", 0)); // after a restart its name is not known
+    look(devices, device("eth0", 2, 2), 0);
+    CHECK(devices.rows().at(0).rps_cpus == 2);
+    devices.begin(std::nullopt, at(2s));
+    CHECK_FALSE(devices.wants(host, "eth9", 0));
+    CHECK(devices.wants(host, "eth0", 0));
+    CHECK_FALSE(devices.rows().at(0).rps_cpus); // nobody has looked in this tick
+}
+
+TEST_CASE("a device of ours that is not there any more, or not by that name, is gone") {
+    SteeredDevices devices;
+    devices.hold(queue_of(host, 2));
+    devices.begin(std::nullopt, at(1s));
+    look(devices, device("eth0", 2, 2), 0);
+    devices.begin(std::nullopt, at(2s));
+    SECTION("it is not there") { devices.update({.netns = host}, {}); }
+    SECTION("it has another name") { look(devices, device("uplink", 2, 2), 0); }
+    SECTION("its name is another's") { look(devices, device("eth0", 9, 0), 0); }
+    SECTION("its namespace has ended") { devices.forget_all_but({}); }
+    CHECK(devices.rows().empty());
+    CHECK_FALSE(devices.holds_any_in(host));
+}
+
+TEST_CASE("what was taken back is remembered for two hours, so that its pause is") {
+    SteeredDevices devices;
+    devices.hold(queue_of(host, 2));
+    devices.begin(std::nullopt, at(1s));
+    look(devices, device("eth0", 2, 2), 0);
+    devices.let_go(queue_of(host, 2));
+    devices.begin(std::nullopt, at(1h));
+    CHECK_FALSE(devices.holds_any_in(host));
+    CHECK(devices.rows().size() == 1);
+    devices.begin(std::nullopt, at(3h));
+    CHECK(devices.rows().empty());
+}
+
+TEST_CASE("CPUs past the first 64 are said to be there") {
+    SteeredDevices devices;
+    devices.hold(queue_of(host, 2));
+    devices.begin(std::nullopt, at(1s));
+    auto there = device("eth0", 2);
+    there.rps_cpus = Cpus{.first = 3, .has_more = true};
+    look(devices, there, 0);
+    CHECK(devices.rows().at(0).has_more_cpus);
+    CHECK_FALSE(devices.rows().at(0).rps_cpus);
+}
+
+} // namespace bpftune::signals

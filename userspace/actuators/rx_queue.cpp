@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "actuators/object.hpp"
+#include "core/parse.hpp"
+#include "sys/sysfs.hpp"
+#include "tunables/codec.hpp"
+
+namespace bpftune::actuators {
+namespace {
+
+// A device that goes while it is looked at is ENODEV (net/core/net-sysfs.c), its files are ENOENT.
+Error as_gone(Error error) {
+    if (error.code == ENOENT || error.code == ENODEV) error.code = ESTALE;
+    return error;
+}
+
+Result<> check_index(const sys::Fd& device, const QueueRef& queue) {
+    const auto text = sys::read_below(device, "ifindex");
+    if (!text) return std::unexpected(as_gone(text.error()));
+    const auto index = parse_number(text->substr(0, text->find('\n')));
+    if (!index) return std::unexpected(index.error());
+    if (*index == queue.ifindex) return {};
+    return system_failure(ESTALE, "{} is another device by now, {} and not {}", queue.device, *index, queue.ifindex);
+}
+
+} // namespace
+
+Result<ReceiveQueue> ReceiveQueue::open(const tunables::Tunable& tunable, const Scope& scope) {
+    if (!scope.queue) return failure("{}: no receive queue is named", tunable.name);
+    sys::Fd sysfs;
+    {
+        const auto inside = enter(scope);
+        if (!inside) return with_context(inside.error(), "{}", tunable.name);
+        auto mounted = sys::mount_sysfs();
+        if (!mounted) return with_context(mounted.error(), "{}", tunable.name);
+        sysfs = std::move(*mounted);
+    }
+    auto device = sys::open_device(sysfs, scope.queue->device);
+    if (!device) return with_context(as_gone(device.error()), "{}", tunable.name);
+    if (const auto same = check_index(*device, *scope.queue); !same)
+        return with_context(same.error(), "{}", tunable.name);
+    return ReceiveQueue(tunable, std::move(*device), fmt::format("queues/rx-{}/{}", scope.queue->queue, tunable.name));
+}
+
+Result<std::uint64_t> ReceiveQueue::value() const {
+    const auto text = sys::read_below(device_, path_);
+    if (!text) return with_context(as_gone(text.error()), "{}", path_);
+    auto value = tunables::value_in(tunable_, *text);
+    if (!value) return with_context(value.error(), "{}", path_);
+    return value;
+}
+
+Result<> ReceiveQueue::set(std::uint64_t value) const {
+    const auto written = sys::write_below(device_, path_, tunables::text_of(tunable_, value));
+    return written ? written : std::unexpected(as_gone(written.error()));
+}
+
+} // namespace bpftune::actuators

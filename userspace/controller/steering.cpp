@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controller/steering.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "controller/gate.hpp"
+#include "core/cpus.hpp"
+#include "tunables/codec.hpp"
+
+namespace bpftune::controller {
+namespace {
+
+constexpr TunableId tunable = TunableId::rps_cpus;
+// What comes before a trial is compared with what comes in it: half as long.
+constexpr Nanoseconds long_enough = std::chrono::seconds(5);
+constexpr double least_idle_percent = 50;
+constexpr double most_of = 0.5;
+constexpr double most_of_hardware = 0.25;
+constexpr double similar = 0.5;
+
+ObjectKey object_of(const SteeredDevice& device) { return key_of(tunable, scope_of(device)); }
+
+Measured measured(const Snapshot& snapshot) {
+    Measured all{.length = snapshot.interval};
+    double busy = 0; // in CPUs
+    for (const SoftirqCpu& cpu : snapshot.softirq) {
+        all.losses += cpu.window_lost;
+        all.demand += cpu.window_processed + cpu.window_lost;
+        busy += cpu.softirq_percent.value_or(0) / 100;
+    }
+    all.softirq_us = static_cast<std::uint64_t>(std::llround(busy * Seconds(snapshot.interval).count() * 1e6));
+    return all;
+}
+
+Measured measured(const HotCpu& hot) {
+    return {.losses = hot.lost, .demand = hot.processed + hot.lost, .length = hot.length, .softirq_us = hot.softirq_us};
+}
+
+const SoftirqCpu* find_cpu(const Snapshot& snapshot, unsigned number) {
+    const auto found = std::ranges::find(snapshot.softirq, number, &SoftirqCpu::cpu);
+    return found == snapshot.softirq.end() ? nullptr : &*found;
+}
+
+// Those that are online, of the device's NUMA node, but for the hot one.
+std::uint64_t others(const Snapshot& snapshot, const SteeredDevice& device) {
+    std::uint64_t cpus = 0;
+    for (const SoftirqCpu& each : snapshot.softirq)
+        if (each.cpu < most_cpus && each.cpu != snapshot.hot_cpu->cpu) cpus |= std::uint64_t{1} << each.cpu;
+    return cpus & device.near.value_or(cpus);
+}
+
+// nullptr: none of them has half of its time to spare.
+const SoftirqCpu* idlest(const Snapshot& snapshot, std::uint64_t cpus) {
+    const SoftirqCpu* found = nullptr;
+    for (const SoftirqCpu& each : snapshot.softirq) {
+        const bool is_one = each.cpu < most_cpus && (cpus >> each.cpu & 1) != 0;
+        if (is_one && each.idle_percent.value_or(0) >= std::max(least_idle_percent, found ? *found->idle_percent : 0))
+            found = &each;
+    }
+    return found;
+}
+
+// By which the hot CPU gets most of its packets, and whether that is plain.
+struct Bringer {
+    const SteeredDevice* device = nullptr;
+    const SteeredDevice* rival = nullptr; // brings as many, as far as can be told
+};
+
+Bringer bringer_of(const Snapshot& snapshot, double packets_per_second) {
+    std::vector<const SteeredDevice*> by_packets;
+    by_packets.reserve(snapshot.steered.size());
+    for (const SteeredDevice& device : snapshot.steered) by_packets.push_back(&device);
+    std::ranges::stable_sort(by_packets, std::ranges::greater{}, &SteeredDevice::packets_per_second);
+    if (by_packets.empty()) return {};
+    const double most = by_packets.front()->packets_per_second;
+    std::erase_if(by_packets, [&](const auto* device) { return device->packets_per_second < similar * most; });
+    std::ranges::stable_partition(by_packets, &SteeredDevice::is_hardware);
+    const SteeredDevice* first = by_packets.front();
+    if (first->packets_per_second < (first->is_hardware ? most_of_hardware : most_of) * packets_per_second) return {};
+    const bool has_rival = by_packets.size() > 1 && by_packets[1]->is_hardware == first->is_hardware;
+    return {.device = first, .rival = has_rival ? by_packets[1] : nullptr};
+}
+
+Wish finding_of(const Snapshot& snapshot, const SteeredDevice& device, const SoftirqCpu& hot, const SoftirqCpu& idle) {
+    const double percent = std::max(hot.softirq_percent.value_or(0), hot.lost ? hot.lost->needed_percent : 0);
+    return {
+        .tunable = tunable,
+        .scope = scope_of(device),
+        .from = device.rps_cpus.value_or(0),
+        .to = device.rps_cpus.value_or(0),
+        .why = fmt::format("packets take {:.0f} % of CPU {}, and have for {:.0f} s, while CPU {} has {:.0f} % to "
+                           "spare; {} received {:.0f} a second of the {:.0f} that it processed",
+                           percent, hot.cpu, Seconds(snapshot.hot_cpu->length).count(), idle.cpu, *idle.idle_percent,
+                           device.name, device.packets_per_second, hot.packets_per_second),
+        .evidence = {{"cpu", hot.cpu},
+                     {"needed_percent", static_cast<std::uint64_t>(std::lround(percent))},
+                     {"idle_cpu", idle.cpu},
+                     {"idle_percent", static_cast<std::uint64_t>(std::lround(*idle.idle_percent))},
+                     {"device_packets_per_second", static_cast<std::uint64_t>(std::llround(device.packets_per_second))},
+                     {"cpu_packets_per_second", static_cast<std::uint64_t>(std::llround(hot.packets_per_second))}},
+        .reason = {.trial = {.object = object_of(device)}, .cause = Cause::loss, .before = measured(*snapshot.hot_cpu)},
+        .demand = object_of(device)};
+}
+
+// Why nothing is set; empty: nothing speaks against it.
+std::string obstacle(const Bringer& bringer) {
+    const SteeredDevice& device = *bringer.device;
+    if (bringer.rival != nullptr)
+        return fmt::format("but {} received {:.0f}: which of the two brings them to this CPU is not known",
+                           bringer.rival->name, bringer.rival->packets_per_second);
+    if (device.has_more_cpus)
+        return fmt::format("its rps_cpus has a CPU past {} in it, and is left alone", most_cpus - 1);
+    if (device.queues > 1)
+        return fmt::format("it has {} receive queues, and which of them brings these is not known: spread their "
+                           "interrupts (smp_affinity)",
+                           device.queues);
+    if (device.is_read_only) return "the sysfs of its network namespace is read-only";
+    return {};
+}
+
+bool is_on_trial(const State& state) {
+    return std::ranges::any_of(state.trials, [](const auto& entry) { return entry.first.object.tunable == tunable; });
+}
+
+void judge(Gate& gate, const Bringer& bringer, const SoftirqCpu& hot) {
+    const Snapshot& snapshot = gate.snapshot();
+    const SteeredDevice& device = *bringer.device;
+    const SoftirqCpu* idle = idlest(snapshot, others(snapshot, device));
+    // Somebody's choice, or nothing that it could be compared with while another one is tried.
+    const bool is_set = device.rps_cpus.value_or(0) != 0 || (!device.rps_cpus && !device.has_more_cpus);
+    if (idle == nullptr || is_set || is_on_trial(gate.state()) || gate.puts_back(object_of(device))) return;
+    Wish wish = finding_of(snapshot, device, hot, *idle);
+    const bool is_named = gate.mode_of(tunable, device.netns) != policy::Mode::observe;
+    if (const std::string why_not = obstacle(bringer); !why_not.empty()) {
+        wish.why += "; " + why_not;
+        if (is_named) gate.advise(std::move(wish), "no device");
+        return;
+    }
+    const std::uint64_t max = gate.bounds_of(tunable, device.netns).max;
+    wish.to = others(snapshot, device) & max;
+    if (idlest(snapshot, wish.to) == nullptr) {
+        wish.why += fmt::format("; none such is in the policy's max, {}", tunables::text_of(tunable, max));
+        wish.to = wish.from;
+        return gate.advise(std::move(wish), "max");
+    }
+    gate.raise(std::move(wish));
+}
+
+} // namespace
+
+namespace packet_steering {
+
+void read(const View& view, std::vector<Reading>& readings) {
+    for (const SteeredDevice& device : view.snapshot.steered)
+        readings.push_back({.object = object_of(device),
+                            .netns_pid = device.pid,
+                            .device = &device,
+                            .pod = &device.pod,
+                            .value = device.rps_cpus,
+                            .read = device.read,
+                            .in_use = 0, // what waits goes on where it is
+                            .measured = measured(view.snapshot)});
+}
+
+void rule(Gate& gate) {
+    const Snapshot& snapshot = gate.snapshot();
+    if (!snapshot.hot_cpu || snapshot.hot_cpu->length < long_enough) return;
+    const SoftirqCpu* hot = find_cpu(snapshot, snapshot.hot_cpu->cpu);
+    if (hot == nullptr) return;
+    const Bringer bringer = bringer_of(snapshot, hot->packets_per_second);
+    if (bringer.device != nullptr) judge(gate, bringer, *hot);
+}
+
+void show(const std::function<std::optional<std::uint64_t>(const ObjectKey&)>& value_of, Snapshot& snapshot) {
+    for (SteeredDevice& device : snapshot.steered)
+        if (device.rps_cpus) device.rps_cpus = value_of(object_of(device)).value_or(*device.rps_cpus);
+}
+
+} // namespace packet_steering
+} // namespace bpftune::controller

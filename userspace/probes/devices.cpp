@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "probes/devices.hpp"
+
+#include <optional>
+#include <string>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "core/parse.hpp"
+#include "core/text.hpp"
+#include "sys/files.hpp"
+#include "sys/procfs.hpp"
+#include "sys/sysfs.hpp"
+
+namespace bpftune::probes {
+namespace {
+
+constexpr std::uint64_t most_queues = 4096; // net/core/rtnetlink.c, rtnl_create_link
+
+std::optional<std::string> line_of(const sys::Fd& device, const std::string& path) {
+    const auto text = sys::read_below(device, path);
+    return text ? std::optional(text->substr(0, text->find('\n'))) : std::nullopt;
+}
+
+std::optional<Cpus> cpus_in(const sys::Fd& device, const std::string& path) {
+    const auto text = line_of(device, path);
+    const auto cpus = text ? parse_cpus(*text) : failure("none");
+    return cpus ? std::optional(*cpus) : std::nullopt;
+}
+
+bool has(const sys::Fd& device, const std::string& path) {
+    return ::faccessat(device.value(), path.c_str(), F_OK, 0) == 0;
+}
+
+// nullopt: it is gone.
+std::optional<DeviceReading> look_at(const sys::Fd& sysfs, const sys::DevicePackets& found) {
+    const auto device = sys::open_device(sysfs, found.name);
+    const auto index = device ? line_of(*device, "ifindex") : std::nullopt;
+    const auto number = index ? parse_number(*index) : failure("none");
+    if (!number) return std::nullopt;
+    DeviceReading reading{.name = found.name,
+                          .ifindex = static_cast<std::uint32_t>(*number),
+                          .packets = found.packets,
+                          .is_hardware = has(*device, "device"),
+                          .is_read_only = sys::is_read_only(sysfs),
+                          .near = cpus_in(*device, "device/local_cpus"),
+                          .rps_cpus = cpus_in(*device, "queues/rx-0/rps_cpus")};
+    while (reading.queues < most_queues && has(*device, fmt::format("queues/rx-{}", reading.queues))) ++reading.queues;
+    return reading;
+}
+
+} // namespace
+
+std::vector<DeviceReading> read_devices(const sys::Visit& visit, const WantsDevice& wanted) {
+    std::vector<DeviceReading> devices;
+    const auto text = sys::read_all(visit.counts);
+    for (const sys::DevicePackets& each : sys::device_packets(text.value_or(""))) {
+        if (each.name == "lo" || printable(each.name) != each.name || !wanted(each.name, each.packets)) continue;
+        if (auto reading = look_at(visit.sysfs, each)) devices.push_back(std::move(*reading));
+    }
+    return devices;
+}
+
+} // namespace bpftune::probes

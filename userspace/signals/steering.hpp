@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which CPU has no time left for packets, and which network devices bring them. Pure.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/change.hpp"
+#include "core/snapshot.hpp"
+#include "core/time.hpp"
+#include "probes/readings.hpp"
+
+namespace bpftune::signals {
+
+class HotCpus {
+public:
+    static constexpr Nanoseconds remembered = std::chrono::seconds(10);
+
+    // By rows that Backlogs has filled in. Of several that are hot the one that has been so for longest.
+    std::optional<HotCpu> tick(std::span<const SoftirqCpu> rows, Nanoseconds interval);
+
+private:
+    std::deque<HotCpu> looks_; // of one CPU, oldest first: each of one interval
+};
+
+// What is known of a device is kept while it may be asked for: what was said of it, and a raise that was rolled back.
+class SteeredDevices {
+public:
+    static constexpr Nanoseconds remembered = std::chrono::hours(2);
+    static constexpr std::size_t most_remembered = 64;
+
+    // A tick begins. `packets_per_second`: of the hot CPU; nullopt: there is none, and nobody wants to know of devices.
+    void begin(std::optional<double> packets_per_second, MonoTime now);
+
+    // Whether it is to be looked at: it brings a quarter of these or more, a packet being counted again by each device
+    // that passes it on; or its steering is ours.
+    bool wants(const NetnsId& netns, std::string_view name, std::uint64_t packets);
+
+    // The devices of a namespace that were wanted. Of those that are known and not among them only what is ours is
+    // gone.
+    void update(const probes::NetnsReading& netns, std::span<const probes::DeviceReading> devices);
+
+    // A namespace has ended, or all but these have.
+    void gone(const NetnsId& netns);
+    void forget_all_but(std::span<const probes::NetnsReading> there);
+
+    // A receive queue is ours, or is not any more.
+    void hold(const ObjectKey& queue);
+    void let_go(const ObjectKey& queue) { held_.erase(place_of(queue)); }
+    [[nodiscard]] bool holds_any_in(const NetnsId& netns) const;
+
+    [[nodiscard]] std::vector<SteeredDevice> rows() const;
+
+private:
+    using Place = std::pair<NetnsId, std::uint32_t>; // and index
+    static Place place_of(const ObjectKey& queue) {
+        return {queue.netns, static_cast<std::uint32_t>(queue.listener_cookie >> 32)};
+    }
+    struct Count {
+        std::uint64_t packets = 0;
+        MonoTime when;
+        std::optional<double> per_second; // of the look before
+    };
+    struct Known {
+        SteeredDevice row;
+        MonoTime wanted;
+    };
+
+    [[nodiscard]] bool is_busy(const NetnsId& netns, std::string_view name) const;
+
+    std::optional<double> packets_per_second_;
+    MonoTime now_;
+    std::map<std::pair<NetnsId, std::string>, Count> counts_; // while a CPU is hot
+    std::map<Place, Known> known_;
+    std::set<Place> held_;
+};
+
+} // namespace bpftune::signals

@@ -17,6 +17,7 @@
 #include "policy/document.hpp"
 #include "policy/keys.hpp"
 #include "tunables/codec.hpp"
+#include "tunables/device_settings.hpp"
 #include "tunables/without_effect.hpp"
 
 namespace bpftune::policy {
@@ -229,6 +230,12 @@ std::string_view Checker::unknown_key(const Element& key, std::span<const Key> k
 }
 
 void Checker::unknown_tunable(const Element& key) {
+    if (const auto* setting = tunables::find_device_setting(key.text))
+        return problem(key,
+                       fmt::format("leave it out; what it is to be on all devices can be expected: "
+                                   "'expect: {{{}: 0}}'",
+                                   setting->name),
+                       "'{}' is not tuned: {}", key.text, setting->why_not);
     if (const auto* obsolete = tunables::find_without_effect(key.text)) {
         // Of the kernel that it is for, nothing is known here.
         const std::string_view where =
@@ -454,6 +461,11 @@ bool Checker::is_setting(const Element& value, std::string_view name) {
     return false;
 }
 
+// What is no sysctl has its name for a path.
+std::optional<std::string> expected_path(std::string_view name) {
+    return tunables::find_device_setting(name) != nullptr ? std::string(name) : sysctl_path(name);
+}
+
 // A raise of ours would be an alarm of ours.
 bool Checker::is_tuned(const Element& key, std::string_view path, const Policy& policy) {
     for (const Tunable& row : tunables::catalog()) {
@@ -474,7 +486,7 @@ void Checker::expect(const Element* value, Policy& policy) {
         problem(value->keys[most_expected], "keep those that the cluster needs", "more than {} sysctls are expected",
                 most_expected);
     entries(*value, [&](const Element& key, const Element& setting) {
-        const auto path = key.text.size() <= longest_sysctl ? sysctl_path(key.text) : std::nullopt;
+        const auto path = key.text.size() <= longest_sysctl ? expected_path(key.text) : std::nullopt;
         if (!path) return not_a_sysctl(key);
         const auto first = lines.find(std::string(other_name(*path)));
         const auto [same, is_new] = lines.emplace(*path, key.place.line);

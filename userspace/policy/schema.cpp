@@ -9,6 +9,7 @@
 #include "core/parse.hpp"
 #include "policy/keys.hpp"
 #include "tunables/codec.hpp"
+#include "tunables/device_settings.hpp"
 
 namespace bpftune::policy {
 namespace {
@@ -69,10 +70,18 @@ ordered_json tunables_of(const Key& key) {
     return {{"type", "object"}, {"additionalProperties", false}, {"properties", std::move(properties)}};
 }
 
+// Sysctls below net, and what devices have that is none.
+std::string expected_names() {
+    std::string names = "^(net[./].*";
+    for (const tunables::DeviceSetting& setting : tunables::device_settings())
+        names += fmt::format("|{}", setting.name);
+    return names + ")$";
+}
+
 ordered_json sysctls() {
     return {{"type", "object"},
             {"maxProperties", most_expected},
-            {"propertyNames", {{"pattern", "^net[./]"}, {"maxLength", longest_sysctl}}},
+            {"propertyNames", {{"pattern", expected_names()}, {"maxLength", longest_sysctl}}},
             {"additionalProperties", {{"type", {"integer", "string"}}, {"maxLength", longest_sysctl}}}};
 }
 

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "core/text.hpp"
+#include "service/device_settings.hpp"
 #include "sys/files.hpp"
 
 namespace bpftune::service {
@@ -32,6 +33,16 @@ std::string why_absent(const std::string& sysctl, const fs::path& root) {
             sysctl.starts_with(folder) && !is_there(root / "proc/sys" / device))
             return "there is no network device " + device.filename().string();
     return "there is no such sysctl on this node";
+}
+
+void read(ExpectedSysctl& each, const tunables::DeviceSetting& setting, const fs::path& root) {
+    const auto value = read_device_setting(setting, root);
+    if (value) {
+        each.found = printable(value->substr(0, longest_value));
+        return;
+    }
+    each.absent = true;
+    each.why_not = printable(value.error().message);
 }
 
 // What others may not read is not shown to them either (net.ipv4.tcp_fastopen_key).
@@ -68,10 +79,12 @@ std::vector<ExpectedSysctl> read_expected(const policy::Policy& policy, const Ne
         each.name = wanted.name;
         each.sysctl = wanted.path;
         each.expected = printable(wanted.value);
-        if (is_host)
-            read(each, root);
-        else
+        if (!is_host)
             each.why_not = "this program is not in the node's own network namespace";
+        else if (const auto* setting = tunables::find_device_setting(wanted.path))
+            read(each, *setting, root);
+        else
+            read(each, root);
     }
     return read_ones;
 }
@@ -84,9 +97,11 @@ std::string set_at_boot(const SetBy& set_by, std::string_view sysctl) {
 
 std::vector<std::string> sysctls_of(const policy::Policy& policy) {
     std::vector<std::string> paths;
-    for (const policy::Expectation& each : policy.expect)
+    for (const policy::Expectation& each : policy.expect) {
+        if (tunables::find_device_setting(each.path) != nullptr) continue; // nobody sees who writes it
         for (const std::string_view path : {std::string_view(each.path), policy::other_name(each.path)})
             if (!path.empty()) paths.emplace_back(path);
+    }
     return paths;
 }
 

@@ -9,6 +9,7 @@
 #include "paths.hpp"
 #include "policy/keys.hpp"
 #include "tunables/codec.hpp"
+#include "tunables/device_settings.hpp"
 #include "unit/policy/files.hpp"
 
 using namespace bpftune;
@@ -142,6 +143,21 @@ TEST_CASE("a set of CPUs is written as the kernel has it") {
         CAPTURE(text);
         CHECK(problems(with_spec("  tunables: {rps_cpus: {max: " + text + "}}\n")) == 1);
     }
+}
+
+TEST_CASE(
+    "settings of devices that are no sysctls may be expected, and under tunables are told why they are not tuned") {
+    const Policy policy = parsed(with_spec("  expect: {xps_cpus: 3, rps_flow_cnt: 4096, smp_affinity: ff}\n"));
+    REQUIRE(policy.expect.size() == 3);
+    CHECK(policy.expect[0] == Expectation{.name = "xps_cpus", .path = "xps_cpus", .value = "3"});
+    for (const tunables::DeviceSetting& setting : tunables::device_settings()) {
+        CHECK(tunables::find(setting.name) == nullptr);
+        const auto refused = parse(with_spec(fmt::format("  tunables: {{{}: {{}}}}\n", setting.name)));
+        REQUIRE_FALSE(refused);
+        REQUIRE(refused.error().size() == 1);
+        CHECK(refused.error()[0].message == fmt::format("'{}' is not tuned: {}", setting.name, setting.why_not));
+    }
+    CHECK(problems(with_spec("  expect: {xps_rxqs: 3}\n")) == 1);
 }
 
 TEST_CASE("of a set of CPUs there is no least, and no half") {

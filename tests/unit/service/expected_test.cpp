@@ -25,7 +25,11 @@ public:
     ~Root() { std::filesystem::remove_all(path_); }
 
     [[nodiscard]] std::filesystem::path write(const std::string& sysctl, const std::string& text) const {
-        const auto file = path_ / "proc/sys" / sysctl;
+        return write_at("proc/sys/" + sysctl, text);
+    }
+    std::filesystem::path write_at(const std::string& path,
+                                   const std::string& text) const { // NOLINT(modernize-use-nodiscard)
+        const auto file = path_ / path;
         std::filesystem::create_directories(file.parent_path());
         std::ofstream(file) << text;
         return file;
@@ -85,6 +89,43 @@ TEST_CASE("what is not for everybody to read, a folder, and another network name
         CHECK_FALSE(each.absent);
         CHECK_FALSE(each.why_not.empty());
     }
+}
+
+TEST_CASE("settings of devices are those of all hardware, by queue and by interrupt") {
+    const Root root;
+    const std::string device = "sys/class/net/eth0/";
+    root.write_at(device + "device/msi_irqs/30", "msix");
+    root.write_at(device + "device/msi_irqs/4", "msix");
+    root.write_at("proc/irq/30/smp_affinity", "00000000,00000003\n");
+    root.write_at("proc/irq/4/smp_affinity", "00000000,00000003\n");
+    root.write_at(device + "queues/rx-0/rps_flow_cnt", "0\n");
+    root.write_at(device + "queues/rx-1/rps_flow_cnt", "4096\n");
+    root.write_at(device + "queues/tx-0/xps_cpus", "1\n");
+    root.write_at("sys/class/net/veth0/queues/rx-0/rps_flow_cnt", "7\n"); // no hardware
+    CHECK(root.read("smp_affinity").found == "3");
+    CHECK(root.read("xps_cpus").found == "1");
+    CHECK(root.read("xps_cpus").is_met());
+    CHECK(root.read("rps_flow_cnt").found == "0 (eth0 rx-0), 4096 (eth0 rx-1)");
+}
+
+TEST_CASE("interrupts of a virtio device are those of the device that it stands on") {
+    const Root root;
+    const auto pci = root.write_at("sys/devices/pci0/msi_irqs/25", "msix").parent_path().parent_path();
+    std::filesystem::create_directories(pci / "virtio1");
+    root.write_at("sys/class/net/eth0/address", "");
+    std::filesystem::create_directory_symlink(pci / "virtio1",
+                                              pci.parent_path().parent_path() / "class/net/eth0/device");
+    root.write_at("proc/irq/25/smp_affinity", "2\n");
+    CHECK(root.read("smp_affinity").found == "2");
+}
+
+TEST_CASE("where no device is hardware its settings are not there") {
+    const Root root;
+    root.write_at("sys/class/net/veth0/queues/rx-0/rps_flow_cnt", "7\n");
+    const ExpectedSysctl read = root.read("rps_flow_cnt");
+    CHECK(read.absent);
+    CHECK_FALSE(read.found);
+    CHECK(read.why_not.starts_with("no hardware device of this node shows rps_flow_cnt"));
 }
 
 TEST_CASE("what set an expected sysctl at boot is named with file and line, by either name") {

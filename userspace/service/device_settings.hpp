@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Settings of the node's network devices that are no sysctls.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "core/result.hpp"
+#include "tunables/device_settings.hpp"
+
+namespace bpftune::service {
+
+// What all hardware devices of the network namespace that `root`'s sys shows have, by queue or interrupt: one value
+// where all have the same, else each with its place: "0 (eth0 rx-0), 3 (eth0 rx-1)". Error code ENOENT: there is none.
+Result<std::string> read_device_setting(const tunables::DeviceSetting& setting, const std::filesystem::path& root);
+
+} // namespace bpftune::service

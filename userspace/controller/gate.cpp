@@ -42,9 +42,9 @@ bool is_too_little(const Wish& wish) {
 
 std::string to_text(const Wish& wish) { return tunables::text_of(wish.tunable, wish.to); }
 
-// Whether `found` allows more than `ours`.
+// Whether `found` allows more than `ours`. Sets of CPUs are not more or less: another one is somebody's choice.
 bool is_wider(TunableId tunable, std::uint64_t found, std::uint64_t ours) {
-    return found > ours || tunables::means_no_limit(tunable, found);
+    return found > ours || tunables::means_no_limit(tunable, found) || tunables::row(tunable).is_cpus;
 }
 
 // Where it is not known how a namespace is called, no entry can be told from another: it is left alone.
@@ -382,6 +382,9 @@ std::expected<void, std::string> Gate::put_back(const ObjectKey& object, std::ui
 void Gate::write(const ObjectKey& key, Wish wish) {
     if (wish.reason.cause != Cause::minimum) raise_in_flood(state_, wish.demand, wish.tunable, now_);
     enter_trial(*this, key, wish.reason, wish.from);
+    // It may give packets to more CPUs: what softirqs take there speaks against no other trial.
+    if (tunables::row(wish.tunable).judged_by == tunables::JudgedBy::throughput)
+        for (auto& [of, trial] : state_.trials) trial.guards.softirq.reset();
     const Held& held = state_.held[key] = after(wish);
     const Cost cost = cost_of(key, held, *this);
     if (!held.expected.empty()) wish.evidence.push_back({std::string(expected_use), std::ranges::max(held.expected)});
@@ -434,8 +437,9 @@ void Gate::say(Decision::Act act, Wish finding, std::string_view kind) {
     if (policy_.mode == policy::Mode::observe || (rule != nullptr && rule->mode == policy::Mode::observe)) return;
     const ObjectKey key = key_of(finding.tunable, finding.scope);
     Said& said = state_.said[key];
-    // A wish that grew to twice of what was said is news; the limit at which nothing is wished is none.
-    const bool grew = finding.to > finding.from && finding.to >= 2 * said.to;
+    // A wish that grew to twice of what was said is news; the limit at which nothing is wished is none. A set of CPUs
+    // has no size.
+    const bool grew = !tunables::row(finding.tunable).is_cpus && finding.to > finding.from && finding.to / 2 >= said.to;
     const bool news = said.why_kind != kind || grew || now_ >= said.when + reminder;
     if (!news) return;
     said = {std::string(kind), std::max<std::uint64_t>(finding.to, 1), now_};

@@ -72,7 +72,7 @@ TunablePolicy Policy::of(TunableId id, const PodRule* rule) const {
     const TunablePolicy& own = rule->tunables[static_cast<std::size_t>(id)];
     if (!own.named) return lowered;
     lowered.mode = std::min(lowered.mode, own.mode);
-    lowered.max = std::min(lowered.max, own.max);
+    lowered.max = tunables::row(id).is_cpus ? lowered.max & own.max : std::min(lowered.max, own.max);
     if (lowered.min) lowered.min = std::min(*lowered.min, lowered.max);
     if (own.shrink_after)
         lowered.shrink_after = std::min(*own.shrink_after, lowered.shrink_after.value_or(*own.shrink_after));

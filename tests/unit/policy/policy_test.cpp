@@ -36,3 +36,15 @@ TEST_CASE("modes are read as they are written") {
     CHECK_FALSE(mode("Auto"));
     CHECK_FALSE(mode(""));
 }
+
+TEST_CASE("an entry for pods grants those CPUs that spec does as well, and no others") {
+    Policy policy;
+    TunablePolicy& granted = policy.tunables[static_cast<std::size_t>(TunableId::rps_cpus)];
+    granted.named = true;
+    granted.max = 0b1100;
+    PodRule rule;
+    TunablePolicy& own = rule.tunables[static_cast<std::size_t>(TunableId::rps_cpus)];
+    own.named = true;
+    own.max = 0b0110;
+    CHECK(policy.of(TunableId::rps_cpus, &rule).max == 0b0100);
+}

@@ -126,14 +126,18 @@ Outcome lower_socket(const Tunable& tunable, const Result<Socket>& socket, std::
 Result<std::uint64_t> read_object(const Tunable& tunable, const Scope& scope) {
     if (tunable.kind == Kind::listener) return value_of(ListeningSocket::fetch(scope));
     if (tunable.kind == Kind::udp_buffer) return value_of(ReceiveBuffer::fetch(scope));
-    if (tunable.kind == Kind::rx_queue) return value_of(ReceiveQueue::open(tunable, scope));
+    if (tunable.kind == Kind::rx_queue) return value_of(ReceiveQueue::open(tunable, scope, ReceiveQueue::Is::ours));
     return value_of(Sysctl::open(tunable, scope, Sysctl::For::reading));
 }
 
 Outcome write_object(const Tunable& tunable, const Scope& scope, std::uint64_t from, std::uint64_t to) {
     if (tunable.kind == Kind::listener) return compare_and_set(ListeningSocket::fetch(scope), from, to);
     if (tunable.kind == Kind::udp_buffer) return compare_and_set(ReceiveBuffer::fetch(scope), from, to);
-    if (tunable.kind == Kind::rx_queue) return compare_and_set(ReceiveQueue::open(tunable, scope), from, to);
+    if (tunable.kind == Kind::rx_queue) {
+        // No device has begun with any: one that has is ours, unless somebody has set it, which is compared.
+        const auto is = from == 0 ? ReceiveQueue::Is::anybodys : ReceiveQueue::Is::ours;
+        return compare_and_set(ReceiveQueue::open(tunable, scope, is), from, to);
+    }
     return compare_and_set(Sysctl::open(tunable, scope, Sysctl::For::writing), from, to);
 }
 

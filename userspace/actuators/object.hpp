@@ -90,8 +90,12 @@ private:
 // rx_queue: a file of one receive queue of a network device.
 class ReceiveQueue {
 public:
-    // Error code ESTALE: the namespace, the device by this name and index, or its queue is gone.
-    static Result<ReceiveQueue> open(const tunables::Tunable& tunable, const Scope& scope);
+    enum class Is {
+        anybodys, // of the device by this name and index
+        ours,     // of the one by this index, which may have another name by now
+    };
+    // Error code ESTALE: the namespace, the device, or its queue is gone.
+    static Result<ReceiveQueue> open(const tunables::Tunable& tunable, const Scope& scope, Is is);
 
     [[nodiscard]] Result<std::uint64_t> value() const;
     [[nodiscard]] Result<> set(std::uint64_t value) const;

@@ -17,18 +17,20 @@ Error as_gone(Error error) {
     return error;
 }
 
-Result<> check_index(const sys::Fd& device, const QueueRef& queue) {
-    const auto text = sys::read_below(device, "ifindex");
-    if (!text) return std::unexpected(as_gone(text.error()));
-    const auto index = parse_number(text->substr(0, text->find('\n')));
+// Of the one that it was when its queue was named; where it is `ours`, by whatever name.
+Result<sys::Fd> find(const sys::Fd& sysfs, const QueueRef& queue, bool ours) {
+    auto device = sys::open_device(sysfs, queue.device);
+    const auto text = device ? sys::read_below(*device, "ifindex") : std::unexpected(device.error());
+    const auto index = text ? parse_number(text->substr(0, text->find('\n'))) : std::unexpected(text.error());
+    if (index && *index == queue.ifindex) return device;
+    if (ours) return sys::find_device(sysfs, queue.ifindex);
     if (!index) return std::unexpected(index.error());
-    if (*index == queue.ifindex) return {};
     return system_failure(ESTALE, "{} is another device by now, {} and not {}", queue.device, *index, queue.ifindex);
 }
 
 } // namespace
 
-Result<ReceiveQueue> ReceiveQueue::open(const tunables::Tunable& tunable, const Scope& scope) {
+Result<ReceiveQueue> ReceiveQueue::open(const tunables::Tunable& tunable, const Scope& scope, Is is) {
     if (!scope.queue) return failure("{}: no receive queue is named", tunable.name);
     sys::Fd sysfs;
     {
@@ -38,10 +40,8 @@ Result<ReceiveQueue> ReceiveQueue::open(const tunables::Tunable& tunable, const 
         if (!mounted) return with_context(mounted.error(), "{}", tunable.name);
         sysfs = std::move(*mounted);
     }
-    auto device = sys::open_device(sysfs, scope.queue->device);
+    auto device = find(sysfs, *scope.queue, is == Is::ours);
     if (!device) return with_context(as_gone(device.error()), "{}", tunable.name);
-    if (const auto same = check_index(*device, *scope.queue); !same)
-        return with_context(same.error(), "{}", tunable.name);
     return ReceiveQueue(tunable, std::move(*device), fmt::format("queues/rx-{}/{}", scope.queue->queue, tunable.name));
 }
 

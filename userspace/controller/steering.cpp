@@ -87,7 +87,7 @@ Bringer bringer_of(const Snapshot& snapshot, double packets_per_second) {
 }
 
 Wish finding_of(const Snapshot& snapshot, const SteeredDevice& device, const SoftirqCpu& hot, const SoftirqCpu& idle) {
-    const double percent = std::max(hot.softirq_percent.value_or(0), hot.lost ? hot.lost->needed_percent : 0);
+    const double percent = std::max(hot.softirq_percent.value_or(0), hot.needed_percent.value_or(0));
     return {
         .tunable = tunable,
         .scope = scope_of(device),

@@ -326,9 +326,11 @@ struct SoftirqCpu {
     double packets_per_second = 0;             // processed, in the last window of a second or so
     std::optional<double> softirq_percent;     // of its time in that window: interrupts, softirqs, and the hypervisor
     std::optional<double> idle_percent;        // likewise: it had nothing to do
-    std::uint64_t window_processed = 0;        // in the last interval
-    std::uint64_t window_lost = 0;             // in the last interval, because the backlog was full
-    std::optional<BacklogLoss> lost;           // of the window before the last one, in the tick that ends that
+    // Of its time, that all packets which came in that window would have taken, the lost ones too.
+    std::optional<double> needed_percent;
+    std::uint64_t window_processed = 0; // in the last interval
+    std::uint64_t window_lost = 0;      // in the last interval, because the backlog was full
+    std::optional<BacklogLoss> lost;    // of the window before the last one, in the tick that ends that
 };
 
 // A CPU that has no time left for packets, since it was so at each look: what all CPUs did in that time, of which the

@@ -34,11 +34,13 @@ bool has(const sys::Fd& device, const std::string& path) {
 }
 
 // nullopt: it is gone.
-std::optional<DeviceReading> look_at(const sys::Fd& sysfs, const sys::DevicePackets& found) {
+Result<std::optional<DeviceReading>> look_at(const sys::Fd& sysfs, const sys::DevicePackets& found) {
     const auto device = sys::open_device(sysfs, found.name);
-    const auto index = device ? line_of(*device, "ifindex") : std::nullopt;
-    const auto number = index ? parse_number(*index) : failure("none");
-    if (!number) return std::nullopt;
+    const auto index = device ? sys::read_below(*device, "ifindex") : std::unexpected(device.error());
+    if (!index && (index.error().code == ENOENT || index.error().code == ENODEV)) return std::nullopt;
+    if (!index) return std::unexpected(index.error());
+    const auto number = parse_number(index->substr(0, index->find('\n')));
+    if (!number) return std::unexpected(number.error());
     DeviceReading reading{.name = found.name,
                           .ifindex = static_cast<std::uint32_t>(*number),
                           .packets = found.packets,
@@ -52,12 +54,15 @@ std::optional<DeviceReading> look_at(const sys::Fd& sysfs, const sys::DevicePack
 
 } // namespace
 
-std::vector<DeviceReading> read_devices(const sys::Visit& visit, const WantsDevice& wanted) {
+Result<std::vector<DeviceReading>> read_devices(const sys::Visit& visit, const WantsDevice& wanted) {
     std::vector<DeviceReading> devices;
     const auto text = sys::read_all(visit.counts);
-    for (const sys::DevicePackets& each : sys::device_packets(text.value_or(""))) {
+    if (!text) return std::unexpected(text.error());
+    for (const sys::DevicePackets& each : sys::device_packets(*text)) {
         if (each.name == "lo" || printable(each.name) != each.name || !wanted(each.name, each.packets)) continue;
-        if (auto reading = look_at(visit.sysfs, each)) devices.push_back(std::move(*reading));
+        auto reading = look_at(visit.sysfs, each);
+        if (!reading) return std::unexpected(reading.error());
+        if (*reading) devices.push_back(std::move(**reading));
     }
     return devices;
 }

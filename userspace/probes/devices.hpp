@@ -12,7 +12,8 @@
 namespace bpftune::probes {
 
 // Of those that are `wanted` by what they have received: to look at one takes some ten system calls, and a node may
-// have hundreds. Loopback is none: whoever sends there chooses the CPU. Nor is one whose name cannot be shown.
-std::vector<DeviceReading> read_devices(const sys::Visit& visit, const WantsDevice& wanted);
+// have hundreds. Loopback is none: whoever sends there chooses the CPU. Nor is one whose name cannot be shown. An
+// error: of none is it known whether it is there.
+Result<std::vector<DeviceReading>> read_devices(const sys::Visit& visit, const WantsDevice& wanted);
 
 } // namespace bpftune::probes

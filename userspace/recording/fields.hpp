@@ -88,7 +88,7 @@ RECORDED(Fragments, netns, pid, pod, family, memory_bytes, fullest_bytes, lowest
          timed_out, failed, window_reassembled, window_timed_out, window_failed, recent_reassembled, recent_timed_out);
 RECORDED(BacklogLoss, began, packets, processed_per_second, processed, needed_percent, waiting, squeezed, taken);
 RECORDED(SoftirqCpu, cpu, processed, dropped, flow_limited, time_squeeze, backlog, backlog_limit, budget, budget_usecs,
-         packets_per_second, softirq_percent, idle_percent, window_processed, window_lost, lost);
+         packets_per_second, softirq_percent, idle_percent, needed_percent, window_processed, window_lost, lost);
 RECORDED(HotCpu, cpu, length, processed, lost, softirq_us);
 RECORDED(SteeredDevice, netns, pid, pod, name, ifindex, packets_per_second, queues, is_hardware, is_read_only,
          has_more_cpus, near, rps_cpus, read);

@@ -87,6 +87,7 @@ void Backlogs::tick(std::vector<SoftirqCpu>& rows, std::span<const sys::CpuInter
         if (!cpu.last) continue;
         row.packets_per_second = static_cast<double>(cpu.last->processed) / Seconds(cpu.last->length).count();
         row.softirq_percent = cpu.last->softirq_percent;
+        row.needed_percent = needed_percent(*cpu.last);
         row.idle_percent = cpu.last->idle_percent;
     }
     if (ends) begin_ = now;

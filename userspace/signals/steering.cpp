@@ -16,7 +16,7 @@ constexpr Nanoseconds shortest_look = std::chrono::milliseconds(900);
 constexpr Nanoseconds longest_look = std::chrono::seconds(30); // where many namespaces take turns
 
 double time_for_packets(const SoftirqCpu& row) {
-    return std::max(row.softirq_percent.value_or(0), row.lost ? row.lost->needed_percent : 0);
+    return std::max(row.softirq_percent.value_or(0), row.needed_percent.value_or(0));
 }
 
 bool is_hot(const SoftirqCpu& row) {
@@ -99,7 +99,7 @@ bool SteeredDevices::wants(const NetnsId& netns, std::string_view name, std::uin
     const auto is_here = [&](const Place& place) { return place.first == netns; };
     return std::ranges::any_of(held_, [&](const Place& place) {
         const auto known = known_.find(place);
-        return is_here(place) && (known == known_.end() || known->second.row.name == name);
+        return is_here(place) && (known == known_.end() || known->second.is_missed || known->second.row.name == name);
     });
 }
 
@@ -110,6 +110,7 @@ void SteeredDevices::update(const probes::NetnsReading& netns, std::span<const p
         if (!held_.contains(place) && (!busy || (!known_.contains(place) && known_.size() >= most_remembered)))
             continue;
         Known& known = known_[place];
+        known.is_missed = false;
         if (busy || known.wanted == MonoTime()) known.wanted = now_;
         known.row = {.netns = netns.netns,
                      .pid = netns.pid,
@@ -125,10 +126,13 @@ void SteeredDevices::update(const probes::NetnsReading& netns, std::span<const p
                      .read = now_};
     }
     std::erase_if(held_, [&](const Place& place) {
-        const bool is_gone = place.first == netns.netns &&
-                             std::ranges::find(devices, place.second, &probes::DeviceReading::ifindex) == devices.end();
-        if (is_gone) known_.erase(place);
-        return is_gone;
+        const bool is_there =
+            std::ranges::find(devices, place.second, &probes::DeviceReading::ifindex) != devices.end();
+        if (place.first != netns.netns || is_there) return false;
+        const auto known = known_.find(place);
+        if (known != known_.end() && !std::exchange(known->second.is_missed, true)) return false;
+        known_.erase(place);
+        return true;
     });
 }
 

@@ -72,6 +72,7 @@ private:
     struct Known {
         SteeredDevice row;
         MonoTime wanted;
+        bool is_missed = false; // no device had its name at the last look: any of the namespace may be it
     };
 
     [[nodiscard]] bool is_busy(const NetnsId& netns, std::string_view name) const;

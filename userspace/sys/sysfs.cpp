@@ -2,12 +2,15 @@
 #include "sys/sysfs.hpp"
 
 #include <linux/mount.h>
+#include <memory>
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/parse.hpp"
 #include "sys/files.hpp"
 
 namespace bpftune::sys {
@@ -30,6 +33,20 @@ Result<Fd> open_device(const Fd& sysfs, const std::string& name) {
     Fd folder(::openat(sysfs.value(), ("class/net/" + name).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!folder) return system_failure(errno, "open class/net/{}", name);
     return folder;
+}
+
+Result<Fd> find_device(const Fd& sysfs, std::uint32_t ifindex) {
+    const int listed = ::openat(sysfs.value(), "class/net", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (listed < 0) return system_failure(errno, "open class/net");
+    const std::unique_ptr<DIR, decltype([](DIR* folder) { ::closedir(folder); })> folder(::fdopendir(listed));
+    if (!folder) return system_failure(errno, "read class/net");
+    while (const dirent* entry = ::readdir(folder.get())) {
+        auto device = open_device(sysfs, entry->d_name);
+        const auto text = device ? read_below(*device, "ifindex") : std::unexpected(device.error());
+        const auto index = text ? parse_number(text->substr(0, text->find('\n'))) : std::unexpected(text.error());
+        if (index && *index == ifindex) return device;
+    }
+    return system_failure(ENOENT, "no device has the index {}", ifindex);
 }
 
 Result<std::string> read_below(const Fd& folder, const std::string& path) {

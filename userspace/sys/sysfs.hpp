@@ -18,6 +18,9 @@ Result<Fd> mount_sysfs();
 // no such device.
 Result<Fd> open_device(const Fd& sysfs, const std::string& name);
 
+// The folder of the device that has this index, by whatever name. Error code ENOENT: there is none.
+Result<Fd> find_device(const Fd& sysfs, std::uint32_t ifindex);
+
 // A file below the folder of a device, whole.
 Result<std::string> read_below(const Fd& folder, const std::string& path);
 

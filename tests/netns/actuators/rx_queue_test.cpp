@@ -91,7 +91,7 @@ TEST_CASE("a CPU that this machine cannot have is refused, and the queue stays a
     CHECK(cpus_of(netns) == "0");
 }
 
-TEST_CASE("a device that is gone, has another name, or is another by this name is gone, and nothing is written") {
+TEST_CASE("nothing is set on a device that is gone, has another name, or is another by this name") {
     const Namespace netns;
     const Namespace other;
     connect(netns, other);
@@ -120,6 +120,21 @@ TEST_CASE("a device that is gone, has another name, or is another by this name i
     }
     CHECK(kind(writer.write(tunable, scope, 0, 1)) == Outcome::Kind::gone);
     if (at) CHECK(cpus_of(netns, *at) == "0");
+}
+
+TEST_CASE("what was written comes back where the device has another name by then") {
+    const Namespace netns;
+    const Namespace other;
+    connect(netns, other);
+    auto writer = take(Writer::start());
+    const Scope scope = queue_of(netns);
+    REQUIRE(kind(writer.write(tunable, scope, 0, 1)) == Outcome::Kind::written);
+    shell(fmt::format("ip -n {0} link set eth0 down && ip -n {0} link set eth0 name uplink && "
+                      "ip -n {0} link add eth0 type veth",
+                      netns.name()));
+    CHECK(take(writer.read(tunable, scope)) == 1);
+    CHECK(kind(writer.write(tunable, scope, 1, 0)) == Outcome::Kind::written);
+    CHECK(cpus_of(netns, "uplink") == "0");
 }
 
 TEST_CASE("a queue that a device does not have, or none that is named, is not taken for another") {

@@ -439,6 +439,7 @@ void read_cpu(Step& step, const YAML::Node& node) {
                     .waiting = fields.has("found") ? number_of(fields.at("found")) : 0,
                     .squeezed = fields.has("squeezed") ? number_of(fields.at("squeezed")) : 0,
                     .taken = 1s};
+    fields.into(cpu.needed_percent, "needed", number_of);
     step.cpus.push_back(cpu);
 }
 

@@ -61,7 +61,7 @@ TEST_CASE("of two hot CPUs the one that has been so for longer is meant, and ano
 TEST_CASE("a CPU that is given more than it can take is hot, whatever tasks leave of it") {
     HotCpus hot;
     auto rows = cpus(60, 5);
-    rows[0].lost = BacklogLoss{.packets = 10, .needed_percent = 120};
+    rows[0].needed_percent = 120;
     CHECK(hot.tick(rows, 1s));
 }
 
@@ -158,15 +158,39 @@ TEST_CASE("what is ours is looked at at each tick, by the name that its device h
     CHECK_FALSE(devices.rows().at(0).rps_cpus); // nobody has looked in this tick
 }
 
-TEST_CASE("a device of ours that is not there any more, or not by that name, is gone") {
+TEST_CASE("a device of ours that has another name is found by its index") {
     SteeredDevices devices;
     devices.hold(queue_of(host, 2));
     devices.begin(std::nullopt, at(1s));
     look(devices, device("eth0", 2, 2), 0);
     devices.begin(std::nullopt, at(2s));
-    SECTION("it is not there") { devices.update({.netns = host}, {}); }
-    SECTION("it has another name") { look(devices, device("uplink", 2, 2), 0); }
-    SECTION("its name is another's") { look(devices, device("eth0", 9, 0), 0); }
+    devices.update({.netns = host}, {});
+    CHECK(devices.rows().size() == 1);
+    devices.begin(std::nullopt, at(3s));
+    look(devices, device("uplink", 2, 2), 0);
+    REQUIRE(devices.rows().size() == 1);
+    CHECK(devices.rows().front().name == "uplink");
+    CHECK(devices.rows().front().rps_cpus == 2);
+}
+
+TEST_CASE("a device of ours that is not there any more, by whatever name, is gone") {
+    SteeredDevices devices;
+    devices.hold(queue_of(host, 2));
+    devices.begin(std::nullopt, at(1s));
+    look(devices, device("eth0", 2, 2), 0);
+    devices.begin(std::nullopt, at(2s));
+    SECTION("it is not there") {
+        devices.update({.netns = host}, {}); // by its name
+        CHECK(devices.holds_any_in(host));
+        devices.begin(std::nullopt, at(3s));
+        CHECK(devices.wants(host, "uplink", 0)); // as which it may be
+        devices.update({.netns = host}, {});
+    }
+    SECTION("its name is another's") {
+        look(devices, device("eth0", 9, 0), 0);
+        devices.begin(std::nullopt, at(3s));
+        look(devices, device("eth0", 9, 0), 0);
+    }
     SECTION("its namespace has ended") { devices.forget_all_but({}); }
     CHECK(devices.rows().empty());
     CHECK_FALSE(devices.holds_any_in(host));

@@ -31,15 +31,17 @@ bool has_time(const SoftirqCpu& cpu) { return cpu.lost->needed_percent < most_ne
 bool works_off(const SoftirqCpu& cpu) { return has_time(cpu) && cpu.lost->waiting <= cpu.backlog_limit / 2; }
 bool is_kept_from_it(const SoftirqCpu& cpu) { return has_time(cpu) && !works_off(cpu); }
 
-// Half of what was taken in, or of the time that it took, was in turns that the budget ended. Such a turn takes as much
-// at least: it looks at its budget after each queue that it polled.
+// Half of the time that its packets took was in turns that the budget ended. Which of the two it was is not counted:
+// such a turn is as long as it takes for as many packets, at what one takes, or as its time. It looks at its budget
+// after each queue that it polled.
 bool is_held_to_turns(const SoftirqCpu& cpu) {
-    if (!cpu.budget || !cpu.budget_usecs || cpu.lost->squeezed == 0) return false;
     const BacklogLoss& loss = *cpu.lost;
-    const auto turns = static_cast<double>(loss.squeezed);
-    const double packets = turns * static_cast<double>(std::max(*cpu.budget, polled));
-    const double seconds = turns * static_cast<double>(*cpu.budget_usecs) / 1e6;
-    return 2 * packets >= static_cast<double>(loss.processed) || 2 * seconds >= Seconds(loss.taken).count();
+    if (!cpu.budget || !cpu.budget_usecs || loss.processed == 0) return false;
+    const double taken = Seconds(loss.taken).count();
+    const double each = taken / static_cast<double>(loss.processed);
+    const double turn = std::min(static_cast<double>(std::max(*cpu.budget, polled)) * each,
+                                 static_cast<double>(*cpu.budget_usecs) / 1e6);
+    return loss.squeezed > 0 && 2 * static_cast<double>(loss.squeezed) * turn >= taken;
 }
 
 // A full queue is worked off: where fewer packets than fit in it got through in the window it was not full, and what
@@ -188,9 +190,9 @@ void lengthen_turns(Gate& gate, const SoftirqCpu& cpu, MonoTime since) {
 // Nothing that it needs more of is a longer backlog.
 void help(Gate& gate, const SoftirqCpu& cpu, MonoTime since) {
     const ObjectKey turn = turn_of(gate.snapshot());
-    const auto bounds = gate.bounds_of(turn.tunable, turn.netns);
     if (trial_with(gate.state(), turn) != nullptr) return; // it is judged before anything else is said
-    if (bounds.named && is_kept_from_it(cpu) && is_held_to_turns(cpu) && !gate.puts_back(turn))
+    const bool may_be = gate.mode_of(turn.tunable, turn.netns) != policy::Mode::observe;
+    if (may_be && is_kept_from_it(cpu) && is_held_to_turns(cpu) && !gate.puts_back(turn))
         lengthen_turns(gate, cpu, std::max(since, set_at(gate.state(), turn)));
     else
         gate.advise(finding_of(gate.snapshot(), cpu, why_busy(cpu)), "busy");

@@ -198,8 +198,9 @@ private:
     MonoTime next_journal_look_;
     bool ready_ = false; // every probe has settled
     recording::Encoder recording_;
-    bool looks_after_drop_ = false;
-    std::string problems_; // of the last tick, so that each is logged once
+    bool looks_after_drop_ = false; // the next tick is for it
+    bool looks_soon_ = false;       // the next tick is for something that does not wait
+    std::string problems_;          // of the last tick, so that each is logged once
     Nanoseconds census_interval_{};
 
     Loop loop_;
@@ -426,7 +427,7 @@ void Daemon::finish() {
 
 void Daemon::tick() {
     arm(tick_timer_, config_.interval);
-    looks_after_drop_ = false;
+    looks_after_drop_ = looks_soon_ = false;
     (void)writer_.catches_up({}); // what it wrote late is ours
     on_events(); // sockets that began to listen wake nobody, and are to be known before they are counted
     last_ = collector_.tick(sys::now());
@@ -523,8 +524,9 @@ void Daemon::take_events() {
     probes_.drain(take, events_at_once);
     if (pressure && !is_armed(burst_timer_)) arm(burst_timer_, burst_interval); // others' bursts do not put it off
     if (look_soon) arm(tick_timer_, std::max(last_.time.mono + shortest_tick - sys::now().mono, Nanoseconds::zero()));
-    // Further drops do not put it off.
-    if (look_later && !look_soon && !std::exchange(looks_after_drop_, true)) arm(tick_timer_, shortest_tick);
+    // Further drops do not put it off, and they nothing that is more urgent.
+    looks_soon_ |= look_soon;
+    if (look_later && !looks_soon_ && !std::exchange(looks_after_drop_, true)) arm(tick_timer_, shortest_tick);
 }
 
 void Daemon::follow_bursts() {

@@ -71,8 +71,8 @@ constexpr std::array rows{
         .source = "net/core/dev.c (net_rx_action), kernel/softirq.c (handle_softirqs)",
         .formula =
             "2 x; only where a CPU lost packets of its backlog in a window of a second or so, all that came would "
-            "take less than 90 % of its time, more than half a backlog was found waiting, and half of its packets, or "
-            "half of the time that it took for them, was in turns that one of the two ended. net.core.netdev_budget "
+            "take less than 90 % of its time, more than half a backlog was found waiting, and half of the time that "
+            "its packets took was in turns that one of the two ended. net.core.netdev_budget "
             "is raised with it",
         .derived = "What a turn leaves is done by the next, or by ksoftirqd, which tasks may keep waiting: a longer "
                    "turn leaves less. `time_squeeze` also counts turns of which nothing was left, and one queue alone "

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "core/cpus.hpp"
 #include "core/parse.hpp"
 #include "core/text.hpp"
 #include "policy/document.hpp"
@@ -161,6 +162,7 @@ private:
     void expect(const Element* value, Policy& policy);
     void not_a_sysctl(const Element& key);
     bool is_setting(const Element& value, std::string_view name);
+    std::optional<std::uint64_t> cpus_in(const Element& value, std::string_view name);
     bool is_tuned(const Element& key, std::string_view path, const Policy& policy);
     void pods(const Element* value, Policy& policy);
     void pod(const Element& value, PodRule& out);
@@ -461,6 +463,17 @@ bool Checker::is_setting(const Element& value, std::string_view name) {
     return false;
 }
 
+std::optional<std::uint64_t> Checker::cpus_in(const Element& value, std::string_view name) {
+    if (!is(value, Element::Kind::scalar, name, "a set of CPUs, such as ff")) return std::nullopt;
+    const auto cpus = parse_cpus(to_lower(value.text));
+    if (cpus && !cpus->has_more) return cpus->first;
+    problem(
+        value,
+        fmt::format("write it as the kernel does, in hexadecimal and of the first {} CPUs, such as 3 or ff", most_cpus),
+        "'{}' is no set of CPUs", shown(value.text));
+    return std::nullopt;
+}
+
 // What is no sysctl has its name for a path.
 std::optional<std::string> expected_path(std::string_view name) {
     return tunables::find_device_setting(name) != nullptr ? std::string(name) : sysctl_path(name);
@@ -493,6 +506,12 @@ void Checker::expect(const Element* value, Policy& policy) {
         if (!is_new || first != lines.end())
             return problem(key, "keep one of them", "'{}' is the sysctl of line {} by another name", shown(key.text),
                            is_new ? first->second : same->second);
+        const auto* of_device = tunables::find_device_setting(key.text);
+        if (of_device != nullptr && of_device->is_cpus) {
+            if (const auto cpus = cpus_in(setting, shown(key.text)))
+                policy.expect.push_back({.name = key.text, .path = *path, .value = cpus_text(*cpus)});
+            return;
+        }
         if (is_tuned(key, *path, policy) || !is_setting(setting, shown(key.text))) return;
         policy.expect.push_back({.name = key.text, .path = *path, .value = single_spaced(setting.text)});
     });

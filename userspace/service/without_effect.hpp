@@ -24,7 +24,7 @@ struct NamedInVain {
     bool operator==(const NamedInVain&) const = default;
 };
 
-// Of what the policy expects, in its order. What cannot be known is left out.
+// Of what the policy expects, in its order; then of the tunables that it has to name. What cannot be known is left out.
 std::vector<NamedInVain>
 named_in_vain(const policy::Policy& policy,
               const std::function<std::optional<std::uint64_t>(std::string_view)>& in_new_netns = value_in_new_netns);

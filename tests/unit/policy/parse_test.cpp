@@ -160,6 +160,13 @@ TEST_CASE(
     CHECK(problems(with_spec("  expect: {xps_rxqs: 3}\n")) == 1);
 }
 
+TEST_CASE("CPUs that are expected are taken as the kernel writes them, and nothing else is") {
+    for (const std::string text : {"\"00000000,0000000f\"", "0f", "F"})
+        CHECK(parsed(with_spec("  expect: {smp_affinity: " + text + "}\n")).expect.at(0).value == "f");
+    for (const std::string text : {"zz", "0-3", "\"1,0\"", "\"1,00000000,00000000\"", "[1]"})
+        CHECK(problems(with_spec("  expect: {smp_affinity: " + text + "}\n")) == 1);
+}
+
 TEST_CASE("of a set of CPUs there is no least, and no half") {
     CHECK(problems(with_spec("  tunables: {rps_cpus: {min: 1}}\n")) == 1);
     CHECK(problems(with_spec("  tunables: {rps_cpus: {shrinkAfter: 1h}}\n")) == 1);

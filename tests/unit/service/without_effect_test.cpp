@@ -58,3 +58,20 @@ TEST_CASE("no tunable is among the sysctls that do nothing") {
         CHECK(tunables::find_without_effect(each.name) == &each);
     }
 }
+
+TEST_CASE("a tunable that this kernel does not have is said to do nothing, where it is named and that is known") {
+    const auto naming = [](const std::string& tunables) {
+        return policy::parse("apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: naming}\n"
+                             "spec: {mode: auto, tunables: {" +
+                             tunables + "}}\n")
+            .value();
+    };
+    const auto before_6_14 = [](std::string_view path) {
+        return path.ends_with("tcp_tw_reuse_delay") ? std::nullopt : std::optional<std::uint64_t>(1);
+    };
+    const auto found = named_in_vain(naming("net.ipv4.tcp_tw_reuse_delay: {}, net.ipv4.tcp_tw_reuse: {}"), before_6_14);
+    REQUIRE(found.size() == 1);
+    CHECK(sentence(found[0]) == "net.ipv4.tcp_tw_reuse_delay does nothing here: this kernel has no such sysctl");
+    CHECK(named_in_vain(naming("net.ipv4.tcp_tw_reuse: {}"), before_6_14).empty());
+    CHECK(named_in_vain(naming("net.ipv4.tcp_tw_reuse_delay: {}"), always({})).empty());
+}

@@ -156,7 +156,8 @@ std::uint64_t delay_for(const Snapshot& snapshot, const NetnsTcp& row) {
     const double seconds = std::chrono::duration<double>(snapshot.interval).count();
     const auto wanted = static_cast<double>(row.window_ports_exhausted + row.window_time_wait_entries);
     const double milliseconds = 1000 * seconds * static_cast<double>(count_of(*row.local_ports)) / wanted;
-    return static_cast<std::uint64_t>(std::clamp<double>(milliseconds, 1, *row.tw_reuse_delay_ms / least_factor));
+    const std::uint64_t half = *row.tw_reuse_delay_ms / least_factor;
+    return std::max<std::uint64_t>(static_cast<std::uint64_t>(std::min(milliseconds, static_cast<double>(half))), 1);
 }
 
 struct Step {

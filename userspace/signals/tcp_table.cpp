@@ -27,7 +27,7 @@ std::uint64_t sum_of(std::span<const std::uint64_t> counts) {
     return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
 }
 
-// Of all segments: OutSegs are those that were not sent before.
+// Of all segments: OutSegs are those that were not sent before, without SYN-ACKs (tcp_v4_send_synack).
 std::optional<double> retransmitted_percent(const probes::NetnsReading::Segments& in_interval) {
     const std::uint64_t all = in_interval.sent + in_interval.retransmitted;
     if (all == 0) return std::nullopt;

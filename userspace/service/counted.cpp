@@ -12,6 +12,7 @@
 #include "core/text.hpp"
 #include "signals/conntrack_states.hpp"
 #include "signals/sockets.hpp"
+#include "signals/tcp_table.hpp"
 #include "views/text.hpp"
 
 namespace bpftune::service {
@@ -80,9 +81,8 @@ void add_conntrack(Counted& counted, probes::Probes& probes, std::span<const Net
 }
 
 std::string segments_text(const probes::NetnsReading::Segments& segments) {
-    const auto all = static_cast<double>(segments.sent + segments.retransmitted);
     return fmt::format("{} segments sent, {} again ({:.2f} %)", segments.sent, segments.retransmitted,
-                       all > 0 ? 100 * static_cast<double>(segments.retransmitted) / all : 0);
+                       signals::retransmitted_percent(segments).value_or(0));
 }
 
 std::string states_text(const TcpStates& of_netns) {

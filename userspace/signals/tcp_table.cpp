@@ -27,13 +27,6 @@ std::uint64_t sum_of(std::span<const std::uint64_t> counts) {
     return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
 }
 
-// Of all segments: OutSegs are those that were not sent before, without SYN-ACKs (tcp_v4_send_synack).
-std::optional<double> retransmitted_percent(const probes::NetnsReading::Segments& in_interval) {
-    const std::uint64_t all = in_interval.sent + in_interval.retransmitted;
-    if (all == 0) return std::nullopt;
-    return 100 * static_cast<double>(in_interval.retransmitted) / static_cast<double>(all);
-}
-
 std::uint64_t entries_of(const probes::NetnsReading& reading) { return reading.time_waited + reading.time_wait_killed; }
 
 // Which listener takes a connection to `local`: an exact address before a wildcard (net/ipv4/inet_hashtables.c,
@@ -66,6 +59,12 @@ std::uint64_t claims_of(const probes::ListenerReading& reading) {
 }
 
 } // namespace
+
+std::optional<double> retransmitted_percent(const probes::NetnsReading::Segments& segments) {
+    const std::uint64_t all = segments.sent + segments.retransmitted;
+    if (all == 0) return std::nullopt;
+    return 100 * static_cast<double>(segments.retransmitted) / static_cast<double>(all);
+}
 
 Binds binds_of(const Listener& listener, std::uint32_t max_syn_backlog, std::uint32_t syncookies) {
     // Peers that are known to be alive are not held to the three quarters (tcp_peer_is_proven): then a SYN queue fills.

@@ -21,6 +21,10 @@
 
 namespace bpftune::signals {
 
+// Sent again, of all segments: OutSegs are those that were not sent before, without SYN-ACKs (tcp_v4_send_synack).
+// nullopt: there are none.
+std::optional<double> retransmitted_percent(const probes::NetnsReading::Segments& segments);
+
 class TcpTable {
 public:
     struct Readings {

@@ -350,6 +350,10 @@ struct mptcp_sock {
 	struct sock *first;
 };
 
+struct udp_sock {
+	struct sk_buff_head reader_queue;
+};
+
 struct inode {
 	unsigned long i_ino;
 };

@@ -50,13 +50,26 @@ static __always_inline __s64 memory_of(const struct sock *sk)
 	return (__s64)sk->sk_backlog.rmem_alloc.counter + sk->sk_wmem_queued + sk->sk_forward_alloc;
 }
 
+/* The datagram that a UDP socket hands out next. A reader takes all that wait into a queue of its
+ * own, and from there one by one (net/ipv4/udp.c, __skb_recv_udp): while that lasts the first of
+ * the other queue stays where it is. */
+static __always_inline __u64 first_datagram(struct sock *sk)
+{
+	struct udp_sock *udp = (struct udp_sock *)sk;
+	struct sk_buff *first = BPF_CORE_READ(udp, reader_queue.next);
+
+	if (first == (void *)udp + bpf_core_field_offset(udp->reader_queue))
+		first = sk->sk_receive_queue.next;
+	return (__u64)first;
+}
+
 /* TCP: what was read, and what the other end has taken. UDP: the datagram that waits first. */
 static __always_inline __u64 mark_of(struct sock *sk, bool tcp)
 {
 	struct tcp_sock *of_tcp;
 
 	if (!tcp)
-		return (__u64)sk->sk_receive_queue.next;
+		return first_datagram(sk);
 	of_tcp = bpf_skc_to_tcp_sock(sk);
 	return of_tcp ? (__u64)of_tcp->copied_seq << 32 | of_tcp->snd_una : 0;
 }

@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::uint64_t factor = 2;
 constexpr Nanoseconds settled = std::chrono::seconds(5); // longer than it takes to tell a socket that does not move
+constexpr Nanoseconds seen_by = std::chrono::minutes(1); // sockets are looked through every 30 s or sooner
 constexpr std::uint64_t times_free = 2;
 constexpr double most_memory_pressure = 10; // percent, as a guard lets it grow
 
@@ -181,6 +182,7 @@ void judge(Gate& gate, const Limits& limits, const SocketMemory& row) {
     const ObjectKey object{limits.most.tunable, snapshot.host};
     if (!is_short(row) || row.near_for < settled || row.high_bytes == 0 || gate.puts_back(object)) return;
     if (trial_with(gate.state(), object) != nullptr) return; // each raise is judged before the next
+    if (!row.held_bytes && row.near_for < seen_by) return;
     Wish wish = finding_of(limits, row, snapshot);
     auto obstacle = leak_in(snapshot, row);
     if (!obstacle) obstacle = no_memory_for(snapshot, row, factor * row.high_bytes);

@@ -113,7 +113,7 @@ public:
     [[nodiscard]] Result<> looks_at_udp() const;
     Result<std::vector<UdpReading>> udp();
     // Whether listeners() is to add up what sockets hold of the memory of TCP and of UDP, from the next one on.
-    // `memory`: by network namespace, as of the last; nullopt: nobody asked, or this kernel cannot.
+    // `memory`: by network namespace, as of the last; nullopt: there was none since, or this kernel cannot.
     void ask_for_memory(bool asked);
     Result<std::optional<std::vector<MemoryReading>>> memory();
 

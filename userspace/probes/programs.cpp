@@ -323,14 +323,18 @@ void Programs::fill_learned(std::span<ListenerReading> listeners) const {
 
 Result<Census> Programs::namespaces() { return census_of(namespaces_->links.namespaces); }
 
+// What an earlier time left is not of this one.
 void Programs::ask_for_memory(bool asked) {
-    if (listeners_) listeners_->bss->memory_is_asked_for = asked;
+    if (!listeners_) return;
+    if (listeners_->bss->memory_is_asked_for == 0) listeners_->bss->memory_census = 0;
+    listeners_->bss->memory_is_asked_for = asked;
 }
 
 Result<std::optional<std::vector<MemoryReading>>> Programs::memory() {
     if (!listeners_ || !listeners_->rodata->memory_is_looked_at || listeners_->bss->memory_is_asked_for == 0)
         return std::nullopt;
     const __u64 last = listeners_->bss->memory_census;
+    if (last == 0) return std::nullopt;
     std::vector<MemoryReading> found;
     const auto read =
         for_each_entry<__u64, netns_memory>(listeners_->maps.netns_memories, [&](__u64, const netns_memory& each) {

@@ -175,7 +175,7 @@ Snapshot Collector::tick(Now now) {
     node_reader_.tick(now.mono);
     forget_writes(now.mono);
     Snapshot snapshot = blank(Snapshot::Cause::tick, now);
-    probes_.ask_for_memory(is_worth_a_look(node_reader_.pools()));
+    probes_.ask_for_memory(socket_memory_.is_worth_a_look(node_reader_.pools()));
     refresh(now, next_census_);
     tcp_.tick(snapshot, now.mono);
     if (now.mono >= next_count_) count_sockets(now.mono);

@@ -43,9 +43,10 @@ void add_holders(SocketMemory& row, const std::optional<Holders>& holders,
 
 } // namespace
 
-bool is_worth_a_look(const PoolReadings& pools) {
+bool SocketMemoryTable::is_worth_a_look(const PoolReadings& pools) const {
     const auto& [tcp, udp] = pools;
-    return (tcp && 2 * tcp->bytes >= tcp->pressure) || (udp && 2 * udp->bytes >= udp->low);
+    return (tcp && 2 * tcp->bytes >= tcp->pressure) || (udp && 2 * udp->bytes >= udp->low) ||
+           std::ranges::any_of(tracked_, [](const Tracked& pool) { return pool.near_since.has_value(); });
 }
 
 SocketMemoryTable::Gains SocketMemoryTable::gains(std::span<const probes::NetnsReading> namespaces) {

@@ -25,11 +25,11 @@ struct PoolReading {
 };
 using PoolReadings = std::array<std::optional<PoolReading>, 2>; // by MemoryPool; nullopt: not read
 
-// Whether who holds it is worth a look: half of a limit is in use.
-bool is_worth_a_look(const PoolReadings& pools);
-
 class SocketMemoryTable {
 public:
+    // Whether who holds it is worth a look: half of a limit is in use, or was near one at the last update.
+    [[nodiscard]] bool is_worth_a_look(const PoolReadings& pools) const;
+
     // Ends the interval. `holders`: nullopt where nobody looked.
     std::vector<SocketMemory> update(const PoolReadings& pools, std::span<const probes::NetnsReading> namespaces,
                                      const std::optional<std::vector<probes::MemoryReading>>& holders, MonoTime now);

@@ -94,8 +94,18 @@ TEST_CASE("the rest of what is in use is held by no process, and whose the most 
 }
 
 TEST_CASE("who holds it is worth a look from half of the limit on") {
-    CHECK_FALSE(is_worth_a_look({}));
-    CHECK_FALSE(is_worth_a_look({in_use(199), in_use(149)}));
-    CHECK(is_worth_a_look({in_use(200), in_use(0)}));
-    CHECK(is_worth_a_look({in_use(0), in_use(150)}));
+    const SocketMemoryTable table;
+    CHECK_FALSE(table.is_worth_a_look({}));
+    CHECK_FALSE(table.is_worth_a_look({in_use(199), in_use(149)}));
+    CHECK(table.is_worth_a_look({in_use(200), in_use(0)}));
+    CHECK(table.is_worth_a_look({in_use(0), in_use(150)}));
+}
+
+TEST_CASE("who holds it stays worth a look while a pool has been near its limit at one look of two") {
+    Feed feed;
+    feed.tick(0, 300);
+    feed.tick(0, 0);
+    CHECK(feed.table.is_worth_a_look({in_use(0), in_use(0)}));
+    feed.tick(0, 0);
+    CHECK_FALSE(feed.table.is_worth_a_look({in_use(0), in_use(0)}));
 }

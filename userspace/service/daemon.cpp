@@ -5,6 +5,7 @@
 #include <array>
 #include <csignal>
 #include <memory>
+#include <random>
 #include <vector>
 
 #include <linux/capability.h>
@@ -202,6 +203,10 @@ private:
     bool looks_soon_ = false;       // the next tick is for something that does not wait
     std::string problems_;          // of the last tick, so that each is logged once
     Nanoseconds census_interval_{};
+    // What happens once a second meets each look at another time, and is not missed by all; nor can a process be idle
+    // whenever it is looked at. 900 ms is the least that windows take for a second (Backlogs::shortest_window).
+    std::uniform_real_distribution<> vary_{0.92, 1.08};
+    std::minstd_rand random_{std::random_device{}()};
 
     Loop loop_;
     sd_event_source* events_ = nullptr; // nullptr: none on these rungs
@@ -279,14 +284,16 @@ Result<> Daemon::open_loop() {
     sd_event_add_signal(loop, nullptr, SIGTERM, ends, this);
     sd_event_add_signal(loop, nullptr, SIGINT, ends, this);
     sd_event_add_signal(loop, nullptr, SIGHUP, reloads, this);
-    sd_event_add_time_relative(loop, &tick_timer_, CLOCK_MONOTONIC, microseconds(config_.interval), 0,
-                               on_time<&Daemon::tick>, this);
-    sd_event_add_time_relative(loop, &burst_timer_, CLOCK_MONOTONIC, 0, 100, on_time<&Daemon::follow_bursts>, this);
-    sd_event_source_set_enabled(burst_timer_, SD_EVENT_OFF);
-    sd_event_add_time_relative(loop, &flow_timer_, CLOCK_MONOTONIC, 0, 0, on_time<&Daemon::follow_flows>, this);
-    sd_event_source_set_enabled(flow_timer_, SD_EVENT_OFF);
-    sd_event_add_time_relative(loop, &policy_timer_, CLOCK_MONOTONIC, 0, 0, reload_now, this);
-    sd_event_source_set_enabled(policy_timer_, SD_EVENT_OFF);
+    // sd-event moves a timer by its accuracy, 250 ms unless told, to where others fire too, always the same place within
+    // a second.
+    const auto add_timer = [&](sd_event_source** timer, Nanoseconds accuracy, sd_event_time_handler_t handler) {
+        sd_event_add_time_relative(loop, timer, CLOCK_MONOTONIC, 0, microseconds(accuracy), handler, this);
+        sd_event_source_set_enabled(*timer, SD_EVENT_OFF);
+    };
+    add_timer(&tick_timer_, std::chrono::milliseconds(1), on_time<&Daemon::tick>);
+    add_timer(&burst_timer_, std::chrono::microseconds(100), on_time<&Daemon::follow_bursts>);
+    add_timer(&flow_timer_, std::chrono::milliseconds(1), on_time<&Daemon::follow_flows>);
+    add_timer(&policy_timer_, std::chrono::milliseconds(250), reload_now);
     if (probes_.event_fd() >= 0) {
         if (const int error = sd_event_add_io(loop, &events_, probes_.event_fd(), EPOLLIN, events, this); error < 0)
             return system_failure(-error, "watch the ring buffer");
@@ -426,7 +433,7 @@ void Daemon::finish() {
 }
 
 void Daemon::tick() {
-    arm(tick_timer_, config_.interval);
+    arm(tick_timer_, std::chrono::duration_cast<Nanoseconds>(config_.interval * vary_(random_)));
     looks_after_drop_ = looks_soon_ = false;
     (void)writer_.catches_up({}); // what it wrote late is ours
     on_events(); // sockets that began to listen wake nobody, and are to be known before they are counted

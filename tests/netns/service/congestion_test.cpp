@@ -31,9 +31,7 @@ private:
     std::string before_;
 };
 
-std::string lossy_policy() {
-    return policy_text("lossy", "mode: auto", node_is_observed + "    net.ipv4.tcp_congestion_control: {}\n");
-}
+std::string lossy_policy() { return policy_text("lossy", "mode: auto", "    net.ipv4.tcp_congestion_control: {}\n"); }
 
 Json change_in(const Json& history, const std::string& state) {
     return row_where(history, {{"tunable", tunable}, {"state", state}});

@@ -76,7 +76,7 @@ Json change_in(const Json& history, const std::string& state) {
 
 TEST_CASE("a listener that asks for Fast Open, as its clients do, gets it, and restore takes it back") {
     const Home home;
-    home.set_policy(policy_text("fast-open", "mode: auto", node_is_observed + named));
+    home.set_policy(policy_text("fast-open", "mode: auto", named));
     const Namespace netns;
     netns.write(file, "1");
     const Process resident(netns, [] { return std::uint64_t{0}; });
@@ -96,7 +96,7 @@ TEST_CASE("a listener that asks for Fast Open, as its clients do, gets it, and r
 
 TEST_CASE("clients that ask for Fast Open where no listener does change nothing, and are counted") {
     const Home home;
-    home.set_policy(policy_text("fast-open", "mode: auto", node_is_observed + named));
+    home.set_policy(policy_text("fast-open", "mode: auto", named));
     const Namespace netns;
     netns.write(file, "1");
     const Process resident(netns, [] { return std::uint64_t{0}; });

@@ -32,18 +32,21 @@ inline const std::string program_path = std::string(build_dir) + "/bpftune-k8s";
 inline const std::string conntrack_max = "/proc/sys/net/netfilter/nf_conntrack_max";
 inline const std::string conntrack_buckets = "/proc/sys/net/netfilter/nf_conntrack_buckets";
 
-// The node's own limits are not the tests' to raise, but with a NodeValue.
-inline const std::string node_is_observed = "    net.netfilter.nf_conntrack_max: {mode: observe}\n"
-                                            "    net.netfilter.nf_conntrack_buckets: {mode: observe}\n"
-                                            "    net.core.netdev_max_backlog: {mode: observe}\n";
+// Those limits of the node that traffic of other tests may fill: not raised but where a test names them, with a
+// NodeValue. What a service raised stays where it is killed, as it is at each test's end.
+inline std::string with_node_observed(std::string tunables) {
+    for (const std::string name :
+         {"net.netfilter.nf_conntrack_max", "net.netfilter.nf_conntrack_buckets", "net.core.netdev_max_backlog"})
+        if (!tunables.contains(name + ":")) tunables += "    " + name + ": {mode: observe}\n";
+    return tunables;
+}
 
 // Held to the namespaces of these names: those of this process, and no other test's, lab's or service's.
-inline std::string policy_text(const std::string& name, const std::string& spec,
-                               const std::string& tunables = node_is_observed,
+inline std::string policy_text(const std::string& name, const std::string& spec, const std::string& tunables = {},
                                const std::string& netns = own_namespaces + "*") {
     return "apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: " + name + "}\nspec:\n  " +
            spec + "\n  pods: [{match: {netns: \"" + netns + "\"}}, {match: {}, mode: observe}]\n  tunables:\n" +
-           tunables;
+           with_node_observed(tunables);
 }
 
 class Folder {

@@ -74,7 +74,7 @@ bool is_unseen(const Home& home) { return home.top()["sources"]["time_wait"] == 
 
 TEST_CASE("fragments of datagrams that are completed get room where there is none, and no more are lost") {
     const Home home;
-    home.set_policy(policy_text("fragments", "mode: auto", node_is_observed + named));
+    home.set_policy(policy_text("fragments", "mode: auto", named));
     const Namespace netns;
     const Process resident(netns, [] { return std::uint64_t{0}; });
     const std::uint64_t limit = make_small(netns);
@@ -102,7 +102,7 @@ TEST_CASE("fragments of datagrams that are completed get room where there is non
 
 TEST_CASE("fragments that are never completed get no room, which is said") {
     const Home home;
-    home.set_policy(policy_text("fragments", "mode: auto", node_is_observed + named));
+    home.set_policy(policy_text("fragments", "mode: auto", named));
     const Namespace netns;
     const Process resident(netns, [] { return std::uint64_t{0}; });
     make_small(netns);

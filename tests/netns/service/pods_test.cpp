@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::uint16_t port = 8080;
 
-std::string only_in(const std::string& names) { return policy_text("pods", "mode: auto", node_is_observed, names); }
+std::string only_in(const std::string& names) { return policy_text("pods", "mode: auto", "", names); }
 
 bool is_raised(const Site& site, const sys::Fd& listener) {
     return limit_of(listener) > 8 && limit_of(listener) == somaxconn_in(site.netns);

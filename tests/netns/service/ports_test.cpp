@@ -59,7 +59,7 @@ bool is_unseen(const Home& home) { return home.top()["sources"]["time_wait"] == 
 TEST_CASE(
     "a namespace whose connects find no port gets more, down to the port that is listened at, and they come back") {
     const Home home;
-    home.set_policy(policy_text("ports", "mode: auto", node_is_observed + named));
+    home.set_policy(policy_text("ports", "mode: auto", named));
     const Namespace netns;
     const Process resident(netns, [] { return std::uint64_t{0}; });
     netns.write(file, "40000 40049");
@@ -105,7 +105,7 @@ TEST_CASE("a range that somebody made smaller than the kernel's stays so where t
 
 TEST_CASE("ports in TIME_WAIT are taken again where the policy names that, and not the range") {
     const Home home;
-    home.set_policy(policy_text("ports", "mode: auto", node_is_observed + "    net.ipv4.tcp_tw_reuse: {}\n"));
+    home.set_policy(policy_text("ports", "mode: auto", "    net.ipv4.tcp_tw_reuse: {}\n"));
     const Namespace netns;
     const Process resident(netns, [] { return std::uint64_t{0}; });
     netns.write(file, "40000 40049");
@@ -131,7 +131,7 @@ TEST_CASE("ports in TIME_WAIT are taken again where the policy names that, and n
 
 TEST_CASE("ports in TIME_WAIT are taken again sooner where the kernel and the policy let them") {
     const Home home;
-    home.set_policy(policy_text("ports", "mode: auto", node_is_observed + "    net.ipv4.tcp_tw_reuse_delay: {}\n"));
+    home.set_policy(policy_text("ports", "mode: auto", "    net.ipv4.tcp_tw_reuse_delay: {}\n"));
     const Namespace netns;
     const Process resident(netns, [] { return std::uint64_t{0}; });
     constexpr const char* delay = "sys/net/ipv4/tcp_tw_reuse_delay";

@@ -65,7 +65,7 @@ TEST_CASE("a UDP socket whose SO_RCVBUF was cut, and that bursts overflow, is sa
         netns.enter();
         return std::uint64_t{0};
     });
-    home.set_policy(policy_text("cut", "mode: auto", node_is_observed + "    udp.rcvbuf: {mode: observe}\n"));
+    home.set_policy(policy_text("cut", "mode: auto", "    udp.rcvbuf: {mode: observe}\n"));
     const Datagrams cut(netns, AF_INET6, 1 << 20);
     REQUIRE(cut.buffer() == 40000);
     const Running service(home);

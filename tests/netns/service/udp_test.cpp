@@ -119,8 +119,7 @@ TEST_CASE("a size that an application has set is raised only where the policy na
     CHECK(mentions(change_of(home.history(), fixed, "recommended")["why"], "needs udp.rcvbuf named in the policy"));
     CHECK(fixed.buffer() == before);
 
-    home.set_policy(policy_text("datagrams", "mode: auto\n  memoryBudget: 256MiB",
-                                node_is_observed + "    udp.rcvbuf: {max: 1MiB}\n"));
+    home.set_policy(policy_text("datagrams", "mode: auto\n  memoryBudget: 256MiB", "    udp.rcvbuf: {max: 1MiB}\n"));
     service.signal(SIGHUP);
     const bool raised = comes_true([&] { return fixed.buffer() > before; });
     INFO(home.history().dump(1) << service.err());

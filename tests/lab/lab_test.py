@@ -443,9 +443,16 @@ def test_batch_is_as_fast_as_tuned_by_hand_from_ten_seconds_on_and_commits_less(
     run_until_undisturbed(check, "batch", "static,auto", untuned=0)
 
 
-def test_batch_lan_raises_nothing():
-    lab = Lab("batch-lan", "auto", "--bursts", "0")
-    expect_equal(buffers_written(lab), [], "written")
+def test_batch_lan_raises_nothing_and_is_as_fast():
+    def check(lab):
+        expect_line_carried_all(lab)
+        expect(lab.kept("top-during.json")["sources"]["buffers"] != "unavailable", "buffers are not looked at")
+        written = [row for row in history_of(lab, lab.kept("run.json")["netns"]) if row["state"] in WRITTEN]
+        expect_equal(written, [], "written")
+        rates = rates_of(lab)
+        expect(rates["auto"] >= 0.9 * rates["none"], f"bits a second: {rates}")
+
+    run_until_undisturbed(check, "batch-lan", "none,auto", "--bursts", "0")
 
 
 def test_batch_shallow_is_raised_and_taken_back_and_the_connection_is_as_fast_as_before():

@@ -69,7 +69,8 @@ public:
 
     void restore(const Holding& holding) {
         (void)writer_.catches_up(std::max(deadline_ - sys::now().mono, Nanoseconds::zero()));
-        Restored one = restore_one(holding);
+        Restored one = planned(holding);
+        if (!options_.dry_run && is_plan(one)) write(one);
         if (one.kind == Kind::foreign && is_of_socket(holding.tunable))
             one.error = set_anew(holding.tunable, one.found);
         const auto recorded = options_.dry_run ? Result<>{} : record(one);
@@ -82,7 +83,11 @@ public:
     std::vector<Restored> take() { return std::move(done_); }
 
 private:
-    Restored restore_one(const Holding& holding) {
+    static bool is_plan(const Restored& one) {
+        return one.kind == Kind::would_restore || one.kind == Kind::would_lower;
+    }
+
+    Restored planned(const Holding& holding) {
         const auto numbers = numbers_of(holding);
         if (!numbers) return result(holding, Kind::failed, {}, numbers.error().message);
         const auto value = writer_.read(holding.tunable, holding.scope);
@@ -91,10 +96,10 @@ private:
             return result(holding, Kind::unchanged, tunables::text_of(holding.tunable, *value));
         if (!is_ours(holding, *numbers, *value))
             return result(holding, Kind::foreign, tunables::text_of(holding.tunable, *value));
-        return put_back(holding, *value, numbers->original);
+        return way_back(holding, *value, numbers->original);
     }
 
-    Restored put_back(const Holding& holding, std::uint64_t value, std::uint64_t original) {
+    Restored way_back(const Holding& holding, std::uint64_t value, std::uint64_t original) {
         Restored one = result(holding, Kind::in_use, tunables::text_of(holding.tunable, value));
         const auto use = writer_.in_use(holding.tunable, holding.scope);
         if (use && tunables::row(holding.tunable).in_use != tunables::InUse::nothing) one.in_use = *use;
@@ -105,7 +110,6 @@ private:
             return one;
         }
         one.kind = to == original ? Kind::would_restore : Kind::would_lower;
-        if (!options_.dry_run) write(one, value, to, original);
         return one;
     }
 
@@ -120,13 +124,13 @@ private:
         return std::clamp(std::max(to, largest_bounded(one)), original, value);
     }
 
-    // What a held object has now, as far as this has come; nullopt: it is ours no more.
-    std::optional<std::uint64_t> value_left(const Holding& holding) const {
+    // What a held object has after this, as far as this has come or is planned; nullopt: it is ours no more.
+    std::optional<std::uint64_t> value_left(const Holding& holding) {
         const auto done =
             std::ranges::find(done_, holding.rows, [](const Restored& each) { return each.holding.rows; });
-        if (done == done_.end()) return tunables::value_of(holding.tunable, holding.current).value_or(0);
-        const bool gone = done->kind == Kind::foreign || done->kind == Kind::gone;
-        return gone ? std::nullopt : std::optional(value_after(*done));
+        const Restored& one = done != done_.end() ? *done : planned(holding);
+        const bool gone = one.kind == Kind::foreign || one.kind == Kind::gone;
+        return gone ? std::nullopt : std::optional(value_after(one));
     }
 
     bool is_back(const Holding& holding) const {
@@ -138,7 +142,7 @@ private:
     }
 
     // What stays larger than the one that bounds it could be set neither to a step nor to its original any more.
-    std::uint64_t largest_bounded(Restored& bound) const {
+    std::uint64_t largest_bounded(Restored& bound) {
         const auto* bounded = tunables::bounded_by(bound.holding.tunable);
         if (bounded == nullptr) return 0;
         std::uint64_t largest = 0;
@@ -169,15 +173,18 @@ private:
         return tunables::following(tunable, needed, before, original);
     }
 
-    void write(Restored& one, std::uint64_t value, std::uint64_t to, std::uint64_t original) {
-        const bool whole = to == original;
+    void write(Restored& one) {
+        const TunableId tunable = one.holding.tunable;
+        const Scope& scope = one.holding.scope;
+        const std::uint64_t value = tunables::value_of(tunable, one.found).value_or(0);
+        const std::uint64_t to = tunables::value_of(tunable, one.to).value_or(0);
+        const bool whole = one.kind == Kind::would_restore;
         std::optional<std::int64_t> row;
         if (!whole) {
             const auto begun = journal_.begin(step_of(one, value, to));
             if (!begun) return fail(one, begun.error().message);
             row = *begun;
         }
-        const auto& [tunable, scope] = std::tie(one.holding.tunable, one.holding.scope);
         const Outcome outcome =
             options_.now ? writer_.write(tunable, scope, value, to) : writer_.lower(tunable, scope, value, to);
         take(one, outcome, whole);
@@ -262,7 +269,7 @@ private:
     std::vector<Restored> done_;
 };
 
-// What bounds others comes after them, what follows others as well.
+// What bounds others, or is never less than they, comes after them; what follows others as well.
 bool restored_before(const Holding& a, const Holding& b) {
     const int rank_of_a = tunables::lowering_rank(a.tunable);
     const int rank_of_b = tunables::lowering_rank(b.tunable);

@@ -11,6 +11,7 @@
 #include "controller/flood.hpp"
 #include "tunables/catalog.hpp"
 #include "tunables/codec.hpp"
+#include "tunables/undo.hpp"
 
 namespace bpftune::controller {
 namespace {
@@ -326,8 +327,22 @@ void Gate::step_back(const ObjectKey& object, std::uint64_t value, const std::st
     lower(Decision::Act::give_back, object, value, why, std::move(evidence));
 }
 
+// What is never more than `object` goes down before it, in proportion.
+void Gate::lower_lesser(Decision::Act act, const ObjectKey& object, std::uint64_t value) {
+    const auto* lesser = tunables::lesser_of(object.tunable);
+    const ObjectKey key{lesser != nullptr ? lesser->id : object.tunable, object.netns};
+    const Held* held = lesser != nullptr ? this->held(key) : nullptr;
+    if (held == nullptr) return;
+    const std::uint64_t original = state_.held.at(object).original;
+    const std::uint64_t to = std::min(tunables::following(lesser->id, value, original, held->original), value);
+    if (to >= held->current) return;
+    lower(act, key, to, fmt::format("{} goes to {}: this one follows it", tunables::row(object.tunable).name, value),
+          {});
+}
+
 void Gate::lower(Decision::Act act, const ObjectKey& object, std::uint64_t value, const std::string& why,
                  std::vector<Evidence> evidence) {
+    lower_lesser(act, object, value);
     Held& held = state_.held.at(object);
     decisions_.push_back({.act = act,
                           .tunable = object.tunable,

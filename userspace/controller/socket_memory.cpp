@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -211,7 +212,11 @@ void read(const View& view, std::vector<Reading>& readings) {
         const SocketMemory* row = row_of(view.snapshot, limits.pool);
         if (row == nullptr) continue;
         readings.push_back(reading_of_most(view.snapshot, *row, limits.most));
-        for (const Limit& other : limits.others) readings.push_back(reading_of(view.snapshot, *row, other));
+        const Limit* next = &limits.most;
+        for (const Limit& other : limits.others) {
+            readings.push_back(reading_of(view.snapshot, *row, other));
+            readings.back().ceiling = pages(*row, row->*std::exchange(next, &other)->bytes);
+        }
     }
 }
 

@@ -21,11 +21,13 @@ const Tunable* find_key(std::string_view key) { return find_by(&Tunable::key, ke
 
 const Tunable* bounded_by(TunableId id) { return find_by(&Tunable::bounded_by, std::optional(id)); }
 
+const Tunable* lesser_of(TunableId id) { return find_by(&Tunable::at_most, std::optional(id)); }
+
 int lowering_rank(TunableId id) {
+    const auto after = [](const Tunable* other) { return other != nullptr ? lowering_rank(other->id) + 1 : 0; };
     const Tunable& tunable = row(id);
-    const Tunable* bounded = bounded_by(id);
-    const int after_bounded = bounded != nullptr ? lowering_rank(bounded->id) + 1 : 0;
-    return std::max(after_bounded, tunable.follows ? lowering_rank(*tunable.follows) + 1 : 0);
+    const Tunable* leader = tunable.follows && !tunable.at_most ? &row(*tunable.follows) : nullptr;
+    return std::max({after(bounded_by(id)), after(lesser_of(id)), after(leader)});
 }
 
 bool means_no_limit(TunableId tunable, std::uint64_t value) { return value == 0 && row(tunable).zero_is_no_limit; }

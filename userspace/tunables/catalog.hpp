@@ -78,6 +78,8 @@ struct Tunable {
     std::optional<TunableId> bounded_by = {};
     // Another of the same place that it is sized by: raised and lowered after it.
     std::optional<TunableId> follows = {};
+    // One that it is never more than: raised after it, lowered before it, though it may follow it.
+    std::optional<TunableId> at_most = {};
     std::uint64_t most_per_unit = 1; // of what it follows, for each of its own
     InUse in_use = InUse::nothing;
     JudgedBy judged_by = JudgedBy::losses;
@@ -117,7 +119,11 @@ const Tunable* find_key(std::string_view key);
 // The one that `id` bounds; nullptr: none.
 const Tunable* bounded_by(TunableId id);
 
-// In which order values are lowered: what another one bounds, or is followed by, comes before that one.
+// The one that is never more than `id` (Tunable::at_most); nullptr: none.
+const Tunable* lesser_of(TunableId id);
+
+// In which order values are lowered: what another one bounds, is followed by, or is never less than, comes before that
+// one.
 int lowering_rank(TunableId id);
 
 bool means_no_limit(TunableId tunable, std::uint64_t value);

@@ -57,7 +57,8 @@ constexpr Tunable most_row(const Spelling& spelling, InUse in_use, std::string_v
     };
 }
 
-constexpr Tunable other_row(const Spelling& spelling, TunableId most, InUse in_use, std::string_view help) {
+constexpr Tunable other_row(const Spelling& spelling, TunableId most, TunableId next, InUse in_use,
+                            std::string_view help) {
     return {
         .id = spelling.id,
         .key = spelling.key,
@@ -67,6 +68,7 @@ constexpr Tunable other_row(const Spelling& spelling, TunableId most, InUse in_u
         .kernel_min = 0,
         .kernel_max = int_max,
         .follows = most,
+        .at_most = next,
         .most_per_unit = int_max,
         .in_use = in_use,
         .default_max = default_max,
@@ -95,19 +97,19 @@ constexpr std::array rows{
              InUse::arp_entries, "were in the table at once"),
     other_row({TunableId::neigh_gc_thresh2, "neigh_gc_thresh2", "net.ipv4.neigh.default.gc_thresh2",
                "net/ipv4/neigh/default/gc_thresh2"},
-              TunableId::neigh_gc_thresh3, InUse::arp_entries, help_of_2),
+              TunableId::neigh_gc_thresh3, TunableId::neigh_gc_thresh3, InUse::arp_entries, help_of_2),
     other_row({TunableId::neigh_gc_thresh1, "neigh_gc_thresh1", "net.ipv4.neigh.default.gc_thresh1",
                "net/ipv4/neigh/default/gc_thresh1"},
-              TunableId::neigh_gc_thresh3, InUse::arp_entries, help_of_1),
+              TunableId::neigh_gc_thresh3, TunableId::neigh_gc_thresh2, InUse::arp_entries, help_of_1),
     most_row({TunableId::neigh6_gc_thresh3, "neigh6_gc_thresh3", "net.ipv6.neigh.default.gc_thresh3",
               "net/ipv6/neigh/default/gc_thresh3"},
              InUse::ndisc_entries, "were in the table at once"),
     other_row({TunableId::neigh6_gc_thresh2, "neigh6_gc_thresh2", "net.ipv6.neigh.default.gc_thresh2",
                "net/ipv6/neigh/default/gc_thresh2"},
-              TunableId::neigh6_gc_thresh3, InUse::ndisc_entries, help_of_2),
+              TunableId::neigh6_gc_thresh3, TunableId::neigh6_gc_thresh3, InUse::ndisc_entries, help_of_2),
     other_row({TunableId::neigh6_gc_thresh1, "neigh6_gc_thresh1", "net.ipv6.neigh.default.gc_thresh1",
                "net/ipv6/neigh/default/gc_thresh1"},
-              TunableId::neigh6_gc_thresh3, InUse::ndisc_entries, help_of_1),
+              TunableId::neigh6_gc_thresh3, TunableId::neigh6_gc_thresh2, InUse::ndisc_entries, help_of_1),
 };
 
 } // namespace

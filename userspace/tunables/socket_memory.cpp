@@ -55,8 +55,8 @@ constexpr Tunable most_row(TunableId id, std::string_view key, std::string_view 
 }
 
 constexpr Tunable other_row(TunableId id, std::string_view key, std::string_view name, std::string_view path,
-                            unsigned field, TunableId most, InUse in_use, std::string_view help, std::string_view risk,
-                            std::string_view derived) {
+                            unsigned field, TunableId most, TunableId next, InUse in_use, std::string_view help,
+                            std::string_view risk, std::string_view derived) {
     return {
         .id = id,
         .key = key,
@@ -67,6 +67,7 @@ constexpr Tunable other_row(TunableId id, std::string_view key, std::string_view
         .kernel_min = 0,
         .kernel_max = int_max,
         .follows = most,
+        .at_most = next,
         .in_use = in_use,
         .default_max = default_max,
         .default_shrink_after = std::nullopt,
@@ -102,12 +103,12 @@ constexpr std::array rows{
              "sockets that have not moved for 3 s or that no process holds, twice what the raise adds is available "
              "(MemAvailable), and tasks wait for memory at most 10 % of the time"),
     other_row(TunableId::tcp_mem_pressure, "tcp_mem_pressure", "net.ipv4.tcp_mem.pressure", tcp_path, pressure,
-              TunableId::tcp_mem, InUse::tcp_memory_pages,
+              TunableId::tcp_mem, TunableId::tcp_mem, InUse::tcp_memory_pages,
               "Pages from which on the kernel shrinks the buffers of all TCP sockets: the second number of "
               "net.ipv4.tcp_mem.",
               later, of_pressure),
     other_row(TunableId::tcp_mem_low, "tcp_mem_low", "net.ipv4.tcp_mem.low", tcp_path, low, TunableId::tcp_mem,
-              InUse::tcp_memory_pages,
+              TunableId::tcp_mem_pressure, InUse::tcp_memory_pages,
               "Pages below which TCP that is under pressure recovers: the first number of net.ipv4.tcp_mem.", later,
               of_pressure),
     most_row(TunableId::udp_mem, "udp_mem", "net.ipv4.udp_mem", udp_path, InUse::udp_memory_pages,
@@ -116,12 +117,12 @@ constexpr std::array rows{
              "as net.ipv4.tcp_mem, where it was near its first number and datagrams were dropped for want of memory"),
     other_row(
         TunableId::udp_mem_pressure, "udp_mem_pressure", "net.ipv4.udp_mem.pressure", udp_path, pressure,
-        TunableId::udp_mem, InUse::udp_memory_pages,
+        TunableId::udp_mem, TunableId::udp_mem, InUse::udp_memory_pages,
         "The second number of net.ipv4.udp_mem, in pages: the kernel does nothing at it, for UDP has no pressure; "
         "it stays between the other two.",
         "None.", "It keeps its place between the two that do something."),
     other_row(TunableId::udp_mem_low, "udp_mem_low", "net.ipv4.udp_mem.low", udp_path, low, TunableId::udp_mem,
-              InUse::udp_memory_pages,
+              TunableId::udp_mem_pressure, InUse::udp_memory_pages,
               "Pages past which a datagram is dropped if as much as udp_rmem_min waits in its socket: the first number "
               "of net.ipv4.udp_mem, which is where UDP begins to lose.",
               "Datagrams that nobody reads take more before they are dropped.", of_udp),

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "actuators/restore.hpp"
 
+#include <array>
 #include <chrono>
+#include <map>
+#include <vector>
 
 #include "fixtures.hpp"
 #include "netns/probes/traffic.hpp"
@@ -329,6 +332,27 @@ TEST_CASE("nf_conntrack_max goes back as far as the fullest network namespace ha
     CHECK(comes_true([&] { return kinds(take(restore(journal, writer))) == Kinds{Restored::Kind::restored}; }));
     CHECK(take(sys::read_number(path)) == original);
     CHECK(writer.write(TunableId::conntrack_max, init, original, *at_start).kind == Outcome::Kind::written);
+}
+
+TEST_CASE("the thresholds of a neighbour table go back from the least to the largest, as none is more than the next") {
+    const HostLock lock;
+    const Scope init{.netns = take(sys::init_netns()), .netns_pid = 0, .listener = {}, .pod = {}};
+    const std::array thresholds{TunableId::neigh_gc_thresh3, TunableId::neigh_gc_thresh2, TunableId::neigh_gc_thresh1};
+    const TemporaryDirectory directory;
+    auto writer = take(Writer::start());
+    auto journal = take(Journal::open(directory.path(), boot));
+    std::map<TunableId, std::uint64_t> originals;
+    for (const TunableId id : thresholds) {
+        originals[id] = take(writer.read(id, init));
+        apply(journal, writer, id, init, originals[id], 4 * originals[id]);
+    }
+    std::vector<TunableId> order;
+    for (const Restored& line : take(restore(journal, writer))) {
+        CHECK(line.kind == Restored::Kind::restored);
+        order.push_back(line.holding.tunable);
+    }
+    CHECK(order == std::vector<TunableId>(thresholds.rbegin(), thresholds.rend()));
+    for (const auto& [id, original] : originals) CHECK(take(writer.read(id, init)) == original);
 }
 
 TEST_CASE("what could not be put back stays held, for the next try") {

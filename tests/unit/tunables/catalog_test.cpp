@@ -24,11 +24,14 @@ TEST_CASE("a row is of a receive queue where its kind is, and none is of two thi
     }
 }
 
-TEST_CASE("what is bounded is lowered before what bounds it, and what follows after what it follows") {
+TEST_CASE("what is bounded, or never more, is lowered before the other, and else what follows after its leader") {
     for (const Tunable& tunable : catalog()) {
         INFO(tunable.name);
         if (tunable.bounded_by) CHECK(lowering_rank(tunable.id) < lowering_rank(*tunable.bounded_by));
-        if (tunable.follows) CHECK(lowering_rank(tunable.id) > lowering_rank(*tunable.follows));
+        if (tunable.at_most)
+            CHECK(lowering_rank(tunable.id) < lowering_rank(*tunable.at_most));
+        else if (tunable.follows)
+            CHECK(lowering_rank(tunable.id) > lowering_rank(*tunable.follows));
     }
 }
 

@@ -32,10 +32,18 @@ ordered_json words_of(const tunables::Tunable& tunable) {
     return {{"enum", std::move(words)}};
 }
 
+// Hexadecimal, with quotes or, of decimal digits alone, without; one of them at least.
+ordered_json cpus() {
+    return {{"type", {"string", "integer"}},
+            {"pattern", "^(?![0,]*$)[0-9a-fA-F]{1,8}(,[0-9a-fA-F]{8})?$"},
+            {"minimum", 1},
+            {"maximum", 99999999}};
+}
+
 ordered_json count_of(const tunables::Tunable* tunable) {
     if (tunable == nullptr) return {{"type", "integer"}};
     if (!tunable->words.empty()) return words_of(*tunable);
-    if (tunable->is_cpus) return {{"type", {"string", "integer"}}, {"pattern", "^[0-9a-fA-F]{1,8}(,[0-9a-fA-F]{8})?$"}};
+    if (tunable->is_cpus) return cpus();
     ordered_json least = json_of(*tunable, tunable->kernel_min);
     ordered_json most = json_of(*tunable, tunable->kernel_max);
     if (tunable->counts_down_from > 0) std::swap(least, most);
@@ -91,7 +99,9 @@ ordered_json type_of(const Key& key, const tunables::Tunable* tunable) {
     case Kind::name: return {{"type", "string"}, {"pattern", "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"}};
     case Kind::budget: return {{"type", "string"}, {"pattern", "^([0-9]+(\\.[0-9]{1,3})?%|[0-9]+(KiB|MiB|GiB))$"}};
     case Kind::count: return count_of(tunable);
-    case Kind::duration: return {{"type", "string"}, {"pattern", "^(never|0*[1-9][0-9]*(ms|s|m|h|d))$"}};
+    case Kind::duration:
+        if (tunable != nullptr && tunable->is_cpus) return {{"const", never}};
+        return {{"type", "string"}, {"pattern", "^(never|0*[1-9][0-9]*(ms|s|m|h|d))$"}};
     case Kind::map: return object_of(key.keys, tunable);
     case Kind::tunables: return tunables_of(key);
     case Kind::list: return {{"type", "array"}, {"items", object_of(key.keys, tunable)}};
@@ -103,12 +113,17 @@ ordered_json type_of(const Key& key, const tunables::Tunable* tunable) {
     std::unreachable();
 }
 
+// Of one set of CPUs none is the least of.
+bool applies_to(const Key& key, const tunables::Tunable* tunable) {
+    return tunable == nullptr || !tunable->is_cpus || key.name != "min";
+}
+
 // `tunable`: whose bounds these keys are, if any's.
 ordered_json object_of(std::span<const Key> keys, const tunables::Tunable* tunable) {
     ordered_json properties = ordered_json::object();
     ordered_json required = ordered_json::array();
     for (const Key& key : keys) {
-        if (key.kind == Kind::planned) continue;
+        if (key.kind == Kind::planned || !applies_to(key, tunable)) continue;
         ordered_json property = type_of(key, tunable);
         property["description"] = key.help;
         if (!key.fallback.empty()) property["default"] = key.fallback;

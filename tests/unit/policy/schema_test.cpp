@@ -64,7 +64,6 @@ std::string text_in(const json& value) { return value.is_string() ? value.get<st
 // What the schema has at the end that grants most.
 json most_of(const json& bound, const tunables::Tunable& row) {
     if (!row.words.empty()) return bound.at("enum").back();
-    if (row.is_cpus) return tunables::text_of(row, row.kernel_max); // it has none
     return bound.at(row.counts_down_from > 0 ? "minimum" : "maximum");
 }
 
@@ -93,9 +92,10 @@ TEST_CASE("the schema has the keys that the parser takes, and no others") {
     CHECK(tunables.at("properties").size() == tunables::catalog().size());
     for (const tunables::Tunable& row : tunables::catalog()) {
         const json& tunable = properties(tunables, std::string(row.name));
-        same_keys(tunable, tunable_keys);
+        same_keys(tunable, row.is_cpus ? std::span(tunable_keys).subspan(1) : std::span(tunable_keys));
         CHECK(text_in(properties(tunable, "max").at("default")) == tunables::text_of(row, row.default_max));
-        CHECK(text_in(most_of(properties(tunable, "min"), row)) == tunables::text_of(row, row.kernel_max));
+        if (!row.is_cpus)
+            CHECK(text_in(most_of(properties(tunable, "min"), row)) == tunables::text_of(row, row.kernel_max));
         CHECK(properties(tunable, "shrinkAfter").at("default") ==
               (row.default_shrink_after ? duration_text(*row.default_shrink_after) : "never"));
         CHECK_THAT(tunable.at("description").get<std::string>(), Catch::StartsWith(std::string(row.help)));
@@ -134,5 +134,31 @@ TEST_CASE("the schema's patterns take what the parser takes") {
         CAPTURE(text);
         const std::string spec = "  tunables:\n    net.core.somaxconn: {shrinkAfter: " + text + "}\n";
         CHECK(std::regex_match(text, shrink_after) == parse(with_spec(spec)).has_value());
+    }
+}
+
+TEST_CASE("the schema takes of a set of CPUs what the parser takes") {
+    const json parsed = json::parse(schema());
+    const json& rps_cpus = properties(properties(properties(parsed, "spec"), "tunables"), "rps_cpus");
+    const auto takes = [](const std::string& bound) {
+        return parse(with_spec("  tunables: {rps_cpus: {" + bound + "}}\n")).has_value();
+    };
+    CHECK(rps_cpus.at("properties").contains("min") == takes("min: 1"));
+    CHECK(properties(rps_cpus, "shrinkAfter") ==
+          json{{"const", "never"},
+               {"description", properties(rps_cpus, "shrinkAfter").at("description")},
+               {"default", "never"}});
+    const json& max = properties(rps_cpus, "max");
+    const std::regex cpus(max.at("pattern").get<std::string>());
+    for (const std::string text : {"f", "FF", "10", "0", "00", "0,00000000", "1,00000000", "0,00000001", "1,0", "0x3",
+                                   "g", "123456789", "1,00000000,00000000", ""}) {
+        CAPTURE(text);
+        CHECK(std::regex_match(text, cpus) == takes("max: \"" + text + "\""));
+    }
+    for (const std::uint64_t number : {0ULL, 1ULL, 99999999ULL, 100000000ULL}) {
+        CAPTURE(number);
+        const bool fits =
+            number >= max.at("minimum").get<std::uint64_t>() && number <= max.at("maximum").get<std::uint64_t>();
+        CHECK(fits == takes("max: " + std::to_string(number)));
     }
 }

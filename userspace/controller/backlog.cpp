@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "controller/gate.hpp"
+#include "controller/steering.hpp"
 #include "tunables/undo.hpp"
 
 namespace bpftune::controller {
@@ -202,6 +203,15 @@ void help(Gate& gate, const SoftirqCpu& cpu, MonoTime since) {
 
 namespace backlogs {
 
+bool is_on_trial(const State& state, const NetnsId& host) {
+    return std::ranges::any_of(state.trials, [&](const auto& entry) {
+        const auto& [key, trial] = entry;
+        const auto is_part = [&](TunableId tunable) { return trial.values.contains(ObjectKey{tunable, host}); };
+        return trial.verdict.empty() && (is_part(TunableId::netdev_max_backlog) ||
+                                         is_part(TunableId::netdev_budget_usecs) || is_part(TunableId::netdev_budget));
+    });
+}
+
 void read(const View& view, std::vector<Reading>& readings) {
     const Snapshot& snapshot = view.snapshot;
     Reading reading{.object = limit_of(snapshot),
@@ -217,6 +227,7 @@ void rule(Gate& gate) {
     const Snapshot& snapshot = gate.snapshot();
     const ObjectKey object = limit_of(snapshot);
     if (gate.puts_back(object) || !gate.asks(object.tunable, snapshot.host)) return;
+    if (packet_steering::is_on_trial(gate.state())) return;
     const MonoTime raised = set_at(gate.state(), object);
     if (const SoftirqCpu* cpu = worst(snapshot, raised, works_off)) return raise(gate, *cpu, raised);
     const SoftirqCpu* busy = worst(snapshot, raised, [](const SoftirqCpu& cpu) { return !works_off(cpu); });

@@ -16,6 +16,9 @@
 // A CPU that has time for all, but whose backlog is half full all the time, is kept from it: what one turn of the
 // softirq leaves waits for ksoftirqd, and that for tasks. Where its budget is what ends most turns, in packets
 // (net.core.netdev_budget) or in time (net.core.netdev_budget_usecs), both are doubled, on trial.
+//
+// While it is tried to give the packets to other CPUs (steering.hpp) nothing is raised, for each would answer for what
+// the other one did.
 #pragma once
 
 #include "controller/resource.hpp"
@@ -24,6 +27,8 @@ namespace bpftune::controller {
 namespace backlogs {
 void read(const View& view, std::vector<Reading>& readings);
 void rule(Gate& gate);
+// Any of the three, and no verdict was given yet.
+bool is_on_trial(const State& state, const NetnsId& host);
 void show(const std::function<std::optional<std::uint64_t>(const ObjectKey&)>& value_of, Snapshot& snapshot);
 } // namespace backlogs
 

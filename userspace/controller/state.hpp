@@ -84,9 +84,10 @@ struct Measured {
     std::uint64_t demand = 0;        // what came, losses included
     std::uint64_t use = 0;           // the most that was in use at once
     std::uint64_t lost_in_flood = 0; // of SYNs, after the raise: neither loss nor demand
-    // Where throughput judges: in so long, the time that softirqs took for what came.
+    // Where throughput judges: in so long; of these CPUs the time that softirqs took, and the losses.
     Nanoseconds length{};
     std::uint64_t softirq_us = 0;
+    std::uint64_t cpus = 0;
 };
 
 // What one window says of how much of an object is needed.

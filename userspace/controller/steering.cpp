@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 #include <string>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "controller/backlog.hpp"
 #include "controller/gate.hpp"
 #include "core/cpus.hpp"
 #include "tunables/codec.hpp"
@@ -24,22 +26,6 @@ constexpr double most_of_hardware = 0.25;
 constexpr double similar = 0.5;
 
 ObjectKey object_of(const SteeredDevice& device) { return key_of(tunable, scope_of(device)); }
-
-Measured measured(const Snapshot& snapshot) {
-    Measured all{.length = snapshot.interval};
-    double busy = 0; // in CPUs
-    for (const SoftirqCpu& cpu : snapshot.softirq) {
-        all.losses += cpu.window_lost;
-        all.demand += cpu.window_processed + cpu.window_lost;
-        busy += cpu.softirq_percent.value_or(0) / 100;
-    }
-    all.softirq_us = static_cast<std::uint64_t>(std::llround(busy * Seconds(snapshot.interval).count() * 1e6));
-    return all;
-}
-
-Measured measured(const HotCpu& hot) {
-    return {.losses = hot.lost, .demand = hot.processed + hot.lost, .length = hot.length, .softirq_us = hot.softirq_us};
-}
 
 const SoftirqCpu* find_cpu(const Snapshot& snapshot, unsigned number) {
     const auto found = std::ranges::find(snapshot.softirq, number, &SoftirqCpu::cpu);
@@ -86,6 +72,29 @@ Bringer bringer_of(const Snapshot& snapshot, double packets_per_second) {
     return {.device = first, .rival = has_rival ? by_packets[1] : nullptr};
 }
 
+// What a device received, and what these CPUs lost and took in that time. A veth does not count what was lost as
+// received (drivers/net/veth.c, veth_xmit), hardware does: but where more is lost than before, nothing is kept.
+Measured measured(std::span<const CpuWork> work, std::uint64_t cpus, double packets_per_second, Nanoseconds length) {
+    Measured all{.length = length, .cpus = cpus};
+    for (const CpuWork& each : work) {
+        if (each.cpu >= most_cpus || (cpus >> each.cpu & 1) == 0) continue;
+        all.losses += each.lost;
+        all.softirq_us += each.softirq_us;
+    }
+    all.demand = static_cast<std::uint64_t>(std::llround(packets_per_second * Seconds(length).count())) + all.losses;
+    return all;
+}
+
+// In the last interval, by the CPUs that its trial is about.
+Measured measured(const View& view, const SteeredDevice& device) {
+    const auto trial = view.state.trials.find({.object = object_of(device)});
+    if (trial == view.state.trials.end() || !device.rps_cpus) return {};
+    std::vector<CpuWork> work;
+    work.reserve(view.snapshot.softirq.size());
+    for (const SoftirqCpu& cpu : view.snapshot.softirq) work.push_back(work_of(cpu, view.snapshot.interval));
+    return measured(work, trial->second.before.cpus, device.packets_per_second, view.snapshot.interval);
+}
+
 Wish finding_of(const Snapshot& snapshot, const SteeredDevice& device, const SoftirqCpu& hot, const SoftirqCpu& idle) {
     const double percent = std::max(hot.softirq_percent.value_or(0), hot.needed_percent.value_or(0));
     return {
@@ -103,12 +112,12 @@ Wish finding_of(const Snapshot& snapshot, const SteeredDevice& device, const Sof
                      {"idle_percent", static_cast<std::uint64_t>(std::lround(*idle.idle_percent))},
                      {"device_packets_per_second", static_cast<std::uint64_t>(std::llround(device.packets_per_second))},
                      {"cpu_packets_per_second", static_cast<std::uint64_t>(std::llround(hot.packets_per_second))}},
-        .reason = {.trial = {.object = object_of(device)}, .cause = Cause::loss, .before = measured(*snapshot.hot_cpu)},
+        .reason = {.trial = {.object = object_of(device)}, .cause = Cause::loss, .before = {}},
         .demand = object_of(device)};
 }
 
 // Why nothing is set; empty: nothing speaks against it.
-std::string obstacle(const Bringer& bringer) {
+std::string obstacle(const Bringer& bringer, const SoftirqCpu& hot) {
     const SteeredDevice& device = *bringer.device;
     if (bringer.rival != nullptr)
         return fmt::format("but {} received {:.0f}: which of the two brings them to this CPU is not known",
@@ -120,10 +129,12 @@ std::string obstacle(const Bringer& bringer) {
                            "interrupts (smp_affinity)",
                            device.queues);
     if (device.is_read_only) return "the sysfs of its network namespace is read-only";
+    if (hot.cpu >= most_cpus) return fmt::format("CPUs past {} are not told apart here", most_cpus - 1);
     return {};
 }
 
-bool is_on_trial(const State& state) {
+// One that is being taken back as well.
+bool has_trial(const State& state) {
     return std::ranges::any_of(state.trials, [](const auto& entry) { return entry.first.object.tunable == tunable; });
 }
 
@@ -133,10 +144,11 @@ void judge(Gate& gate, const Bringer& bringer, const SoftirqCpu& hot) {
     const SoftirqCpu* idle = idlest(snapshot, others(snapshot, device));
     // Somebody's choice, or nothing that it could be compared with while another one is tried.
     const bool is_set = device.rps_cpus.value_or(0) != 0 || (!device.rps_cpus && !device.has_more_cpus);
-    if (idle == nullptr || is_set || is_on_trial(gate.state()) || gate.puts_back(object_of(device))) return;
+    if (idle == nullptr || is_set || gate.puts_back(object_of(device))) return;
+    if (has_trial(gate.state()) || backlogs::is_on_trial(gate.state(), snapshot.host)) return;
     Wish wish = finding_of(snapshot, device, hot, *idle);
     const bool is_named = gate.mode_of(tunable, device.netns) != policy::Mode::observe;
-    if (const std::string why_not = obstacle(bringer); !why_not.empty()) {
+    if (const std::string why_not = obstacle(bringer, hot); !why_not.empty()) {
         wish.why += "; " + why_not;
         if (is_named) gate.advise(std::move(wish), "no device");
         return;
@@ -148,12 +160,22 @@ void judge(Gate& gate, const Bringer& bringer, const SoftirqCpu& hot) {
         wish.to = wish.from;
         return gate.advise(std::move(wish), "max");
     }
+    if (device.mean_packets_per_second <= 0) return; // a look or two later
+    const std::uint64_t concerned = wish.to | std::uint64_t{1} << hot.cpu;
+    wish.reason.before =
+        measured(snapshot.hot_cpu->each, concerned, device.mean_packets_per_second, snapshot.hot_cpu->length);
     gate.raise(std::move(wish));
 }
 
 } // namespace
 
 namespace packet_steering {
+
+bool is_on_trial(const State& state) {
+    return std::ranges::any_of(state.trials, [](const auto& entry) {
+        return entry.first.object.tunable == tunable && entry.second.verdict.empty();
+    });
+}
 
 void read(const View& view, std::vector<Reading>& readings) {
     for (const SteeredDevice& device : view.snapshot.steered)
@@ -164,7 +186,7 @@ void read(const View& view, std::vector<Reading>& readings) {
                             .value = device.rps_cpus,
                             .read = device.read,
                             .in_use = 0, // what waits goes on where it is
-                            .measured = measured(view.snapshot)});
+                            .measured = measured(view, device)});
 }
 
 void rule(Gate& gate) {

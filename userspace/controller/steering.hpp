@@ -12,7 +12,9 @@
 // among such it is the one by which they enter the node, if there is one, and a quarter of what the CPU processed will
 // do.
 //
-// It may make all worse: the trial asks for more packets a second on all CPUs together (JudgedBy::throughput).
+// It may make all worse: the trial asks for more packets a second that this device received, or fewer that the hot CPU
+// and those that were named lost (JudgedBy::throughput). What other devices bring these CPUs meanwhile can only speak
+// against it. A longer backlog, or longer turns, would speak for it: no two of these are on trial at once.
 #pragma once
 
 #include "controller/resource.hpp"
@@ -21,6 +23,8 @@ namespace bpftune::controller {
 namespace packet_steering {
 void read(const View& view, std::vector<Reading>& readings);
 void rule(Gate& gate);
+// One queue at a time is, of all devices; without a verdict yet.
+bool is_on_trial(const State& state);
 void show(const std::function<std::optional<std::uint64_t>(const ObjectKey&)>& value_of, Snapshot& snapshot);
 } // namespace packet_steering
 

@@ -129,9 +129,10 @@ Verdict verdict_on_throughput(const Trial& trial, MonoTime now) {
     const Measured& after = trial.after;
     if (before.length == Nanoseconds() || before.demand == 0)
         return {Verdict::Kind::roll_back, "what it was like before is not known any more"};
+    if (now >= trial.since + longest_trial) return {Verdict::Kind::roll_back, "it could not be measured since"};
     if (after.length == Nanoseconds()) return {};
     const bool harms = per_1000(after) > per_1000(before) + harm_per_1000;
-    if (!harms && now < trial.last_raise + trial_window) return {};
+    if (!harms && (now < trial.last_raise + trial_window || 2 * after.length < trial_window)) return {};
     const double gain = taken_a_second(after) / taken_a_second(before);
     const bool loses_more = per_1000(after) > per_1000(before);
     const bool loses_less =
@@ -253,7 +254,8 @@ Measured measured(const Reading& reading, Trial& trial, bool mixed) {
             .use = std::max(before.use, more.use),
             .lost_in_flood = before.lost_in_flood + more.lost_in_flood,
             .length = before.length + more.length,
-            .softirq_us = before.softirq_us + more.softirq_us};
+            .softirq_us = before.softirq_us + more.softirq_us,
+            .cpus = more.cpus};
 }
 
 // A window that began before the raise mixes what was lost then with what the new limit does; a use that did not fit

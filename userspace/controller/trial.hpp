@@ -32,11 +32,12 @@
 // net/ipv4/tcp.c, tcp_sendmsg_locked). Where none could be measured since, it is kept at last: what is not used costs
 // nothing.
 //
-// A trial that is judged by throughput (JudgedBy::throughput) compares all packets of all CPUs, before and since: kept
-// after a trial window where a twentieth more are processed in the same time, or half as many lost, and no more of a
-// thousand lost than before, at no more than twice the softirq time for each; else rolled back, and at once where of a
-// hundred one more is lost. The guard on softirq time does not count: taking more CPUs is what it is for. Nothing is
-// waited for: what does not come faster is no gain.
+// A trial that is judged by throughput (JudgedBy::throughput) compares the packets that got through to what it is
+// about, before and since, and what the CPUs that it is about lost: kept after a trial window where a twentieth more
+// got through in the same time, or half as many were lost, and no more of a thousand than before, at no more than twice
+// the softirq time for each; else rolled back, and at once where of a hundred one more is lost. The guard on softirq
+// time does not count: taking more CPUs is what it is for. Nothing is waited for: what does not come faster is no gain.
+// Where half of the window could not be measured in the longest time of a trial, it is rolled back as well.
 //
 // Where a change tells on what is lost only after a while (Reading::shows_after), as a timeout does, nothing is
 // measured before, and both windows begin then.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <utility>
 
 namespace bpftune {
@@ -18,6 +19,13 @@ std::string_view to_string(Probe probe) {
     case Probe::neighbours: return "neighbours";
     }
     std::unreachable();
+}
+
+CpuWork work_of(const SoftirqCpu& cpu, Nanoseconds interval) {
+    const double busy = cpu.softirq_percent.value_or(0) / 100;
+    return {.cpu = cpu.cpu,
+            .lost = cpu.window_lost,
+            .softirq_us = static_cast<std::uint64_t>(std::llround(busy * Seconds(interval).count() * 1e6))};
 }
 
 std::string_view to_string(MemoryPool pool) {

@@ -333,6 +333,17 @@ struct SoftirqCpu {
     std::optional<BacklogLoss> lost;    // of the window before the last one, in the tick that ends that
 };
 
+struct CpuWork {
+    unsigned cpu = 0;
+    std::uint64_t lost = 0;       // packets, because its backlog was full
+    std::uint64_t softirq_us = 0; // of its time
+
+    bool operator==(const CpuWork&) const = default;
+};
+
+// In the last interval.
+CpuWork work_of(const SoftirqCpu& cpu, Nanoseconds interval);
+
 // A CPU that has no time left for packets, since it was so at each look: what all CPUs did in that time, of which the
 // last ten seconds count.
 struct HotCpu {
@@ -344,6 +355,7 @@ struct HotCpu {
     std::uint64_t processed = 0; // packets
     std::uint64_t lost = 0;      // because a backlog was full
     std::uint64_t softirq_us = 0;
+    std::vector<CpuWork> each; // of these, by each CPU
 };
 
 // A network device through which a hot CPU may get its packets, or whose steering was ours at any time: nobody looks
@@ -355,6 +367,7 @@ struct SteeredDevice {
     std::string name;
     std::uint32_t ifindex = 0;
     double packets_per_second = 0;         // received since the look before; 0: there was none
+    double mean_packets_per_second = 0;    // in the last ten seconds or so of looks; 0: too little is known
     std::uint64_t queues = 0;              // receive queues
     bool is_hardware = false;              // packets enter the node by it; a bridge, VLAN or veth passes them on
     bool is_read_only = false;             // its namespace's sysfs: a container runtime mounts it so

@@ -89,9 +89,10 @@ RECORDED(Fragments, netns, pid, pod, family, memory_bytes, fullest_bytes, lowest
 RECORDED(BacklogLoss, began, packets, processed_per_second, processed, needed_percent, waiting, squeezed, taken);
 RECORDED(SoftirqCpu, cpu, processed, dropped, flow_limited, time_squeeze, backlog, backlog_limit, budget, budget_usecs,
          packets_per_second, softirq_percent, idle_percent, needed_percent, window_processed, window_lost, lost);
-RECORDED(HotCpu, cpu, length, processed, lost, softirq_us);
-RECORDED(SteeredDevice, netns, pid, pod, name, ifindex, packets_per_second, queues, is_hardware, is_read_only,
-         has_more_cpus, near, rps_cpus, read);
+RECORDED(CpuWork, cpu, lost, softirq_us);
+RECORDED(HotCpu, cpu, length, processed, lost, softirq_us, each);
+RECORDED(SteeredDevice, netns, pid, pod, name, ifindex, packets_per_second, mean_packets_per_second, queues,
+         is_hardware, is_read_only, has_more_cpus, near, rps_cpus, read);
 RECORDED(StateEntries, entries, idle, timeout_seconds, needed_seconds);
 RECORDED(ConntrackStates, read, looked_at, tcp, udp, other, established, time_wait, close_wait);
 RECORDED(Conntrack, netns, pod, entries, limit, buckets, entries_per_second, inserts_per_second, drops, early_drops,
@@ -129,7 +130,7 @@ RECORDED(controller::Held, scope, original, current, since, written, raised, rai
 RECORDED(controller::Said, why_kind, to, when);
 RECORDED(controller::Queue, in_burst, raised, demand, sized, stuck, slow, refuses_clients);
 RECORDED(controller::TrialKey, object, minimum);
-RECORDED(controller::Measured, losses, demand, use, lost_in_flood, length, softirq_us);
+RECORDED(controller::Measured, losses, demand, use, lost_in_flood, length, softirq_us, cpus);
 RECORDED(controller::Trial, cause, since, last_raise, fitted, before, after, raised, shows_after, undecided, guards,
          values, verdict);
 RECORDED(controller::BackOff, roll_backs, until);

@@ -2,7 +2,7 @@
 #include "signals/steering.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <set>
 
 namespace bpftune::signals {
 namespace {
@@ -14,6 +14,7 @@ constexpr double least_share = 0.25;
 // Ticks come sooner where packets are lost; a rate is of about as long as what is known of the CPUs.
 constexpr Nanoseconds shortest_look = std::chrono::milliseconds(900);
 constexpr Nanoseconds longest_look = std::chrono::seconds(30); // where many namespaces take turns
+constexpr Nanoseconds shortest_mean = std::chrono::seconds(3);
 
 double time_for_packets(const SoftirqCpu& row) {
     return std::max(row.softirq_percent.value_or(0), row.needed_percent.value_or(0));
@@ -27,12 +28,30 @@ bool is_hot(const SoftirqCpu& row) {
 HotCpu look_of(std::span<const SoftirqCpu> rows, unsigned cpu, Nanoseconds interval) {
     HotCpu look{.cpu = cpu, .length = interval};
     for (const SoftirqCpu& row : rows) {
+        const CpuWork& work = look.each.emplace_back(work_of(row, interval));
         look.processed += row.window_processed;
-        look.lost += row.window_lost;
-        look.softirq_us += static_cast<std::uint64_t>(
-            std::llround(row.softirq_percent.value_or(0) / 100 * Seconds(interval).count() * 1e6));
+        look.lost += work.lost;
+        look.softirq_us += work.softirq_us;
     }
     return look;
+}
+
+HotCpu sum_of(const std::deque<HotCpu>& looks) {
+    HotCpu sum{.cpu = looks.front().cpu};
+    std::map<unsigned, CpuWork> each;
+    for (const HotCpu& look : looks) {
+        sum.length += look.length;
+        sum.processed += look.processed;
+        sum.lost += look.lost;
+        sum.softirq_us += look.softirq_us;
+        for (const CpuWork& more : look.each) {
+            CpuWork& work = each.try_emplace(more.cpu, CpuWork{.cpu = more.cpu}).first->second;
+            work.lost += more.lost;
+            work.softirq_us += more.softirq_us;
+        }
+    }
+    for (const auto& [cpu, work] : each) sum.each.push_back(work);
+    return sum;
 }
 
 std::optional<std::uint64_t> whole(const std::optional<Cpus>& cpus) {
@@ -48,59 +67,73 @@ std::optional<HotCpu> HotCpus::tick(std::span<const SoftirqCpu> rows, Nanosecond
     const auto hottest = goes_on ? still : std::ranges::max_element(rows, {}, time_for_packets);
     if (hottest == rows.end() || !is_hot(*hottest)) return std::nullopt;
     looks_.push_back(look_of(rows, hottest->cpu, interval));
-    HotCpu sum{.cpu = hottest->cpu};
-    for (const HotCpu& look : looks_) {
-        sum.length += look.length;
-        sum.processed += look.processed;
-        sum.lost += look.lost;
-        sum.softirq_us += look.softirq_us;
-    }
-    while (sum.length > remembered && looks_.size() > 1) {
-        const HotCpu& first = looks_.front();
-        sum.length -= first.length;
-        sum.processed -= first.processed;
-        sum.lost -= first.lost;
-        sum.softirq_us -= first.softirq_us;
-        looks_.pop_front();
-    }
-    return sum;
+    Nanoseconds length{};
+    for (const HotCpu& look : looks_) length += look.length;
+    for (; length > remembered && looks_.size() > 1; looks_.pop_front()) length -= looks_.front().length;
+    return sum_of(looks_);
+}
+
+void PacketCount::add(std::uint64_t packets, MonoTime now) {
+    const bool is_another = !looks_.empty() && packets < looks_.back().packets; // device by this name
+    if (is_another) *this = {};
+    if (!looks_.empty() && now - looks_.back().when < shortest_look) return;
+    looks_.push_back({packets, now});
+    // One look as old as the mean may be, or older: what is before it says nothing more.
+    const auto old = [&](std::size_t i) { return now - looks_[i].when >= HotCpus::remembered; };
+    while (looks_.size() > 2 && old(1)) looks_.erase(looks_.begin());
+}
+
+std::optional<double> PacketCount::per_second_since(std::size_t first) const {
+    if (first + 1 >= looks_.size()) return std::nullopt;
+    const Look& from = looks_[first];
+    const Look& to = looks_.back();
+    return static_cast<double>(to.packets - from.packets) / Seconds(to.when - from.when).count();
+}
+
+std::optional<double> PacketCount::mean_per_second() const {
+    const bool is_long = !looks_.empty() && looks_.back().when - looks_.front().when >= shortest_mean;
+    return is_long ? per_second_since(0) : std::nullopt;
 }
 
 void SteeredDevices::begin(std::optional<double> packets_per_second, MonoTime now) {
     packets_per_second_ = packets_per_second;
     now_ = now;
-    if (!packets_per_second) counts_.clear();
-    std::erase_if(counts_, [&](const auto& entry) { return now - entry.second.when > longest_look; });
+    std::erase_if(counts_, [&](const auto& entry) {
+        const auto& [device, count] = entry;
+        return now - count.last() > longest_look || (!packets_per_second && !is_held(device.first, device.second));
+    });
     std::erase_if(known_, [&](const auto& entry) {
-        return !held_.contains(entry.first) && now - entry.second.wanted > remembered;
+        const auto& [place, known] = entry;
+        return !held_.contains(place) && now - known.wanted > remembered;
     });
     for (auto& [place, known] : known_) known.row.rps_cpus.reset();
 }
 
+bool SteeredDevices::is_held(const NetnsId& netns, std::string_view name) const {
+    return std::ranges::any_of(held_, [&](const auto& held) {
+        const auto known = known_.find(held.first);
+        return held.first.first == netns && known != known_.end() && known->second.row.name == name;
+    });
+}
+
+// What is held there is looked for among all.
+bool SteeredDevices::is_search_in(const NetnsId& netns) const {
+    return std::ranges::any_of(held_, [&](const auto& held) {
+        const auto known = known_.find(held.first);
+        return held.first.first == netns && (known == known_.end() || known->second.is_missed);
+    });
+}
+
 bool SteeredDevices::is_busy(const NetnsId& netns, std::string_view name) const {
     const auto count = counts_.find({netns, std::string(name)});
-    return packets_per_second_ && count != counts_.end() && count->second.per_second &&
-           *count->second.per_second >= least_share * *packets_per_second_;
+    return packets_per_second_ && count != counts_.end() &&
+           count->second.per_second().value_or(0) >= least_share * *packets_per_second_;
 }
 
 bool SteeredDevices::wants(const NetnsId& netns, std::string_view name, std::uint64_t packets) {
-    if (packets_per_second_) {
-        const auto [entry, is_new] =
-            counts_.try_emplace({netns, std::string(name)}, Count{.packets = packets, .when = now_});
-        Count& count = entry->second;
-        if (packets < count.packets) count = {.packets = packets, .when = now_}; // another one by this name
-        const Nanoseconds since = now_ - count.when;
-        if (!is_new && since >= shortest_look)
-            count = {.packets = packets,
-                     .when = now_,
-                     .per_second = static_cast<double>(packets - count.packets) / Seconds(since).count()};
-    }
-    if (is_busy(netns, name)) return true;
-    const auto is_here = [&](const Place& place) { return place.first == netns; };
-    return std::ranges::any_of(held_, [&](const Place& place) {
-        const auto known = known_.find(place);
-        return is_here(place) && (known == known_.end() || known->second.is_missed || known->second.row.name == name);
-    });
+    const bool is_ours = is_held(netns, name);
+    if (packets_per_second_ || is_ours) counts_[{netns, std::string(name)}].add(packets, now_);
+    return is_ours || is_busy(netns, name) || is_search_in(netns);
 }
 
 void SteeredDevices::update(const probes::NetnsReading& netns, std::span<const probes::DeviceReading> devices) {
@@ -125,11 +158,10 @@ void SteeredDevices::update(const probes::NetnsReading& netns, std::span<const p
                      .rps_cpus = whole(device.rps_cpus),
                      .read = now_};
     }
-    std::erase_if(held_, [&](const Place& place) {
-        const bool is_there =
-            std::ranges::find(devices, place.second, &probes::DeviceReading::ifindex) != devices.end();
-        if (place.first != netns.netns || is_there) return false;
+    std::erase_if(held_, [&](const auto& held) {
+        const Place& place = held.first;
         const auto known = known_.find(place);
+        if (place.first != netns.netns || (known != known_.end() && known->second.row.read >= now_)) return false;
         if (known != known_.end() && !std::exchange(known->second.is_missed, true)) return false;
         known_.erase(place);
         return true;
@@ -139,7 +171,7 @@ void SteeredDevices::update(const probes::NetnsReading& netns, std::span<const p
 void SteeredDevices::gone(const NetnsId& netns) {
     std::erase_if(known_, [&](const auto& entry) { return entry.first.first == netns; });
     std::erase_if(counts_, [&](const auto& entry) { return entry.first.first == netns; });
-    std::erase_if(held_, [&](const Place& place) { return place.first == netns; });
+    std::erase_if(held_, [&](const auto& held) { return held.first.first == netns; });
 }
 
 void SteeredDevices::forget_all_but(std::span<const probes::NetnsReading> there) {
@@ -149,15 +181,13 @@ void SteeredDevices::forget_all_but(std::span<const probes::NetnsReading> there)
     std::set<NetnsId> ended;
     for (const auto& [place, known] : known_)
         if (!all.contains(place.first)) ended.insert(place.first);
-    for (const Place& place : held_)
+    for (const auto& [place, queue] : held_)
         if (!all.contains(place.first)) ended.insert(place.first);
     for (const NetnsId& netns : ended) gone(netns);
 }
 
-void SteeredDevices::hold(const ObjectKey& queue) { held_.insert(place_of(queue)); }
-
 bool SteeredDevices::holds_any_in(const NetnsId& netns) const {
-    return std::ranges::any_of(held_, [&](const Place& place) { return place.first == netns; });
+    return std::ranges::any_of(held_, [&](const auto& held) { return held.first.first == netns; });
 }
 
 std::vector<SteeredDevice> SteeredDevices::rows() const {
@@ -165,7 +195,9 @@ std::vector<SteeredDevice> SteeredDevices::rows() const {
     for (const auto& [place, known] : known_) {
         rows.push_back(known.row);
         const auto count = counts_.find({place.first, known.row.name});
-        if (count != counts_.end()) rows.back().packets_per_second = count->second.per_second.value_or(0);
+        if (count == counts_.end()) continue;
+        rows.back().packets_per_second = count->second.per_second().value_or(0);
+        rows.back().mean_packets_per_second = count->second.mean_per_second().value_or(0);
     }
     return rows;
 }

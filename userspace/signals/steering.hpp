@@ -6,7 +6,6 @@
 #include <deque>
 #include <map>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,6 +30,28 @@ private:
     std::deque<HotCpu> looks_; // of one CPU, oldest first: each of one interval
 };
 
+// How many packets a device has received, at looks that are a second or so apart.
+class PacketCount {
+public:
+    void add(std::uint64_t packets, MonoTime now);
+    // Between the last two looks; nullopt: there was one.
+    [[nodiscard]] std::optional<double> per_second() const {
+        return looks_.size() < 2 ? std::nullopt : per_second_since(looks_.size() - 2);
+    }
+    // Over ten seconds, or longer where looks are further apart; nullopt: they do not cover three.
+    [[nodiscard]] std::optional<double> mean_per_second() const;
+    [[nodiscard]] MonoTime last() const { return looks_.back().when; }
+
+private:
+    struct Look {
+        std::uint64_t packets = 0;
+        MonoTime when;
+    };
+    [[nodiscard]] std::optional<double> per_second_since(std::size_t first) const;
+
+    std::vector<Look> looks_; // oldest first
+};
+
 // What is known of a device is kept while it may be asked for: what was said of it, and a raise that was rolled back.
 class SteeredDevices {
 public:
@@ -53,7 +74,7 @@ public:
     void forget_all_but(std::span<const probes::NetnsReading> there);
 
     // A receive queue is ours, or is not any more.
-    void hold(const ObjectKey& queue);
+    void hold(const ObjectKey& queue) { held_[place_of(queue)] = queue; }
     void let_go(const ObjectKey& queue) { held_.erase(place_of(queue)); }
     [[nodiscard]] bool holds_any_in(const NetnsId& netns) const;
 
@@ -64,11 +85,6 @@ private:
     static Place place_of(const ObjectKey& queue) {
         return {queue.netns, static_cast<std::uint32_t>(queue.listener_cookie >> 32)};
     }
-    struct Count {
-        std::uint64_t packets = 0;
-        MonoTime when;
-        std::optional<double> per_second; // of the look before
-    };
     struct Known {
         SteeredDevice row;
         MonoTime wanted;
@@ -76,12 +92,14 @@ private:
     };
 
     [[nodiscard]] bool is_busy(const NetnsId& netns, std::string_view name) const;
+    [[nodiscard]] bool is_held(const NetnsId& netns, std::string_view name) const;
+    [[nodiscard]] bool is_search_in(const NetnsId& netns) const;
 
     std::optional<double> packets_per_second_;
     MonoTime now_;
-    std::map<std::pair<NetnsId, std::string>, Count> counts_; // while a CPU is hot
+    std::map<std::pair<NetnsId, std::string>, PacketCount> counts_; // while a CPU is hot, and of what is ours
     std::map<Place, Known> known_;
-    std::set<Place> held_;
+    std::map<Place, ObjectKey> held_;
 };
 
 } // namespace bpftune::signals

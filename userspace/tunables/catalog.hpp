@@ -44,7 +44,7 @@ enum class Unit {
 enum class JudgedBy {
     losses,     // fewer per unit of demand
     rate,       // the connections that it was raised for are faster
-    throughput, // all CPUs process more packets in the same time, and lose no more of them
+    throughput, // more packets get through in the same time, and no more of them are lost
 };
 
 // So many times what is in use has to fit under a value that is lowered, rounded up.

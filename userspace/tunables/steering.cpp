@@ -32,12 +32,13 @@ constexpr std::array rows{
         .risk =
             "Passing a packet to another CPU costs time, and takes it from whoever runs there. Senders on this node "
             "that were as slow as their packets were taken in overrun the other CPUs instead: here UDP that had "
-            "lost nothing lost 86 of 100. While it is on trial that is seen and taken back; what comes later is "
-            "not.",
+            "lost nothing lost 86 of 100. While it is on trial that is seen and taken back; once it is kept nobody "
+            "watches what it does: `restore` takes it back.",
         .source = "net/core/dev.c (get_rps_cpu), net/core/net-sysfs.c",
         .formula =
             "the CPUs that are online, of the device's NUMA node where it has one, without the one that has no time "
-            "left; only from 0, which is nobody's choice, where a CPU has spent 90 % of its time in softirqs for 5 s, "
+            "left; only from 0, which is nobody's choice, where a CPU has spent "
+            "90 % of its time in softirqs for 5 s, "
             "or 75 "
             "% and had none left, while another had half of its own to spare, and one device with one receive queue "
             "brought most of its "
@@ -45,9 +46,11 @@ constexpr std::array rows{
         .derived =
             "Documentation/networking/scaling.rst: the CPUs that share the device's memory, without the one "
             "that takes its interrupts where that has none to spare. The trial asks for a twentieth more packets "
-            "a second or half of the loss, at no more than twice the softirq time for each.",
-        .assumes = "There are several flows: one alone goes to one CPU, at any set. What came before and since is the "
-                   "same load, asking for as much as it gets.",
+            "a second of this device, or half of what these CPUs and the one without time lose, at no more than twice "
+            "the softirq time of them for each packet.",
+        .assumes = "There are several flows: one alone goes to one CPU, at any set. What the device brought before and "
+                   "since is the same load, asking for as much as it gets. No backlog or budget is on trial meanwhile: "
+                   "these wait for it, and it for them.",
     },
 };
 

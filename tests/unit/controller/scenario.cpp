@@ -772,6 +772,7 @@ private:
         for (auto& [object, device] : world_.queues) {
             const auto seen = step.devices.find(device.name);
             device.packets_per_second = seen == step.devices.end() ? 0 : seen->second;
+            device.mean_packets_per_second = device.packets_per_second;
         }
         world_.guards = step.guards;
     }

@@ -45,6 +45,8 @@ TEST_CASE("a CPU is hot for as long as it was at each look, with what all CPUs d
     CHECK(second->processed == 2100);
     CHECK(second->lost == 20);
     CHECK(second->softirq_us == 3'000'000);
+    CHECK(second->each == std::vector<CpuWork>{{.cpu = 0, .lost = 20, .softirq_us = 2'850'000},
+                                               {.cpu = 1, .lost = 0, .softirq_us = 150'000}});
     CHECK_FALSE(hot.tick(cpus(50, 5), 1s));
     CHECK(hot.tick(cpus(95, 5), 1s)->length == 1s);
 }
@@ -81,6 +83,7 @@ TEST_CASE("of a long time the last ten seconds count") {
     for (int i = 0; i < 30; ++i) hot.tick(cpus(95, 5), 1s);
     CHECK(hot.tick(cpus(95, 5), 1s)->length == 10s);
     CHECK(hot.tick(cpus(95, 5), 1s)->processed == 10500);
+    CHECK(hot.tick(cpus(95, 5), 1s)->each.front().lost == 100);
 }
 
 TEST_CASE("while no CPU is hot no device is wanted") {
@@ -142,6 +145,39 @@ TEST_CASE("a look that comes sooner than a second goes on with the last rate") {
     CHECK_FALSE(devices.wants(host, "eth0", 90000)); // a burst
     devices.begin(100000, at(2s));
     CHECK(devices.wants(host, "eth0", 100000));
+}
+
+TEST_CASE("a device's mean is that of ten seconds or so, once three are known") {
+    SteeredDevices devices;
+    std::uint64_t packets = 0;
+    const auto look_on = [&](Nanoseconds from, Nanoseconds to, std::uint64_t per_second) {
+        for (Nanoseconds time = from; time <= to; time += 1s, packets += per_second) {
+            devices.begin(100000, at(time));
+            look(devices, device("eth0", 2), packets);
+        }
+        return devices.rows().at(0).mean_packets_per_second;
+    };
+    CHECK(look_on(1s, 3s, 30000) == 0);
+    CHECK(look_on(4s, 4s, 30000) == Approx(30000));
+    CHECK(look_on(5s, 100s, 30000) == Approx(30000));
+    CHECK(look_on(101s, 101s, 60000) == Approx(30000)); // these come after it
+    CHECK(look_on(102s, 106s, 60000) == Approx(45000));
+    CHECK(look_on(107s, 111s, 60000) == Approx(60000));
+}
+
+TEST_CASE("what a device of ours receives is known while no CPU is hot, and from before that") {
+    SteeredDevices devices;
+    for (const auto time : {1s, 2s}) {
+        devices.begin(100000, at(time));
+        look(devices, device("eth0", 2), 30000 * static_cast<std::uint64_t>(time.count()));
+    }
+    devices.hold(queue_of(host, 2));
+    devices.begin(std::nullopt, at(3s));
+    look(devices, device("eth0", 2, 2), 100000);
+    CHECK(devices.rows().at(0).packets_per_second == Approx(40000));
+    devices.let_go(queue_of(host, 2));
+    devices.begin(std::nullopt, at(4s));
+    CHECK(devices.rows().at(0).packets_per_second == 0);
 }
 
 TEST_CASE("what is ours is looked at at each tick, by the name that its device has") {

@@ -32,12 +32,12 @@ const SoftirqCpu* find_cpu(const Snapshot& snapshot, unsigned number) {
     return found == snapshot.softirq.end() ? nullptr : &*found;
 }
 
-// Those that are online, of the device's NUMA node, but for the hot one.
+// Those that are online and not isolated, of the device's NUMA node, but for the hot one.
 std::uint64_t others(const Snapshot& snapshot, const SteeredDevice& device) {
     std::uint64_t cpus = 0;
     for (const SoftirqCpu& each : snapshot.softirq)
         if (each.cpu < most_cpus && each.cpu != snapshot.hot_cpu->cpu) cpus |= std::uint64_t{1} << each.cpu;
-    return cpus & device.near.value_or(cpus);
+    return cpus & device.near.value_or(cpus) & ~snapshot.isolated_cpus;
 }
 
 // nullptr: none of them has half of its time to spare.
@@ -129,6 +129,8 @@ std::string obstacle(const Bringer& bringer, const SoftirqCpu& hot) {
                            "interrupts (smp_affinity)",
                            device.queues);
     if (device.is_read_only) return "the sysfs of its network namespace is read-only";
+    if (device.is_denied)
+        return "its network namespace belongs to another user namespace, whose root alone may write its rps_cpus";
     if (hot.cpu >= most_cpus) return fmt::format("CPUs past {} are not told apart here", most_cpus - 1);
     return {};
 }

@@ -3,6 +3,7 @@
 
 #include <charconv>
 
+#include "core/parse.hpp"
 #include "core/text.hpp"
 
 namespace bpftune {
@@ -28,6 +29,22 @@ Result<Cpus> parse_cpus(std::string_view text) {
             return failure("'{}' is no set of CPUs", printable(text));
         cpus.has_more |= cpus.first >> group_bits != 0;
         cpus.first = cpus.first << group_bits | bits;
+    }
+    return cpus;
+}
+
+Result<Cpus> parse_cpu_list(std::string_view text) {
+    Cpus cpus;
+    for (std::string_view left = text; !left.empty();) {
+        const std::size_t comma = left.find(',');
+        const std::string_view range = left.substr(0, comma);
+        left.remove_prefix(comma == std::string_view::npos ? left.size() : comma + 1);
+        const std::size_t dash = range.find('-');
+        const auto first = parse_number(range.substr(0, dash));
+        const auto last = dash == std::string_view::npos ? first : parse_number(range.substr(dash + 1));
+        if (!first || !last || *last < *first) return failure("'{}' is no list of CPUs", printable(text));
+        for (std::uint64_t cpu = *first; cpu <= *last && cpu < most_cpus; ++cpu) cpus.first |= std::uint64_t{1} << cpu;
+        cpus.has_more |= *last >= most_cpus;
     }
     return cpus;
 }

@@ -22,7 +22,11 @@ struct Cpus {
 
 Result<Cpus> parse_cpus(std::string_view text);
 
-// Its inverse, without such zeros: "3", "ff,ffffffff".
+// The same as a list of ranges: "0-3,7"; empty: none. "(null)", which the kernel says of a set that it has not made, is
+// an error.
+Result<Cpus> parse_cpu_list(std::string_view text);
+
+// The inverse of parse_cpus, without such zeros: "3", "ff,ffffffff".
 std::string cpus_text(std::uint64_t cpus);
 
 } // namespace bpftune

@@ -371,6 +371,7 @@ struct SteeredDevice {
     std::uint64_t queues = 0;              // receive queues
     bool is_hardware = false;              // packets enter the node by it; a bridge, VLAN or veth passes them on
     bool is_read_only = false;             // its namespace's sysfs: a container runtime mounts it so
+    bool is_denied = false;                // its rps_cpus is another user's file: that of a user namespace's root
     bool has_more_cpus = false;            // there is one past the first 64 in rps_cpus
     std::optional<std::uint64_t> near;     // CPUs of its NUMA node, of the first 64; nullopt: it has none
     std::optional<std::uint64_t> rps_cpus; // as set; nullopt: not read in this tick, or has_more_cpus
@@ -653,6 +654,7 @@ struct Snapshot {
     std::vector<SoftirqCpu> softirq;
     std::optional<HotCpu> hot_cpu;      // nullopt: none, or there are other busy ones alone
     std::vector<SteeredDevice> steered; // in the order of their namespaces and indices; at ticks
+    std::uint64_t isolated_cpus = 0;    // of the first 64, those that the kernel names in no rps_cpus
     std::vector<Conntrack> conntrack;
     std::vector<NeighbourTable> neighbours;
     std::vector<SysctlWrite> sysctl_writes; // recent ones, oldest first

@@ -33,6 +33,12 @@ bool has(const sys::Fd& device, const std::string& path) {
     return ::faccessat(device.value(), path.c_str(), F_OK, 0) == 0;
 }
 
+// Of a namespace that belongs to another user namespace: its root's, and neither this process nor the writer has
+// CAP_DAC_OVERRIDE.
+bool is_denied(const sys::Fd& device, const std::string& path) {
+    return ::faccessat(device.value(), path.c_str(), W_OK, AT_EACCESS) != 0 && (errno == EACCES || errno == EPERM);
+}
+
 // nullopt: it is gone.
 Result<std::optional<DeviceReading>> look_at(const sys::Fd& sysfs, const sys::DevicePackets& found) {
     const auto device = sys::open_device(sysfs, found.name);
@@ -46,6 +52,7 @@ Result<std::optional<DeviceReading>> look_at(const sys::Fd& sysfs, const sys::De
                           .packets = found.packets,
                           .is_hardware = has(*device, "device"),
                           .is_read_only = sys::is_read_only(sysfs),
+                          .is_denied = is_denied(*device, "queues/rx-0/rps_cpus"),
                           .near = cpus_in(*device, "device/local_cpus"),
                           .rps_cpus = cpus_in(*device, "queues/rx-0/rps_cpus")};
     while (reading.queues < most_queues && has(*device, fmt::format("queues/rx-{}", reading.queues))) ++reading.queues;

@@ -198,6 +198,7 @@ struct DeviceReading {
     std::uint64_t queues = 0;  // receive queues
     bool is_hardware = false;
     bool is_read_only = false;    // its sysfs
+    bool is_denied = false;       // rps_cpus is another user's file
     std::optional<Cpus> near;     // of its NUMA node
     std::optional<Cpus> rps_cpus; // nullopt: there is no such file, or it went meanwhile
 };

@@ -72,6 +72,7 @@ Snapshot Collector::blank(Snapshot::Cause cause, Now now) const {
     snapshot.guards = node_reader_.guards();
     snapshot.unit_bytes = node_reader_.unit_bytes();
     for (const Probe probe : all_probes) snapshot.sources[static_cast<std::size_t>(probe)] = probes_.rung(probe);
+    snapshot.isolated_cpus = node_.isolated_cpus;
     snapshot.lost_events = probes_.lost_events();
     snapshot.withheld_events = probes_.withheld_events() + tcp_.not_taken_in();
     snapshot.sysctl_writes = sysctl_writes_;

@@ -9,6 +9,7 @@
 
 #include <unistd.h>
 
+#include "core/cpus.hpp"
 #include "core/text.hpp"
 #include "sys/clock.hpp"
 #include "sys/files.hpp"
@@ -46,7 +47,18 @@ Node this_node() {
     if (const auto netns = sys::init_netns()) node.host = *netns;
     if (const auto pages = ::sysconf(_SC_PHYS_PAGES); pages > 0)
         node.memory_bytes = static_cast<std::uint64_t>(pages) * page_bytes();
+    node.isolated_cpus = isolated_cpus("/sys");
     return node;
+}
+
+std::uint64_t isolated_cpus(const std::filesystem::path& sys) {
+    std::uint64_t isolated = 0;
+    for (const char* name : {"isolated", "nohz_full"}) { // the second is not there on every kernel
+        const auto text = sys::read_file(sys / "devices/system/cpu" / name);
+        const auto cpus = text ? parse_cpu_list(single_spaced(*text)) : std::unexpected(text.error());
+        if (cpus) isolated |= cpus->first;
+    }
+    return isolated;
 }
 
 NodeReader::NodeReader(std::filesystem::path proc, std::filesystem::path sys)

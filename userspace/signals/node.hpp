@@ -19,10 +19,15 @@ struct Node {
     std::string name;
     NetnsId host; // the init network namespace
     std::uint64_t memory_bytes = 0;
+    std::uint64_t isolated_cpus = 0; // as of Snapshot
 };
 
 // Of this machine; name: the environment's NODE_NAME (as a DaemonSet sets it), else the host name.
 Node this_node();
+
+// Of the first 64 CPUs those that are isolated (isolcpus, nohz_full): the kernel takes them out of what is written to
+// rps_cpus, and refuses it where none is left (net/core/net-sysfs.c, rps_cpumask_housekeeping).
+std::uint64_t isolated_cpus(const std::filesystem::path& sys);
 
 // What cannot be read is unknown and no problem: a kernel may have been built without PSI or /sys/kernel/slab.
 class NodeReader {

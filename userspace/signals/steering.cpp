@@ -153,6 +153,7 @@ void SteeredDevices::update(const probes::NetnsReading& netns, std::span<const p
                      .queues = device.queues,
                      .is_hardware = device.is_hardware,
                      .is_read_only = device.is_read_only,
+                     .is_denied = device.is_denied,
                      .has_more_cpus = device.rps_cpus && device.rps_cpus->has_more,
                      .near = device.near ? std::optional(device.near->first) : std::nullopt,
                      .rps_cpus = whole(device.rps_cpus),

@@ -36,8 +36,8 @@ constexpr std::array rows{
             "watches what it does: `restore` takes it back.",
         .source = "net/core/dev.c (get_rps_cpu), net/core/net-sysfs.c",
         .formula =
-            "the CPUs that are online, of the device's NUMA node where it has one, without the one that has no time "
-            "left; only from 0, which is nobody's choice, where a CPU has spent "
+            "the CPUs that are online and not isolated (isolcpus, nohz_full), of the device's NUMA node where it has "
+            "one, without the one that has no time left; only from 0, which is nobody's choice, where a CPU has spent "
             "90 % of its time in softirqs for 5 s, "
             "or 75 "
             "% and had none left, while another had half of its own to spare, and one device with one receive queue "

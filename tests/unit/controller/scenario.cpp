@@ -189,7 +189,7 @@ std::uint64_t cpus_of(const YAML::Node& node) { return tunables::value_of(Tunabl
 
 // Its CPUs are "past 63", or as the kernel has them.
 void add_device(World& world, Names& names, const YAML::Node& node) {
-    const Fields fields(node, {"in", "name", "cpus", "queues", "hardware", "near", "read_only"});
+    const Fields fields(node, {"in", "name", "cpus", "queues", "hardware", "near", "read_only", "denied"});
     SteeredDevice device{.netns = names.netns_at(fields, "host"),
                          .name = text_of(fields.at("name")),
                          .ifindex = static_cast<std::uint32_t>(world.queues.size() + 2),
@@ -204,6 +204,7 @@ void add_device(World& world, Names& names, const YAML::Node& node) {
     fields.into(device.near, "near", cpus_of);
     device.is_hardware = fields.has("hardware");
     device.is_read_only = fields.has("read_only");
+    device.is_denied = fields.has("denied");
     world.queues[key_of(TunableId::rps_cpus, scope_of(device))] = device;
 }
 
@@ -264,8 +265,9 @@ World world_of(const YAML::Node& node, Names& names) {
     if (fields.has("device"))
         for (const YAML::Node& each : items_of(fields.at("device"))) add_device(world, names, each);
     if (fields.has("backlog")) {
-        const Fields backlog(fields.at("backlog"), {"limit", "cpus"});
+        const Fields backlog(fields.at("backlog"), {"limit", "cpus", "isolated"});
         backlog.into(world.netdev_max_backlog, "limit", number_of);
+        backlog.into(world.isolated_cpus, "isolated", cpus_of);
         std::uint64_t cpus = 1;
         backlog.into(cpus, "cpus", number_of);
         for (unsigned cpu = 0; cpu < cpus; ++cpu) world.cpus.push_back({.cpu = cpu});

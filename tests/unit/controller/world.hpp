@@ -41,7 +41,8 @@ public:
     std::uint64_t netdev_max_backlog = 1000;
     std::uint64_t netdev_budget = 300;
     std::uint64_t netdev_budget_usecs = 8000;
-    std::optional<HotCpu> hot_cpu;             // as the next snapshot has it
+    std::optional<HotCpu> hot_cpu; // as the next snapshot has it
+    std::uint64_t isolated_cpus = 0;
     std::map<ObjectKey, SteeredDevice> queues; // with their CPUs, and what the next snapshot says
     std::vector<NeighbourTable> neighbours;    // with their limits, and what the next snapshot says
     std::vector<SocketMemory> socket_memory;   // the same
@@ -76,6 +77,7 @@ public:
             snapshot.softirq.push_back(cpu);
         }
         snapshot.hot_cpu = hot_cpu;
+        snapshot.isolated_cpus = isolated_cpus;
         for (const auto& [object, device] : queues) {
             snapshot.steered.push_back(device);
             snapshot.steered.back().read = now;

@@ -36,6 +36,7 @@ public:
         write("sys/kernel/slab/" + cache + "/slab_size", bytes + "\n");
     }
     [[nodiscard]] NodeReader reader() const { return NodeReader(root_ / "proc", root_ / "sys"); }
+    [[nodiscard]] fs::path sys() const { return root_ / "sys"; }
 
 private:
     fs::path root_;
@@ -51,6 +52,18 @@ void with_sockets(const FakeNode& node) {
 MonoTime at(Nanoseconds since_start) { return MonoTime(1h + since_start); }
 
 } // namespace
+
+TEST_CASE("isolated CPUs are those of isolcpus and of nohz_full, of the first 64, and none where neither says any") {
+    const FakeNode node;
+    CHECK(isolated_cpus(node.sys()) == 0);
+    node.write("sys/devices/system/cpu/isolated", "\n");
+    node.write("sys/devices/system/cpu/nohz_full", "  (null)\n");
+    CHECK(isolated_cpus(node.sys()) == 0);
+    node.write("sys/devices/system/cpu/isolated", "2-3,70\n");
+    CHECK(isolated_cpus(node.sys()) == 0xc);
+    node.write("sys/devices/system/cpu/nohz_full", "3-4\n");
+    CHECK(isolated_cpus(node.sys()) == 0x1c);
+}
 
 TEST_CASE("what cannot be read is unknown") {
     const FakeNode node;

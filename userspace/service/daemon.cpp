@@ -500,6 +500,8 @@ void Daemon::act_on(const Snapshot& snapshot) {
     const MonoTime now = sys::now().mono;
     const auto decisions = controller::step(policy_, state_, snapshot, now);
     if (executor_.carry_out(decisions)) changes_stale_ = journal_stale_ = true;
+    collector_.let_go_unless([this](const ObjectKey& object) { return state_.held.contains(object); },
+                             [this](const ObjectKey& object) { return state_.yielded.contains(object); });
     if (api_->has_followers()) api_->publish(recording_.step(snapshot, {now, decisions, executor_.settled()}));
 }
 

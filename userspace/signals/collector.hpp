@@ -50,7 +50,12 @@ public:
         if (object.tunable == TunableId::tcp_max_syn_backlog)
             tcp_.wrote(object.netns, &NetnsTcp::max_syn_backlog, limit, now);
         if (object.tunable == TunableId::udp_rcvbuf) hold(object);
-        if (is_of_queue(object.tunable)) value != 0 ? steered_.hold(object) : steered_.let_go(object);
+        if (is_of_queue(object.tunable)) steered_.hold(object);
+    }
+
+    // What was set, and is not ours any more: it was put back, or is somebody else's and to be left alone.
+    void let_go_unless(const SteeredDevices::Says& is_ours, const SteeredDevices::Says& is_left_alone) {
+        steered_.let_go_unless(is_ours, is_left_alone);
     }
 
     // Whether there is anything to decide on it by here.

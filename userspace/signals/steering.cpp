@@ -104,7 +104,7 @@ void SteeredDevices::begin(std::optional<double> packets_per_second, MonoTime no
     });
     std::erase_if(known_, [&](const auto& entry) {
         const auto& [place, known] = entry;
-        return !held_.contains(place) && now - known.wanted > remembered;
+        return !held_.contains(place) && !known.is_left_alone && now - known.wanted > remembered;
     });
     for (auto& [place, known] : known_) known.row.rps_cpus.reset();
 }
@@ -185,6 +185,15 @@ void SteeredDevices::forget_all_but(std::span<const probes::NetnsReading> there)
     for (const auto& [place, queue] : held_)
         if (!all.contains(place.first)) ended.insert(place.first);
     for (const NetnsId& netns : ended) gone(netns);
+}
+
+void SteeredDevices::let_go_unless(const Says& is_ours, const Says& is_left_alone) {
+    std::erase_if(held_, [&](const auto& held) {
+        if (is_ours(held.second)) return false;
+        if (const auto known = known_.find(held.first); known != known_.end())
+            known->second.is_left_alone = is_left_alone(held.second);
+        return true;
+    });
 }
 
 bool SteeredDevices::holds_any_in(const NetnsId& netns) const {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -73,9 +74,11 @@ public:
     void gone(const NetnsId& netns);
     void forget_all_but(std::span<const probes::NetnsReading> there);
 
-    // A receive queue is ours, or is not any more.
+    // A receive queue is ours, until whoever knows says that it is not. One that is to be left alone from then on is
+    // remembered for as long as its namespace is there.
+    using Says = std::function<bool(const ObjectKey&)>;
     void hold(const ObjectKey& queue) { held_[place_of(queue)] = queue; }
-    void let_go(const ObjectKey& queue) { held_.erase(place_of(queue)); }
+    void let_go_unless(const Says& is_ours, const Says& is_left_alone);
     [[nodiscard]] bool holds_any_in(const NetnsId& netns) const;
 
     [[nodiscard]] std::vector<SteeredDevice> rows() const;
@@ -88,6 +91,7 @@ private:
     struct Known {
         SteeredDevice row;
         MonoTime wanted;
+        bool is_left_alone = false;
         bool is_missed = false; // no device had its name at the last look: any of the namespace may be it
     };
 

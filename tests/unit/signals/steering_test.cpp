@@ -32,6 +32,8 @@ void look(SteeredDevices& devices, const probes::DeviceReading& there, std::uint
 
 ObjectKey queue_of(const NetnsId& netns, std::uint64_t ifindex) { return {TunableId::rps_cpus, netns, ifindex << 32}; }
 
+bool nobody(const ObjectKey&) { return false; }
+
 } // namespace
 
 TEST_CASE("a CPU is hot for as long as it was at each look, with what all CPUs did in that time") {
@@ -175,9 +177,18 @@ TEST_CASE("what a device of ours receives is known while no CPU is hot, and from
     devices.begin(std::nullopt, at(3s));
     look(devices, device("eth0", 2, 2), 100000);
     CHECK(devices.rows().at(0).packets_per_second == Approx(40000));
-    devices.let_go(queue_of(host, 2));
+    devices.let_go_unless(nobody, nobody);
     devices.begin(std::nullopt, at(4s));
     CHECK(devices.rows().at(0).packets_per_second == 0);
+}
+
+TEST_CASE("what is held by one that asks is what is not let go") {
+    SteeredDevices devices;
+    devices.hold(queue_of(host, 2));
+    devices.hold(queue_of(pod, 2));
+    devices.let_go_unless([](const ObjectKey& queue) { return queue == queue_of(pod, 2); }, nobody);
+    CHECK_FALSE(devices.holds_any_in(host));
+    CHECK(devices.holds_any_in(pod));
 }
 
 TEST_CASE("what is ours is looked at at each tick, by the name that its device has") {
@@ -237,11 +248,25 @@ TEST_CASE("what was taken back is remembered for two hours, so that its pause is
     devices.hold(queue_of(host, 2));
     devices.begin(std::nullopt, at(1s));
     look(devices, device("eth0", 2, 2), 0);
-    devices.let_go(queue_of(host, 2));
+    devices.let_go_unless(nobody, nobody);
     devices.begin(std::nullopt, at(1h));
     CHECK_FALSE(devices.holds_any_in(host));
     CHECK(devices.rows().size() == 1);
     devices.begin(std::nullopt, at(3h));
+    CHECK(devices.rows().empty());
+}
+
+TEST_CASE(
+    "what somebody else has set is not looked at any more, and remembered for as long as its namespace is there") {
+    SteeredDevices devices;
+    devices.hold(queue_of(host, 2));
+    devices.begin(std::nullopt, at(1s));
+    look(devices, device("eth0", 2, 2), 0);
+    devices.let_go_unless(nobody, [](const ObjectKey&) { return true; });
+    devices.begin(std::nullopt, at(100h));
+    CHECK_FALSE(devices.wants(host, "eth0", 0));
+    CHECK(devices.rows().size() == 1);
+    devices.gone(host);
     CHECK(devices.rows().empty());
 }
 

@@ -39,6 +39,14 @@ bool is_denied(const sys::Fd& device, const std::string& path) {
     return ::faccessat(device.value(), path.c_str(), W_OK, AT_EACCESS) != 0 && (errno == EACCES || errno == EPERM);
 }
 
+// They are numbered from 0 without a gap.
+std::uint64_t queues_of(const sys::Fd& device) {
+    std::uint64_t queues = 0;
+    for (std::uint64_t step = most_queues; step > 0; step /= 2)
+        if (has(device, fmt::format("queues/rx-{}", queues + step - 1))) queues += step;
+    return queues;
+}
+
 // nullopt: it is gone.
 Result<std::optional<DeviceReading>> look_at(const sys::Fd& sysfs, const sys::DevicePackets& found) {
     const auto device = sys::open_device(sysfs, found.name);
@@ -47,16 +55,15 @@ Result<std::optional<DeviceReading>> look_at(const sys::Fd& sysfs, const sys::De
     if (!index) return std::unexpected(index.error());
     const auto number = parse_number(index->substr(0, index->find('\n')));
     if (!number) return std::unexpected(number.error());
-    DeviceReading reading{.name = found.name,
-                          .ifindex = static_cast<std::uint32_t>(*number),
-                          .packets = found.packets,
-                          .is_hardware = has(*device, "device"),
-                          .is_read_only = sys::is_read_only(sysfs),
-                          .is_denied = is_denied(*device, "queues/rx-0/rps_cpus"),
-                          .near = cpus_in(*device, "device/local_cpus"),
-                          .rps_cpus = cpus_in(*device, "queues/rx-0/rps_cpus")};
-    while (reading.queues < most_queues && has(*device, fmt::format("queues/rx-{}", reading.queues))) ++reading.queues;
-    return reading;
+    return DeviceReading{.name = found.name,
+                         .ifindex = static_cast<std::uint32_t>(*number),
+                         .packets = found.packets,
+                         .queues = queues_of(*device),
+                         .is_hardware = has(*device, "device"),
+                         .is_read_only = sys::is_read_only(sysfs),
+                         .is_denied = is_denied(*device, "queues/rx-0/rps_cpus"),
+                         .near = cpus_in(*device, "device/local_cpus"),
+                         .rps_cpus = cpus_in(*device, "queues/rx-0/rps_cpus")};
 }
 
 } // namespace

@@ -50,6 +50,7 @@ constexpr std::size_t sample_entries = 1000;
 constexpr int sample_part = 200;
 // Looking for the device that a hot CPU gets its packets from takes this part of the time, and one namespace more.
 constexpr int device_part = 50;
+constexpr Nanoseconds longest_device_pause = std::chrono::seconds(5);
 
 // Not where the namespace is gone or closed to us, or the kernel has no sock_diag for TCP: what ended there would stay.
 bool may_be_asked_later(const Error& error) {
@@ -287,8 +288,8 @@ void Collector::look_at_devices(const probes::NetnsReading& netns) {
     if (devices.error().code == ESTALE) steered_.gone(netns.netns);
 }
 
-// The init namespace, by which packets enter the node, and those in which something is ours; of the others, in turn, as
-// many as there is time for.
+// The init namespace, by which packets enter the node, and those in which something is ours, at each tick where that
+// does not take long; of the others, in turn, as many as there is time for.
 void Collector::read_steering(Snapshot& snapshot) {
     snapshot.hot_cpu = hot_cpus_.tick(snapshot.softirq, snapshot.interval);
     std::optional<double> packets_per_second;
@@ -296,15 +297,19 @@ void Collector::read_steering(Snapshot& snapshot) {
         packets_per_second =
             std::ranges::find(snapshot.softirq, snapshot.hot_cpu->cpu, &SoftirqCpu::cpu)->packets_per_second;
     steered_.begin(packets_per_second, snapshot.time.mono);
+    const MonoTime began = sys::now().mono; // most of the work is the writer's
+    const bool is_due = snapshot.time.mono >= next_own_devices_;
     std::vector<const probes::NetnsReading*> others;
     for (const probes::NetnsReading& netns : namespaces_) {
         const bool is_asked = netns.netns == node_.host && snapshot.hot_cpu;
-        if (is_asked || steered_.holds_any_in(netns.netns))
-            look_at_devices(netns);
-        else if (netns.netns != node_.host)
+        if (is_asked || steered_.holds_any_in(netns.netns)) {
+            if (is_due) look_at_devices(netns);
+        } else if (netns.netns != node_.host) {
             others.push_back(&netns);
+        }
     }
-    const MonoTime begin = sys::now().mono; // most of the work is the writer's
+    const MonoTime begin = sys::now().mono;
+    if (is_due) next_own_devices_ = snapshot.time.mono + std::min(device_part * (begin - began), longest_device_pause);
     for (std::size_t i = 0; snapshot.hot_cpu && i < others.size(); ++i) {
         look_at_devices(*others[next_devices_++ % others.size()]);
         if (sys::now().mono - begin > snapshot.interval / device_part) break;

@@ -127,6 +127,7 @@ private:
     HotCpus hot_cpus_;
     SteeredDevices steered_;
     std::size_t next_devices_ = 0; // the namespace whose turn it is
+    MonoTime next_own_devices_;    // those of the init namespace, and where something is ours
     ConntrackTables conntrack_;
     NeighbourTables neighbours_;
     std::vector<SysctlWrite> sysctl_writes_;

@@ -107,6 +107,7 @@ void SteeredDevices::begin(std::optional<double> packets_per_second, MonoTime no
         return !held_.contains(place) && !known.is_left_alone && now - known.wanted > remembered;
     });
     for (auto& [place, known] : known_) known.row.rps_cpus.reset();
+    for (auto& [netns, round] : rounds_) round.wanted = 0;
 }
 
 bool SteeredDevices::is_held(const NetnsId& netns, std::string_view name) const {
@@ -133,7 +134,10 @@ bool SteeredDevices::is_busy(const NetnsId& netns, std::string_view name) const 
 bool SteeredDevices::wants(const NetnsId& netns, std::string_view name, std::uint64_t packets) {
     const bool is_ours = is_held(netns, name);
     if (packets_per_second_ || is_ours) counts_[{netns, std::string(name)}].add(packets, now_);
-    return is_ours || is_busy(netns, name) || is_search_in(netns);
+    if (!is_ours && !is_busy(netns, name) && !is_search_in(netns)) return false;
+    Round& round = rounds_.try_emplace(netns, Round{.began = now_}).first->second;
+    const std::size_t number = round.wanted++;
+    return number >= round.from && number < round.from + most_at_once;
 }
 
 void SteeredDevices::update(const probes::NetnsReading& netns, std::span<const probes::DeviceReading> devices) {
@@ -159,10 +163,21 @@ void SteeredDevices::update(const probes::NetnsReading& netns, std::span<const p
                      .rps_cpus = whole(device.rps_cpus),
                      .read = now_};
     }
+    Round& round = rounds_.try_emplace(netns.netns, Round{.began = now_}).first->second;
+    if (round.wanted > round.from + most_at_once) {
+        round.from += most_at_once;
+        return;
+    }
+    forget_missing(netns.netns, round.began);
+    rounds_.erase(netns.netns);
+}
+
+// What is ours and was not come upon since the round began: at the end of two rounds, the second of which asked all.
+void SteeredDevices::forget_missing(const NetnsId& netns, MonoTime began) {
     std::erase_if(held_, [&](const auto& held) {
         const Place& place = held.first;
         const auto known = known_.find(place);
-        if (place.first != netns.netns || (known != known_.end() && known->second.row.read >= now_)) return false;
+        if (place.first != netns || (known != known_.end() && known->second.row.read >= began)) return false;
         if (known != known_.end() && !std::exchange(known->second.is_missed, true)) return false;
         known_.erase(place);
         return true;
@@ -173,10 +188,11 @@ void SteeredDevices::gone(const NetnsId& netns) {
     std::erase_if(known_, [&](const auto& entry) { return entry.first.first == netns; });
     std::erase_if(counts_, [&](const auto& entry) { return entry.first.first == netns; });
     std::erase_if(held_, [&](const auto& held) { return held.first.first == netns; });
+    rounds_.erase(netns);
 }
 
 void SteeredDevices::forget_all_but(std::span<const probes::NetnsReading> there) {
-    if (known_.empty() && held_.empty()) return;
+    if (known_.empty() && held_.empty() && rounds_.empty()) return;
     std::set<NetnsId> all;
     for (const probes::NetnsReading& netns : there) all.insert(netns.netns);
     std::set<NetnsId> ended;
@@ -184,6 +200,8 @@ void SteeredDevices::forget_all_but(std::span<const probes::NetnsReading> there)
         if (!all.contains(place.first)) ended.insert(place.first);
     for (const auto& [place, queue] : held_)
         if (!all.contains(place.first)) ended.insert(place.first);
+    for (const auto& [netns, round] : rounds_)
+        if (!all.contains(netns)) ended.insert(netns);
     for (const NetnsId& netns : ended) gone(netns);
 }
 

@@ -58,12 +58,13 @@ class SteeredDevices {
 public:
     static constexpr Nanoseconds remembered = std::chrono::hours(2);
     static constexpr std::size_t most_remembered = 64;
+    static constexpr std::size_t most_at_once = 32; // devices of one namespace in one tick: the others in later ones
 
     // A tick begins. `packets_per_second`: of the hot CPU; nullopt: there is none, and nobody wants to know of devices.
     void begin(std::optional<double> packets_per_second, MonoTime now);
 
-    // Whether it is to be looked at: it brings a quarter of these or more, a packet being counted again by each device
-    // that passes it on; or its steering is ours.
+    // Whether it is to be looked at now: it brings a quarter of these or more, a packet being counted again by each
+    // device that passes it on; or its steering is ours.
     bool wants(const NetnsId& netns, std::string_view name, std::uint64_t packets);
 
     // The devices of a namespace that were wanted. Of those that are known and not among them only what is ours is
@@ -92,18 +93,26 @@ private:
         SteeredDevice row;
         MonoTime wanted;
         bool is_left_alone = false;
-        bool is_missed = false; // no device had its name at the last look: any of the namespace may be it
+        bool is_missed = false; // no device had its name in the last round: any of the namespace may be it
+    };
+    // Of looks at the devices of a namespace that are wanted, of which a tick takes a part.
+    struct Round {
+        MonoTime began;
+        std::size_t from = 0;   // the first that this tick takes
+        std::size_t wanted = 0; // in this tick, so far
     };
 
     [[nodiscard]] bool is_busy(const NetnsId& netns, std::string_view name) const;
     [[nodiscard]] bool is_held(const NetnsId& netns, std::string_view name) const;
     [[nodiscard]] bool is_search_in(const NetnsId& netns) const;
+    void forget_missing(const NetnsId& netns, MonoTime began);
 
     std::optional<double> packets_per_second_;
     MonoTime now_;
     std::map<std::pair<NetnsId, std::string>, PacketCount> counts_; // while a CPU is hot, and of what is ours
     std::map<Place, Known> known_;
     std::map<Place, ObjectKey> held_;
+    std::map<NetnsId, Round> rounds_; // that are not at their end
 };
 
 } // namespace bpftune::signals

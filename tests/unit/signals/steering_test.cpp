@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <catch2/catch.hpp>
+#include <fmt/format.h>
 
 #include "signals/steering.hpp"
 
@@ -189,6 +190,26 @@ TEST_CASE("what is held by one that asks is what is not let go") {
     devices.let_go_unless([](const ObjectKey& queue) { return queue == queue_of(pod, 2); }, nobody);
     CHECK_FALSE(devices.holds_any_in(host));
     CHECK(devices.holds_any_in(pod));
+}
+
+TEST_CASE("of many devices that are wanted a tick looks at a few, and the next ones at the others") {
+    constexpr std::uint32_t most = SteeredDevices::most_at_once;
+    SteeredDevices devices;
+    devices.hold(queue_of(host, 2 * most + 5)); // after a restart: any of them may be it
+    std::vector<std::size_t> looks;
+    for (auto time = 1s; time <= 3s; time += 1s) {
+        devices.begin(std::nullopt, at(time));
+        std::vector<probes::DeviceReading> read;
+        for (std::uint32_t index = 1; index <= 3 * most; ++index)
+            if (const std::string name = fmt::format("veth{}", index); devices.wants(host, name, 0))
+                read.push_back(device(name.c_str(), index, 2));
+        looks.push_back(read.size());
+        devices.update(probes::NetnsReading{.netns = host, .pid = 7}, read);
+        CHECK(devices.holds_any_in(host));
+    }
+    CHECK(looks == std::vector<std::size_t>{most, most, most});
+    REQUIRE(devices.rows().size() == 1);
+    CHECK(devices.rows().front().rps_cpus == 2);
 }
 
 TEST_CASE("what is ours is looked at at each tick, by the name that its device has") {

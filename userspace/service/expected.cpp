@@ -90,6 +90,8 @@ std::vector<ExpectedSysctl> read_expected(const policy::Policy& policy, const Ne
 }
 
 std::string set_at_boot(const SetBy& set_by, std::string_view sysctl) {
+    if (tunables::find_device_setting(sysctl) != nullptr)
+        return "drivers, udev rules and daemons (irqbalance, tuned) set such";
     const auto found = set_by.of_sysctl(sysctl, policy::other_name(sysctl));
     if (found.empty()) return "no file of sysctl.d sets it";
     return fmt::format("set by {}", fmt::join(found, ", "));

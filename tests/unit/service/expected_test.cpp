@@ -138,3 +138,8 @@ TEST_CASE("what set an expected sysctl at boot is named with file and line, by e
     CHECK(said.find("9-router.conf:2: 0") != std::string::npos);
     CHECK(set_at_boot(set_by, "net/ipv4/tcp_sack") == "no file of sysctl.d sets it");
 }
+
+TEST_CASE("of a setting of devices it is not said that sysctl.d could set it") {
+    const Root root;
+    CHECK(set_at_boot(SetBy("/"), "smp_affinity") == "drivers, udev rules and daemons (irqbalance, tuned) set such");
+}

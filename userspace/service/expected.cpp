@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/expected.hpp"
 
+#include <optional>
+#include <span>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <sys/stat.h>
@@ -35,8 +38,9 @@ std::string why_absent(const std::string& sysctl, const fs::path& root) {
     return "there is no such sysctl on this node";
 }
 
-void read(ExpectedSysctl& each, const tunables::DeviceSetting& setting, const fs::path& root) {
-    const auto value = read_device_setting(setting, root);
+void read(ExpectedSysctl& each, const tunables::DeviceSetting& setting, std::span<const std::string> devices,
+          const fs::path& root) {
+    const auto value = read_device_setting(setting, devices, root);
     if (value) {
         each.found = printable(value->substr(0, longest_value));
         return;
@@ -74,17 +78,20 @@ std::vector<ExpectedSysctl> read_expected(const policy::Policy& policy, const Ne
     std::vector<ExpectedSysctl> read_ones;
     struct stat own{};
     const bool is_host = host.inode != 0 && ::stat("/proc/thread-self/ns/net", &own) == 0 && own.st_ino == host.inode;
+    std::optional<std::vector<std::string>> devices; // once, for all
     for (const policy::Expectation& wanted : policy.expect) {
         ExpectedSysctl& each = read_ones.emplace_back();
         each.name = wanted.name;
         each.sysctl = wanted.path;
         each.expected = printable(wanted.value);
-        if (!is_host)
+        if (!is_host) {
             each.why_not = "this program is not in the node's own network namespace";
-        else if (const auto* setting = tunables::find_device_setting(wanted.path))
-            read(each, *setting, root);
-        else
+        } else if (const auto* setting = tunables::find_device_setting(wanted.path)) {
+            if (!devices) devices = hardware_devices(root);
+            read(each, *setting, *devices, root);
+        } else {
             read(each, root);
+        }
     }
     return read_ones;
 }

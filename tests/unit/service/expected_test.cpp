@@ -119,6 +119,17 @@ TEST_CASE("interrupts of a virtio device are those of the device that it stands 
     CHECK(root.read("smp_affinity").found == "2");
 }
 
+TEST_CASE("a device whose link points to where virtual ones are is asked for nothing, another one's is followed") {
+    const Root root;
+    const auto net = root.write_at("sys/class/net/bonding_masters", "").parent_path();
+    for (const std::string place : {"virtual/net/veth0", "pci0/net/eth0"}) {
+        root.write_at("sys/devices/" + place + "/device/uevent", "");
+        root.write_at("sys/devices/" + place + "/queues/rx-0/rps_flow_cnt", place.starts_with("v") ? "7\n" : "0\n");
+        std::filesystem::create_directory_symlink("../../devices/" + place, net / place.substr(place.rfind('/') + 1));
+    }
+    CHECK(root.read("rps_flow_cnt").found == "0");
+}
+
 TEST_CASE("where no device is hardware its settings are not there") {
     const Root root;
     root.write_at("sys/class/net/veth0/queues/rx-0/rps_flow_cnt", "7\n");

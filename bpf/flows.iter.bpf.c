@@ -70,7 +70,8 @@ static __always_inline void note_raise(struct flow_record *flow, const struct fl
 
 /* A congestion control that takes each loss for a full queue is held back by those that are none:
  * where what it sends did not have to wait, by the time of a round trip, and it had more to send
- * all the while.
+ * all the while. Of a short round trip that time tells nothing, and what is lost is soon sent again;
+ * a flow may be followed for its buffers all the same.
  */
 #define LOSS_WINDOW_NS 1000000000ULL
 #define LEAST_LOST 2
@@ -94,7 +95,8 @@ static __always_inline void note_lost(struct flow_record *flow, const struct flo
 		flow->queued = true;
 	if (ns < LOSS_WINDOW_NS || ns < 4000 * (__u64)sizes->round_trip_us)
 		return;
-	flow->losing = !flow->queued && lost >= LEAST_LOST && lost * LEAST_LOST_OF >= sent;
+	flow->losing = is_far(sizes) && !flow->queued && lost >= LEAST_LOST &&
+		       lost * LEAST_LOST_OF >= sent;
 	flow->lossy_per_second =
 		flow->losing ? (flow->acked - flow->loss_acked) * 1000000 / (ns / 1000) : 0;
 	begin_loss_window(flow, tcp, now);

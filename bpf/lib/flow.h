@@ -120,12 +120,16 @@ static __always_inline bool may_be_held_back(const struct flow_sizes *sizes, str
 	       (may_hold_back_receiving(sizes, tcp) || may_hold_back_sending(sizes, tcp));
 }
 
+static __always_inline bool is_far(const struct flow_sizes *sizes)
+{
+	return sizes->round_trip_us >= LEAST_LOSSY_ROUND_TRIP_US &&
+	       sizes->round_trip_us != NO_ROUND_TRIP;
+}
+
 /* Whether packets that are lost may hold it back. */
 static __always_inline bool may_be_losing(const struct flow_sizes *sizes, struct tcp_sock *tcp)
 {
-	return sizes->round_trip_us >= LEAST_LOSSY_ROUND_TRIP_US &&
-	       sizes->round_trip_us != NO_ROUND_TRIP && tcp->total_retrans &&
-	       tcp->bytes_acked >= LEAST_LOSSY_BYTES;
+	return is_far(sizes) && tcp->total_retrans && tcp->bytes_acked >= LEAST_LOSSY_BYTES;
 }
 
 /* A quarter of the window waits to be read: who is behind is the application. */

@@ -15,13 +15,15 @@
 /* A socket with less than a page of its own is not worth a place in the list of those seen. */
 #define LEAST_BYTES 4096
 
-/* One that has neither received, sent nor been read from for so long does not move. */
+/* One of which for so long not this part of what is in it was read, or taken by the other end, does
+ * not move: who reads a byte now and then would hold all of it for hours. */
 #define STILL_NS (3 * 1000000000ULL)
+#define LEAST_MOVED 16
 
 /* Of every socket that held more: several descriptors may show it, in one process or more. */
 struct memory_seen {
 	__u64 census;
-	__u64 mark;  /* what changes when it moves */
+	__u64 mark;  /* what changes when it moves, as it was when it last did */
 	__u64 moved; /* when that was last found changed */
 };
 struct {
@@ -74,15 +76,26 @@ static __always_inline __u64 mark_of(struct sock *sk, bool tcp)
 	return of_tcp ? (__u64)of_tcp->copied_seq << 32 | of_tcp->snd_una : 0;
 }
 
+static __always_inline bool has_moved(__u64 before, __u64 mark, bool tcp, __u64 bytes)
+{
+	__u32 read = (mark >> 32) - (before >> 32), acked = mark - before;
+
+	if (!tcp)
+		return mark != before;
+	return ((__u64)read + acked) * LEAST_MOVED >= bytes;
+}
+
 /* Whether it was found before in this census. */
-static __always_inline bool see(struct memory_seen *seen, __u64 census, __u64 mark, __u64 now)
+static __always_inline bool see(struct memory_seen *seen, __u64 census, __u64 mark, bool tcp,
+				__u64 bytes, __u64 now)
 {
 	if (seen->census == census)
 		return true;
-	if (!seen->census || seen->mark != mark)
+	if (!seen->census || has_moved(seen->mark, mark, tcp, bytes)) {
 		seen->moved = now;
+		seen->mark = mark;
+	}
 	seen->census = census;
-	seen->mark = mark;
 	return false;
 }
 
@@ -100,7 +113,7 @@ static __always_inline void count_memory(struct sock *sk, __u64 census)
 	if (bytes <= LEAST_BYTES || (!tcp && !is_udp(sk)))
 		return;
 	seen = bpf_sk_storage_get(&memory_seen, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!seen || see(seen, census, mark_of(sk, tcp), now))
+	if (!seen || see(seen, census, mark_of(sk, tcp), tcp, bytes, now))
 		return;
 	of_netns = lookup_or_insert(&netns_memories, &key, &fresh);
 	if (!of_netns)

@@ -1280,7 +1280,7 @@ constexpr std::array udp_rows{
                     .metric = "bpftune_udp_overflows_total",
                     .column = "LOST",
                     .width = 6,
-                    .help = "The part of them for a full buffer.",
+                    .help = "The part of them that was for a full buffer and can be no other socket's.",
                     .source = "sk_drops, UDP_MIB_RCVBUFERRORS",
                     .rank = Rank::loss},
                    field<&UdpSocket::overflows>},

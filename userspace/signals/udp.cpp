@@ -58,18 +58,17 @@ void UdpTable::count_namespaces(std::span<const NetnsReading> namespaces) {
     namespaces_ = std::move(now);
 }
 
-// Where they dropped more than was for a full buffer, each has its part of that.
+// A socket drops what its filter refuses as well. Where they dropped more than was for a full buffer, each has that
+// part of it which the others, had theirs all been, would leave to it: what may be another's is nobody's.
 void UdpTable::assign(std::span<UdpSocket> of_netns, std::span<const std::uint64_t> dropped) {
     const auto found = namespaces_.find(of_netns.front().netns);
     if (found == namespaces_.end()) return;
     OfNetns& counts = found->second;
     const std::uint64_t there = counts.errors + counts.unassigned;
     const std::uint64_t all = std::accumulate(dropped.begin(), dropped.end(), std::uint64_t{0});
-    std::uint64_t left = std::min(all, there);
     for (std::size_t i = 0; i < of_netns.size(); ++i) {
-        const std::uint64_t share = all <= there ? dropped[i] : std::min(left, (dropped[i] * there + all - 1) / all);
-        left -= share;
-        of_netns[i].window_overflows = share;
+        const std::uint64_t of_others = all - dropped[i];
+        of_netns[i].window_overflows = std::min(dropped[i], there - std::min(there, of_others));
         of_netns[i].window_received = counts.received;
         of_netns[i].netns_overflows = gain(counts.first.buffer_errors, counts.last.buffer_errors);
     }

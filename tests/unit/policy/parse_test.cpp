@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "policy/parse.hpp"
 
+#include <algorithm>
+#include <sstream>
 #include <string>
+#include <string_view>
 #include <tuple>
 
 #include <fmt/format.h>
@@ -42,6 +45,24 @@ TEST_CASE("the shipped observe policy is what holds without a policy") {
     Policy expected;
     expected.name = "observe";
     CHECK(parsed(content_of(std::string(testing::source_dir) + "/policies/observe.yaml")) == expected);
+}
+
+TEST_CASE("each line of a shipped policy's spec has its reason, beside it or in the line above") {
+    for (const auto& path : files("policies", ".yaml")) {
+        std::istringstream lines(content_of(path));
+        bool in_spec = false;
+        std::string above;
+        for (std::string line; std::getline(lines, line); above = line) {
+            in_spec = in_spec || line == "spec:";
+            const std::string_view text =
+                std::string_view(line).substr(std::min(line.find_first_not_of(' '), line.size()));
+            const bool says_something = text.contains(": ") && !text.starts_with('#');
+            if (!in_spec || !says_something) continue;
+            INFO(path.filename() << ": " << line);
+            CHECK((line.contains(" # ") || above.contains("  # ")));
+        }
+        CHECK(in_spec);
+    }
 }
 
 TEST_CASE("the documentation's example is valid, and its errors are as they are shown") {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "policy/parse.hpp"
 
+#include <algorithm>
 #include <regex>
 #include <string>
 
@@ -20,6 +21,9 @@ using nlohmann::json;
 namespace {
 
 const json& properties(const json& schema, const std::string& key) { return schema.at("properties").at(key); }
+
+// As a policy has it.
+std::string text_in(const json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
 // As far as the schema uses JSON Schema: objects closed to other keys, required keys, enum, const, pattern, ranges.
 void check(const YAML::Node& node, const json& schema, const std::string& path) {
@@ -48,7 +52,7 @@ void check(const YAML::Node& node, const json& schema, const std::string& path) 
     }
     const auto text = node.as<std::string>();
     if (schema.contains("const")) CHECK(schema["const"] == text);
-    if (schema.contains("enum")) CHECK(schema["enum"].dump().find('"' + text + '"') != std::string::npos);
+    if (schema.contains("enum")) CHECK(std::ranges::find(schema["enum"], text, text_in) != schema["enum"].end());
     const bool is_number = schema.contains("minimum") && text.find_first_not_of("0123456789") == std::string::npos;
     if (schema.contains("pattern") && !is_number) // which goes for texts alone
         CHECK(std::regex_match(text, std::regex(schema["pattern"].get<std::string>())));
@@ -57,9 +61,6 @@ void check(const YAML::Node& node, const json& schema, const std::string& path) 
     CHECK(node.as<std::uint64_t>() >= schema["minimum"].get<std::uint64_t>());
     CHECK(node.as<std::uint64_t>() <= schema["maximum"].get<std::uint64_t>());
 }
-
-// As a policy has it.
-std::string text_in(const json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
 // What the schema has at the end that grants most.
 json most_of(const json& bound, const tunables::Tunable& row) {

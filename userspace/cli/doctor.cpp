@@ -36,8 +36,8 @@ struct Report {
 
 // Compared now, without a service: who has set it is for its log to tell, what was set at boot is in files.
 void compare(Report& report, const policy::Policy& policy) {
-    if (policy.expect.empty()) return;
     report.in_vain = service::named_in_vain(policy);
+    if (policy.expect.empty()) return;
     const service::SetBy set_by("/");
     report.expected = service::read_expected(policy, sys::init_netns().value_or(NetnsId{}));
     for (const ExpectedSysctl& each : report.expected)
@@ -126,9 +126,9 @@ views::Json document_of(const Report& report) {
     return document;
 }
 
-void print_expected(const Report& report) {
-    if (report.expected.empty()) return;
-    fmt::print("\nEXPECTED BY THE POLICY\n");
+void print_policy(const Report& report) {
+    if (report.expected.empty() && report.in_vain.empty()) return;
+    fmt::print("\nEXPECTED OR NAMED BY THE POLICY\n");
     for (const ExpectedSysctl& each : report.expected)
         if (each.is_met()) fmt::print("  {} is {}\n", each.name, each.expected);
     for (const Unexpected& wrong : report.unexpected) fmt::print("  WRONG: {}\n", controller::sentence(wrong));
@@ -147,7 +147,7 @@ void print(const Report& report) {
     }
     fmt::print("\nCOUNTED SINCE BOOT, AND WHAT THERE IS NOW\n");
     for (const std::string& line : service::lines_of(report.counted, namespaces_shown)) fmt::print("  {}\n", line);
-    print_expected(report);
+    print_policy(report);
     if (!report.to_grant.empty()) fmt::print("\nNo right is held: {}\n", report.to_grant);
     fmt::print("\nRIGHTS\n");
     for (const service::RightReport& right : report.rights)

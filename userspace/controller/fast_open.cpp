@@ -24,11 +24,12 @@ Measured measured(const NetnsTcp& row) {
             .use = row.window_fastopen_opened};
 }
 
+bool asks(const Listener& listener) { return listener.fastopen_queue.value_or(0) > 0; }
+
 // nullptr: none asks.
 const Listener* who_asks(const Snapshot& snapshot, const NetnsTcp& row) {
-    const auto found = std::ranges::find_if(snapshot.listeners, [&](const Listener& listener) {
-        return listener.netns == row.netns && listener.fastopen_queue.value_or(0) > 0;
-    });
+    const auto found = std::ranges::find_if(
+        snapshot.listeners, [&](const Listener& listener) { return listener.netns == row.netns && asks(listener); });
     return found == snapshot.listeners.end() ? nullptr : &*found;
 }
 
@@ -56,6 +57,26 @@ void judge(Gate& gate, const NetnsTcp& row) {
     gate.raise(wish_of(row, *listener));
 }
 
+// The policy names it, and whatever it is set to nobody takes requests with SYNs: that is the application's to ask for.
+void say_who_does_not_ask(Gate& gate) {
+    const Snapshot& snapshot = gate.snapshot();
+    const auto is_known = [](const Listener& listener) { return listener.fastopen_queue.has_value(); };
+    if (!gate.policy().of(TunableId::tcp_fastopen).named) return;
+    if (std::ranges::none_of(snapshot.listeners, is_known) || std::ranges::any_of(snapshot.listeners, asks)) return;
+    const auto host = std::ranges::find(snapshot.tcp, snapshot.host, &NetnsTcp::netns);
+    if (host == snapshot.tcp.end()) return;
+    std::uint64_t in_vain = 0;
+    for (const NetnsTcp& row : snapshot.tcp) in_vain += row.fastopen_requests;
+    gate.advise({.tunable = TunableId::tcp_fastopen,
+                 .scope = {.netns = host->netns, .netns_pid = host->pid},
+                 .why = fmt::format("it is named in the policy and does nothing here: no listener that can be "
+                                    "looked into asks for Fast Open (TCP_FASTOPEN), and {}",
+                                    in_vain == 0 ? "no client has since it is looked at"
+                                                 : fmt::format("{} clients asked in vain", in_vain)),
+                 .evidence = {{"requests", in_vain}}},
+                "nobody asks");
+}
+
 } // namespace
 
 namespace fast_opens {
@@ -76,6 +97,7 @@ void read(const View& view, std::vector<Reading>& readings) {
 void rule(Gate& gate) {
     if (gate.snapshot().cause != Snapshot::Cause::tick) return;
     for (const NetnsTcp& row : gate.snapshot().tcp) judge(gate, row);
+    say_who_does_not_ask(gate);
 }
 
 void show(const std::function<std::optional<std::uint64_t>(const ObjectKey&)>& value_of, Snapshot& snapshot) {

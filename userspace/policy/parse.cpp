@@ -19,6 +19,7 @@
 #include "policy/keys.hpp"
 #include "tunables/codec.hpp"
 #include "tunables/device_settings.hpp"
+#include "tunables/not_tuned.hpp"
 #include "tunables/without_effect.hpp"
 
 namespace bpftune::policy {
@@ -238,6 +239,11 @@ void Checker::unknown_tunable(const Element& key) {
                                    "'expect: {{{}: 0}}'",
                                    setting->name),
                        "'{}' is not tuned: {}", key.text, setting->why_not);
+    if (const auto* known = tunables::find_not_tuned(key.text))
+        return problem(key,
+                       fmt::format("leave it out; what it is to be can be expected: 'expect: {{{}: {}}}'", known->name,
+                                   known->example),
+                       "'{}' is not tuned: {}", key.text, known->why_not);
     if (const auto* obsolete = tunables::find_without_effect(key.text)) {
         // Of the kernel that it is for, nothing is known here.
         const std::string_view where =

@@ -22,22 +22,43 @@ bool is_named_number(const policy::Policy& policy, const tunables::Tunable& row)
     return is_number && row.opt_in && policy.of(row.id).named && !row.path.starts_with("net/netfilter/");
 }
 
+// Of one that needs no name it is not known whether the file has it, but by a bound that is not the catalog's.
+bool has_own_bounds(const policy::Policy& policy, const tunables::Tunable& row) {
+    const policy::TunablePolicy& own = policy.of(row.id);
+    return own.mode != policy::Mode::observe && (own.min || own.max != row.default_max);
+}
+
+// Where it is so for the node itself and for each new pod.
+std::optional<std::string> why_it_bounds_nothing(const tunables::Tunable& row, const ValueOf& in_new_netns,
+                                                 const ValueOf& here) {
+    if (row.only_if_zero.empty()) return std::nullopt;
+    const auto own = here(row.only_if_zero);
+    const auto of_new = in_new_netns(row.only_if_zero);
+    if (own.value_or(0) == 0 || of_new.value_or(0) == 0) return std::nullopt;
+    std::string name(row.only_if_zero);
+    std::ranges::replace(name, '/', '.');
+    return fmt::format("it bounds something only where {} is 0, which is {} here and {} in new network namespaces",
+                       name, *own, *of_new);
+}
+
 } // namespace
+
+std::optional<std::uint64_t> value_here(std::string_view sysctl) {
+    const auto number = sys::read_number("/proc/sys/" + std::string(sysctl));
+    return number ? std::optional<std::uint64_t>(*number) : std::nullopt;
+}
 
 // /proc/sys/net follows the thread.
 std::optional<std::uint64_t> value_in_new_netns(std::string_view sysctl) {
     std::optional<std::uint64_t> value;
     std::thread([&] {
         if (::unshare(CLONE_NEWNET) != 0) return;
-        const auto number = sys::read_number("/proc/sys/" + std::string(sysctl));
-        if (number) value = *number;
+        value = value_here(sysctl);
     }).join();
     return value;
 }
 
-std::vector<NamedInVain>
-named_in_vain(const policy::Policy& policy,
-              const std::function<std::optional<std::uint64_t>(std::string_view)>& in_new_netns) {
+std::vector<NamedInVain> named_in_vain(const policy::Policy& policy, const ValueOf& in_new_netns, const ValueOf& here) {
     std::vector<NamedInVain> found;
     for (const policy::Expectation& each : policy.expect) {
         const auto rows = tunables::without_effect();
@@ -47,8 +68,11 @@ named_in_vain(const policy::Policy& policy,
             found.push_back({each.name, std::string(row->why)});
     }
     for (const tunables::Tunable& row : tunables::catalog()) {
-        if (!is_named_number(policy, row) || !in_new_netns(everywhere) || in_new_netns(row.path)) continue;
-        found.push_back({std::string(row.name), "this kernel has no such sysctl"});
+        if (is_named_number(policy, row) && in_new_netns(everywhere) && !in_new_netns(row.path))
+            found.push_back({std::string(row.name), "this kernel has no such sysctl"});
+        if (!has_own_bounds(policy, row)) continue;
+        if (auto why = why_it_bounds_nothing(row, in_new_netns, here))
+            found.push_back({std::string(row.name), std::move(*why)});
     }
     return found;
 }

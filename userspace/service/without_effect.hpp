@@ -24,10 +24,14 @@ struct NamedInVain {
     bool operator==(const NamedInVain&) const = default;
 };
 
-// Of what the policy expects, in its order; then of the tunables that it has to name. What cannot be known is left out.
-std::vector<NamedInVain>
-named_in_vain(const policy::Policy& policy,
-              const std::function<std::optional<std::uint64_t>(std::string_view)>& in_new_netns = value_in_new_netns);
+// The same in the network namespace of the caller.
+std::optional<std::uint64_t> value_here(std::string_view sysctl);
+
+using ValueOf = std::function<std::optional<std::uint64_t>(std::string_view sysctl)>;
+
+// Of what the policy expects, in its order; then of the tunables that it names. What cannot be known is left out.
+std::vector<NamedInVain> named_in_vain(const policy::Policy& policy, const ValueOf& in_new_netns = value_in_new_netns,
+                                       const ValueOf& here = value_here);
 
 // "net.ipv6.route.max_size does nothing here: ..."
 std::string sentence(const NamedInVain& named);

@@ -101,6 +101,7 @@ constexpr std::array rows{
         .path = "net/ipv4/tcp_max_syn_backlog",
         .kernel_min = 0,
         .kernel_max = int_max,
+        .only_if_zero = "net/ipv4/tcp_syncookies",
         .held_at_once = "were under way at once",
         .default_max = 65535,
         .default_shrink_after = std::nullopt,

@@ -85,7 +85,9 @@ struct Tunable {
     JudgedBy judged_by = JudgedBy::losses;
     Nudge nudge = Nudge::none; // what lets running connections take it (bpf/nudge.iter.bpf.c)
     Room room = {};
-    std::uint64_t spare = 0;            // how many more than its value there may be
+    std::uint64_t spare = 0; // how many more than its value there may be
+    // Of the same place, below /proc/sys: while that is not 0 this one bounds nothing. Empty: it always does.
+    std::string_view only_if_zero = {};
     std::string_view held_at_once = {}; // what those in use did: "waited at once"
     // The most that is in use is over before anybody looks: a trial goes by how much came within a tick instead, and
     // what came before is not known after a restart.

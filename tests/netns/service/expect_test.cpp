@@ -113,6 +113,19 @@ TEST_CASE("a policy that expects something of a sysctl that does nothing on this
     CHECK(run({"policy", "check", home.policy()}).err.empty());
 }
 
+TEST_CASE("bounds of a limit that binds nothing where SYN cookies are sent are told so, whatever else is expected",
+          "[any-kernel]") {
+    const Home home;
+    if (contents("/proc/sys/net/ipv4/tcp_syncookies").starts_with('0')) return; // it may bind here
+    const std::string told = "net.ipv4.tcp_max_syn_backlog does nothing here: it bounds something only where "
+                             "net.ipv4.tcp_syncookies is 0";
+    home.set_policy(policy_text("bound", "mode: auto", "    net.ipv4.tcp_max_syn_backlog: {max: 16384}\n"));
+    CHECK(mentions(run({"doctor", "--policy", home.policy()}).out, told));
+    const Ran checked = run({"policy", "check", home.policy()});
+    CHECK(checked.status == 0);
+    CHECK(mentions(checked.err, told));
+}
+
 // Each of these routes is in the table of those that are in use (/proc/net/rt6_stats) for as long as its socket is
 // open.
 TEST_CASE("a limit on the routes of IPv6 is said to do nothing exactly where this kernel lets more through") {

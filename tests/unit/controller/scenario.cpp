@@ -801,6 +801,7 @@ private:
             row.window_ports_exhausted = seen.window_ports_exhausted;
             row.window_time_wait_entries = seen.window_time_wait_entries;
             row.time_wait_sockets = seen.time_wait_sockets;
+            row.fastopen_requests += seen.window_fastopen_requests;
             row.window_fastopen_requests = seen.window_fastopen_requests;
             row.window_fastopen_opened = seen.window_fastopen_opened;
             row.window_fastopen_failed = seen.window_fastopen_failed;

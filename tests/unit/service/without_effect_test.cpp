@@ -8,6 +8,7 @@
 
 #include "policy/parse.hpp"
 #include "tunables/catalog.hpp"
+#include "tunables/not_tuned.hpp"
 #include "tunables/without_effect.hpp"
 
 using namespace bpftune;
@@ -51,12 +52,39 @@ TEST_CASE("a limit on the routes of IPv6 is not said to do nothing where it limi
     CHECK(named_in_vain(expecting(ipv6), always({})).empty());
 }
 
-TEST_CASE("no tunable is among the sysctls that do nothing") {
+TEST_CASE("no tunable is among the sysctls that do nothing, or not what they are set for") {
+    for (const auto& each : tunables::not_tuned()) {
+        INFO(each.name);
+        CHECK(tunables::find(each.name) == nullptr);
+        CHECK(tunables::find_without_effect(each.name) == nullptr);
+    }
     for (const auto& each : tunables::without_effect()) {
         INFO(each.name);
         CHECK(tunables::find(each.name) == nullptr);
         CHECK(tunables::find_without_effect(each.name) == &each);
     }
+}
+
+TEST_CASE("a bound on handshakes under way is said to do nothing where SYN cookies are sent, here and in new pods") {
+    const auto bounded = [](const std::string& bounds) {
+        return policy::parse("apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: bounded}\n"
+                             "spec: {mode: auto, tunables: {net.ipv4.tcp_max_syn_backlog: " +
+                             bounds + "}}\n")
+            .value();
+    };
+    const auto found = named_in_vain(bounded("{max: 16384}"), always(1), always(2));
+    REQUIRE(found.size() == 1);
+    CHECK(
+        sentence(found[0]) ==
+        "net.ipv4.tcp_max_syn_backlog does nothing here: it bounds something only where net.ipv4.tcp_syncookies is 0, "
+        "which is 2 here and 1 in new network namespaces");
+    CHECK(named_in_vain(bounded("{min: 4096}"), always(1), always(1)).size() == 1);
+    CHECK(named_in_vain(bounded("{min: 4096}"), always(1), always(0)).empty()); // the node's own needs it
+    CHECK(named_in_vain(bounded("{min: 4096}"), always(0), always(1)).empty());
+    CHECK(named_in_vain(bounded("{min: 4096}"), always({}), always(1)).empty());
+    CHECK(named_in_vain(bounded("{min: 4096}"), always(1), always({})).empty());
+    CHECK(named_in_vain(bounded("{mode: observe}"), always(1), always(1)).empty());
+    CHECK(named_in_vain(policy::Policy(), always(1), always(1)).empty());
 }
 
 TEST_CASE("a tunable that this kernel does not have is said to do nothing, where it is named and that is known") {

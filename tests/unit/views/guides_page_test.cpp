@@ -17,6 +17,7 @@
 #include "tunables/catalog.hpp"
 #include "tunables/codec.hpp"
 #include "tunables/device_settings.hpp"
+#include "tunables/not_tuned.hpp"
 #include "tunables/without_effect.hpp"
 
 namespace bpftune::views {
@@ -156,7 +157,7 @@ TEST_CASE("docs/the-guides.md says of each tunable where it lives and what a pol
     CHECK(fmt::format("{}\n", fmt::join(page, "\n")) == made);
 }
 
-TEST_CASE("docs/the-guides.md has each tunable, each setting of a device and each that does nothing once", "[docs]") {
+TEST_CASE("docs/the-guides.md has each tunable, each setting that is refused with a reason once", "[docs]") {
     std::multiset<std::string> named;
     for (const Row& row : rows())
         for (const std::string& name : names_in(row)) named.insert(name);
@@ -167,6 +168,7 @@ TEST_CASE("docs/the-guides.md has each tunable, each setting of a device and eac
     for (const Tunable& each : tunables::catalog()) has_once(each.name);
     for (const auto& each : tunables::device_settings()) has_once(each.name);
     for (const auto& each : tunables::without_effect()) has_once(each.name);
+    for (const auto& each : tunables::not_tuned()) has_once(each.name);
 }
 
 // A name that is none of ours but a sysctl's is one that was misspelt, or whose row went from the catalog.

@@ -42,10 +42,13 @@ constexpr std::array rows{
         .source = "net/ipv4/tcp_cong.c (tcp_set_default_congestion_control, tcp_set_congestion_control), "
                   "net/ipv4/tcp_bbr.c",
         .formula = "bbr, where the namespace has cubic or reno and a connection lost packets for a second that had "
-                   "not waited, and the host's tcp_allowed_congestion_control lists it; kept where these connections "
-                   "get faster by a twentieth",
-        .derived = "A queue that is full shows in the time of a round trip before it loses. A loss without it is the "
-                   "line's, or a policer's: cubic's rate is then bound by 1 / sqrt(loss), BBR's by what arrives.",
+                   "not waited, and the host's tcp_allowed_congestion_control lists it; not while a size of "
+                   "tcp_rmem or tcp_wmem is on trial anywhere on the node, nor in the 10 s after one was changed. Kept "
+                   "where these connections get faster by a twentieth",
+        .derived =
+            "A queue that is full shows in the time of a round trip before it loses. A loss without it is the "
+            "line's, or a policer's: cubic's rate is then bound by 1 / sqrt(loss), BBR's by what arrives. What a "
+            "larger buffer of ours lost in a short queue is sent again for seconds after it was taken back.",
         .assumes = "The connection has more to send for some seconds. A round trip below 2 ms is not looked at.",
     },
 };

@@ -50,10 +50,12 @@ std::unordered_map<NetnsId, std::uint16_t> listening_below(const Snapshot& snaps
     return highest;
 }
 
-// Where the range may begin at the least, which a port that is listened at bounds.
+// Where the range may begin at the least, which a port that is listened at bounds, and one of a UDP socket: below the
+// range it has asked for it, and wants it again after a restart. A policy's min does not wait for a look at these.
 std::uint64_t most_of(const Snapshot& snapshot, const NetnsTcp& row, std::uint16_t listening) {
     if (row.netns == snapshot.host) return value_in_force(row);
-    const std::uint64_t first = std::max<std::uint64_t>(listening + 1, least_first());
+    const std::uint64_t taken = std::max(listening, row.udp_port_below.value_or(0));
+    const std::uint64_t first = std::max(taken + 1, least_first());
     return std::max(value_from(first), value_in_force(row));
 }
 
@@ -148,6 +150,7 @@ std::string what_bounds(const Gate& gate, const NetnsTcp& row, std::uint64_t pol
         return fmt::format("past the policy's max, {}", tunables::text_of(TunableId::ip_local_port_range, policy_max));
     const std::uint64_t first = value_from(most);
     if (first <= least_first()) return fmt::format("below {}", least_first());
+    if (first - 1 == row.udp_port_below) return fmt::format("down to port {}, which a UDP socket has", first - 1);
     return fmt::format("down to port {}, which is listened at", first - 1);
 }
 
@@ -216,7 +219,7 @@ bool is_bounded(Gate& gate, const NetnsTcp& row) {
 
 void judge(Gate& gate, const NetnsTcp& row) {
     const ObjectKey object = object_of(row);
-    if (row.window_ports_exhausted == 0) return;
+    if (row.window_ports_exhausted == 0 || !row.udp_port_below) return;
     for (const ObjectKey& each : {object, reuse_of(row), delay_of(row)}) // each raise is judged before the next
         if (trial_with(gate.state(), each) != nullptr || gate.puts_back(each)) return;
     if (is_bounded(gate, row)) return;

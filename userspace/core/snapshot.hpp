@@ -138,6 +138,9 @@ struct NetnsTcp {
     int ports_exhausted_pid = 0;
     std::optional<Endpoint> ports_exhausted_remote; // whom it wanted to reach
     std::optional<LocalPorts> local_ports;          // ip_local_port_range
+    // The highest port below that range that a UDP socket of the namespace has; 0: none. nullopt: not known, as where
+    // no connect() failed in the last interval.
+    std::optional<std::uint16_t> udp_port_below;
     std::optional<std::uint32_t> tw_reuse;          // tcp_tw_reuse: 2 goes for loopback alone
     std::optional<std::uint32_t> tw_reuse_delay_ms; // tcp_tw_reuse_delay, since 6.14
     std::optional<std::uint64_t> fastopen;          // tcp_fastopen: its bits

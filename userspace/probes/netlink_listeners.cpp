@@ -2,11 +2,18 @@
 #include "probes/netlink_listeners.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <iterator>
 
 #include "probes/sock_diag.hpp"
+#include "sys/clock.hpp"
 
 namespace bpftune::probes {
+namespace {
+
+constexpr Nanoseconds longest_dump = std::chrono::milliseconds(20); // of some 20,000 sockets
+
+} // namespace
 
 Result<std::vector<ListenerReading>> NetlinkListeners::read_one(const NetnsReading& netns) const {
     const auto visit = visit_(netns.netns, netns.hint(), {sys::Netlink::sock_diag});
@@ -16,6 +23,13 @@ Result<std::vector<ListenerReading>> NetlinkListeners::read_one(const NetnsReadi
     if (!listeners) return listeners;
     for (ListenerReading& listener : *listeners) listener.netns = netns.netns;
     return listeners;
+}
+
+Result<std::uint16_t> NetlinkListeners::udp_port_below(const NetnsReading& netns) const {
+    if (!netns.local_ports) return failure("its range of local ports is not known");
+    const auto visit = visit_(netns.netns, netns.hint(), {sys::Netlink::sock_diag});
+    if (!visit) return std::unexpected(visit.error());
+    return probes::udp_port_below(visit->socket, netns.local_ports->first, sys::now().mono + longest_dump);
 }
 
 Result<std::vector<ListenerReading>> NetlinkListeners::read(std::span<const NetnsReading> namespaces) {

@@ -24,6 +24,9 @@ public:
     // Of one namespace, whoever holds them: they are not named. ESTALE: it is gone.
     [[nodiscard]] Result<std::vector<ListenerReading>> read_one(const NetnsReading& netns) const;
 
+    // Below its range of local ports, as udp_port_below() has it.
+    [[nodiscard]] Result<std::uint16_t> udp_port_below(const NetnsReading& netns) const;
+
 private:
     Visitor visit_;
     Holders holders_;

@@ -363,6 +363,10 @@ Result<std::vector<ListenerReading>> Probes::listeners_of(const NetnsReading& ne
     return found;
 }
 
+Result<std::uint16_t> Probes::udp_port_below(const NetnsReading& netns) const {
+    return state_->listeners.udp_port_below(netns);
+}
+
 Result<std::vector<QueueReading>> Probes::queues() {
     if (!sees_arrivals()) return std::vector<QueueReading>{};
     return state_->programs.queues();

@@ -98,6 +98,9 @@ public:
     // Those of one namespace, also those that no process holds: without pid, descriptor and name. By sock_diag, about
     // 0.3 ms. ESTALE: the namespace is gone; EACCES, EPERM: these rights do not open it.
     [[nodiscard]] Result<std::vector<ListenerReading>> listeners_of(const NetnsReading& netns) const;
+    // The highest port that a UDP socket of the namespace has below its range of local ports; 0: none. By sock_diag, as
+    // is the last.
+    [[nodiscard]] Result<std::uint16_t> udp_port_below(const NetnsReading& netns) const;
     // Whether `listeners` has all of each namespace given, also those that no process holds.
     [[nodiscard]] bool lists_whole_namespaces() const { return rung(Probe::listen) == Rung::netlink; }
     Result<std::vector<QueueReading>> queues(); // ends the epoch

@@ -13,6 +13,7 @@
 #include <netinet/in.h>
 
 #include "probes/decode.hpp"
+#include "sys/clock.hpp"
 #include "sys/inet_diag.hpp"
 
 namespace bpftune::probes {
@@ -110,6 +111,23 @@ Result<std::vector<ListenerReading>> listeners_by_sock_diag(const sys::Fd& socke
     }
     if (with_syn_queues) fill_syn_queues(under_way, listeners);
     return listeners;
+}
+
+Result<std::uint16_t> udp_port_below(const sys::Fd& socket, std::uint16_t first, MonoTime deadline) {
+    std::uint16_t highest = 0;
+    for (const int family : {AF_INET, AF_INET6}) {
+        bool late = false;
+        const sys::InetDump all{.family = family, .protocol = IPPROTO_UDP, .states = sys::any_state};
+        const auto done = sys::dump_sockets(socket, all, [&](const nlmsghdr&, const inet_diag_msg& found) {
+            const std::uint16_t port = ntohs(found.id.idiag_sport);
+            if (port < first) highest = std::max(highest, port);
+            late = sys::now().mono >= deadline;
+            return !late;
+        });
+        if (late) return std::unexpected(Error{"look for UDP ports below the local ones: it takes too long", ETIME});
+        if (!done) return with_context(done.error(), "look for UDP ports below the local ones");
+    }
+    return highest;
 }
 
 } // namespace bpftune::probes

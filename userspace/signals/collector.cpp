@@ -172,6 +172,25 @@ bool Collector::look_at(const NetnsId& netns, Now now) {
     return found.has_value();
 }
 
+// Of one namespace at a tick whose connects found no port: a raise waits for it.
+void Collector::look_at_udp_ports(Snapshot& snapshot, Now now) {
+    std::vector<NetnsTcp*> wanting;
+    for (NetnsTcp& row : snapshot.tcp)
+        if (row.window_ports_exhausted > 0 && row.local_ports) wanting.push_back(&row);
+    if (wanting.empty() || now.mono < next_port_look_) return;
+    NetnsTcp& row = *wanting[next_ports_++ % wanting.size()];
+    const auto about = std::ranges::find(namespaces_, row.netns, &probes::NetnsReading::netns);
+    if (about == namespaces_.end()) return;
+    const MonoTime begin = sys::now().mono;
+    const auto port = probes_.udp_port_below(*about);
+    const MonoTime end = sys::now().mono;
+    next_port_look_ = end + look_pause * (end - begin);
+    if (port)
+        row.udp_port_below = *port;
+    else
+        note(port.error());
+}
+
 Snapshot Collector::tick(Now now) {
     problems_.clear();
     node_reader_.tick(now.mono);
@@ -180,6 +199,7 @@ Snapshot Collector::tick(Now now) {
     probes_.ask_for_memory(socket_memory_.is_worth_a_look(node_reader_.pools()));
     refresh(now, next_census_);
     tcp_.tick(snapshot, now.mono);
+    look_at_udp_ports(snapshot, now);
     if (now.mono >= next_count_) count_sockets(now.mono);
     sockets_.fill(snapshot);
     read_buffers(snapshot);

@@ -93,6 +93,7 @@ private:
     void note(const Error& error);
     void add_unheld(Now now);
     bool look_at(const NetnsId& netns, Now now);
+    void look_at_udp_ports(Snapshot& snapshot, Now now);
     void read_buffers(Snapshot& snapshot);
     void look_at_udp();
     void read_softirq(Snapshot& snapshot);
@@ -135,6 +136,8 @@ private:
     MonoTime next_census_;
     MonoTime next_burst_census_;
     MonoTime next_look_;                 // at the listeners of one namespace
+    MonoTime next_port_look_;            // at the UDP sockets of one namespace
+    std::size_t next_ports_ = 0;         // the namespace whose turn it is
     std::map<NetnsId, MonoTime> listed_; // when all listeners of a namespace were listed, whoever holds them
     std::vector<NetnsId> unasked_;       // or without an answer, though the last census lacked listeners of theirs
     std::string problems_;

@@ -6,6 +6,9 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <set>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -123,6 +126,55 @@ TEST_CASE("connects that find no local port are counted, with who suffered") {
     CHECK(events[0].pid == ::getpid());
     CHECK(events[0].command + "\n" == sys::read_file("/proc/self/comm").value());
     CHECK(events[0].remote == Endpoint{"127.0.0.1", port});
+}
+
+TEST_CASE("each port of the range is a connect's, of either parity, for each destination, and once more UDP's") {
+    auto probes = open_probes();
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    constexpr std::size_t ports = 10;
+    netns.write("sys/net/ipv4/ip_local_port_range", "30000 30009");
+    const auto listener = netns.inside([] { return listen_on("0.0.0.0", port, 64); });
+    std::vector<sys::Fd> open = netns.inside([] { return clients(ports, "127.0.0.1", port); });
+    std::set<std::uint16_t> taken;
+    for (const sys::Fd& socket : open) taken.insert(port_of(socket));
+    CHECK(taken.size() == ports);
+    CHECK(*taken.begin() == 30000);
+    CHECK(*taken.rbegin() == 30009);
+    for (sys::Fd& socket : netns.inside([] { return clients(ports, "127.0.0.2", port); }))
+        open.push_back(std::move(socket));
+
+    taken.clear();
+    netns.inside([&] {
+        for (std::size_t i = 0; i < ports; ++i) {
+            open.push_back(datagram_socket("0.0.0.0", 0));
+            taken.insert(port_of(open.back()));
+        }
+        CHECK_FALSE(datagram_socket("0.0.0.0", 0));
+        const sys::Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+        CHECK(connect_to(socket, "127.0.0.3", 53) == EAGAIN); // whatever its destination
+    });
+    CHECK(taken.size() == ports);
+    if (probes.rung(Probe::time_wait) != Rung::procfs) CHECK(reading_of(probes, netns).ports_exhausted == 0);
+}
+
+TEST_CASE("the highest port of a UDP socket below the range is found, whoever holds it, and of no other namespace") {
+    auto probes = open_probes();
+    if (is_blind(probes.rung(Probe::time_wait) != Rung::procfs, "connects without a port")) return;
+    const Namespace netns;
+    const Namespace other;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    netns.write("sys/net/ipv4/ip_local_port_range", "30000 30009");
+    const auto below = [&] { return probes.udp_port_below(reading_of(probes, netns)).value(); };
+    const auto elsewhere = other.inside([] { return datagram_socket("0.0.0.0", 29000); });
+    const auto above = netns.inside([] { return datagram_socket("0.0.0.0", 40000); });
+    const auto within = netns.inside([] { return datagram_socket("0.0.0.0", 0); });
+    CHECK(below() == 0);
+    const auto low = netns.inside([] { return datagram_socket("0.0.0.0", 53); });
+    const auto high = netns.inside([] { return datagram_socket("127.0.0.1", 29999); });
+    CHECK(below() == 29999);
+    netns.inside([&] { must(connect_to(high, "127.0.0.2", 53) == 0, "connect"); });
+    CHECK(below() == 29999);
 }
 
 TEST_CASE("a namespace's range of local ports is read, and who has a range of its own says nothing of it") {

@@ -46,6 +46,21 @@ inline int connect_to(const sys::Fd& socket, const char* address, std::uint16_t 
 
 // Clients of the calling thread's namespace that have asked to connect. On loopback each handshake is over, or has
 // failed, when connect() returns.
+// A UDP socket of this port; 0: of one that the kernel chooses.
+inline sys::Fd datagram_socket(const char* address, std::uint16_t port) {
+    sys::Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    const sockaddr_in at = address_of(address, port);
+    if (::bind(socket.value(), reinterpret_cast<const sockaddr*>(&at), sizeof at) != 0) return {};
+    return socket;
+}
+
+inline std::uint16_t port_of(const sys::Fd& socket) {
+    sockaddr_in at{};
+    socklen_t size = sizeof at;
+    must(::getsockname(socket.value(), reinterpret_cast<sockaddr*>(&at), &size) == 0, "getsockname");
+    return ntohs(at.sin_port);
+}
+
 inline std::vector<sys::Fd> clients(std::size_t count, const char* address, std::uint16_t port) {
     std::vector<sys::Fd> sockets;
     for (std::size_t i = 0; i < count; ++i) {

@@ -86,6 +86,43 @@ TEST_CASE(
     CHECK(netns.read(file) == "40000\t41000\n");
 }
 
+TEST_CASE(
+    "a range is widened down to the port that a UDP socket has, and one given back leaves UDP's in it as they are") {
+    const Home home;
+    home.set_policy(policy_text("ports", "mode: auto", node_is_observed + named));
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    netns.write(file, "40000 40049");
+    const auto server = netns.inside([] { return listen_on("0.0.0.0", 39000, 16); });
+    const auto datagrams = netns.inside([] { return datagram_socket("0.0.0.0", 39500); });
+    Clients clients(netns);
+    const Running service(home);
+    if (is_unseen(home)) return;
+    const bool raised = comes_true([&] {
+        clients.connect(30);
+        return netns.read(file) != "40000\t40049\n";
+    });
+    INFO(home.top()["time_wait"].dump(1) << service.err());
+    REQUIRE(raised);
+    CHECK(netns.read(file) == "39501\t40049\n");
+
+    std::vector<sys::Fd> chosen;
+    for (int i = 0; i < 549 && (chosen.empty() || port_of(chosen.back()) >= 40000); ++i)
+        chosen.push_back(netns.inside([] { return datagram_socket("127.0.0.1", 0); }));
+    const sys::Fd& kept = chosen.back();
+    REQUIRE(port_of(kept) < 40000);
+    REQUIRE(home.restore().size() == 1);
+    CHECK(netns.read(file) == "40000\t40049\n");
+    netns.inside([&] {
+        const sys::Fd sender(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+        must(connect_to(sender, "127.0.0.1", port_of(kept)) == 0, "connect");
+        must(::send(sender.value(), "x", 1, 0) == 1, "send");
+    });
+    char byte = 0;
+    REQUIRE(await(kept, POLLIN));
+    CHECK(::recv(kept.value(), &byte, 1, 0) == 1);
+}
+
 TEST_CASE("a range that somebody made smaller than the kernel's stays so where the policy does not name it") {
     const Home home;
     home.set_policy(policy_text("ports", "mode: auto"));

@@ -169,12 +169,15 @@ void add_udp(World& world, Names& names, const YAML::Node& node) {
 
 // A namespace of its own, or `in: host`, that has nothing else in the world.
 void add_ports(World& world, Names& names, const YAML::Node& node) {
-    const Fields fields(node, {"in", "first", "last", "reuse", "delay"});
-    NetnsTcp row{.netns = names.netns_at(fields, "client"), .local_ports = LocalPorts{}};
+    const Fields fields(node, {"in", "first", "last", "reuse", "delay", "udp"});
+    NetnsTcp row{.netns = names.netns_at(fields, "client"), .local_ports = LocalPorts{}, .udp_port_below = 0};
     row.local_ports->first = static_cast<std::uint16_t>(number_of(fields.at("first")));
     row.local_ports->last = static_cast<std::uint16_t>(number_of(fields.at("last")));
     fields.into(row.tw_reuse, "reuse", number_of);
     fields.into(row.tw_reuse_delay_ms, "delay", number_of);
+    if (fields.has("udp") && fields.at("udp").IsNull()) row.udp_port_below.reset();
+    if (fields.has("udp") && !fields.at("udp").IsNull())
+        row.udp_port_below = static_cast<std::uint16_t>(number_of(fields.at("udp")));
     world.ports[row.netns] = row;
 }
 

@@ -119,12 +119,9 @@ MonoTime set_at(const State& state, const ObjectKey& object) {
 }
 
 // How much of a turn is needed is not seen: it is not given back.
-Reading reading_of_turn(const View& view, const ObjectKey& object, std::optional<std::uint64_t> SoftirqCpu::* value) {
-    const Snapshot& snapshot = view.snapshot;
-    Reading reading{.object = object,
-                    .read = snapshot.time.mono,
-                    .in_use = 0,
-                    .measured = measured(snapshot, set_at(view.state, turn_of(snapshot)), is_kept_from_it)};
+Reading reading_of_turn(const Snapshot& snapshot, const ObjectKey& object,
+                        std::optional<std::uint64_t> SoftirqCpu::* value, const Measured& measured) {
+    Reading reading{.object = object, .read = snapshot.time.mono, .in_use = 0, .measured = measured};
     if (!snapshot.softirq.empty()) reading.value = snapshot.softirq.front().*value; // the node's
     if (reading.value) reading.use = {.used = *reading.value, .wanted = *reading.value, .pressed = true};
     return reading;
@@ -219,8 +216,10 @@ void read(const View& view, std::vector<Reading>& readings) {
                     .sharers = std::max<std::size_t>(snapshot.softirq.size(), 1)};
     if (!snapshot.softirq.empty()) fill(reading, snapshot, set_at(view.state, reading.object));
     readings.push_back(std::move(reading));
-    readings.push_back(reading_of_turn(view, turn_of(snapshot), &SoftirqCpu::budget_usecs));
-    readings.push_back(reading_of_turn(view, packets_of(snapshot), &SoftirqCpu::budget));
+    const ObjectKey turn = turn_of(snapshot);
+    const Measured kept_from_it = measured(snapshot, set_at(view.state, turn), is_kept_from_it);
+    readings.push_back(reading_of_turn(snapshot, turn, &SoftirqCpu::budget_usecs, kept_from_it));
+    readings.push_back(reading_of_turn(snapshot, packets_of(snapshot), &SoftirqCpu::budget, kept_from_it));
 }
 
 void rule(Gate& gate) {

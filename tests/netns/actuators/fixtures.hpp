@@ -23,23 +23,9 @@
 #include "netns/namespace.hpp"
 #include "sys/netns.hpp"
 #include "sys/sockets.hpp"
+#include "temporary_directory.hpp"
 
 namespace bpftune::testing {
-
-class TemporaryDirectory {
-public:
-    TemporaryDirectory() : path_("/tmp/" + random_name("bpftune-restore-")) {}
-    TemporaryDirectory(const TemporaryDirectory&) = delete;
-    TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-    ~TemporaryDirectory() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
-private:
-    std::filesystem::path path_;
-};
 
 template <class T> T take(Result<T> result) {
     if (!result) throw std::runtime_error(result.error().message);

@@ -56,7 +56,7 @@ private:
     LongWay long_way_;
     Quiet near_;
     Quiet far_;
-    Folder folder_;
+    TemporaryDirectory folder_;
     Program program_;
 };
 

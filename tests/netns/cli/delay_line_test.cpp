@@ -212,7 +212,7 @@ TEST_CASE("a delay line ends with its parent", "[any-kernel]") {
 }
 
 TEST_CASE("a delay line says what is wrong with its ends", "[any-kernel]") {
-    const Folder folder;
+    const TemporaryDirectory folder;
     const auto error_of = [&](const Words& words) {
         Program program(words, folder / "out", folder / "err", {}, std::string(build_dir) + "/delay-line");
         CHECK(program.wait() != 0);

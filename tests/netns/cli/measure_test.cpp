@@ -65,7 +65,7 @@ TEST_CASE("measure counts what a server accepted, and keeps to its rate", "[any-
 TEST_CASE("measure's round trip is that of the way, and its table compares two", "[any-kernel]") {
     const DelayLine line({"--delay", "10ms"});
     const AcceptingServer server(line.far(), far_address, 8080);
-    const Folder folder;
+    const TemporaryDirectory folder;
     const Ran first = measure_in(line.near(), {"10.88.0.2:8080", "--seconds", "1", "--rate", "50", "-o", "json"});
     const Json said = json_of(first);
     CHECK(said["connects_failed"] == 0);
@@ -166,7 +166,7 @@ TEST_CASE("measure refuses what it cannot do, and files that are no measurement"
         CHECK(ran.status == 2);
         CHECK(ran.out.empty());
     }
-    const Folder folder;
+    const TemporaryDirectory folder;
     write_text(folder / "bad.json", "{\"schema\": 1, \"target\": \"a\", \"seconds\": \"\x1b[2J\"}");
     const Ran bad = measure_in(netns, {"127.0.0.1:8080", "--compare", (folder / "bad.json").string()});
     CHECK(bad.status == 2);

@@ -43,7 +43,7 @@ TEST_CASE("without a service policy show and top say so, and what it means", "[a
 }
 
 TEST_CASE("history of a place that is not there is an error", "[any-kernel]") {
-    const Folder folder;
+    const TemporaryDirectory folder;
     const std::string nowhere = folder / "no-state";
     const Ran history = run({"history", "--state-dir", nowhere});
     CHECK(history.status == 1);
@@ -52,7 +52,7 @@ TEST_CASE("history of a place that is not there is an error", "[any-kernel]") {
 }
 
 TEST_CASE("an address that is none is a wrong usage, and leaves nothing behind", "[any-kernel]") {
-    const Folder folder;
+    const TemporaryDirectory folder;
     const std::string state = folder / "state";
     const std::string socket = folder / "api.sock";
     const std::string address =

@@ -68,7 +68,7 @@ void add_rules(const Link& link, int count = 1000) {
     std::string rules = "table ip t {\nchain c {\ntype filter hook prerouting priority 0; policy accept;\n";
     for (int i = 0; i < count; ++i)
         rules += fmt::format("ip saddr 192.0.2.{} udp dport {} drop\n", i % 250, i % 60000 + 1000);
-    const Folder folder;
+    const TemporaryDirectory folder;
     std::ofstream(folder / "rules") << rules << "}\n}\n";
     shell(fmt::format("ip netns exec {} nft -f {}", link.to.name(), (folder / "rules").string()));
 }

@@ -49,21 +49,6 @@ inline std::string policy_text(const std::string& name, const std::string& spec,
            with_node_observed(tunables);
 }
 
-class Folder {
-public:
-    Folder() : path_(fs::temp_directory_path() / random_name("bpftune-")) { fs::create_directory(path_); }
-    Folder(const Folder&) = delete;
-    Folder& operator=(const Folder&) = delete;
-    ~Folder() {
-        std::error_code ignored;
-        fs::remove_all(path_, ignored);
-    }
-    [[nodiscard]] fs::path operator/(const fs::path& name) const { return path_ / name; }
-
-private:
-    fs::path path_;
-};
-
 inline std::string contents(const fs::path& path) { return take(sys::read_file(path)); }
 
 inline void write_text(const fs::path& path, const std::string& text) {
@@ -147,7 +132,7 @@ struct Ran {
 };
 
 inline Ran run(const Words& words, const Program::Before& before = {}) {
-    const Folder folder;
+    const TemporaryDirectory folder;
     Program program(words, folder / "out", folder / "err", before);
     const int status = program.wait();
     return {status, program.out(), program.err()};
@@ -184,7 +169,7 @@ public:
 
 private:
     HostLock lock_;
-    Folder folder_;
+    TemporaryDirectory folder_;
 };
 
 class Service : public Program {

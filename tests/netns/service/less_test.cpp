@@ -119,7 +119,7 @@ TEST_CASE("without any right every command says what to grant") {
     CHECK(doctor.status == 2);
     CHECK(mentions(doctor.out, "cannot work"));
     CHECK(mentions(doctor.out, grant));
-    const Folder folder;
+    const TemporaryDirectory folder;
     const Ran service = run({"run", "--state-dir", folder / "state", "--listen", "none"}, without_rights);
     CHECK(service.status == 1);
     CHECK(mentions(service.err, grant));

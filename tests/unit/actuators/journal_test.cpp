@@ -11,33 +11,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "temporary_directory.hpp"
+
 using namespace bpftune;
 using actuators::Holding;
 using actuators::Journal;
+using testing::TemporaryDirectory;
 
 namespace {
 
 constexpr const char* boot = "8c4dd5ae-0000-4000-8000-000000000001";
 constexpr const char* other_boot = "8c4dd5ae-0000-4000-8000-000000000002";
-
-class TemporaryDirectory {
-public:
-    TemporaryDirectory() {
-        std::string name = "/tmp/bpftune-journal-XXXXXX";
-        REQUIRE(::mkdtemp(name.data()) != nullptr);
-        path_ = name;
-    }
-    TemporaryDirectory(const TemporaryDirectory&) = delete;
-    TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-    ~TemporaryDirectory() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
-private:
-    std::filesystem::path path_;
-};
 
 template <class T> T take(Result<T> result) {
     INFO((result ? std::string() : result.error().message));

@@ -127,6 +127,7 @@ Result<std::uint64_t> read_object(const Tunable& tunable, const Scope& scope) {
     if (tunable.kind == Kind::listener) return value_of(ListeningSocket::fetch(scope));
     if (tunable.kind == Kind::udp_buffer) return value_of(ReceiveBuffer::fetch(scope));
     if (tunable.kind == Kind::rx_queue) return value_of(ReceiveQueue::open(tunable, scope, ReceiveQueue::Is::ours));
+    if (tunable.kind == Kind::interrupt) return value_of(Interrupt::open(tunable, scope));
     return value_of(Sysctl::open(tunable, scope, Sysctl::For::reading));
 }
 
@@ -138,6 +139,7 @@ Outcome write_object(const Tunable& tunable, const Scope& scope, std::uint64_t f
         const auto is = from == 0 ? ReceiveQueue::Is::anybodys : ReceiveQueue::Is::ours;
         return compare_and_set(ReceiveQueue::open(tunable, scope, is), from, to);
     }
+    if (tunable.kind == Kind::interrupt) return compare_and_set(Interrupt::open(tunable, scope), from, to);
     return compare_and_set(Sysctl::open(tunable, scope, Sysctl::For::writing), from, to);
 }
 

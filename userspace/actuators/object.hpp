@@ -20,6 +20,16 @@ namespace bpftune::actuators {
 // Of the thread that calls, until the guard ends. Error code ESTALE: the namespace is gone.
 Result<sys::NetnsGuard> enter(const Scope& scope);
 
+// Error code EPERM: the scope is not the init network namespace.
+Result<> check_is_init(const Scope& scope);
+
+// The folder in sysfs of the network device that `scope` names, whatever it is called by then; `renamed`: it may have
+// another name by now. Error code ESTALE: it is gone, or another one.
+Result<sys::Fd> open_device_of(const Scope& scope, bool renamed);
+
+// What becomes of a file of a device that goes meanwhile: ESTALE.
+Error as_gone(Error error);
+
 // netns_sysctl, host_sysctl: a file below /proc/sys, opened and used inside its namespace (/proc/sys/net follows the
 // thread).
 class Sysctl {
@@ -107,6 +117,23 @@ private:
     const tunables::Tunable& tunable_;
     sys::Fd device_;   // its folder in sysfs, whatever it is called by then
     std::string path_; // of the file, below that
+};
+
+// interrupt: a file of one interrupt of a network device of the node.
+class Interrupt {
+public:
+    // Error codes: EPERM: the scope is not the init network namespace; ESTALE: the device is gone, or the interrupt is
+    // not one of its own any more.
+    static Result<Interrupt> open(const tunables::Tunable& tunable, const Scope& scope);
+
+    [[nodiscard]] Result<std::uint64_t> value() const;
+    [[nodiscard]] Result<> set(std::uint64_t value) const;
+
+private:
+    Interrupt(const tunables::Tunable& tunable, std::string path) : tunable_(tunable), path_(std::move(path)) {}
+
+    const tunables::Tunable& tunable_;
+    std::string path_;
 };
 
 // Both in full, by the tunable's kind; `write` compares, sets, reads back, and where the kernel made something else of

@@ -11,12 +11,6 @@
 namespace bpftune::actuators {
 namespace {
 
-// A device that goes while it is looked at is ENODEV (net/core/net-sysfs.c), its files are ENOENT.
-Error as_gone(Error error) {
-    if (error.code == ENOENT || error.code == ENODEV) error.code = ESTALE;
-    return error;
-}
-
 // Of the one that it was when its queue was named; where it is `ours`, by whatever name.
 Result<sys::Fd> find(const sys::Fd& sysfs, const QueueRef& queue, bool ours) {
     auto device = sys::open_device(sysfs, queue.device);
@@ -30,18 +24,29 @@ Result<sys::Fd> find(const sys::Fd& sysfs, const QueueRef& queue, bool ours) {
 
 } // namespace
 
-Result<ReceiveQueue> ReceiveQueue::open(const tunables::Tunable& tunable, const Scope& scope, Is is) {
-    if (!scope.queue) return failure("{}: no receive queue is named", tunable.name);
+// A device that goes while it is looked at is ENODEV (net/core/net-sysfs.c), its files are ENOENT.
+Error as_gone(Error error) {
+    if (error.code == ENOENT || error.code == ENODEV) error.code = ESTALE;
+    return error;
+}
+
+Result<sys::Fd> open_device_of(const Scope& scope, bool renamed) {
+    if (!scope.queue) return failure("no network device is named");
     sys::Fd sysfs;
     {
         const auto inside = enter(scope);
-        if (!inside) return with_context(inside.error(), "{}", tunable.name);
+        if (!inside) return std::unexpected(inside.error());
         auto mounted = sys::mount_sysfs();
-        if (!mounted) return with_context(mounted.error(), "{}", tunable.name);
+        if (!mounted) return mounted;
         sysfs = std::move(*mounted);
     }
-    auto device = find(sysfs, *scope.queue, is == Is::ours);
-    if (!device) return with_context(as_gone(device.error()), "{}", tunable.name);
+    auto device = find(sysfs, *scope.queue, renamed);
+    return device ? std::move(device) : std::unexpected(as_gone(device.error()));
+}
+
+Result<ReceiveQueue> ReceiveQueue::open(const tunables::Tunable& tunable, const Scope& scope, Is is) {
+    auto device = open_device_of(scope, is == Is::ours);
+    if (!device) return with_context(device.error(), "{}", tunable.name);
     return ReceiveQueue(tunable, std::move(*device), fmt::format("queues/rx-{}/{}", scope.queue->queue, tunable.name));
 }
 

@@ -17,8 +17,6 @@ Result<sys::NetnsGuard> enter(const Scope& scope) {
     return sys::NetnsGuard::enter(*netns, scope.netns);
 }
 
-namespace {
-
 Result<> check_is_init(const Scope& scope) {
     const auto init = sys::init_netns();
     if (!init) return with_context(init.error(), "the init network namespace");
@@ -26,8 +24,6 @@ Result<> check_is_init(const Scope& scope) {
     return system_failure(EPERM, "a value of the node, and net:[{}] is not the init network namespace",
                           scope.netns.inode);
 }
-
-} // namespace
 
 Result<Sysctl> Sysctl::open(const tunables::Tunable& tunable, const Scope& scope, For use) {
     if (tunable.kind == tunables::Kind::host_sysctl)

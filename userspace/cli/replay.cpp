@@ -51,7 +51,7 @@ views::Json limits_of(const recording::Report& report) {
     views::Json limits = views::Json::array();
     for (const auto& [object, limit] : report.limits)
         limits.push_back({{"tunable", tunables::row(object.tunable).name},
-                          {"scope", views::scope_document(limit.scope)},
+                          {"scope", views::scope_document(object.tunable, limit.scope)},
                           {"original", tunables::text_of(object.tunable, limit.original)},
                           {"replayed", tunables::text_of(object.tunable, limit.replayed)},
                           {"recorded", tunables::text_of(object.tunable, limit.recorded)}});

@@ -412,7 +412,9 @@ void Gate::write(const ObjectKey& key, Wish wish) {
 std::uint64_t Gate::raise(Wish wish) {
     const std::uint64_t from = wish.from;
     const ObjectKey key = key_of(wish.tunable, wish.scope);
-    if (wish.to <= from || state_.yielded.contains(key) || too_soon(key, wish) || is_written(key)) return from;
+    // Another set of CPUs is wanted whatever number it is.
+    const bool asks = tunables::row(wish.tunable).is_cpus ? wish.to != from : wish.to > from;
+    if (!asks || state_.yielded.contains(key) || too_soon(key, wish) || is_written(key)) return from;
     if (const Held* ours = held(key); ours != nullptr && ours->current != from) return from; // the tick will yield it
 
     if (const auto who = who_had_set(snapshot_, key, from); who && held(key) == nullptr)

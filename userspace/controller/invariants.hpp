@@ -2,7 +2,7 @@
 // What holds whatever the node does, the kernel answers, and others write: so the controller cannot oscillate.
 //
 //  1. Bounds: no raise goes past the policy's max, nor past what the kernel takes.
-//  2. A value only rises, except
+//  2. A value only rises (a set of CPUs, which is not more or less than another, is replaced), except
 //      - where a trial takes its own raise back, and then exactly to the value before it, at once or, while what is in
 //        use has no room there, by steps as that falls (undo.hpp);
 //      - where a part of a raise that no trial is about is given back after a calm of the policy's `shrinkAfter`: by

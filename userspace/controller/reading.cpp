@@ -12,6 +12,7 @@ Scope Reading::scope() const {
     if (listener != nullptr) return scope_of(*listener);
     if (udp != nullptr) return scope_of(*udp);
     if (device != nullptr) return scope_of(*device);
+    if (interrupt != nullptr) return scope_of(*interrupt);
     return {.netns = object.netns,
             .netns_pid = netns_pid,
             .listener = std::nullopt,

@@ -34,6 +34,7 @@ struct Reading {
     const Listener* listener = nullptr; // of a socket: itself, as is the next
     const UdpSocket* udp = nullptr;
     const SteeredDevice* device = nullptr; // of a receive queue: whose it is
+    const DeviceInterrupt* interrupt = nullptr;
     const std::optional<Pod>* pod = nullptr;
     bool is_part = false; // one of those whose demand counts for the node's object, which has the value (a table)
 

@@ -8,6 +8,7 @@
 #include "controller/conntrack_timeouts.hpp"
 #include "controller/fast_open.hpp"
 #include "controller/fragments.hpp"
+#include "controller/interrupts.hpp"
 #include "controller/neighbours.hpp"
 #include "controller/ports.hpp"
 #include "controller/resource.hpp"
@@ -20,10 +21,11 @@
 namespace bpftune::controller {
 
 std::span<const Resource> resources() {
-    static constexpr std::array rows{accept_queue, conntrack,     conntrack_timeouts, tcp_buffers, udp_buffers,
-                                     backlog,      ports,         neighbours,         fragments,   socket_sizes,
-                                     congestion,   socket_memory, fast_open,          steering}; // what a burst waits
-                                                                                                 // for first
+    static constexpr std::array rows{accept_queue, conntrack,   conntrack_timeouts,
+                                     tcp_buffers,  udp_buffers, backlog,
+                                     ports,        neighbours,  fragments,
+                                     socket_sizes, congestion,  socket_memory,
+                                     fast_open,    steering,    interrupts}; // what a burst waits for first
     return rows;
 }
 

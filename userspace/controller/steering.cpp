@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -11,6 +10,7 @@
 
 #include "controller/backlog.hpp"
 #include "controller/gate.hpp"
+#include "controller/hot_cpu.hpp"
 #include "core/cpus.hpp"
 #include "tunables/codec.hpp"
 
@@ -18,19 +18,11 @@ namespace bpftune::controller {
 namespace {
 
 constexpr TunableId tunable = TunableId::rps_cpus;
-// What comes before a trial is compared with what comes in it: half as long.
-constexpr Nanoseconds long_enough = std::chrono::seconds(5);
-constexpr double least_idle_percent = 50;
 constexpr double most_of = 0.5;
 constexpr double most_of_hardware = 0.25;
 constexpr double similar = 0.5;
 
 ObjectKey object_of(const SteeredDevice& device) { return key_of(tunable, scope_of(device)); }
-
-const SoftirqCpu* find_cpu(const Snapshot& snapshot, unsigned number) {
-    const auto found = std::ranges::find(snapshot.softirq, number, &SoftirqCpu::cpu);
-    return found == snapshot.softirq.end() ? nullptr : &*found;
-}
 
 // Those that are online and not isolated, of the device's NUMA node, but for the hot one.
 std::uint64_t others(const Snapshot& snapshot, const SteeredDevice& device) {
@@ -38,17 +30,6 @@ std::uint64_t others(const Snapshot& snapshot, const SteeredDevice& device) {
     for (const SoftirqCpu& each : snapshot.softirq)
         if (each.cpu < most_cpus && each.cpu != snapshot.hot_cpu->cpu) cpus |= std::uint64_t{1} << each.cpu;
     return cpus & device.near.value_or(cpus) & ~snapshot.isolated_cpus;
-}
-
-// nullptr: none of them has half of its time to spare.
-const SoftirqCpu* idlest(const Snapshot& snapshot, std::uint64_t cpus) {
-    const SoftirqCpu* found = nullptr;
-    for (const SoftirqCpu& each : snapshot.softirq) {
-        const bool is_one = each.cpu < most_cpus && (cpus >> each.cpu & 1) != 0;
-        if (is_one && each.idle_percent.value_or(0) >= std::max(least_idle_percent, found ? *found->idle_percent : 0))
-            found = &each;
-    }
-    return found;
 }
 
 // By which the hot CPU gets most of its packets, and whether that is plain.
@@ -70,29 +51,6 @@ Bringer bringer_of(const Snapshot& snapshot, double packets_per_second) {
     if (first->packets_per_second < (first->is_hardware ? most_of_hardware : most_of) * packets_per_second) return {};
     const bool has_rival = by_packets.size() > 1 && by_packets[1]->is_hardware == first->is_hardware;
     return {.device = first, .rival = has_rival ? by_packets[1] : nullptr};
-}
-
-// What a device received, and what these CPUs lost and took in that time. A veth does not count what was lost as
-// received (drivers/net/veth.c, veth_xmit), hardware does: but where more is lost than before, nothing is kept.
-Measured measured(std::span<const CpuWork> work, std::uint64_t cpus, double packets_per_second, Nanoseconds length) {
-    Measured all{.length = length, .cpus = cpus};
-    for (const CpuWork& each : work) {
-        if (each.cpu >= most_cpus || (cpus >> each.cpu & 1) == 0) continue;
-        all.losses += each.lost;
-        all.softirq_us += each.softirq_us;
-    }
-    all.demand = static_cast<std::uint64_t>(std::llround(packets_per_second * Seconds(length).count())) + all.losses;
-    return all;
-}
-
-// In the last interval, by the CPUs that its trial is about.
-Measured measured(const View& view, const SteeredDevice& device) {
-    const auto trial = view.state.trials.find({.object = object_of(device)});
-    if (trial == view.state.trials.end() || !device.rps_cpus) return {};
-    std::vector<CpuWork> work;
-    work.reserve(view.snapshot.softirq.size());
-    for (const SoftirqCpu& cpu : view.snapshot.softirq) work.push_back(work_of(cpu, view.snapshot.interval));
-    return measured(work, trial->second.before.cpus, device.packets_per_second, view.snapshot.interval);
 }
 
 Wish finding_of(const Snapshot& snapshot, const SteeredDevice& device, const SoftirqCpu& hot, const SoftirqCpu& idle) {
@@ -135,19 +93,14 @@ std::string obstacle(const Bringer& bringer, const SoftirqCpu& hot) {
     return {};
 }
 
-// One that is being taken back as well.
-bool has_trial(const State& state) {
-    return std::ranges::any_of(state.trials, [](const auto& entry) { return entry.first.object.tunable == tunable; });
-}
-
 void judge(Gate& gate, const Bringer& bringer, const SoftirqCpu& hot) {
     const Snapshot& snapshot = gate.snapshot();
     const SteeredDevice& device = *bringer.device;
-    const SoftirqCpu* idle = idlest(snapshot, others(snapshot, device));
+    const SoftirqCpu* idle = idlest_of(snapshot, others(snapshot, device));
     // Somebody's choice, or nothing that it could be compared with while another one is tried.
     const bool is_set = device.rps_cpus.value_or(0) != 0 || (!device.rps_cpus && !device.has_more_cpus);
     if (idle == nullptr || is_set || gate.puts_back(object_of(device))) return;
-    if (has_trial(gate.state()) || backlogs::is_on_trial(gate.state(), snapshot.host)) return;
+    if (tries_other_cpus(gate.state()) || backlogs::is_on_trial(gate.state(), snapshot.host)) return;
     Wish wish = finding_of(snapshot, device, hot, *idle);
     const bool is_named = gate.mode_of(tunable, device.netns) != policy::Mode::observe;
     if (const std::string why_not = obstacle(bringer, hot); !why_not.empty()) {
@@ -157,7 +110,7 @@ void judge(Gate& gate, const Bringer& bringer, const SoftirqCpu& hot) {
     }
     const std::uint64_t max = gate.bounds_of(tunable, device.netns).max;
     wish.to = others(snapshot, device) & max;
-    if (idlest(snapshot, wish.to) == nullptr) {
+    if (idlest_of(snapshot, wish.to) == nullptr) {
         wish.why += fmt::format("; none such is in the policy's max, {}", tunables::text_of(tunable, max));
         wish.to = wish.from;
         return gate.advise(std::move(wish), "max");
@@ -175,7 +128,8 @@ namespace packet_steering {
 
 bool is_on_trial(const State& state) {
     return std::ranges::any_of(state.trials, [](const auto& entry) {
-        return entry.first.object.tunable == tunable && entry.second.verdict.empty();
+        const auto& row = tunables::row(entry.first.object.tunable);
+        return row.judged_by == tunables::JudgedBy::throughput && entry.second.verdict.empty();
     });
 }
 
@@ -188,13 +142,14 @@ void read(const View& view, std::vector<Reading>& readings) {
                             .value = device.rps_cpus,
                             .read = device.read,
                             .in_use = 0, // what waits goes on where it is
-                            .measured = measured(view, device)});
+                            .measured = device.rps_cpus
+                                            ? measured_on_trial(view, object_of(device), device.packets_per_second)
+                                            : Measured{}});
 }
 
 void rule(Gate& gate) {
     const Snapshot& snapshot = gate.snapshot();
-    if (!snapshot.hot_cpu || snapshot.hot_cpu->length < long_enough) return;
-    const SoftirqCpu* hot = find_cpu(snapshot, snapshot.hot_cpu->cpu);
+    const SoftirqCpu* hot = hot_cpu_of(snapshot);
     if (hot == nullptr) return;
     const Bringer bringer = bringer_of(snapshot, hot->packets_per_second);
     if (bringer.device != nullptr) judge(gate, bringer, *hot);

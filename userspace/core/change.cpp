@@ -8,7 +8,8 @@ namespace bpftune {
 ObjectKey key_of(TunableId tunable, const Scope& scope) {
     std::uint64_t object = 0;
     if (is_of_socket(tunable) && scope.listener) object = scope.listener->cookie;
-    if (is_of_queue(tunable) && scope.queue) object = std::uint64_t{scope.queue->ifindex} << 32 | scope.queue->queue;
+    if ((is_of_queue(tunable) || is_of_interrupt(tunable)) && scope.queue)
+        object = std::uint64_t{scope.queue->ifindex} << 32 | scope.queue->queue;
     return {tunable, scope.netns, object};
 }
 
@@ -28,6 +29,14 @@ Scope scope_of(const SteeredDevice& device) {
             .listener = std::nullopt,
             .pod = device.pod,
             .queue = QueueRef{.device = device.name, .ifindex = device.ifindex, .queue = 0}};
+}
+
+Scope scope_of(const DeviceInterrupt& interrupt) {
+    return {.netns = interrupt.netns,
+            .netns_pid = interrupt.pid,
+            .listener = std::nullopt,
+            .pod = std::nullopt,
+            .queue = QueueRef{.device = interrupt.device, .ifindex = interrupt.ifindex, .queue = interrupt.irq}};
 }
 
 std::string_view to_string(ChangeState state) {

@@ -55,6 +55,7 @@ enum class TunableId {
     nf_conntrack_tcp_timeout_time_wait,
     nf_conntrack_tcp_timeout_close_wait,
     rps_cpus,
+    smp_affinity,
 };
 
 // What lets the running connections of a network namespace have a value that new ones begin with.
@@ -72,6 +73,9 @@ constexpr bool is_of_socket(TunableId tunable) {
 // Of a receive queue of a network device.
 constexpr bool is_of_queue(TunableId tunable) { return tunable == TunableId::rps_cpus; }
 
+// Of an interrupt of a network device.
+constexpr bool is_of_interrupt(TunableId tunable) { return tunable == TunableId::smp_affinity; }
+
 // How an actuator reaches a socket, a listening one or one of UDP, and how history names it.
 struct ListenerRef {
     std::uint64_t cookie = 0; // SO_COOKIE; what identity is checked by
@@ -83,13 +87,13 @@ struct ListenerRef {
     bool operator==(const ListenerRef&) const = default;
 };
 
-// A receive queue of a network device. Both name and index have to be its device's: the kernel gives an index to
-// another device only when it has counted past all others, but whoever makes one may choose it (net/core/dev.c,
-// dev_index_reserve).
+// A receive queue of a network device, or an interrupt. Both name and index have to be its device's: the kernel gives
+// an index to another device only when it has counted past all others, but whoever makes one may choose it
+// (net/core/dev.c, dev_index_reserve). The number of an interrupt is given to others as soon as it is free.
 struct QueueRef {
     std::string device;
     std::uint32_t ifindex = 0;
-    std::uint32_t queue = 0;
+    std::uint32_t queue = 0; // its number, or the interrupt's
 
     bool operator==(const QueueRef&) const = default;
 };
@@ -110,13 +114,14 @@ struct Scope {
 Scope scope_of(const Listener& listener);
 Scope scope_of(const UdpSocket& socket);
 Scope scope_of(const SteeredDevice& device); // its first receive queue
+Scope scope_of(const DeviceInterrupt& interrupt);
 
-// The thing that has one value: a sysctl of one namespace, a limit of one socket, or a receive queue.
+// The thing that has one value: a sysctl of one namespace, a limit of one socket, a receive queue, or an interrupt.
 struct ObjectKey {
     TunableId tunable = TunableId::somaxconn;
     NetnsId netns;
-    // Of a socket's tunables, UDP's too; of a receive queue: the index of its device in the upper half, its own number
-    // in the lower. 0 of others.
+    // Of a socket's tunables, UDP's too; of a receive queue or an interrupt: the index of its device in the upper half,
+    // its own number in the lower. 0 of others.
     std::uint64_t listener_cookie = 0;
 
     auto operator<=>(const ObjectKey&) const = default;

@@ -381,6 +381,26 @@ struct SteeredDevice {
     MonoTime read;
 };
 
+// An interrupt by which a network device of the node hands over what it received, that a hot CPU was given many times,
+// or that was ours at any time: nobody looks while no CPU is hot.
+struct DeviceInterrupt {
+    NetnsId netns; // the init network namespace
+    int pid = 0;   // as in NetnsTcp
+    std::string device;
+    std::uint32_t ifindex = 0;
+    double packets_per_second = 0; // that the device received, as in SteeredDevice, as is the next
+    double mean_packets_per_second = 0;
+    std::uint32_t irq = 0;             // its number
+    std::string name;                  // as its driver has it: "virtio0-input.0"
+    double per_second = 0;             // taken by the hot CPU since the look before; 0: there was none
+    bool is_fixed = false;             // the kernel lets nobody set its CPUs (managed interrupts)
+    bool has_more_cpus = false;        // there is one past the first 64 in `cpus`
+    std::optional<std::uint64_t> near; // as in SteeredDevice
+    std::optional<unsigned> cpu;       // it is delivered to; nullopt: not known, or several
+    std::optional<std::uint64_t> cpus; // smp_affinity; nullopt: not read in this tick, or has_more_cpus
+    MonoTime read;
+};
+
 // What a neighbour table refused, and what had been asked of it by then. It is told once the neighbours that were asked
 // for have had their time to answer.
 struct NeighbourLoss {
@@ -655,9 +675,11 @@ struct Snapshot {
     std::vector<Fragments> fragments;        // in the order of their namespaces, IPv4 first
     std::vector<SocketMemory> socket_memory; // TCP's first; at ticks
     std::vector<SoftirqCpu> softirq;
-    std::optional<HotCpu> hot_cpu;      // nullopt: none, or there are other busy ones alone
-    std::vector<SteeredDevice> steered; // in the order of their namespaces and indices; at ticks
-    std::uint64_t isolated_cpus = 0;    // of the first 64, those that the kernel names in no rps_cpus
+    std::optional<HotCpu> hot_cpu;           // nullopt: none, or there are other busy ones alone
+    std::vector<SteeredDevice> steered;      // in the order of their namespaces and indices; at ticks
+    std::vector<DeviceInterrupt> interrupts; // in the order of their devices' indices and numbers; at ticks
+    std::optional<bool> irqbalance;          // whether it runs; nullopt: not known, or there are no interrupts
+    std::uint64_t isolated_cpus = 0;         // of the first 64, those that the kernel names in no rps_cpus
     std::vector<Conntrack> conntrack;
     std::vector<NeighbourTable> neighbours;
     std::vector<SysctlWrite> sysctl_writes; // recent ones, oldest first

@@ -13,15 +13,16 @@
 
 namespace bpftune {
 
-// "eth0 rx-0"
-inline std::string queue_text(const QueueRef& queue) {
-    return printable(fmt::format("{} rx-{}", queue.device, queue.queue));
+// "eth0 rx-0", "eth0 irq 25"
+inline std::string queue_text(TunableId tunable, const QueueRef& queue) {
+    return printable(fmt::format("{} {}{}", queue.device, is_of_interrupt(tunable) ? "irq " : "rx-", queue.queue));
 }
 
 // The object of a change, by its tunable and the name of that: "listener.backlog of 10.0.0.1:80", "net.core.somaxconn
 // of netns 4026531840".
 inline std::string object_text(TunableId tunable, std::string_view name, const Scope& scope) {
-    if (is_of_queue(tunable) && scope.queue) return fmt::format("{} of {}", name, queue_text(*scope.queue));
+    if ((is_of_queue(tunable) || is_of_interrupt(tunable)) && scope.queue)
+        return fmt::format("{} of {}", name, queue_text(tunable, *scope.queue));
     return is_of_socket(tunable) && scope.listener ? fmt::format("{} of {}", name, to_string(scope.listener->local))
                                                    : fmt::format("{} of netns {}", name, scope.netns.inode);
 }

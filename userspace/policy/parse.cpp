@@ -488,7 +488,9 @@ std::optional<std::string> expected_path(std::string_view name) {
 // A raise of ours would be an alarm of ours.
 bool Checker::is_tuned(const Element& key, std::string_view path, const Policy& policy) {
     for (const Tunable& row : tunables::catalog()) {
-        if ((path != row.path && path != row.alias) || policy.mode_of(row.id) != Mode::automatic) continue;
+        // A setting of devices has its name for a path.
+        if ((path != row.path && path != row.alias && path != row.name) || policy.mode_of(row.id) != Mode::automatic)
+            continue;
         // What follows another is raised with that one, or by a min of its own.
         if (row.follows && !policy.of(row.id).min && policy.mode_of(*row.follows) != Mode::automatic) continue;
         problem(key, fmt::format("take it out, or write '{}: {{mode: observe}}' under tunables", row.name),
@@ -513,12 +515,13 @@ void Checker::expect(const Element* value, Policy& policy) {
             return problem(key, "keep one of them", "'{}' is the sysctl of line {} by another name", shown(key.text),
                            is_new ? first->second : same->second);
         const auto* of_device = tunables::find_device_setting(key.text);
+        if (is_tuned(key, *path, policy)) return;
         if (of_device != nullptr && of_device->is_cpus) {
             if (const auto cpus = cpus_in(setting, shown(key.text)))
                 policy.expect.push_back({.name = key.text, .path = *path, .value = cpus_text(*cpus)});
             return;
         }
-        if (is_tuned(key, *path, policy) || !is_setting(setting, shown(key.text))) return;
+        if (!is_setting(setting, shown(key.text))) return;
         policy.expect.push_back({.name = key.text, .path = *path, .value = single_spaced(setting.text)});
     });
 }

@@ -13,6 +13,7 @@
 #include "probes/bound_namespaces.hpp"
 #include "probes/conntrack.hpp"
 #include "probes/devices.hpp"
+#include "probes/interrupts.hpp"
 #include "probes/netlink_listeners.hpp"
 #include "probes/proc_namespaces.hpp"
 #include "probes/programs.hpp"
@@ -500,6 +501,14 @@ Result<std::vector<DeviceReading>> Probes::devices(const NetnsReading& netns, co
     if (!visit) return std::unexpected(visit.error());
     return read_devices(*visit, wanted);
 }
+
+Result<std::vector<InterruptReading>> Probes::interrupts(const NetnsReading& host) const {
+    const auto visit = state_->visit(host.netns, host.hint(), {.devices = true});
+    if (!visit) return std::unexpected(visit.error());
+    return read_interrupts(*visit, state_->proc);
+}
+
+std::optional<bool> Probes::runs_irqbalance() const { return probes::runs_irqbalance(state_->proc); }
 
 std::optional<std::uint64_t> Probes::conntrack_max() const {
     return number_in(state_->proc / "sys/net/netfilter/nf_conntrack_max");

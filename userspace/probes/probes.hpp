@@ -148,6 +148,10 @@ public:
     [[nodiscard]] Result<std::vector<DeviceReading>> devices(const NetnsReading& netns,
                                                              const WantsDevice& wanted) const;
 
+    // All interrupts of the network devices that are hardware, in the init network namespace. Takes a visit.
+    [[nodiscard]] Result<std::vector<InterruptReading>> interrupts(const NetnsReading& host) const;
+    [[nodiscard]] std::optional<bool> runs_irqbalance() const; // nullopt: that is not seen
+
     // Limits that are one number for the node; nullopt: not there (module not loaded).
     [[nodiscard]] std::optional<std::uint64_t> conntrack_max() const;
     [[nodiscard]] std::optional<std::uint64_t> conntrack_buckets() const;

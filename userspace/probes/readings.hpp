@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/cpus.hpp"
@@ -201,6 +202,20 @@ struct DeviceReading {
     bool is_denied = false;       // rps_cpus is another user's file
     std::optional<Cpus> near;     // of its NUMA node
     std::optional<Cpus> rps_cpus; // nullopt: there is no such file, or it went meanwhile
+};
+
+// An interrupt of a network device that is hardware, in the init network namespace.
+struct InterruptReading {
+    std::string device; // its name
+    std::uint32_t ifindex = 0;
+    std::uint64_t packets = 0; // that it has received
+    std::optional<Cpus> near;  // as in DeviceReading
+    std::uint32_t irq = 0;
+    Cpus cpus;                                             // smp_affinity
+    std::optional<Cpus> delivered_to;                      // effective_affinity; nullopt: this kernel does not tell
+    bool is_fixed = false;                                 // nobody may set its CPUs
+    std::string name;                                      // of who handles it
+    std::vector<std::pair<unsigned, std::uint64_t>> taken; // by each CPU that is online, since boot
 };
 
 // Whether to look at a device, by its name and the packets that it has received.

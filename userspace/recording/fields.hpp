@@ -93,6 +93,8 @@ RECORDED(CpuWork, cpu, lost, softirq_us);
 RECORDED(HotCpu, cpu, length, processed, lost, softirq_us, each);
 RECORDED(SteeredDevice, netns, pid, pod, name, ifindex, packets_per_second, mean_packets_per_second, queues,
          is_hardware, is_read_only, is_denied, has_more_cpus, near, rps_cpus, read);
+RECORDED(DeviceInterrupt, netns, pid, device, ifindex, packets_per_second, mean_packets_per_second, irq, name,
+         per_second, is_fixed, has_more_cpus, near, cpu, cpus, read);
 RECORDED(StateEntries, entries, idle, timeout_seconds, needed_seconds);
 RECORDED(ConntrackStates, read, looked_at, tcp, udp, other, established, time_wait, close_wait);
 RECORDED(Conntrack, netns, pod, entries, limit, buckets, entries_per_second, inserts_per_second, drops, early_drops,
@@ -114,8 +116,8 @@ RECORDED(UnitBytes, conntrack_entry, queued_connection, full_connection, page);
 RECORDED(SocketSizes, rmem_max, wmem_max, rmem_default, wmem_default);
 RECORDED(Snapshot, cause, time, interval, node, host, memory_bytes, guards, unit_bytes, socket_sizes,
          allowed_congestion_control, sources, lost_events, withheld_events, listeners, tcp, buffers, udp, softirq,
-         hot_cpu, steered, isolated_cpus, conntrack, neighbours, fragments, socket_memory, sysctl_writes, netns_names,
-         expected);
+         hot_cpu, steered, isolated_cpus, interrupts, irqbalance, conntrack, neighbours, fragments, socket_memory,
+         sysctl_writes, netns_names, expected);
 
 RECORDED(ListenerRef, cookie, inode, local, pid, fd);
 RECORDED(QueueRef, device, ifindex, queue);

@@ -18,7 +18,7 @@ std::string object_of(const actuators::Holding& holding) {
     std::string object = fmt::format("netns {}", holding.scope.netns.inode);
     if (is_of_socket(holding.tunable) && holding.scope.listener)
         object += ", " + to_string(holding.scope.listener->local);
-    if (holding.scope.queue) object += ", " + queue_text(*holding.scope.queue);
+    if (holding.scope.queue) object += ", " + queue_text(holding.tunable, *holding.scope.queue);
     if (holding.scope.pod) object += fmt::format(", pod {}/{}", holding.scope.pod->ns, holding.scope.pod->name);
     return object;
 }

@@ -72,6 +72,12 @@ std::string why_no_queue(const fs::path& root) {
     return sysfs ? std::string() : "rights: " + sysfs.error().message;
 }
 
+std::string why_no_interrupt(const fs::path& file, const fs::path& root) {
+    if (::access(file.c_str(), W_OK) == 0) return why_no_queue(root);
+    if (errno == EROFS) return "mount: /proc/irq is mounted read-only here, as in a container";
+    return fmt::format("rights: {}: {}", file.string(), std::generic_category().message(errno));
+}
+
 TunableReport survey(const tunables::Tunable& tunable, const fs::path& root) {
     TunableReport report{.name = std::string(tunable.name)};
     if (is_of_socket(tunable.id)) {
@@ -83,6 +89,12 @@ TunableReport survey(const tunables::Tunable& tunable, const fs::path& root) {
         std::error_code ignored; // that of loopback, which every namespace has
         report.present = fs::exists(root / "sys/class/net/lo/queues/rx-0" / tunable.name, ignored);
         report.reason = report.present ? why_no_queue(root) : "kernel: it is built without RPS (CONFIG_RPS)";
+    } else if (tunable.kind == tunables::Kind::interrupt) {
+        std::error_code ignored; // what new interrupts begin with
+        const fs::path file = root / fmt::format("proc/irq/default_{}", tunable.name);
+        report.present = fs::exists(file, ignored);
+        report.reason =
+            report.present ? why_no_interrupt(file, root) : fmt::format("kernel: {} is not there", file.string());
     } else {
         const fs::path path = root / "proc/sys" / tunable.path;
         std::error_code ignored;

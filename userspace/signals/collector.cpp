@@ -51,6 +51,8 @@ constexpr int sample_part = 200;
 // Looking for the device that a hot CPU gets its packets from takes this part of the time, and one namespace more.
 constexpr int device_part = 50;
 constexpr Nanoseconds longest_device_pause = std::chrono::seconds(5);
+// All processes are looked through for irqbalance, while a CPU is hot.
+constexpr Nanoseconds irqbalance_pause = std::chrono::seconds(10);
 
 // Not where the namespace is gone or closed to us, or the kernel has no sock_diag for TCP: what ended there would stay.
 bool may_be_asked_later(const Error& error) {
@@ -209,6 +211,7 @@ Snapshot Collector::tick(Now now) {
     read_socket_memory(snapshot);
     read_softirq(snapshot);
     read_steering(snapshot);
+    read_interrupts(snapshot);
     snapshot.socket_sizes = probes_.socket_sizes();
     snapshot.allowed_congestion_control = probes_.allowed_congestion_control();
     read_conntrack(snapshot);
@@ -336,6 +339,20 @@ void Collector::read_steering(Snapshot& snapshot) {
     }
     steered_.forget_all_but(namespaces_);
     snapshot.steered = steered_.rows();
+}
+
+void Collector::read_interrupts(Snapshot& snapshot) {
+    interrupts_.begin(snapshot.hot_cpu ? std::optional(snapshot.hot_cpu->cpu) : std::nullopt, snapshot.time.mono);
+    const auto host = std::ranges::find(namespaces_, node_.host, &probes::NetnsReading::netns);
+    if (host != namespaces_.end() && (snapshot.hot_cpu || interrupts_.holds_any()))
+        if (const auto readings = probes_.interrupts(*host)) interrupts_.update(*host, *readings);
+    snapshot.interrupts = interrupts_.rows();
+    if (!snapshot.hot_cpu || snapshot.interrupts.empty()) return;
+    if (snapshot.time.mono >= next_irqbalance_) {
+        irqbalance_ = probes_.runs_irqbalance();
+        next_irqbalance_ = snapshot.time.mono + irqbalance_pause;
+    }
+    snapshot.irqbalance = irqbalance_;
 }
 
 void Collector::read_conntrack(Snapshot& snapshot) {

@@ -12,6 +12,7 @@
 #include "signals/backlogs.hpp"
 #include "signals/conntrack_tables.hpp"
 #include "signals/fragments.hpp"
+#include "signals/interrupts.hpp"
 #include "signals/neighbours.hpp"
 #include "signals/node.hpp"
 #include "signals/socket_memory.hpp"
@@ -51,11 +52,13 @@ public:
             tcp_.wrote(object.netns, &NetnsTcp::max_syn_backlog, limit, now);
         if (object.tunable == TunableId::udp_rcvbuf) hold(object);
         if (is_of_queue(object.tunable)) steered_.hold(object);
+        if (is_of_interrupt(object.tunable)) interrupts_.hold(object);
     }
 
     // What was set, and is not ours any more: it was put back, or is somebody else's and to be left alone.
     void let_go_unless(const SteeredDevices::Says& is_ours, const SteeredDevices::Says& is_left_alone) {
         steered_.let_go_unless(is_ours, is_left_alone);
+        interrupts_.let_go_unless(is_ours);
     }
 
     // Whether there is anything to decide on it by here.
@@ -66,6 +69,7 @@ public:
     // An earlier run has set it: in the next tick it is among what is looked at.
     void holds(const ObjectKey& object) {
         if (is_of_queue(object.tunable)) steered_.hold(object);
+        if (is_of_interrupt(object.tunable)) interrupts_.hold(object);
         if (object.tunable != TunableId::udp_rcvbuf) return;
         hold(object);
         next_census_ = {};
@@ -99,6 +103,7 @@ private:
     void read_softirq(Snapshot& snapshot);
     void read_steering(Snapshot& snapshot);
     void look_at_devices(const probes::NetnsReading& netns);
+    void read_interrupts(Snapshot& snapshot);
     void read_conntrack(Snapshot& snapshot);
     void read_neighbours(Snapshot& snapshot);
     void read_socket_memory(Snapshot& snapshot);
@@ -129,6 +134,9 @@ private:
     SteeredDevices steered_;
     std::size_t next_devices_ = 0; // the namespace whose turn it is
     MonoTime next_own_devices_;    // those of the init namespace, and where something is ours
+    Interrupts interrupts_;
+    std::optional<bool> irqbalance_; // whether it runs
+    MonoTime next_irqbalance_;       // when to look again
     ConntrackTables conntrack_;
     NeighbourTables neighbours_;
     std::vector<SysctlWrite> sysctl_writes_;

@@ -21,6 +21,7 @@ enum class Kind {
     listener,     // sk_max_ack_backlog of one listening socket, which its holder may set as well, by another listen()
     udp_buffer,   // sk_rcvbuf of one UDP socket, which its holder may set as well, by SO_RCVBUF
     rx_queue,     // a file of its name in /sys/class/net/DEVICE/queues/rx-N, of one receive queue of a network device
+    interrupt,    // a file of its name in /proc/irq/N, of one interrupt of a network device of the node
 };
 
 // How what is in use of a value is counted when it is to be lowered.

@@ -12,9 +12,7 @@ std::span<const DeviceSetting> device_settings() {
                       .why_not = "it sends a flow to the CPU where its application runs, which nothing here measures; "
                                  "and does nothing without rps_cpus and net.core.rps_sock_flow_entries"},
         DeviceSetting{.name = "xps_cpus", .is_cpus = true, .why_not = "nothing here measures queues on the way out"},
-        DeviceSetting{.name = "smp_affinity",
-                      .is_cpus = true,
-                      .why_not = "interrupts are irqbalance's where it runs, and whoever set them elsewhere"},
+        DeviceSetting{.name = "smp_affinity", .is_cpus = true, .why_not = {}},
     };
     return rows;
 }

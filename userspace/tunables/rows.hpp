@@ -26,5 +26,6 @@ std::span<const Tunable> tw_reuse_rows();
 std::span<const Tunable> congestion_rows();
 std::span<const Tunable> fast_open_rows();
 std::span<const Tunable> steering_rows();
+std::span<const Tunable> interrupt_rows();
 
 } // namespace bpftune::tunables

@@ -59,6 +59,8 @@ std::string whom_of(const Json& change) {
     }
     if (const Json* queue = find(*scope, "queue"))
         whom += fmt::format(", {} rx-{}", text_of(*queue, "device"), text_of(*queue, "queue"));
+    if (const Json* interrupt = find(*scope, "interrupt"))
+        whom += fmt::format(", {} irq {}", text_of(*interrupt, "device"), text_of(*interrupt, "irq"));
     return whom;
 }
 

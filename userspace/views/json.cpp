@@ -47,7 +47,7 @@ Json to_json(const Change& change) {
     return {{"id", change.id},
             {"time", to_string(change.time)},
             {"tunable", tunables::row(change.tunable).name},
-            {"scope", scope_document(change.scope)},
+            {"scope", scope_document(change.tunable, change.scope)},
             {"from", change.from.empty() ? Json() : Json(change.from)},
             {"to", change.to.empty() ? Json() : Json(change.to)},
             {"state", to_string(change.state)},
@@ -104,12 +104,14 @@ Json unexpected_document(std::span<const Unexpected> unexpected) {
     return array;
 }
 
-Json scope_document(const Scope& scope) {
+Json scope_document(TunableId tunable, const Scope& scope) {
     Json json{{"netns", scope.netns.inode}, {"listener", nullptr}, {"pod", nullptr}};
     if (const auto& listener = scope.listener)
         json["listener"] = {
             {"inode", listener->inode}, {"address", listener->local.address}, {"port", listener->local.port}};
-    if (const auto& queue = scope.queue)
+    if (const auto& queue = scope.queue; queue && is_of_interrupt(tunable))
+        json["interrupt"] = {{"device", queue->device}, {"ifindex", queue->ifindex}, {"irq", queue->queue}};
+    else if (queue)
         json["queue"] = {{"device", queue->device}, {"ifindex", queue->ifindex}, {"queue", queue->queue}};
     if (scope.pod) json["pod"] = {{"namespace", scope.pod->ns}, {"name", scope.pod->name}};
     return json;

@@ -33,7 +33,7 @@ struct Top {
 // A table whose probe has no rung on this node has no key.
 Json top_document(const Snapshot& snapshot, const Top& top);
 Json changes_document(std::span<const Change> changes);
-Json scope_document(const Scope& scope); // `scope` of a change
+Json scope_document(TunableId tunable, const Scope& scope); // `scope` of a change
 
 Json unexpected_document(std::span<const Unexpected> unexpected);
 

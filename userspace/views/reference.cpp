@@ -76,6 +76,7 @@ std::string_view scope_of(tunables::Kind kind) {
     case tunables::Kind::listener: return "one value for each listening socket";
     case tunables::Kind::udp_buffer: return "one value for each UDP socket";
     case tunables::Kind::rx_queue: return "one value for each receive queue of a network device";
+    case tunables::Kind::interrupt: return "one value for each interrupt of a network device of the node";
     }
     return "";
 }

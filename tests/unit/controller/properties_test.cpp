@@ -511,7 +511,8 @@ private:
         case TunableId::nf_conntrack_tcp_timeout_established:
         case TunableId::nf_conntrack_tcp_timeout_time_wait:
         case TunableId::nf_conntrack_tcp_timeout_close_wait:
-        case TunableId::rps_cpus: return 0;
+        case TunableId::rps_cpus:
+        case TunableId::smp_affinity: return 0;
         case TunableId::rmem_max:
         case TunableId::wmem_max:
         case TunableId::rmem_default:

@@ -211,6 +211,23 @@ void add_device(World& world, Names& names, const YAML::Node& node) {
     world.queues[key_of(TunableId::rps_cpus, scope_of(device))] = device;
 }
 
+// Of a device by its number in the file. Its CPUs are "past 63", or as the kernel has them.
+void add_interrupt(World& world, const YAML::Node& node) {
+    const Fields fields(node, {"irq", "device", "cpus", "on", "near", "fixed"});
+    DeviceInterrupt interrupt{
+        .netns = World::host, .ifindex = 2, .irq = static_cast<std::uint32_t>(number_of(fields.at("irq")))};
+    if (fields.has("device")) interrupt.ifindex += static_cast<std::uint32_t>(number_of(fields.at("device")));
+    for (const auto& [object, device] : world.queues)
+        if (device.ifindex == interrupt.ifindex) interrupt.device = device.name;
+    interrupt.name = fmt::format("{}-rx-{}", interrupt.device, interrupt.irq);
+    fields.into(interrupt.cpu, "on", number_of);
+    interrupt.has_more_cpus = text_of(fields.at("cpus")) == "past 63";
+    if (!interrupt.has_more_cpus) fields.into(interrupt.cpus, "cpus", cpus_of);
+    fields.into(interrupt.near, "near", cpus_of);
+    interrupt.is_fixed = fields.has("fixed");
+    world.interrupts[key_of(TunableId::smp_affinity, scope_of(interrupt))] = interrupt;
+}
+
 Family family_of(const Fields& fields) {
     return fields.has("family") && text_of(fields.at("family")) == "ipv6" ? Family::ipv6 : Family::ipv4;
 }
@@ -246,7 +263,7 @@ void add_socket_memory(World& world, const YAML::Node& node) {
 World world_of(const YAML::Node& node, Names& names) {
     const Fields fields(node, {"listener", "conntrack", "buffers", "udp", "backlog", "ports", "fragments", "neighbours",
                                "socket_memory", "device", "sizes", "allowed", "fast_open", "memory", "syncookies",
-                               "entry", "connection"});
+                               "entry", "connection", "interrupts", "irqbalance"});
     World world;
     if (fields.has("listener"))
         for (const YAML::Node& each : items_of(fields.at("listener"))) add_listener(world, names, each);
@@ -267,6 +284,12 @@ World world_of(const YAML::Node& node, Names& names) {
         for (const YAML::Node& each : items_of(fields.at("fragments"))) add_fragments(world, names, each);
     if (fields.has("device"))
         for (const YAML::Node& each : items_of(fields.at("device"))) add_device(world, names, each);
+    if (fields.has("interrupts"))
+        for (const YAML::Node& each : items_of(fields.at("interrupts"))) add_interrupt(world, each);
+    if (fields.has("irqbalance")) {
+        const std::string runs = text_of(fields.at("irqbalance"));
+        world.irqbalance = runs == "unknown" ? std::nullopt : std::optional(runs == "runs");
+    }
     if (fields.has("backlog")) {
         const Fields backlog(fields.at("backlog"), {"limit", "cpus", "isolated"});
         backlog.into(world.netdev_max_backlog, "limit", number_of);
@@ -453,6 +476,12 @@ void read_device(Step& step, const YAML::Node& node) {
     step.devices[text_of(fields.at("name"))] = static_cast<double>(number_of(fields.at("packets")));
 }
 
+void read_interrupt(Step& step, const YAML::Node& node) {
+    const Fields fields(node, {"irq", "times"});
+    step.interrupts[static_cast<std::uint32_t>(number_of(fields.at("irq")))] =
+        static_cast<double>(number_of(fields.at("times")));
+}
+
 // In pages. All of it is held, and moves, unless it says otherwise.
 void read_socket_memory(Step& step, Names& names, const YAML::Node& node) {
     const Fields fields(node, {"pool", "used", "before", "lost", "pressures", "near_for", "held", "still", "unknown",
@@ -493,8 +522,9 @@ void read_neighbours(Step& step, const YAML::Node& node) {
 }
 
 void read_value(Step& step, Names& names, const YAML::Node& node) {
-    const Fields fields(node, {"somaxconn", "in", "port", "limit", "conntrack_max", "conntrack_buckets", "rmem",
-                               "buffer", "netdev_max_backlog", "rmem_max", "established", "device", "cpus", "by"});
+    const Fields fields(node,
+                        {"somaxconn", "in", "port", "limit", "conntrack_max", "conntrack_buckets", "rmem", "buffer",
+                         "netdev_max_backlog", "rmem_max", "established", "device", "cpus", "irq", "by"});
     const auto add = [&](const ObjectKey& object, const char* key) {
         step.values.emplace_back(object, number_of(fields.at(key)));
     };
@@ -511,6 +541,11 @@ void read_value(Step& step, Names& names, const YAML::Node& node) {
     if (fields.has("device")) { // as it is numbered in the file
         const QueueRef queue{.ifindex = static_cast<std::uint32_t>(number_of(fields.at("device")) + 2)};
         step.values.emplace_back(key_of(TunableId::rps_cpus, {.netns = names.netns_at(fields, "host"), .queue = queue}),
+                                 cpus_of(fields.at("cpus")));
+    }
+    if (fields.has("irq")) { // of the first device
+        const QueueRef irq{.ifindex = 2, .queue = static_cast<std::uint32_t>(number_of(fields.at("irq")))};
+        step.values.emplace_back(key_of(TunableId::smp_affinity, {.netns = World::host, .queue = irq}),
                                  cpus_of(fields.at("cpus")));
     }
     if (fields.has("established")) { // seconds
@@ -566,7 +601,7 @@ Step step_of(const YAML::Node& node, Names& names) {
         node, {"at",         "until",     "tick",       "pressure",      "after",           "look",      "reload",
                "set",        "attempt",   "gone",       "conntrack",     "buffers",         "udp",       "ports",
                "cpu",        "fragments", "neighbours", "socket_memory", "memory_pressure", "available", "softirq",
-               "tcp_memory", "answer",    "expect",     "fast_open",     "device"});
+               "tcp_memory", "answer",    "expect",     "fast_open",     "device",          "interrupts"});
     Step step{.line = fields.line(), .kind = kind_of(fields), .at = duration_of(fields.at("at"))};
     step.until = step.at;
     fields.into(step.until, "until", duration_of);
@@ -588,6 +623,8 @@ Step step_of(const YAML::Node& node, Names& names) {
         for (const YAML::Node& each : items_of(fields.at("fragments"))) read_fragments(step, names, each);
     if (fields.has("device"))
         for (const YAML::Node& each : items_of(fields.at("device"))) read_device(step, each);
+    if (fields.has("interrupts"))
+        for (const YAML::Node& each : items_of(fields.at("interrupts"))) read_interrupt(step, each);
     if (fields.has("cpu"))
         for (const YAML::Node& each : items_of(fields.at("cpu"))) read_cpu(step, each);
     if (fields.has("socket_memory"))
@@ -642,6 +679,7 @@ std::string head_of(const Decision& decision) {
     std::string where;
     if (is_of_socket(decision.tunable)) where = fmt::format(" of {}", decision.scope.listener->local.port);
     if (is_of_queue(decision.tunable)) where = fmt::format(" of {}", decision.scope.queue->device);
+    if (is_of_interrupt(decision.tunable)) where = fmt::format(" of {}", decision.scope.queue->queue);
     const std::string head = fmt::format("{} {}{}", name_of(decision.act), tunables::row(decision.tunable).name, where);
     if (decision.act == Decision::Act::advise) return head;
     return fmt::format("{} {} -> {}", head, tunables::text_of(decision.tunable, decision.from),
@@ -778,6 +816,13 @@ private:
             const auto seen = step.devices.find(device.name);
             device.packets_per_second = seen == step.devices.end() ? 0 : seen->second;
             device.mean_packets_per_second = device.packets_per_second;
+        }
+        for (auto& [object, interrupt] : world_.interrupts) {
+            const auto seen = step.interrupts.find(interrupt.irq);
+            interrupt.per_second = seen == step.interrupts.end() ? 0 : seen->second;
+            const auto device = step.devices.find(interrupt.device);
+            interrupt.packets_per_second = device == step.devices.end() ? 0 : device->second;
+            interrupt.mean_packets_per_second = interrupt.packets_per_second;
         }
         world_.guards = step.guards;
     }

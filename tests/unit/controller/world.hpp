@@ -3,8 +3,10 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <map>
 #include <optional>
+#include <ranges>
 #include <set>
 #include <string>
 #include <vector>
@@ -43,10 +45,12 @@ public:
     std::uint64_t netdev_budget_usecs = 8000;
     std::optional<HotCpu> hot_cpu; // as the next snapshot has it
     std::uint64_t isolated_cpus = 0;
-    std::map<ObjectKey, SteeredDevice> queues; // with their CPUs, and what the next snapshot says
-    std::vector<NeighbourTable> neighbours;    // with their limits, and what the next snapshot says
-    std::vector<SocketMemory> socket_memory;   // the same
-    SocketSizes socket_sizes;                  // at ticks, as the next
+    std::map<ObjectKey, SteeredDevice> queues;       // with their CPUs, and what the next snapshot says
+    std::map<ObjectKey, DeviceInterrupt> interrupts; // the same; `cpu` is where one goes that may go to several
+    std::optional<bool> irqbalance = false;
+    std::vector<NeighbourTable> neighbours;  // with their limits, and what the next snapshot says
+    std::vector<SocketMemory> socket_memory; // the same
+    SocketSizes socket_sizes;                // at ticks, as the next
     std::optional<std::string> allowed_congestion_control;
     std::vector<SysctlWrite> writes; // that BPF has seen
 
@@ -82,6 +86,14 @@ public:
             snapshot.steered.push_back(device);
             snapshot.steered.back().read = now;
         }
+        for (DeviceInterrupt interrupt : interrupts | std::views::values) {
+            const std::uint64_t allowed = interrupt.cpus.value_or(0);
+            if (std::has_single_bit(allowed)) interrupt.cpu = static_cast<unsigned>(std::countr_zero(allowed));
+            if (!hot_cpu || interrupt.cpu != hot_cpu->cpu) interrupt.per_second = 0;
+            interrupt.read = now;
+            snapshot.interrupts.push_back(interrupt);
+        }
+        snapshot.irqbalance = irqbalance;
         snapshot.neighbours = neighbours;
         snapshot.socket_memory = socket_memory;
         return snapshot;
@@ -167,6 +179,7 @@ public:
         case TunableId::nf_conntrack_tcp_timeout_close_wait:
             return tables.contains(object.netns) ? std::optional(found(timeouts, object).value_or(0)) : std::nullopt;
         case TunableId::rps_cpus: return queues.contains(object) ? queues.at(object).rps_cpus : std::nullopt;
+        case TunableId::smp_affinity: return interrupts.contains(object) ? interrupts.at(object).cpus : std::nullopt;
         }
         return std::nullopt;
     }
@@ -218,6 +231,7 @@ public:
         case TunableId::nf_conntrack_tcp_timeout_time_wait:
         case TunableId::nf_conntrack_tcp_timeout_close_wait: timeouts[object] = value; break;
         case TunableId::rps_cpus: queues.at(object).rps_cpus = value; break;
+        case TunableId::smp_affinity: interrupts.at(object).cpus = value; break;
         }
     }
 

@@ -16,10 +16,11 @@ TEST_CASE("a row is of a socket where its kind is") {
     }
 }
 
-TEST_CASE("a row is of a receive queue where its kind is, and none is of two things") {
+TEST_CASE("a row is of a receive queue or an interrupt where its kind is, and none is of two things") {
     for (const Tunable& tunable : catalog()) {
         INFO(tunable.name);
         CHECK(is_of_queue(tunable.id) == (tunable.kind == Kind::rx_queue));
+        CHECK(is_of_interrupt(tunable.id) == (tunable.kind == Kind::interrupt));
         CHECK_FALSE((is_of_queue(tunable.id) && is_of_socket(tunable.id)));
     }
 }

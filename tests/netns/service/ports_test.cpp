@@ -89,7 +89,7 @@ TEST_CASE(
 TEST_CASE(
     "a range is widened down to the port that a UDP socket has, and one given back leaves UDP's in it as they are") {
     const Home home;
-    home.set_policy(policy_text("ports", "mode: auto", node_is_observed + named));
+    home.set_policy(policy_text("ports", "mode: auto", named));
     const Namespace netns;
     const Process resident(netns, [] { return std::uint64_t{0}; });
     netns.write(file, "40000 40049");

@@ -74,6 +74,7 @@ std::string_view lives_in(Kind kind) {
     case Kind::listener:
     case Kind::udp_buffer: return "socket";
     case Kind::rx_queue: return "device queue";
+    case Kind::interrupt: return "interrupt";
     }
     return "";
 }
@@ -197,12 +198,12 @@ TEST_CASE("docs/the-guides.md says \"where the policy names\" of what has to be 
     }
 }
 
-TEST_CASE("docs/the-guides.md says of a setting of devices, which nothing tunes, that it may be expected", "[docs]") {
+TEST_CASE("docs/the-guides.md says of a setting of devices that it may be expected", "[docs]") {
     for (const Row& row : rows())
         for (const std::string& name : names_in(row))
             if (tunables::find_device_setting(name) != nullptr) {
                 INFO(name);
-                CHECK(row[here].starts_with("watched under `expect`"));
+                CHECK(row[here].find("watched under `expect`") != std::string::npos);
             }
 }
 

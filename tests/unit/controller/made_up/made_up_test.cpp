@@ -19,7 +19,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto made_up = static_cast<TunableId>(38);
+constexpr auto made_up = static_cast<TunableId>(39);
 
 constexpr tunables::Tunable made_up_row{
     .id = made_up,

@@ -30,6 +30,7 @@ enum abi_mib {
 enum abi_tcp_mib {
 	ABI_TCP_MIB_OUTSEGS,
 	ABI_TCP_MIB_RETRANSSEGS,
+	ABI_TCP_MIB_ACTIVEOPENS,
 	ABI_TCP_MIB_COUNT,
 };
 
@@ -100,7 +101,7 @@ struct netns_record {
 	__u32 tcp_mibs_known;
 	__u64 tcp_mibs[ABI_TCP_MIB_COUNT];
 };
-ABI_SIZE(struct netns_record, 376);
+ABI_SIZE(struct netns_record, 384);
 ABI_OFFSET(struct netns_record, mibs, 24);
 ABI_OFFSET(struct netns_record, pid, 168);
 ABI_OFFSET(struct netns_record, rmem_default, 192);

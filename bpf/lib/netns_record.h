@@ -174,7 +174,8 @@ static __always_inline int write_netns(struct bpf_iter_meta *meta, struct net *n
 	record->own_connections = has_own_connections(row);
 	record->mem_errors_known = udp_mib_index[ABI_UDP_MIB_MEMERRORS] >= 0;
 	record->tcp_mibs_known = tcp_mib_index[ABI_TCP_MIB_OUTSEGS] >= 0 &&
-				 tcp_mib_index[ABI_TCP_MIB_RETRANSSEGS] >= 0;
+				 tcp_mib_index[ABI_TCP_MIB_RETRANSSEGS] >= 0 &&
+				 tcp_mib_index[ABI_TCP_MIB_ACTIVEOPENS] >= 0;
 	sum_mibs(record, net);
 	failures = bpf_map_lookup_elem(&port_failures, &key);
 	if (failures) {

@@ -78,9 +78,12 @@ std::optional<std::uint64_t> delay_in_force(const NetnsTcp& row) {
                : std::nullopt;
 }
 
-// A connection is counted when it ends, by the side that closes it first.
+// Connections that had a port. Where they are not counted as they begin they are at their end, by the side that closes
+// first.
+std::uint64_t fitted(const NetnsTcp& row) { return row.window_connects.value_or(row.window_time_wait_entries); }
+
 Measured measured(const NetnsTcp& row) {
-    const std::uint64_t seen = row.window_ports_exhausted + row.window_time_wait_entries;
+    const std::uint64_t seen = row.window_ports_exhausted + fitted(row);
     return {.losses = row.window_ports_exhausted, .demand = seen, .use = seen};
 }
 
@@ -191,10 +194,8 @@ void raise(Gate& gate, const NetnsTcp& row, Wish wish, const Step& step) {
     wish.to = step.to;
     wish.demand = step.object;
     wish.why += step.why;
-    wish.reason = {.trial = {.object = step.object},
-                   .cause = Cause::loss,
-                   .fitted = row.window_time_wait_entries,
-                   .before = measured(row)};
+    wish.reason = {
+        .trial = {.object = step.object}, .cause = Cause::loss, .fitted = fitted(row), .before = measured(row)};
     gate.raise(std::move(wish));
 }
 
@@ -233,10 +234,7 @@ void judge(Gate& gate, const NetnsTcp& row) {
     }
     wish.to = std::min(size_for(gate.snapshot(), row), most_of(gate, row));
     wish.expected = {wish.to};
-    wish.reason = {.trial = {.object = object},
-                   .cause = Cause::loss,
-                   .fitted = row.window_time_wait_entries,
-                   .before = measured(row)};
+    wish.reason = {.trial = {.object = object}, .cause = Cause::loss, .fitted = fitted(row), .before = measured(row)};
     wish.within_asked = within_asked;
     gate.raise(std::move(wish));
 }

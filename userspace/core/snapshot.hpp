@@ -151,8 +151,10 @@ struct NetnsTcp {
     std::uint64_t window_fastopen_requests = 0;
     std::uint64_t window_fastopen_opened = 0;
     std::uint64_t window_fastopen_failed = 0;
-    // In the last interval: connects that found no port in it, and sockets that entered TIME_WAIT.
+    // In the last interval: connects that found no port in it and that had one (TCP_MIB_ACTIVEOPENS; nullopt: not
+    // read), and sockets that entered TIME_WAIT.
     std::uint64_t window_ports_exhausted = 0;
+    std::optional<std::uint64_t> window_connects;
     std::uint64_t window_time_wait_entries = 0;
     std::optional<std::uint64_t> segments_sent;          // TCP_MIB_OUTSEGS; nullopt: not read, as the next
     std::optional<std::uint64_t> segments_retransmitted; // TCP_MIB_RETRANSSEGS

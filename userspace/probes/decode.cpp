@@ -144,7 +144,8 @@ NetnsReading::Memory memory_of(const netns_record& record) {
 std::optional<NetnsReading::Segments> segments_of(const netns_record& record) {
     if (record.tcp_mibs_known == 0) return std::nullopt;
     return NetnsReading::Segments{.sent = record.tcp_mibs[ABI_TCP_MIB_OUTSEGS],
-                                  .retransmitted = record.tcp_mibs[ABI_TCP_MIB_RETRANSSEGS]};
+                                  .retransmitted = record.tcp_mibs[ABI_TCP_MIB_RETRANSSEGS],
+                                  .connects = record.tcp_mibs[ABI_TCP_MIB_ACTIVEOPENS]};
 }
 
 NetnsReading netns_reading(const netns_record& record) {

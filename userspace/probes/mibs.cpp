@@ -30,7 +30,8 @@ constexpr std::array<std::string_view, ABI_MIB_COUNT> names{"LINUX_MIB_LISTENOVE
                                                             "LINUX_MIB_TCPFASTOPENLISTENOVERFLOW",
                                                             "LINUX_MIB_TCPFASTOPENCOOKIEREQD"};
 
-constexpr std::array<std::string_view, ABI_TCP_MIB_COUNT> snmp_tcp_names{"TCP_MIB_OUTSEGS", "TCP_MIB_RETRANSSEGS"};
+constexpr std::array<std::string_view, ABI_TCP_MIB_COUNT> snmp_tcp_names{"TCP_MIB_OUTSEGS", "TCP_MIB_RETRANSSEGS",
+                                                                         "TCP_MIB_ACTIVEOPENS"};
 
 constexpr std::array<std::string_view, ABI_UDP_MIB_COUNT> udp_names{"UDP_MIB_INDATAGRAMS", "UDP_MIB_RCVBUFERRORS",
                                                                     "UDP_MIB_MEMERRORS"};

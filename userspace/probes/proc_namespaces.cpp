@@ -38,8 +38,9 @@ Result<NetnsReading> counters_of(const std::filesystem::path& process) {
 std::optional<NetnsReading::Segments> segments_in(std::string_view snmp) {
     const auto sent = sys::netstat_value(snmp, "Tcp", "OutSegs");
     const auto retransmitted = sys::netstat_value(snmp, "Tcp", "RetransSegs");
-    if (!sent || !retransmitted) return std::nullopt;
-    return NetnsReading::Segments{.sent = *sent, .retransmitted = *retransmitted};
+    const auto connects = sys::netstat_value(snmp, "Tcp", "ActiveOpens");
+    if (!sent || !retransmitted || !connects) return std::nullopt;
+    return NetnsReading::Segments{.sent = *sent, .retransmitted = *retransmitted, .connects = *connects};
 }
 
 NetnsReading netns_reading(std::string_view netstat, std::string_view sockstat) {

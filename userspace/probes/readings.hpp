@@ -161,6 +161,7 @@ struct NetnsReading {
     struct Segments {
         std::uint64_t sent = 0;          // TCP_MIB_OUTSEGS
         std::uint64_t retransmitted = 0; // TCP_MIB_RETRANSSEGS
+        std::uint64_t connects = 0;      // TCP_MIB_ACTIVEOPENS: connect() that had a port
     };
     std::optional<Segments> segments;
     bool own_connections = false; // they are in a table of its own (tcp_child_ehash_entries), which nobody walks

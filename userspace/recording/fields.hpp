@@ -74,8 +74,9 @@ RECORDED(NetnsTcp, netns, pid, pod, somaxconn, max_syn_backlog, listen_overflows
          time_wait_entries_per_second, time_wait_overflows, ports_exhausted, ports_exhausted_command,
          ports_exhausted_pid, ports_exhausted_remote, local_ports, udp_port_below, tw_reuse, tw_reuse_delay_ms,
          fastopen, fastopen_requests, fastopen_opened, fastopen_failed, window_fastopen_requests,
-         window_fastopen_opened, window_fastopen_failed, window_ports_exhausted, window_time_wait_entries,
-         segments_sent, segments_retransmitted, retransmitted_percent, states, listening, close_wait_holder);
+         window_fastopen_opened, window_fastopen_failed, window_ports_exhausted, window_connects,
+         window_time_wait_entries, segments_sent, segments_retransmitted, retransmitted_percent, states, listening,
+         close_wait_holder);
 RECORDED(HeldFlow, pid, command, local, remote, limit_bytes, bytes_per_second, round_trip_us, widest_window_bytes);
 RECORDED(RaisedFlows, flows, before, since, held_again, held_at_other_end);
 RECORDED(HeldBack, flows, bytes_per_second, most_in_round_trip, set_by_application, largest, raised);

@@ -122,6 +122,7 @@ void TcpTable::count(Namespace& netns, const probes::NetnsReading& reading) {
     const std::uint64_t again = gain(netns.last.segments->retransmitted, reading.segments->retransmitted);
     netns.segments.sent += sent;
     netns.segments.retransmitted += again;
+    netns.segments.connects += gain(netns.last.segments->connects, reading.segments->connects);
     row.segments_sent = row.segments_sent.value_or(0) + sent;
     row.segments_retransmitted = row.segments_retransmitted.value_or(0) + again;
 }
@@ -663,6 +664,8 @@ void TcpTable::tick(Snapshot& snapshot, MonoTime now) {
         netns.fastopen_before = {netns.row.fastopen_requests, netns.row.fastopen_opened, netns.row.fastopen_failed};
         netns.row.window_ports_exhausted = gain(netns.of_range_before, netns.of_range);
         netns.of_range_before = netns.of_range;
+        netns.row.window_connects =
+            netns.row.segments_sent ? std::optional(netns.segments.connects) : std::nullopt; // read with these
         netns.row.retransmitted_percent = retransmitted_percent(std::exchange(netns.segments, {}));
         snapshot.tcp.push_back(netns.row);
     }

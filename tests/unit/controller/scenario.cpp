@@ -417,9 +417,10 @@ void read_udp(Step& step, const Names& names, const YAML::Node& node) {
 }
 
 void read_ports(Step& step, Names& names, const YAML::Node& node) {
-    const Fields fields(node, {"in", "exhausted", "entries", "time_wait"});
+    const Fields fields(node, {"in", "exhausted", "connects", "entries", "time_wait"});
     NetnsTcp& seen = step.ports[names.netns_at(fields, "client")];
     fields.into(seen.window_ports_exhausted, "exhausted", number_of);
+    fields.into(seen.window_connects, "connects", number_of);
     fields.into(seen.window_time_wait_entries, "entries", number_of);
     fields.into(seen.time_wait_sockets, "time_wait", number_of);
 }
@@ -847,6 +848,7 @@ private:
             const auto found = step.ports.find(netns);
             const NetnsTcp seen = found != step.ports.end() ? found->second : NetnsTcp{};
             row.window_ports_exhausted = seen.window_ports_exhausted;
+            row.window_connects = seen.window_connects;
             row.window_time_wait_entries = seen.window_time_wait_entries;
             row.time_wait_sockets = seen.time_wait_sockets;
             row.fastopen_requests += seen.window_fastopen_requests;

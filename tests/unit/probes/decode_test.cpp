@@ -341,15 +341,18 @@ TEST_CASE("segments are known where the kernel says where they are counted") {
     netns_record raw{.kind = ABI_NETNS_RECORD};
     raw.tcp_mibs[ABI_TCP_MIB_OUTSEGS] = 50;
     raw.tcp_mibs[ABI_TCP_MIB_RETRANSSEGS] = 3;
+    raw.tcp_mibs[ABI_TCP_MIB_ACTIVEOPENS] = 7;
     CHECK_FALSE(netns_reading(raw).segments.has_value());
     raw.tcp_mibs_known = 1;
     REQUIRE(netns_reading(raw).segments.has_value());
     CHECK(netns_reading(raw).segments->sent == 50);
     CHECK(netns_reading(raw).segments->retransmitted == 3);
+    CHECK(netns_reading(raw).segments->connects == 7);
     const auto read = segments_in("Tcp: ActiveOpens OutSegs RetransSegs\nTcp: 1 50 3\n");
     REQUIRE(read.has_value());
     CHECK(read->sent == 50);
     CHECK(read->retransmitted == 3);
+    CHECK(read->connects == 1);
     CHECK_FALSE(segments_in("Tcp: ActiveOpens OutSegs\nTcp: 1 50\n").has_value());
     CHECK_FALSE(segments_in("").has_value());
 }

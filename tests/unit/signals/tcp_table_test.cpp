@@ -488,16 +488,20 @@ TEST_CASE(
     auto reading = netns(0);
     reading.local_ports = LocalPorts{32768, 60999};
     reading.ports_exhausted = 5; // before the first tick
+    reading.segments = {.connects = 20};
     feed.tick({reading}, {});
     reading.ports_exhausted = 9;
     reading.own_ports_exhausted = 1;
     reading.time_waited = 40;
+    reading.segments = {.connects = 25};
     NetnsTcp row = feed.tick({reading}, {}).tcp.at(0);
     CHECK(row.local_ports == LocalPorts{32768, 60999});
     CHECK(row.window_ports_exhausted == 3);
+    CHECK(row.window_connects == 5U);
     CHECK(row.window_time_wait_entries == 40);
     row = feed.tick({reading}, {}).tcp.at(0);
     CHECK(row.window_ports_exhausted == 0);
+    CHECK(row.window_connects == 0U);
     CHECK(row.window_time_wait_entries == 0);
 }
 

@@ -56,9 +56,14 @@ constexpr int ahead_of_others = -10;
 constexpr int invalid_policy = 2;
 
 // A full conntrack table does not wait for the next tick, nor does a value of ours that somebody sets; growth over less
-// than this says nothing. A CPU's backlog is full when it loses a packet: so long after that it is looked at whether
-// the CPU works it off.
+// than this says nothing. A CPU's backlog is full when it loses a packet: so long after that, or up to three times as
+// long, it is looked at whether the CPU works it off; bursts that come as regularly are met between two, and in them.
 constexpr Nanoseconds shortest_tick = std::chrono::milliseconds(100);
+constexpr double most_shortest_ticks = 3;
+// What happens once a second meets each look at another time, and is not missed by all; nor can a process be idle
+// whenever it is looked at. 900 ms is the least that windows take for a second (Backlogs::shortest_window).
+constexpr double least_of_tick = 0.92;
+constexpr double most_of_tick = 1.08;
 // While a buffer holds back a flow it is looked at so often: what a raise does shows in a few round trips.
 constexpr Nanoseconds flow_interval = std::chrono::milliseconds(250);
 // How soon after a pressure event the burst is looked at again, until it is over: bursts that come every few hundred
@@ -163,9 +168,13 @@ private:
 
     [[nodiscard]] policy::Mode mode() const { return policy_.mode; }
     void apply_mode();
-    void arm(sd_event_source* timer, Nanoseconds delay) const {
-        sd_event_source_set_time_relative(timer, microseconds(delay));
+    void arm(sd_event_source* timer, std::chrono::duration<double, std::nano> delay) const {
+        sd_event_source_set_time_relative(timer, microseconds(std::chrono::duration_cast<Nanoseconds>(delay)));
         sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
+    }
+
+    [[nodiscard]] double between(double least, double most) {
+        return std::uniform_real_distribution<>(least, most)(random_);
     }
 
     template <auto Method> static int on_time(sd_event_source*, std::uint64_t, void* self) {
@@ -203,9 +212,6 @@ private:
     bool looks_soon_ = false;       // the next tick is for something that does not wait
     std::string problems_;          // of the last tick, so that each is logged once
     Nanoseconds census_interval_{};
-    // What happens once a second meets each look at another time, and is not missed by all; nor can a process be idle
-    // whenever it is looked at. 900 ms is the least that windows take for a second (Backlogs::shortest_window).
-    std::uniform_real_distribution<> vary_{0.92, 1.08};
     std::minstd_rand random_{std::random_device{}()};
 
     Loop loop_;
@@ -284,8 +290,8 @@ Result<> Daemon::open_loop() {
     sd_event_add_signal(loop, nullptr, SIGTERM, ends, this);
     sd_event_add_signal(loop, nullptr, SIGINT, ends, this);
     sd_event_add_signal(loop, nullptr, SIGHUP, reloads, this);
-    // sd-event moves a timer by its accuracy, 250 ms unless told, to where others fire too, always the same place within
-    // a second.
+    // sd-event moves a timer by its accuracy, 250 ms unless told, to where others fire too, always the same place
+    // within a second.
     const auto add_timer = [&](sd_event_source** timer, Nanoseconds accuracy, sd_event_time_handler_t handler) {
         sd_event_add_time_relative(loop, timer, CLOCK_MONOTONIC, 0, microseconds(accuracy), handler, this);
         sd_event_source_set_enabled(*timer, SD_EVENT_OFF);
@@ -433,7 +439,7 @@ void Daemon::finish() {
 }
 
 void Daemon::tick() {
-    arm(tick_timer_, std::chrono::duration_cast<Nanoseconds>(config_.interval * vary_(random_)));
+    arm(tick_timer_, config_.interval * between(least_of_tick, most_of_tick));
     looks_after_drop_ = looks_soon_ = false;
     (void)writer_.catches_up({}); // what it wrote late is ours
     on_events(); // sockets that began to listen wake nobody, and are to be known before they are counted
@@ -535,7 +541,8 @@ void Daemon::take_events() {
     if (look_soon) arm(tick_timer_, std::max(last_.time.mono + shortest_tick - sys::now().mono, Nanoseconds::zero()));
     // Further drops do not put it off, and they nothing that is more urgent.
     looks_soon_ |= look_soon;
-    if (look_later && !looks_soon_ && !std::exchange(looks_after_drop_, true)) arm(tick_timer_, shortest_tick);
+    if (look_later && !looks_soon_ && !std::exchange(looks_after_drop_, true))
+        arm(tick_timer_, shortest_tick * between(1, most_shortest_ticks));
 }
 
 void Daemon::follow_bursts() {

@@ -70,8 +70,8 @@ static __always_inline void note_raise(struct flow_record *flow, const struct fl
 
 /* A congestion control that takes each loss for a full queue is held back by those that are none:
  * where what it sends did not have to wait, by the time of a round trip, and it had more to send
- * all the while. Of a short round trip that time tells nothing, and what is lost is soon sent again;
- * a flow may be followed for its buffers all the same.
+ * all the while. Of a short round trip that time tells nothing, and what is lost is soon sent
+ * again; a flow may be followed for its buffers all the same.
  */
 #define LOSS_WINDOW_NS 1000000000ULL
 #define LEAST_LOST 2

@@ -39,13 +39,15 @@ std::uint64_t become_root_of_ones_own() {
 }
 
 // By a thread that is root with the capabilities of the service and of its writer.
-std::vector<probes::DeviceReading> devices_of(pid_t pid) {
-    std::vector<probes::DeviceReading> devices;
+Result<std::vector<probes::DeviceReading>> devices_of(pid_t pid) {
+    Result<std::vector<probes::DeviceReading>> devices;
     std::thread([&] {
         const auto visit = sys::visit_netns(take(sys::netns_of(pid)), {.pid = pid, .path = {}}, {.devices = true});
         const std::array kept{CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH};
         const auto has_kept = sys::keep_capabilities(kept);
-        if (visit && has_kept) devices = take(probes::read_devices(*visit, [](auto, auto) { return true; }));
+        must(has_kept.has_value(), "keep capabilities");
+        devices =
+            visit ? probes::read_devices(*visit, [](auto, auto) { return true; }) : std::unexpected(visit.error());
     }).join();
     return devices;
 }
@@ -55,8 +57,13 @@ std::vector<probes::DeviceReading> devices_of(pid_t pid) {
 TEST_CASE("a device whose files are those of a user namespace's root is known to be denied to us") {
     const Process process(become_root_of_ones_own);
     const auto devices = devices_of(process.pid());
-    REQUIRE(devices.size() == 2);
-    for (const probes::DeviceReading& device : devices) {
+    if (!devices && devices.error().code == ENOENT) { // older kernels show net.core in no namespace of such a user
+        WARN("not visited: " << devices.error().message);
+        return;
+    }
+    REQUIRE(devices);
+    REQUIRE(devices->size() == 2);
+    for (const probes::DeviceReading& device : *devices) {
         CHECK(device.is_denied);
         CHECK_FALSE(device.is_read_only);
         CHECK(device.rps_cpus == Cpus{});
@@ -69,7 +76,7 @@ TEST_CASE("a device of a namespace of the node's own user is not denied, and its
         shell(
             fmt::format("ip -n {0} link add d{1} numrxqueues {1} type veth peer name other{1}", netns.name(), queues));
     const Process resident(netns, [] { return std::uint64_t{0}; });
-    auto devices = devices_of(resident.pid());
+    auto devices = take(devices_of(resident.pid()));
     std::erase_if(devices, [](const probes::DeviceReading& device) { return device.name.starts_with("other"); });
     REQUIRE(devices.size() == 6);
     for (const probes::DeviceReading& device : devices) {

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "actuators/object.hpp"
-#include "core/parse.hpp"
 #include "sys/sysfs.hpp"
 #include "tunables/codec.hpp"
 
@@ -14,8 +13,7 @@ namespace {
 // Of the one that it was when its queue was named; where it is `ours`, by whatever name.
 Result<sys::Fd> find(const sys::Fd& sysfs, const QueueRef& queue, bool ours) {
     auto device = sys::open_device(sysfs, queue.device);
-    const auto text = device ? sys::read_below(*device, "ifindex") : std::unexpected(device.error());
-    const auto index = text ? parse_number(text->substr(0, text->find('\n'))) : std::unexpected(text.error());
+    const auto index = device ? sys::ifindex_of(*device) : std::unexpected(device.error());
     if (index && *index == queue.ifindex) return device;
     if (ours) return sys::find_device(sysfs, queue.ifindex);
     if (!index) return std::unexpected(index.error());

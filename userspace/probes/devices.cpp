@@ -50,13 +50,11 @@ std::uint64_t queues_of(const sys::Fd& device) {
 // nullopt: it is gone.
 Result<std::optional<DeviceReading>> look_at(const sys::Fd& sysfs, const sys::DevicePackets& found) {
     const auto device = sys::open_device(sysfs, found.name);
-    const auto index = device ? sys::read_below(*device, "ifindex") : std::unexpected(device.error());
+    const auto index = device ? sys::ifindex_of(*device) : std::unexpected(device.error());
     if (!index && (index.error().code == ENOENT || index.error().code == ENODEV)) return std::nullopt;
     if (!index) return std::unexpected(index.error());
-    const auto number = parse_number(index->substr(0, index->find('\n')));
-    if (!number) return std::unexpected(number.error());
     return DeviceReading{.name = found.name,
-                         .ifindex = static_cast<std::uint32_t>(*number),
+                         .ifindex = *index,
                          .packets = found.packets,
                          .queues = queues_of(*device),
                          .is_hardware = has(*device, "device"),

@@ -40,14 +40,13 @@ void add_device(std::vector<InterruptReading>& readings, const sys::Fd& sysfs, c
     const auto folder = sys::open_device(sysfs, name);
     if (!folder) return;
     const auto irqs = sys::device_interrupts(*folder);
-    const auto text = irqs.empty() ? failure("none") : sys::read_below(*folder, "ifindex");
-    const auto index = text ? parse_number(text->substr(0, text->find('\n'))) : std::unexpected(text.error());
+    const auto index = irqs.empty() ? failure("none") : sys::ifindex_of(*folder);
     if (!index) return;
     const auto near = sys::read_below(*folder, "device/local_cpus");
     const auto near_cpus = near ? parse_cpus(near->substr(0, near->find('\n'))) : std::unexpected(near.error());
     for (const std::uint32_t irq : irqs)
         readings.push_back({.device = name,
-                            .ifindex = static_cast<std::uint32_t>(*index),
+                            .ifindex = *index,
                             .packets = device.packets,
                             .near = near_cpus ? std::optional(*near_cpus) : std::nullopt,
                             .irq = irq});

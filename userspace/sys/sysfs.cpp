@@ -42,8 +42,7 @@ Result<Fd> find_device(const Fd& sysfs, std::uint32_t ifindex) {
     if (!folder) return system_failure(errno, "read class/net");
     while (const dirent* entry = ::readdir(folder.get())) {
         auto device = open_device(sysfs, entry->d_name);
-        const auto text = device ? read_below(*device, "ifindex") : std::unexpected(device.error());
-        const auto index = text ? parse_number(text->substr(0, text->find('\n'))) : std::unexpected(text.error());
+        const auto index = device ? ifindex_of(*device) : std::unexpected(device.error());
         if (index && *index == ifindex) return device;
     }
     return system_failure(ENOENT, "no device has the index {}", ifindex);
@@ -53,6 +52,13 @@ Result<std::string> read_below(const Fd& folder, const std::string& path) {
     const Fd file(::openat(folder.value(), path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file) return system_failure(errno, "open {}", path);
     return read_all(file);
+}
+
+Result<std::uint32_t> ifindex_of(const Fd& device) {
+    const auto text = read_below(device, "ifindex");
+    const auto index = text ? parse_number(text->substr(0, text->find('\n'))) : std::unexpected(text.error());
+    if (!index) return std::unexpected(index.error());
+    return static_cast<std::uint32_t>(*index);
 }
 
 Result<> write_below(const Fd& folder, const std::string& path, const std::string& text) {

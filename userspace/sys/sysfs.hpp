@@ -24,6 +24,9 @@ Result<Fd> find_device(const Fd& sysfs, std::uint32_t ifindex);
 // A file below the folder of a device, whole.
 Result<std::string> read_below(const Fd& folder, const std::string& path);
 
+// The index of a device, by its folder.
+Result<std::uint32_t> ifindex_of(const Fd& device);
+
 // One write to it, of all of `text`.
 Result<> write_below(const Fd& folder, const std::string& path, const std::string& text);
 

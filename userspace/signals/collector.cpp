@@ -31,9 +31,7 @@ constexpr int burst_census_pause = 10;
 constexpr Nanoseconds count_pause = std::chrono::seconds(5);
 // The same for one namespace, where an event does not tell which of its listeners it is about.
 constexpr int look_pause = 10;
-// Listeners that no descriptor table shows (on their way between processes, fixed files of io_uring, the kernel's own)
-// are looked for by sock_diag in each namespace: so often, in so many at a census; more where some are missing.
-constexpr Nanoseconds listing_interval = std::chrono::seconds(60);
+// Namespaces that are asked for all their listeners at a census; more where some are missing.
 constexpr std::size_t listings_at_once = 4;
 constexpr std::size_t most_listings_at_once = 32;
 // A burst that lasts longer is no burst; the tick judges it.
@@ -107,6 +105,7 @@ void Collector::refresh(Now now, MonoTime next_census) {
     if (census) readings.listeners = listeners_;
     readings.lists_whole_namespaces = probes_.lists_whole_namespaces();
     readings.unasked = unasked_;
+    readings.unheld = &listings_.unheld();
     tcp_.update(readings, now.mono);
 }
 
@@ -127,39 +126,28 @@ bool Collector::take_census(Now now) {
     return taken;
 }
 
-// Namespaces whose known listeners are missing come first, then those that were listed longest ago.
 void Collector::add_unheld(Now now) {
-    const std::vector<NetnsId> missing = tcp_.missing_in(listeners_);
-    const auto misses = [&](const NetnsId& netns) { return std::ranges::binary_search(missing, netns); };
-    std::map<NetnsId, MonoTime> before;
-    std::vector<const probes::NetnsReading*> due;
-    for (const probes::NetnsReading& netns : namespaces_) {
-        const auto listed = listed_.find(netns.netns);
-        if (listed != listed_.end()) before.insert(*listed);
-        if (misses(netns.netns) || listed == listed_.end() || now.mono - listed->second >= listing_interval)
-            due.push_back(&netns);
-    }
-    listed_ = std::move(before);
-    std::ranges::stable_sort(due, {}, [&](const probes::NetnsReading* netns) {
-        const auto listed = listed_.find(netns->netns);
-        return std::tuple(!misses(netns->netns), listed == listed_.end() ? MonoTime() : listed->second);
-    });
+    listings_.begin(namespaces_, now.mono);
+    const std::vector<NetnsId> missing = tcp_.missing_in(listeners_, listings_.unheld());
+    const auto due = listings_.due(namespaces_, missing, now.mono);
     std::set<std::uint64_t> held;
     for (const probes::ListenerReading& listener : listeners_) held.insert(listener.cookie);
     for (std::size_t i = 0; i < due.size(); ++i) {
-        const NetnsId& netns = due[i]->netns;
-        if (i >= (misses(netns) ? most_listings_at_once : listings_at_once)) {
-            if (misses(netns)) unasked_.push_back(netns);
-            continue;
+        const probes::NetnsReading& netns = *due[i];
+        const bool misses = std::ranges::binary_search(missing, netns.netns);
+        const bool has_turn = i < (misses ? most_listings_at_once : listings_at_once);
+        const auto found = has_turn ? std::optional(probes_.listeners_of(netns)) : std::nullopt;
+        std::vector<std::uint64_t> unheld;
+        if (found && *found) {
+            for (const probes::ListenerReading& listener : **found) {
+                if (held.contains(listener.cookie)) continue;
+                unheld.push_back(listener.cookie);
+                listeners_.push_back(listener);
+            }
+        } else if (misses && (!found || may_be_asked_later(found->error()))) {
+            unasked_.push_back(netns.netns);
         }
-        listed_[netns] = now.mono;
-        const auto found = probes_.listeners_of(*due[i]);
-        if (!found) {
-            if (misses(netns) && may_be_asked_later(found.error())) unasked_.push_back(netns);
-            continue;
-        }
-        for (const probes::ListenerReading& listener : *found)
-            if (!held.contains(listener.cookie)) listeners_.push_back(listener);
+        if (found) listings_.listed(netns, std::move(unheld), now.mono);
     }
 }
 

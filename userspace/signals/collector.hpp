@@ -13,6 +13,7 @@
 #include "signals/conntrack_tables.hpp"
 #include "signals/fragments.hpp"
 #include "signals/interrupts.hpp"
+#include "signals/listings.hpp"
 #include "signals/neighbours.hpp"
 #include "signals/node.hpp"
 #include "signals/socket_memory.hpp"
@@ -143,11 +144,11 @@ private:
     Nanoseconds census_interval_{};
     MonoTime next_census_;
     MonoTime next_burst_census_;
-    MonoTime next_look_;                 // at the listeners of one namespace
-    MonoTime next_port_look_;            // at the UDP sockets of one namespace
-    std::size_t next_ports_ = 0;         // the namespace whose turn it is
-    std::map<NetnsId, MonoTime> listed_; // when all listeners of a namespace were listed, whoever holds them
-    std::vector<NetnsId> unasked_;       // or without an answer, though the last census lacked listeners of theirs
+    MonoTime next_look_;         // at the listeners of one namespace
+    MonoTime next_port_look_;    // at the UDP sockets of one namespace
+    std::size_t next_ports_ = 0; // the namespace whose turn it is
+    Listings listings_;
+    std::vector<NetnsId> unasked_; // not listed, though the last census lacked listeners of theirs
     std::string problems_;
 };
 

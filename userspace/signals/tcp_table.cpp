@@ -248,7 +248,10 @@ TcpTable::Tracked& TcpTable::take_in(const probes::ListenerReading& reading, boo
 }
 
 void TcpTable::update_listeners(const Readings& readings, MonoTime now) {
-    for (auto& [cookie, tracked] : listeners_) tracked.seen = false;
+    for (auto& [cookie, tracked] : listeners_) {
+        tracked.seen = readings.unheld != nullptr && readings.unheld->contains(cookie);
+        tracked.fresh_drops = 0;
+    }
     for (const probes::ListenerReading& reading : *readings.listeners) {
         known(reading.cookie);
         take_in(reading, readings.lists_whole_namespaces && listed_.contains(reading.netns), now);
@@ -287,8 +290,9 @@ void TcpTable::looked(std::span<const probes::ListenerReading> readings, MonoTim
         if (Tracked* tracked = known(reading.cookie); tracked != nullptr) note_queue(*tracked, reading, now);
 }
 
-std::vector<NetnsId> TcpTable::missing_in(std::span<const probes::ListenerReading> census) const {
-    std::set<std::uint64_t> there;
+std::vector<NetnsId> TcpTable::missing_in(std::span<const probes::ListenerReading> census,
+                                          const std::set<std::uint64_t>& unheld) const {
+    std::set<std::uint64_t> there = unheld;
     for (const probes::ListenerReading& reading : census) there.insert(reading.cookie);
     std::set<NetnsId> missing;
     for (const auto& [cookie, tracked] : listeners_)

@@ -38,6 +38,8 @@ public:
         // before is new then.
         bool lists_whole_namespaces = false;
         std::span<const NetnsId> unasked; // where a listener that the census lacks may be there all the same
+        // Cookies of those that it lacks and that are there, as they were. nullptr: none.
+        const std::set<std::uint64_t>* unheld = nullptr;
     };
 
     // Takes readings in. The first ones are the zero of all counters.
@@ -52,8 +54,9 @@ public:
     // Some listeners, read out of turn: what waits in those that are known, and what they let wait.
     void looked(std::span<const probes::ListenerReading> readings, MonoTime now);
 
-    // The namespaces of listeners that are known and not among these.
-    [[nodiscard]] std::vector<NetnsId> missing_in(std::span<const probes::ListenerReading> census) const;
+    // The namespaces of listeners that are known and not among these, nor by their cookies in `unheld`.
+    [[nodiscard]] std::vector<NetnsId> missing_in(std::span<const probes::ListenerReading> census,
+                                                  const std::set<std::uint64_t>& unheld) const;
 
     // This process has set its limit.
     void wrote(std::uint64_t cookie, std::uint32_t limit, MonoTime now);

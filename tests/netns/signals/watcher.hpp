@@ -2,6 +2,7 @@
 // A collector over the kernel's own probes, to which time is given, so that nothing depends on how fast a test is.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "core/snapshot.hpp"
@@ -43,14 +44,20 @@ public:
 
     // From now on no namespace's sockets can be listed: an errno; 0: they can.
     void refuse_to_list(int code) { refusal_ = code; }
+    // How often the sockets of `netns` were to be listed.
+    [[nodiscard]] std::size_t listings_of(const Namespace& netns) const {
+        return static_cast<std::size_t>(std::ranges::count(listed_, netns.inode()));
+    }
 
 private:
-    Result<sys::Visit> visit(const NetnsId& id, const sys::NetnsHint& hint, const sys::Wanted& wanted) const {
+    Result<sys::Visit> visit(const NetnsId& id, const sys::NetnsHint& hint, const sys::Wanted& wanted) {
+        if (wanted.socket == sys::Netlink::sock_diag) listed_.push_back(id.inode);
         if (refusal_ != 0 && wanted.socket == sys::Netlink::sock_diag) return system_failure(refusal_, "visit");
         return sys::visit_netns(id, hint, wanted);
     }
 
     int refusal_ = 0;
+    std::vector<std::uint64_t> listed_; // inodes
     Nanoseconds interval_;
     probes::Probes probes_ = open_probes({.visit = [this](const auto&... about) { return visit(about...); }});
     Now now_ = sys::now();

@@ -50,6 +50,15 @@ void send_descriptor(const sys::Fd& to, const sys::Fd& descriptor) {
     must(::sendmsg(to.value(), &message, 0) == 1, "sendmsg");
 }
 
+// From now on only the two ends of a socket pair lead to it.
+std::pair<sys::Fd, sys::Fd> put_on_its_way(sys::Fd descriptor) {
+    std::array<int, 2> pair{};
+    must(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) == 0, "socketpair");
+    std::pair<sys::Fd, sys::Fd> ends{sys::Fd(pair[0]), sys::Fd(pair[1])};
+    send_descriptor(ends.first, descriptor);
+    return ends;
+}
+
 } // namespace
 
 TEST_CASE("of listeners that share a port only the one that loses is charged, and only its queue is full") {
@@ -114,13 +123,8 @@ TEST_CASE("a listener that is on its way between two processes stays, without on
     std::vector<Listener> rows = watcher.listeners_of(netns);
     REQUIRE(rows.size() == 1);
     CHECK(rows[0].pid == ::getpid());
-    std::array<int, 2> pair{};
-    must(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) == 0, "socketpair");
-    sys::Fd near(pair[0]);
-    sys::Fd far(pair[1]);
     const std::uint64_t cookie = cookie_of(listener);
-    send_descriptor(near, listener);
-    listener.reset();
+    auto [near, far] = put_on_its_way(std::move(listener));
     CHECK(comes_true([&] { // whoever has found out who held it may do so for a while
         rows = watcher.listeners_of(netns);
         REQUIRE(rows.size() == 1);
@@ -139,4 +143,24 @@ TEST_CASE("a listener that is on its way between two processes stays, without on
     far.reset();
     near.reset();
     CHECK(comes_true([&] { return watcher.listeners_of(netns).empty(); }));
+}
+
+TEST_CASE("a listener that nobody holds is not listed anew at each look, but when its namespace loses something") {
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    Watcher watcher(1s);
+    auto listener = netns.inside([] { return listen_with(port, 4, SOL_SOCKET, SO_REUSEADDR, 1); });
+    const std::uint64_t cookie = cookie_of(listener);
+    (void)watcher.look_until(netns, [&](const Listener& row) { return row.cookie == cookie; });
+    const auto ends = put_on_its_way(std::move(listener));
+    (void)watcher.look_until(netns, [](const Listener& row) { return row.pid == 0; });
+    const std::size_t before = watcher.listings_of(netns);
+    for (int i = 0; i < 4; ++i) CHECK(watcher.listeners_of(netns).size() == 1);
+    if (!watcher.probes().lists_whole_namespaces()) CHECK(watcher.listings_of(netns) <= before + 1);
+    const auto refused = netns.inside([] { return clients(20, "127.0.0.1", port); });
+    REQUIRE(netstat(netns, "ListenOverflows") > 0);
+    const Listener row = watcher.look_until(
+        netns, [&](const Listener& each) { return each.overflows == netstat(netns, "ListenOverflows"); });
+    CHECK(row.cookie == cookie);
+    CHECK(row.queue == 5);
 }

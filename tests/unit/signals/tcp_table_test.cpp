@@ -827,7 +827,7 @@ TEST_CASE("a listener whose namespace was not asked for it stays, one that has e
     feed.tick({netns(0)}, {listening(1, 80)});
     const std::vector namespaces{netns(0)};
     const std::vector<probes::ListenerReading> none;
-    CHECK(feed.table.missing_in(none) == std::vector{shop});
+    CHECK(feed.table.missing_in(none, {}) == std::vector{shop});
     const std::vector unasked{shop};
     const TcpTable::Readings readings{
         .namespaces = namespaces, .queues = {}, .listeners = std::span(none), .unasked = unasked};
@@ -836,6 +836,26 @@ TEST_CASE("a listener whose namespace was not asked for it stays, one that has e
     feed.table.tick(snapshot, feed.now);
     CHECK(snapshot.listeners.size() == 1);
     CHECK(feed.tick(namespaces, {}).listeners.empty());
+}
+
+TEST_CASE("a listener that the census lacks and that is known to be there stays as it was, the others go") {
+    Feed feed;
+    auto reading = listening(1, 80);
+    reading.queue = 5;
+    feed.tick({netns(0)}, {reading, listening(2, 81)});
+    const std::vector namespaces{netns(0)};
+    const std::vector<probes::ListenerReading> none;
+    const std::set<std::uint64_t> unheld{1};
+    CHECK(feed.table.missing_in(none, unheld) == std::vector{shop}); // for the other
+    CHECK(feed.table.missing_in(none, {1, 2}).empty());
+    const TcpTable::Readings readings{
+        .namespaces = namespaces, .queues = {}, .listeners = std::span(none), .unasked = {}, .unheld = &unheld};
+    feed.table.update(readings, feed.now += 1s);
+    Snapshot snapshot;
+    feed.table.tick(snapshot, feed.now);
+    REQUIRE(snapshot.listeners.size() == 1);
+    CHECK(snapshot.listeners[0].cookie == 1);
+    CHECK(snapshot.listeners[0].queue == 5);
 }
 
 namespace {

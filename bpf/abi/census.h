@@ -45,6 +45,7 @@ enum abi_udp_mib {
 /* The same in IPSTATS_MIB_*, of each IP version. */
 enum abi_ip_mib {
 	ABI_IP_MIB_REASMTIMEOUT,
+	ABI_IP_MIB_REASMREQDS,
 	ABI_IP_MIB_REASMOKS,
 	ABI_IP_MIB_REASMFAILS,
 	ABI_IP_MIB_COUNT,
@@ -101,14 +102,14 @@ struct netns_record {
 	__u32 tcp_mibs_known;
 	__u64 tcp_mibs[ABI_TCP_MIB_COUNT];
 };
-ABI_SIZE(struct netns_record, 384);
+ABI_SIZE(struct netns_record, 400);
 ABI_OFFSET(struct netns_record, mibs, 24);
 ABI_OFFSET(struct netns_record, pid, 168);
 ABI_OFFSET(struct netns_record, rmem_default, 192);
 ABI_OFFSET(struct netns_record, udp_mibs, 208);
 ABI_OFFSET(struct netns_record, local_ports, 232);
 ABI_OFFSET(struct netns_record, fragments, 240);
-ABI_OFFSET(struct netns_record, mem_errors_known, 340);
+ABI_OFFSET(struct netns_record, mem_errors_known, 356);
 
 /* Who holds most of the sockets of a network namespace whose other end has closed, as a census came
  * upon them. */

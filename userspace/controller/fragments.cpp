@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "controller/fragments.hpp"
 
+#include <algorithm>
 #include <bit>
 
 #include <fmt/format.h>
@@ -11,8 +12,8 @@ namespace bpftune::controller {
 namespace {
 
 constexpr std::uint64_t kernel_default = 4ULL << 20; // net/ipv4/ip_fragment.c, ipv4_frags_init_net(), and IPv6's
-constexpr std::uint64_t factor = 2;
-constexpr std::uint64_t ramp_factor = 4;
+constexpr std::uint64_t least_factor = 2;
+constexpr std::uint64_t most_factor = 4;
 
 TunableId tunable_of(const Fragments& row) {
     return row.family == Family::ipv4 ? TunableId::ipfrag_high_thresh : TunableId::ip6frag_high_thresh;
@@ -20,12 +21,30 @@ TunableId tunable_of(const Fragments& row) {
 
 ObjectKey object_of(const Fragments& row) { return {tunable_of(row), row.netns}; }
 
+// Of those that came; an older recording does not have these. The counters are not read at one instant.
+std::uint64_t arrived(const Fragments& row) {
+    return std::max(row.window_arrived, row.window_reassembled + row.window_failed);
+}
+
 // What failed for another reason counts against a raise as well: whether it did is not known, and a raise that is taken
 // back harms nobody.
 Measured measured(const Fragments& row) {
-    return {.losses = row.window_failed,
-            .demand = row.window_reassembled + row.window_failed,
-            .use = row.window_reassembled};
+    return {.losses = row.window_failed, .demand = arrived(row), .use = row.window_reassembled};
+}
+
+// In quarters of a power of two.
+std::uint64_t rounded_up(std::uint64_t bytes) {
+    const std::uint64_t step = std::max<std::uint64_t>(std::bit_floor(bytes) / 4, 1);
+    return (bytes + step - 1) / step * step;
+}
+
+// Those that found room filled the limit; all that came would have filled so many times as much. What is left of
+// datagrams that lost a part before the raise waits beside them.
+std::uint64_t size_for(const Fragments& row, bool on_ramp) {
+    const std::uint64_t least = (on_ramp ? most_factor : least_factor) * row.limit_bytes;
+    if (row.window_arrived <= row.window_failed) return least;
+    const std::uint64_t needed = row.limit_bytes * row.window_arrived / (row.window_arrived - row.window_failed);
+    return std::clamp(needed + needed / 4, least, most_factor * row.limit_bytes);
 }
 
 Reading reading_of(const Snapshot& snapshot, const Fragments& row) {
@@ -74,7 +93,7 @@ void judge(Gate& gate, const Fragments& row) {
     if (row.recent_timed_out > row.recent_reassembled) return advise(gate, row);
     if (!row.is_completed()) return; // time tells
     Wish wish = finding_of(row);
-    wish.to = std::bit_ceil((gate.is_on_ramp(object) ? ramp_factor : factor) * row.limit_bytes);
+    wish.to = rounded_up(size_for(row, gate.is_on_ramp(object)));
     wish.expected = {wish.to};
     wish.reason = {
         .trial = {.object = object}, .cause = Cause::loss, .fitted = row.window_reassembled, .before = measured(row)};

@@ -4,7 +4,8 @@
 // Fragments wait for the rest of their datagram, up to so many bytes; past it every new datagram's are dropped. The
 // kernel counts what failed, for whatever reason, so the table has to be found nearly full as well.
 //
-//   size = twice what it is, as a power of two; four times on a ramp
+//   size = 1.25 * what it is * arrived / (arrived - failed), two to four times what it is; four times on a ramp. These
+//          are fragments.
 //
 // Who sends fragments and never the rest fills any limit: where more time out than are put together, or the table
 // stands full of others than those that are put together, nothing is raised. One that is smaller than the kernel's own

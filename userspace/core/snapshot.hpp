@@ -282,6 +282,7 @@ struct Fragments {
     std::uint64_t window_reassembled = 0;
     std::uint64_t window_timed_out = 0;
     std::uint64_t window_failed = 0;
+    std::uint64_t window_arrived = 0; // IPSTATS_MIB_REASMREQDS: fragments, those that failed as well
     // In the last `recent`, or since it was first seen.
     std::uint64_t recent_reassembled = 0;
     std::uint64_t recent_timed_out = 0;

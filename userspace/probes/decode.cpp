@@ -128,6 +128,7 @@ std::optional<NetnsReading::Fragments> fragments_of(const netns_record& record, 
     return NetnsReading::Fragments{.memory = all.memory,
                                    .limit = all.limit,
                                    .timed_out = all.mibs[ABI_IP_MIB_REASMTIMEOUT],
+                                   .arrived = all.mibs[ABI_IP_MIB_REASMREQDS],
                                    .reassembled = all.mibs[ABI_IP_MIB_REASMOKS],
                                    .failed = all.mibs[ABI_IP_MIB_REASMFAILS]};
 }

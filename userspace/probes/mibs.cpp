@@ -36,8 +36,8 @@ constexpr std::array<std::string_view, ABI_TCP_MIB_COUNT> snmp_tcp_names{"TCP_MI
 constexpr std::array<std::string_view, ABI_UDP_MIB_COUNT> udp_names{"UDP_MIB_INDATAGRAMS", "UDP_MIB_RCVBUFERRORS",
                                                                     "UDP_MIB_MEMERRORS"};
 
-constexpr std::array<std::string_view, ABI_IP_MIB_COUNT> ip_names{"IPSTATS_MIB_REASMTIMEOUT", "IPSTATS_MIB_REASMOKS",
-                                                                  "IPSTATS_MIB_REASMFAILS"};
+constexpr std::array<std::string_view, ABI_IP_MIB_COUNT> ip_names{"IPSTATS_MIB_REASMTIMEOUT", "IPSTATS_MIB_REASMREQDS",
+                                                                  "IPSTATS_MIB_REASMOKS", "IPSTATS_MIB_REASMFAILS"};
 
 std::string_view name_at(const btf* types, __u32 offset) {
     const char* name = btf__name_by_offset(types, offset);

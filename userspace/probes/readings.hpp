@@ -177,6 +177,7 @@ struct NetnsReading {
         std::uint64_t memory = 0; // bytes, of those that wait for the rest of their datagram
         std::uint64_t limit = 0;
         std::uint64_t timed_out = 0;   // IPSTATS_MIB_REASMTIMEOUT
+        std::uint64_t arrived = 0;     // IPSTATS_MIB_REASMREQDS: fragments
         std::uint64_t reassembled = 0; // IPSTATS_MIB_REASMOKS
         std::uint64_t failed = 0;      // IPSTATS_MIB_REASMFAILS: those that timed out as well
     };

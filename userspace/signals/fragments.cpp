@@ -26,6 +26,7 @@ void FragmentTable::count(Tracked& tracked, const Reading& reading) {
     row.window_reassembled = gain(tracked.last.reassembled, reading.reassembled);
     row.window_timed_out = gain(tracked.last.timed_out, reading.timed_out);
     row.window_failed = most_lost - tracked.lost;
+    row.window_arrived = gain(tracked.last.arrived, reading.arrived);
     row.reassembled += row.window_reassembled;
     row.timed_out += row.window_timed_out;
     row.failed += row.window_failed;

@@ -32,9 +32,10 @@ constexpr Tunable row_of(TunableId id, std::string_view key, std::string_view na
         .risk = "Whoever sends first fragments and never the rest can fill it, for as long as fragments wait.",
         .source = "net/ipv4/inet_fragment.c (inet_frag_create), include/net/inet_frag.h",
         .formula =
-            "2 x what it is, as a power of two, 4 x after three raises in a row; only where fragments failed, the "
-            "table was found at least three quarters full, in the last 62 s no more datagrams timed out than were "
-            "put together, and those of the last interval, at 128 KiB each, can have been what stood in it",
+            "1.25 x what it is x the fragments that came / those of them that found room, 2 x to 4 x what it is, in "
+            "quarters of a power of two; 4 x after three raises in a row; only where fragments failed, the table was "
+            "found at least three quarters full, in the last 62 s no more datagrams timed out than were put together, "
+            "and those of the last interval, at 128 KiB each, can have been what stood in it",
         .derived = "A fragment is refused when the table has more than the limit. What failed for another reason "
                    "(overlapping, malformed, too far apart) is counted with these, so the table has to be found "
                    "nearly full. A datagram of 64 KiB in packets of 1,500 bytes takes 45 x 2,304 bytes of it.",

@@ -434,13 +434,14 @@ void read_fast_open(Step& step, Names& names, const YAML::Node& node) {
 }
 
 void read_fragments(Step& step, Names& names, const YAML::Node& node) {
-    const Fields fields(node, {"in", "ip", "memory", "before", "failed", "whole", "recent_whole", "timed_out"});
+    const Fields fields(node, {"in", "ip", "memory", "before", "came", "failed", "whole", "recent_whole", "timed_out"});
     Fragments& seen = step.fragments[fragments_in(names, fields)];
     fields.into(seen.memory_bytes, "memory", number_of);
     std::uint64_t before = seen.memory_bytes;
     fields.into(before, "before", number_of);
     seen.fullest_bytes = std::max(before, seen.memory_bytes);
     seen.lowest_bytes = std::min(before, seen.memory_bytes);
+    fields.into(seen.window_arrived, "came", number_of);
     fields.into(seen.window_failed, "failed", number_of);
     fields.into(seen.window_reassembled, "whole", number_of);
     seen.recent_reassembled = seen.window_reassembled;

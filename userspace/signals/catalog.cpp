@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "core/cpus.hpp"
+
 namespace bpftune::signals {
 namespace {
 
@@ -503,6 +505,11 @@ constexpr std::array time_wait{
     netns_name_row<NetnsTcp>("time_wait.netns_name"),
 };
 
+Value hot_seconds(const Snapshot& snapshot, const SoftirqCpu& cpu) {
+    const bool is_hot = snapshot.hot_cpu && snapshot.hot_cpu->cpu == cpu.cpu;
+    return is_hot ? Value(Seconds(snapshot.hot_cpu->length).count()) : Value();
+}
+
 constexpr std::array softirq{
     Row<SoftirqCpu>{{.name = "softirq.cpu",
                      .kind = label,
@@ -603,6 +610,143 @@ constexpr std::array softirq{
                      .help = "Microseconds after which one turn of the receive loop ends.",
                      .source = "net.core.netdev_budget_usecs"},
                     field<&SoftirqCpu::budget_usecs>},
+    Row<SoftirqCpu>{{.name = "softirq.idle_percent",
+                     .kind = gauge,
+                     .json = "idle_percent",
+                     .help = "Percent of the CPU's time in the last second or so in which it had nothing to do.",
+                     .source = "/proc/stat"},
+                    field<&SoftirqCpu::idle_percent>},
+    Row<SoftirqCpu>{{.name = "softirq.needed_percent",
+                     .kind = gauge,
+                     .json = "needed_percent",
+                     .help = "softirq_percent, had the packets that came and were lost been processed as well.",
+                     .source = "/proc/stat, softnet_data.dropped"},
+                    field<&SoftirqCpu::needed_percent>},
+    Row<SoftirqCpu>{
+        {.name = "softirq.hot_seconds",
+         .kind = gauge,
+         .json = "hot_seconds",
+         .metric = "bpftune_softirq_hot_seconds",
+         .column = "HOT S",
+         .width = 5,
+         .help = "For so long, of the last ten seconds, the CPU has had no time left for packets at each look; unknown "
+                 "for all but the one that has been so for longest.",
+         .source = "/proc/stat",
+         .sparse = true},
+        nullptr,
+        hot_seconds},
+};
+
+constexpr std::array steering{
+    Row<SteeredDevice>{{.name = "steering.netns",
+                        .kind = label,
+                        .json = "netns",
+                        .column = "NETNS",
+                        .width = 10,
+                        .help = netns_help,
+                        .source = "net->ns.inum"},
+                       netns},
+    Row<SteeredDevice>{{.name = "steering.device",
+                        .kind = label,
+                        .json = "device",
+                        .column = "DEVICE",
+                        .width = 15,
+                        .help = "Name of a network device that brings a quarter or more of the packets of a CPU that "
+                                "has no time left for them, or has done so in the last two hours.",
+                        .source = "/proc/net/dev"},
+                       field<&SteeredDevice::name>},
+    Row<SteeredDevice>{{.name = "steering.packets_per_second",
+                        .kind = gauge,
+                        .json = "packets_per_second",
+                        .column = "PACKETS/S",
+                        .width = 9,
+                        .help = "Packets that it received since the look before, a second; 0 while no CPU is hot.",
+                        .source = "/proc/net/dev"},
+                       field<&SteeredDevice::packets_per_second>},
+    Row<SteeredDevice>{{.name = "steering.queues",
+                        .kind = gauge,
+                        .json = "queues",
+                        .column = "QUEUES",
+                        .width = 6,
+                        .help = "Its receive queues: of one that has several, rps_cpus is not set.",
+                        .source = "/sys/class/net/DEVICE/queues"},
+                       field<&SteeredDevice::queues>},
+    Row<SteeredDevice>{
+        {.name = "steering.rps_cpus",
+         .kind = gauge,
+         .json = "rps_cpus",
+         .column = "RPS_CPUS",
+         .width = 8,
+         .help = "CPUs among which the packets of its first receive queue are spread, in hexadecimal; "
+                 "0: they stay on the one that took them in; unknown where nobody looks.",
+         .source = "/sys/class/net/DEVICE/queues/rx-0/rps_cpus"},
+        [](const SteeredDevice& device) { return device.rps_cpus ? Value(cpus_text(*device.rps_cpus)) : Value(); }},
+    Row<SteeredDevice>{{.name = "steering.pod",
+                        .kind = label,
+                        .json = "pod",
+                        .column = "POD",
+                        .width = 10,
+                        .help = pod_help,
+                        .source = "the container runtime (CRI)"},
+                       field<&SteeredDevice::pod>},
+    netns_name_row<SteeredDevice>("steering.netns_name"),
+};
+
+constexpr std::array interrupt_rows{
+    Row<DeviceInterrupt>{{.name = "interrupt.irq",
+                          .kind = label,
+                          .json = "irq",
+                          .column = "IRQ",
+                          .width = 5,
+                          .help = "Number of an interrupt by which a network device of the node hands over what it "
+                                  "received, of which a CPU that has no time left for packets was given 20 a second "
+                                  "or more, now or in the last two hours.",
+                          .source = "/proc/interrupts"},
+                         field<&DeviceInterrupt::irq>},
+    Row<DeviceInterrupt>{{.name = "interrupt.name",
+                          .kind = label,
+                          .json = "name",
+                          .column = "INTERRUPT",
+                          .width = 17,
+                          .help = "Its name, as the device's driver has it.",
+                          .source = "/proc/interrupts"},
+                         field<&DeviceInterrupt::name>},
+    Row<DeviceInterrupt>{{.name = "interrupt.device",
+                          .kind = label,
+                          .json = "device",
+                          .column = "DEVICE",
+                          .width = 15,
+                          .help = "Name of the network device.",
+                          .source = "/sys/class/net/DEVICE/device/msi_irqs"},
+                         field<&DeviceInterrupt::device>},
+    Row<DeviceInterrupt>{{.name = "interrupt.per_second",
+                          .kind = gauge,
+                          .json = "per_second",
+                          .column = "TAKEN/S",
+                          .width = 8,
+                          .help =
+                              "How often the CPU that has no time left took it, a second; 0: less than 20 times, as "
+                              "that of a queue that never runs empty, or no CPU is hot.",
+                          .source = "/proc/interrupts"},
+                         field<&DeviceInterrupt::per_second>},
+    Row<DeviceInterrupt>{
+        {.name = "interrupt.cpu",
+         .kind = gauge,
+         .json = "cpu",
+         .column = "CPU",
+         .width = 5,
+         .help = "CPU that it is delivered to; unknown where the kernel does not tell which of several.",
+         .source = "/proc/irq/N/effective_affinity"},
+        field<&DeviceInterrupt::cpu>},
+    Row<DeviceInterrupt>{
+        {.name = "interrupt.cpus",
+         .kind = gauge,
+         .json = "cpus",
+         .column = "AFFINITY",
+         .width = 8,
+         .help = "CPUs that may be given it, in hexadecimal; unknown where nobody looks.",
+         .source = "/proc/irq/N/smp_affinity"},
+        [](const DeviceInterrupt& interrupt) { return interrupt.cpus ? Value(cpus_text(*interrupt.cpus)) : Value(); }},
 };
 
 // Of the sample of a conntrack table.
@@ -1751,6 +1895,8 @@ std::string identity(const UdpSocket& u) { return fmt::format("{}/{}", identity(
 std::string identity(const Fragments& f) { return fmt::format("{}/{}", identity(f.netns), to_string(f.family)); }
 std::string identity(const SocketMemory& m) { return std::string(to_string(m.pool)); }
 std::string identity(const SoftirqCpu& c) { return std::to_string(c.cpu); }
+std::string identity(const SteeredDevice& d) { return fmt::format("{}/{}", identity(d.netns), d.ifindex); }
+std::string identity(const DeviceInterrupt& i) { return fmt::format("{}/{}", i.ifindex, i.irq); }
 std::string identity(const NeighbourTable& n) { return std::string(to_string(n.family)); }
 std::string identity(const Conntrack& c) { return identity(c.netns); }
 
@@ -1793,6 +1939,9 @@ constexpr std::array tables{
     table<&Snapshot::socket_memory, socket_memory_rows>("socket_memory", "Memory that sockets share", Probe::time_wait,
                                                         Labels::protocol),
     table<&Snapshot::tcp, tcp_rows>("tcp", "TCP by network namespace", Probe::time_wait, Labels::pod),
+    table<&Snapshot::steered, steering>("steering", "Network devices of a busy CPU", Probe::softirq, Labels::none),
+    table<&Snapshot::interrupts, interrupt_rows>("interrupts", "Interrupts of a busy CPU", Probe::softirq,
+                                                 Labels::none),
 };
 
 } // namespace

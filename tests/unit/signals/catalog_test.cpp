@@ -36,7 +36,7 @@ std::string fields(const Table& table) {
 
 TEST_CASE("tables have the documented fields in the documented order, new ones behind them") {
     const auto tables = catalog();
-    REQUIRE(tables.size() == 11);
+    REQUIRE(tables.size() == 13);
     CHECK(tables[0].json == "listeners");
     CHECK(fields(tables[0]) == "netns inode address port pid command pod queue queue_peak limit asked somaxconn binds "
                                "drops overflows overflows_per_second arrivals syn_queue fastopen_queue overflows_are "
@@ -52,7 +52,7 @@ TEST_CASE("tables have the documented fields in the documented order, new ones b
     CHECK(tables[3].json == "softirq");
     CHECK(fields(tables[3]) ==
           "cpu processed dropped time_squeeze backlog_limit backlog packets_per_second softirq_percent "
-          "flow_limited budget budget_usecs ");
+          "flow_limited budget budget_usecs idle_percent needed_percent hot_seconds ");
     CHECK(tables[4].json == "conntrack");
     CHECK(fields(tables[4]) == "netns entries limit entries_per_second inserts_per_second drops early_drops "
                                "insert_failed nat_exhausted clashes chain_too_long clash full_in_seconds buckets "
@@ -88,6 +88,10 @@ TEST_CASE("tables have the documented fields in the documented order, new ones b
           "netns segments_sent segments_retransmitted retransmitted_percent established close_wait close_wait_command "
           "close_wait_pid close_wait_held time_wait syn_sent syn_recv fin_wait1 fin_wait2 last_ack closing listening "
           "pod netns_name ");
+    CHECK(tables[11].json == "steering");
+    CHECK(fields(tables[11]) == "netns device packets_per_second queues rps_cpus pod netns_name ");
+    CHECK(tables[12].json == "interrupts");
+    CHECK(fields(tables[12]) == "irq name device per_second cpu cpus ");
 }
 
 TEST_CASE("signal names, fields and metrics are unique and well formed") {

@@ -43,7 +43,8 @@ TEST_CASE("top's JSON is the documented object") {
         R"("ports_exhausted_remote":null,"local_ports":null,"tw_reuse":null,"tw_reuse_delay_ms":null,)"
         R"("pod":{"namespace":"shop","name":"web-0","container":null},"netns_name":null}],)"
         R"("softirq":[{"cpu":0,"processed":15,"dropped":0,"time_squeeze":0,"backlog_limit":1000,"backlog":0,"packets_per_second":0.0,"softirq_percent":null,)"
-        R"("flow_limited":0,"budget":null,"budget_usecs":null}],)"
+        R"("flow_limited":0,"budget":null,"budget_usecs":null,)"
+        R"("idle_percent":null,"needed_percent":null,"hot_seconds":null}],)"
         R"("conntrack":[{"netns":4026532247,"entries":20000,"limit":20000,"entries_per_second":950.0,)"
         R"("inserts_per_second":null,"drops":16013,"early_drops":0,"insert_failed":0,)"
         R"("nat_exhausted":0,"clashes":0,"chain_too_long":0,"clash":null,"full_in_seconds":0.0,)"
@@ -61,6 +62,7 @@ TEST_CASE("top's JSON is the documented object") {
         R"("close_wait_pid":712,"close_wait_held":6,"time_wait":800,"syn_sent":0,"syn_recv":0,"fin_wait1":0,)"
         R"("fin_wait2":0,"last_ack":0,"closing":0,"listening":3,)"
         R"("pod":{"namespace":"shop","name":"web-0","container":null},"netns_name":null}],)"
+        R"("steering":[],"interrupts":[],)"
         R"("changes":[{"id":7,"time":"2026-11-21T22:00:01.004Z","tunable":"net.core.somaxconn",)"
         R"("scope":{"netns":4026532247,"listener":{"inode":48211,"address":"0.0.0.0","port":8080},)"
         R"("pod":{"namespace":"shop","name":"web-0"}},"from":"128","to":"1024","state":"kept",)"
@@ -77,7 +79,7 @@ TEST_CASE("a table whose probe is unavailable has no key, one without rows is em
           R"("conntrack":"unavailable","sysctl":"unavailable","buffers":"unavailable","neighbours":"unavailable"},)"
           R"("lost_events":0,"withheld_events":0,)"
           R"("socket_sizes":{"rmem_max":null,"wmem_max":null,"rmem_default":null,"wmem_default":null},)"
-          R"("softirq":[],"changes":[]})");
+          R"("softirq":[],"steering":[],"interrupts":[],"changes":[]})");
 }
 
 TEST_CASE("what is not known of a change is null") {

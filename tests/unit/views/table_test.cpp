@@ -94,6 +94,10 @@ TCP by network namespace: 1, 0 with loss
 NETNS        SENT  RETRANS  RETRANS %  ESTAB  CLOSE_WAIT  HELD BY  POD
 4026532247  98500     1500        1.5     40           7  nginx    shop/web-0
 
+Network devices of a busy CPU: none
+
+Interrupts of a busy CPU: none
+
 Changes, newest first
 22:00:01  net.core.somaxconn  128 → 1024  kept: accept queue of 0.0.0.0:8080 (n~
 )");

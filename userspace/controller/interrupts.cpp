@@ -21,6 +21,8 @@ namespace {
 constexpr TunableId tunable = TunableId::smp_affinity;
 // Of what the hot CPU processed, that the device received: a packet is counted again by what passes it on.
 constexpr double least_share = 0.25;
+// Of what the busiest of a device is taken: the others have no load, and are for a packet now and then.
+constexpr double least_of_busiest = 0.1;
 
 ObjectKey object_of(const DeviceInterrupt& interrupt) { return key_of(tunable, scope_of(interrupt)); }
 
@@ -30,21 +32,25 @@ struct Given {
     double per_second = 0; // of all
 };
 
+void leave_busy_ones(Given& given) {
+    std::ranges::stable_sort(given.interrupts, std::ranges::greater{}, &DeviceInterrupt::per_second);
+    const double least = least_of_busiest * given.interrupts.front()->per_second;
+    std::erase_if(given.interrupts, [&](const DeviceInterrupt* each) { return each->per_second < least; });
+    for (const DeviceInterrupt* each : given.interrupts) given.per_second += each->per_second;
+}
+
 // Of the device that gives it most, where that has two.
 Given given_to(const Snapshot& snapshot, const SoftirqCpu& hot) {
     std::map<std::uint32_t, Given> devices;
     for (const DeviceInterrupt& each : snapshot.interrupts) {
         const bool brings = each.mean_packets_per_second >= least_share * hot.packets_per_second;
         if (each.per_second <= 0 || each.cpu != hot.cpu || !brings) continue;
-        Given& given = devices[each.ifindex];
-        given.interrupts.push_back(&each);
-        given.per_second += each.per_second;
+        devices[each.ifindex].interrupts.push_back(&each);
     }
+    for (auto& [ifindex, given] : devices) leave_busy_ones(given);
     std::erase_if(devices, [](const auto& entry) { return entry.second.interrupts.size() < 2; });
     const auto most = std::ranges::max_element(devices, {}, [](const auto& entry) { return entry.second.per_second; });
-    if (most == devices.end()) return {};
-    std::ranges::stable_sort(most->second.interrupts, std::ranges::greater{}, &DeviceInterrupt::per_second);
-    return most->second;
+    return most == devices.end() ? Given() : most->second;
 }
 
 // The second busiest, or the next of which nobody has chosen the CPU: we, or somebody since. nullptr: none.

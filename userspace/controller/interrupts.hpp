@@ -7,7 +7,8 @@
 //
 // Which CPU an interrupt is delivered to is known, and how many each has been given: so it is known by which queues a
 // hot CPU gets its packets, but of those alone that run empty now and then. One that never does is polled, without
-// interrupts, on the CPU where it is (net/core/dev.c, napi_poll), and would stay there.
+// interrupts, on the CPU where it is (net/core/dev.c, napi_poll), and would stay there; one that hardly does has few:
+// what counts is that it has some, by the next of which it moves, and no fewer than a tenth of its device's busiest.
 //
 // irqbalance moves interrupts every ten seconds: where it runs, all are its own.
 //

@@ -699,7 +699,7 @@ constexpr std::array interrupt_rows{
                           .column = "IRQ",
                           .width = 5,
                           .help = "Number of an interrupt by which a network device of the node hands over what it "
-                                  "received, of which a CPU that has no time left for packets was given 20 a second "
+                                  "received, of which a CPU that has no time left for packets was given two a second "
                                   "or more, now or in the last two hours.",
                           .source = "/proc/interrupts"},
                          field<&DeviceInterrupt::irq>},
@@ -724,9 +724,8 @@ constexpr std::array interrupt_rows{
                           .json = "per_second",
                           .column = "TAKEN/S",
                           .width = 8,
-                          .help =
-                              "How often the CPU that has no time left took it, a second; 0: less than 20 times, as "
-                              "that of a queue that never runs empty, or no CPU is hot.",
+                          .help = "How often the CPU that has no time left took it, a second; 0: less than twice, as "
+                                  "that of a queue that never runs empty, or no CPU is hot.",
                           .source = "/proc/interrupts"},
                          field<&DeviceInterrupt::per_second>},
     Row<DeviceInterrupt>{

@@ -34,15 +34,17 @@ constexpr std::array rows{
         .source = "kernel/irq/proc.c, kernel/irq/manage.c (irq_set_affinity)",
         .formula =
             "one CPU, the idlest that is not isolated, of the device's NUMA node where it has one, for one "
-            "interrupt: of two or more that receive and that one CPU is given 20 times a second or more the second "
-            "busiest. Only "
+            "interrupt: of two or more that receive and that one CPU is given twice a second or more, and a tenth as "
+            "often as the busiest of the device or more, the second busiest. Only "
             "where that CPU has no time left for packets, as for rps_cpus, while the other has half of its own to "
             "spare, and where irqbalance does not run",
         .derived = "Documentation/networking/scaling.rst: each receive queue's interrupt to a CPU of its own. One is "
                    "moved at a time, and what came of it is judged as for rps_cpus.",
         .assumes = "There are several flows: the queues share them, and one flow alone is in one queue. A queue that "
-                   "never runs empty is polled and has no interrupts: it is not seen, and would stay where it is. What "
-                   "came before and since is the same load, asking for as much as it gets.",
+                   "never runs empty is polled and has no interrupts, so that it is not seen. Where its driver polls "
+                   "on without a look at smp_affinity (virtio_net) it would stay where it is; where the driver looks, "
+                   "it would move, and is left alone all the same. What came before and since is the same load, asking "
+                   "for as much as it gets.",
     },
 };
 

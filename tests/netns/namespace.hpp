@@ -124,7 +124,8 @@ private:
 
 // A veth pair between two namespaces: 10.77.0.1/24 in `a`, 10.77.0.2/24 in `b`.
 inline void connect(const Namespace& a, const Namespace& b) {
-    shell(fmt::format("ip link add eth0 netns {} type veth peer name eth0 netns {}", a.name(), b.name()));
+    // From within: 6.12 takes an eth0 of the namespace that asks for the one that is to be made.
+    shell(fmt::format("ip -n {} link add eth0 type veth peer name eth0 netns {}", a.name(), b.name()));
     shell(fmt::format("ip -n {} addr add 10.77.0.1/24 dev eth0 && ip -n {} link set eth0 up", a.name(), a.name()));
     shell(fmt::format("ip -n {} addr add 10.77.0.2/24 dev eth0 && ip -n {} link set eth0 up", b.name(), b.name()));
 }

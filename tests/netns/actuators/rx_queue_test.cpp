@@ -9,7 +9,7 @@
 #include "actuators/journal.hpp"
 #include "actuators/restore.hpp"
 #include "actuators/writer.hpp"
-#include "fixtures.hpp"
+#include "netns/device_files.hpp"
 #include "sys/sysfs.hpp"
 
 using namespace bpftune;
@@ -19,20 +19,6 @@ using actuators::Writer;
 namespace {
 
 constexpr TunableId tunable = TunableId::rps_cpus;
-
-// What sysfs says of a device of this namespace, by a mount of the test's own.
-std::string file_of(const Namespace& netns, const std::string& device, const std::string& file) {
-    return netns.inside([&] {
-        const auto folder = take(sys::open_device(take(sys::mount_sysfs()), device));
-        const std::string text = take(sys::read_below(folder, file));
-        return text.substr(0, text.find('\n'));
-    });
-}
-
-std::string cpus_of(const Namespace& netns, const std::string& device = "eth0") {
-    const std::string text = file_of(netns, device, "queues/rx-0/rps_cpus");
-    return text.substr(std::min(text.find_first_not_of("0,"), text.size() - 1));
-}
 
 Scope queue_of(const Namespace& netns, const std::string& device = "eth0") {
     Scope scope{.netns = id_of(netns), .netns_pid = 0, .listener = {}, .pod = {}};

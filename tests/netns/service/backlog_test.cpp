@@ -2,19 +2,15 @@
 // What the service does where a CPU's backlog overflows.
 #include <array>
 #include <atomic>
-#include <fstream>
-#include <set>
 #include <thread>
 
 #include <poll.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 
-#include "netns/service/fixtures.hpp"
+#include "netns/service/overload.hpp"
 #include "sys/procfs.hpp"
-#include "tunables/catalog.hpp"
 
 using namespace bpftune;
 using namespace bpftune::testing;
@@ -24,15 +20,6 @@ namespace {
 constexpr std::uint16_t port = 9;
 const std::string backlog = "/proc/sys/net/core/netdev_max_backlog";
 constexpr const char* name = "net.core.netdev_max_backlog";
-
-// Of the node alone, and of nothing else that it has.
-std::string node_policy(const std::set<std::string_view>& tuned = {name}) {
-    std::string text = "apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: backlog}\n"
-                       "spec:\n  mode: auto\n  tunables:\n";
-    for (const auto& row : tunables::catalog())
-        text += fmt::format("    {}: {{mode: {}}}\n", row.name, tuned.contains(row.name) ? "auto" : "observe");
-    return text;
-}
 
 std::uint64_t dropped() {
     std::uint64_t sum = 0;
@@ -62,47 +49,6 @@ struct Link {
         ::poll(nullptr, 0, 50);
     }
 };
-
-// Each packet is held against them: it takes some 10 us.
-void add_rules(const Link& link, int count = 1000) {
-    std::string rules = "table ip t {\nchain c {\ntype filter hook prerouting priority 0; policy accept;\n";
-    for (int i = 0; i < count; ++i)
-        rules += fmt::format("ip saddr 192.0.2.{} udp dport {} drop\n", i % 250, i % 60000 + 1000);
-    const TemporaryDirectory folder;
-    std::ofstream(folder / "rules") << rules << "}\n}\n";
-    shell(fmt::format("ip netns exec {} nft -f {}", link.to.name(), (folder / "rules").string()));
-}
-
-void stay_on(unsigned cpu) {
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(cpu, &one);
-    ::sched_setaffinity(0, sizeof one, &one);
-}
-
-// What another process does on one CPU, for a minute and a half at most.
-class Load {
-public:
-    template <class Work> Load(unsigned cpu, Work work) {
-        pid_ = ::fork();
-        if (pid_ != 0) return;
-        stay_on(cpu);
-        ::alarm(90);
-        work();
-        ::_exit(0);
-    }
-    Load(const Load&) = delete;
-    Load& operator=(const Load&) = delete;
-    ~Load() {
-        ::kill(pid_, SIGKILL);
-        ::waitpid(pid_, nullptr, 0);
-    }
-
-private:
-    pid_t pid_ = -1;
-};
-
-unsigned last_cpu() { return std::thread::hardware_concurrency() - 1; }
 
 void send_without_pause(const Link& link) {
     ::setpriority(PRIO_PROCESS, 0, -20); // where others have the CPU in between, these are bursts
@@ -152,7 +98,7 @@ TEST_CASE("a backlog that bursts overflow, and that is worked off between them, 
     const Home home;
     const NodeValue limit(backlog, 8);
     const Link link;
-    home.set_policy(node_policy());
+    home.set_policy(node_policy({name}));
     const std::uint64_t before = dropped();
     const Running service(home);
     const bool raised = comes_true([&] {
@@ -178,9 +124,9 @@ TEST_CASE("a CPU that packets keep busy is no reason for a longer backlog, and t
     const Home home;
     const NodeValue limit(backlog, 8);
     const Link link;
-    add_rules(link);
+    add_rules(link.to, 1000);
     const Load overload(last_cpu(), [&] { send_without_pause(link); });
-    home.set_policy(node_policy());
+    home.set_policy(node_policy({name}));
     const Running service(home);
     const bool said = comes_true([&] { return !last_row(home).is_null(); });
     INFO(home.top().dump(1) << home.history().dump(1) << service.err());
@@ -198,7 +144,7 @@ TEST_CASE("turns of the softirq that keep a CPU from its backlog are made longer
     const NodeValue packets("/proc/sys/net/core/netdev_budget", 1); // each turn ends after it polled one queue
     const NodeValue usecs("/proc/sys/net/core/netdev_budget_usecs", 8000);
     const Link link;
-    add_rules(link, 20000);
+    add_rules(link.to, 20000);
     const Load hog(0, run_first);
     const Load bursts(last_cpu(), [&] { send_with_pauses(link); });
     home.set_policy(node_policy({"net.core.netdev_budget_usecs", "net.core.netdev_budget"}));

@@ -22,6 +22,8 @@ WRITTEN = {"applied", "kept", "rolled_back", "restored", "yielded"}
 STALL_SECONDS = 0.05  # longer than a busy scheduler keeps a process waiting that sleeps nearly all the time
 TRIES = 5
 LONGEST_TRIAL_SECONDS = 12  # of a buffer whose connections move as much as before
+LEAST_SPARE = 0.7  # of the time of a CPU that is to take over what another has no time for: the service asks for half
+SKIPPED = 77
 TEN_BURSTS = ("--bursts", "10")  # of 1500: where all of them wait, they need no more than 20,000 descriptors
 
 
@@ -55,6 +57,24 @@ class Watch:
             longest.value = max(longest.value, time.monotonic() - before - pause)
 
 
+class SpareTime:
+    """What part of its time the CPU had to spare that had most of it, beside the last one, which the lab's load is on."""
+
+    def __init__(self):
+        self._before = self._times()
+
+    def share(self):
+        spare = [(after - before for after, before in zip(*each)) for each in zip(self._times(), self._before)]
+        return max((idle / whole for idle, whole in spare[:-1] if whole > 0), default=0)
+
+    @staticmethod
+    def _times():
+        """(idle, all) of each CPU since boot."""
+        with open("/proc/stat", encoding="ascii") as file:
+            cpus = [[int(word) for word in line.split()[1:9]] for line in file if re.match("cpu[0-9]", line)]
+        return [(times[3], sum(times)) for times in cpus]
+
+
 class Lab:
     """One invocation of scripts/lab, its phases and what was kept of each run. With `untuned` bursts, a run without any
     tuner goes first, which shows what the case is: it need not be as long."""
@@ -67,9 +87,11 @@ class Lab:
             runs[0] += ["--policy", os.path.join(SOURCE, "tests/lab", policy)]
         if untuned is not None:
             runs.insert(0, ["--tuner", "none", "--bursts", str(untuned)])
+        spare_time = SpareTime()
         with Watch() as stall:
             out = "".join(subprocess.run(command + run, stdout=subprocess.PIPE, check=True, text=True).stdout for run in runs)
         self.stalled_seconds = stall.seconds
+        self.spare_share = spare_time.share()
         sys.stderr.write(out)
         self.phases = [json.loads(line) for line in out.splitlines()]
 
@@ -110,6 +132,16 @@ def run_until_undisturbed(check, *arguments, untuned=None):
                 raise
             why = f"the machine stalled for {lab.stalled_seconds * 1000:.0f} ms" if stalled else "it shows nothing"
             print(f"{error}\n{why}: the case is run again", file=sys.stderr)
+
+
+def another_cpu_is_free():
+    """Within a minute: builds and checks beneath may keep all of them busy."""
+    for _ in range(12):
+        spare_time = SpareTime()
+        time.sleep(5)
+        if spare_time.share() >= LEAST_SPARE:
+            return True
+    return False
 
 
 def lab_command(*arguments):
@@ -482,6 +514,26 @@ def test_lossy_is_switched_to_bbr_while_it_runs_and_as_fast_as_with_it_from_ten_
         expect_equal(committed["auto"], committed["static"], "committed bytes: it is no buffer that is set")
 
     run_until_undisturbed(check, "lossy", "static,auto", "--bursts", "0")
+
+
+def test_rps_gives_packets_to_the_idle_cpus_is_as_fast_as_tuned_by_hand_from_ten_seconds_on_and_takes_it_back():
+    def check(lab):
+        rates = rates_of(lab)
+        if lab.spare_share < LEAST_SPARE or rates["static"] < 1.1 * rates["none"]:
+            raise ShowsNothing(f"no other CPU was free, or it was no gain: {lab.spare_share:.0%} free, {rates}")
+        rows = [row for row in lab.kept("history.json") if row["tunable"] == "rps_cpus" and row["state"] in WRITTEN]
+        expect_equal([(row["from"], row["state"]) for row in rows], [("0", "kept")], f"what became of the device's CPUs: {rows}")
+        expect_equal(rows[0]["scope"]["netns"], lab.kept("run.json")["client_netns"], "whose device")
+        static, auto = (lab.phase(tuner, "all")["limit_after"] for tuner in ("static", "auto"))
+        expect_equal(auto, static, "the CPUs: all but the one that has no time left")
+        expect_equal(int(rows[0]["to"], 16), auto, "the CPUs that history says")
+        expect(rates["auto"] >= 0.9 * rates["static"], f"bits a second: {rates}")
+        expect_raised_and_restored(lab)
+
+    if not another_cpu_is_free():
+        print("no CPU is free beside the load's", file=sys.stderr)
+        sys.exit(SKIPPED)
+    run_until_undisturbed(check, "rps", "none,static,auto")
 
 
 def test_udp_burst_loses_nothing_from_ten_seconds_on_and_the_name_server_runs_on():

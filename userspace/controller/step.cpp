@@ -9,10 +9,10 @@
 #include "controller/cost.hpp"
 #include "controller/gate.hpp"
 #include "controller/give_back.hpp"
+#include "controller/minimum.hpp"
 #include "controller/resource.hpp"
 #include "controller/undo.hpp"
 #include "tunables/catalog.hpp"
-#include "tunables/codec.hpp"
 
 namespace bpftune::controller {
 namespace {
@@ -45,32 +45,6 @@ void tend(Gate& gate) {
         leave_trial(state, key);
         entry = state.held.erase(entry);
     }
-}
-
-// A value below the policy's min is reason enough, as far as the kernel lets it through.
-void raise_to_min(Gate& gate, const Reading& reading) {
-    const TunableId tunable = reading.object.tunable;
-    if (reading.is_part || !reading.value || !reading.ceiling) return;
-    const auto min = gate.bounds_of(tunable, reading.object.netns).min;
-    if (!min || *reading.value >= *min || tunables::means_no_limit(tunable, *reading.value)) return;
-    const std::uint64_t to = std::min(*min, *reading.ceiling);
-    gate.raise({
-        .tunable = tunable,
-        .scope = reading.scope(),
-        .from = *reading.value,
-        .to = to,
-        .why = fmt::format("{} is below the policy's min, {}", tunables::text_of(tunable, *reading.value),
-                           tunables::text_of(tunable, *min)),
-        // The policy's word is all that is known. What nothing is in use of by itself is charged as it is used.
-        .expected =
-            tunables::row(tunable).in_use == tunables::InUse::nothing ? std::vector<std::uint64_t>{} : std::vector{to},
-        .reason = {.trial = {.object = reading.object, .minimum = true}, .cause = Cause::minimum},
-        .demand = reading.object,
-    });
-}
-
-void minimum_rule(Gate& gate) {
-    for (const Reading& reading : gate.readings().in_order()) raise_to_min(gate, reading);
 }
 
 void forget_gone(State& state, const Readings& readings) {

@@ -85,6 +85,8 @@ struct Tunable {
     InUse in_use = InUse::nothing;
     JudgedBy judged_by = JudgedBy::losses;
     Nudge nudge = Nudge::none; // what lets running connections take it (bpf/nudge.iter.bpf.c)
+    // Whichever of the two is reached first ends what both bound: neither is raised alone, not even by a policy's min.
+    bool binds_with_leader = false;
     Room room = {};
     std::uint64_t spare = 0; // how many more than its value there may be
     // Of the same place, below /proc/sys: while that is not 0 this one bounds nothing. Empty: it always does.

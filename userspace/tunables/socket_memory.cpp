@@ -68,6 +68,7 @@ constexpr Tunable other_row(TunableId id, std::string_view key, std::string_view
         .kernel_max = int_max,
         .follows = most,
         .at_most = next,
+        .most_per_unit = int_max,
         .in_use = in_use,
         .default_max = default_max,
         .default_shrink_after = std::nullopt,

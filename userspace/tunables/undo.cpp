@@ -9,7 +9,7 @@
 namespace bpftune::tunables {
 namespace {
 
-constexpr std::uint64_t largest = 1ULL << 31; // past what any of them takes
+constexpr std::uint64_t largest = 1ULL << 31; // past what any of them takes, and no product of two overflows
 
 std::uint64_t rounded_up(std::uint64_t value, std::uint64_t granule) {
     return (value + granule - 1) / granule * granule;
@@ -36,11 +36,16 @@ bool is_less(TunableId tunable, std::uint64_t to, std::uint64_t from) {
     return means_no_limit(tunable, from) || to < from;
 }
 
+std::uint64_t in_proportion(std::uint64_t value, std::uint64_t to, std::uint64_t of) {
+    const std::uint64_t factor = std::min(value, largest);
+    return of == 0 ? to : (std::min(to, largest) * factor + of - 1) / of;
+}
+
 std::uint64_t following(TunableId tunable, std::uint64_t leader, std::uint64_t original_leader,
                         std::uint64_t original) {
-    const std::uint64_t per_unit = std::clamp<std::uint64_t>(original_leader / std::max<std::uint64_t>(1, original), 1,
-                                                             row(tunable).most_per_unit);
-    return (leader + per_unit - 1) / per_unit;
+    const std::uint64_t most = row(tunable).most_per_unit;
+    const std::uint64_t least = (leader + most - 1) / most;
+    return std::clamp(in_proportion(original, leader, original_leader), std::min(least, leader), leader);
 }
 
 } // namespace bpftune::tunables

@@ -22,6 +22,9 @@ std::uint64_t step_back(TunableId tunable, std::uint64_t from, std::uint64_t ori
 // Whether `to` holds less than `from`.
 bool is_less(TunableId tunable, std::uint64_t to, std::uint64_t from);
 
+// `value` times `of` to `to`, rounded up; `to` where there is no ratio to keep, `of` being 0.
+std::uint64_t in_proportion(std::uint64_t value, std::uint64_t to, std::uint64_t of);
+
 // What keeps `tunable`, which was `original`, as it was to the one that it follows (Tunable::follows), which was
 // `original_leader` and is `leader` now: the same ratio, at most Tunable::most_per_unit. An `original_leader` of 0 was
 // no limit: one each.

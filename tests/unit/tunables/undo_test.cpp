@@ -41,4 +41,10 @@ TEST_CASE("buckets follow a limit with the chains that they had, of 8 at most, i
     CHECK(step_back(TunableId::conntrack_buckets, 4096, 1024, 3000) == 4096);
 }
 
+TEST_CASE("what has a proportion to what it follows keeps it exactly") {
+    CHECK(following(TunableId::netdev_budget, 16000, 8000, 300) == 600);
+    CHECK(following(TunableId::tcp_mem_pressure, 12000, 6000, 4000) == 8000);
+    CHECK(following(TunableId::tcp_mem_pressure, 6000, 12000, 8001) == 4001);
+}
+
 } // namespace bpftune::tunables

@@ -99,10 +99,29 @@ Result<std::uint64_t> neighbours_in(const char* cache) {
     return stat->entries;
 }
 
+std::string name_of(std::string_view path) {
+    std::string name(path);
+    std::ranges::replace(name, '/', '.');
+    return name;
+}
+
+Result<std::uint64_t> lower_limit_of(const Tunable& tunable, const Scope& scope) {
+    const auto inside = enter(scope);
+    if (!inside) return with_context(inside.error(), "{}", tunable.name);
+    const auto limit = sys::read_number(fmt::format("/proc/sys/{}", tunable.not_below));
+    if (!limit) return with_context(limit.error(), "{}", name_of(tunable.not_below));
+    return *limit;
+}
+
 // nullopt: `to` has room for what is in use.
 std::optional<Outcome> no_room(const Tunable& tunable, const Result<std::uint64_t>& use, std::uint64_t to) {
     if (!use) return outcome_of(use.error());
     if (tunables::room_for(tunable.id, *use) <= to) return std::nullopt;
+    if (tunable.in_use == InUse::lower_limit)
+        return Outcome{.kind = Outcome::Kind::failed,
+                       .value = *use,
+                       .error = fmt::format("{} is {}: the kernel takes no less, and {} is", name_of(tunable.not_below),
+                                            *use, to)};
     return Outcome{.kind = Outcome::Kind::failed,
                    .value = *use,
                    .error = fmt::format("{} are in use: {} is too little for them", *use, to)};
@@ -140,6 +159,8 @@ Outcome write_object(const Tunable& tunable, const Scope& scope, std::uint64_t f
         return compare_and_set(ReceiveQueue::open(tunable, scope, is), from, to);
     }
     if (tunable.kind == Kind::interrupt) return compare_and_set(Interrupt::open(tunable, scope), from, to);
+    if (tunable.in_use == InUse::lower_limit && to < from) // the kernel would only say EINVAL
+        if (const auto refused = no_room(tunable, lower_limit_of(tunable, scope), to)) return *refused;
     return compare_and_set(Sysctl::open(tunable, scope, Sysctl::For::writing), from, to);
 }
 
@@ -153,6 +174,7 @@ Result<std::uint64_t> use_of_object(const Tunable& tunable, const Scope& scope) 
     case InUse::ndisc_entries: return neighbours_in("ndisc_cache");
     case InUse::tcp_memory_pages: return pages_of("TCP");
     case InUse::udp_memory_pages: return pages_of("UDP");
+    case InUse::lower_limit: return lower_limit_of(tunable, scope);
     }
     std::unreachable();
 }
@@ -161,6 +183,7 @@ Outcome lower_object(const Tunable& tunable, const Scope& scope, std::uint64_t f
     if (!tunables::is_less(tunable.id, to, from)) return write_object(tunable, scope, from, to);
     if (tunable.kind == Kind::listener) return lower_socket(tunable, ListeningSocket::fetch(scope), from, to);
     if (tunable.kind == Kind::udp_buffer) return lower_socket(tunable, ReceiveBuffer::fetch(scope), from, to);
+    if (tunable.in_use == InUse::lower_limit) return write_object(tunable, scope, from, to); // which looks as well
     const auto refused = no_room(tunable, use_of_object(tunable, scope), to);
     return refused ? *refused : write_object(tunable, scope, from, to);
 }

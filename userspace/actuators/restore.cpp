@@ -2,6 +2,7 @@
 #include "actuators/restore.hpp"
 
 #include <algorithm>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -60,6 +61,12 @@ std::uint64_t value_after(const Restored& restored) {
     return tunables::value_of(restored.holding.tunable, text.empty() ? restored.holding.current : text).value_or(0);
 }
 
+std::string limit_name(const tunables::Tunable& row) {
+    std::string name(row.not_below);
+    std::ranges::replace(name, '/', '.');
+    return name;
+}
+
 class Restoration {
 public:
     // `held`: all that is, also what is not to be restored this time.
@@ -102,8 +109,12 @@ private:
     Restored way_back(const Holding& holding, std::uint64_t value, std::uint64_t original) {
         Restored one = result(holding, Kind::in_use, tunables::text_of(holding.tunable, value));
         const auto use = writer_.in_use(holding.tunable, holding.scope);
-        if (use && tunables::row(holding.tunable).in_use != tunables::InUse::nothing) one.in_use = *use;
-        const std::uint64_t to = options_.now ? original : target(one, value, original, use);
+        const auto& row = tunables::row(holding.tunable);
+        const bool is_limit = row.in_use == tunables::InUse::lower_limit;
+        if (use && !is_limit && row.in_use != tunables::InUse::nothing) one.in_use = *use;
+        // What the kernel refuses it refuses at once as well.
+        const std::uint64_t to = options_.now && !is_limit ? original : target(one, value, original, use);
+        if (use && is_limit && to != original) one.needed_by = fmt::format("{}, which is {}", limit_name(row), *use);
         one.to = tunables::text_of(holding.tunable, to);
         if (to == value) {
             if (!use) one.error = "what is in use is not known: " + use.error().message;

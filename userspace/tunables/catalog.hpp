@@ -34,6 +34,7 @@ enum class InUse {
     ndisc_entries,
     tcp_memory_pages, // of all sockets of the node, as is the next
     udp_memory_pages,
+    lower_limit, // nothing; it can't be less than Tunable::not_below
 };
 
 enum class Unit {
@@ -81,12 +82,14 @@ struct Tunable {
     std::optional<TunableId> follows = {};
     // One that it is never more than: raised after it, lowered before it, though it may follow it.
     std::optional<TunableId> at_most = {};
+    // Below /proc/sys, of the same place: the kernel takes no less than that one is. Not ours: it is never written.
+    std::string_view not_below = {};
     std::uint64_t most_per_unit = 1; // of what it follows, for each of its own
+    // Whichever of the two is reached first ends what both bound: neither is raised alone, not even by a policy's min.
+    bool binds_with_leader = false;
     InUse in_use = InUse::nothing;
     JudgedBy judged_by = JudgedBy::losses;
     Nudge nudge = Nudge::none; // what lets running connections take it (bpf/nudge.iter.bpf.c)
-    // Whichever of the two is reached first ends what both bound: neither is raised alone, not even by a policy's min.
-    bool binds_with_leader = false;
     Room room = {};
     std::uint64_t spare = 0; // how many more than its value there may be
     // Of the same place, below /proc/sys: while that is not 0 this one bounds nothing. Empty: it always does.

@@ -7,7 +7,7 @@ namespace bpftune::tunables {
 namespace {
 
 constexpr Tunable row_of(TunableId id, std::string_view key, std::string_view name, std::string_view path,
-                         std::string_view help, std::string_view assumes) {
+                         std::string_view low_path, std::string_view help, std::string_view assumes) {
     return {
         .id = id,
         .key = key,
@@ -17,6 +17,9 @@ constexpr Tunable row_of(TunableId id, std::string_view key, std::string_view na
         .kernel_min = 0,
         .kernel_max = int_max, // a long; more is nobody's wish
         .unit = Unit::bytes,
+        .not_below = low_path, // ip4_frags_ns_ctl_register(), ip6_frags_ns_sysctl_register(): extra1
+        .in_use = InUse::lower_limit,
+        .room = {.times = 1},
         .held_at_once = "datagrams were put together within a tick",
         .peak_is_unseen = true,
         .default_max = 64ULL << 20,
@@ -46,13 +49,13 @@ constexpr Tunable row_of(TunableId id, std::string_view key, std::string_view na
 constexpr std::array rows{
     row_of(
         TunableId::ipfrag_high_thresh, "ipfrag_high_thresh", "net.ipv4.ipfrag_high_thresh",
-        "net/ipv4/ipfrag_high_thresh",
+        "net/ipv4/ipfrag_high_thresh", "net/ipv4/ipfrag_low_thresh",
         "Bytes that fragments of IPv4 may take while they wait for the rest of their datagram; past it new ones are "
         "dropped. Connection tracking's are among them.",
         "The table is still nearly full at one of the two looks at the ends of an interval: a burst that comes and is "
         "completed between two looks is counted and not raised for."),
     row_of(TunableId::ip6frag_high_thresh, "ip6frag_high_thresh", "net.ipv6.ip6frag_high_thresh",
-           "net/ipv6/ip6frag_high_thresh",
+           "net/ipv6/ip6frag_high_thresh", "net/ipv6/ip6frag_low_thresh",
            "Bytes that fragments of IPv6 may take while they wait for the rest of their datagram; past it new ones are "
            "dropped. Where connections are tracked it puts IPv6 together by itself "
            "(net.netfilter.nf_conntrack_frag6_high_thresh): what it drops is counted nowhere.",

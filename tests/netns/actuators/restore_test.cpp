@@ -133,6 +133,39 @@ TEST_CASE("a write that was journalled and never made is settled") {
     CHECK(last_state(journal) == ChangeState::restored);
 }
 
+TEST_CASE(
+    "the memory of fragments goes back as far as its lower threshold lets it, and to its original when that falls") {
+    const auto [tunable, name] = GENERATE(std::pair{TunableId::ipfrag_high_thresh, "ipv4/ipfrag"},
+                                          std::pair{TunableId::ip6frag_high_thresh, "ipv6/ip6frag"});
+    const actuators::RestoreOptions options{.now = GENERATE(false, true)};
+    const TemporaryDirectory directory;
+    const Namespace netns;
+    const std::string low = fmt::format("sys/net/{}_low_thresh", name);
+    const std::string high = fmt::format("sys/net/{}_high_thresh", name);
+    const auto value = [&](const std::string& file) { return std::stoull(netns.read(file)); };
+    const auto originals = std::pair(value(low), value(high));
+    REQUIRE(originals == std::pair(3145728ULL, 4194304ULL));
+    auto writer = take(Writer::start());
+    auto journal = take(Journal::open(directory.path(), boot));
+    apply(journal, writer, tunable, scope_of(netns), originals.second, 16777216);
+    netns.write(low, "6291456"); // somebody's
+
+    const auto refused = writer.write(tunable, scope_of(netns), 16777216, originals.second);
+    CHECK(refused.kind == Outcome::Kind::failed);
+    CHECK(refused.error.contains("_low_thresh is 6291456: the kernel takes no less"));
+
+    const auto first = take(restore(journal, writer, options));
+    REQUIRE(kinds(first) == Kinds{Restored::Kind::lowered});
+    CHECK(first[0].needed_by.ends_with("_low_thresh, which is 6291456"));
+    CHECK(value(high) == 8388608);
+    CHECK(kinds(take(restore(journal, writer, options))) == Kinds{Restored::Kind::in_use});
+    CHECK(value(low) == 6291456);
+
+    netns.write(low, std::to_string(originals.first));
+    CHECK(kinds(take(restore(journal, writer, options))) == Kinds{Restored::Kind::restored});
+    CHECK(value(high) == originals.second);
+}
+
 TEST_CASE("what someone else set is reported and left") {
     const TemporaryDirectory directory;
     const Namespace netns;

@@ -179,13 +179,43 @@ TEST_CASE("docs/the-guides.md says that something is raised where it is a tunabl
         const auto tuned = tunables_in(row);
         for (const std::string& name : names_in(row))
             if (tunables::find(name) == nullptr && tunables::find_device_setting(name) == nullptr)
-                CHECK(name.starts_with("net."));
+                CHECK(begins_with_any(name, {"net.", "fs.", "vm."}));
         if (tuned.empty())
-            CHECK(begins_with_any(row[here], {"shown", "watched", "not tuned", "not looked at", "not there"}));
+            CHECK(begins_with_any(row[here],
+                                  {"shown", "watched", "not tuned", "not looked at", "not there", "not this tool's"}));
         else {
             CHECK(tuned.size() == names_in(row).size());
             CHECK(begins_with_any(row[here], {"raised", "lowered"}));
         }
+    }
+}
+
+// What a policy may expect is below net.
+TEST_CASE("docs/the-guides.md says \"not this tool's\" of what is no setting of the network, and of nothing else",
+          "[docs]") {
+    for (const Row& row : rows()) {
+        INFO(row[setting]);
+        const std::vector<std::string> names = names_in(row);
+        const bool is_other =
+            std::ranges::any_of(names, [](const auto& name) { return begins_with_any(name, {"fs.", "vm."}); });
+        CHECK(row[here].starts_with("not this tool's") == is_other);
+    }
+}
+
+// What operators copy most, beside what the catalogs have.
+TEST_CASE("docs/the-guides.md has the settings that the guides name and that nothing here tunes", "[docs]") {
+    std::set<std::string> named;
+    for (const Row& row : rows())
+        for (const std::string& name : names_in(row)) named.insert(name);
+    for (const std::string name :
+         {"net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables", "net.ipv4.conf.all.rp_filter",
+          "net.ipv4.tcp_max_orphans", "net.ipv4.udp_rmem_min", "net.ipv4.udp_wmem_min", "net.core.optmem_max",
+          "net.ipv4.tcp_mtu_probing", "net.netfilter.nf_conntrack_udp_timeout",
+          "net.netfilter.nf_conntrack_udp_timeout_stream", "net.ipv4.tcp_slow_start_after_idle",
+          "net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes",
+          "net.ipv4.tcp_syncookies", "net.ipv4.tcp_sack", "fs.file-max", "fs.nr_open"}) {
+        INFO(name);
+        CHECK(named.contains(name));
     }
 }
 

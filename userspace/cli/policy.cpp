@@ -6,6 +6,7 @@
 #include "cli/commands.hpp"
 #include "policy/parse.hpp"
 #include "service/api.hpp"
+#include "service/policy_file.hpp"
 #include "service/without_effect.hpp"
 #include "views/json.hpp"
 #include "views/text.hpp"
@@ -16,8 +17,12 @@ namespace {
 int check(const std::string& file) {
     const auto policy = load_policy(file);
     if (!policy) return policy.error();
-    for (const service::NamedInVain& each : service::named_in_vain(*policy))
-        fmt::print(stderr, "{}: note: {}\n", file, service::sentence(each));
+    const auto in_vain = service::named_in_vain(*policy);
+    if (in_vain.empty()) return done;
+    service::PolicyFile read(file, true);
+    (void)read.load(); // for the places
+    for (const service::NamedInVain& each : in_vain)
+        fmt::print(stderr, "{}: note: {}\n", read.place_of(each.name), service::sentence(each));
     return done;
 }
 

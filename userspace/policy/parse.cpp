@@ -246,10 +246,15 @@ void Checker::unknown_tunable(const Element& key) {
                        "'{}' is not tuned: {}", key.text, known->why_not);
     if (const auto* obsolete = tunables::find_without_effect(key.text)) {
         // Of the kernel that it is for, nothing is known here.
-        const std::string_view where =
-            obsolete->in_new_netns ? " on kernels since 6.3, and older ones with the same change" : "";
-        return problem(key, "leave it out; under `expect`, `doctor` tells of the kernel that it runs on",
-                       "'{}' is not tuned: it does nothing{}", key.text, where);
+        const std::string hint = obsolete->instead.empty()
+                                     ? "leave it out; under `expect`, `doctor` tells of the kernel that it runs on"
+                                     : fmt::format("leave it out; {}", obsolete->instead);
+        if (obsolete->in_new_netns)
+            return problem(key, hint,
+                           "'{}' is not tuned: it does nothing on kernels since 6.3, and older ones with "
+                           "the same change",
+                           key.text);
+        return problem(key, hint, "'{}' is not tuned: it does nothing: {}", key.text, obsolete->why);
     }
     const std::vector<std::string_view> known = tunable_names();
     const std::string_view near = nearest_tunable(key.text, known);

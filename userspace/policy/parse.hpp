@@ -15,6 +15,9 @@ namespace bpftune::policy {
 // All problems at once, in the order of their places.
 std::expected<Policy, std::vector<Diagnostic>> parse(std::string_view text);
 
+// Where spec names a sysctl or tunable, under tunables or expect, there or in an entry of pods: "7:5"; empty: nowhere.
+std::string place_of(std::string_view text, std::string_view name);
+
 // As compilers do:
 //
 //   policy.yaml:7:5: error: unknown tunable 'net.core.somaxcon'

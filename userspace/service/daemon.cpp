@@ -37,6 +37,7 @@
 #include "service/restoring.hpp"
 #include "service/set_by.hpp"
 #include "service/survey.hpp"
+#include "service/without_effect.hpp"
 #include "signals/collector.hpp"
 #include "signals/sight.hpp"
 #include "sys/capabilities.hpp"
@@ -149,6 +150,7 @@ private:
     void follow_flows();
     void act_on(const Snapshot& snapshot);
     void reload(std::string_view why);
+    void say_what_does_nothing() const;
     void remember_changes();
     bool journal_is_due();
     void publish();
@@ -213,6 +215,7 @@ private:
     std::string problems_;          // of the last tick, so that each is logged once
     Nanoseconds census_interval_{};
     std::minstd_rand random_{std::random_device{}()};
+    ValueOf in_new_netns_; // as it was at start
 
     Loop loop_;
     sd_event_source* events_ = nullptr; // nullptr: none on these rungs
@@ -243,6 +246,7 @@ Result<> Daemon::start() {
     // What enters and writes is the writer's; this process only goes on reading what is attached, and the conntrack
     // tables of namespaces, which it tells apart by /proc/PID/ns/net (CAP_SYS_PTRACE). Before any thread.
     constexpr std::array needed{CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_SYS_PTRACE};
+    in_new_netns_ = values_in_new_netns(); // with the rights that are dropped now
     if (auto dropped = sys::keep_capabilities(needed); !dropped) return dropped;
     if (auto opened = open_loop(); !opened) return opened;
     if (auto opened = open_doors(); !opened) return opened;
@@ -258,6 +262,7 @@ Result<> Daemon::start() {
     publish();
     sd_notify(0, "READY=1\nSTATUS=watching");
     spdlog::info("ready: mode {}, policy '{}'", policy::to_string(mode()), policy_.name);
+    say_what_does_nothing();
     return {};
 }
 
@@ -572,6 +577,12 @@ void Daemon::reload(std::string_view why) {
     if (std::exchange(restored_, false) || undoing_ > 0) adopt(); // what is left is known with its originals
     api_->publish(recording::Encoder::reloaded(policy_));
     spdlog::info("policy: {}: '{}' loaded, mode {}", why, policy_.name, policy::to_string(mode()));
+    say_what_does_nothing();
+}
+
+void Daemon::say_what_does_nothing() const {
+    for (const NamedInVain& each : named_in_vain(policy_, in_new_netns_))
+        spdlog::warn("{}: {}", policy_file_.place_of(each.name), printable(sentence(each)));
 }
 
 void Daemon::remember_changes() {

@@ -6,6 +6,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include "core/text.hpp"
 #include "policy/parse.hpp"
 #include "sys/files.hpp"
 
@@ -45,6 +46,11 @@ bool PolicyFile::changed() {
     const auto text = sys::read_file(path_);
     if (!text) return text_.has_value();
     return !text_ || *text != *text_;
+}
+
+std::string PolicyFile::place_of(std::string_view name) const {
+    const std::string place = text_ ? policy::place_of(*text_, name) : std::string();
+    return printable(path_.string()) + (place.empty() ? "" : ":" + place);
 }
 
 } // namespace bpftune::service

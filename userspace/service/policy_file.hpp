@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "core/result.hpp"
 #include "policy/policy.hpp"
@@ -30,6 +31,9 @@ public:
     [[nodiscard]] bool found() const { return text_.has_value(); }
 
     [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+    // "FILE:7:5", where the text that was loaded last names a sysctl or tunable; "FILE": nowhere.
+    [[nodiscard]] std::string place_of(std::string_view name) const;
 
 private:
     std::filesystem::path path_;

@@ -2,6 +2,9 @@
 #include "service/without_effect.hpp"
 
 #include <algorithm>
+#include <functional>
+#include <map>
+#include <set>
 #include <thread>
 
 #include <fmt/format.h>
@@ -56,6 +59,24 @@ std::optional<std::uint64_t> value_in_new_netns(std::string_view sysctl) {
         value = value_here(sysctl);
     }).join();
     return value;
+}
+
+ValueOf values_in_new_netns() {
+    std::set<std::string_view> paths{everywhere};
+    for (const tunables::WithoutEffect& row : tunables::without_effect()) paths.insert(row.path);
+    for (const tunables::Tunable& row : tunables::catalog())
+        for (const std::string_view path : {row.path, row.only_if_zero})
+            if (path.starts_with("net/")) paths.insert(path);
+    std::map<std::string, std::uint64_t, std::less<>> values;
+    std::thread([&] {
+        if (::unshare(CLONE_NEWNET) != 0) return;
+        for (const std::string_view path : paths)
+            if (const auto value = value_here(path)) values.emplace(path, *value);
+    }).join();
+    return [values = std::move(values)](std::string_view sysctl) {
+        const auto found = values.find(sysctl);
+        return found != values.end() ? std::optional(found->second) : std::nullopt;
+    };
 }
 
 std::vector<NamedInVain> named_in_vain(const policy::Policy& policy, const ValueOf& in_new_netns, const ValueOf& here) {

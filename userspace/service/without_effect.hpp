@@ -29,6 +29,10 @@ std::optional<std::uint64_t> value_here(std::string_view sysctl);
 
 using ValueOf = std::function<std::optional<std::uint64_t>(std::string_view sysctl)>;
 
+// What value_in_new_netns() says now of all that named_in_vain() may ask of it, from one namespace: for who will have
+// no right to make another.
+ValueOf values_in_new_netns();
+
 // Of what the policy expects, in its order; then of the tunables that it names. What cannot be known is left out.
 std::vector<NamedInVain> named_in_vain(const policy::Policy& policy, const ValueOf& in_new_netns = value_in_new_netns,
                                        const ValueOf& here = value_here);

@@ -20,6 +20,36 @@ std::span<const WithoutEffect> without_effect() {
         WithoutEffect{"net.ipv4.route.max_size", "net/ipv4/route/max_size", no_cache, {}},
         WithoutEffect{"net.ipv4.route.gc_thresh", "net/ipv4/route/gc_thresh", no_cache, {}},
         WithoutEffect{"net.ipv6.route.max_size", "net/ipv6/route/max_size", no_check, int_max},
+        // Documentation/networking/ip-sysctl.rst, c6b10de537b9
+        WithoutEffect{
+            "net.ipv4.udp_wmem_min", "net/ipv4/udp_wmem_min", "UDP does not account the memory of what it sends", {}},
+        // 4396e46187ca
+        WithoutEffect{"net.ipv4.tcp_tw_recycle",
+                      "net/ipv4/tcp_tw_recycle",
+                      "Linux has it no more since 4.12: it refused connections of clients that share an address",
+                      {},
+                      "for clients that find no port there is net.ipv4.tcp_tw_reuse"},
+        // e7942d0633c4, which took the prequeue out
+        WithoutEffect{"net.ipv4.tcp_low_latency",
+                      "net/ipv4/tcp_low_latency",
+                      "nothing reads it since 4.14, which has no queue before the receive queue any more",
+                      {}},
+        // 713bafea9292
+        WithoutEffect{"net.ipv4.tcp_fack",
+                      "net/ipv4/tcp_fack",
+                      "nothing reads it since 4.15, which finds losses by time instead (RACK)",
+                      {}},
+        // adf0516845bc
+        WithoutEffect{"net.ipv4.netfilter.ip_conntrack_max",
+                      "net/ipv4/netfilter/ip_conntrack_max",
+                      "Linux has it no more since 4.9: it was the old name of net.netfilter.nf_conntrack_max",
+                      {},
+                      "write net.netfilter.nf_conntrack_max"},
+        WithoutEffect{"net.ipv4.ip_conntrack_max",
+                      "net/ipv4/ip_conntrack_max",
+                      "Linux has it no more since 2.6.22: it was of the module before nf_conntrack",
+                      {},
+                      "write net.netfilter.nf_conntrack_max"},
     };
     return rows;
 }

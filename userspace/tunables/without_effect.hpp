@@ -17,6 +17,7 @@ struct WithoutEffect {
     // It does nothing where a new network namespace has this value; nullopt: on every kernel that this program runs on.
     // Kernels have it from their distributors as well, so their version does not tell.
     std::optional<std::uint64_t> in_new_netns;
+    std::string_view instead = {}; // what to write; empty: nothing
 };
 
 std::span<const WithoutEffect> without_effect();

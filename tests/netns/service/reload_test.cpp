@@ -32,6 +32,26 @@ TEST_CASE("a changed policy is taken on SIGHUP", "[any-kernel]") {
     CHECK(service.says("policy: SIGHUP: 'first' loaded, mode observe"));
 }
 
+TEST_CASE("what a policy names in vain is said with its place, at start and when it is taken again", "[any-kernel]") {
+    const auto expecting = [](const std::string& name, const std::string& sysctl) {
+        return named(name) + "  expect: {" + sysctl + ": 1}\n";
+    };
+    const auto line = [](const std::string& text) { return std::to_string(std::ranges::count(text, '\n')); };
+    const Home home;
+    const std::string first = expecting("first", "net.ipv4.tcp_low_latency");
+    home.set_policy(first);
+    Running service(home);
+    CHECK(service.says(home.policy().string() + ":" + line(first) +
+                       ":12: net.ipv4.tcp_low_latency does nothing here: nothing reads it since 4.14"));
+    home.set_policy(expecting("second", "net.ipv6.route.max_size")); // which is known by what a new namespace has
+    CHECK(service.says("'second' loaded"));
+    home.set_policy(expecting("third", "net.ipv4.tcp_tw_recycle"));
+    CHECK(service.says("net.ipv4.tcp_tw_recycle does nothing here: Linux has it no more since 4.12"));
+    const Namespace fresh;
+    const bool is_bound = !fresh.read("sys/net/ipv6/route/max_size").starts_with("2147483647");
+    CHECK(service.err().contains("net.ipv6.route.max_size does nothing here") == !is_bound);
+}
+
 TEST_CASE("a changed policy is taken when it is written in place", "[any-kernel]") {
     const Home home;
     home.set_policy(named("first"));

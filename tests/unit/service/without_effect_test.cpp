@@ -52,6 +52,16 @@ TEST_CASE("a limit on the routes of IPv6 is not said to do nothing where it limi
     CHECK(named_in_vain(expecting(ipv6), always({})).empty());
 }
 
+TEST_CASE("what is gone from Linux, or is read by nothing, does nothing on any kernel") {
+    const auto found = named_in_vain(expecting("    net.ipv4.tcp_tw_recycle: 1\n    net.ipv4.tcp_low_latency: 1\n"
+                                               "    net.ipv4.tcp_fack: 1\n"),
+                                     always({}));
+    REQUIRE(found.size() == 3);
+    CHECK(sentence(found[0]) ==
+          "net.ipv4.tcp_tw_recycle does nothing here: Linux has it no more since 4.12: it refused "
+          "connections of clients that share an address");
+}
+
 TEST_CASE("no tunable is among the sysctls that do nothing, or not what they are set for") {
     for (const auto& each : tunables::not_tuned()) {
         INFO(each.name);

@@ -278,9 +278,19 @@ std::optional<Mode> Checker::mode(const Element* value, std::span<const Key> key
     return text ? policy::mode(*text) : std::nullopt;
 }
 
+// The least number first: of what is only lowered, more is less.
 std::string range_of(const Tunable& tunable) {
-    return fmt::format("{} takes {} to {}", tunable.name, text_of(tunable, tunable.kernel_min),
-                       text_of(tunable, tunable.kernel_max));
+    std::string least = text_of(tunable, tunable.kernel_min);
+    std::string most = text_of(tunable, tunable.kernel_max);
+    const bool is_lowered = tunable.counts_down_from > 0;
+    if (is_lowered) std::swap(least, most);
+    return fmt::format("{} takes {} to {}{}", tunable.name, least, most,
+                       is_lowered ? ", and is only ever lowered: its max is the least" : "");
+}
+
+// Whether the file could have it: of some the kernel has multiples only.
+bool is_whole(const Tunable& tunable, std::uint64_t value) {
+    return tunable.unit != tunables::Unit::bytes || value % tunable.granule == 0;
 }
 
 // Digits and nothing else, since readers of YAML disagree on the rest: 010 is 8 or 10, 1_000 a number or a text.
@@ -298,8 +308,14 @@ std::optional<std::uint64_t> Checker::number(const Element& value, const Key& ke
         return std::nullopt;
     }
     const auto known = parsed ? value_of(tunable, fmt::to_string(*parsed)) : parsed;
-    if (known && *known >= tunable.kernel_min && *known <= tunable.kernel_max) return *known;
-    problem(value, range_of(tunable), "{} {} is outside of what the kernel takes", key.name, shown(text));
+    const bool is_inside = known && *known >= tunable.kernel_min && *known <= tunable.kernel_max;
+    if (is_inside && is_whole(tunable, *known)) return *known;
+    if (is_inside)
+        problem(value, fmt::format("write {}", *known - *known % tunable.granule), "{} {} is no multiple of {}",
+                key.name, shown(text), tunable.granule);
+    else
+        problem(value, range_of(tunable), "{} {} is outside of what {}", key.name, shown(text),
+                tunable.counts_down_from > 0 ? "it may be" : "the kernel takes");
     return std::nullopt;
 }
 

@@ -49,6 +49,7 @@ ordered_json count_of(const tunables::Tunable* tunable) {
     if (tunable->counts_down_from > 0) std::swap(least, most);
     ordered_json number{{"type", "integer"}, {"minimum", std::move(least)}, {"maximum", std::move(most)}};
     if (tunable->unit == tunables::Unit::count) return number;
+    if (tunable->granule > 1) number["multipleOf"] = tunable->granule;
     number["type"] = {"integer", "string"};
     number["pattern"] = "^[0-9]+(KiB|MiB|GiB)$";
     return number;

@@ -16,6 +16,7 @@ constexpr std::array rows{
         .kernel_min = 2304,       // SOCK_MIN_RCVBUF
         .kernel_max = 2147483646, // the option takes half of it, as an int
         .unit = Unit::bytes,
+        .granule = 2, // the kernel doubles what it is given
         .in_use = InUse::buffer,
         .room = {.times = 1}, // what waits already stays
         .held_at_once = "datagrams came within a tick",

@@ -100,13 +100,22 @@ std::string raised_when(const tunables::Tunable& tunable) {
     return fmt::format("`{}` grows", tunable.serves);
 }
 
+// The least number first: of what is only lowered, more is less.
+std::string range_of(const tunables::Tunable& tunable) {
+    const std::string from = tunables::text_of(tunable, tunable.kernel_min);
+    const std::string to = tunables::text_of(tunable, tunable.kernel_max);
+    return tunable.counts_down_from > 0 ? fmt::format("{} to {}, and it is only lowered", to, from)
+                                        : fmt::format("{} to {}", from, to);
+}
+
 std::string section_of(const tunables::Tunable& tunable) {
+    const bool is_lowered = tunable.counts_down_from > 0;
     return fmt::format("\n## {}\n\n{}\n\n"
                        "| | |\n|---|---|\n"
                        "| scope | {} |\n"
                        "| raised when | {} |\n"
-                       "| raised without a policy's `max` | to at most {} |\n"
-                       "| the kernel takes | {} to {} |\n"
+                       "| {} without a policy's `max` | to at {} {} |\n"
+                       "| {} | {} |\n"
                        "| opt-in | {} |\n"
                        "| memory | {} |\n"
                        "| risk | {} |\n"
@@ -116,8 +125,9 @@ std::string section_of(const tunables::Tunable& tunable) {
                        "| assuming | {} |\n"
                        "| given back | {} |\n",
                        tunable.name, tunable.help, scope_of(tunable.kind), raised_when(tunable),
-                       tunables::text_of(tunable, tunable.default_max), tunables::text_of(tunable, tunable.kernel_min),
-                       tunables::text_of(tunable, tunable.kernel_max),
+                       is_lowered ? "lowered" : "raised", is_lowered ? "least" : "most",
+                       tunables::text_of(tunable, tunable.default_max), is_lowered ? "may be" : "the kernel takes",
+                       range_of(tunable),
                        tunable.opt_in ? "yes: only a policy that names it allows it" : "no: follows `spec.mode`",
                        memory_of(tunable), tunable.risk, tunable.source, tunable.formula, tunable.derived,
                        tunable.assumes, given_back(tunable.default_shrink_after));

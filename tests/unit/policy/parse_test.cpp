@@ -78,10 +78,32 @@ TEST_CASE("the documentation's example is valid, and its errors are as they are 
 
 TEST_CASE("the documentation tells the defaults and ranges of the catalog") {
     const std::string page = content_of(std::string(testing::source_dir) + "/docs/policy.md");
-    for (const tunables::Tunable& row : tunables::catalog())
-        CHECK_THAT(page, Catch::Contains(fmt::format(
-                             "| `{}` | {} | {} to {} |", row.name, tunables::text_of(row, row.default_max),
-                             tunables::text_of(row, row.kernel_min), tunables::text_of(row, row.kernel_max))));
+    for (const tunables::Tunable& row : tunables::catalog()) {
+        std::string least = tunables::text_of(row, row.kernel_min);
+        std::string most = tunables::text_of(row, row.kernel_max);
+        if (row.counts_down_from > 0) std::swap(least, most);
+        CHECK_THAT(page, Catch::Contains(fmt::format("| `{}` | {} | {} to {} |", row.name,
+                                                     tunables::text_of(row, row.default_max), least, most)));
+    }
+}
+
+TEST_CASE("it is known where a file names a sysctl or a tunable") {
+    const std::string text = with_spec("  mode: auto\n  tunables:\n    net.core.somaxconn: {}\n"
+                                       "  expect: {é: 1, net.ipv4.route.max_size: 8}\n"
+                                       "  pods:\n  - match: {}\n    tunables: {listener.backlog: {max: 4096}}\n");
+    const auto lines_before = static_cast<std::size_t>(std::ranges::count(with_spec(""), '\n'));
+    CHECK(place_of(text, "net.core.somaxconn") == fmt::format("{}:5", lines_before + 3));
+    CHECK(place_of(text, "net.ipv4.route.max_size") == fmt::format("{}:18", lines_before + 4));
+    CHECK(place_of(text, "listener.backlog") == fmt::format("{}:16", lines_before + 7));
+    CHECK(place_of(text, "net.ipv4.tcp_rmem").empty());
+    CHECK(place_of("{", "net.core.somaxconn").empty());
+    CHECK(place_of("", "net.core.somaxconn").empty());
+}
+
+TEST_CASE("a receive buffer is of as many bytes as the kernel can have, which are even") {
+    CHECK(parsed(with_spec("  tunables: {udp.rcvbuf: {max: 300002}}\n")).of(TunableId::udp_rcvbuf).max == 300002);
+    CHECK(parsed(with_spec("  tunables: {udp.rcvbuf: {max: 64KiB}}\n")).of(TunableId::udp_rcvbuf).max == 65536);
+    CHECK_FALSE(parse(with_spec("  tunables: {udp.rcvbuf: {max: 300001}}\n")));
 }
 
 TEST_CASE("an empty spec leaves every default") {

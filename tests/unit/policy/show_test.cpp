@@ -62,9 +62,11 @@ private:
         out.max = row.is_cpus ? random_() | 1 : row.kernel_min + below(row.kernel_max - row.kernel_min + 1);
         out.shrink_after.reset();
         if (row.is_cpus) return;
+        const std::uint64_t unit = row.unit == tunables::Unit::bytes ? row.granule : 1;
+        out.max -= out.max % unit;
         constexpr std::array<Nanoseconds, 4> units{1ms, 1s, 1min, 1h};
         if (chance()) out.shrink_after = static_cast<std::int64_t>(below(1000) + 1) * units[below(units.size())];
-        if (chance()) out.min = row.kernel_min + below(out.max - row.kernel_min + 1);
+        if (chance()) out.min = (row.kernel_min + below(out.max - row.kernel_min + 1)) / unit * unit;
     }
 
     std::mt19937_64& random_;

@@ -184,9 +184,15 @@ void adopt(State& state, const Adopted& adopted, MonoTime now) {
     const std::uint64_t before = *adopted.before_trial;
     const auto [entry, is_new] = state.trials.try_emplace(adopted_trial(state, adopted.tunable, adopted.scope));
     Trial& trial = entry->second;
-    if (is_new) trial.since = trial.last_raise = now;
+    if (is_new) {
+        trial.since = trial.last_raise = now;
+        trial.is_fitted_known = false;
+    }
     const auto& row = tunables::row(adopted.tunable);
-    if (key == entry->first.object && !row.peak_is_unseen) trial.fitted = before + row.spare;
+    if (key == entry->first.object && !row.peak_is_unseen) {
+        trial.fitted = before + row.spare;
+        trial.is_fitted_known = true;
+    }
     trial.values[key] = before;
 }
 

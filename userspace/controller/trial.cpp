@@ -52,10 +52,15 @@ bool lost_less_than_it_took_in(const Trial& trial) {
     return static_cast<double>(trial.after.losses) <= worthwhile * static_cast<double>(trial.after.losses + taken_in);
 }
 
+std::string fitted_text(const Trial& trial) {
+    return trial.is_fitted_known ? fmt::format("where {} fitted before", trial.fitted)
+                                 : std::string("(what fitted before is not known any more)");
+}
+
 // Use passed what fitted before, or was lost at the new limit.
 Verdict verdict_on_tested(const TrialKey& key, const Trial& trial) {
     const Measured& after = trial.after;
-    const std::string use = fmt::format("{} {} where {} fitted before", after.use, held_at_once(key), trial.fitted);
+    const std::string use = fmt::format("{} {} {}", after.use, held_at_once(key), fitted_text(trial));
     if (after.losses == 0) {
         const std::string in_flood =
             after.lost_in_flood > 0 ? fmt::format(" but {} in a flood", after.lost_in_flood) : std::string();
@@ -71,9 +76,9 @@ Verdict verdict_on_tested(const TrialKey& key, const Trial& trial) {
 }
 
 Verdict verdict_on_untested(const TrialKey& key, const Trial& trial) {
-    const std::string calm =
-        fmt::format("at most {} {} in {} min, where {} fitted before", trial.after.use, held_at_once(key),
-                    std::chrono::duration_cast<std::chrono::minutes>(longest_trial).count(), trial.fitted);
+    const std::string calm = fmt::format("at most {} {} in {} min{} {}", trial.after.use, held_at_once(key),
+                                         std::chrono::duration_cast<std::chrono::minutes>(longest_trial).count(),
+                                         trial.is_fitted_known ? "," : "", fitted_text(trial));
     if (trial.cause == Cause::loss) return {Verdict::Kind::keep, calm + ": the demand did not return"};
     if (trial.after.use > trial.fitted / 2) return {Verdict::Kind::keep, calm + ": still near it"};
     return {Verdict::Kind::roll_back, calm + ": it was not needed"};

@@ -3,6 +3,7 @@
 
 #include "controller/accept_queue.hpp"
 #include "controller/step.hpp"
+#include "controller/trial.hpp"
 
 using namespace bpftune;
 using namespace std::chrono_literals;
@@ -440,6 +441,23 @@ TEST_CASE("a change that was on trial when the service ended begins its trial an
         CHECK(state.held.empty());
         CHECK(state.trials.empty());
     }
+}
+
+TEST_CASE("what fitted before a trial of an earlier run is said to be unknown where no value tells it") {
+    const auto verdict_of = [](TunableId tunable, std::uint64_t use, Nanoseconds after) {
+        State state;
+        adopt(state, {tunable, scope_of(nginx()), 1000, 4096, 1000}, at(0s));
+        auto& [key, trial] = *state.trials.begin();
+        trial.after = {.demand = use, .use = use};
+        return verdict_on(key, trial, Snapshot(), at(after)).why;
+    };
+    CHECK(verdict_of(TunableId::netdev_max_backlog, 500, 11s) ==
+          "500 packets came to one CPU in a second (what fitted before is not known any more), and none was lost");
+    CHECK(verdict_of(TunableId::netdev_max_backlog, 0, 11min) ==
+          "at most 0 packets came to one CPU in a second in 10 min (what fitted before is not known any more): it was "
+          "not needed");
+    CHECK(verdict_of(TunableId::conntrack_max, 1500, 11s) ==
+          "1500 were in the table at once where 1000 fitted before, and none was lost");
 }
 
 TEST_CASE("a change that was kept before the service ended is not tried again") {

@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 
 #include "controller/gate.hpp"
-#include "controller/steering.hpp"
+#include "controller/hot_cpu.hpp"
 #include "tunables/undo.hpp"
 
 namespace bpftune::controller {
@@ -226,7 +226,7 @@ void rule(Gate& gate) {
     const Snapshot& snapshot = gate.snapshot();
     const ObjectKey object = limit_of(snapshot);
     if (gate.puts_back(object) || !gate.asks(object.tunable, snapshot.host)) return;
-    if (packet_steering::is_on_trial(gate.state())) return;
+    if (tries_other_cpus(gate.state())) return;
     const MonoTime raised = set_at(gate.state(), object);
     if (const SoftirqCpu* cpu = worst(snapshot, raised, works_off)) return raise(gate, *cpu, raised);
     const SoftirqCpu* busy = worst(snapshot, raised, [](const SoftirqCpu& cpu) { return !works_off(cpu); });

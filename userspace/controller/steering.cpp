@@ -126,13 +126,6 @@ void judge(Gate& gate, const Bringer& bringer, const SoftirqCpu& hot) {
 
 namespace packet_steering {
 
-bool is_on_trial(const State& state) {
-    return std::ranges::any_of(state.trials, [](const auto& entry) {
-        const auto& row = tunables::row(entry.first.object.tunable);
-        return row.judged_by == tunables::JudgedBy::throughput && entry.second.verdict.empty();
-    });
-}
-
 void read(const View& view, std::vector<Reading>& readings) {
     for (const SteeredDevice& device : view.snapshot.steered)
         readings.push_back({.object = object_of(device),

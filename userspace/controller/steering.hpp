@@ -23,8 +23,6 @@ namespace bpftune::controller {
 namespace packet_steering {
 void read(const View& view, std::vector<Reading>& readings);
 void rule(Gate& gate);
-// One queue or interrupt at a time is, of all devices; without a verdict yet.
-bool is_on_trial(const State& state);
 void show(const std::function<std::optional<std::uint64_t>(const ObjectKey&)>& value_of, Snapshot& snapshot);
 } // namespace packet_steering
 

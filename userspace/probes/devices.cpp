@@ -7,8 +7,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "core/parse.hpp"
 #include "core/text.hpp"
+#include "probes/cpus.hpp"
 #include "sys/files.hpp"
 #include "sys/procfs.hpp"
 #include "sys/sysfs.hpp"
@@ -17,17 +17,6 @@ namespace bpftune::probes {
 namespace {
 
 constexpr std::uint64_t most_queues = 4096; // net/core/rtnetlink.c, rtnl_create_link
-
-std::optional<std::string> line_of(const sys::Fd& device, const std::string& path) {
-    const auto text = sys::read_below(device, path);
-    return text ? std::optional(text->substr(0, text->find('\n'))) : std::nullopt;
-}
-
-std::optional<Cpus> cpus_in(const sys::Fd& device, const std::string& path) {
-    const auto text = line_of(device, path);
-    const auto cpus = text ? parse_cpus(*text) : failure("none");
-    return cpus ? std::optional(*cpus) : std::nullopt;
-}
 
 bool has(const sys::Fd& device, const std::string& path) {
     return ::faccessat(device.value(), path.c_str(), F_OK, 0) == 0;
@@ -60,8 +49,8 @@ Result<std::optional<DeviceReading>> look_at(const sys::Fd& sysfs, const sys::De
                          .is_hardware = has(*device, "device"),
                          .is_read_only = sys::is_read_only(sysfs),
                          .is_denied = is_denied(*device, "queues/rx-0/rps_cpus"),
-                         .near = cpus_in(*device, "device/local_cpus"),
-                         .rps_cpus = cpus_in(*device, "queues/rx-0/rps_cpus")};
+                         .near = cpus_in(sys::read_below(*device, "device/local_cpus")),
+                         .rps_cpus = cpus_in(sys::read_below(*device, "queues/rx-0/rps_cpus"))};
 }
 
 } // namespace

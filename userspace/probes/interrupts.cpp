@@ -7,8 +7,8 @@
 
 #include <sys/stat.h>
 
-#include "core/parse.hpp"
 #include "core/text.hpp"
+#include "probes/cpus.hpp"
 #include "sys/directory.hpp"
 #include "sys/files.hpp"
 #include "sys/interrupts.hpp"
@@ -19,12 +19,6 @@ namespace bpftune::probes {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::optional<Cpus> cpus_in(const fs::path& file) {
-    const auto text = sys::read_file(file);
-    const auto cpus = text ? parse_cpus(std::string_view(*text).substr(0, text->find('\n'))) : failure("none");
-    return cpus ? std::optional(*cpus) : std::nullopt;
-}
 
 // Of one whose CPUs the kernel keeps to itself the file is read-only (kernel/irq/proc.c, register_irq_proc); older ones
 // refuse the write.
@@ -56,10 +50,10 @@ void add_device(std::vector<InterruptReading>& readings, const sys::Fd& sysfs, c
 bool look_at(InterruptReading& reading, const std::vector<sys::InterruptLine>& lines, const fs::path& proc) {
     const auto line = std::ranges::find(lines, reading.irq, &sys::InterruptLine::irq);
     const fs::path folder = proc / "irq" / std::to_string(reading.irq);
-    const auto cpus = cpus_in(folder / "smp_affinity");
+    const auto cpus = cpus_in(sys::read_file(folder / "smp_affinity"));
     if (line == lines.end() || !cpus) return false;
     reading.cpus = *cpus;
-    reading.delivered_to = cpus_in(folder / "effective_affinity");
+    reading.delivered_to = cpus_in(sys::read_file(folder / "effective_affinity"));
     reading.is_fixed = is_read_only(folder / "smp_affinity");
     reading.name = printable(line->name);
     reading.taken = line->taken;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/result.hpp"
+#include "sys/fd.hpp"
 
 namespace bpftune::sys {
 
@@ -15,5 +16,8 @@ namespace bpftune::sys {
 // are the lowest. The error's code is errno.
 Result<std::vector<int>> numbered_entries(const std::filesystem::path& directory,
                                           std::size_t most = std::numeric_limits<std::size_t>::max());
+
+// The same of a directory below another one.
+Result<std::vector<int>> numbered_entries(const Fd& above, const char* path);
 
 } // namespace bpftune::sys

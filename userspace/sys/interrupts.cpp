@@ -4,14 +4,12 @@
 #include <algorithm>
 #include <array>
 #include <limits>
-#include <memory>
 #include <optional>
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "core/parse.hpp"
+#include "sys/directory.hpp"
 
 namespace bpftune::sys {
 namespace {
@@ -28,18 +26,10 @@ bool is_virtio(const Fd& device) {
     return size > 0 && std::string_view(target.data(), static_cast<std::size_t>(size)).ends_with("/virtio");
 }
 
-std::vector<std::uint32_t> numbers_in(const Fd& device, const char* path) {
-    const int listed = ::openat(device.value(), path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (listed < 0) return {};
-    const std::unique_ptr<DIR, decltype([](DIR* folder) { ::closedir(folder); })> folder(::fdopendir(listed));
-    if (!folder) return {};
-    std::vector<std::uint32_t> numbers; // NOLINT(misc-const-correctness): it is sorted below
-    while (const dirent* entry = ::readdir(folder.get())) {
-        const auto number = irq_number(entry->d_name);
-        if (number) numbers.push_back(*number);
-    }
-    std::ranges::sort(numbers);
-    return numbers;
+// Of a device without any: none.
+std::vector<std::uint32_t> irqs_in(const Fd& device, const char* path) {
+    const std::vector<int> numbers = numbered_entries(device, path).value_or(std::vector<int>{});
+    return {numbers.begin(), numbers.end()};
 }
 
 std::string_view take_until(std::string_view& text, char end) {
@@ -68,8 +58,8 @@ std::vector<unsigned> cpus_of(std::string_view titles) {
 } // namespace
 
 std::vector<std::uint32_t> device_interrupts(const Fd& device) {
-    auto own = numbers_in(device, "device/msi_irqs");
-    return own.empty() && is_virtio(device) ? numbers_in(device, "device/../msi_irqs") : own;
+    auto own = irqs_in(device, "device/msi_irqs");
+    return own.empty() && is_virtio(device) ? irqs_in(device, "device/../msi_irqs") : own;
 }
 
 std::vector<InterruptLine> interrupt_lines(std::string_view text) {

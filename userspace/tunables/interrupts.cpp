@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
-#include <limits>
 
 #include "tunables/rows.hpp"
 
 namespace bpftune::tunables {
 namespace {
-
-constexpr std::uint64_t any_cpu = std::numeric_limits<std::uint64_t>::max();
 
 constexpr std::array rows{
     Tunable{

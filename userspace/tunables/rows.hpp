@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 
 #include "tunables/catalog.hpp"
@@ -10,6 +11,7 @@
 namespace bpftune::tunables {
 
 inline constexpr std::uint64_t int_max = 2147483647; // of a sysctl that is an int of the kernel's
+inline constexpr std::uint64_t any_cpu = std::numeric_limits<std::uint64_t>::max(); // of a set of CPUs (is_cpus)
 
 std::span<const Tunable> accept_queue_rows();
 std::span<const Tunable> conntrack_rows();

@@ -4,13 +4,18 @@
 //
 // The maxima cut what SO_RCVBUF and SO_SNDBUF ask for, without an error; the defaults are what UDP and others but TCP
 // begin with (net/core/sock.c). What TCP grows by itself they do not bound. No socket that is there takes a new value:
-// a raise could be judged only by what the same application loses after its next start, which no snapshot knows to be
-// the same. So nothing that is seen raises them. A policy's `min` does; what is lost to them is said, with the `min`
-// that would help, and what has to start again.
+// whether a raise helped could be told only by what the same application loses after its next start, which no snapshot
+// knows to be the same. So no trial judges them (JudgedBy::nothing), and each raise has its proof before it is made:
 //
-// The running socket comes first (udp_buffers.hpp). One that bursts overflow speaks for rmem_max if its application set
-// it to twice that exactly: it was cut, or asked for that much. Two or more that set nothing speak for rmem_default.
-// What a stranger sends to a socket buys words alone.
+//   rmem_max      a UDP socket that its application set to twice that exactly (it was cut, or asked for that much), and
+//                 whose own raise (udp_buffers.hpp) was kept as less was lost; or that bursts overflow, where the
+//                 policy allows it no raise of its own. A connection with such a buffer that its window holds back.
+//   wmem_max      a connection with twice that exactly, that its send buffer holds back.
+//   rmem_default  two UDP sockets or more that set no size, and whose own raises were kept as less was lost.
+//   wmem_default  nothing that is seen.
+//
+// Where the policy does not name them that is said, and what has to start again. A socket of before the raise has twice
+// the old value: it speaks for no further one.
 #pragma once
 
 #include "controller/resource.hpp"

@@ -43,6 +43,7 @@ struct Held {
     std::uint64_t used = 0; // beyond the original, as of the last tick
     Calm calm;
     std::optional<Undo> undo;
+    bool untested = false; // its last trial was kept though the demand did not return: whether it helped is not known
 };
 
 // What was last said of an object without writing, so that history has one row of it and not one a tick.

@@ -133,7 +133,10 @@ void judge(Gate& gate, const TcpBuffers& row, const Way& way) {
 void show_value(TcpBuffers& row, const Way& way, std::uint64_t value) {
     std::optional<std::uint64_t>& known = row.*way.value;
     std::optional<HeldBack>& held = row.*way.held_back;
-    if (held && known && value > *known) held = HeldBack{.set_by_application = held->set_by_application};
+    if (held && known && value > *known)
+        held = HeldBack{.set_by_application = held->set_by_application,
+                        .at_ceiling = held->at_ceiling,
+                        .largest_at_ceiling = held->largest_at_ceiling};
     known = value;
 }
 

@@ -41,6 +41,7 @@ bool is_by(tunables::JudgedBy judged_by, const TrialKey& key) {
     return !key.minimum && tunables::row(key.object.tunable).judged_by == judged_by;
 }
 bool is_by_rate(const TrialKey& key) { return is_by(tunables::JudgedBy::rate, key); }
+bool is_by_nothing(const TrialKey& key) { return is_by(tunables::JudgedBy::nothing, key); }
 bool is_by_throughput(const TrialKey& key) { return is_by(tunables::JudgedBy::throughput, key); }
 
 std::string_view held_at_once(const TrialKey& key) { return tunables::row(key.object.tunable).held_at_once; }
@@ -79,8 +80,8 @@ Verdict verdict_on_untested(const TrialKey& key, const Trial& trial) {
     const std::string calm = fmt::format("at most {} {} in {} min{} {}", trial.after.use, held_at_once(key),
                                          std::chrono::duration_cast<std::chrono::minutes>(longest_trial).count(),
                                          trial.is_fitted_known ? "," : "", fitted_text(trial));
-    if (trial.cause == Cause::loss) return {Verdict::Kind::keep, calm + ": the demand did not return"};
-    if (trial.after.use > trial.fitted / 2) return {Verdict::Kind::keep, calm + ": still near it"};
+    if (trial.cause == Cause::loss) return {Verdict::Kind::keep, calm + ": the demand did not return", false};
+    if (trial.after.use > trial.fitted / 2) return {Verdict::Kind::keep, calm + ": still near it", false};
     return {Verdict::Kind::roll_back, calm + ": it was not needed"};
 }
 
@@ -93,7 +94,7 @@ std::string rates_text(const RaisedFlows& raised) {
 Verdict verdict_on_rate(const Trial& trial, MonoTime now) {
     if (!trial.raised) {
         if (now < trial.since + longest_trial) return {};
-        return {Verdict::Kind::keep, "none of the connections that it was for could be measured since"};
+        return {Verdict::Kind::keep, "none of the connections that it was for could be measured since", false};
     }
     const RaisedFlows& raised = *trial.raised;
     const double gain = static_cast<double>(raised.since) / static_cast<double>(raised.before);
@@ -176,7 +177,7 @@ std::vector<Evidence> evidence_of(const Measured& before, const Measured& after)
 }
 
 std::vector<Evidence> evidence_of(const TrialKey& key, const Trial& trial, const ObjectKey& object) {
-    if (key.minimum || is_bystander(key, object)) return {};
+    if (key.minimum || is_by_nothing(key) || is_bystander(key, object)) return {};
     if (is_by_rate(key)) return evidence_of(trial.raised);
     if (is_by_throughput(key)) return evidence_of(trial.before, trial.after);
     return {{"loss_before_per_1000", per_1000(trial.before)},
@@ -277,6 +278,8 @@ void add(Trial& trial, const Measured& more, bool mixed) {
 
 Verdict judged(const Gate& gate, const TrialKey& key, Trial& trial, const Snapshot& snapshot) {
     if (key.minimum) return {Verdict::Kind::keep, "the policy asks for it"};
+    if (is_by_nothing(key))
+        return {Verdict::Kind::keep, "no socket that is there takes it: whether it helps is not seen", false};
     const Reading* reading = gate.readings().find(key.object);
     if (reading == nullptr) return {Verdict::Kind::keep, "what it was for is gone"};
     if (reading->raised) trial.raised = reading->raised;
@@ -293,8 +296,11 @@ bool proceed(Gate& gate, const TrialKey& key, Trial& trial, const Snapshot& snap
         const Verdict verdict = judged(gate, key, trial, snapshot);
         if (verdict.kind == Verdict::Kind::open) return false;
         if (verdict.kind == Verdict::Kind::keep) {
-            for (const auto& [object, value] : trial.values)
+            for (const auto& [object, value] : trial.values) {
                 keep(gate, key, trial, object, verdict_of(key, object, verdict.why));
+                if (const auto held = gate.state().held.find(object); held != gate.state().held.end())
+                    held->second.untested = !verdict.is_tested;
+            }
             gate.state().back_offs.erase(key);
             return true;
         }

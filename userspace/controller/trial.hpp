@@ -39,6 +39,9 @@
 // time does not count: taking more CPUs is what it is for. Nothing is waited for: what does not come faster is no gain.
 // Where half of the window could not be measured in the longest time of a trial, it is rolled back as well.
 //
+// A trial that nothing judges (JudgedBy::nothing) is kept at the next tick, as nothing that runs takes the value:
+// guards would tell of others. What it is raised for has to be proven before.
+//
 // Where a change tells on what is lost only after a while (Reading::shows_after), as a timeout does, nothing is
 // measured before, and both windows begin then.
 //
@@ -92,6 +95,7 @@ struct Verdict {
     enum class Kind { open, keep, roll_back };
     Kind kind = Kind::open;
     std::string why;
+    bool is_tested = true; // by demand that returned
 };
 Verdict verdict_on(const TrialKey& key, const Trial& trial, const Snapshot& snapshot, MonoTime now);
 

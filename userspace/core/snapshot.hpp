@@ -196,6 +196,10 @@ struct HeldBack {
     std::uint64_t set_by_application = 0; // flows held back the same by a size that no sysctl changes (SO_RCVBUF)
     std::optional<HeldFlow> largest;      // of `flows`, the one with most_in_round_trip; nullopt: there is none
     std::optional<RaisedFlows> raised;    // of the last 10 s; nullopt: nothing was raised, or measured since
+    // Of `set_by_application`, those whose size is exactly what net.core.rmem_max, or wmem_max, lets them have at most:
+    // who asked for more got that. nullopt: not known, as between two ticks.
+    std::optional<std::uint64_t> at_ceiling;
+    std::optional<HeldFlow> largest_at_ceiling; // of these, as `largest`
 };
 
 // The buffers of TCP in one network namespace. Kernel's words: `max` is the last of a sysctl's three values, `default`

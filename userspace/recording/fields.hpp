@@ -79,7 +79,8 @@ RECORDED(NetnsTcp, netns, pid, pod, somaxconn, max_syn_backlog, listen_overflows
          close_wait_holder);
 RECORDED(HeldFlow, pid, command, local, remote, limit_bytes, bytes_per_second, round_trip_us, widest_window_bytes);
 RECORDED(RaisedFlows, flows, before, since, held_again, held_at_other_end);
-RECORDED(HeldBack, flows, bytes_per_second, most_in_round_trip, set_by_application, largest, raised);
+RECORDED(HeldBack, flows, bytes_per_second, most_in_round_trip, set_by_application, largest, raised, at_ceiling,
+         largest_at_ceiling);
 RECORDED(TcpBuffers, netns, pid, pod, rmem_default, rmem_max, wmem_default, wmem_max, looked_at, left_out, window_scale,
          receiving, sending, congestion_control, losing);
 RECORDED(UdpSocket, netns, cookie, inode, local, pid, fd, command, pod, queue_bytes, buffer_bytes, set_by_application,
@@ -130,7 +131,8 @@ RECORDED(Outcome, kind, value, error);
 
 RECORDED(controller::Calm, since, used, wanted);
 RECORDED(controller::Undo, value, why);
-RECORDED(controller::Held, scope, original, current, since, written, raised, raises, expected, used, calm, undo);
+RECORDED(controller::Held, scope, original, current, since, written, raised, raises, expected, used, calm, undo,
+         untested);
 RECORDED(controller::Said, why_kind, to, when);
 RECORDED(controller::Queue, in_burst, raised, demand, sized, stuck, slow, refuses_clients);
 RECORDED(controller::TrialKey, object, minimum);

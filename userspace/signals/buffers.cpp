@@ -37,6 +37,21 @@ void add(HeldBack& held, const FlowReading& flow, std::uint64_t rate, std::uint6
     held.largest->bytes_per_second = rate;
 }
 
+// net/core/sock.c: what SO_RCVBUF and SO_SNDBUF get is doubled, for what is counted beside the data.
+constexpr std::uint64_t doubled = 2;
+
+// One whose application has set `size`. What it would move with more is not known: the largest is the fastest.
+void add_own(HeldBack& held, const FlowReading& flow, std::uint64_t size, std::uint64_t rate,
+             const std::optional<std::uint64_t>& most) {
+    ++held.set_by_application;
+    if (!most || size != doubled * *most) return;
+    held.at_ceiling = held.at_ceiling.value_or(0) + 1;
+    if (held.largest_at_ceiling && rate <= held.largest_at_ceiling->bytes_per_second) return;
+    held.largest_at_ceiling = held_flow(flow);
+    held.largest_at_ceiling->limit_bytes = size;
+    held.largest_at_ceiling->bytes_per_second = rate;
+}
+
 // Connections by their ends, as each sees them.
 class Ends {
 public:
@@ -67,7 +82,7 @@ void add_raised(HeldBack& held, const Rates& rates, bool again, bool at_other_en
     raised.held_at_other_end += at_other_end ? 1 : 0;
 }
 
-void add(TcpBuffers& row, const FlowReading& flow) {
+void add(TcpBuffers& row, const FlowReading& flow, const SocketSizes& sizes) {
     row.rmem_max = flow.rmem_max; // as it is now
     row.wmem_max = flow.wmem_max;
     row.left_out = std::max<std::uint64_t>(*row.left_out, flow.left_out);
@@ -79,8 +94,8 @@ void add(TcpBuffers& row, const FlowReading& flow) {
     if (flow.held_by.loss && flow.congestion_control == row.congestion_control)
         add(*row.losing, flow, flow.lossy_per_second, flow.acked_in_round_trip, flow.sndbuf);
     if (flow.held_by.loss_of_own) ++row.losing->set_by_application;
-    if (flow.held_by.own_rcvbuf) ++row.receiving->set_by_application;
-    if (flow.held_by.own_sndbuf) ++row.sending->set_by_application;
+    if (flow.held_by.own_rcvbuf) add_own(*row.receiving, flow, flow.rcvbuf, flow.received_per_second, sizes.rmem_max);
+    if (flow.held_by.own_sndbuf) add_own(*row.sending, flow, flow.sndbuf, flow.acked_per_second, sizes.wmem_max);
     if (flow.held_by.window_scale) ++*row.window_scale;
 }
 
@@ -99,23 +114,25 @@ void add_raised(std::map<NetnsId, TcpBuffers>& rows, std::span<const FlowReading
     }
 }
 
-TcpBuffers blank(const NetnsId& netns, bool looked) {
+TcpBuffers blank(const NetnsId& netns, bool looked, const SocketSizes& sizes) {
     TcpBuffers row{.netns = netns};
     if (!looked) return row;
     row.looked_at = row.left_out = row.window_scale = 0;
     row.receiving.emplace();
     row.sending.emplace();
     row.losing.emplace();
+    if (sizes.rmem_max) row.receiving->at_ceiling = 0;
+    if (sizes.wmem_max) row.sending->at_ceiling = 0;
     return row;
 }
 
 } // namespace
 
 std::vector<TcpBuffers> buffers(std::span<const NetnsReading> namespaces,
-                                const std::optional<std::vector<FlowReading>>& flows) {
+                                const std::optional<std::vector<FlowReading>>& flows, const SocketSizes& sizes) {
     std::map<NetnsId, TcpBuffers> rows;
     for (const NetnsReading& netns : namespaces) {
-        TcpBuffers& row = rows.try_emplace(netns.netns, blank(netns.netns, flows.has_value())).first->second;
+        TcpBuffers& row = rows.try_emplace(netns.netns, blank(netns.netns, flows.has_value(), sizes)).first->second;
         row.pid = netns.pid;
         if (!netns.congestion_control.empty()) row.congestion_control = printable(netns.congestion_control);
         if (netns.rmem) {
@@ -129,7 +146,7 @@ std::vector<TcpBuffers> buffers(std::span<const NetnsReading> namespaces,
     }
     if (flows)
         for (const FlowReading& flow : *flows)
-            add(rows.try_emplace(flow.netns, blank(flow.netns, true)).first->second, flow);
+            add(rows.try_emplace(flow.netns, blank(flow.netns, true, sizes)).first->second, flow, sizes);
     if (flows && std::ranges::any_of(*flows, was_raised)) add_raised(rows, *flows);
     std::vector<TcpBuffers> sorted;
     sorted.reserve(rows.size());

@@ -11,9 +11,11 @@
 
 namespace bpftune::signals {
 
-// A row for each namespace, in the order of NetnsId; nullopt: nobody looks at flows.
+// A row for each namespace, in the order of NetnsId. `flows` is nullopt: nobody looks at them. `sizes`: the node's, as
+// far as they are known now.
 std::vector<TcpBuffers> buffers(std::span<const probes::NetnsReading> namespaces,
-                                const std::optional<std::vector<probes::FlowReading>>& flows);
+                                const std::optional<std::vector<probes::FlowReading>>& flows,
+                                const SocketSizes& sizes = {});
 
 // Whether more is to be known of these soon: one is held back, was so at a smaller limit, or was looked at only once.
 bool is_worth_a_look(std::span<const probes::FlowReading> flows);

@@ -192,6 +192,7 @@ Snapshot Collector::tick(Now now) {
     look_at_udp_ports(snapshot, now);
     if (now.mono >= next_count_) count_sockets(now.mono);
     sockets_.fill(snapshot);
+    snapshot.socket_sizes = probes_.socket_sizes();
     read_buffers(snapshot);
     look_at_udp();
     snapshot.udp = udp_.update(namespaces_, udp_sockets_, now.mono);
@@ -200,7 +201,6 @@ Snapshot Collector::tick(Now now) {
     read_softirq(snapshot);
     read_steering(snapshot);
     read_interrupts(snapshot);
-    snapshot.socket_sizes = probes_.socket_sizes();
     snapshot.allowed_congestion_control = probes_.allowed_congestion_control();
     read_conntrack(snapshot);
     read_neighbours(snapshot);
@@ -243,7 +243,7 @@ void Collector::read_buffers(Snapshot& snapshot) {
         if (!flows) note(flows.error());
         if (flows) flows_ = std::move(*flows);
     }
-    snapshot.buffers = buffers(namespaces_, flows_);
+    snapshot.buffers = buffers(namespaces_, flows_, snapshot.socket_sizes);
 }
 
 void Collector::look_at_udp() {

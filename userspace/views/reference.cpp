@@ -88,7 +88,9 @@ std::string memory_of(const tunables::Tunable& tunable) {
     return fmt::format("{}. Where the kernel does not tell: {} bytes{}", tunable.memory, tunable.unit_bytes, worst);
 }
 
-std::string given_back(const std::optional<Nanoseconds>& calm) {
+std::string given_back(const tunables::Tunable& tunable) {
+    if (tunable.judged_by == tunables::JudgedBy::nothing) return "never: how much of it is needed is not seen";
+    const std::optional<Nanoseconds>& calm = tunable.default_shrink_after;
     return calm ? fmt::format("after a quiet period of {} (`shrinkAfter`), by half at most", duration_text(*calm))
                 : "never, unless the policy's `shrinkAfter` says when";
 }
@@ -97,6 +99,8 @@ std::string raised_when(const tunables::Tunable& tunable) {
     if (tunable.judged_by == tunables::JudgedBy::throughput)
         return fmt::format("`{}` has nothing left on one CPU", tunable.serves);
     if (tunable.serves.empty()) return "a policy's `min` is more; nothing that is seen raises it";
+    if (tunable.judged_by == tunables::JudgedBy::nothing)
+        return fmt::format("`{}` grows for sockets that this is too small for", tunable.serves);
     return fmt::format("`{}` grows", tunable.serves);
 }
 
@@ -130,7 +134,7 @@ std::string section_of(const tunables::Tunable& tunable) {
                        range_of(tunable),
                        tunable.opt_in ? "yes: only a policy that names it allows it" : "no: follows `spec.mode`",
                        memory_of(tunable), tunable.risk, tunable.source, tunable.formula, tunable.derived,
-                       tunable.assumes, given_back(tunable.default_shrink_after));
+                       tunable.assumes, given_back(tunable));
 }
 
 } // namespace

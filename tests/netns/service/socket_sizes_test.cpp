@@ -18,6 +18,22 @@ constexpr std::array names{"rmem_max", "wmem_max", "rmem_default", "wmem_default
 
 std::string path_of(const std::string& name) { return "/proc/sys/net/core/" + name; }
 
+// So that bursts overflow `socket` and are read at once, four times, until this is true.
+template <class Condition> bool bursts_until(const Datagrams& socket, Condition is_true) {
+    return comes_true([&] {
+        for (int burst = 0; burst < 4; ++burst) {
+            socket.send(400);
+            socket.read();
+            ::poll(nullptr, 0, 250);
+        }
+        return is_true();
+    });
+}
+
+Json change_of(const Home& home, const std::string& state) {
+    return row_where(home.history(), {{"tunable", "net.core.rmem_max"}, {"state", state}});
+}
+
 // Of the node's sizes alone.
 std::string sizes_policy(std::uint64_t min) {
     std::string text = "apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: sizes}\n"
@@ -70,21 +86,67 @@ TEST_CASE("a UDP socket whose SO_RCVBUF was cut, and that bursts overflow, is sa
     REQUIRE(cut.buffer() == 40000);
     const Running service(home);
     if (!home.top().contains("udp")) return;
-    const auto advice = [&] {
-        return row_where(home.history(), {{"tunable", "net.core.rmem_max"}, {"state", "advice"}});
-    };
-    const bool said = comes_true([&] {
-        for (int burst = 0; burst < 4; ++burst) {
-            cut.send(400);
-            cut.read();
-            ::poll(nullptr, 0, 250);
-        }
-        return advice().is_object();
-    });
+    const bool said = bursts_until(cut, [&] { return change_of(home, "advice").is_object(); });
     INFO(home.top()["udp"].dump(1) << home.history().dump(1) << service.err());
     REQUIRE(said);
-    CHECK(mentions(advice()["why"], "was set to exactly twice this, 40000 bytes"));
-    CHECK(mentions(advice()["why"], "running ones keep theirs"));
+    CHECK(mentions(change_of(home, "advice")["why"], "was set to exactly twice this, 40000 bytes"));
+    CHECK(mentions(change_of(home, "advice")["why"], "running ones keep theirs"));
+    CHECK(most.now() == 20000);
+    CHECK(cut.buffer() == 40000);
+}
+
+TEST_CASE("a UDP socket whose SO_RCVBUF was cut raises a named rmem_max once, for those made later; put back at exit") {
+    const Home home;
+    const NodeValue most(path_of("rmem_max"), 20000);
+    const Namespace netns;
+    const Process inside([&] {
+        netns.enter();
+        return std::uint64_t{0};
+    });
+    home.set_policy(policy_text("cut", "mode: auto\n  onExit: restore\n  memoryBudget: 256MiB",
+                                "    udp.rcvbuf: {mode: observe}\n    net.core.rmem_max: {max: 4MiB}\n"));
+    const Datagrams cut(netns, AF_INET6, 1 << 20);
+    REQUIRE(cut.buffer() == 40000);
+    {
+        const Running service(home);
+        if (!home.top().contains("udp")) return;
+        const bool kept = bursts_until(cut, [&] { return change_of(home, "kept").is_object(); });
+        INFO(home.top()["udp"].dump(1) << home.history().dump(1) << service.err());
+        REQUIRE(kept);
+        const std::uint64_t raised = most.now();
+        CHECK(raised > 20000);
+        CHECK(mentions(change_of(home, "kept")["why"], "running ones keep theirs until"));
+        CHECK(cut.buffer() == 40000);
+        const Datagrams later(netns, AF_INET6, 1 << 20);
+        CHECK(later.buffer() == static_cast<int>(std::min<std::uint64_t>(2 * raised, 2 << 20)));
+        for (int i = 0; i < 12; ++i) // longer than the pause between two raises
+            REQUIRE(bursts_until(cut, [time = home.top()["time"], &home] { return home.top()["time"] != time; }));
+        CHECK(most.now() == raised);
+    }
+    CHECK(most.now() == 20000);
+}
+
+TEST_CASE("a UDP socket whose own raise was kept raises a named rmem_max, to half of what it has now") {
+    const Home home;
+    const NodeValue most(path_of("rmem_max"), 20000);
+    const Namespace netns;
+    const Process inside([&] {
+        netns.enter();
+        return std::uint64_t{0};
+    });
+    home.set_policy(policy_text("cut", "mode: auto\n  memoryBudget: 256MiB",
+                                "    udp.rcvbuf: {max: 8MiB}\n    net.core.rmem_max: {max: 4MiB}\n"));
+    const Datagrams cut(netns, AF_INET6, 1 << 20);
+    {
+        const Running service(home);
+        if (!home.top().contains("udp")) return;
+        const bool kept = bursts_until(cut, [&] { return change_of(home, "kept").is_object(); });
+        INFO(home.top()["udp"].dump(1) << home.history().dump(1) << service.err());
+        REQUIRE(kept);
+        CHECK(most.now() == static_cast<std::uint64_t>(cut.buffer() / 2));
+        CHECK(row_where(home.history(), {{"tunable", "udp.rcvbuf"}, {"state", "kept"}}).is_object());
+    }
+    CHECK(home.restore().size() == 2);
     CHECK(most.now() == 20000);
     CHECK(cut.buffer() == 40000);
 }

@@ -7,6 +7,7 @@
 #include "netns/probes/delay.hpp"
 #include "netns/probes/program_costs.hpp"
 #include "netns/signals/watcher.hpp"
+#include "sys/files.hpp"
 
 using namespace bpftune;
 using namespace bpftune::testing;
@@ -44,6 +45,8 @@ TcpBuffers look_at(Watcher& watcher, const Namespace& netns) {
         if (row.netns.inode == netns.inode()) return row;
     return {.netns = {}}; // nobody is in it, nor are its flows looked at
 }
+
+std::uint64_t most(const std::string& name) { return sys::read_number("/proc/sys/net/core/" + name).value(); }
 
 std::uint64_t held(const std::optional<HeldBack>& way) { return way ? way->flows : 0; }
 
@@ -133,6 +136,7 @@ TEST_CASE("a size that the application set is no sysctl's") {
         watcher, far.to, [](const auto& seen) { return seen.receiving && seen.receiving->set_by_application == 1; });
     CHECK(held(row.receiving) == 0);
     CHECK_FALSE(row.receiving->largest.has_value());
+    CHECK(row.receiving->at_ceiling == 0U);
 }
 
 TEST_CASE("a send buffer that the application set is no sysctl's") {
@@ -143,6 +147,30 @@ TEST_CASE("a send buffer that the application set is no sysctl's") {
     const TcpBuffers row = look_until(
         watcher, far.from, [](const auto& seen) { return seen.sending && seen.sending->set_by_application == 1; });
     CHECK(held(row.sending) == 0);
+}
+
+TEST_CASE("a size that the application asked for and did not get whole is told by its being twice the node's most") {
+    Watcher watcher(1s);
+    if (is_unseen(watcher)) return;
+    const Far far;
+    constexpr int asked = 1 << 30; // more than any machine gives
+    SECTION("to receive") {
+        const Stream stream(far.from, far.to, {.rcvbuf = asked});
+        const TcpBuffers row = look_until(
+            watcher, far.to, [](const auto& seen) { return seen.receiving && seen.receiving->at_ceiling == 1U; });
+        REQUIRE(row.receiving->largest_at_ceiling.has_value());
+        CHECK(row.receiving->largest_at_ceiling->local == Endpoint{"10.78.0.2", Stream::port});
+        CHECK(row.receiving->set_by_application == 1);
+        CHECK(row.receiving->largest_at_ceiling->limit_bytes == 2 * most("rmem_max"));
+    }
+    SECTION("to send") {
+        const Stream stream(far.from, far.to, {.sndbuf = asked});
+        const TcpBuffers row = look_until(
+            watcher, far.from, [](const auto& seen) { return seen.sending && seen.sending->at_ceiling == 1U; });
+        REQUIRE(row.sending->largest_at_ceiling.has_value());
+        CHECK(row.sending->largest_at_ceiling->remote == Endpoint{"10.78.0.2", Stream::port});
+        CHECK(row.sending->largest_at_ceiling->limit_bytes == 2 * most("wmem_max"));
+    }
 }
 
 TEST_CASE("a window as wide as the handshake allows is told from one that tcp_rmem bounds") {

@@ -382,14 +382,22 @@ void read_table(Step& step, Names& names, const YAML::Node& node) {
 }
 
 void read_buffers(Step& step, Names& names, const YAML::Node& node) {
-    const Fields fields(node, {"in", "way", "flows", "rate", "moved", "by_application", "window_scale", "raised",
-                               "before", "since", "again", "elsewhere"});
+    const Fields fields(node, {"in", "way", "flows", "rate", "moved", "by_application", "at_ceiling", "window_scale",
+                               "raised", "before", "since", "again", "elsewhere"});
     TcpBuffers row{.netns = names.netns_at(fields, "pod")};
     HeldBack held;
     fields.into(held.flows, "flows", number_of);
     fields.into(held.bytes_per_second, "rate", number_of);
     fields.into(held.most_in_round_trip, "moved", number_of);
     fields.into(held.set_by_application, "by_application", number_of);
+    fields.into(held.at_ceiling, "at_ceiling", number_of);
+    if (held.at_ceiling.value_or(0) > 0)
+        held.largest_at_ceiling = HeldFlow{.pid = 712,
+                                           .command = "fetch",
+                                           .local = {"10.0.0.2", 80},
+                                           .remote = {"10.0.0.1", 4000},
+                                           .bytes_per_second = held.bytes_per_second,
+                                           .round_trip_us = 50000};
     if (fields.has("before"))
         held.raised = {.flows = fields.has("raised") ? number_of(fields.at("raised")) : 1,
                        .before = number_of(fields.at("before")),

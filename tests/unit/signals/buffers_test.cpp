@@ -148,3 +148,31 @@ TEST_CASE("a connection that is held back at its other end, on this node, is tol
     sender.held_by = {.rmem = true};
     CHECK(buffers({}, Flows{receiver, sender})[0].receiving->raised->held_at_other_end == 0);
 }
+
+TEST_CASE("of those whose application set the size, the ones with twice the most that the node gives are told apart") {
+    FlowReading cut = flow(here, {.own_rcvbuf = true}, 3000000);
+    cut.rcvbuf = 425984;
+    FlowReading faster = cut;
+    faster.received_per_second = 4000000;
+    FlowReading chosen = flow(here, {.own_rcvbuf = true, .own_sndbuf = true}, 9000000);
+    chosen.rcvbuf = 400000;
+    chosen.sndbuf = 425984; // of another most
+    const Flows flows{cut, faster, chosen};
+    const TcpBuffers row = buffers({}, flows, {.rmem_max = 212992, .wmem_max = 4194304})[0];
+    CHECK(row.receiving->set_by_application == 3);
+    CHECK(row.receiving->at_ceiling == 2U);
+    REQUIRE(row.receiving->largest_at_ceiling.has_value());
+    CHECK(row.receiving->largest_at_ceiling->bytes_per_second == 4000000);
+    CHECK(row.receiving->largest_at_ceiling->limit_bytes == 425984);
+    CHECK(row.sending->at_ceiling == 0U);
+    CHECK(buffers({}, flows, {.wmem_max = 212992})[0].sending->at_ceiling == 1U);
+}
+
+TEST_CASE("once the most that the node gives is raised, who was cut by the old one is at no ceiling") {
+    FlowReading cut = flow(here, {.own_rcvbuf = true}, 3000000);
+    cut.rcvbuf = 425984;
+    const TcpBuffers row = buffers({}, Flows{cut}, {.rmem_max = 524288})[0];
+    CHECK(row.receiving->at_ceiling == 0U);
+    CHECK_FALSE(row.receiving->largest_at_ceiling.has_value());
+    CHECK_FALSE(buffers({}, Flows{cut})[0].receiving->at_ceiling.has_value()); // where that is not known
+}

@@ -65,10 +65,12 @@ TEST_CASE("tables have the documented fields in the documented order, new ones b
     CHECK(tables[5].json == "buffers");
     CHECK(fields(tables[5]) ==
           "netns rmem_max rmem_default wmem_max wmem_default looked_at left_out receiving_held_back "
-          "receiving_bytes_per_second receiving_most_in_round_trip receiving_set_by_application receiving_flow "
-          "receiving_command receiving_pid receiving_local receiving_remote receiving_limit receiving_rate "
+          "receiving_bytes_per_second receiving_most_in_round_trip receiving_set_by_application receiving_at_ceiling "
+          "receiving_flow receiving_command receiving_pid receiving_local receiving_remote receiving_limit "
+          "receiving_rate "
           "receiving_round_trip_us sending_held_back sending_bytes_per_second sending_most_in_round_trip "
-          "sending_set_by_application sending_flow sending_command sending_pid sending_local sending_remote "
+          "sending_set_by_application sending_at_ceiling sending_flow sending_command sending_pid sending_local "
+          "sending_remote "
           "sending_limit sending_rate sending_round_trip_us window_scale losing_held_back losing_bytes_per_second "
           "losing_set_by_application congestion_control pod netns_name ");
     CHECK(tables[6].json == "udp");

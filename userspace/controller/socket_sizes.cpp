@@ -74,7 +74,7 @@ std::optional<UdpNeed> need_of(const Gate& gate, const UdpSocket& socket, std::u
         return UdpNeed{held->current, held->untested || held->undo ? Proof::weak : Proof::trial};
     }
     if (socket.buffer_bytes != buffer || socket.recent_overflows == 0 || socket.most_dropped == 0) return std::nullopt;
-    if (!socket.has_bursts()) return std::nullopt;
+    if (!socket.has_bursts() || gate.backs_off({.object = object})) return std::nullopt; // more did not help
     const bool may_be_tried =
         gate.mode_of(TunableId::udp_rcvbuf, socket.netns, !socket.set_by_application) == policy::Mode::automatic;
     const bool is_flooded = flood_at(gate.state(), object, gate.now()) != nullptr;

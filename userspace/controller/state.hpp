@@ -103,7 +103,7 @@ struct Trial {
     Cause cause = Cause::forecast;
     MonoTime since;
     MonoTime last_raise;
-    std::uint64_t fitted = 0; // at the limit that was too small: use beyond it is what the raise is for
+    std::uint64_t fitted = 0;    // at the limit that was too small: use beyond it is what the raise is for
     bool is_fitted_known = true; // else an earlier run of the service knew it: any use is beyond it
     Measured before;
     Measured after;

@@ -137,8 +137,8 @@ RECORDED(controller::Said, why_kind, to, when);
 RECORDED(controller::Queue, in_burst, raised, demand, sized, stuck, slow, refuses_clients);
 RECORDED(controller::TrialKey, object, minimum);
 RECORDED(controller::Measured, losses, demand, use, lost_in_flood, length, softirq_us, cpus);
-RECORDED(controller::Trial, cause, since, last_raise, fitted, is_fitted_known, before, after, raised, shows_after, undecided, guards,
-         values, verdict);
+RECORDED(controller::Trial, cause, since, last_raise, fitted, is_fitted_known, before, after, raised, shows_after,
+         undecided, guards, values, verdict);
 RECORDED(controller::BackOff, roll_backs, until);
 RECORDED(controller::Flood, since, last_seen, limit, once, raised, evidence);
 RECORDED(controller::State, held, trials, back_offs, floods, changes, reasserts, said, retry_after, queues, yielded);

@@ -44,7 +44,7 @@ Result<std::vector<int>> numbered_entries(const std::filesystem::path& directory
 
 Result<std::vector<int>> numbered_entries(const Fd& above, const char* path) {
     Fd listed(::openat(above.value(), path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    Folder open(listed ? ::fdopendir(listed.value()) : nullptr);
+    const Folder open(listed ? ::fdopendir(listed.value()) : nullptr);
     if (open) (void)listed.release(); // it is the folder's now
     return numbers_in(open, path, std::numeric_limits<std::size_t>::max());
 }

@@ -87,7 +87,8 @@ RECORDED(UdpSocket, netns, cookie, inode, local, pid, fd, command, pod, queue_by
          read, drops, overflows, window_overflows, window_received, last_overflows, last_received, recent_overflows,
          most_dropped, looks, looks_past_half, netns_overflows, left_out);
 RECORDED(Fragments, netns, pid, pod, family, memory_bytes, fullest_bytes, lowest_bytes, limit_bytes, reassembled,
-         timed_out, failed, window_reassembled, window_timed_out, window_failed, window_arrived, recent_reassembled, recent_timed_out);
+         timed_out, failed, window_reassembled, window_timed_out, window_failed, window_arrived, recent_reassembled,
+         recent_timed_out);
 RECORDED(BacklogLoss, began, packets, processed_per_second, processed, needed_percent, waiting, squeezed, taken);
 RECORDED(SoftirqCpu, cpu, processed, dropped, flow_limited, time_squeeze, backlog, backlog_limit, budget, budget_usecs,
          packets_per_second, softirq_percent, idle_percent, needed_percent, window_processed, window_lost, lost);

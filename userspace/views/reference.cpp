@@ -114,27 +114,26 @@ std::string range_of(const tunables::Tunable& tunable) {
 
 std::string section_of(const tunables::Tunable& tunable) {
     const bool is_lowered = tunable.counts_down_from > 0;
-    return fmt::format("\n## {}\n\n{}\n\n"
-                       "| | |\n|---|---|\n"
-                       "| scope | {} |\n"
-                       "| raised when | {} |\n"
-                       "| {} without a policy's `max` | to at {} {} |\n"
-                       "| {} | {} |\n"
-                       "| opt-in | {} |\n"
-                       "| memory | {} |\n"
-                       "| risk | {} |\n"
-                       "| in the kernel | `{}` |\n"
-                       "| raised to | {} |\n"
-                       "| because | {} |\n"
-                       "| assuming | {} |\n"
-                       "| given back | {} |\n",
-                       tunable.name, tunable.help, scope_of(tunable.kind), raised_when(tunable),
-                       is_lowered ? "lowered" : "raised", is_lowered ? "least" : "most",
-                       tunables::text_of(tunable, tunable.default_max), is_lowered ? "may be" : "the kernel takes",
-                       range_of(tunable),
-                       tunable.opt_in ? "yes: only a policy that names it allows it" : "no: follows `spec.mode`",
-                       memory_of(tunable), tunable.risk, tunable.source, tunable.formula, tunable.derived,
-                       tunable.assumes, given_back(tunable));
+    return fmt::format(
+        "\n## {}\n\n{}\n\n"
+        "| | |\n|---|---|\n"
+        "| scope | {} |\n"
+        "| raised when | {} |\n"
+        "| {} without a policy's `max` | to at {} {} |\n"
+        "| {} | {} |\n"
+        "| opt-in | {} |\n"
+        "| memory | {} |\n"
+        "| risk | {} |\n"
+        "| in the kernel | `{}` |\n"
+        "| raised to | {} |\n"
+        "| because | {} |\n"
+        "| assuming | {} |\n"
+        "| given back | {} |\n",
+        tunable.name, tunable.help, scope_of(tunable.kind), raised_when(tunable), is_lowered ? "lowered" : "raised",
+        is_lowered ? "least" : "most", tunables::text_of(tunable, tunable.default_max),
+        is_lowered ? "may be" : "the kernel takes", range_of(tunable),
+        tunable.opt_in ? "yes: only a policy that names it allows it" : "no: follows `spec.mode`", memory_of(tunable),
+        tunable.risk, tunable.source, tunable.formula, tunable.derived, tunable.assumes, given_back(tunable));
 }
 
 } // namespace

@@ -252,12 +252,19 @@ std::uint64_t raise_somaxconn(Gate& gate, const Listener& listener, Wish cause, 
     return gate.raise(std::move(cause));
 }
 
+bool is_stuck(const State& state, const Listener& listener) {
+    const auto queue = state.queues.find(listener.cookie);
+    return queue != state.queues.end() && queue->second.stuck;
+}
+
 // Everyone else in the namespace who asked for more gets it too, after the one who waits for it; but for those whose
-// own raise is not decided yet, or was rolled back a short while ago.
+// own raise is not decided yet, or was rolled back a short while ago, and those to whom a longer queue is only a longer
+// wait.
 void grant_others(Gate& gate, const Snapshot& snapshot, const Listener& cause, std::uint64_t somaxconn,
                   const Wish& wish) {
     for (const Listener& other : snapshot.listeners) {
         if (other.netns != cause.netns || other.cookie == cause.cookie || gate.backs_off(trial_of(other))) continue;
+        if (is_stuck(gate.state(), other)) continue;
         const Trial* undecided = trial_with(gate.state(), object_of(other));
         if (undecided != nullptr && !undecided->values.contains(object_of(cause))) continue;
         const Listener now = up_to_date(gate, other);
@@ -373,6 +380,12 @@ std::uint64_t expected_at_next_look(const Gate& gate, const Listener& listener, 
     return std::max(headroom * (queue.demand + soon.value_or(0)), unknown ? ramp_factor * listener.limit : 0);
 }
 
+// Whose limit is ours, though never for a burst of its own: the cooldown is that of whose burst it was.
+bool was_given_a_share(const Gate& gate, const Listener& listener) {
+    const Held* held = gate.held(object_of(listener));
+    return held != nullptr && !held->raised;
+}
+
 // Once a burst has been seen whole, twice what waits. A burst past half of what an earlier one was sized for does not
 // wait for the cooldown, as the next one may be past all of it.
 void open_burst(Gate& gate, const Snapshot& snapshot, const Listener& listener, Queue& queue) {
@@ -380,7 +393,8 @@ void open_burst(Gate& gate, const Snapshot& snapshot, const Listener& listener, 
     queue.demand = demand_of(listener);
     const bool is_known = queue.sized && !gate.is_on_ramp(object_of(listener));
     const std::uint64_t expected = is_known ? headroom * queue.demand : expected_at_next_look(gate, listener, queue);
-    queue.raised = raise_queue(gate, snapshot, listener, expected, queue.sized || listener.window.overflows > 0);
+    const bool urgent = queue.sized || listener.window.overflows > 0 || was_given_a_share(gate, listener);
+    queue.raised = raise_queue(gate, snapshot, listener, expected, urgent);
 }
 
 // While a burst lasts its demand is collected, and one that comes past half of what it was given is given more; when

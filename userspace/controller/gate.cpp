@@ -205,9 +205,11 @@ Held Gate::after(const Wish& wish) const {
     Held next = ours != nullptr ? *ours : Held{.original = wish.from};
     next.scope = wish.scope;
     next.current = wish.to;
-    next.raises = next.raised && now_ < *next.raised + ramp_pause ? next.raises + 1 : 1;
     next.since = now_;
-    next.raised = now_;
+    if (!is_bystander(wish.reason.trial, key_of(wish.tunable, wish.scope))) {
+        next.raises = next.raised && now_ < *next.raised + ramp_pause ? next.raises + 1 : 1;
+        next.raised = now_;
+    }
     next.undo.reset();
     if (beyond(next.original, no_limit, wish.expected) >= beyond(next.original, no_limit, next.expected))
         next.expected = wish.expected;

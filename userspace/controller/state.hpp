@@ -36,8 +36,8 @@ struct Held {
     std::uint64_t current = 0;      // what we wrote last
     MonoTime since;                 // when that was decided
     MonoTime written;               // when the last write was read back: another value has been set after it
-    std::optional<MonoTime> raised; // the last raise; nullopt: by an earlier run
-    std::size_t raises = 0;         // in a row, the last one included
+    std::optional<MonoTime> raised; // the last raise for itself, no bystander's; nullopt: none, or by an earlier run
+    std::size_t raises = 0;         // of these in a row, the last one included
     // What its raises were made for: the use that their forecast expects, by each who is held to the limit.
     std::vector<std::uint64_t> expected;
     std::uint64_t used = 0; // beyond the original, as of the last tick
@@ -72,6 +72,11 @@ struct TrialKey {
 
     auto operator<=>(const TrialKey&) const = default;
 };
+
+// One that was granted its share of another's raise: what was measured is not its own.
+inline bool is_bystander(const TrialKey& key, const ObjectKey& object) {
+    return object.tunable == key.object.tunable && object != key.object;
+}
 
 enum class Cause {
     minimum,  // the policy's min

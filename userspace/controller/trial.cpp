@@ -30,6 +30,8 @@ constexpr double slower = 0.9;
 // shows within some round trips more.
 constexpr Nanoseconds until_slower = std::chrono::seconds(1);
 constexpr Nanoseconds until_no_faster = std::chrono::seconds(3);
+// What was held back is looked at for ten seconds after (bpf/flows.iter.bpf.c, FOLLOWED_NS): it would have been.
+constexpr Nanoseconds until_gone = std::chrono::seconds(15);
 
 double loss_ratio(const Measured& side) {
     return side.demand > 0 ? static_cast<double>(side.losses) / static_cast<double>(side.demand) : 0;
@@ -93,8 +95,8 @@ std::string rates_text(const RaisedFlows& raised) {
 
 Verdict verdict_on_rate(const Trial& trial, MonoTime now) {
     if (!trial.raised) {
-        if (now < trial.since + longest_trial) return {};
-        return {Verdict::Kind::keep, "none of the connections that it was for could be measured since", false};
+        if (now < trial.last_raise + until_gone) return {};
+        return {Verdict::Kind::keep, "the connections that it was for have ended, or move nothing to speak of", false};
     }
     const RaisedFlows& raised = *trial.raised;
     const double gain = static_cast<double>(raised.since) / static_cast<double>(raised.before);
@@ -146,11 +148,6 @@ Verdict verdict_on_throughput(const Trial& trial, MonoTime now) {
     const bool is_dear = softirq_us_each(after) > most_softirq_time * softirq_us_each(before);
     const bool helped = !loses_more && !is_dear && (gain >= faster || loses_less);
     return {helped ? Verdict::Kind::keep : Verdict::Kind::roll_back, throughput_text(trial)};
-}
-
-// One that was granted its share of another's raise: what was measured is not its own.
-bool is_bystander(const TrialKey& key, const ObjectKey& object) {
-    return object.tunable == key.object.tunable && object != key.object;
 }
 
 std::string verdict_of(const TrialKey& key, const ObjectKey& object, const std::string& why) {
@@ -391,7 +388,9 @@ Verdict verdict_on(const TrialKey& key, const Trial& trial, const Snapshot& snap
     // What was hours ago says nothing of what a change has made worse since.
     const bool is_fresh = trial.shows_after <= longest_trial;
     Guards before = trial.guards;
-    if (by_throughput) before.softirq.reset(); // which is what it is for: what each packet takes is compared
+    // Of throughput it is what the raise is for: what each packet takes is compared. What nobody has used takes none.
+    const bool is_used = trial.raised || trial.after.use > trial.fitted || trial.after.losses > 0;
+    if (by_throughput || !is_used) before.softirq.reset();
     std::string worse = is_fresh ? worsened(before, snapshot.guards, snapshot.memory_bytes) : std::string();
     if (!worse.empty()) return {Verdict::Kind::roll_back, std::move(worse)};
     if (by_rate) return verdict_on_rate(trial, now);

@@ -16,10 +16,11 @@ ObjectKey object_of(const NetnsTcp& row) { return {TunableId::tcp_fastopen, row.
 
 bool allows_servers(const NetnsTcp& row) { return (row.fastopen.value_or(0) & servers) != 0; }
 
-// Before, all who ask do so in vain; then, those who fail.
+// Before, all who ask do so in vain; then, those who fail. Who asks the first time is given a cookie, with which the
+// next connection is opened: where none is, whoever asks does so of a listener that does not.
 Measured measured(const NetnsTcp& row) {
     if (!allows_servers(row)) return {.losses = row.window_fastopen_requests, .demand = row.window_fastopen_requests};
-    return {.losses = row.window_fastopen_failed,
+    return {.losses = row.window_fastopen_failed + (row.window_fastopen_opened > 0 ? 0 : row.window_fastopen_requests),
             .demand = row.window_fastopen_requests + row.window_fastopen_opened + row.window_fastopen_failed,
             .use = row.window_fastopen_opened};
 }

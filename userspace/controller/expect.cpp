@@ -67,6 +67,8 @@ std::vector<News> watch_expected(Watch& watch, const Snapshot& snapshot) {
             watched = {.right = snapshot.time.mono, .wrong = std::nullopt};
             continue;
         }
+        // What comes after it is another, of a device that is made anew say: nobody has set that yet.
+        if (each.absent) watched.right = snapshot.time.mono;
         if (is_known(watched.wrong, each)) continue;
         const SysctlWrite* culprit = each.found ? find_culprit(snapshot, each, watched.right) : nullptr;
         const bool from_start = each.found && culprit == nullptr && !watched.right && !watched.wrong;

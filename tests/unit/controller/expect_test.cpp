@@ -124,6 +124,18 @@ TEST_CASE("what is not there is told with its reason, and again when the reason 
     CHECK(node.tick("1") == "right again");
 }
 
+TEST_CASE("what comes in the place of what was not there was set by nobody that wrote to that") {
+    Node node;
+    CHECK(node.tick("1").empty());
+    node.writes("sysctl", "0");
+    CHECK_FALSE(node.tick("0").empty());
+    CHECK_FALSE(node.tick(std::nullopt, "there is no network device web-1").empty());
+    CHECK(node.tick("0") == "net.ipv4.ip_forward is 0 and not 1, as the policy expects: it was not seen who set it");
+    CHECK(node.tick("1") == "right again");
+    node.writes("sysctl", "0");
+    CHECK(node.tick("0").contains("sysctl (pid 7) set it"));
+}
+
 TEST_CASE("another expectation of the same sysctl is told anew, and one that is no longer in the policy is forgotten") {
     Node node;
     CHECK_FALSE(node.tick("0").empty());

@@ -52,6 +52,9 @@ std::optional<Nanoseconds> round_trip_of(const sys::Fd& socket) {
     socklen_t size = sizeof info;
     if (::getsockopt(socket.value(), IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return std::nullopt;
     if (info.tcpi_min_rtt == 0 || info.tcpi_min_rtt == unknown) return std::nullopt;
+    // Of a SYN that was sent again the kernel goes by time stamps, in milliseconds (net/ipv4/tcp_input.c,
+    // tcp_ack_update_rtt).
+    if (info.tcpi_total_retrans > 0) return std::nullopt;
     return std::chrono::microseconds(info.tcpi_min_rtt);
 }
 

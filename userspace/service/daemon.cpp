@@ -569,6 +569,7 @@ void Daemon::reload(std::string_view why) {
         spdlog::error("policy: {}; the old one stays:\n{}", why, *policy_error_);
         return;
     }
+    tick(); // what was set before it is known by then, and not taken for news after it
     policy_error_.reset();
     policy_ = std::move(*loaded);
     apply_mode();

@@ -13,7 +13,7 @@
 namespace bpftune::service {
 
 Result<policy::Policy> PolicyFile::load() {
-    auto text = sys::read_file(path_);
+    auto text = sys::read_regular_file(path_);
     if (!text) {
         text_.reset();
         if (text.error().code == ENOENT && !required_) return policy::Policy{};
@@ -43,7 +43,7 @@ bool PolicyFile::changed() {
     std::array<char, 4096> buffer{};
     while (::read(watch_.value(), buffer.data(), buffer.size()) > 0) {
     }
-    const auto text = sys::read_file(path_);
+    const auto text = sys::read_regular_file(path_);
     if (!text) return text_.has_value();
     return !text_ || *text != *text_;
 }

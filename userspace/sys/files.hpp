@@ -15,6 +15,9 @@ namespace bpftune::sys {
 // The whole file, at most 16 MiB. The error's code is errno.
 Result<std::string> read_file(const std::filesystem::path& path);
 
+// The same of a regular file alone: whoever may name it can make it a pipe, for which others wait.
+Result<std::string> read_regular_file(const std::filesystem::path& path);
+
 // All of an open file, from its beginning; else the same.
 Result<std::string> read_all(const Fd& file);
 

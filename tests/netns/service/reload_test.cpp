@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The policy file: at start, and when it changes under a running service.
+#include <sys/stat.h>
+
 #include "fixtures.hpp"
 
 using namespace bpftune;
@@ -113,6 +115,21 @@ TEST_CASE("a policy that is deleted leaves the old one in force, and says so", "
     fs::remove(home.policy());
     REQUIRE(comes_true([&] { return home.top().contains("policy_error"); }));
     CHECK(home.top()["mode"] == "recommend");
+}
+
+TEST_CASE("a pipe in the place of the policy is waited for by nobody: the old one stays, and the service ends as asked",
+          "[any-kernel]") {
+    const Home home;
+    home.set_policy(named("first", "recommend"));
+    Running service(home);
+    fs::remove(home.policy());
+    must(::mkfifo(home.policy().c_str(), 0600) == 0, "mkfifo");
+    service.signal(SIGHUP);
+    REQUIRE(comes_true([&] { return home.top().contains("policy_error"); }));
+    CHECK(home.top()["policy_error"].get<std::string>().contains("is not a regular file"));
+    CHECK(home.top()["mode"] == "recommend");
+    service.signal(SIGTERM);
+    CHECK(service.wait() == 0);
 }
 
 TEST_CASE("a broken policy at start is exit 2 and its diagnostics", "[any-kernel]") {

@@ -81,8 +81,12 @@ Wish finding_of(const Fragments& row) {
 
 void advise(Gate& gate, const Fragments& row) {
     Wish finding = finding_of(row);
-    finding.why += ": who sends most of them does not complete them, and would fill any limit. Find out who sends "
-                   "fragments, or let less time pass until they are dropped (ipfrag_time, ip6frag_time)";
+    finding.why += ": who sends most of them does not complete them, and would fill any limit";
+    if (row.limit_bytes < kernel_default)
+        finding.why += fmt::format(", or the rest of them finds no room either: the kernel's own limit is {} bytes",
+                                   kernel_default);
+    finding.why += ". Find out who sends fragments, or let less time pass until they are dropped (ipfrag_time, "
+                   "ip6frag_time)";
     gate.advise(std::move(finding), "never_completed");
 }
 

@@ -41,6 +41,7 @@ std::vector<const probes::NetnsReading*> Listings::due(std::span<const probes::N
     }
     std::ranges::stable_sort(due, {}, [](const auto& each) { return std::pair(std::get<0>(each), std::get<1>(each)); });
     std::vector<const probes::NetnsReading*> namespaces_due;
+    namespaces_due.reserve(due.size());
     for (const auto& each : due) namespaces_due.push_back(std::get<2>(each));
     return namespaces_due;
 }

@@ -118,12 +118,10 @@ MonoTime set_at(const State& state, const ObjectKey& object) {
     return held != state.held.end() ? held->second.since : MonoTime();
 }
 
-// How much of a turn is needed is not seen: it is not given back.
 Reading reading_of_turn(const Snapshot& snapshot, const ObjectKey& object,
                         std::optional<std::uint64_t> SoftirqCpu::* value, const Measured& measured) {
     Reading reading{.object = object, .read = snapshot.time.mono, .in_use = 0, .measured = measured};
     if (!snapshot.softirq.empty()) reading.value = snapshot.softirq.front().*value; // the node's
-    if (reading.value) reading.use = {.used = *reading.value, .wanted = *reading.value, .pressed = true};
     return reading;
 }
 

@@ -36,8 +36,6 @@ Reading reading_of(const Snapshot& snapshot, const TcpBuffers& row) {
                     .read = snapshot.time.mono,
                     .in_use = 0};
     if (row.losing) reading.raised = row.losing->raised;
-    if (reading.value && snapshot.cause == Snapshot::Cause::tick)
-        reading.use = {.used = *reading.value, .wanted = *reading.value, .pressed = true}; // it is no size
     return reading;
 }
 

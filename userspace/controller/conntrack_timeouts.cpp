@@ -74,9 +74,6 @@ Reading reading_of(const View& view, const Conntrack& table, const TcpState& sta
     reading.value = value_for(state.tunable, entries.timeout_seconds);
     reading.read = table.states->read;
     reading.ceiling = value_for(state.tunable, entries.needed_seconds);
-    // What a shorter one keeps out of the table is not seen: it is not given back.
-    if (reading.value)
-        reading.use = {.used = *reading.value, .wanted = *reading.value, .pressed = table.window_lost() > 0};
     return reading;
 }
 

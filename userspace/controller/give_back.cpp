@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "core/parse.hpp"
+#include "tunables/catalog.hpp"
 #include "tunables/codec.hpp"
 #include "tunables/undo.hpp"
 
@@ -38,6 +39,7 @@ std::string reason(const ObjectKey& object, const Held& held, Nanoseconds calm) 
 }
 
 void give_back(Gate& gate, const ObjectKey& object, Held& held) {
+    if (!tunables::row(object.tunable).use_is_seen) return;
     const auto shrink_after = gate.shrink_after(object);
     if (held.undo || !shrink_after || gate.now() < held.calm.since + *shrink_after) return;
     const std::uint64_t needed =

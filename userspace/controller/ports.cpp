@@ -97,23 +97,19 @@ Reading reading_of(const Snapshot& snapshot, const NetnsTcp& row, std::uint16_t 
     if (!row.local_ports) return reading;
     reading.value = value_in_force(row);
     reading.ceiling = most_of(snapshot, row, listening);
-    // How many are taken to one destination is not counted: it is not given back.
-    reading.use = {.used = *reading.value, .wanted = *reading.value, .pressed = row.window_ports_exhausted > 0};
     reading.charged = std::min(row.time_wait_sockets, count_of(*row.local_ports));
     return reading;
 }
 
 Reading reading_of(const Snapshot& snapshot, const NetnsTcp& row, const ObjectKey& object,
                    std::optional<std::uint64_t> value) {
-    Reading reading{.object = object,
-                    .netns_pid = row.pid,
-                    .pod = &row.pod,
-                    .value = value,
-                    .read = snapshot.time.mono,
-                    .in_use = 0, // who has taken a port again keeps it
-                    .measured = measured(row)};
-    if (value) reading.use = {.used = *value, .wanted = *value, .pressed = true}; // it is no size
-    return reading;
+    return {.object = object,
+            .netns_pid = row.pid,
+            .pod = &row.pod,
+            .value = value,
+            .read = snapshot.time.mono,
+            .in_use = 0, // who has taken a port again keeps it
+            .measured = measured(row)};
 }
 
 std::string why_of(const NetnsTcp& row) {

@@ -230,14 +230,11 @@ namespace sizes {
 
 void read(const View& view, std::vector<Reading>& readings) {
     const Snapshot& snapshot = view.snapshot;
-    for (const auto& [tunable, member] : values) {
+    for (const auto& [tunable, member] : values)
         readings.push_back({.object = {tunable, snapshot.host},
                             .value = snapshot.socket_sizes.*member,
                             .read = snapshot.time.mono,
                             .in_use = 0}); // a socket keeps what it has
-        // How much later sockets need of it is not seen: it is not given back.
-        if (const auto& value = readings.back().value) readings.back().use = {.used = *value, .wanted = *value};
-    }
 }
 
 void rule(Gate& gate) {

@@ -148,7 +148,7 @@ private:
     std::optional<std::uint64_t> number(const Element& value, const Key& key, const Tunable& tunable);
     std::optional<std::uint64_t> word(const Element& value, const Key& key, const Tunable& tunable);
     std::optional<std::uint64_t> cpus(const Element& value, const Key& key, const Tunable& tunable);
-    void only_max(const Fields& given, const Tunable& row);
+    void only_what_applies(const Fields& given, const Tunable& row);
     void not_a_number(const Element& value, const Key& key, const Tunable& tunable);
     void shrink_after(const Element* value, TunablePolicy& out);
 
@@ -337,11 +337,13 @@ std::optional<std::uint64_t> Checker::cpus(const Element& value, const Key& key,
     return std::nullopt;
 }
 
-void Checker::only_max(const Fields& given, const Tunable& row) {
-    if (!row.is_cpus) return;
-    if (const Element* const min = given.find("min")) problem(*min, "take it out", "a set of CPUs has no min");
-    if (const Element* const calm = given.find("shrinkAfter"); calm != nullptr && calm->text != never)
-        problem(*calm, "take it out", "a set of CPUs is not given back by halves");
+void Checker::only_what_applies(const Fields& given, const Tunable& row) {
+    if (const Element* const min = given.find("min"); min != nullptr && row.is_cpus)
+        problem(*min, "take it out", "a set of CPUs has no min");
+    if (const Element* const calm = given.find("shrinkAfter");
+        calm != nullptr && calm->text != never && !row.use_is_seen)
+        problem(*calm, "take it out; `bpftune-k8s restore` puts it back",
+                "how much of {} is needed is not seen, so it is never given back", row.name);
 }
 
 void Checker::not_a_number(const Element& value, const Key& key, const Tunable& tunable) {
@@ -385,7 +387,7 @@ void Checker::tunable(const Element& value, const Tunable& row, TunablePolicy& o
     if (!is(value, Element::Kind::map, row.name, std::string(tunable_example))) return;
     const Fields given = fields(value, tunable_keys, row.name);
     out.mode = mode(given.find("mode"), tunable_keys).value_or(out.mode);
-    only_max(given, row);
+    only_what_applies(given, row);
     shrink_after(given.find("shrinkAfter"), out);
     const Element* const max_node = given.find("max");
     const auto max = count(max_node, key_named(tunable_keys, "max"), row);
@@ -408,7 +410,7 @@ void Checker::lowered_tunable(const Element& value, const Tunable& row, TunableP
         return;
     const Fields given = fields(value, pod_tunable_keys, fmt::format("{} of an entry of pods", row.name));
     out.mode = mode(given.find("mode"), pod_tunable_keys).value_or(out.mode);
-    only_max(given, row);
+    only_what_applies(given, row);
     shrink_after(given.find("shrinkAfter"), out);
     out.max = count(given.find("max"), key_named(pod_tunable_keys, "max"), row).value_or(out.max);
 }

@@ -101,7 +101,7 @@ ordered_json type_of(const Key& key, const tunables::Tunable* tunable) {
     case Kind::budget: return {{"type", "string"}, {"pattern", "^([0-9]+(\\.[0-9]{1,3})?%|[0-9]+(KiB|MiB|GiB))$"}};
     case Kind::count: return count_of(tunable);
     case Kind::duration:
-        if (tunable != nullptr && tunable->is_cpus) return {{"const", never}};
+        if (tunable != nullptr && !tunable->use_is_seen) return {{"const", never}};
         return {{"type", "string"}, {"pattern", "^(never|0*[1-9][0-9]*(ms|s|m|h|d))$"}};
     case Kind::map: return object_of(key.keys, tunable);
     case Kind::tunables: return tunables_of(key);

@@ -73,6 +73,7 @@ constexpr std::array rows{
         .default_max = 16384,
         .default_shrink_after = std::nullopt,
         .opt_in = true,
+        .opt_in_where = "beyond what the application asked for",
         .unit_bytes = queued_connection_bytes,
         .worst_unit_bytes = full_connection_bytes,
         .measured_unit_bytes = &UnitBytes::queued_connection,

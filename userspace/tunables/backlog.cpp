@@ -61,6 +61,7 @@ constexpr std::array rows{
         .kernel_max = int_max,
         .default_max = 32000,
         .default_shrink_after = std::nullopt,
+        .use_is_seen = false,
         .opt_in = true,
         .unit_bytes = 0,
         .worst_unit_bytes = 0,
@@ -92,6 +93,7 @@ constexpr std::array rows{
         .binds_with_leader = true,
         .default_max = 4800,
         .default_shrink_after = std::nullopt,
+        .use_is_seen = false,
         .opt_in = false, // raised with the one that it follows
         .unit_bytes = 0,
         .worst_unit_bytes = 0,

@@ -103,7 +103,9 @@ struct Tunable {
     std::uint64_t default_max;           // no raise goes past it unless the policy says so
     // The calm after which it is given back unless the policy says otherwise; nullopt: never.
     std::optional<Nanoseconds> default_shrink_after;
-    bool opt_in; // only a policy that names it allows it
+    bool use_is_seen = true;            // else how much of it is needed is not known, and it is never given back
+    bool opt_in;                        // only a policy that names it allows it
+    std::string_view opt_in_where = {}; // opt-in there alone; empty: everywhere
     // What one unit in use costs the node in memory, where the kernel does not tell: as charged, and at worst.
     std::uint64_t unit_bytes;
     std::uint64_t worst_unit_bytes;

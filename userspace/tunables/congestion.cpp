@@ -25,6 +25,7 @@ constexpr std::array rows{
         .nudge = Nudge::congestion_control,
         .default_max = names.size() - 1,
         .default_shrink_after = std::nullopt,
+        .use_is_seen = false,
         .opt_in = true,
         .unit_bytes = 0,
         .worst_unit_bytes = 0,

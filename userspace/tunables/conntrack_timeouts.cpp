@@ -24,6 +24,7 @@ constexpr Tunable row_of(TunableId id, std::string_view name, std::string_view p
         .peak_is_unseen = true,
         .default_max = from - least,
         .default_shrink_after = std::nullopt,
+        .use_is_seen = false,
         .opt_in = true,
         .unit_bytes = 0,
         .worst_unit_bytes = 0,

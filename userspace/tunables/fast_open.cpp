@@ -22,6 +22,7 @@ constexpr std::array rows{
         .peak_is_unseen = true,
         .default_max = clients_and_servers,
         .default_shrink_after = std::nullopt,
+        .use_is_seen = false,
         .opt_in = true,
         .unit_bytes = 0,
         .worst_unit_bytes = 0,

@@ -24,7 +24,9 @@ constexpr Tunable row_of(TunableId id, std::string_view key, std::string_view na
         .peak_is_unseen = true,
         .default_max = 64ULL << 20,
         .default_shrink_after = std::nullopt,
+        .use_is_seen = false,
         .opt_in = true, // of one that is smaller than the kernel's own
+        .opt_in_where = "where it is less than the kernel's own",
         .unit_bytes = 1,
         .worst_unit_bytes = 1,
         .memory =
@@ -35,7 +37,7 @@ constexpr Tunable row_of(TunableId id, std::string_view key, std::string_view na
         .risk = "Whoever sends first fragments and never the rest can fill it, for as long as fragments wait.",
         .source = "net/ipv4/inet_fragment.c (inet_frag_create), include/net/inet_frag.h",
         .formula =
-            "1.25 x what it is x the fragments that came / those of them that found room, 2 x to 4 x what it is, in "
+            "what it is x (1 + the fragments that came / those of them that found room), 2 x to 4 x what it is, in "
             "quarters of a power of two; 4 x after three raises in a row; only where fragments failed, the table was "
             "found at least three quarters full, in the last 62 s no more datagrams timed out than were put together, "
             "and those of the last interval, at 128 KiB each, can have been what stood in it",

@@ -19,6 +19,7 @@ constexpr std::array rows{
         .judged_by = JudgedBy::throughput,
         .default_max = any_cpu,
         .default_shrink_after = std::nullopt,
+        .use_is_seen = false,
         .opt_in = true,
         .unit_bytes = 0,
         .worst_unit_bytes = 0,

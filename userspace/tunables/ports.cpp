@@ -26,7 +26,9 @@ constexpr std::array rows{
         .peak_is_unseen = true,
         .default_max = all_ports - default_first,
         .default_shrink_after = std::nullopt,
+        .use_is_seen = false,
         .opt_in = true, // of a range that is smaller than the kernel's own
+        .opt_in_where = "where the range is narrower than the kernel's own",
         .unit_bytes = 256,
         .worst_unit_bytes = 256,
         .sharers = "destinations",

@@ -24,6 +24,7 @@ constexpr std::array rows{
         .default_max = 8ULL << 20,
         .default_shrink_after = std::nullopt,
         .opt_in = true,
+        .opt_in_where = "where its application set the size",
         .unit_bytes = 1,
         .worst_unit_bytes = 1,
         .memory = "each byte of it: so much waits in the kernel where a burst fills it. Charged: as much as a burst is "

@@ -89,7 +89,7 @@ std::string memory_of(const tunables::Tunable& tunable) {
 }
 
 std::string given_back(const tunables::Tunable& tunable) {
-    if (tunable.judged_by == tunables::JudgedBy::nothing) return "never: how much of it is needed is not seen";
+    if (!tunable.use_is_seen) return "never: how much of it is needed is not seen";
     const std::optional<Nanoseconds>& calm = tunable.default_shrink_after;
     return calm ? fmt::format("after a quiet period of {} (`shrinkAfter`), by half at most", duration_text(*calm))
                 : "never, unless the policy's `shrinkAfter` says when";
@@ -112,28 +112,37 @@ std::string range_of(const tunables::Tunable& tunable) {
                                         : fmt::format("{} to {}", from, to);
 }
 
+std::string opt_in_of(const tunables::Tunable& tunable) {
+    if (!tunable.opt_in && tunable.follows)
+        return fmt::format("no: it goes with `{}`", tunables::row(*tunable.follows).name);
+    if (!tunable.opt_in) return "no: follows `spec.mode`";
+    if (tunable.opt_in_where.empty()) return "yes: only a policy that names it allows it";
+    return fmt::format("{}: only a policy that names it allows that; else it follows `spec.mode`",
+                       tunable.opt_in_where);
+}
+
 std::string section_of(const tunables::Tunable& tunable) {
     const bool is_lowered = tunable.counts_down_from > 0;
-    return fmt::format(
-        "\n## {}\n\n{}\n\n"
-        "| | |\n|---|---|\n"
-        "| scope | {} |\n"
-        "| raised when | {} |\n"
-        "| {} without a policy's `max` | to at {} {} |\n"
-        "| {} | {} |\n"
-        "| opt-in | {} |\n"
-        "| memory | {} |\n"
-        "| risk | {} |\n"
-        "| in the kernel | `{}` |\n"
-        "| raised to | {} |\n"
-        "| because | {} |\n"
-        "| assuming | {} |\n"
-        "| given back | {} |\n",
-        tunable.name, tunable.help, scope_of(tunable.kind), raised_when(tunable), is_lowered ? "lowered" : "raised",
-        is_lowered ? "least" : "most", tunables::text_of(tunable, tunable.default_max),
-        is_lowered ? "may be" : "the kernel takes", range_of(tunable),
-        tunable.opt_in ? "yes: only a policy that names it allows it" : "no: follows `spec.mode`", memory_of(tunable),
-        tunable.risk, tunable.source, tunable.formula, tunable.derived, tunable.assumes, given_back(tunable));
+    const std::string_view moved = is_lowered ? "lowered" : "raised";
+    return fmt::format("\n## {}\n\n{}\n\n"
+                       "| | |\n|---|---|\n"
+                       "| scope | {} |\n"
+                       "| {} when | {} |\n"
+                       "| {} without a policy's `max` | to at {} {} |\n"
+                       "| {} | {} |\n"
+                       "| opt-in | {} |\n"
+                       "| memory | {} |\n"
+                       "| risk | {} |\n"
+                       "| in the kernel | `{}` |\n"
+                       "| {} to | {} |\n"
+                       "| because | {} |\n"
+                       "| assuming | {} |\n"
+                       "| given back | {} |\n",
+                       tunable.name, tunable.help, scope_of(tunable.kind), moved, raised_when(tunable), moved,
+                       is_lowered ? "least" : "most", tunables::text_of(tunable, tunable.default_max),
+                       is_lowered ? "may be" : "the kernel takes", range_of(tunable), opt_in_of(tunable),
+                       memory_of(tunable), tunable.risk, tunable.source, moved, tunable.formula, tunable.derived,
+                       tunable.assumes, given_back(tunable));
 }
 
 } // namespace

@@ -65,7 +65,8 @@ private:
         const std::uint64_t unit = row.unit == tunables::Unit::bytes ? row.granule : 1;
         out.max -= out.max % unit;
         constexpr std::array<Nanoseconds, 4> units{1ms, 1s, 1min, 1h};
-        if (chance()) out.shrink_after = static_cast<std::int64_t>(below(1000) + 1) * units[below(units.size())];
+        if (row.use_is_seen && chance())
+            out.shrink_after = static_cast<std::int64_t>(below(1000) + 1) * units[below(units.size())];
         if (chance()) out.min = (row.kernel_min + below(out.max - row.kernel_min + 1)) / unit * unit;
     }
 

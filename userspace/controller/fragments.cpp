@@ -39,26 +39,23 @@ std::uint64_t rounded_up(std::uint64_t bytes) {
 }
 
 // Those that found room filled the limit; all that came would have filled so many times as much. What is left of
-// datagrams that lost a part before the raise waits beside them.
+// datagrams that lost a part fills the limit as it was, until that is given up.
 std::uint64_t size_for(const Fragments& row, bool on_ramp) {
     const std::uint64_t least = (on_ramp ? most_factor : least_factor) * row.limit_bytes;
     if (row.window_arrived <= row.window_failed) return least;
     const std::uint64_t needed = row.limit_bytes * row.window_arrived / (row.window_arrived - row.window_failed);
-    return std::clamp(needed + needed / 4, least, most_factor * row.limit_bytes);
+    return std::clamp(row.limit_bytes + needed, least, most_factor * row.limit_bytes);
 }
 
 Reading reading_of(const Snapshot& snapshot, const Fragments& row) {
-    Reading reading{.object = object_of(row),
-                    .netns_pid = row.pid,
-                    .pod = &row.pod,
-                    .value = row.limit_bytes,
-                    .read = snapshot.time.mono,
-                    .in_use = 0, // those that wait stay when it is lowered
-                    .charged = row.fullest_bytes,
-                    .measured = measured(row)};
-    // The most that waits at once is not seen: it is not given back.
-    reading.use = {.used = row.limit_bytes, .wanted = row.limit_bytes, .pressed = row.window_failed > 0};
-    return reading;
+    return {.object = object_of(row),
+            .netns_pid = row.pid,
+            .pod = &row.pod,
+            .value = row.limit_bytes,
+            .read = snapshot.time.mono,
+            .in_use = 0, // those that wait stay when it is lowered
+            .charged = row.fullest_bytes,
+            .measured = measured(row)};
 }
 
 Wish finding_of(const Fragments& row) {

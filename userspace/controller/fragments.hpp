@@ -4,7 +4,7 @@
 // Fragments wait for the rest of their datagram, up to so many bytes; past it every new datagram's are dropped. The
 // kernel counts what failed, for whatever reason, so the table has to be found nearly full as well.
 //
-//   size = 1.25 * what it is * arrived / (arrived - failed), two to four times what it is; four times on a ramp. These
+//   size = what it is * (1 + arrived / (arrived - failed)), two to four times what it is; four times on a ramp. These
 //          are fragments.
 //
 // Who sends fragments and never the rest fills any limit: where more time out than are put together, or the table

@@ -95,3 +95,36 @@ TEST_CASE("a timeout that the policy does not name is left alone, and what it wo
     CHECK(mentions(change_in(home)["why"], "named in the policy, it would be lowered from 432000 s to 15075 s"));
     CHECK(idle.netns.read(file) == "432000\n");
 }
+
+// Connections of which one end has closed its own, or both have. They got a timeout that is shorter than the one that
+// is set now: so they look as if they had been idle for the difference.
+TEST_CASE("the timeout of a table full of connections that have ended is lowered where the policy names it") {
+    if (!fs::exists(conntrack_max)) return;
+    const bool both = GENERATE(false, true);
+    const std::string state = both ? "time_wait" : "close_wait";
+    const std::string seconds = both ? "120" : "3600"; // any longer one is somebody's wish
+    const std::string of_state = "sys/net/netfilter/nf_conntrack_tcp_timeout_" + state;
+    const std::string name = "net.netfilter.nf_conntrack_tcp_timeout_" + state;
+    const Home home;
+    home.set_policy(policy_text("timeouts", "mode: auto", full + "    " + name + ": {}\n"));
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    track_connections(netns);
+    netns.write(of_state, both ? "50" : "1000");
+    const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 1024); });
+    auto connected = netns.inside([] { return clients(280, "127.0.0.1", port); });
+    std::vector<sys::Fd> accepted;
+    while (accepted.size() < connected.size()) accepted.push_back(accept_one(listener));
+    connected.clear();
+    if (both) accepted.clear();
+    netns.write(of_state, seconds);
+    const NodeValue max(conntrack_max, limit);
+    const Running service(home);
+    const bool lowered = comes_true([&] { return netns.read(of_state) == "60\n"; });
+    INFO(home.top()["conntrack"].dump(1) << home.history().dump(1) << service.err());
+    REQUIRE(lowered);
+    CHECK(row_where(home.top()["conntrack"], {{"netns", netns.inode()}})[state + "_entries"] == 280);
+    CHECK(mentions(row_where(home.history(), {{"tunable", name}})["why"], "lowered from " + seconds + " s to 60 s"));
+    REQUIRE(home.restore().size() == 1);
+    CHECK(netns.read(of_state) == seconds + "\n");
+}

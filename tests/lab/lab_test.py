@@ -496,14 +496,21 @@ def test_batch_lan_raises_nothing_and_is_as_fast():
         expect_line_carried_all(lab)
         expect(lab.kept("top-during.json")["sources"]["buffers"] != "unavailable", "buffers are not looked at")
         written = [row for row in history_of(lab, lab.kept("run.json")["netns"]) if row["state"] in WRITTEN]
-        expect_equal(written, [], "written")
+        expect_equal(written + buffers_written(lab), [], "written, at either end")
         rates = rates_of(lab)
         expect(rates["auto"] >= 0.9 * rates["none"], f"bits a second: {rates}")
 
     run_until_undisturbed(check, "batch-lan", "none,auto", "--bursts", "0")
 
 
-def test_batch_shallow_is_raised_and_taken_back_and_the_connection_is_as_fast_as_before():
+def rate_of_transfer(lab, tuner, index):
+    """Bits a second in its first four seconds."""
+    intervals = lab.kept("client.json", tuner)["intervals"][index][:4]
+    return 8 * sum(each["bytes"] for each in intervals) / sum(each["seconds"] for each in intervals)
+
+
+def test_batch_shallow_is_raised_and_taken_back_and_the_next_connection_is_as_fast_as_before():
+    # What the raise made the connection lose it mends by itself, for as long as that takes: here one hole in a round trip.
     def check(lab):
         expect_line_carried_all(lab)
         load_to = lab.kept("run.json")["load_to"]
@@ -512,11 +519,10 @@ def test_batch_shallow_is_raised_and_taken_back_and_the_connection_is_as_fast_as
             raise ShowsNothing("nothing was held back")
         expect_equal({row["state"] for row in judged}, {"rolled_back"}, "what became of the raises")
         expect_equal(lab.phase("auto", "all")["limit_after"], lab.phase("auto", "all")["limit_before"], "the limit after them")
-        rates = rates_of(lab)
-        if rates["auto"] < 0.8 * rates["none"]:
-            raise ShowsNothing(f"the connection mends still what it lost meanwhile, one hole in a round trip, or is slow for good: {rates}")
+        rates = {"before": rate_of_transfer(lab, "none", 0), "after": rate_of_transfer(lab, "auto", 1)}
+        expect(rates["after"] >= 0.8 * rates["before"], f"bits a second: {rates}")
 
-    run_until_undisturbed(check, "batch-shallow", "auto", "--bursts", "0", untuned=0)
+    run_until_undisturbed(check, "batch-shallow", "auto", "--bursts", "1", untuned=0)
 
 
 def test_lossy_is_switched_to_bbr_while_it_runs_and_as_fast_as_with_it_from_ten_seconds_on():

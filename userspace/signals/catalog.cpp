@@ -60,7 +60,30 @@ template <class Object> constexpr Row<Object> netns_name_row(std::string_view na
 }
 
 constexpr std::string_view netns_help = "Network namespace: inode number, as in `lsns -t net`.";
+
+template <class Object> constexpr Row<Object> netns_row(std::string_view name) {
+    return {{.name = name,
+             .kind = label,
+             .json = "netns",
+             .column = "NETNS",
+             .width = 10,
+             .help = netns_help,
+             .source = "net->ns.inum"},
+            netns<Object>};
+}
+
 constexpr std::string_view pod_help = "Pod and container that own it; null where there is none or it is not known.";
+
+template <class Object> constexpr Row<Object> pod_row(std::string_view name, unsigned width) {
+    return {{.name = name,
+             .kind = label,
+             .json = "pod",
+             .column = "POD",
+             .width = width,
+             .help = pod_help,
+             .source = "the container runtime (CRI)"},
+            field<&Object::pod>};
+}
 
 constexpr std::array listeners{
     Row<Listener>{{.name = "listener.netns",
@@ -259,14 +282,7 @@ constexpr std::array listeners{
 };
 
 constexpr std::array syn_queue{
-    Row<NetnsTcp>{{.name = "syn_queue.netns",
-                   .kind = label,
-                   .json = "netns",
-                   .column = "NETNS",
-                   .width = 10,
-                   .help = netns_help,
-                   .source = "net->ns.inum"},
-                  netns},
+    netns_row<NetnsTcp>("syn_queue.netns"),
     Row<NetnsTcp>{{.name = "syn_queue.dropped",
                    .kind = counter,
                    .json = "dropped",
@@ -372,26 +388,12 @@ constexpr std::array syn_queue{
                        "waited. They are opened the ordinary way.",
                    .source = "LINUX_MIB_TCPFASTOPENPASSIVEFAIL + LINUX_MIB_TCPFASTOPENLISTENOVERFLOW"},
                   field<&NetnsTcp::fastopen_failed>},
-    Row<NetnsTcp>{{.name = "syn_queue.pod",
-                   .kind = label,
-                   .json = "pod",
-                   .column = "POD",
-                   .width = 20,
-                   .help = pod_help,
-                   .source = "the container runtime (CRI)"},
-                  field<&NetnsTcp::pod>},
+    pod_row<NetnsTcp>("syn_queue.pod", 20),
     netns_name_row<NetnsTcp>("syn_queue.netns_name"),
 };
 
 constexpr std::array time_wait{
-    Row<NetnsTcp>{{.name = "time_wait.netns",
-                   .kind = label,
-                   .json = "netns",
-                   .column = "NETNS",
-                   .width = 10,
-                   .help = netns_help,
-                   .source = "net->ns.inum"},
-                  netns},
+    netns_row<NetnsTcp>("time_wait.netns"),
     Row<NetnsTcp>{{.name = "time_wait.sockets",
                    .kind = gauge,
                    .json = "sockets",
@@ -494,14 +496,7 @@ constexpr std::array time_wait{
                            "6.14, where it is a second.",
                    .source = "net.ipv4.tcp_tw_reuse_delay"},
                   field<&NetnsTcp::tw_reuse_delay_ms>},
-    Row<NetnsTcp>{{.name = "time_wait.pod",
-                   .kind = label,
-                   .json = "pod",
-                   .column = "POD",
-                   .width = 14,
-                   .help = pod_help,
-                   .source = "the container runtime (CRI)"},
-                  field<&NetnsTcp::pod>},
+    pod_row<NetnsTcp>("time_wait.pod", 14),
     netns_name_row<NetnsTcp>("time_wait.netns_name"),
 };
 
@@ -638,14 +633,7 @@ constexpr std::array softirq{
 };
 
 constexpr std::array steering{
-    Row<SteeredDevice>{{.name = "steering.netns",
-                        .kind = label,
-                        .json = "netns",
-                        .column = "NETNS",
-                        .width = 10,
-                        .help = netns_help,
-                        .source = "net->ns.inum"},
-                       netns},
+    netns_row<SteeredDevice>("steering.netns"),
     Row<SteeredDevice>{{.name = "steering.device",
                         .kind = label,
                         .json = "device",
@@ -681,14 +669,7 @@ constexpr std::array steering{
                  "0: they stay on the one that took them in; unknown where nobody looks.",
          .source = "/sys/class/net/DEVICE/queues/rx-0/rps_cpus"},
         [](const SteeredDevice& device) { return device.rps_cpus ? Value(cpus_text(*device.rps_cpus)) : Value(); }},
-    Row<SteeredDevice>{{.name = "steering.pod",
-                        .kind = label,
-                        .json = "pod",
-                        .column = "POD",
-                        .width = 10,
-                        .help = pod_help,
-                        .source = "the container runtime (CRI)"},
-                       field<&SteeredDevice::pod>},
+    pod_row<SteeredDevice>("steering.pod", 10),
     netns_name_row<SteeredDevice>("steering.netns_name"),
 };
 
@@ -777,14 +758,7 @@ constexpr Signal conntrack_seconds(std::string_view name, std::string_view json,
 }
 
 constexpr std::array conntrack{
-    Row<Conntrack>{{.name = "conntrack.netns",
-                    .kind = label,
-                    .json = "netns",
-                    .column = "NETNS",
-                    .width = 10,
-                    .help = netns_help,
-                    .source = "net->ns.inum"},
-                   netns},
+    netns_row<Conntrack>("conntrack.netns"),
     Row<Conntrack>{{.name = "conntrack.entries",
                     .kind = gauge,
                     .json = "entries",
@@ -1019,14 +993,7 @@ constexpr std::array conntrack{
                           "Seconds that live connections in CLOSE_WAIT may be idle: the timeout is not lowered below.",
                           "nf_conntrack_proto_tcp.c, tcp_timeouts"),
         of_state<&ConntrackStates::close_wait, &StateEntries::needed_seconds>},
-    Row<Conntrack>{{.name = "conntrack.pod",
-                    .kind = label,
-                    .json = "pod",
-                    .column = "POD",
-                    .width = 12,
-                    .help = pod_help,
-                    .source = "the container runtime (CRI)"},
-                   field<&Conntrack::pod>},
+    pod_row<Conntrack>("conntrack.pod", 12),
     netns_name_row<Conntrack>("conntrack.netns_name"),
 };
 
@@ -1048,14 +1015,7 @@ template <auto way> Value flow_text(const TcpBuffers& row) {
 }
 
 constexpr std::array buffer_rows{
-    Row<TcpBuffers>{{.name = "buffers.netns",
-                     .kind = label,
-                     .json = "netns",
-                     .column = "NETNS",
-                     .width = 10,
-                     .help = netns_help,
-                     .source = "net->ns.inum"},
-                    netns},
+    netns_row<TcpBuffers>("buffers.netns"),
     Row<TcpBuffers>{{.name = "buffers.rmem_max",
                      .kind = gauge,
                      .json = "rmem_max",
@@ -1329,14 +1289,7 @@ constexpr std::array buffer_rows{
                      .source = "net.ipv4.tcp_congestion_control",
                      .wide = true},
                     field<&TcpBuffers::congestion_control>},
-    Row<TcpBuffers>{{.name = "buffers.pod",
-                     .kind = label,
-                     .json = "pod",
-                     .column = "POD",
-                     .width = 14,
-                     .help = pod_help,
-                     .source = "the container runtime (CRI)"},
-                    field<&TcpBuffers::pod>},
+    pod_row<TcpBuffers>("buffers.pod", 14),
     netns_name_row<TcpBuffers>("buffers.netns_name"),
 };
 
@@ -1545,14 +1498,7 @@ constexpr std::array neighbour_rows{
 };
 
 constexpr std::array fragment_rows{
-    Row<Fragments>{{.name = "fragments.netns",
-                    .kind = label,
-                    .json = "netns",
-                    .column = "NETNS",
-                    .width = 10,
-                    .help = netns_help,
-                    .source = "net->ns.inum"},
-                   netns},
+    netns_row<Fragments>("fragments.netns"),
     Row<Fragments>{{.name = "fragments.family",
                     .kind = label,
                     .json = "family",
@@ -1610,14 +1556,7 @@ constexpr std::array fragment_rows{
                             "that connection tracking puts together as well.",
                     .source = "IPSTATS_MIB_REASMTIMEOUT"},
                    field<&Fragments::timed_out>},
-    Row<Fragments>{{.name = "fragments.pod",
-                    .kind = label,
-                    .json = "pod",
-                    .column = "POD",
-                    .width = 14,
-                    .help = pod_help,
-                    .source = "the container runtime (CRI)"},
-                   field<&Fragments::pod>},
+    pod_row<Fragments>("fragments.pod", 14),
     netns_name_row<Fragments>("fragments.netns_name"),
 };
 
@@ -1789,14 +1728,7 @@ constexpr Row<NetnsTcp> state_row(std::string_view name, std::string_view json, 
 }
 
 constexpr std::array tcp_rows{
-    Row<NetnsTcp>{{.name = "tcp.netns",
-                   .kind = label,
-                   .json = "netns",
-                   .column = "NETNS",
-                   .width = 10,
-                   .help = netns_help,
-                   .source = "net->ns.inum"},
-                  netns},
+    netns_row<NetnsTcp>("tcp.netns"),
     Row<NetnsTcp>{{.name = "tcp.segments_sent",
                    .kind = counter,
                    .json = "segments_sent",
@@ -1891,14 +1823,7 @@ constexpr std::array tcp_rows{
                    .source = "skc_state",
                    .wide = true},
                   field<&NetnsTcp::listening>},
-    Row<NetnsTcp>{{.name = "tcp.pod",
-                   .kind = label,
-                   .json = "pod",
-                   .column = "POD",
-                   .width = 10,
-                   .help = pod_help,
-                   .source = "the container runtime (CRI)"},
-                  field<&NetnsTcp::pod>},
+    pod_row<NetnsTcp>("tcp.pod", 10),
     netns_name_row<NetnsTcp>("tcp.netns_name"),
 };
 

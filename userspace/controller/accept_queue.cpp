@@ -252,9 +252,10 @@ std::uint64_t raise_somaxconn(Gate& gate, const Listener& listener, Wish cause, 
     return gate.raise(std::move(cause));
 }
 
-bool is_stuck(const State& state, const Listener& listener) {
+// nullptr: it is not.
+const Queue* stuck_queue(const State& state, const Listener& listener) {
     const auto queue = state.queues.find(listener.cookie);
-    return queue != state.queues.end() && queue->second.stuck;
+    return queue != state.queues.end() && queue->second.stuck ? &queue->second : nullptr;
 }
 
 // Everyone else in the namespace who asked for more gets it too, after the one who waits for it; but for those whose
@@ -264,7 +265,7 @@ void grant_others(Gate& gate, const Snapshot& snapshot, const Listener& cause, s
                   const Wish& wish) {
     for (const Listener& other : snapshot.listeners) {
         if (other.netns != cause.netns || other.cookie == cause.cookie || gate.backs_off(trial_of(other))) continue;
-        if (is_stuck(gate.state(), other)) continue;
+        if (stuck_queue(gate.state(), other) != nullptr) continue;
         const Trial* undecided = trial_with(gate.state(), object_of(other));
         if (undecided != nullptr && !undecided->values.contains(object_of(cause))) continue;
         const Listener now = up_to_date(gate, other);
@@ -498,8 +499,8 @@ void join(std::optional<Use>& all, const Use& one) {
 bool is_hung(const State& state, const Listener& listener) {
     if (!listener.window.arrivals) return false; // nor is it seen whether it accepts
     if (stays_half_full(listener)) return hangs(listener.window);
-    const auto queue = state.queues.find(listener.cookie);
-    return queue != state.queues.end() && queue->second.stuck && !queue->second.slow;
+    const Queue* stuck = stuck_queue(state, listener);
+    return stuck != nullptr && !stuck->slow;
 }
 
 // Whether a tick leaves open why it is filling: a burst that is worked off in time, or not.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <functional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -183,14 +184,20 @@ Needing needing_more(const Gate& gate, const Ceiling& ceiling, std::uint64_t val
     return std::move(first);
 }
 
+// `enough`: the least proof that speaks for a raise; `needing`: who needs more, by a value and the least proof of it.
+void judge(Gate& gate, TunableId tunable, const std::optional<std::uint64_t>& value, std::uint64_t each_unit,
+           Proof enough, const std::function<Needing(std::uint64_t, Proof)>& needing) {
+    if (!value || gate.puts_back({tunable, gate.snapshot().host})) return;
+    if (const Needing proven = needing(*value, enough); !proven.buffers.empty())
+        return is_named(gate, tunable) ? raise(gate, tunable, *value, each_unit, proven)
+                                       : say(gate, tunable, *value, each_unit, proven, by_naming);
+    if (const Needing weak = needing(*value, Proof::weak); !weak.buffers.empty())
+        say(gate, tunable, *value, each_unit, weak, by_min);
+}
+
 void judge_max(Gate& gate, const Ceiling& ceiling) {
-    const auto& value = gate.snapshot().socket_sizes.*ceiling.value;
-    if (!value || gate.puts_back({ceiling.tunable, gate.snapshot().host})) return;
-    if (const Needing proven = needing_more(gate, ceiling, *value, Proof::bursts); !proven.buffers.empty())
-        return is_named(gate, ceiling.tunable) ? raise(gate, ceiling.tunable, *value, doubled, proven)
-                                               : say(gate, ceiling.tunable, *value, doubled, proven, by_naming);
-    if (const Needing weak = needing_more(gate, ceiling, *value, Proof::weak); !weak.buffers.empty())
-        say(gate, ceiling.tunable, *value, doubled, weak, by_min);
+    judge(gate, ceiling.tunable, gate.snapshot().socket_sizes.*ceiling.value, doubled, Proof::bursts,
+          [&](std::uint64_t value, Proof least) { return needing_more(gate, ceiling, value, least); });
 }
 
 Needing needing_larger_default(const Gate& gate, std::uint64_t size, Proof least) {
@@ -204,14 +211,8 @@ Needing needing_larger_default(const Gate& gate, std::uint64_t size, Proof least
 
 // All that is made later has it, so bursts alone do not speak for it.
 void judge_default(Gate& gate) {
-    constexpr TunableId tunable = TunableId::rmem_default;
-    const auto& size = gate.snapshot().socket_sizes.rmem_default;
-    if (!size || gate.puts_back({tunable, gate.snapshot().host})) return;
-    if (const Needing proven = needing_larger_default(gate, *size, Proof::trial); !proven.buffers.empty())
-        return is_named(gate, tunable) ? raise(gate, tunable, *size, 1, proven)
-                                       : say(gate, tunable, *size, 1, proven, by_naming);
-    if (const Needing weak = needing_larger_default(gate, *size, Proof::weak); !weak.buffers.empty())
-        say(gate, tunable, *size, 1, weak, by_min);
+    judge(gate, TunableId::rmem_default, gate.snapshot().socket_sizes.rmem_default, 1, Proof::trial,
+          [&](std::uint64_t size, Proof least) { return needing_larger_default(gate, size, least); });
 }
 
 // Which connections have the most that there is, is told of the value as it was.

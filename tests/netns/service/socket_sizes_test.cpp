@@ -46,6 +46,22 @@ std::string sizes_policy(std::uint64_t min) {
     return text;
 }
 
+// A socket in a namespace with a process, whose application asked for more than twice the node's most and got that.
+struct CutSocket {
+    Home home;
+    NodeValue most;
+    Namespace netns;
+    Process inside{[&] {
+        netns.enter();
+        return std::uint64_t{0};
+    }};
+    Datagrams cut{netns, AF_INET6, 1 << 20};
+
+    explicit CutSocket(std::uint64_t bytes) : most(path_of("rmem_max"), bytes) {
+        REQUIRE(cut.buffer() == static_cast<int>(2 * bytes));
+    }
+};
+
 } // namespace
 
 TEST_CASE("the policy's min sets what sockets made later may ask for and begin with, and restore puts all four back") {
@@ -74,16 +90,9 @@ TEST_CASE("the policy's min sets what sockets made later may ask for and begin w
 }
 
 TEST_CASE("a UDP socket whose SO_RCVBUF was cut, and that bursts overflow, is said to need more; nothing is written") {
-    const Home home;
-    const NodeValue most(path_of("rmem_max"), 20000);
-    const Namespace netns;
-    const Process inside([&] {
-        netns.enter();
-        return std::uint64_t{0};
-    });
+    const CutSocket node(20000);
+    const auto& [home, most, netns, inside, cut] = node;
     home.set_policy(policy_text("cut", "mode: auto", "    udp.rcvbuf: {mode: observe}\n"));
-    const Datagrams cut(netns, AF_INET6, 1 << 20);
-    REQUIRE(cut.buffer() == 40000);
     const Running service(home);
     if (!home.top().contains("udp")) return;
     const bool said = bursts_until(cut, [&] { return change_of(home, "advice").is_object(); });
@@ -96,17 +105,10 @@ TEST_CASE("a UDP socket whose SO_RCVBUF was cut, and that bursts overflow, is sa
 }
 
 TEST_CASE("a UDP socket whose SO_RCVBUF was cut raises a named rmem_max once, for those made later; put back at exit") {
-    const Home home;
-    const NodeValue most(path_of("rmem_max"), 20000);
-    const Namespace netns;
-    const Process inside([&] {
-        netns.enter();
-        return std::uint64_t{0};
-    });
+    const CutSocket node(20000);
+    const auto& [home, most, netns, inside, cut] = node;
     home.set_policy(policy_text("cut", "mode: auto\n  onExit: restore\n  memoryBudget: 256MiB",
                                 "    udp.rcvbuf: {mode: observe}\n    net.core.rmem_max: {max: 4MiB}\n"));
-    const Datagrams cut(netns, AF_INET6, 1 << 20);
-    REQUIRE(cut.buffer() == 40000);
     {
         Running service(home);
         if (!home.top().contains("udp")) return;
@@ -129,17 +131,10 @@ TEST_CASE("a UDP socket whose SO_RCVBUF was cut raises a named rmem_max once, fo
 }
 
 TEST_CASE("a UDP socket whose own raise was kept raises a named rmem_max, to half of what it has now") {
-    const Home home;
-    const NodeValue most(path_of("rmem_max"), 60000);
-    const Namespace netns;
-    const Process inside([&] {
-        netns.enter();
-        return std::uint64_t{0};
-    });
+    const CutSocket node(60000); // a third of what one needs that takes all of a burst in
+    const auto& [home, most, netns, inside, cut] = node;
     home.set_policy(policy_text("cut", "mode: auto\n  memoryBudget: 256MiB",
                                 "    udp.rcvbuf: {max: 8MiB}\n    net.core.rmem_max: {max: 4MiB}\n"));
-    const Datagrams cut(netns, AF_INET6, 1 << 20);
-    REQUIRE(cut.buffer() == 120000); // a third of what one needs that takes all of a burst in
     {
         const Running service(home);
         if (!home.top().contains("udp")) return;

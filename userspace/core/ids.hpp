@@ -50,9 +50,10 @@ inline std::string to_string(const Endpoint& endpoint) {
 
 // A pod's container. Labels are not part of the identity.
 struct Pod {
-    std::string ns; // the Kubernetes namespace
-    std::string name;
-    std::string container; // empty: the pod as a whole
+    std::string ns;        // the Kubernetes namespace; empty: not known, and `name` is the UID then
+    std::string name;      // a later pod may have it again
+    std::string container; // its name, or the start of its ID where that is not known; empty: the pod as a whole
+    std::string uid;       // of the pod, never used again; empty: not known
 
     auto operator<=>(const Pod&) const = default;
 };

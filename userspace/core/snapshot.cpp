@@ -48,6 +48,24 @@ std::string_view to_string(Rung rung) {
     std::unreachable();
 }
 
+std::string_view to_string(PodSource source) {
+    switch (source) {
+    case PodSource::cgroup: return "cgroup";
+    case PodSource::logs: return "logs";
+    case PodSource::runtime: return "cri";
+    }
+    std::unreachable();
+}
+
+std::string_view to_string(QosClass qos) {
+    switch (qos) {
+    case QosClass::best_effort: return "BestEffort";
+    case QosClass::burstable: return "Burstable";
+    case QosClass::guaranteed: return "Guaranteed";
+    }
+    std::unreachable();
+}
+
 std::string_view to_string(Binds binds) {
     switch (binds) {
     case Binds::somaxconn: return "somaxconn";
@@ -96,6 +114,12 @@ bool is_same_setting(std::string_view a, std::string_view b) {
 }
 
 bool ExpectedSysctl::is_met() const { return found && is_same_setting(*found, expected); }
+
+const PodFacts* Snapshot::facts_of(const Pod& pod) const {
+    const auto uid_of = [](const PodFacts& facts) -> const std::string& { return facts.pod.uid; };
+    const auto found = std::ranges::lower_bound(pods, pod.uid, {}, uid_of);
+    return found == pods.end() || found->pod.uid != pod.uid ? nullptr : &*found;
+}
 
 const std::string* Snapshot::netns_name(const NetnsId& netns) const {
     const auto names = std::ranges::lower_bound(netns_names, netns, {}, &NetnsNames::netns);

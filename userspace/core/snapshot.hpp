@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -60,7 +61,8 @@ struct Listener {
     int pid = 0; // the lowest that holds it; 0: none found
     int fd = -1; // its descriptor there
     std::string command;
-    std::optional<Pod> pod;
+    std::optional<Pod> pod; // of the process that holds it, also in the node's own namespace
+    std::string unit;       // of systemd, that the process is in; empty: none, or it is a pod's
 
     std::uint32_t queue = 0;                // sk_ack_backlog, now
     std::uint32_t queue_peak = 0;           // the largest since the source began
@@ -610,11 +612,38 @@ struct SysctlWrite {
     bool operator==(const SysctlWrite&) const = default;
 };
 
-// The names of the files that a network namespace is bound to: `ip netns`, a CNI plugin or a container runtime gives
-// them, and a policy knows the namespace by them.
+// Who says how a pod is called, best last: only the runtime knows its labels and annotations.
+enum class PodSource {
+    cgroup,  // the cgroup's path: its UID, and its class of service
+    logs,    // the names in /var/log/pods: namespace and name as well
+    runtime, // CRI
+};
+std::string_view to_string(PodSource source); // "cgroup", "logs", "cri"
+
+// What Kubernetes evicts last, last.
+enum class QosClass { best_effort, burstable, guaranteed };
+std::string_view to_string(QosClass qos); // as Kubernetes spells it: "BestEffort"
+
+// What is known of a pod that runs on this node, of all its containers.
+struct PodFacts {
+    Pod pod; // container is empty
+    PodSource source = PodSource::cgroup;
+    std::optional<QosClass> qos;
+    // As they were when its sandbox was made: the runtime is told of no later change. Empty unless `source` is runtime.
+    std::map<std::string, std::string> labels;
+    std::map<std::string, std::string> annotations;
+
+    bool operator==(const PodFacts&) const = default;
+};
+
+// Whose a network namespace is. The files that it is bound to are named by `ip netns`, a CNI plugin or a container
+// runtime. A policy knows the namespace by all of these.
 struct NetnsNames {
     NetnsId netns;
     std::vector<std::string> bound; // those of `ip netns` first; empty: it is bound to none
+    std::optional<Pod> pod;         // container is empty; nullopt: it is no pod's, as the node's own is none's
+    std::string unit;               // of systemd, that its processes are in; empty: none, or it is a pod's
+    bool is_owner_unknown = false;  // nobody can say yet whether it is a pod's, or which one's
 
     bool operator==(const NetnsNames&) const = default;
 };
@@ -691,11 +720,13 @@ struct Snapshot {
     std::vector<NeighbourTable> neighbours;
     std::vector<SysctlWrite> sysctl_writes; // recent ones, oldest first
     std::vector<NetnsNames>
-        netns_names; // in the order of NetnsId; one that is not in it: nothing is known of its names
+        netns_names;            // in the order of NetnsId; one that is not in it: nothing is known of its names
+    std::vector<PodFacts> pods; // in the order of their UIDs; those that some row or name is about
     std::vector<ExpectedSysctl> expected; // in the order of the policy; at ticks
 
     // nullptr: it has none, or none is known.
     [[nodiscard]] const std::string* netns_name(const NetnsId& netns) const;
+    [[nodiscard]] const PodFacts* facts_of(const Pod& pod) const; // nullptr: none are known
 
     [[nodiscard]] Rung source(Probe probe) const { return sources[static_cast<std::size_t>(probe)]; }
 };

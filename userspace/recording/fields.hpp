@@ -59,11 +59,11 @@ template <class T> struct Names;
 
 RECORDED(NetnsId, cookie, inode);
 RECORDED(Endpoint, address, port);
-RECORDED(Pod, ns, name, container);
+RECORDED(Pod, ns, name, container, uid);
 RECORDED(Now, mono, wall);
 
 RECORDED(QueueWindow, length, peak, floor, arrivals, accepted, overflows, syn_dropped, event);
-RECORDED(Listener, netns, cookie, inode, local, pid, fd, command, pod, queue, queue_peak, limit, asked, somaxconn,
+RECORDED(Listener, netns, cookie, inode, local, pid, fd, command, pod, unit, queue, queue_peak, limit, asked, somaxconn,
          binds, drops, overflows, overflows_estimated, overflows_per_second, arrivals, syn_queue, fastopen_queue,
          refuses_syns, flood, read, window);
 RECORDED(LocalPorts, first, last);
@@ -109,7 +109,8 @@ RECORDED(NeighbourTable, family, entries, gc_thresh1, gc_thresh2, gc_thresh3, re
          window_made, lost);
 RECORDED(SysctlWrite, time, netns, sysctl, value, more, pid, command, text);
 RECORDED(ExpectedSysctl, name, sysctl, expected, found, absent, why_not);
-RECORDED(NetnsNames, netns, bound);
+RECORDED(NetnsNames, netns, bound, pod, unit, is_owner_unknown);
+RECORDED(PodFacts, pod, source, qos, labels, annotations);
 RECORDED(MemoryHolder, netns, pid, pod, bytes, still_bytes, close_wait_bytes);
 RECORDED(SocketMemory, pool, page_bytes, bytes, fullest_bytes, low_bytes, pressure_bytes, high_bytes, pressures, lost,
          window_pressures, window_lost, near_for, held_bytes, still_bytes, largest);
@@ -120,7 +121,7 @@ RECORDED(SocketSizes, rmem_max, wmem_max, rmem_default, wmem_default);
 RECORDED(Snapshot, cause, time, interval, node, host, memory_bytes, guards, unit_bytes, socket_sizes,
          allowed_congestion_control, sources, lost_events, withheld_events, listeners, tcp, buffers, udp, softirq,
          hot_cpu, steered, isolated_cpus, interrupts, irqbalance, conntrack, neighbours, fragments, socket_memory,
-         sysctl_writes, netns_names, expected);
+         sysctl_writes, netns_names, pods, expected);
 
 RECORDED(ListenerRef, cookie, inode, local, pid, fd);
 RECORDED(QueueRef, device, ifindex, queue);
@@ -154,6 +155,8 @@ template <> struct Names<TunableId> {
 
 RECORDED_NAMES(Rung, fentry, tracepoint, cgroup, netlink, procfs, none);
 RECORDED_NAMES(Family, ipv4, ipv6);
+RECORDED_NAMES(PodSource, cgroup, logs, runtime);
+RECORDED_NAMES(QosClass, best_effort, burstable, guaranteed);
 RECORDED_NAMES(MemoryPool, tcp, udp);
 RECORDED_NAMES(Binds, somaxconn, application, syn_backlog, unknown);
 RECORDED_NAMES(Snapshot::Cause, tick, pressure);

@@ -55,7 +55,7 @@ Change full_change() {
     Change change = somaxconn_change(7, "128", "1024");
     change.tunable = TunableId::listener_backlog;
     change.scope.listener = ListenerRef{.cookie = ~0ULL, .inode = 48211, .local = {"::1", 65535}, .pid = 712, .fd = 6};
-    change.scope.pod = Pod{.ns = "shop", .name = "web-0", .container = ""};
+    change.scope.pod = Pod{.ns = "shop", .name = "web-0", .container = "", .uid = ""};
     change.why = "a \"name\" with \\x1b, \xff bytes and '; DROP TABLE changes; --";
     change.evidence = {{"queue_peak", 97}, {"arrivals", ~0ULL}};
     return change;

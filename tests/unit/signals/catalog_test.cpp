@@ -157,7 +157,7 @@ TEST_CASE("one object keeps its identity while its values change, and two differ
     const std::string first = listeners.identity(snapshot, 0);
     CHECK(first != listeners.identity(snapshot, 1));
     snapshot.listeners[0].queue = 9;
-    snapshot.listeners[0].pod = Pod{"shop", "web-0", "nginx"};
+    snapshot.listeners[0].pod = Pod{"shop", "web-0", "nginx", ""};
     CHECK(first == listeners.identity(snapshot, 0));
 }
 

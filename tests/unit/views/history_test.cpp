@@ -70,7 +70,7 @@ TEST_CASE("no line of history is longer than the screen, and hostile text stays 
     for (const std::string& name : hostile_names()) {
         Change change = sample_change();
         change.why = name + name + name;
-        change.scope.pod = Pod{name, name, name};
+        change.scope.pod = Pod{name, name, name, ""};
         change.to = name;
         for (const std::size_t width : {1U, 20U, 80U, 200U}) {
             const std::string text = history_table(changes_document(std::span(&change, 1)), width);

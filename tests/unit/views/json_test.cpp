@@ -119,11 +119,11 @@ TEST_CASE("JSON of any bytes parses, is one line, and text that is UTF-8 comes b
         Snapshot snapshot = one_listener();
         snapshot.node = name;
         snapshot.listeners[0].command = name;
-        snapshot.listeners[0].pod = Pod{name, name, name};
+        snapshot.listeners[0].pod = Pod{name, name, name, ""};
         snapshot.tcp[0].ports_exhausted_command = name;
         Change change = sample_change();
         change.why = name;
-        change.scope.pod = Pod{name, name, name};
+        change.scope.pod = Pod{name, name, name, ""};
         const std::string text =
             top_json(snapshot, {.mode = "auto", .changes = std::span(&change, 1), .policy_error = name});
         CHECK(text.find('\n') == std::string::npos);

@@ -255,13 +255,13 @@ TEST_CASE("hostile names make well-formed label values") {
     for (const std::string& name : hostile_names()) {
         Metrics metrics("0.1.0");
         Snapshot snapshot = listeners({listener(1, 10)});
-        snapshot.listeners[0].pod = Pod{name, name, name};
+        snapshot.listeners[0].pod = Pod{name, name, name, ""};
         metrics.update(snapshot, "auto");
         check_format(metrics.text());
     }
     Metrics metrics("0.1.0");
     Snapshot snapshot = listeners({listener(1, 10)});
-    snapshot.listeners[0].pod = Pod{"a\"b\\c\nd\xff", "x", "y"};
+    snapshot.listeners[0].pod = Pod{"a\"b\\c\nd\xff", "x", "y", ""};
     metrics.update(snapshot, "auto");
     CHECK(line_with(metrics.text(), "overflows_total") ==
           R"(bpftune_listener_overflows_total{namespace="a\"b\\c\\x0ad\\xff",pod="x",container="y"} 10)");

@@ -23,7 +23,7 @@ inline Listener sample_listener() {
     l.local = {"0.0.0.0", 8080};
     l.pid = 712;
     l.command = "nginx";
-    l.pod = Pod{"shop", "web-0", "nginx"};
+    l.pod = Pod{"shop", "web-0", "nginx", ""};
     l.queue = 3;
     l.queue_peak = 129;
     l.limit = 128;
@@ -55,7 +55,7 @@ inline Listener quiet_listener(std::string command, std::uint16_t port, std::uin
 inline NetnsTcp sample_tcp() {
     NetnsTcp n;
     n.netns = {.cookie = 12, .inode = 4026532247};
-    n.pod = Pod{"shop", "web-0", ""};
+    n.pod = Pod{"shop", "web-0", "", ""};
     n.somaxconn = 128;
     n.listen_overflows = 351;
     n.cookies_sent = 7814;
@@ -77,7 +77,7 @@ inline NetnsTcp sample_tcp() {
 inline Conntrack sample_conntrack() {
     Conntrack c;
     c.netns = {.cookie = 12, .inode = 4026532247};
-    c.pod = Pod{"shop", "web-0", ""};
+    c.pod = Pod{"shop", "web-0", "", ""};
     c.entries = 20000;
     c.limit = 20000;
     c.buckets = 16384;
@@ -115,7 +115,7 @@ inline Change sample_change() {
     c.tunable = TunableId::somaxconn;
     c.scope.netns = {.cookie = 12, .inode = 4026532247};
     c.scope.listener = ListenerRef{.cookie = 77, .inode = 48211, .local = {"0.0.0.0", 8080}};
-    c.scope.pod = Pod{"shop", "web-0", "nginx"};
+    c.scope.pod = Pod{"shop", "web-0", "nginx", ""};
     c.original = c.from = "128";
     c.to = "1024";
     c.state = ChangeState::kept;

@@ -308,7 +308,7 @@ TEST_CASE("hostile names stay on their line, inside the screen, without control 
         Snapshot snapshot = sample_snapshot();
         snapshot.node = name;
         snapshot.listeners[0].command = name;
-        snapshot.listeners[2].pod = Pod{name, name, name};
+        snapshot.listeners[2].pod = Pod{name, name, name, ""};
         snapshot.tcp[0].ports_exhausted_command = name;
         const std::size_t lines = lines_of(table(sample_snapshot(), {})).size();
         for (const std::size_t width : {20U, 80U, 120U, 200U}) {

@@ -153,7 +153,8 @@ Wish wish_for(const Listener& listener, std::uint64_t to, std::uint64_t expected
                          .cause = window.overflows + window.syn_dropped > 0 ? Cause::loss : Cause::forecast,
                          .fitted = listener.limit + tunables::row(TunableId::listener_backlog).spare,
                          .before = measured_queue(listener)},
-              .demand = object_of(listener)};
+              .demand = object_of(listener),
+              .asker = object_of(listener)};
     if (window.arrivals) wish.evidence.push_back({"arrivals", *window.arrivals});
     if (window.overflows > 0) {
         // A queue that was not full lost nothing at the limit that it has.
@@ -229,6 +230,7 @@ bool grant(Gate& gate, const Listener& listener, std::uint64_t share, std::uint6
     wish.from = listener.limit;
     wish.to = share;
     wish.demand = object_of(listener);
+    wish.asker = wish.demand;
     wish.within_asked = share <= granted(listener, share);
     const std::string name = name_of(listener);
     if (!listener.asked)
@@ -284,11 +286,11 @@ bool raise_beyond(Gate& gate, const Listener& listener, Wish wish) {
     else
         wish.why += listener.asked ? fmt::format("; the application asked for only {}", *listener.asked)
                                    : std::string("; the application's own backlog binds");
-    const std::uint64_t wanted = std::min(wish.to, gate.bounds_of(TunableId::listener_backlog, listener.netns).max);
+    const std::uint64_t wanted = std::min(wish.to, gate.bounds_of(object_of(listener)).max);
     std::uint64_t ceiling = *listener.somaxconn;
-    if (wanted > ceiling && gate.mode_of(TunableId::listener_backlog, listener.netns) == policy::Mode::automatic)
+    if (wanted > ceiling && gate.mode_of(object_of(listener)) == policy::Mode::automatic)
         ceiling = raise_somaxconn(gate, listener, wish, wanted);
-    if (wanted > ceiling && gate.mode_of(TunableId::listener_backlog, listener.netns) != policy::Mode::observe) {
+    if (wanted > ceiling && gate.mode_of(object_of(listener)) != policy::Mode::observe) {
         wish.why += fmt::format("; held to somaxconn, {}", ceiling);
         wish.to = ceiling;
     }
@@ -305,7 +307,7 @@ bool raise_queue(Gate& gate, const Snapshot& snapshot, const Listener& listener,
     if (entitled <= listener.limit) return raise_beyond(gate, listener, std::move(wish));
     const std::uint64_t before = *listener.somaxconn;
     const std::uint64_t somaxconn = size > before ? raise_somaxconn(gate, listener, wish, size) : before;
-    const bool beyond = gate.mode_of(TunableId::listener_backlog, listener.netns) == policy::Mode::automatic;
+    const bool beyond = gate.mode_of(object_of(listener)) == policy::Mode::automatic;
     const std::uint64_t share = std::min(somaxconn, beyond ? size : entitled);
     const bool raised = grant(gate, listener, share, somaxconn, wish);
     if (somaxconn > before) grant_others(gate, snapshot, listener, somaxconn, wish);

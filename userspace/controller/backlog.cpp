@@ -155,8 +155,7 @@ void raise(Gate& gate, const SoftirqCpu& cpu, MonoTime since) {
 
 void raise_packets(Gate& gate, const SoftirqCpu& cpu, Wish wish, std::uint64_t usecs) {
     wish.tunable = TunableId::netdev_budget;
-    wish.to = std::min(tunables::following(wish.tunable, usecs, wish.from, *cpu.budget),
-                       gate.bounds_of(wish.tunable, wish.scope.netns).max);
+    wish.to = std::min(tunables::following(wish.tunable, usecs, wish.from, *cpu.budget), gate.bounds_of(wish).max);
     wish.from = *cpu.budget;
     wish.why = fmt::format("netdev_budget_usecs goes to {}: as many packets a microsecond as before", usecs);
     gate.raise(std::move(wish));
@@ -187,7 +186,7 @@ void lengthen_turns(Gate& gate, const SoftirqCpu& cpu, MonoTime since) {
 void help(Gate& gate, const SoftirqCpu& cpu, MonoTime since) {
     const ObjectKey turn = turn_of(gate.snapshot());
     if (trial_with(gate.state(), turn) != nullptr) return; // it is judged before anything else is said
-    const bool may_be = gate.mode_of(turn.tunable, turn.netns) != policy::Mode::observe;
+    const bool may_be = gate.mode_of(turn) != policy::Mode::observe;
     if (may_be && is_kept_from_it(cpu) && is_held_to_turns(cpu) && !gate.puts_back(turn))
         lengthen_turns(gate, cpu, std::max(since, set_at(gate.state(), turn)));
     else

@@ -227,8 +227,7 @@ void raise_table(Gate& gate, const Conntrack& table, Wish wish) {
     if (limit == table.limit || table.buckets == 0) return;
     buckets.tunable = TunableId::conntrack_buckets;
     buckets.from = table.buckets;
-    buckets.to =
-        std::min(std::bit_ceil(limit / chain), gate.bounds_of(TunableId::conntrack_buckets, buckets.scope.netns).max);
+    buckets.to = std::min(std::bit_ceil(limit / chain), gate.bounds_of(buckets).max);
     buckets.expected = {buckets.to}; // allocated at once
     buckets.why = fmt::format("nf_conntrack_max goes to {}: chains stay at {}", limit, chain);
     gate.raise(std::move(buckets));

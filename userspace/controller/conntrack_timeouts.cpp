@@ -124,7 +124,7 @@ void judge(Gate& gate, const Conntrack& table, const TcpState& state, const Wish
     if (!is_worth_it(table, entries) || !value || !to || gate.puts_back(object)) return;
     if (trial_with(gate.state(), object) != nullptr) return; // each is judged before the next
     Wish wish = finding_of(gate, table, state, *value, why_of(table, state, limit.why, no_larger));
-    const policy::TunablePolicy bounds = gate.bounds_of(state.tunable, table.netns);
+    const policy::TunablePolicy bounds = gate.bounds_of(ObjectKey{state.tunable, table.netns});
     if (!bounds.named) {
         wish.why += fmt::format(". {} named in the policy, it would be lowered from {} s to {} s",
                                 tunables::row(state.tunable).name, *entries.timeout_seconds, *entries.needed_seconds);

@@ -27,11 +27,13 @@ Measured measured(const NetnsTcp& row) {
 
 bool asks(const Listener& listener) { return listener.fastopen_queue.value_or(0) > 0; }
 
-// nullptr: none asks.
-const Listener* who_asks(const Snapshot& snapshot, const NetnsTcp& row) {
-    const auto found = std::ranges::find_if(
-        snapshot.listeners, [&](const Listener& listener) { return listener.netns == row.netns && asks(listener); });
-    return found == snapshot.listeners.end() ? nullptr : &*found;
+// nullptr: none asks whose wish counts.
+const Listener* who_asks(const Gate& gate, const NetnsTcp& row) {
+    const auto& listeners = gate.snapshot().listeners;
+    const auto found = std::ranges::find_if(listeners, [&](const Listener& listener) {
+        return listener.netns == row.netns && asks(listener) && gate.is_heard(TunableId::tcp_fastopen, listener);
+    });
+    return found == listeners.end() ? nullptr : &*found;
 }
 
 Wish wish_of(const NetnsTcp& row, const Listener& listener) {
@@ -47,13 +49,14 @@ Wish wish_of(const NetnsTcp& row, const Listener& listener) {
                          {"fastopen_queue", *listener.fastopen_queue},
                          {"port", listener.local.port}},
             .reason = {.trial = {.object = object_of(row)}, .cause = Cause::loss, .before = measured(row)},
-            .demand = object_of(row)};
+            .demand = object_of(row),
+            .asker = ObjectKey{TunableId::listener_backlog, listener.netns, listener.cookie}};
 }
 
 void judge(Gate& gate, const NetnsTcp& row) {
     const ObjectKey object = object_of(row);
     if (!row.fastopen || allows_servers(row) || row.window_fastopen_requests == 0 || gate.puts_back(object)) return;
-    const Listener* listener = who_asks(gate.snapshot(), row);
+    const Listener* listener = who_asks(gate, row);
     if (listener == nullptr) return;
     gate.raise(wish_of(row, *listener));
 }

@@ -48,58 +48,97 @@ bool is_wider(TunableId tunable, std::uint64_t found, std::uint64_t ours) {
     return found > ours || tunables::means_no_limit(tunable, found) || tunables::row(tunable).is_cpus;
 }
 
-// Where it is not known how a namespace is called, no entry can be told from another: it is left alone.
-const policy::PodRule unknown_name{.netns = {}, .mode = policy::Mode::observe};
-
-std::map<NetnsId, const policy::PodRule*> rules_of(const policy::Policy& policy, const Snapshot& snapshot) {
-    std::map<NetnsId, const policy::PodRule*> rules;
-    if (policy.pods.empty()) return rules;
-    for (const NetnsNames& names : snapshot.netns_names) rules[names.netns] = policy.rule_for(names.bound);
-    return rules;
-}
-
 } // namespace
 
 Gate::Gate(const policy::Policy& policy, State& state, const Snapshot& snapshot, MonoTime now)
-    : policy_(policy), state_(state), snapshot_(snapshot), now_(now), rules_(rules_of(policy, snapshot)),
+    : policy_(policy), state_(state), snapshot_(snapshot), now_(now), grants_(policy, snapshot),
       readings_(View{.snapshot = snapshot, .state = state, .asks = [this](TunableId tunable, const NetnsId& netns) {
                          return asks(tunable, netns);
                      }}) {}
 
-const policy::PodRule* Gate::rule_of(const NetnsId& netns) const {
-    if (policy_.pods.empty()) return nullptr;
-    const auto rule = rules_.find(netns);
-    return rule == rules_.end() ? &unknown_name : rule->second;
+policy::Grant Gate::grant_of(const ObjectKey& object) const {
+    if (tunables::row(object.tunable).kind == tunables::Kind::host_sysctl) return {};
+    if (!is_of_socket(object.tunable)) return grants_.of(object.netns);
+    const Reading* reading = readings_.find(object);
+    if (reading != nullptr && reading->listener != nullptr) return grants_.of(*reading->listener);
+    if (reading != nullptr && reading->udp != nullptr) return grants_.of(*reading->udp);
+    const Held* ours = held(object);
+    return grants_.of(object.netns, ours != nullptr ? ours->scope.pod : std::nullopt);
 }
 
-policy::TunablePolicy Gate::bounds_of(TunableId tunable, const NetnsId& netns) const {
-    const bool of_node = tunables::row(tunable).kind == tunables::Kind::host_sysctl;
-    return policy_.of(tunable, of_node ? nullptr : rule_of(netns));
+policy::TunablePolicy Gate::bounds_of(const ObjectKey& object) const {
+    return policy_.of(object.tunable, grant_of(object));
 }
 
-policy::Mode Gate::mode_of(TunableId tunable, const NetnsId& netns) const { return mode_of(tunable, netns, false); }
+policy::TunablePolicy Gate::bounds_of(const Wish& wish) const {
+    policy::TunablePolicy bounds = bounds_of(key_of(wish.tunable, wish.scope));
+    if (!wish.asker || tunables::row(wish.tunable).kind == tunables::Kind::host_sysctl) return bounds;
+    const policy::TunablePolicy own = policy_.of(wish.tunable, grant_of(*wish.asker));
+    bounds.mode = std::min(bounds.mode, own.mode);
+    bounds.max = std::min(bounds.max, own.max);
+    return bounds;
+}
 
 // What the application asked for is no override: where the tunable is not named, that belongs to what bounds it, if
 // anything does.
-policy::Mode Gate::mode_of(TunableId tunable, const NetnsId& netns, bool within_asked) const {
-    const policy::TunablePolicy bounds = bounds_of(tunable, netns);
-    if (bounds.named) return std::min(policy_.mode, bounds.mode);
-    if (!within_asked) return policy::Mode::observe;
-    const policy::Mode own = std::min(policy_.mode, bounds.mode);
-    const auto& bounded_by = tunables::row(tunable).bounded_by;
-    return bounded_by ? std::min(own, bounds_of(*bounded_by, netns).mode) : own;
-}
-
-policy::Mode Gate::mode_of(const Wish& wish) const {
-    return mode_of(wish.tunable, wish.scope.netns, wish.within_asked);
-}
-
-bool Gate::asks(TunableId tunable, const NetnsId& netns) const {
-    // Whether the policy names it or not: an opt-in that it does not name may still be said something of.
-    const auto mode = [&](const policy::PodRule* rule) {
-        return std::min(policy_.mode, policy_.of(tunable, rule).mode);
+Gate::Say Gate::say_on(const ObjectKey& object, const std::optional<ObjectKey>& asker, bool within_asked) const {
+    const auto& row = tunables::row(object.tunable);
+    const bool is_named = policy_.of(object.tunable).named;
+    if (!is_named && !within_asked) return {.mode = policy::Mode::observe, .grant = {}};
+    Say lowest{.mode = policy_.mode, .grant = {}};
+    const auto consider = [&](TunableId tunable, const policy::Grant& grant) {
+        const policy::Mode mode = policy_.of(tunable, grant).mode;
+        const bool is_surer = mode == lowest.mode && lowest.grant.is_in_doubt() && !grant.is_in_doubt();
+        if (mode < lowest.mode || is_surer) lowest = {mode, grant};
     };
-    return policy_.pods.empty() || mode(rule_of(netns)) == mode(nullptr);
+    consider(object.tunable, {});
+    if (!is_named && row.bounded_by) consider(*row.bounded_by, {});
+    const policy::Grant own = grant_of(object);
+    consider(object.tunable, own);
+    if (asker && *asker != object && row.kind != tunables::Kind::host_sysctl)
+        consider(object.tunable, grant_of(*asker));
+    if (is_named || !row.bounded_by) return lowest;
+    consider(*row.bounded_by, own);
+    consider(*row.bounded_by, grants_.of(object.netns));
+    return lowest;
+}
+
+Gate::Say Gate::say_on(const Wish& wish) const {
+    return say_on(key_of(wish.tunable, wish.scope), wish.asker, wish.within_asked);
+}
+
+policy::Mode Gate::mode_of(const ObjectKey& object, bool within_asked) const {
+    return say_on(object, std::nullopt, within_asked).mode;
+}
+
+// "mode is recommend, held by policy.yaml:12"
+std::string Gate::mode_text(const Say& say) const {
+    const std::string who = policy::held_by(policy_, say.grant);
+    return fmt::format("mode is {}{}{}", policy::to_string(say.mode), who.empty() ? "" : ", ", who);
+}
+
+// "the policy's max is 256 (policy.yaml:12)"
+std::string Gate::max_text(const Wish& wish) const {
+    const std::uint64_t max = bounds_of(wish).max;
+    std::string text = fmt::format("the policy's max is {}", tunables::text_of(wish.tunable, max));
+    if (max == policy_.of(wish.tunable).max) return text;
+    const policy::Grant own = grant_of(key_of(wish.tunable, wish.scope));
+    const bool is_own = policy_.of(wish.tunable, own).max == max || !wish.asker;
+    const policy::Grant grant = is_own ? own : grant_of(*wish.asker);
+    return grant.rule == nullptr ? text : fmt::format("{} ({})", text, place_of(policy_, *grant.rule));
+}
+
+// Whether the policy names it or not: an opt-in that it does not name may still be said something of.
+bool Gate::asks(TunableId tunable, const policy::Grant& grant) const {
+    return std::min(policy_.mode, policy_.of(tunable, grant).mode) == std::min(policy_.mode, policy_.of(tunable).mode);
+}
+
+bool Gate::asks(TunableId tunable, const NetnsId& netns) const { return asks(tunable, grants_.of(netns)); }
+
+bool Gate::asks(TunableId tunable, const UdpSocket& socket) const { return asks(tunable, grants_.of(socket)); }
+
+bool Gate::is_heard(TunableId tunable, const Listener& listener) const {
+    return policy_.of(tunable, grants_.of(listener)).mode != policy::Mode::observe;
 }
 
 std::optional<ObjectKey> Gate::leader_of(const ObjectKey& object) {
@@ -108,9 +147,9 @@ std::optional<ObjectKey> Gate::leader_of(const ObjectKey& object) {
 }
 
 std::optional<Nanoseconds> Gate::shrink_after(const ObjectKey& object) const {
-    const policy::TunablePolicy own = bounds_of(object.tunable, object.netns);
+    const policy::TunablePolicy own = bounds_of(object);
     const auto& bounded_by = tunables::row(object.tunable).bounded_by;
-    return own.named || !bounded_by ? own.shrink_after : bounds_of(*bounded_by, object.netns).shrink_after;
+    return own.named || !bounded_by ? own.shrink_after : bounds_of(ObjectKey{*bounded_by, object.netns}).shrink_after;
 }
 
 const Held* Gate::held(const ObjectKey& object) const {
@@ -185,16 +224,14 @@ bool Gate::fit_trials(Wish& wish) {
 }
 
 bool Gate::fit_bounds(Wish& wish) {
-    const std::uint64_t max = bounds_of(wish.tunable, wish.scope.netns).max;
+    const std::uint64_t max = bounds_of(wish).max;
     if (wish.to <= max) return true;
     if (wish.from >= max || tunables::row(wish.tunable).is_bits) { // a part would be another set of switches
-        wish.why += fmt::format("; not raised to {}: the policy's max is {}", to_text(wish),
-                                tunables::text_of(wish.tunable, max));
+        wish.why += fmt::format("; not raised to {}: {}", to_text(wish), max_text(wish));
         advise(wish, "max");
         return false;
     }
-    wish.why += fmt::format("; {} would be needed, the policy's max is {}", to_text(wish),
-                            tunables::text_of(wish.tunable, max));
+    wish.why += fmt::format("; {} would be needed, {}", to_text(wish), max_text(wish));
     wish.to = max;
     return true;
 }
@@ -273,11 +310,9 @@ bool Gate::fit_budget(Wish& wish) {
 std::optional<std::string> Gate::why_no_further(Wish wish) const {
     const auto is_room = [](const Wish& left) { return left.to > left.from && !is_too_little(left); };
     if (state_.yielded.contains(key_of(wish.tunable, wish.scope))) return "someone else has set it";
-    if (const policy::Mode mode = mode_of(wish); mode != policy::Mode::automatic)
-        return fmt::format("its mode is {}", policy::to_string(mode));
-    const std::uint64_t max = bounds_of(wish.tunable, wish.scope.netns).max;
-    wish.to = std::min(wish.to, max);
-    if (!is_room(wish)) return fmt::format("the policy's max is {}", max);
+    if (const Say say = say_on(wish); say.mode != policy::Mode::automatic) return "its " + mode_text(say);
+    wish.to = std::min(wish.to, bounds_of(wish).max);
+    if (!is_room(wish)) return max_text(wish);
     wish.to = within_budget(wish);
     if (!is_room(wish)) return "memoryBudget has no room";
     return std::nullopt;
@@ -286,27 +321,25 @@ std::optional<std::string> Gate::why_no_further(Wish wish) const {
 void Gate::take_back(const ObjectKey& object, std::uint64_t value, const std::string& why,
                      std::vector<Evidence> evidence) {
     const Held* held = this->held(object);
-    if (held == nullptr || just_failed(object) ||
-        mode_of(object.tunable, object.netns, true) != policy::Mode::automatic)
-        return;
+    if (held == nullptr || just_failed(object) || mode_of(object, true) != policy::Mode::automatic) return;
     lower(Decision::Act::roll_back, object, value, why, std::move(evidence));
 }
 
 bool Gate::give_back(const ObjectKey& object, std::uint64_t value, const std::string& why,
                      std::vector<Evidence> evidence) {
     const Held* held = this->held(object);
-    const policy::Mode mode = mode_of(object.tunable, object.netns, true);
-    if (held == nullptr || mode == policy::Mode::observe || just_failed(object)) return false;
+    const Say say = say_on(object, std::nullopt, true);
+    if (held == nullptr || say.mode == policy::Mode::observe || just_failed(object)) return false;
     if (now_ < held->since + cooldown || trial_with(state_, object) != nullptr || puts_back(object)) return false;
-    if (mode == policy::Mode::recommend) {
-        say(Decision::Act::recommend,
-            {.tunable = object.tunable,
-             .scope = held->scope,
-             .from = held->current,
-             .to = value,
-             .why = why + "; not written: mode is recommend",
-             .evidence = std::move(evidence)},
-            "give back");
+    if (say.mode == policy::Mode::recommend) {
+        this->say(Decision::Act::recommend,
+                  {.tunable = object.tunable,
+                   .scope = held->scope,
+                   .from = held->current,
+                   .to = value,
+                   .why = why + "; not written: " + mode_text(say),
+                   .evidence = std::move(evidence)},
+                  "give back");
         return true;
     }
     if (changes_of(object) >= give_backs_an_hour) return false;
@@ -321,9 +354,7 @@ void Gate::undo_later(const ObjectKey& object, Undo undo) {
 void Gate::step_back(const ObjectKey& object, std::uint64_t value, const std::string& why,
                      std::vector<Evidence> evidence) {
     const Held* held = this->held(object);
-    if (held == nullptr || just_failed(object) ||
-        mode_of(object.tunable, object.netns, true) != policy::Mode::automatic)
-        return;
+    if (held == nullptr || just_failed(object) || mode_of(object, true) != policy::Mode::automatic) return;
     if (now_ < held->since + cooldown || trial_with(state_, object) != nullptr || puts_back(object)) return;
     if (changes_of(object) >= changes_an_hour) return;
     lower(Decision::Act::give_back, object, value, why, std::move(evidence));
@@ -363,11 +394,11 @@ void Gate::lower(Decision::Act act, const ObjectKey& object, std::uint64_t value
 std::optional<std::string> Gate::refusal_to_put_back(const ObjectKey& object, std::uint64_t found) {
     const Held& held = state_.held.at(object);
     if (policy_.on_conflict != policy::OnConflict::reassert || is_wider(object.tunable, found, held.current)) return "";
-    if (const policy::Mode mode = mode_of(object.tunable, object.netns, true); mode != policy::Mode::automatic)
-        return fmt::format("; not put back: mode is {}", policy::to_string(mode));
+    if (const Say say = say_on(object, std::nullopt, true); say.mode != policy::Mode::automatic)
+        return "; not put back: " + mode_text(say);
     if (const Trial* trial = trial_with(state_, object); trial != nullptr && !trial->verdict.empty())
         return "; not put back: it was to be rolled back";
-    if (const std::uint64_t max = bounds_of(object.tunable, object.netns).max; held.current > max)
+    if (const std::uint64_t max = bounds_of(object).max; held.current > max)
         return fmt::format("; not put back: the policy's max is {}", tunables::text_of(object.tunable, max));
     if (charged_bytes(*this) > policy_.budget_bytes(snapshot_.memory_bytes))
         return "; not put back: the raises that stand are past memoryBudget";
@@ -421,13 +452,9 @@ std::uint64_t Gate::raise(Wish wish) {
 
     if (const auto who = who_had_set(snapshot_, key, from); who && held(key) == nullptr)
         wish.why += fmt::format("; {} had set it to {}", *who, tunables::text_of(wish.tunable, from));
-    const policy::Mode mode = mode_of(wish);
-    if (mode == policy::Mode::observe) {
-        const auto& row = tunables::row(wish.tunable);
-        const policy::TunablePolicy bounds = bounds_of(wish.tunable, wish.scope.netns);
-        if (!row.opt_in || bounds.named || bounds.mode == policy::Mode::observe) return from;
-        wish.why += fmt::format("; raising it to {} needs {} named in the policy", to_text(wish), row.name);
-        say(Decision::Act::recommend, wish, "opt-in");
+    const Say say = say_on(wish);
+    if (say.mode == policy::Mode::observe) {
+        observe(std::move(wish), say);
         return from;
     }
     const std::uint64_t wanted = wish.to;
@@ -437,9 +464,9 @@ std::uint64_t Gate::raise(Wish wish) {
         if (wish.to < wanted) advise(std::move(wish), "too little");
         return from;
     }
-    if (mode == policy::Mode::recommend) {
-        wish.why += "; not written: mode is recommend";
-        say(Decision::Act::recommend, std::move(wish), "mode");
+    if (say.mode == policy::Mode::recommend) {
+        wish.why += "; not written: " + mode_text(say);
+        this->say(Decision::Act::recommend, std::move(wish), "mode");
         return from;
     }
     if (!fit_trials(wish)) return from;
@@ -448,12 +475,34 @@ std::uint64_t Gate::raise(Wish wish) {
     return to;
 }
 
+// Of what may not even be said there is nothing to tell; but why nobody knows whether it may, and what opting in would
+// do.
+void Gate::observe(Wish wish, const Say& say) {
+    const auto& row = tunables::row(wish.tunable);
+    const policy::TunablePolicy bounds = bounds_of(wish);
+    if (say.grant.is_in_doubt()) {
+        wish.why += "; " + policy::held_by(policy_, say.grant);
+        return note(Decision::Act::recommend, std::move(wish), "in doubt");
+    }
+    if (!row.opt_in || bounds.named || bounds.mode == policy::Mode::observe) return;
+    wish.why += fmt::format("; raising it to {} needs {} named in the policy", to_text(wish), row.name);
+    this->say(Decision::Act::recommend, std::move(wish), "opt-in");
+}
+
 void Gate::advise(Wish finding, std::string_view kind) { say(Decision::Act::advise, std::move(finding), kind); }
 
+bool Gate::is_silent(const Wish& finding) const {
+    if (policy_.mode == policy::Mode::observe) return true;
+    if (tunables::row(finding.tunable).kind == tunables::Kind::host_sysctl) return false;
+    return grant_of(key_of(finding.tunable, finding.scope)).mode() == policy::Mode::observe ||
+           (finding.asker && grant_of(*finding.asker).mode() == policy::Mode::observe);
+}
+
 void Gate::say(Decision::Act act, Wish finding, std::string_view kind) {
-    const bool of_node = tunables::row(finding.tunable).kind == tunables::Kind::host_sysctl;
-    const policy::PodRule* rule = of_node ? nullptr : rule_of(finding.scope.netns);
-    if (policy_.mode == policy::Mode::observe || (rule != nullptr && rule->mode == policy::Mode::observe)) return;
+    if (!is_silent(finding)) note(act, std::move(finding), kind);
+}
+
+void Gate::note(Decision::Act act, Wish finding, std::string_view kind) {
     const ObjectKey key = key_of(finding.tunable, finding.scope);
     Said& said = state_.said[key];
     // A wish that grew to twice of what was said is news; the limit at which nothing is wished is none. A set of CPUs

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "controller/grants.hpp"
 #include "controller/invariants.hpp"
 #include "controller/reading.hpp"
 #include "controller/state.hpp"
@@ -38,7 +39,9 @@ struct Wish {
     std::vector<Evidence> evidence;
     std::optional<MonoTime> event;
     Reason reason;
-    ObjectKey demand;    // whose demand it is for: what a flood is kept under
+    ObjectKey demand; // whose demand it is for: what a flood is kept under
+    // The socket that needs it, whose holder may be held to less than the namespace of the object; nullopt: nobody's.
+    std::optional<ObjectKey> asker;
     bool urgent = false; // exempt from the cooldown
     // What the application asked for is granted, or it asked for nothing: that belongs to the tunable that bounds it,
     // and needs no opt-in.
@@ -83,14 +86,19 @@ public:
     // The calm after which the policy lets it be given back; nullopt: never.
     [[nodiscard]] std::optional<Nanoseconds> shrink_after(const ObjectKey& object) const;
 
-    // What the policy allows of a tunable in this network namespace. The node's own limits are held to `spec` alone.
-    [[nodiscard]] policy::TunablePolicy bounds_of(TunableId tunable, const NetnsId& netns) const;
-    [[nodiscard]] policy::Mode mode_of(TunableId tunable, const NetnsId& netns) const;
-    // `within_asked`: as Wish::within_asked.
-    [[nodiscard]] policy::Mode mode_of(TunableId tunable, const NetnsId& netns, bool within_asked) const;
+    // What the policy allows of an object, by whose it is. The node's own limits are held to `spec` alone.
+    [[nodiscard]] policy::TunablePolicy bounds_of(const ObjectKey& object) const;
+    [[nodiscard]] policy::Mode mode_of(const ObjectKey& object, bool within_asked = false) const; // as in Wish
+    // The same, where that holder of the socket that needs it has a say as well.
+    [[nodiscard]] policy::TunablePolicy bounds_of(const Wish& wish) const;
 
-    // Whether the demand of this namespace counts for the node's object: an entry of the policy may leave it out.
+    // Whether the demand of this namespace, or of a socket, counts for the node's object: an entry of the policy may
+    // leave it out.
     [[nodiscard]] bool asks(TunableId tunable, const NetnsId& netns) const;
+    [[nodiscard]] bool asks(TunableId tunable, const UdpSocket& socket) const;
+
+    // Whether anything may be said of it for this listener's sake.
+    [[nodiscard]] bool is_heard(TunableId tunable, const Listener& listener) const;
 
     // Sets a value of ours, which someone lowered to `found`, to what it was, or will when a write may be tried again.
     // Error: why not, in words that continue those of `who`; empty where that needs no words.
@@ -135,8 +143,19 @@ public:
     [[nodiscard]] std::vector<Decision> take() { return std::move(decisions_); }
 
 private:
-    [[nodiscard]] const policy::PodRule* rule_of(const NetnsId& netns) const;
-    [[nodiscard]] policy::Mode mode_of(const Wish& wish) const;
+    // The lowest of those who have a say, and whose it is; of spec where nobody lowers that.
+    struct Say {
+        policy::Mode mode{};
+        policy::Grant grant;
+    };
+    [[nodiscard]] policy::Grant grant_of(const ObjectKey& object) const;
+    [[nodiscard]] bool asks(TunableId tunable, const policy::Grant& grant) const;
+    [[nodiscard]] Say say_on(const ObjectKey& object, const std::optional<ObjectKey>& asker, bool within_asked) const;
+    [[nodiscard]] Say say_on(const Wish& wish) const;
+    [[nodiscard]] std::string mode_text(const Say& say) const;
+    [[nodiscard]] std::string max_text(const Wish& wish) const;
+    [[nodiscard]] bool is_silent(const Wish& finding) const;
+    void observe(Wish wish, const Say& say);
     [[nodiscard]] bool just_failed(const ObjectKey& object) const;
     std::optional<std::string> refusal_to_put_back(const ObjectKey& object, std::uint64_t found);
     [[nodiscard]] bool too_soon(const ObjectKey& key, const Wish& wish) const;
@@ -150,6 +169,7 @@ private:
     bool fit_budget(Wish& wish);
     void write(const ObjectKey& key, Wish wish);
     void say(Decision::Act act, Wish finding, std::string_view kind);
+    void note(Decision::Act act, Wish finding, std::string_view kind);
     void lower_lesser(Decision::Act act, const ObjectKey& object, std::uint64_t value);
     void lower(Decision::Act act, const ObjectKey& object, std::uint64_t value, const std::string& why,
                std::vector<Evidence> evidence);
@@ -158,7 +178,7 @@ private:
     State& state_;
     const Snapshot& snapshot_;
     MonoTime now_;
-    std::map<NetnsId, const policy::PodRule*> rules_; // of the policy's entries, by the names that are known
+    Grants grants_;
     Readings readings_;
     std::vector<Decision> decisions_;
 };

@@ -43,8 +43,7 @@ void give_back(Gate& gate, const ObjectKey& object, Held& held) {
     const auto shrink_after = gate.shrink_after(object);
     if (held.undo || !shrink_after || gate.now() < held.calm.since + *shrink_after) return;
     const std::uint64_t needed =
-        std::max({held.calm.wanted, held.original, gate.bounds_of(object.tunable, object.netns).min.value_or(0),
-                  held.current / 2});
+        std::max({held.calm.wanted, held.original, gate.bounds_of(object).min.value_or(0), held.current / 2});
     if (needed >= held.current) {
         held.calm = {.since = gate.now()};
         return;

@@ -144,14 +144,14 @@ void rule(Gate& gate) {
     const SoftirqCpu* idle = interrupt != nullptr ? idlest_of(snapshot, others(snapshot, *interrupt)) : nullptr;
     if (idle == nullptr) return;
     Wish wish = finding_of(snapshot, given, *interrupt, *hot, *idle);
-    const bool is_named = gate.mode_of(tunable, interrupt->netns) != policy::Mode::observe;
+    const bool is_named = gate.mode_of(object_of(*interrupt)) != policy::Mode::observe;
     if (const auto [kind, why] = obstacle_to(gate, *interrupt); !kind.empty()) {
         wish.why += "; " + why;
         if (is_named) gate.advise(std::move(wish), kind);
         return;
     }
     if (!interrupt->cpus) return;
-    const std::uint64_t max = gate.bounds_of(tunable, interrupt->netns).max;
+    const std::uint64_t max = gate.bounds_of(object_of(*interrupt)).max;
     const SoftirqCpu* to = idlest_of(snapshot, others(snapshot, *interrupt) & max);
     if (to == nullptr) {
         wish.why += fmt::format("; none such is in the policy's max, {}", tunables::text_of(tunable, max));

@@ -62,7 +62,7 @@ private:
     // What the policy asks of it by itself, as far as the kernel lets it through.
     [[nodiscard]] std::optional<std::uint64_t> asked_of(const Reading& reading) const {
         if (!reading.value || !reading.ceiling) return std::nullopt;
-        const auto min = gate_.bounds_of(reading.object.tunable, reading.object.netns).min;
+        const auto min = gate_.bounds_of(reading.object).min;
         if (!min || *reading.value >= *min || tunables::means_no_limit(reading.object.tunable, *reading.value))
             return std::nullopt;
         return std::min(*min, std::max(*reading.ceiling, raised_ceiling(reading)));
@@ -103,7 +103,7 @@ private:
         const auto asked = asked_of(reading);
         if (!asked || *asked <= target.to) return;
         target.to = *asked;
-        const auto min = gate_.bounds_of(reading.object.tunable, reading.object.netns).min;
+        const auto min = gate_.bounds_of(reading.object).min;
         target.why =
             fmt::format("{} is below the policy's min, {}", text_of(reading, *reading.value), text_of(reading, *min));
     }
@@ -126,9 +126,8 @@ private:
 
     void pull(const Reading& leader, const Reading& follower, Target& target) const {
         const auto asked = asked_of(follower);
-        const bool is_raised =
-            gate_.mode_of(follower.object.tunable, follower.object.netns) == policy::Mode::automatic &&
-            !gate_.state().yielded.contains(follower.object);
+        const bool is_raised = gate_.mode_of(follower.object) == policy::Mode::automatic &&
+                               !gate_.state().yielded.contains(follower.object);
         if (!asked || !is_raised || original_of(leader) == 0 || original_of(follower) == 0) return;
         const std::uint64_t to = tunables::in_proportion(original_of(leader), *asked, original_of(follower));
         if (to <= target.to) return;
@@ -141,7 +140,7 @@ private:
     void say_what_stays(const Reading& reading, Target& target) const {
         const ObjectKey& object = reading.object;
         for (const tunables::Tunable& row : tunables::catalog())
-            if (row.follows == object.tunable && gate_.mode_of(row.id, object.netns) == policy::Mode::observe)
+            if (row.follows == object.tunable && gate_.mode_of({row.id, object.netns}) == policy::Mode::observe)
                 target.why += fmt::format("; {} does not follow: its mode is observe", row.name);
         const Reading* leader = leader_of(reading);
         if (leader == nullptr || !tunables::row(object.tunable).binds_with_leader || original_of(reading) == 0) return;

@@ -100,7 +100,7 @@ void raise_others(Gate& gate, const Limits& limits, const NeighbourTable& table,
         wish.tunable = other.tunable;
         wish.from = value;
         wish.to = std::min(tunables::following(other.tunable, to, raised.from, value),
-                           gate.bounds_of(other.tunable, wish.scope.netns).max);
+                           gate.bounds_of(ObjectKey{other.tunable, wish.scope.netns}).max);
         wish.expected.clear(); // the entries are charged once
         wish.why = fmt::format("gc_thresh3 goes to {}: this one stays as far below it", to);
         gate.raise(std::move(wish));

@@ -177,7 +177,7 @@ std::optional<Step> take_again(const Gate& gate, const NetnsTcp& row) {
     const std::uint64_t any = tunables::row(TunableId::tcp_tw_reuse).kernel_max;
     if (*reuse < any) return Step{reuse_of(row), *reuse, any, "A port in TIME_WAIT may be taken again after a second"};
     const auto now = delay_in_force(row);
-    if (!now || *now >= gate.bounds_of(TunableId::tcp_tw_reuse_delay, row.netns).max) return std::nullopt;
+    if (!now || *now >= gate.bounds_of(delay_of(row)).max) return std::nullopt;
     const std::uint64_t delay = delay_for(gate.snapshot(), row);
     return Step{delay_of(row), *now, tunables::row(TunableId::tcp_tw_reuse_delay).counts_down_from - delay,
                 fmt::format("A port in TIME_WAIT may be taken again after {} ms, it would be needed after {}",
@@ -198,7 +198,7 @@ void raise(Gate& gate, const NetnsTcp& row, Wish wish, const Step& step) {
 // Says so where hardly any more ports are to be had, less than a quarter, and lets those be taken again that have been
 // used.
 bool is_bounded(Gate& gate, const NetnsTcp& row) {
-    const std::uint64_t policy_max = gate.bounds_of(TunableId::ip_local_port_range, row.netns).max;
+    const std::uint64_t policy_max = gate.bounds_of(object_of(row)).max;
     const std::uint64_t most = std::min(most_of(gate, row), policy_max);
     const std::uint64_t now = value_in_force(row);
     if (4 * (std::max(most, now) - now) >= count_of(*row.local_ports)) return false;
@@ -222,9 +222,9 @@ void judge(Gate& gate, const NetnsTcp& row) {
     if (is_bounded(gate, row)) return;
     Wish wish = finding_of(row);
     const bool within_asked = count_of(*row.local_ports) >= kernel_default;
-    const bool may_widen = gate.mode_of(object.tunable, row.netns, within_asked) == policy::Mode::automatic;
+    const bool may_widen = gate.mode_of(object, within_asked) == policy::Mode::automatic;
     const auto step = may_widen ? std::nullopt : take_again(gate, row);
-    if (step && gate.bounds_of(step->object.tunable, row.netns).named) {
+    if (step && gate.bounds_of(step->object).named) {
         wish.why += "; the policy does not let the range be widened. ";
         return raise(gate, row, std::move(wish), *step);
     }

@@ -171,7 +171,7 @@ void raise_others(Gate& gate, const Limits& limits, const SocketMemory& row, con
         Wish wish = raised;
         wish.tunable = other.tunable;
         wish.from = value;
-        wish.to = std::min(value * to / raised.from, gate.bounds_of(other.tunable, wish.scope.netns).max);
+        wish.to = std::min(value * to / raised.from, gate.bounds_of(ObjectKey{other.tunable, wish.scope.netns}).max);
         wish.expected.clear(); // the pages are charged once
         wish.why = fmt::format("the third number goes to {}: this one keeps its proportion to it", to);
         gate.raise(std::move(wish));

@@ -76,8 +76,7 @@ std::optional<UdpNeed> need_of(const Gate& gate, const UdpSocket& socket, std::u
     }
     if (socket.buffer_bytes != buffer || socket.recent_overflows == 0 || socket.most_dropped == 0) return std::nullopt;
     if (!socket.has_bursts() || gate.backs_off({.object = object})) return std::nullopt; // more did not help
-    const bool may_be_tried =
-        gate.mode_of(TunableId::udp_rcvbuf, socket.netns, !socket.set_by_application) == policy::Mode::automatic;
+    const bool may_be_tried = gate.mode_of(object, !socket.set_by_application) == policy::Mode::automatic;
     const bool is_flooded = flood_at(gate.state(), object, gate.now()) != nullptr;
     return UdpNeed{datagrams::size_for(socket), may_be_tried || is_flooded ? Proof::weak : Proof::bursts};
 }
@@ -86,7 +85,7 @@ Needing needing_datagrams(const Gate& gate, TunableId tunable, bool set_by_appli
                           Proof least) {
     Needing needing;
     for (const UdpSocket& socket : gate.snapshot().udp) {
-        if (socket.set_by_application != set_by_application || !gate.asks(tunable, socket.netns)) continue;
+        if (socket.set_by_application != set_by_application || !gate.asks(tunable, socket)) continue;
         const auto need = need_of(gate, socket, buffer);
         if (!need || need->proof < least) continue;
         needing.add(need->buffer);
@@ -128,7 +127,7 @@ Needing needing_connections(const Gate& gate, const Ceiling& ceiling, std::uint6
 
 bool is_named(const Gate& gate, TunableId tunable) {
     const NetnsId& host = gate.snapshot().host;
-    return gate.bounds_of(tunable, host).named && gate.mode_of(tunable, host) != policy::Mode::observe;
+    return gate.bounds_of(ObjectKey{tunable, host}).named && gate.mode_of({tunable, host}) != policy::Mode::observe;
 }
 
 Wish wish_of(const Gate& gate, TunableId tunable, std::uint64_t value, const Needing& needing) {
@@ -157,7 +156,7 @@ void raise(Gate& gate, TunableId tunable, std::uint64_t value, std::uint64_t eac
 // `by`: what would set it, in words that precede "to N".
 void say(Gate& gate, TunableId tunable, std::uint64_t value, std::uint64_t each_unit, const Needing& needing,
          std::string_view by) {
-    const std::uint64_t most = gate.bounds_of(tunable, gate.snapshot().host).max;
+    const std::uint64_t most = gate.bounds_of(ObjectKey{tunable, gate.snapshot().host}).max;
     const std::uint64_t size = std::min(std::bit_ceil((needing.most + each_unit - 1) / each_unit), most);
     if (size <= value) return;
     Wish wish = wish_of(gate, tunable, value, needing);

@@ -102,13 +102,13 @@ void judge(Gate& gate, const Bringer& bringer, const SoftirqCpu& hot) {
     if (idle == nullptr || is_set || gate.puts_back(object_of(device))) return;
     if (tries_other_cpus(gate.state()) || backlogs::is_on_trial(gate.state(), snapshot.host)) return;
     Wish wish = finding_of(snapshot, device, hot, *idle);
-    const bool is_named = gate.mode_of(tunable, device.netns) != policy::Mode::observe;
+    const bool is_named = gate.mode_of(object_of(device)) != policy::Mode::observe;
     if (const std::string why_not = obstacle(bringer, hot); !why_not.empty()) {
         wish.why += "; " + why_not;
         if (is_named) gate.advise(std::move(wish), "no device");
         return;
     }
-    const std::uint64_t max = gate.bounds_of(tunable, device.netns).max;
+    const std::uint64_t max = gate.bounds_of(object_of(device)).max;
     wish.to = others(snapshot, device) & max;
     if (idlest_of(snapshot, wish.to) == nullptr) {
         wish.why += fmt::format("; none such is in the policy's max, {}", tunables::text_of(tunable, max));

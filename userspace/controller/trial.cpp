@@ -203,8 +203,7 @@ void keep(Gate& gate, const TrialKey& key, const Trial& trial, const ObjectKey& 
 // A value that may not go back to what it was stays: something of ours that it bounds, and that is not of this trial,
 // could not be set to its own value any more.
 std::string reason_to_stay(const Gate& gate, const ObjectKey& object, const Trial& trial, std::uint64_t value) {
-    if (const auto min = gate.bounds_of(object.tunable, object.netns).min; min && value < *min)
-        return "the policy's min";
+    if (const auto min = gate.bounds_of(object).min; min && value < *min) return "the policy's min";
     for (const auto& [other, held] : gate.held_bounded_by(object))
         if (held.current > value && !trial.values.contains(other))
             return object_text(other.tunable, tunables::row(other.tunable).name, held.scope) + " needs it";

@@ -10,17 +10,18 @@
 namespace bpftune::policy {
 
 enum class Kind {
-    choice,   // one of `choices`
-    name,     // RFC 1123 label
-    budget,   // "2%" or "512MiB"
-    count,    // whole number, in the range of its tunable
-    duration, // "24h", or `never`
-    map,      // of `keys`
-    tunables, // map from names of the tunables' catalog to maps of `keys`
-    list,     // of maps of `keys`
-    pattern,  // fnmatch(3) of a name
-    sysctls,  // map from names of sysctls below net to their values
-    planned,  // known, but not implemented in this version: refused, never ignored
+    choice,      // one of `choices`
+    name,        // RFC 1123 label
+    budget,      // "2%" or "512MiB"
+    count,       // whole number, in the range of its tunable
+    duration,    // "24h", or `never`
+    map,         // of `keys`
+    tunables,    // map from names of the tunables' catalog to maps of `keys`
+    list,        // of maps of `keys`
+    pattern,     // fnmatch(3) of a name
+    sysctls,     // map from names of sysctls below net to their values
+    labels,      // map from names of Kubernetes labels to their values
+    annotations, // the same, of annotations, whose values are any text
 };
 
 struct Key {
@@ -32,6 +33,7 @@ struct Key {
     std::string_view fallback; // what holds without the key; empty: nothing, or it depends on the tunable
     std::span<const std::string_view> choices;
     std::span<const Key> keys;
+    std::string_view letters; // of a pattern, what its names are made of; empty: all but "/"
 };
 
 inline constexpr std::uint64_t largest_file_bytes = 1 << 20; // what a ConfigMap holds at most
@@ -41,6 +43,7 @@ inline constexpr std::array<std::string_view, 1> kinds{"NodeTuningPolicy"};
 inline constexpr std::array<std::string_view, 3> modes{"observe", "recommend", "auto"};
 inline constexpr std::array<std::string_view, 2> exits{"keep", "restore"};
 inline constexpr std::array<std::string_view, 2> conflicts{"yield", "reassert"};
+inline constexpr std::array<std::string_view, 3> qos_classes{"BestEffort", "Burstable", "Guaranteed"}; // as QosClass
 inline constexpr std::string_view never = "never"; // in place of a duration
 
 inline constexpr std::array tunable_keys{
@@ -61,7 +64,17 @@ inline constexpr std::array tunable_keys{
 inline constexpr std::size_t most_expected = 32;
 inline constexpr std::size_t longest_sysctl = 128; // bytes, of a name as of a value
 
-inline constexpr std::size_t longest_pattern = 255; // so long is a file's name at most
+inline constexpr std::size_t longest_pattern = 255; // so long is a file's name at most, and a unit's
+inline constexpr std::string_view namespace_letters = "abcdefghijklmnopqrstuvwxyz0123456789-";
+inline constexpr std::string_view unit_letters =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@"; // systemd.unit(5)
+
+// Each is compared with each namespace and pod, in every step.
+inline constexpr std::size_t most_entries = 256;
+inline constexpr std::size_t most_labels = 64;          // of one map
+inline constexpr std::size_t longest_label = 63;        // of its name without the prefix, and of its value
+inline constexpr std::size_t longest_prefix = 253;      // "app.kubernetes.io", before the slash
+inline constexpr std::size_t longest_annotation = 4096; // bytes, of its value
 
 // No min: an entry only lowers what spec grants.
 inline constexpr std::array pod_tunable_keys{
@@ -75,22 +88,39 @@ inline constexpr std::array pod_tunable_keys{
 };
 
 inline constexpr std::array match_keys{
+    Key{.name = "namespace",
+        .kind = Kind::pattern,
+        .help = "The pod's namespace: * is any text, ? any letter.",
+        .example = "payments",
+        .letters = namespace_letters},
+    Key{.name = "labels",
+        .kind = Kind::labels,
+        .help = "Labels that the pod has, each with this very value, as they were when it was made.",
+        .example = "app: web"},
+    Key{.name = "annotations",
+        .kind = Kind::annotations,
+        .help = "Annotations that the pod has, each with this very value, as they were when it was made.",
+        .example = "example.com/tuned: yes"},
+    Key{.name = "qos", .kind = Kind::choice, .help = "The pod's class of service.", .choices = qos_classes},
     Key{.name = "netns",
         .kind = Kind::pattern,
-        .help = "The name of the file that a network namespace is bound to (`ip netns`): * is any text, ? any letter."},
-    Key{.name = "namespace", .kind = Kind::planned, .help = "The pod's namespace."},
-    Key{.name = "labels", .kind = Kind::planned, .help = "The pod's labels."},
-    Key{.name = "annotations", .kind = Kind::planned, .help = "The pod's annotations."},
-    Key{.name = "qos", .kind = Kind::planned, .help = "The pod's class of service."},
-    Key{.name = "unit", .kind = Kind::planned, .help = "A systemd unit."},
+        .help = "The name of the file that a network namespace is bound to (`ip netns`), which is no pod's: * is any "
+                "text, ? any letter.",
+        .example = "lab-1"},
+    Key{.name = "unit",
+        .kind = Kind::pattern,
+        .help = "The systemd unit of what is no pod: * is any text, ? any letter.",
+        .example = "nginx.service",
+        .letters = unit_letters},
 };
 
 inline constexpr std::array pod_keys{
     Key{.name = "match",
         .kind = Kind::map,
-        .help = "What the entry is about; {}: all the rest, the node's own namespace too.",
+        .help = "What the entry is about: all that is named has to be so. {}: all the rest, the node's own namespace "
+                "too.",
         .required = true,
-        .example = "{netns: \"lab-*\"}",
+        .example = "{namespace: payments}",
         .keys = match_keys},
     Key{.name = "mode",
         .kind = Kind::choice,
@@ -109,6 +139,10 @@ inline constexpr std::array metadata_keys{
         .help = "What the policy is called in logs and in top.",
         .required = true,
         .example = "web-nodes"},
+    Key{.name = "labels",
+        .kind = Kind::labels,
+        .help = "Labels of the policy itself, which decide nothing.",
+        .example = "team: web"},
 };
 
 inline constexpr std::array spec_keys{
@@ -142,9 +176,9 @@ inline constexpr std::array spec_keys{
                 "an alarm."},
     Key{.name = "pods",
         .kind = Kind::list,
-        .help =
-            "What is allowed in some network namespaces only: the first entry that matches counts. What matches none "
-            "follows spec.",
+        .help = "What is allowed to some pods, units and network namespaces only: the first entry that matches counts. "
+                "What "
+                "matches none follows spec.",
         .keys = pod_keys},
 };
 

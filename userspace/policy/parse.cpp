@@ -15,6 +15,7 @@
 #include "core/cpus.hpp"
 #include "core/parse.hpp"
 #include "core/text.hpp"
+#include "policy/checker.hpp"
 #include "policy/document.hpp"
 #include "policy/keys.hpp"
 #include "tunables/codec.hpp"
@@ -25,11 +26,7 @@
 namespace bpftune::policy {
 namespace {
 
-using tunables::Tunable;
-
 constexpr std::size_t most_problems = 100; // a file with more is not a policy
-
-std::string shown(std::string_view text) { return truncated(printable(text), 60); }
 
 bool only_digits(std::string_view text) {
     return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
@@ -55,8 +52,7 @@ std::optional<double> ratio_of_percent(std::string_view text) {
 
 std::vector<std::string_view> names(std::span<const Key> keys) {
     std::vector<std::string_view> out;
-    for (const Key& key : keys)
-        if (key.kind != Kind::planned) out.push_back(key.name);
+    for (const Key& key : keys) out.push_back(key.name);
     return out;
 }
 
@@ -66,9 +62,12 @@ std::vector<std::string_view> tunable_names() {
     return out;
 }
 
+} // namespace
+
+std::string shown(std::string_view text) { return truncated(printable(text), 60); }
+
 std::string list_of(std::span<const std::string_view> words) { return fmt::format("{}", fmt::join(words, ", ")); }
 
-// What a hint tells to write.
 std::string expected(const Key& key) {
     switch (key.kind) {
     case Kind::choice: return (key.choices.size() == 1 ? "" : "one of ") + list_of(key.choices);
@@ -79,12 +78,15 @@ std::string expected(const Key& key) {
     case Kind::map: return "a map of " + list_of(names(key.keys));
     case Kind::tunables: return "a map such as 'net.core.somaxconn: {max: 65535}'";
     case Kind::list: return "a list of maps of " + list_of(names(key.keys));
-    case Kind::pattern: return "a name such as web, or a pattern such as \"lab-*\"";
+    case Kind::pattern: return fmt::format("a name such as {}, in which * is any text and ? any letter", key.example);
     case Kind::sysctls: return "a map such as 'net.ipv4.ip_forward: 1'";
-    case Kind::planned: return "nothing";
+    case Kind::labels:
+    case Kind::annotations: return fmt::format("a map such as '{}'", key.example);
     }
     std::unreachable();
 }
+
+namespace {
 
 std::string_view name_of(Element::Kind kind) {
     switch (kind) {
@@ -104,98 +106,13 @@ std::string_view nearest_tunable(std::string_view word, std::span<const std::str
     return nearest(word, candidates);
 }
 
-// The values of a map, by the name of their key.
-class Fields {
-public:
-    void set(std::string_view name, const Element& value) { values_.emplace(name, &value); }
-    [[nodiscard]] const Element* find(std::string_view name) const {
-        const auto found = values_.find(name);
-        return found == values_.end() ? nullptr : found->second;
-    }
-
-private:
-    std::map<std::string_view, const Element*> values_;
-};
-
-const Key& key_named(std::span<const Key> keys, std::string_view name) {
-    return *std::ranges::find(keys, name, &Key::name);
-}
-
-// Reads what is right and writes down what is wrong: one pass, all problems.
-class Checker {
-public:
-    explicit Checker(std::vector<Diagnostic> problems) : problems_(std::move(problems)) {}
-
-    Policy file(const Element& root);
-    [[nodiscard]] std::vector<Diagnostic> take() { return std::move(problems_); }
-
-private:
-    template <class... Args>
-    void problem(const Element& node, std::string hint, fmt::format_string<Args...> format, Args&&... args) {
-        problems_.push_back(
-            {node.place.line, node.place.column, fmt::format(format, std::forward<Args>(args)...), std::move(hint)});
-    }
-
-    bool is(const Element& node, Element::Kind kind, std::string_view name, const std::string& wanted);
-    template <class Take> void entries(const Element& map, Take take);
-    Fields fields(const Element& map, std::span<const Key> keys, std::string_view where);
-    std::string_view unknown_key(const Element& key, std::span<const Key> keys, std::string_view where);
-    void unknown_tunable(const Element& key);
-
-    std::optional<Mode> mode(const Element* value, std::span<const Key> keys);
-    std::optional<std::string_view> choice(const Element* value, const Key& key);
-    std::optional<std::uint64_t> count(const Element* value, const Key& key, const Tunable& tunable);
-    std::optional<std::uint64_t> number(const Element& value, const Key& key, const Tunable& tunable);
-    std::optional<std::uint64_t> word(const Element& value, const Key& key, const Tunable& tunable);
-    std::optional<std::uint64_t> cpus(const Element& value, const Key& key, const Tunable& tunable);
-    void only_what_applies(const Fields& given, const Tunable& row);
-    void not_a_number(const Element& value, const Key& key, const Tunable& tunable);
-    void shrink_after(const Element* value, TunablePolicy& out);
-
-    void metadata(const Element* value, Policy& policy);
-    void spec(const Element* value, Policy& policy);
-    void budget(const Element* value, Policy& policy);
-    void percentage(const Element& value, Policy& policy);
-    void size(const Element& value, Policy& policy);
-    template <class Take> void tunables(const Element* value, Take take);
-    void tunable(const Element& value, const Tunable& row, TunablePolicy& out);
-    void lowered_tunable(const Element& value, const Tunable& row, TunablePolicy& out);
-    void expect(const Element* value, Policy& policy);
-    void not_a_sysctl(const Element& key);
-    bool is_setting(const Element& value, std::string_view name);
-    std::optional<std::uint64_t> cpus_in(const Element& value, std::string_view name);
-    bool is_tuned(const Element& key, std::string_view path, const Policy& policy);
-    void pods(const Element* value, Policy& policy);
-    void pod(const Element& value, PodRule& out);
-    void pattern(const Element* value, std::optional<std::string>& out);
-
-    std::vector<Diagnostic> problems_;
-};
+} // namespace
 
 // Says no more about a node that has been refused already.
 bool Checker::is(const Element& node, Element::Kind kind, std::string_view name, const std::string& wanted) {
     if (node.kind == kind) return true;
     if (node.kind != Element::Kind::refused) problem(node, "write " + wanted, "'{}' {}", name, name_of(node.kind));
     return false;
-}
-
-// take(key, value) for each entry with a key that is a word and comes for the first time.
-template <class Take> void Checker::entries(const Element& map, Take take) {
-    std::map<std::string_view, Place> seen;
-    for (std::size_t i = 0; i < map.keys.size(); ++i) {
-        const Element& key = map.keys[i];
-        if (key.kind == Element::Kind::refused) continue;
-        if (key.kind != Element::Kind::scalar) {
-            problem(key, "write 'KEY: VALUE'", "a key that is no word");
-            continue;
-        }
-        const auto [first, is_new] = seen.emplace(key.text, key.place);
-        if (is_new)
-            take(key, map.values[i]);
-        else
-            problem(key, fmt::format("first given on line {}; keep one of them", first->second.line),
-                    "duplicate key '{}'", shown(key.text));
-    }
 }
 
 Fields Checker::fields(const Element& map, std::span<const Key> keys, std::string_view where) {
@@ -205,9 +122,6 @@ Fields Checker::fields(const Element& map, std::span<const Key> keys, std::strin
         const auto known = std::ranges::find(keys, std::string_view(key.text), &Key::name);
         if (known == keys.end())
             meant.push_back(unknown_key(key, keys, where));
-        else if (known->kind == Kind::planned)
-            problem(key, "take it out; this version would not act on it", "'{}' is not implemented in this version yet",
-                    known->name);
         else
             out.set(known->name, value);
     });
@@ -278,6 +192,8 @@ std::optional<Mode> Checker::mode(const Element* value, std::span<const Key> key
     return text ? policy::mode(*text) : std::nullopt;
 }
 
+namespace {
+
 // The least number first: of what is only lowered, more is less.
 std::string range_of(const Tunable& tunable) {
     std::string least = text_of(tunable, tunable.kernel_min);
@@ -292,6 +208,8 @@ std::string range_of(const Tunable& tunable) {
 bool is_whole(const Tunable& tunable, std::uint64_t value) {
     return tunable.unit != tunables::Unit::bytes || value % tunable.granule == 0;
 }
+
+} // namespace
 
 // Digits and nothing else, since readers of YAML disagree on the rest: 010 is 8 or 10, 1_000 a number or a text.
 std::optional<std::uint64_t> Checker::number(const Element& value, const Key& key, const Tunable& tunable) {
@@ -379,8 +297,6 @@ void Checker::shrink_after(const Element* value, TunablePolicy& out) {
                 "shrinkAfter '{}' is no duration", shown(value->text));
 }
 
-constexpr std::string_view tunable_example = "a map such as '{max: 4096}', or {} for the defaults";
-
 void Checker::tunable(const Element& value, const Tunable& row, TunablePolicy& out) {
     out.named = true;
     if (value.kind == Element::Kind::null) return; // "listener.backlog:" names it, no more
@@ -403,52 +319,7 @@ void Checker::tunable(const Element& value, const Tunable& row, TunablePolicy& o
                 text_of(row, *out.min), text_of(row, out.max));
 }
 
-// Of an entry of `pods`.
-void Checker::lowered_tunable(const Element& value, const Tunable& row, TunablePolicy& out) {
-    out = {.named = true, .max = row.kernel_max};
-    if (value.kind == Element::Kind::null || !is(value, Element::Kind::map, row.name, std::string(tunable_example)))
-        return;
-    const Fields given = fields(value, pod_tunable_keys, fmt::format("{} of an entry of pods", row.name));
-    out.mode = mode(given.find("mode"), pod_tunable_keys).value_or(out.mode);
-    only_what_applies(given, row);
-    shrink_after(given.find("shrinkAfter"), out);
-    out.max = count(given.find("max"), key_named(pod_tunable_keys, "max"), row).value_or(out.max);
-}
-
-void Checker::pattern(const Element* value, std::optional<std::string>& out) {
-    const Key& key = key_named(match_keys, "netns");
-    if (value == nullptr || !is(*value, Element::Kind::scalar, key.name, expected(key))) return;
-    if (value->text.empty() || value->text.size() > longest_pattern || value->text.contains('/'))
-        problem(*value, fmt::format("write {}: 1 to {} bytes, and no folder", expected(key), longest_pattern),
-                "netns '{}' can't be the name of a file", shown(value->text));
-    else
-        out = value->text;
-}
-
-void Checker::pod(const Element& value, PodRule& out) {
-    if (!is(value, Element::Kind::map, "an entry of pods", "a map such as 'match: {netns: \"lab-*\"}'")) return;
-    const Fields given = fields(value, pod_keys, "an entry of pods");
-    const Element* const match = given.find("match");
-    if (match != nullptr && is(*match, Element::Kind::map, "match", expected(key_named(pod_keys, "match"))))
-        pattern(fields(*match, match_keys, "match").find("netns"), out.netns);
-    out.mode = mode(given.find("mode"), pod_keys).value_or(out.mode);
-    tunables(given.find("tunables"), [&](const Element& bounds, const Tunable& row) {
-        lowered_tunable(bounds, row, out.tunables[static_cast<std::size_t>(row.id)]);
-    });
-}
-
-void Checker::pods(const Element* value, Policy& policy) {
-    if (value == nullptr || !is(*value, Element::Kind::list, "pods", expected(key_named(spec_keys, "pods")))) return;
-    const Element* all = nullptr; // the first entry that every namespace matches
-    for (const Element& each : value->values) {
-        if (all != nullptr)
-            problem(each, fmt::format("put it before line {}", all->place.line), "an entry that nothing comes to");
-        policy.pods.emplace_back();
-        const std::size_t before = problems_.size();
-        pod(each, policy.pods.back());
-        if (all == nullptr && problems_.size() == before && !policy.pods.back().netns) all = &each;
-    }
-}
+namespace {
 
 // Names that clusters need, for hints alone: any sysctl below net is taken.
 constexpr std::array<std::string_view, 11> usual_sysctls{
@@ -464,6 +335,8 @@ constexpr std::array<std::string_view, 11> usual_sysctls{
     "net.ipv4.tcp_congestion_control",
     "net.ipv4.conf.all.rp_filter",
 };
+
+} // namespace
 
 void Checker::not_a_sysctl(const Element& key) {
     const std::string_view near = nearest_tunable(key.text, usual_sysctls);
@@ -503,10 +376,14 @@ std::optional<std::uint64_t> Checker::cpus_in(const Element& value, std::string_
     return std::nullopt;
 }
 
+namespace {
+
 // What is no sysctl has its name for a path.
 std::optional<std::string> expected_path(std::string_view name) {
     return tunables::find_device_setting(name) != nullptr ? std::string(name) : sysctl_path(name);
 }
+
+} // namespace
 
 // A raise of ours would be an alarm of ours.
 bool Checker::is_tuned(const Element& key, std::string_view path, const Policy& policy) {
@@ -549,18 +426,6 @@ void Checker::expect(const Element* value, Policy& policy) {
     });
 }
 
-// take(bounds, row) for each tunable that is known.
-template <class Take> void Checker::tunables(const Element* value, Take take) {
-    if (value == nullptr || !is(*value, Element::Kind::map, "tunables", expected(key_named(spec_keys, "tunables"))))
-        return;
-    entries(*value, [&](const Element& key, const Element& bounds) {
-        if (const Tunable* row = tunables::find(key.text))
-            take(bounds, *row);
-        else
-            unknown_tunable(key);
-    });
-}
-
 void Checker::percentage(const Element& value, Policy& policy) {
     const std::string_view text = value.text;
     const auto ratio = ratio_of_percent(text.substr(0, text.size() - 1));
@@ -599,7 +464,9 @@ void Checker::budget(const Element* value, Policy& policy) {
 void Checker::metadata(const Element* value, Policy& policy) {
     if (value == nullptr || !is(*value, Element::Kind::map, "metadata", expected(key_named(file_keys, "metadata"))))
         return;
-    const Element* const name = fields(*value, metadata_keys, "metadata").find("name");
+    const Fields given = fields(*value, metadata_keys, "metadata");
+    labels(given.find("labels"), key_named(metadata_keys, "labels"), policy.labels);
+    const Element* const name = given.find("name");
     if (name == nullptr || !is(*name, Element::Kind::scalar, "name", expected(metadata_keys[0]))) return;
     if (is_label(name->text))
         policy.name = name->text;
@@ -640,6 +507,8 @@ Policy Checker::file(const Element& root) {
     spec(given.find("spec"), policy);
     return policy;
 }
+
+namespace {
 
 void sort_and_cap(std::vector<Diagnostic>& problems) {
     std::ranges::stable_sort(problems, {}, [](const Diagnostic& d) { return std::tuple(d.line, d.column); });

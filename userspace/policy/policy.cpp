@@ -4,9 +4,10 @@
 #include <algorithm>
 #include <utility>
 
-#include <fnmatch.h>
+#include <fmt/format.h>
 
 #include "core/sysctl_name.hpp"
+#include "core/text.hpp"
 
 namespace bpftune::policy {
 
@@ -50,26 +51,61 @@ Mode Policy::mode_within_asked(TunableId id) const {
     return mode_of(of(id).named ? id : *bounded_by);
 }
 
-const PodRule* Policy::rule_for(std::span<const std::string> bound_names) const {
-    const auto matches = [&](const PodRule& rule) {
-        return !rule.netns || std::ranges::any_of(bound_names, [&](const std::string& bound) {
-            return ::fnmatch(rule.netns->c_str(), bound.c_str(), 0) == 0;
-        });
-    };
-    const auto found = std::ranges::find_if(pods, matches);
-    return found == pods.end() ? nullptr : &*found;
+Mode Grant::mode() const {
+    if (unknown != Unknown::nothing) return Mode::observe;
+    const Mode own = annotated ? policy::mode(*annotated).value_or(Mode::observe) : Mode::automatic;
+    return rule != nullptr ? std::min(rule->mode, own) : own;
 }
 
-Mode Policy::mode_of(TunableId id, const PodRule* rule) const {
+bool Grant::is_in_doubt() const {
+    if (unknown != Unknown::nothing) return true;
+    return annotated && !policy::mode(*annotated) && (rule == nullptr || rule->mode != Mode::observe);
+}
+
+Grant Policy::grant_for(const Subject& subject) const {
+    Grant grant;
+    if (subject.facts != nullptr)
+        if (const auto own = subject.facts->annotations.find(std::string(mode_annotation));
+            own != subject.facts->annotations.end())
+            grant.annotated = own->second;
+    for (const PodRule& rule : pods) {
+        const Matched matched = matches(rule.match, subject);
+        if (!matched.may_be) continue;
+        grant.rule = &rule;
+        grant.unknown = matched.unknown;
+        break;
+    }
+    return grant;
+}
+
+std::string place_of(const Policy& policy, const PodRule& rule) {
+    if (rule.line.value == 0) return "an entry of pods";
+    if (policy.file.value.empty()) return fmt::format("line {} of the policy", rule.line.value);
+    return fmt::format("{}:{}", policy.file.value, rule.line.value);
+}
+
+std::string held_by(const Policy& policy, const Grant& grant) {
+    if (grant.unknown != Unknown::nothing)
+        return fmt::format("left alone: {} may be about it, and {}", place_of(policy, *grant.rule),
+                           to_string(grant.unknown));
+    const Mode entry = grant.rule != nullptr ? grant.rule->mode : Mode::automatic;
+    if (grant.annotated && !policy::mode(*grant.annotated) && entry != Mode::observe)
+        return fmt::format("held by its pod's annotation {}: '{}' is no mode, and counts as observe", mode_annotation,
+                           truncated(*grant.annotated, 30));
+    if (grant.annotated && grant.mode() < entry) return fmt::format("held by its pod's annotation {}", mode_annotation);
+    return grant.rule != nullptr ? "held by " + place_of(policy, *grant.rule) : std::string();
+}
+
+Mode Policy::mode_of(TunableId id, const Grant& grant) const {
     if (!of(id).named) return Mode::observe;
-    return std::min(mode, of(id, rule).mode);
+    return std::min(mode, of(id, grant).mode);
 }
 
-TunablePolicy Policy::of(TunableId id, const PodRule* rule) const {
+TunablePolicy Policy::of(TunableId id, const Grant& grant) const {
     TunablePolicy lowered = of(id);
-    if (rule == nullptr) return lowered;
-    lowered.mode = std::min(lowered.mode, rule->mode);
-    const TunablePolicy& own = rule->tunables[static_cast<std::size_t>(id)];
+    lowered.mode = std::min(lowered.mode, grant.mode());
+    if (grant.told() == nullptr) return lowered;
+    const TunablePolicy& own = grant.told()->tunables[static_cast<std::size_t>(id)];
     if (!own.named) return lowered;
     lowered.mode = std::min(lowered.mode, own.mode);
     lowered.max = tunables::row(id).is_cpus ? lowered.max & own.max : std::min(lowered.max, own.max);

@@ -4,11 +4,11 @@
 
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "policy/match.hpp"
 #include "tunables/catalog.hpp"
 
 namespace bpftune::policy {
@@ -43,14 +43,46 @@ struct TunablePolicy {
 // One for each row of the catalog.
 std::vector<TunablePolicy> unnamed();
 
-// What an entry of `pods` says of the network namespaces that it matches. It only lowers what spec grants.
+// Said of a policy, and no part of what it allows: any is equal to any other.
+template <class T> struct Aside {
+    T value{};
+
+    bool operator==(const Aside&) const { return true; }
+};
+
+// What an entry of `pods` says of those whom it matches. It only lowers what spec grants.
 struct PodRule {
-    std::optional<std::string> netns; // fnmatch(3) of a bound name; nullopt: every namespace
+    Match match;
     Mode mode = Mode::automatic;
     std::vector<TunablePolicy> tunables = unnamed(); // by TunableId: those that are named
+    Aside<std::size_t> line;                         // of the file, from 1; 0: not of one
 
     bool operator==(const PodRule&) const = default;
 };
+
+// Of a pod: the mode that it wants to be left with. It only lowers what the policy grants, and is observe where it is
+// none of observe, recommend and auto.
+inline constexpr std::string_view mode_annotation = "bpftune-k8s.io/mode";
+
+// Who may have how much of what spec grants.
+struct Grant {
+    const PodRule* rule = nullptr;        // the first that matches, or of which that can't be told; nullptr: none
+    Unknown unknown = Unknown::nothing;   // why it can't be told: then nothing is granted
+    std::optional<std::string> annotated; // what the pod says of itself, if anything
+
+    [[nodiscard]] Mode mode() const; // the most
+    // Whether what holds it back is news to who wrote policy and pod: it can't be told, or the annotation is no mode.
+    [[nodiscard]] bool is_in_doubt() const;
+    [[nodiscard]] const PodRule* told() const { return unknown == Unknown::nothing ? rule : nullptr; }
+};
+
+struct Policy;
+
+// Where an entry stands: "policy.yaml:12".
+std::string place_of(const Policy& policy, const PodRule& rule);
+
+// What leaves less than spec, in words that go on after "; ": "held by policy.yaml:12". Empty: nothing does.
+std::string held_by(const Policy& policy, const Grant& grant);
 
 // Below /proc/sys; as sysctl(8) takes names, of "." and "/" the one that comes first separates, and the other one is a
 // part of the names: "net.ipv4.conf.eth0/5.forwarding". nullopt: no name of a sysctl below net.
@@ -70,6 +102,8 @@ struct Expectation {
 
 struct Policy {
     std::string name = "default";
+    Labels labels;           // of the policy itself
+    Aside<std::string> file; // its name without the folder; empty: it is from none
     Mode mode = Mode::observe;
     OnExit on_exit = OnExit::keep;
     OnConflict on_conflict = OnConflict::yield;
@@ -92,12 +126,12 @@ struct Policy {
     // The same of what an application asked for: where the tunable is not named, that of the one that bounds it.
     [[nodiscard]] Mode mode_within_asked(TunableId id) const;
 
-    // The entry for a network namespace that is bound under these names; nullptr: none, spec alone counts.
-    [[nodiscard]] const PodRule* rule_for(std::span<const std::string> bound_names) const;
+    // It points into this policy.
+    [[nodiscard]] Grant grant_for(const Subject& subject) const;
 
-    // The same as above where `rule` applies, if there is one.
-    [[nodiscard]] Mode mode_of(TunableId id, const PodRule* rule) const;
-    [[nodiscard]] TunablePolicy of(TunableId id, const PodRule* rule) const;
+    // The same as above for who has no more than that.
+    [[nodiscard]] Mode mode_of(TunableId id, const Grant& grant) const;
+    [[nodiscard]] TunablePolicy of(TunableId id, const Grant& grant) const;
 
     // For all raises together. `memory_bytes`: the node's.
     [[nodiscard]] std::uint64_t budget_bytes(std::uint64_t memory_bytes) const;

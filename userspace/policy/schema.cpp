@@ -94,6 +94,44 @@ ordered_json sysctls() {
             {"additionalProperties", {{"type", {"integer", "string"}}, {"maxLength", longest_sysctl}}}};
 }
 
+// In a class of a regular expression each letter for itself.
+std::string class_of(std::string_view letters) {
+    std::string out;
+    for (const char c : letters) {
+        if (std::string_view("\\]^-[").contains(c)) out += '\\';
+        out += c;
+    }
+    return out;
+}
+
+ordered_json pattern_of(const Key& key) {
+    const std::string letters = key.letters.empty() ? "^/" : class_of(key.letters) + "*?\\[\\]!\\^";
+    return {{"type", "string"},
+            {"minLength", 1},
+            {"maxLength", longest_pattern},
+            {"pattern", fmt::format("^[{}]*$", letters)}};
+}
+
+// YAML has a label of digits alone, or "true", as a number or a boolean unless it is quoted.
+ordered_json labels_of(const Key& key) {
+    const std::string plain = fmt::format("[A-Za-z0-9]([-A-Za-z0-9_.]{{0,{}}}[A-Za-z0-9])?", longest_label - 2);
+    const std::string part = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
+    ordered_json value{{"type", {"string", "number", "boolean"}}};
+    if (key.kind == Kind::annotations)
+        value["maxLength"] = longest_annotation;
+    else
+        value["pattern"] = fmt::format("^({})?$", plain);
+    return {{"type", "object"},
+            {"minProperties", 1},
+            {"maxProperties", most_labels},
+            {"propertyNames", {{"pattern", fmt::format("^({0}(\\.{0})*/)?{1}$", part, plain)}}},
+            {"additionalProperties", std::move(value)}};
+}
+
+ordered_json list_of(const Key& key, const tunables::Tunable* tunable) {
+    return {{"type", "array"}, {"maxItems", most_entries}, {"items", object_of(key.keys, tunable)}};
+}
+
 ordered_json type_of(const Key& key, const tunables::Tunable* tunable) {
     switch (key.kind) {
     case Kind::choice: return one_of(key.choices);
@@ -105,11 +143,11 @@ ordered_json type_of(const Key& key, const tunables::Tunable* tunable) {
         return {{"type", "string"}, {"pattern", "^(never|0*[1-9][0-9]*(ms|s|m|h|d))$"}};
     case Kind::map: return object_of(key.keys, tunable);
     case Kind::tunables: return tunables_of(key);
-    case Kind::list: return {{"type", "array"}, {"items", object_of(key.keys, tunable)}};
-    case Kind::pattern:
-        return {{"type", "string"}, {"minLength", 1}, {"maxLength", longest_pattern}, {"pattern", "^[^/]*$"}};
+    case Kind::list: return list_of(key, tunable);
+    case Kind::pattern: return pattern_of(key);
     case Kind::sysctls: return sysctls();
-    case Kind::planned: break;
+    case Kind::labels:
+    case Kind::annotations: return labels_of(key);
     }
     std::unreachable();
 }
@@ -124,7 +162,7 @@ ordered_json object_of(std::span<const Key> keys, const tunables::Tunable* tunab
     ordered_json properties = ordered_json::object();
     ordered_json required = ordered_json::array();
     for (const Key& key : keys) {
-        if (key.kind == Kind::planned || !applies_to(key, tunable)) continue;
+        if (!applies_to(key, tunable)) continue;
         ordered_json property = type_of(key, tunable);
         property["description"] = key.help;
         if (!key.fallback.empty()) property["default"] = key.fallback;

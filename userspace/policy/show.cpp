@@ -2,8 +2,10 @@
 #include "policy/parse.hpp"
 
 #include <array>
+#include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "core/parse.hpp"
 #include "policy/keys.hpp"
@@ -59,9 +61,26 @@ std::string quoted(std::string text) {
     return "'" + text + "'";
 }
 
+std::string map_of(const Labels& labels) {
+    std::vector<std::string> pairs;
+    for (const auto& [name, value] : labels) pairs.push_back(fmt::format("{}: {}", quoted(name), quoted(value)));
+    return fmt::format("{{{}}}", fmt::join(pairs, ", "));
+}
+
+std::string match_of(const Match& match) {
+    std::vector<std::string> keys;
+    if (match.ns) keys.push_back("namespace: " + quoted(*match.ns));
+    if (!match.labels.empty()) keys.push_back("labels: " + map_of(match.labels));
+    if (!match.annotations.empty()) keys.push_back("annotations: " + map_of(match.annotations));
+    if (match.qos) keys.push_back(fmt::format("qos: {}", to_string(*match.qos)));
+    if (match.netns) keys.push_back("netns: " + quoted(*match.netns));
+    if (match.unit) keys.push_back("unit: " + quoted(*match.unit));
+    return fmt::format("{{{}}}", fmt::join(keys, ", "));
+}
+
 std::string entry_of(const PodRule& rule) {
-    const std::string match = rule.netns ? fmt::format("{{netns: {}}}", quoted(*rule.netns)) : "{}";
-    const std::string out = fmt::format("    - match: {}\n      mode: {}\n", match, to_string(rule.mode));
+    const std::string out =
+        fmt::format("    - match: {}\n      mode: {}\n", match_of(rule.match), to_string(rule.mode));
     std::string bounds;
     for (const tunables::Tunable& row : tunables::catalog())
         if (const TunablePolicy& tunable = rule.tunables[static_cast<std::size_t>(row.id)]; tunable.named)
@@ -72,17 +91,19 @@ std::string entry_of(const PodRule& rule) {
 } // namespace
 
 std::string show(const Policy& policy) {
+    const std::string labels = policy.labels.empty() ? "" : fmt::format("  labels: {}\n", map_of(policy.labels));
     std::string out = fmt::format("apiVersion: {}\n"
                                   "kind: {}\n"
                                   "metadata:\n"
                                   "  name: \"{}\"\n"
+                                  "{}"
                                   "spec:\n"
                                   "  mode: {}\n"
                                   "  onExit: {}\n"
                                   "  onConflict: {}\n"
                                   "  memoryBudget: {}\n"
                                   "  tunables:\n",
-                                  api_versions[0], kinds[0], policy.name, to_string(policy.mode),
+                                  api_versions[0], kinds[0], policy.name, labels, to_string(policy.mode),
                                   to_string(policy.on_exit), to_string(policy.on_conflict), budget(policy));
     for (const tunables::Tunable& row : tunables::catalog()) out += line_of(row, policy.of(row.id));
     if (!policy.expect.empty()) out += "  expect:\n";

@@ -15,6 +15,7 @@
 #include "controller/flood.hpp"
 #include "controller/invariants.hpp"
 #include "tunables/undo.hpp"
+#include "unit/controller/owners.hpp"
 #include "unit/controller/world.hpp"
 
 using namespace bpftune;
@@ -33,18 +34,6 @@ constexpr int traces = __has_feature(address_sanitizer) ? 1000 : 10000;
 constexpr int traces = 10000;
 #endif
 constexpr int steps_of_a_trace = 50;
-
-class Dice {
-public:
-    explicit Dice(std::uint64_t seed) : engine_(seed) {}
-    std::uint64_t up_to(std::uint64_t most) { return engine_() % (most + 1); }
-    std::uint64_t between(std::uint64_t least, std::uint64_t most) { return least + up_to(most - least); }
-    bool once_in(std::uint64_t times) { return up_to(times - 1) == 0; }
-    template <class T> T one_of(std::initializer_list<T> choices) { return choices.begin()[up_to(choices.size() - 1)]; }
-
-private:
-    std::mt19937_64 engine_;
-};
 
 // What the invariants speak of, written down by the trace itself: nothing here is taken from the controller's state.
 struct Ledger {
@@ -80,6 +69,7 @@ public:
         policy_ = random_policy();
         if (dice_.once_in(2)) world_.unit_bytes = {.conntrack_entry = 384, .queued_connection = 9000};
         world_.tables[World::host] = {.netns = World::host};
+        owners_.settle(World::host, dice_);
         for (std::uint64_t i = dice_.up_to(2); i > 0; --i) add_listener();
         style_ = dice_.one_of({Style::calm, Style::bursts, Style::ramp, Style::slow, Style::drops});
     }
@@ -110,12 +100,15 @@ private:
             if (dice_.once_in(2)) tunable.shrink_after = dice_.one_of<Nanoseconds>({2s, 30s, 600s});
             if (dice_.once_in(8)) tunable.mode = dice_.one_of({Mode::observe, Mode::recommend});
         }
+        if (dice_.once_in(2)) policy.pods = random_entries(dice_);
         return policy;
     }
 
     void add_listener() {
         Listener listener;
         listener.netns = {.cookie = dice_.one_of({namespaces_[0], namespaces_[1]}), .inode = 4026532000};
+        if (dice_.once_in(4)) listener.netns = World::host;
+        owners_.settle(listener.netns, dice_);
         listener.cookie = ++cookies_;
         listener.local = {"0.0.0.0", static_cast<std::uint16_t>(8000 + cookies_)};
         const auto somaxconn = world_.somaxconn.try_emplace(listener.netns, dice_.one_of<std::uint32_t>({128, 4096}));
@@ -123,6 +116,7 @@ private:
         listener.limit = std::min(asked, somaxconn.first->second);
         if (!dice_.once_in(3)) listener.asked = asked;
         world_.listeners[listener.cookie] = listener;
+        owners_.hold(listener, dice_);
     }
 
     std::map<std::uint64_t, Listener>::iterator random_listener() {
@@ -137,6 +131,7 @@ private:
         const NetnsId netns = gone->second.netns;
         let_go({TunableId::listener_backlog, netns, gone->first});
         world_.listeners.erase(gone);
+        if (netns == World::host) return;
         const bool others =
             std::ranges::any_of(world_.listeners, [&](const auto& l) { return l.second.netns == netns; });
         if (others) return;
@@ -245,6 +240,8 @@ private:
         if (dice_.once_in(40)) remove_listener();
         if (dice_.once_in(30)) meddle();
         if (dice_.once_in(12)) change_floods();
+        if (dice_.once_in(10)) owners_.learn(dice_);
+        owners_.show(world_);
         if (dice_.once_in(50)) {
             policy_ = random_policy();
             controller::reloaded(state_);
@@ -365,13 +362,45 @@ private:
         const TunableId decides =
             listener && !policy_.of(decision.tunable).named ? TunableId::somaxconn : decision.tunable;
         if (policy_.of(decides).mode != Mode::automatic) fail("a write of what the policy does not let be written");
+        if (!is_allowed(decision, decides)) fail("a write that an entry of pods forbids");
+    }
+
+    // By who they are in truth, however little of it was known: of the object, and of the listener that it is for.
+    [[nodiscard]] bool is_allowed(const Decision& decision, TunableId decides) const {
+        const NetnsId& netns = decision.scope.netns;
+        const bool for_itself = decision.act == Decision::Act::write && !is_for_min(decision);
+        if (decision.tunable == TunableId::conntrack_max)
+            return !for_itself || owners_.lowered(policy_, decides, owners_.in(netns)).mode == policy_.of(decides).mode;
+        if (decision.tunable == TunableId::conntrack_buckets) return true;
+        const auto allows = [&](const Owner& owner) {
+            return std::min(owners_.lowered(policy_, decides, owner).mode,
+                            owners_.lowered(policy_, decision.tunable, owner).mode) == Mode::automatic;
+        };
+        const bool is_netns_asked = decides == TunableId::somaxconn;
+        const bool is_listener_asked = decision.scope.listener && (for_itself || is_of_socket(decision.tunable));
+        return (!is_netns_asked || owners_.lowered(policy_, decides, owners_.in(netns)).mode == Mode::automatic) &&
+               (!is_listener_asked || allows(owners_.of(netns, decision.scope.listener->cookie)));
+    }
+
+    static bool is_for_min(const Decision& decision) { return decision.why.contains("the policy's min"); }
+
+    // The max of whoever has a say.
+    [[nodiscard]] std::uint64_t max_of(const Decision& decision) const {
+        const NetnsId& netns = decision.scope.netns;
+        std::uint64_t max = policy_.of(decision.tunable).max;
+        if (decision.tunable >= TunableId::conntrack_max) return max;
+        if (decision.tunable == TunableId::somaxconn)
+            max = std::min(max, owners_.lowered(policy_, decision.tunable, owners_.in(netns)).max);
+        if (!decision.scope.listener || decision.act != Decision::Act::write) return max;
+        const Owner& holder = owners_.of(netns, decision.scope.listener->cookie);
+        return std::min(max, owners_.lowered(policy_, decision.tunable, holder).max);
     }
 
     void check_raise(const Decision& decision, const std::map<controller::TrialKey, controller::BackOff>& back_offs) {
         if (decision.to <= decision.from) fail("a write that is no raise");
-        if (decision.to > policy_.of(decision.tunable).max) fail("a raise past the policy's max");
+        if (decision.to > max_of(decision)) fail("a raise past the policy's max");
         if (decision.to > tunables::row(decision.tunable).kernel_max) fail("a raise past what the kernel takes");
-        if (decision.why.find("the policy's min") != std::string::npos) return;
+        if (is_for_min(decision)) return;
         check_flood(decision);
         const bool conntrack = decision.tunable >= TunableId::conntrack_max;
         if (decision.tunable == TunableId::somaxconn) return; // may be raised for another queue
@@ -442,7 +471,8 @@ private:
         if (ledger_.before_trial.contains(object)) fail("a value on trial is given back");
         if (decision.to >= decision.from || decision.to < decision.from / 2) fail("given back by none or over half");
         if (decision.to < ours->second.original) fail("given back past the original");
-        if (decision.to < policy_.of(decision.tunable).min.value_or(0)) fail("given back below the policy's min");
+        if (decision.to < std::min(policy_.of(decision.tunable).min.value_or(0), max_of(decision)))
+            fail("given back below the policy's min");
         const auto calm = shrink_after(decision.tunable);
         if (!calm) return fail("given back what the policy lets never be");
         if (now_ < ledger_.last_write[object] + *calm) return fail("given back within a calm");
@@ -577,6 +607,7 @@ private:
     World world_;
     policy::Policy policy_;
     State state_;
+    Owners owners_;
     Ledger ledger_;
     Style style_ = Style::calm;
     MonoTime now_ = MonoTime(1h);

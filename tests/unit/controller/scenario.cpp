@@ -126,8 +126,23 @@ private:
     std::map<std::uint64_t, std::uint64_t> ports_;
 };
 
+Pod pod_named(const World& world, const YAML::Node& node) {
+    const auto facts = std::ranges::find(world.pods, text_of(node), [](const PodFacts& each) { return each.pod.uid; });
+    if (facts == world.pods.end()) throw Wrong{line_of(node), "no pod of this scenario is called so"};
+    return facts->pod;
+}
+
+// Its process, which in the node's own namespace is of any pod, or of none.
+template <class Socket> void add_holder(const World& world, const Fields& fields, Socket& socket) {
+    if (fields.has("pod"))
+        socket.pod = pod_named(world, fields.at("pod"));
+    else if (const auto own = world.pods_in.find(socket.netns); own != world.pods_in.end())
+        socket.pod = own->second;
+    fields.into(socket.pid, "pid", number_of);
+}
+
 void add_listener(World& world, Names& names, const YAML::Node& node) {
-    const Fields fields(node, {"port", "in", "limit", "asked", "somaxconn", "fast_open"});
+    const Fields fields(node, {"port", "in", "limit", "asked", "somaxconn", "fast_open", "pod", "unit", "pid"});
     Listener listener;
     listener.netns = names.netns_at(fields, "pod");
     listener.local = {"0.0.0.0", static_cast<std::uint16_t>(number_of(fields.at("port")))};
@@ -138,6 +153,8 @@ void add_listener(World& world, Names& names, const YAML::Node& node) {
     fields.into(listener.asked, "asked", small_number_of);
     fields.into(listener.fastopen_queue, "fast_open", small_number_of);
     listener.arrivals = 0;
+    add_holder(world, fields, listener);
+    fields.into(listener.unit, "unit", text_of);
     std::uint32_t& somaxconn = world.somaxconn.try_emplace(listener.netns, listener.limit).first->second;
     fields.into(somaxconn, "somaxconn", small_number_of);
     names.add_port(listener.local.port, listener.cookie);
@@ -155,7 +172,7 @@ void add_buffers(World& world, Names& names, const YAML::Node& node) {
 
 // As SO_RCVBUF has it: "application", or nothing.
 void add_udp(World& world, Names& names, const YAML::Node& node) {
-    const Fields fields(node, {"port", "in", "buffer", "set_by"});
+    const Fields fields(node, {"port", "in", "buffer", "set_by", "pod", "pid"});
     UdpSocket socket{.netns = names.netns_at(fields, "pod")};
     socket.local = {"0.0.0.0", static_cast<std::uint16_t>(number_of(fields.at("port")))};
     socket.cookie = 100000 + socket.local.port;
@@ -163,6 +180,7 @@ void add_udp(World& world, Names& names, const YAML::Node& node) {
     socket.command = "unbound";
     socket.buffer_bytes = number_of(fields.at("buffer"));
     socket.set_by_application = fields.has("set_by") && text_of(fields.at("set_by")) == "application";
+    add_holder(world, fields, socket);
     names.add_port(socket.local.port, socket.cookie);
     world.udp[socket.cookie] = socket;
 }
@@ -260,11 +278,59 @@ void add_socket_memory(World& world, const YAML::Node& node) {
                                    .high_bytes = bytes_of_pages(fields.at("high"))});
 }
 
+policy::Labels labels_of(const YAML::Node& node) {
+    policy::Labels labels;
+    for (const auto& entry : node) labels.emplace(text_of(entry.first), text_of(entry.second));
+    return labels;
+}
+
+template <class Word> Word word_of(const YAML::Node& node, std::initializer_list<Word> words) {
+    const std::string text = text_of(node);
+    const auto found = std::ranges::find(words, text, [](Word word) { return to_string(word); });
+    if (found == words.end()) throw Wrong{line_of(node), fmt::format("'{}' is not known here", text)};
+    return *found;
+}
+
+// Its UID is its name. Of one with hostNetwork no namespace is.
+void add_pod(World& world, Names& names, const YAML::Node& node) {
+    const Fields fields(node, {"name", "namespace", "in", "labels", "annotations", "qos", "known_by"});
+    const std::string name = text_of(fields.at("name"));
+    PodFacts facts{.pod = {.name = name, .uid = name}, .source = PodSource::runtime, .qos = QosClass::burstable};
+    fields.into(facts.pod.ns, "namespace", text_of);
+    fields.into(facts.labels, "labels", labels_of);
+    fields.into(facts.annotations, "annotations", labels_of);
+    const auto qos_of = [](const YAML::Node& text) {
+        return word_of(text, {QosClass::best_effort, QosClass::burstable, QosClass::guaranteed});
+    };
+    const auto source_of = [](const YAML::Node& text) {
+        return word_of(text, {PodSource::cgroup, PodSource::logs, PodSource::runtime});
+    };
+    if (fields.has("qos")) facts.qos = qos_of(fields.at("qos"));
+    if (fields.has("known_by")) facts.source = source_of(fields.at("known_by"));
+    if (fields.has("in")) world.pods_in[names.netns(text_of(fields.at("in")))] = facts.pod;
+    const auto uid_of = [](const PodFacts& each) { return each.pod.uid; };
+    world.pods.insert(std::ranges::upper_bound(world.pods, name, {}, uid_of), facts);
+}
+
+// Of the namespaces that are no pods', or of which that is not known.
+void add_owners(World& world, Names& names, const Fields& fields) {
+    if (fields.has("pods"))
+        for (const YAML::Node& each : items_of(fields.at("pods"))) add_pod(world, names, each);
+    if (fields.has("units"))
+        for (const auto& each : fields.at("units"))
+            world.units_in[names.netns(text_of(each.first))] = text_of(each.second);
+    if (fields.has("unknown"))
+        for (const YAML::Node& each : items_of(fields.at("unknown")))
+            world.unknown_owners.insert(names.netns(text_of(each)));
+}
+
 World world_of(const YAML::Node& node, Names& names) {
-    const Fields fields(node, {"listener", "conntrack", "buffers", "udp", "backlog", "ports", "fragments", "neighbours",
-                               "socket_memory", "device", "sizes", "allowed", "fast_open", "memory", "syncookies",
-                               "entry", "connection", "interrupts", "irqbalance"});
+    const Fields fields(node, {"pods",   "units",      "unknown",    "listener",  "conntrack",  "buffers",
+                               "udp",    "backlog",    "ports",      "fragments", "neighbours", "socket_memory",
+                               "device", "sizes",      "allowed",    "fast_open", "memory",     "syncookies",
+                               "entry",  "connection", "interrupts", "irqbalance"});
     World world;
+    add_owners(world, names, fields);
     if (fields.has("listener"))
         for (const YAML::Node& each : items_of(fields.at("listener"))) add_listener(world, names, each);
     if (fields.has("conntrack")) {

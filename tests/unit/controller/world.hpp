@@ -30,8 +30,12 @@ public:
     std::map<NetnsId, std::uint32_t> max_syn_backlogs;
     std::map<NetnsId, std::uint32_t> somaxconn;
     std::map<NetnsId, std::vector<std::string>> names; // that namespaces are bound under
-    std::map<std::uint64_t, Listener> listeners;       // by cookie; the window is what the next snapshot says
-    std::map<NetnsId, Conntrack> tables;               // of which the limit and buckets are the world's
+    std::map<NetnsId, Pod> pods_in;                    // of these: whose they are, without a container
+    std::map<NetnsId, std::string> units_in;
+    std::set<NetnsId> unknown_owners;
+    std::vector<PodFacts> pods;                  // in the order of their UIDs
+    std::map<std::uint64_t, Listener> listeners; // by cookie; the window is what the next snapshot says
+    std::map<NetnsId, Conntrack> tables;         // of which the limit and buckets are the world's
     std::uint64_t conntrack_max = 20000;
     std::uint64_t conntrack_buckets = 8192;
     std::map<ObjectKey, std::uint64_t> timeouts; // of these tables: the tunables' values, where they are not 0
@@ -338,8 +342,16 @@ private:
         snapshot.guards = guards;
         snapshot.unit_bytes = unit_bytes;
         snapshot.sysctl_writes = writes;
-        for (const auto& [netns, bound] : names) snapshot.netns_names.push_back({.netns = netns, .bound = bound});
+        for (const auto& [netns, bound] : names) snapshot.netns_names.push_back(names_of(netns, bound));
+        snapshot.pods = pods;
         return snapshot;
+    }
+
+    [[nodiscard]] NetnsNames names_of(const NetnsId& netns, const std::vector<std::string>& bound) const {
+        NetnsNames row{.netns = netns, .bound = bound, .is_owner_unknown = unknown_owners.contains(netns)};
+        if (const auto pod = pods_in.find(netns); pod != pods_in.end()) row.pod = pod->second;
+        if (const auto unit = units_in.find(netns); unit != units_in.end()) row.unit = unit->second;
+        return row;
     }
 };
 

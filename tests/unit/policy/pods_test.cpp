@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is allowed in some network namespaces only.
+// What is allowed to some pods, units and network namespaces only.
 #include "policy/parse.hpp"
 
 #include "unit/policy/files.hpp"
@@ -18,14 +18,30 @@ Policy with_pods(const std::string& entries, const std::string& spec = "  mode: 
 }
 
 Mode mode_in(const Policy& policy, std::vector<std::string> names, TunableId id = TunableId::somaxconn) {
-    return policy.mode_of(id, policy.rule_for(names));
+    return policy.mode_of(id, policy.grant_for({.bound = names}));
+}
+
+Mode mode_of(const Policy& policy, const Subject& subject) {
+    return policy.mode_of(TunableId::somaxconn, policy.grant_for(subject));
+}
+
+Unknown unknown_of(const Policy& policy, const Subject& subject) { return policy.grant_for(subject).unknown; }
+
+const Pod web{.ns = "shop", .name = "web-0", .uid = "u1"};
+
+PodFacts facts_of_web() {
+    return {.pod = web,
+            .source = PodSource::runtime,
+            .qos = QosClass::burstable,
+            .labels = {{"app", "web"}, {"tier", "front"}},
+            .annotations = {{"example.com/owner", "team a"}}};
 }
 
 } // namespace
 
 TEST_CASE("the first entry that matches any name of a namespace counts, and the rest follows the last") {
     const Policy policy = with_pods("    - match: {netns: \"lab-*\"}\n"
-                                    "    - match: {netns: lab-1}\n"
+                                    "    - match: {netns: \"*-1\"}\n"
                                     "      mode: recommend\n"
                                     "    - match: {netns: \"web?\"}\n"
                                     "      mode: recommend\n"
@@ -35,7 +51,8 @@ TEST_CASE("the first entry that matches any name of a namespace counts, and the 
     CHECK(mode_in(policy, {"1f2e", "lab-1"}) == Mode::automatic);
     CHECK(mode_in(policy, {"web1"}) == Mode::recommend);
     CHECK(mode_in(policy, {"web"}) == Mode::observe);
-    CHECK(mode_in(policy, {"collab-1"}) == Mode::observe);
+    CHECK(mode_in(policy, {"collab-1"}) == Mode::recommend);
+    CHECK(mode_in(policy, {"collab-2"}) == Mode::observe);
     CHECK(mode_in(policy, {}) == Mode::observe);
 }
 
@@ -43,7 +60,7 @@ TEST_CASE("what matches no entry follows spec") {
     const Policy policy = with_pods("    - match: {netns: quiet}\n      mode: observe\n");
     CHECK(mode_in(policy, {"quiet"}) == Mode::observe);
     CHECK(mode_in(policy, {"other"}) == Mode::automatic);
-    CHECK(policy.rule_for({}) == nullptr);
+    CHECK(policy.grant_for({}).rule == nullptr);
 }
 
 TEST_CASE("an entry only lowers what spec grants") {
@@ -58,15 +75,172 @@ TEST_CASE("an entry only lowers what spec grants") {
                                     "  mode: recommend\n"
                                     "  tunables:\n"
                                     "    net.core.somaxconn: {min: 600, max: 4096, shrinkAfter: 2h}\n");
-    const PodRule* low = policy.rule_for(std::vector<std::string>{"low"});
+    const std::vector<std::string> low_names{"low"};
+    const Grant low = policy.grant_for({.bound = low_names});
     CHECK(policy.of(TunableId::somaxconn, low).max == 500);
     CHECK(policy.of(TunableId::somaxconn, low).min == 500U);
     CHECK(policy.of(TunableId::somaxconn, low).shrink_after == 1h);
     CHECK_FALSE(policy.of(TunableId::listener_backlog, low).named); // spec does not name it
     CHECK(policy.mode_of(TunableId::listener_backlog, low) == Mode::observe);
-    const PodRule* high = policy.rule_for(std::vector<std::string>{"high"});
+    const std::vector<std::string> high_names{"high"};
+    const Grant high = policy.grant_for({.bound = high_names});
     CHECK(policy.of(TunableId::somaxconn, high).max == 4096);
     CHECK(policy.of(TunableId::somaxconn, high).min == 600U);
     CHECK(policy.of(TunableId::somaxconn, high).shrink_after == 2h);
     CHECK(policy.mode_of(TunableId::somaxconn, high) == Mode::recommend);
+}
+
+TEST_CASE("each key of a match has to be so") {
+    const PodFacts facts = facts_of_web();
+    const Subject subject{.pod = &web, .facts = &facts};
+    const auto [match, is_it] = GENERATE(table<std::string, bool>({
+        {"{namespace: shop}", true},
+        {"{namespace: \"s*\"}", true},
+        {"{namespace: sho}", false},
+        {"{labels: {app: web}}", true},
+        {"{labels: {app: web, tier: front}}", true},
+        {"{labels: {app: web, tier: back}}", false},
+        {"{labels: {app: we}}", false},
+        {"{labels: {zone: web}}", false},
+        {"{annotations: {example.com/owner: team a}}", true},
+        {"{annotations: {example.com/owner: team}}", false},
+        {"{qos: Burstable}", true},
+        {"{qos: Guaranteed}", false},
+        {"{namespace: shop, labels: {app: web}, qos: Burstable}", true},
+        {"{namespace: shop, labels: {app: web}, qos: BestEffort}", false},
+        {"{}", true},
+    }));
+    CAPTURE(match);
+    const Policy policy = with_pods("    - match: " + match + "\n      mode: observe\n");
+    CHECK(mode_of(policy, subject) == (is_it ? Mode::observe : Mode::automatic));
+    CHECK(unknown_of(policy, subject) == Unknown::nothing);
+}
+
+TEST_CASE("a pod is not matched by the names of its namespace or a unit, nor what is none by what pods have") {
+    const std::vector<std::string> bound{"cni-1f2e"};
+    const PodFacts facts = facts_of_web();
+    const Policy others = with_pods("    - match: {netns: \"cni-*\"}\n      mode: observe\n"
+                                    "    - match: {unit: \"*\"}\n      mode: observe\n");
+    CHECK(mode_of(others, {.pod = &web, .facts = &facts, .bound = bound, .unit = "crio.service"}) == Mode::automatic);
+    CHECK(mode_of(others, {.bound = bound}) == Mode::observe);
+    CHECK(mode_of(others, {.unit = "nginx.service"}) == Mode::observe);
+    const Policy pods = with_pods("    - match: {namespace: \"*\"}\n      mode: observe\n"
+                                  "    - match: {qos: BestEffort}\n      mode: observe\n");
+    CHECK(mode_of(pods, {.bound = bound, .unit = "nginx.service"}) == Mode::automatic);
+}
+
+TEST_CASE("a unit is matched by its pattern, in which a backslash is one") {
+    const Policy policy = with_pods("    - match: {unit: \"nginx*.service\"}\n      mode: observe\n"
+                                    "    - match: {unit: 'a\\x2db.service'}\n      mode: recommend\n");
+    CHECK(mode_of(policy, {.unit = "nginx@1.service"}) == Mode::observe);
+    CHECK(mode_of(policy, {.unit = "apache.service"}) == Mode::automatic);
+    CHECK(mode_of(policy, {.unit = "a\\\\x2db.service"}) == Mode::recommend); // as `printable` has it
+    CHECK(mode_of(policy, {}) == Mode::automatic);
+    const Policy any = with_pods("    - match: {unit: \"*\"}\n      mode: observe\n");
+    CHECK(mode_of(any, {.unit = "a.service"}) == Mode::observe);
+    CHECK(mode_of(any, {}) == Mode::automatic); // it is in none
+}
+
+TEST_CASE("where it can't be told whether an entry before the one that matches does, nothing is granted") {
+    const Policy policy = with_pods("    - match: {namespace: payments}\n      mode: recommend\n"
+                                    "    - match: {labels: {app: web}}\n"
+                                    "    - match: {namespace: shop}\n");
+    const PodFacts known = facts_of_web();
+    PodFacts named = known;
+    named.source = PodSource::logs;
+    named.labels.clear();
+    const Pod nameless{.name = "u1", .uid = "u1"};
+    CHECK(mode_of(policy, {.pod = &web, .facts = &known}) == Mode::automatic);
+    CHECK(mode_of(policy, {.pod = &web, .facts = &named}) == Mode::observe);
+    CHECK(unknown_of(policy, {.pod = &web, .facts = &named}) == Unknown::labels);
+    CHECK(unknown_of(policy, {.pod = &web}) == Unknown::pod);
+    CHECK(unknown_of(policy, {.pod = &nameless, .facts = &named}) == Unknown::pod_namespace);
+    CHECK(unknown_of(policy, {.is_owner_unknown = true}) == Unknown::owner);
+    CHECK(mode_of(policy, {}) == Mode::automatic); // no pod's: for certain
+}
+
+TEST_CASE("what is certain needs no more to be known") {
+    const Policy policy = with_pods("    - match: {labels: {app: web}, namespace: payments}\n      mode: recommend\n"
+                                    "    - match: {netns: \"lab-*\", unit: a.service}\n      mode: recommend\n"
+                                    "    - match: {}\n");
+    CHECK(mode_of(policy, {.pod = &web}) == Mode::automatic); // of another namespace, whatever its labels
+    const std::vector<std::string> other{"web-1"};
+    const std::vector<std::string> lab{"lab-1"};
+    CHECK(unknown_of(policy, {.bound = lab, .is_unit_unknown = true}) == Unknown::unit);
+    CHECK(unknown_of(policy, {.bound = other, .is_unit_unknown = true}) == Unknown::nothing);
+    const Policy named = with_pods("    - match: {netns: \"lab-*\"}\n      mode: observe\n");
+    CHECK(unknown_of(named, {.bound = other, .is_owner_unknown = true}) == Unknown::nothing);
+    CHECK(unknown_of(named, {.bound = lab, .is_owner_unknown = true}) == Unknown::owner);
+    CHECK(unknown_of(named, {.is_owner_unknown = true, .is_name_unknown = true}) == Unknown::owner);
+    const Policy all = with_pods("    - match: {}\n      mode: recommend\n");
+    CHECK(mode_of(all, {.is_owner_unknown = true}) == Mode::recommend);
+}
+
+TEST_CASE("a pod's annotation lowers what it is granted, and never raises it") {
+    const auto [entry, annotation, granted] = GENERATE(table<std::string, std::string, Mode>({
+        {"auto", "auto", Mode::automatic},
+        {"auto", "recommend", Mode::recommend},
+        {"auto", "observe", Mode::observe},
+        {"recommend", "auto", Mode::recommend},
+        {"observe", "auto", Mode::observe},
+        {"auto", "Auto", Mode::observe},
+        {"auto", "", Mode::observe},
+    }));
+    PodFacts facts = facts_of_web();
+    facts.annotations.emplace(mode_annotation, annotation);
+    CHECK(mode_of(with_pods("    - match: {namespace: shop}\n      mode: " + entry + "\n"),
+                  {.pod = &web, .facts = &facts}) == granted);
+    Policy alone;
+    alone.mode = Mode::automatic;
+    CHECK(mode_of(alone, {.pod = &web, .facts = &facts}) == policy::mode(annotation).value_or(Mode::observe));
+}
+
+TEST_CASE("what holds something back is named, with its line") {
+    Policy policy = with_pods("    - match: {labels: {app: db}}\n      mode: observe\n"
+                              "    - match: {namespace: shop}\n      mode: recommend\n");
+    policy.file.value = "policy.yaml";
+    PodFacts facts = facts_of_web();
+    const auto words = [&] { return held_by(policy, policy.grant_for({.pod = &web, .facts = &facts})); };
+    CHECK(words() == "held by policy.yaml:10");
+    facts.annotations.emplace(mode_annotation, "observe");
+    CHECK(words() == "held by its pod's annotation bpftune-k8s.io/mode");
+    facts.annotations.insert_or_assign(std::string(mode_annotation), "off");
+    CHECK(words() == "held by its pod's annotation bpftune-k8s.io/mode: 'off' is no mode, and counts as observe");
+    facts.source = PodSource::logs;
+    CHECK(words() == "left alone: policy.yaml:8 may be about it, and its pod's labels are not known: the runtime is "
+                     "not asked");
+    CHECK(held_by(policy, policy.grant_for({})).empty());
+    policy.file.value.clear();
+    CHECK(place_of(policy, policy.pods[1]) == "line 10 of the policy");
+}
+
+TEST_CASE("an entry that nothing can come to is refused, whatever its match names") {
+    const auto [first, later, is_in_vain] = GENERATE(table<std::string, std::string, bool>({
+        {"{namespace: shop}", "{namespace: shop}", true},
+        {"{namespace: shop}", "{namespace: shop, labels: {app: web}}", true},
+        {"{namespace: shop, labels: {app: web}}", "{namespace: shop}", false},
+        {"{labels: {app: web}}", "{labels: {app: web, tier: front}}", true},
+        {"{labels: {app: web}}", "{labels: {app: db}}", false},
+        {"{namespace: \"team-*\"}", "{namespace: team-a}", true},
+        {"{namespace: \"team-*\"}", "{namespace: \"team-a*\"}", false}, // as far as is looked
+        {"{netns: \"lab-*\"}", "{netns: lab-1}", true},
+        {"{netns: lab-1}", "{netns: \"lab-*\"}", false},
+        {"{qos: Burstable}", "{qos: Burstable, namespace: shop}", true},
+        {"{qos: Burstable}", "{qos: BestEffort}", false},
+        {"{namespace: \"*\"}", "{qos: BestEffort}", false}, // it covers all pods, which is not looked at
+        {"{}", "{namespace: shop}", true},
+    }));
+    CAPTURE(first, later);
+    const auto policy = parse(with_spec("  pods:\n  - match: " + first + "\n  - match: " + later + "\n"));
+    CHECK(policy.has_value() == !is_in_vain);
+    if (is_in_vain) CHECK(policy.error().at(0).message == "an entry that nothing comes to");
+}
+
+TEST_CASE("there are no more entries than can be looked at in each step") {
+    std::string entries = "  pods:\n";
+    for (std::size_t i = 0; i < 256; ++i) entries += "  - match: {namespace: a" + std::to_string(i) + "}\n";
+    CHECK(parse(with_spec(entries)).has_value());
+    const auto refused = parse(with_spec(entries + "  - match: {}\n"));
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().at(0).message == "more than 256 entries of pods");
 }

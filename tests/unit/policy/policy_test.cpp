@@ -46,5 +46,5 @@ TEST_CASE("an entry for pods grants those CPUs that spec does as well, and no ot
     TunablePolicy& own = rule.tunables[static_cast<std::size_t>(TunableId::rps_cpus)];
     own.named = true;
     own.max = 0b0110;
-    CHECK(policy.of(TunableId::rps_cpus, &rule).max == 0b0100);
+    CHECK(policy.of(TunableId::rps_cpus, Grant{.rule = &rule}).max == 0b0100);
 }

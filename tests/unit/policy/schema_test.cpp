@@ -74,8 +74,8 @@ void same_keys(const json& schema, std::span<const Key> keys) {
     std::size_t taken = 0;
     for (const Key& key : keys) {
         CAPTURE(key.name);
-        CHECK(schema.at("properties").contains(std::string(key.name)) == (key.kind != Kind::planned));
-        taken += key.kind == Kind::planned ? 0 : 1;
+        CHECK(schema.at("properties").contains(std::string(key.name)));
+        ++taken;
         if (key.kind == Kind::map) same_keys(properties(schema, std::string(key.name)), key.keys);
         if (key.kind == Kind::list) same_keys(properties(schema, std::string(key.name)).at("items"), key.keys);
     }

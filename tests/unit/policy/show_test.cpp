@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "policy/parse.hpp"
 
+#include <algorithm>
 #include <array>
 #include <random>
 #include <string>
@@ -33,8 +34,13 @@ public:
         for (std::uint64_t left = below(3); left > 0; --left)
             policy.expect.push_back(
                 {"net.x." + std::to_string(left), "net/x/" + std::to_string(left), chance() ? "1 -2" : "it's: b#r"});
-        for (std::uint64_t left = below(3); left > 0; --left) policy.pods.push_back(rule());
+        for (std::uint64_t left = below(4); left > 0; --left) {
+            PodRule another = rule();
+            const auto covers = [&](const PodRule& each) { return each.match.covers(another.match); };
+            if (!another.match.is_all() && std::ranges::none_of(policy.pods, covers)) policy.pods.push_back(another);
+        }
         if (chance()) policy.pods.emplace_back().mode = mode();
+        if (chance()) policy.labels = labels();
         return policy;
     }
 
@@ -43,9 +49,31 @@ private:
     bool chance() { return below(2) == 0; }
     Mode mode() { return static_cast<Mode>(below(3)); }
 
-    PodRule rule() {
+    Labels labels() {
+        constexpr std::array names{"app", "app.kubernetes.io/name", "A_b.c-1", "x/y"};
+        constexpr std::array values{"", "web", "true", "1.10", "A-b_c.9"};
+        return {{names[below(names.size())], values[below(values.size())]},
+                {names[below(names.size())], values[below(values.size())]}};
+    }
+
+    Match match() {
         constexpr std::array names{"lab-*", "it's", "a b", "#x: {", "\\*\"[!a]?", "*"};
-        PodRule rule{.netns = names[below(names.size())], .mode = mode(), .tunables = unnamed()};
+        constexpr std::array units{"nginx.service", "*", "a\\x2db@*.socket"};
+        Match match;
+        if (chance()) {
+            match.netns = names[below(names.size())];
+            if (chance()) match.unit = units[below(units.size())];
+            return match;
+        }
+        if (chance()) match.ns = chance() ? "payments" : "team-[ab]?*";
+        if (chance()) match.labels = labels();
+        if (chance()) match.annotations = {{"example.com/why", names[below(names.size())]}};
+        if (chance()) match.qos = static_cast<QosClass>(below(3));
+        return match;
+    }
+
+    PodRule rule() {
+        PodRule rule{.match = match(), .mode = mode(), .tunables = unnamed()};
         for (const tunables::Tunable& row : tunables::catalog()) {
             if (chance()) continue;
             TunablePolicy& tunable = rule.tunables[static_cast<std::size_t>(row.id)];

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controller/grants.hpp"
+
+#include <algorithm>
+
+namespace bpftune::controller {
+namespace {
+
+using policy::Grant;
+using policy::Subject;
+
+bool says_something(const PodFacts& facts) { return facts.annotations.contains(std::string(policy::mode_annotation)); }
+
+bool is_spec_alone(const policy::Policy& policy, const Snapshot& snapshot) {
+    return policy.pods.empty() && std::ranges::none_of(snapshot.pods, says_something);
+}
+
+bool is_same_pod(const Pod& a, const Pod& b) {
+    return a.uid.empty() || b.uid.empty() ? a.ns == b.ns && a.name == b.name : a.uid == b.uid;
+}
+
+} // namespace
+
+Grants::Grants(const policy::Policy& policy, const Snapshot& snapshot)
+    : policy_(policy), snapshot_(snapshot), is_spec_alone_(is_spec_alone(policy, snapshot)) {
+    if (is_spec_alone_) return;
+    unknown_ = policy.grant_for({.is_owner_unknown = true, .is_name_unknown = true, .is_unit_unknown = true});
+    pods_.reserve(snapshot.pods.size());
+    for (const PodFacts& facts : snapshot.pods) pods_.push_back(policy.grant_for({.pod = &facts.pod, .facts = &facts}));
+    namespaces_.reserve(snapshot.netns_names.size());
+    for (const NetnsNames& names : snapshot.netns_names)
+        namespaces_.push_back({.names = &names,
+                               .grant = names.pod ? of_pod(*names.pod)
+                                                  : policy.grant_for({.bound = names.bound,
+                                                                      .unit = names.unit,
+                                                                      .is_owner_unknown = names.is_owner_unknown})});
+    add_holders_of_host(snapshot);
+}
+
+void Grants::add_holders_of_host(const Snapshot& snapshot) {
+    const Namespace* host = find(snapshot.host);
+    if (host == nullptr || policy_.pods.empty()) return;
+    const std::vector<std::string>& bound = host->names->bound;
+    of_some_unit_ = policy_.grant_for({.bound = bound, .is_unit_unknown = true});
+    of_nobody_ = policy_.grant_for({.bound = bound, .is_owner_unknown = true, .is_unit_unknown = true});
+    for (const Listener& listener : snapshot.listeners) {
+        if (listener.netns != snapshot.host || listener.pod || listener.unit.empty()) continue;
+        const auto [unit, is_new] = units_.try_emplace(listener.unit);
+        if (is_new) unit->second = policy_.grant_for({.bound = bound, .unit = listener.unit});
+    }
+}
+
+const Grants::Namespace* Grants::find(const NetnsId& netns) const {
+    const auto found =
+        std::ranges::lower_bound(namespaces_, netns, {}, [](const Namespace& each) { return each.names->netns; });
+    return found == namespaces_.end() || found->names->netns != netns ? nullptr : &*found;
+}
+
+Grant Grants::of_pod(const Pod& pod) const {
+    const PodFacts* facts = pod.uid.empty() ? nullptr : snapshot_.facts_of(pod);
+    if (facts == nullptr) return policy_.grant_for({.pod = &pod});
+    return pods_[static_cast<std::size_t>(facts - snapshot_.pods.data())];
+}
+
+const Grant& Grants::of(const NetnsId& netns) const {
+    if (is_spec_alone_) return all_;
+    const Namespace* known = find(netns);
+    return known != nullptr ? known->grant : unknown_;
+}
+
+Grant Grants::of(const Listener& listener) const {
+    return of(
+        listener.netns,
+        Holder{.pod = &listener.pod, .unit = listener.unit, .is_known = listener.pid != 0, .is_unit_known = true});
+}
+
+Grant Grants::of(const UdpSocket& socket) const {
+    return of(socket.netns, Holder{.pod = &socket.pod, .is_known = socket.pid != 0});
+}
+
+Grant Grants::of(const NetnsId& netns, const std::optional<Pod>& pod) const { return of(netns, Holder{.pod = &pod}); }
+
+Grant Grants::of(const NetnsId& netns, const Holder& holder) const {
+    if (is_spec_alone_) return all_;
+    const Namespace* known = find(netns);
+    if (holder.pod->has_value()) {
+        const bool is_its_own = known != nullptr && known->names->pod && is_same_pod(*known->names->pod, **holder.pod);
+        return is_its_own ? known->grant : of_pod(**holder.pod);
+    }
+    if (known == nullptr) return unknown_;
+    if (netns != snapshot_.host) return known->grant;
+    if (!holder.is_known) return of_nobody_;
+    if (!holder.is_unit_known) return of_some_unit_;
+    const auto unit = units_.find(holder.unit);
+    return unit == units_.end() ? known->grant : unit->second;
+}
+
+} // namespace bpftune::controller

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the policy's entries leave of spec, for whom in a snapshot: each pod, network namespace and unit is matched
+// once.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "core/snapshot.hpp"
+#include "policy/policy.hpp"
+
+namespace bpftune::controller {
+
+// It points into policy and snapshot.
+class Grants {
+public:
+    Grants(const policy::Policy& policy, const Snapshot& snapshot);
+
+    // What lives in the namespace. Of one of which nothing is known no entry can be told.
+    [[nodiscard]] const policy::Grant& of(const NetnsId& netns) const;
+
+    // A socket follows whoever holds it: in the node's own namespace a pod with hostNetwork or a unit, elsewhere its
+    // namespace's pod, mostly.
+    [[nodiscard]] policy::Grant of(const Listener& listener) const;
+    [[nodiscard]] policy::Grant of(const UdpSocket& socket) const; // its unit is not known
+    // One that is not in the snapshot. `pod`: whose it was.
+    [[nodiscard]] policy::Grant of(const NetnsId& netns, const std::optional<Pod>& pod) const;
+
+private:
+    struct Holder {
+        const std::optional<Pod>* pod = nullptr;
+        std::string_view unit;
+        bool is_known = false; // some process that holds it was found
+        bool is_unit_known = false;
+    };
+    struct Namespace {
+        const NetnsNames* names = nullptr;
+        policy::Grant grant;
+    };
+
+    void add_holders_of_host(const Snapshot& snapshot);
+    [[nodiscard]] policy::Grant of_pod(const Pod& pod) const;
+    [[nodiscard]] policy::Grant of(const NetnsId& netns, const Holder& holder) const;
+    [[nodiscard]] const Namespace* find(const NetnsId& netns) const;
+
+    const policy::Policy& policy_;
+    const Snapshot& snapshot_;
+    bool is_spec_alone_;                // no entry, and no pod that says anything of itself
+    policy::Grant all_;                 // of spec
+    policy::Grant unknown_;             // where nothing is known
+    std::vector<policy::Grant> pods_;   // one for each of the snapshot's, in its order
+    std::vector<Namespace> namespaces_; // in the order of NetnsId
+    // In the node's own namespace, of what is no pod's:
+    std::map<std::string_view, policy::Grant> units_;
+    policy::Grant of_some_unit_; // which one is not known
+    policy::Grant of_nobody_;    // no process that holds it was found
+};
+
+} // namespace bpftune::controller

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "policy/match.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include <fnmatch.h>
+
+#include "core/text.hpp"
+
+namespace bpftune::policy {
+namespace {
+
+bool fits(const std::string& pattern, const std::string& text, int flags = 0) {
+    return ::fnmatch(pattern.c_str(), text.c_str(), flags) == 0;
+}
+
+constexpr Matched yes{.may_be = true};
+constexpr Matched no{};
+
+Matched if_so(bool matched) { return {.may_be = matched}; }
+Matched not_told(Unknown unknown) { return {.may_be = true, .unknown = unknown}; }
+
+bool is_among(const Labels& wanted, const Labels& found) {
+    return std::ranges::all_of(wanted, [&](const auto& label) {
+        const auto same = found.find(label.first);
+        return same != found.end() && same->second == label.second;
+    });
+}
+
+// Whether a pod has them, whose text is `printable`. Only values of annotations are changed by that.
+bool has(const Labels& found, const Labels& wanted) {
+    return std::ranges::all_of(wanted, [&](const auto& label) {
+        const auto same = found.find(label.first);
+        return same != found.end() && same->second == printable(label.second);
+    });
+}
+
+Matched match_namespace(const Match& match, const Subject& subject) {
+    if (!match.ns) return yes;
+    return subject.pod->ns.empty() ? not_told(Unknown::pod_namespace) : if_so(fits(*match.ns, subject.pod->ns));
+}
+
+Matched match_labels(const Match& match, const Subject& subject) {
+    if (match.labels.empty() && match.annotations.empty()) return yes;
+    const PodFacts* facts = subject.facts;
+    if (facts == nullptr) return not_told(Unknown::pod);
+    if (facts->source != PodSource::runtime) return not_told(Unknown::labels);
+    return if_so(has(facts->labels, match.labels) && has(facts->annotations, match.annotations));
+}
+
+Matched match_qos(const Match& match, const Subject& subject) {
+    if (!match.qos) return yes;
+    if (subject.facts == nullptr) return not_told(Unknown::pod);
+    if (!subject.facts->qos) return not_told(Unknown::qos);
+    return if_so(subject.facts->qos == match.qos);
+}
+
+Matched match_pod(const Match& match, const Subject& subject) {
+    if (!match.is_of_pods()) return yes;
+    if (subject.is_owner_unknown) return not_told(Unknown::owner);
+    if (subject.pod == nullptr) return no;
+    const std::array keys{match_namespace(match, subject), match_labels(match, subject), match_qos(match, subject)};
+    if (std::ranges::any_of(keys, [](const Matched& key) { return !key.may_be; })) return no;
+    const auto unknown = std::ranges::find_if(keys, [](const Matched& key) { return !key.is_certain(); });
+    return unknown == keys.end() ? yes : *unknown;
+}
+
+// A backslash is a part of unit names, which have "-" as "\x2d", and doubled in what is `printable`.
+Matched match_others(const Match& match, const Subject& subject) {
+    if (!match.is_of_others()) return yes;
+    if (subject.pod != nullptr) return no;
+    const auto is_bound = [&](const std::string& name) { return fits(*match.netns, name); };
+    if (match.netns && !subject.is_name_unknown && std::ranges::none_of(subject.bound, is_bound)) return no;
+    if (subject.is_owner_unknown) return not_told(Unknown::owner);
+    if (!match.unit) return yes;
+    if (subject.is_unit_unknown) return not_told(Unknown::unit);
+    return if_so(!subject.unit.empty() && fits(printable(*match.unit), std::string(subject.unit), FNM_NOESCAPE));
+}
+
+// Of patterns: the same, or this one takes a later one that is a plain name.
+bool takes(const std::optional<std::string>& pattern, const std::optional<std::string>& later) {
+    if (!pattern) return true;
+    if (!later) return false;
+    const bool is_plain = later->find_first_of("*?[\\") == std::string::npos;
+    return *pattern == *later || (is_plain && fits(*pattern, *later));
+}
+
+} // namespace
+
+bool Match::covers(const Match& later) const {
+    return takes(ns, later.ns) && takes(netns, later.netns) && takes(unit, later.unit) && (!qos || qos == later.qos) &&
+           is_among(labels, later.labels) && is_among(annotations, later.annotations);
+}
+
+Matched matches(const Match& match, const Subject& subject) {
+    const Matched pod = match_pod(match, subject);
+    const Matched others = match_others(match, subject);
+    if (!pod.may_be || !others.may_be) return no;
+    return pod.is_certain() ? others : pod;
+}
+
+std::string_view to_string(Unknown unknown) {
+    switch (unknown) {
+    case Unknown::nothing: return {};
+    case Unknown::owner: return "whether it is a pod's, and which one's, is not known";
+    case Unknown::pod_namespace: return "its pod's namespace is not known: the runtime is not asked";
+    case Unknown::pod: return "its pod is not known yet";
+    case Unknown::labels: return "its pod's labels are not known: the runtime is not asked";
+    case Unknown::qos: return "its pod's class of service is not known";
+    case Unknown::unit: return "its systemd unit is not known";
+    }
+    std::unreachable();
+}
+
+} // namespace bpftune::policy

@@ -263,7 +263,11 @@ Asked asked_of(const View& view) {
     Asked asked{.chains = {.use = all_entries(snapshot)}};
     for (const Conntrack& table : snapshot.conntrack) {
         asked.of_limit.used = std::max(asked.of_limit.used, table.entries);
-        if (view.asks(TunableId::conntrack_max, table.netns)) add(asked, table, snapshot.interval);
+        if (view.asks(TunableId::conntrack_max, table.netns))
+            add(asked, table, snapshot.interval);
+        else // nothing is raised for it, but what it has in use keeps its place
+            asked.of_limit.wanted =
+                std::max(asked.of_limit.wanted, size_for({.entries = static_cast<double>(table.entries)}));
     }
     return asked;
 }

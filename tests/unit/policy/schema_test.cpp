@@ -42,6 +42,10 @@ void check(const YAML::Node& node, const json& schema, const std::string& path) 
         }
         return;
     }
+    if (node.IsSequence()) {
+        for (const auto& item : node) check(item, schema.at("items"), path + "[]");
+        return;
+    }
     if (node.IsMap()) { // of any names
         for (const auto& entry : node) {
             const auto& names = schema.at("propertyNames").at("pattern").get_ref<const std::string&>();
@@ -135,6 +139,36 @@ TEST_CASE("the schema's patterns take what the parser takes") {
         CAPTURE(text);
         const std::string spec = "  tunables:\n    net.core.somaxconn: {shrinkAfter: " + text + "}\n";
         CHECK(std::regex_match(text, shrink_after) == parse(with_spec(spec)).has_value());
+    }
+}
+
+TEST_CASE("the schema takes of pods' names, labels and units what the parser takes") {
+    const json parsed = json::parse(schema());
+    const json& entry = properties(properties(parsed, "spec"), "pods").at("items");
+    const json& match = properties(entry, "match");
+    const auto takes = [](const std::string& key) {
+        return parse(with_spec("  pods: [{match: {" + key + "}}]\n")).has_value();
+    };
+    const auto regex_of = [](const json& schema) { return std::regex(schema.at("pattern").get<std::string>()); };
+    for (const std::string text : {"shop", "team-*", "a?[bc]", "Shop", "a/b", "a_b", "a b"})
+        CHECK(std::regex_match(text, regex_of(properties(match, "namespace"))) == takes("namespace: \"" + text + "\""));
+    for (const std::string text : {"a.service", "*", "a@[12].socket", "a\\x2db.service", "a b.service", "a/b.service"})
+        CHECK(std::regex_match(text, regex_of(properties(match, "unit"))) == takes("unit: '" + text + "'"));
+    for (const std::string text : {"lab-1", "a b", "a/b"})
+        CHECK(std::regex_match(text, regex_of(properties(match, "netns"))) == takes("netns: \"" + text + "\""));
+    const json& labels = properties(match, "labels");
+    const std::string long_name(63, 'a');
+    for (const std::string& name : {std::string("app"), std::string("a.b/C_d"), std::string("A.b/c"), std::string("/a"),
+                                    std::string("a/"), std::string("a/b/c"), std::string("-a"), std::string("a-"),
+                                    long_name, long_name + "a", std::string("a..b/c")}) {
+        CAPTURE(name);
+        CHECK(std::regex_match(name, regex_of(labels.at("propertyNames"))) == takes("labels: {\"" + name + "\": x}"));
+    }
+    for (const std::string& value : {std::string(), std::string("a"), std::string("1.10"), std::string("a b"),
+                                     std::string("-"), long_name, long_name + "a"}) {
+        CAPTURE(value);
+        CHECK(std::regex_match(value, regex_of(labels.at("additionalProperties"))) ==
+              takes("labels: {a: \"" + value + "\"}"));
     }
 }
 

@@ -35,7 +35,13 @@ void add_measure(CLI::App& app, int& status);
 // "bpftune-k8s: <message>" on stderr; returns `failed`.
 int fail(const Error& error);
 
-// The policy in `file`, or the exit status and the reason on stderr.
+struct PolicyText {
+    std::string name; // as in messages: that of the file, or <stdin>
+    std::string text;
+    policy::Policy policy;
+};
+// The policy in `file`, or with "-" on standard input; or the exit status, and the reason on stderr.
+std::expected<PolicyText, int> read_policy(const std::string& file);
 std::expected<policy::Policy, int> load_policy(const std::string& file);
 
 // For CLI::Option::check(): "500ms", "10s", "5m", "2h", "7d".

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <array>
+#include <cerrno>
 #include <cstdio>
 #include <filesystem>
 
@@ -7,6 +9,8 @@
 
 #include "cli/commands.hpp"
 #include "core/parse.hpp"
+#include "core/text.hpp"
+#include "policy/keys.hpp"
 #include "policy/parse.hpp"
 #include "sys/files.hpp"
 
@@ -17,13 +21,41 @@ int fail(const Error& error) {
     return failed;
 }
 
-std::expected<policy::Policy, int> load_policy(const std::string& file) {
-    const auto text = sys::read_file(file);
+namespace {
+
+// One byte past what is taken is enough to refuse it.
+Result<std::string> read_standard_input() {
+    std::string text;
+    for (std::array<char, 4096> part{}; text.size() <= policy::largest_file_bytes;) {
+        const ssize_t length = ::read(STDIN_FILENO, part.data(), part.size());
+        if (length == 0) break;
+        if (length < 0) return system_failure(errno, "standard input");
+        text.append(part.data(), static_cast<std::size_t>(length));
+    }
+    return text;
+}
+
+} // namespace
+
+std::expected<PolicyText, int> read_policy(const std::string& file) {
+    const bool is_standard_input = file == "-";
+    auto text = is_standard_input ? read_standard_input() : sys::read_file(file);
     if (!text) return std::unexpected(fail(text.error()));
-    auto parsed = policy::parse(*text);
-    if (parsed) return std::move(*parsed);
-    fmt::print(stderr, "{}", policy::render(file, *text, parsed.error()));
-    return std::unexpected(usage);
+    PolicyText read{.name = is_standard_input ? "<stdin>" : file, .text = std::move(*text), .policy = {}};
+    auto parsed = policy::parse(read.text);
+    if (!parsed) {
+        fmt::print(stderr, "{}", policy::render(read.name, read.text, parsed.error()));
+        return std::unexpected(usage);
+    }
+    read.policy = std::move(*parsed);
+    read.policy.file.value = printable(std::filesystem::path(read.name).filename().string());
+    return read;
+}
+
+std::expected<policy::Policy, int> load_policy(const std::string& file) {
+    auto read = read_policy(file);
+    if (!read) return std::unexpected(read.error());
+    return std::move(read->policy);
 }
 
 std::string check_duration(const std::string& text) {

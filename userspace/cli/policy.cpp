@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <sstream>
+#include <utility>
 
 #include "cli/commands.hpp"
+#include "core/text.hpp"
 #include "policy/parse.hpp"
 #include "service/api.hpp"
-#include "service/policy_file.hpp"
 #include "service/without_effect.hpp"
 #include "views/json.hpp"
 #include "views/text.hpp"
@@ -15,14 +17,14 @@ namespace bpftune::cli {
 namespace {
 
 int check(const std::string& file) {
-    const auto policy = load_policy(file);
-    if (!policy) return policy.error();
-    const auto in_vain = service::named_in_vain(*policy);
-    if (in_vain.empty()) return done;
-    service::PolicyFile read(file, true);
-    (void)read.load(); // for the places
-    for (const service::NamedInVain& each : in_vain)
-        fmt::print(stderr, "{}: note: {}\n", read.place_of(each.name), service::sentence(each));
+    const auto read = read_policy(file);
+    if (!read) return read.error();
+    const std::string name = printable(read->name);
+    fmt::print("{}: ok: {}\n", name, policy::summary(read->policy));
+    for (const service::NamedInVain& each : service::named_in_vain(read->policy)) {
+        const std::string place = policy::place_of(read->text, each.name);
+        fmt::print(stderr, "{}{}{}: note: {}\n", name, place.empty() ? "" : ":", place, service::sentence(each));
+    }
     return done;
 }
 
@@ -53,6 +55,8 @@ int show_in_force(const std::string& socket) {
                               found == nullptr || *found != false ? ""
                               : refused                           ? ", which is not there any more"
                                                                   : ", which is not there: the defaults"));
+    if (const auto loaded = views::known_text(*document, "loaded"))
+        print_comment("loaded: " + views::local_text(*loaded));
     print_comment("hash: " + views::text_of(*document, "hash"));
     if (const auto reason = views::known_text(*document, "mode_reason")) print_comment(*reason);
     if (const views::Json* error = views::find(*document, "policy_error"); error != nullptr && error->is_string()) {
@@ -71,6 +75,110 @@ int show(const std::string& file) {
     return done;
 }
 
+// What is asked of `show`.
+struct Asked {
+    std::string file;
+    std::string socket = default_socket;
+    std::string pod;
+    std::optional<std::string> labels;
+    std::optional<std::string> annotations;
+    std::string qos;
+};
+
+int print_for_pod(const std::vector<std::string>& about, const std::string& policy) {
+    for (const std::string& line : about) print_comment(line);
+    fmt::print("{}", policy);
+    return done;
+}
+
+int show_pod_in_force(const Asked& asked) {
+    const auto answer = service::ask(asked.socket, views::to_text({{"command", "policy"}, {"pod", asked.pod}}));
+    if (!answer && service::no_service(answer.error()))
+        return fail({fmt::format("no service answers at {}: give the policy's FILE as well, and say of the pod what it "
+                                 "has: --labels, --annotations, --qos",
+                                 asked.socket)});
+    if (!answer) return fail(answer.error());
+    const auto document = views::parse_answer(*answer);
+    if (!document) return fail(document.error());
+    const views::Json* about = views::find(*document, "about");
+    const views::Json* text = views::find(*document, "policy");
+    if (about == nullptr || !about->is_array() || text == nullptr || !text->is_string())
+        return fail({"the service's answer says nothing of this pod"});
+    std::vector<std::string> lines{"in force: " + views::text_of(*document, "file")};
+    for (const views::Json& line : *about)
+        if (line.is_string()) lines.push_back(line.get<std::string>());
+    return print_for_pod(lines, text->get<std::string>());
+}
+
+// "a=b,c=d"
+Result<policy::Labels> labels_of(const std::string& text) {
+    policy::Labels labels;
+    std::istringstream pairs(text);
+    for (std::string pair; std::getline(pairs, pair, ',');) {
+        const std::size_t equals = pair.find('=');
+        if (equals == std::string::npos || equals == 0)
+            return failure("'{}' is no label: NAME=VALUE,NAME=VALUE is wanted", printable(pair));
+        labels.insert_or_assign(pair.substr(0, equals), printable(std::string_view(pair).substr(equals + 1)));
+    }
+    return labels;
+}
+
+// Of a pod that may not be there yet: by what is said of it, and what is not said is not known.
+Result<PodFacts> facts_of(const Asked& asked) {
+    const std::size_t slash = asked.pod.find('/');
+    if (slash == std::string::npos) return failure("'{}' is no NAMESPACE/NAME", printable(asked.pod));
+    PodFacts facts{.pod = {.ns = printable(asked.pod.substr(0, slash)), .name = printable(asked.pod.substr(slash + 1))},
+                   .source = PodSource::logs};
+    if (asked.labels || asked.annotations) facts.source = PodSource::runtime;
+    for (const auto& [text, out] :
+         {std::pair(&asked.labels, &facts.labels), {&asked.annotations, &facts.annotations}}) {
+        auto labels = labels_of(text->value_or(""));
+        if (!labels) return std::unexpected(labels.error());
+        *out = std::move(*labels);
+    }
+    for (const QosClass qos : {QosClass::best_effort, QosClass::burstable, QosClass::guaranteed})
+        if (asked.qos == to_string(qos)) facts.qos = qos;
+    return facts;
+}
+
+int show_pod(const Asked& asked) {
+    if (asked.file.empty()) return show_pod_in_force(asked);
+    const auto policy = load_policy(asked.file);
+    if (!policy) return policy.error();
+    const auto facts = facts_of(asked);
+    if (!facts) {
+        (void)fail(facts.error());
+        return usage;
+    }
+    const policy::ShownFor shown = policy::show_for(*policy, {.pod = &facts->pod, .facts = &*facts});
+    return print_for_pod(shown.lines, shown.policy);
+}
+
+int show(const Asked& asked) {
+    if (!asked.pod.empty()) return show_pod(asked);
+    return asked.file.empty() ? show_in_force(asked.socket) : show(asked.file);
+}
+
+void add_show(CLI::App& command, int& status) {
+    auto asked = std::make_shared<Asked>();
+    CLI::App& shows = *command.add_subcommand("show", "The effective policy, every default filled in");
+    CLI::Option* file =
+        shows.add_option("FILE", asked->file, "Policy file; none: what is in force in the running service");
+    shows.add_option("--socket", asked->socket, "Of the service")->capture_default_str();
+    CLI::Option* pod = shows.add_option("--pod", asked->pod, "What applies to this pod, and from which line")
+                           ->type_name("NAMESPACE/NAME");
+    shows.add_option("--labels", asked->labels, "With FILE: those of the pod")
+        ->type_name("NAME=VALUE,...")
+        ->needs(pod, file);
+    shows.add_option("--annotations", asked->annotations, "With FILE: those of the pod")
+        ->type_name("NAME=VALUE,...")
+        ->needs(pod, file);
+    shows.add_option("--qos", asked->qos, "With FILE: the pod's class of service")
+        ->check(CLI::IsMember({"Guaranteed", "Burstable", "BestEffort"}))
+        ->needs(pod, file);
+    shows.callback([asked, &status] { status = show(*asked); });
+}
+
 } // namespace
 
 void add_policy(CLI::App& app, int& status) {
@@ -78,15 +186,11 @@ void add_policy(CLI::App& app, int& status) {
     command.require_subcommand(1);
     auto file = std::make_shared<std::string>();
 
-    CLI::App& checks = *command.add_subcommand("check", "Validate: nothing, or every problem with its place");
-    checks.add_option("FILE", *file, "Policy file")->required();
+    CLI::App& checks = *command.add_subcommand("check", "Validate: what it allows, or every problem with its place");
+    checks.add_option("FILE", *file, "Policy file; -: standard input")->required();
     checks.callback([file, &status] { status = check(*file); });
 
-    auto socket = std::make_shared<std::string>(default_socket);
-    CLI::App& shows = *command.add_subcommand("show", "The effective policy, every default filled in");
-    shows.add_option("FILE", *file, "Policy file; none: what is in force in the running service");
-    shows.add_option("--socket", *socket, "Of the service")->capture_default_str();
-    shows.callback([file, socket, &status] { status = file->empty() ? show_in_force(*socket) : show(*file); });
+    add_show(command, status);
 
     CLI::App& schema = *command.add_subcommand("schema", "JSON Schema of the file");
     schema.callback([&status] {

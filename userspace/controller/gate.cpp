@@ -57,7 +57,7 @@ Gate::Gate(const policy::Policy& policy, State& state, const Snapshot& snapshot,
                      }}) {}
 
 policy::Grant Gate::grant_of(const ObjectKey& object) const {
-    if (tunables::row(object.tunable).kind == tunables::Kind::host_sysctl) return {};
+    if (grants_.is_spec_alone() || tunables::row(object.tunable).kind == tunables::Kind::host_sysctl) return {};
     if (!is_of_socket(object.tunable)) return grants_.of(object.netns);
     const Reading* reading = readings_.find(object);
     if (reading != nullptr && reading->listener != nullptr) return grants_.of(*reading->listener);

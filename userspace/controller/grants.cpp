@@ -2,6 +2,10 @@
 #include "controller/grants.hpp"
 
 #include <algorithm>
+#include <set>
+#include <string>
+
+#include "core/words.hpp"
 
 namespace bpftune::controller {
 namespace {
@@ -11,7 +15,7 @@ using policy::Subject;
 
 bool says_something(const PodFacts& facts) { return facts.annotations.contains(std::string(policy::mode_annotation)); }
 
-bool is_spec_alone(const policy::Policy& policy, const Snapshot& snapshot) {
+bool says_nothing_more(const policy::Policy& policy, const Snapshot& snapshot) {
     return policy.pods.empty() && std::ranges::none_of(snapshot.pods, says_something);
 }
 
@@ -22,7 +26,7 @@ bool is_same_pod(const Pod& a, const Pod& b) {
 } // namespace
 
 Grants::Grants(const policy::Policy& policy, const Snapshot& snapshot)
-    : policy_(policy), snapshot_(snapshot), is_spec_alone_(is_spec_alone(policy, snapshot)) {
+    : policy_(policy), snapshot_(snapshot), is_spec_alone_(says_nothing_more(policy, snapshot)) {
     if (is_spec_alone_) return;
     unknown_ = policy.grant_for({.is_owner_unknown = true, .is_name_unknown = true, .is_unit_unknown = true});
     pods_.reserve(snapshot.pods.size());
@@ -93,6 +97,42 @@ Grant Grants::of(const NetnsId& netns, const Holder& holder) const {
     if (!holder.is_unit_known) return of_some_unit_;
     const auto unit = units_.find(holder.unit);
     return unit == units_.end() ? known->grant : unit->second;
+}
+
+std::string Grants::name_of(const Namespace& of) const {
+    const NetnsNames& names = *of.names;
+    if (names.pod) return netns_text(names.netns, names.pod);
+    if (!names.unit.empty()) return names.unit;
+    if (!names.bound.empty()) return names.bound.front();
+    return names.netns == snapshot_.host ? "the node" : netns_text(names.netns, std::nullopt);
+}
+
+void Grants::restrain(const Grant& grant, const std::string& name, std::vector<Restraint>& out) const {
+    constexpr std::size_t most_names = 3;
+    const policy::PodRule* rule = grant.told();
+    const bool is_bounded = rule != nullptr && std::ranges::any_of(rule->tunables, &policy::TunablePolicy::named) &&
+                            policy_.mode != policy::Mode::observe;
+    const policy::Mode mode = std::min(policy_.mode, grant.mode());
+    if (mode == policy_.mode && !is_bounded) return;
+    const std::string by = policy::held_by(policy_, grant);
+    auto found = std::ranges::find(out, by, &Restraint::by);
+    if (found == out.end()) found = out.insert(out.end(), {.by = by, .mode = std::string(policy::to_string(mode))});
+    if (++found->count <= most_names) found->names.push_back(name);
+}
+
+std::vector<Restraint> Grants::restraints() const {
+    std::vector<Restraint> out;
+    std::set<std::string_view> seen; // UIDs of pods with a namespace of their own
+    for (const Namespace& each : namespaces_) {
+        const bool is_known = each.names->pod && !each.names->pod->uid.empty();
+        if (is_known && !seen.insert(each.names->pod->uid).second) continue;
+        restrain(each.grant, name_of(each), out);
+    }
+    for (std::size_t i = 0; i < pods_.size(); ++i)
+        if (const Pod& pod = snapshot_.pods[i].pod; !seen.contains(pod.uid))
+            restrain(pods_[i], netns_text({}, pod), out);
+    for (const auto& [unit, grant] : units_) restrain(grant, std::string(unit), out);
+    return out;
 }
 
 } // namespace bpftune::controller

@@ -18,6 +18,9 @@ class Grants {
 public:
     Grants(const policy::Policy& policy, const Snapshot& snapshot);
 
+    // No entry, and no pod that says anything of itself: everybody has all of spec.
+    [[nodiscard]] bool is_spec_alone() const { return is_spec_alone_; }
+
     // What lives in the namespace. Of one of which nothing is known no entry can be told.
     [[nodiscard]] const policy::Grant& of(const NetnsId& netns) const;
 
@@ -27,6 +30,9 @@ public:
     [[nodiscard]] policy::Grant of(const UdpSocket& socket) const; // its unit is not known
     // One that is not in the snapshot. `pod`: whose it was.
     [[nodiscard]] policy::Grant of(const NetnsId& netns, const std::optional<Pod>& pod) const;
+
+    // Whoever has less than spec, by what holds it back.
+    [[nodiscard]] std::vector<Restraint> restraints() const;
 
 private:
     struct Holder {
@@ -44,10 +50,12 @@ private:
     [[nodiscard]] policy::Grant of_pod(const Pod& pod) const;
     [[nodiscard]] policy::Grant of(const NetnsId& netns, const Holder& holder) const;
     [[nodiscard]] const Namespace* find(const NetnsId& netns) const;
+    [[nodiscard]] std::string name_of(const Namespace& of) const;
+    void restrain(const policy::Grant& grant, const std::string& name, std::vector<Restraint>& out) const;
 
     const policy::Policy& policy_;
     const Snapshot& snapshot_;
-    bool is_spec_alone_;                // no entry, and no pod that says anything of itself
+    bool is_spec_alone_;
     policy::Grant all_;                 // of spec
     policy::Grant unknown_;             // where nothing is known
     std::vector<policy::Grant> pods_;   // one for each of the snapshot's, in its order

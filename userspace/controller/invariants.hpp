@@ -18,7 +18,10 @@
 //  5. No raise takes the memory of all raises together past the budget: of each, what its forecast expects to be used,
 //     or what is in use, whichever is more (cost.hpp). What grows beyond its forecast is counted, and ends further
 //     raises.
-//  6. In observe and recommend nothing is written, not even a roll-back.
+//  6. In observe and recommend nothing is written, not even a roll-back. That goes by the lowest of spec, the first
+//  entry
+//     that matches, and the pod's annotation, of the object as of the socket that a raise is for; with what is not
+//     known of a pod, by the lowest that it may be.
 //  7. What we hold is known with its original until it has that again, is someone else's, or is gone: `restore` always
 //     reaches the originals.
 //  8. While a flood lasts, no accept queue is raised past `flood_growth` times the limit that it had when the flood

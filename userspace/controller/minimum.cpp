@@ -62,6 +62,7 @@ private:
     // What the policy asks of it by itself, as far as the kernel lets it through.
     [[nodiscard]] std::optional<std::uint64_t> asked_of(const Reading& reading) const {
         if (!reading.value || !reading.ceiling) return std::nullopt;
+        if (!gate_.policy().of(reading.object.tunable).min) return std::nullopt; // entries of pods have none
         const auto min = gate_.bounds_of(reading.object).min;
         if (!min || *reading.value >= *min || tunables::means_no_limit(reading.object.tunable, *reading.value))
             return std::nullopt;

@@ -676,6 +676,16 @@ struct Unexpected {
     bool operator==(const Unexpected&) const = default;
 };
 
+// Those whom the policy leaves less than spec, for one reason.
+struct Restraint {
+    std::string by;                 // "held by policy.yaml:12"
+    std::string mode;               // what is left of spec's
+    std::uint64_t count = 0;        // of pods, units and network namespaces
+    std::vector<std::string> names; // of the first of them
+
+    bool operator==(const Restraint&) const = default;
+};
+
 using Sources = std::array<Rung, all_probes.size()>; // by Probe
 constexpr Sources all_unavailable() {
     Sources sources{};

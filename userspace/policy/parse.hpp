@@ -28,8 +28,21 @@ std::string place_of(std::string_view text, std::string_view name);
 // `file` and the shown line are hostile bytes: both go through `printable`, the caret stays below its place.
 std::string render(std::string_view file, std::string_view text, const std::vector<Diagnostic>& diagnostics);
 
+std::string budget_text(const Policy& policy); // "2%", as a policy has it
+
 // The effective policy as YAML that `parse` takes again.
 std::string show(const Policy& policy);
+
+// What holds for one pod or namespace: in words, a line for each thing that is known of it and lowers spec, and as the
+// policy that is left, which `parse` takes again. Labels and annotations are as `printable` has them.
+struct ShownFor {
+    std::vector<std::string> lines;
+    std::string policy;
+};
+ShownFor show_for(const Policy& policy, const Subject& subject);
+
+// What it allows, in one line: "auto, 24 tunables, memoryBudget 2%, 3 entries of pods".
+std::string summary(const Policy& policy);
 
 // 16 hexadecimal digits that tell one effective policy from another (FNV-1a, 64 bits, of what show() says); they guard
 // nothing.

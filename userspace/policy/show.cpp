@@ -12,10 +12,9 @@
 #include "tunables/codec.hpp"
 
 namespace bpftune::policy {
-namespace {
 
 // The inverse of what `parse` takes: percentages have three decimals at most, sizes whole KiB.
-std::string budget(const Policy& policy) {
+std::string budget_text(const Policy& policy) {
     if (!policy.memory_budget_bytes) {
         std::string percent = fmt::format("{:.3f}", policy.memory_budget_ratio * 100);
         percent.erase(percent.find_last_not_of('0') + 1);
@@ -28,6 +27,8 @@ std::string budget(const Policy& policy) {
     for (; unit + 1 < units.size() && size % 1024 == 0; ++unit) size >>= 10;
     return fmt::format("{}{}", size, units[unit]);
 }
+
+namespace {
 
 // In a flow map a comma would end it.
 std::string setting(const tunables::Tunable& row, std::uint64_t value) {
@@ -104,7 +105,7 @@ std::string show(const Policy& policy) {
                                   "  memoryBudget: {}\n"
                                   "  tunables:\n",
                                   api_versions[0], kinds[0], policy.name, labels, to_string(policy.mode),
-                                  to_string(policy.on_exit), to_string(policy.on_conflict), budget(policy));
+                                  to_string(policy.on_exit), to_string(policy.on_conflict), budget_text(policy));
     for (const tunables::Tunable& row : tunables::catalog()) out += line_of(row, policy.of(row.id));
     if (!policy.expect.empty()) out += "  expect:\n";
     for (const Expectation& each : policy.expect)

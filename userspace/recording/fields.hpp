@@ -145,7 +145,8 @@ RECORDED(controller::BackOff, roll_backs, until);
 RECORDED(controller::Flood, since, last_seen, limit, once, raised, evidence);
 RECORDED(controller::State, held, trials, back_offs, floods, changes, reasserts, said, retry_after, queues, yielded);
 
-RECORDED(Header, schema, version, node, boot, time, policy, state);
+RECORDED(Origin, file, lines);
+RECORDED(Header, schema, version, node, boot, time, policy, origin, state);
 RECORDED(Settled, decision, outcome, now);
 RECORDED(Step, now, decisions, settled);
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "recording/recording.hpp"
 
+#include <algorithm>
+
 #include "policy/parse.hpp"
 #include "recording/json.hpp"
 
@@ -27,11 +29,20 @@ std::vector<std::string> lines_of(const policy::Policy& policy) {
     return lines;
 }
 
-Result<policy::Policy> policy_of(const std::vector<std::string>& lines) {
+Origin origin_of(const policy::Policy& policy) {
+    Origin origin{.file = policy.file.value, .lines = {}};
+    for (const policy::PodRule& rule : policy.pods) origin.lines.push_back(rule.line.value);
+    return origin;
+}
+
+Result<policy::Policy> policy_of(const std::vector<std::string>& lines, const Origin& origin) {
     std::string text;
     for (const std::string& line : lines) text.append(line) += '\n';
     auto parsed = policy::parse(text);
     if (!parsed) return failure("the recorded policy:\n{}", policy::render("policy", text, parsed.error()));
+    parsed->file.value = origin.file;
+    for (std::size_t i = 0; i < std::min(parsed->pods.size(), origin.lines.size()); ++i)
+        parsed->pods[i].line.value = origin.lines[i];
     return std::move(*parsed);
 }
 
@@ -56,6 +67,8 @@ std::string Encoder::step(const Snapshot& snapshot, const Step& step) {
 std::string Encoder::reloaded(const policy::Policy& policy) {
     std::string line = R"({"reloaded":)";
     write(line, lines_of(policy));
+    line += R"(,"origin":)";
+    write(line, origin_of(policy));
     return line + '}';
 }
 
@@ -82,6 +95,8 @@ Result<Decoder::Line> Decoder::read(std::string_view text) {
     } else if (in.take(R"({"reloaded":)")) {
         line = Line::reloaded;
         recording::read(in, policy_);
+        origin_ = {};
+        if (in.take(R"(,"origin":)")) recording::read(in, origin_);
     } else if (in.take(R"({"restored":true)")) {
         line = Line::restored;
     } else {

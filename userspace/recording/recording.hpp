@@ -6,7 +6,7 @@
 //                                           Again whenever somebody else begins to record: what follows is whole again
 //   {"tick":{...},"step":{...}}             a Snapshot, then `now`, decisions and what became of each write
 //   {"pressure":{...},"step":{...}}         the same
-//   {"reloaded":["apiVersion: ...", ...]}   the policy was loaded anew
+//   {"reloaded":["apiVersion: ...", ...],"origin":{...}}   the policy was loaded anew
 //   {"restored":true}                       everything was put back on request: observing until the next reload
 //
 // A struct holds only those members that differ from what was known: from its default, and for a Snapshot from the last
@@ -31,6 +31,14 @@ inline constexpr int current_schema = 2;
 // Trials, back-offs and floods were keyed otherwise: one that began without any reads as it did.
 inline constexpr int keyed_otherwise = 1;
 
+// Where the entries of a policy stood in the file that it came from, which the decisions name.
+struct Origin {
+    std::string file;
+    std::vector<std::uint64_t> lines; // one for each entry of `pods`
+
+    bool operator==(const Origin&) const = default;
+};
+
 struct Header {
     int schema = 0;
     std::string version; // of the program
@@ -38,6 +46,7 @@ struct Header {
     std::string boot; // /proc/sys/kernel/random/boot_id
     Now time;
     std::vector<std::string> policy; // the effective one, as lines of YAML
+    Origin origin;
     controller::State state;
 };
 
@@ -55,8 +64,9 @@ struct Step {
 };
 
 std::vector<std::string> lines_of(const policy::Policy& policy);
-// As `lines_of` made it; an error: not by this version.
-Result<policy::Policy> policy_of(const std::vector<std::string>& lines);
+Origin origin_of(const policy::Policy& policy);
+// As these two made it; an error: not by this version.
+Result<policy::Policy> policy_of(const std::vector<std::string>& lines, const Origin& origin);
 
 // Lines come without a newline.
 class Encoder {
@@ -82,6 +92,7 @@ public:
     [[nodiscard]] const Snapshot& snapshot() const { return *snapshot_; }
     [[nodiscard]] const Step& step() const { return step_; }
     [[nodiscard]] const std::vector<std::string>& policy() const { return policy_; }
+    [[nodiscard]] const Origin& origin() const { return origin_; }
 
 private:
     Header header_;
@@ -90,6 +101,7 @@ private:
     Snapshot* snapshot_ = &tick_;
     Step step_;
     std::vector<std::string> policy_;
+    Origin origin_;
 };
 
 } // namespace bpftune::recording

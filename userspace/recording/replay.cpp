@@ -71,7 +71,7 @@ Result<> Replay::begin() {
         policy_ = *own_policy_;
         return {};
     }
-    auto policy = policy_of(header_.policy);
+    auto policy = policy_of(header_.policy, header_.origin);
     if (!policy) return std::unexpected(policy.error());
     policy_ = std::move(*policy);
     return {};
@@ -83,7 +83,7 @@ Result<> Replay::reload() {
         policy_ = *own_policy_; // a restore had made it observe
         return {};
     }
-    auto policy = policy_of(decoder_.policy());
+    auto policy = policy_of(decoder_.policy(), decoder_.origin());
     if (!policy) return std::unexpected(policy.error());
     policy_ = std::move(*policy);
     return {};

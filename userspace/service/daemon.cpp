@@ -18,6 +18,7 @@
 #include "actuators/restore.hpp"
 #include "actuators/writer.hpp"
 #include "controller/expect.hpp"
+#include "controller/grants.hpp"
 #include "controller/step.hpp"
 #include "core/parse.hpp"
 #include "core/text.hpp"
@@ -32,6 +33,7 @@
 #include "service/http.hpp"
 #include "service/lock.hpp"
 #include "service/log_limit.hpp"
+#include "service/pod_policy.hpp"
 #include "service/policy_file.hpp"
 #include "service/request.hpp"
 #include "service/restoring.hpp"
@@ -161,6 +163,7 @@ private:
     void go_on_restoring();
     [[nodiscard]] std::optional<std::string> mode_reason() const;
     [[nodiscard]] std::string policy_text() const;
+    [[nodiscard]] std::string policy_text_for(std::string_view pod) const;
 
     template <auto Method> static int on_defer(sd_event_source*, void* self) {
         (static_cast<Daemon*>(self)->*Method)();
@@ -187,6 +190,7 @@ private:
     const Config& config_;
     PolicyFile policy_file_;
     policy::Policy policy_;
+    WallTime policy_loaded_ = sys::now().wall;
     std::optional<std::string> policy_error_; // of the last reload
     std::string missing_to_write_;            // capabilities
     std::optional<std::string> mode_reason_;
@@ -572,6 +576,7 @@ void Daemon::reload(std::string_view why) {
     tick(); // what was set before it is known by then, and not taken for news after it
     policy_error_.reset();
     policy_ = std::move(*loaded);
+    policy_loaded_ = sys::now().wall;
     apply_mode();
     controller::reloaded(state_);
     probes_.watch_sysctls(sysctls_of(policy_));
@@ -601,12 +606,14 @@ std::string Daemon::top_text() {
     for (const ExpectedSysctl& each : last_.expected)
         if (const auto watched = watch_.find(each.sysctl); watched != watch_.end() && watched->second.wrong)
             unexpected.push_back(*watched->second.wrong);
+    const std::vector<Restraint> restraints = controller::Grants(policy_, last_).restraints();
     return views::top_json(last_, {.mode = policy::to_string(mode()),
                                    .changes = changes_,
                                    .policy_error = policy_error_,
                                    .mode_reason = mode_reason(),
                                    .journal_error = executor_.journal_error(),
-                                   .unexpected = unexpected});
+                                   .unexpected = unexpected,
+                                   .restraints = restraints});
 }
 
 // From here on nothing is written until the policy is reloaded, but what is left to be put back: what was just put back
@@ -628,14 +635,21 @@ std::string Daemon::restore_text(const actuators::RestoreOptions& options) {
 
 // What is in force, which after --mode or a restore is not what the file says.
 std::string Daemon::policy_text() const {
-    views::Json document{{"schema", views::schema},
-                         {"file", printable(policy_file_.path().string())},
-                         {"found", policy_file_.found()},
-                         {"hash", policy::hash_of(policy_)},
-                         {"policy", policy::show(policy_)}};
+    views::Json document{{"schema", views::schema},          {"file", printable(policy_file_.path().string())},
+                         {"found", policy_file_.found()},    {"loaded", to_string(policy_loaded_)},
+                         {"hash", policy::hash_of(policy_)}, {"policy", policy::show(policy_)}};
     if (policy_error_) document["policy_error"] = *policy_error_;
     if (const auto reason = mode_reason()) document["mode_reason"] = *reason;
     return views::to_text(document);
+}
+
+std::string Daemon::policy_text_for(std::string_view pod) const {
+    const auto shown = shown_for(policy_, last_, pod);
+    if (!shown) return views::to_text({{"error", shown.error().message}});
+    return views::to_text({{"schema", views::schema},
+                           {"file", printable(policy_file_.path().string())},
+                           {"about", shown->lines},
+                           {"policy", shown->policy}});
 }
 
 void Daemon::go_on_restoring() {
@@ -675,6 +689,7 @@ ApiServer::Answer Daemon::begin_recording() {
                                            .boot = boot_,
                                            .time = sys::now(),
                                            .policy = recording::lines_of(policy_),
+                                           .origin = recording::origin_of(policy_),
                                            .state = state_});
     api_->publish(header);
     return {std::move(header), true};
@@ -687,7 +702,7 @@ ApiServer::Answer Daemon::answer(const std::string& line) {
     case Request::Command::top: return {top_text()};
     case Request::Command::restore: return {restore_text({.dry_run = request->dry_run, .now = request->now})};
     case Request::Command::record: return begin_recording();
-    case Request::Command::policy: return {policy_text()};
+    case Request::Command::policy: return {request->pod.empty() ? policy_text() : policy_text_for(request->pod)};
     }
     return {};
 }

@@ -21,7 +21,10 @@ Result<policy::Policy> PolicyFile::load() {
     }
     text_ = std::move(*text);
     auto parsed = policy::parse(*text_);
-    if (parsed) return std::move(*parsed);
+    if (parsed) {
+        parsed->file.value = printable(path_.filename().string());
+        return std::move(*parsed);
+    }
     std::string rendered = policy::render(path_.string(), *text_, parsed.error());
     if (rendered.ends_with('\n')) rendered.pop_back(); // whoever prints it ends its line
     return failure("{}", rendered);

@@ -27,6 +27,13 @@ struct Flag {
 constexpr std::array flags{Flag{"dry_run", Request::Command::restore, &Request::dry_run},
                            Flag{"now", Request::Command::restore, &Request::now}};
 
+struct Word {
+    std::string_view key;
+    Request::Command of = Request::Command::top;
+    std::string Request::* value = nullptr;
+};
+constexpr std::array words{Word{"pod", Request::Command::policy, &Request::pod}};
+
 std::string did_you_mean(std::string_view word, const auto& candidates) {
     const std::string_view meant = nearest(word, candidates);
     return meant.empty() ? std::string() : fmt::format("; did you mean \"{}\"?", meant);
@@ -80,18 +87,30 @@ Result<> check_version(const Json& version) {
     return {};
 }
 
-Result<> take_flag(Request& request, const std::string& key, const Json& value) {
-    const auto flag =
-        std::ranges::find_if(flags, [&](const Flag& known) { return known.key == key && known.of == request.command; });
-    if (flag == flags.end()) {
-        std::vector<std::string_view> known{"command", "version"};
-        for (const Flag& other : flags)
+Error unknown_key(const Request& request, const std::string& key) {
+    std::vector<std::string_view> known{"command", "version"};
+    const auto add = [&](const auto& others) {
+        for (const auto& other : others)
             if (other.of == request.command) known.push_back(other.key);
-        return failure("\"{}\": not known for \"{}\"{}", printable(key),
-                       commands.at(static_cast<std::size_t>(request.command)), did_you_mean(key, known));
+    };
+    add(flags);
+    add(words);
+    return {fmt::format("\"{}\": not known for \"{}\"{}", printable(key),
+                        commands.at(static_cast<std::size_t>(request.command)), did_you_mean(key, known))};
+}
+
+Result<> take_key(Request& request, const std::string& key, const Json& value) {
+    const auto is_meant = [&](const auto& known) { return known.key == key && known.of == request.command; };
+    if (const auto* flag = std::ranges::find_if(flags, is_meant); flag != flags.end()) {
+        if (!value.is_boolean()) return failure("\"{}\": true or false is wanted, not a {}", key, value.type_name());
+        request.*flag->value = value.get<bool>();
+        return {};
     }
-    if (!value.is_boolean()) return failure("\"{}\": true or false is wanted, not a {}", key, value.type_name());
-    request.*flag->value = value.get<bool>();
+    const auto* word = std::ranges::find_if(words, is_meant);
+    if (word == words.end()) return std::unexpected(unknown_key(request, key));
+    if (!value.is_string() || value.get_ref<const std::string&>().empty())
+        return failure("\"{}\": a name is wanted, not {}", key, truncated(printable(value.dump()), 30));
+    request.*word->value = value.get<std::string>();
     return {};
 }
 
@@ -108,7 +127,7 @@ Result<Request> parse_request(std::string_view line) {
     Request request{.command = *command};
     for (const auto& [key, value] : object->items()) {
         if (key == "command" || key == "version") continue;
-        if (auto taken = take_flag(request, key, value); !taken) return std::unexpected(taken.error());
+        if (auto taken = take_key(request, key, value); !taken) return std::unexpected(taken.error());
     }
     return request;
 }

@@ -3,6 +3,7 @@
 // is no order to restore.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "core/result.hpp"
@@ -16,6 +17,7 @@ struct Request {
     Command command = Command::top;
     bool dry_run = false; // of `restore`
     bool now = false;     // of `restore`: whatever is in use
+    std::string pod;      // of `policy`: what holds for this one; empty: for all
 };
 
 // The error says where in the line, or at which key, and what is wanted there; fit to print.

@@ -64,6 +64,13 @@ Json sizes_of(const SocketSizes& sizes) {
             {"wmem_default", value(sizes.wmem_default)}};
 }
 
+Json restraints_document(std::span<const Restraint> restraints) {
+    Json array = Json::array();
+    for (const Restraint& each : restraints)
+        array.push_back({{"by", each.by}, {"mode", each.mode}, {"count", each.count}, {"names", each.names}});
+    return array;
+}
+
 } // namespace
 
 Json top_document(const Snapshot& snapshot, const Top& top) {
@@ -81,6 +88,7 @@ Json top_document(const Snapshot& snapshot, const Top& top) {
     if (top.mode_reason) document["mode_reason"] = *top.mode_reason;
     if (top.journal_error) document["journal_error"] = *top.journal_error;
     if (!snapshot.expected.empty()) document["unexpected"] = unexpected_document(top.unexpected);
+    if (!top.restraints.empty()) document["held_by_policy"] = restraints_document(top.restraints);
     if (top.no_service) document["no_service"] = *top.no_service;
     for (const signals::Table& table : signals::catalog())
         if (snapshot.source(table.probe) != Rung::none) document[std::string(table.json)] = rows_of(table, snapshot);

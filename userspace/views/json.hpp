@@ -27,6 +27,7 @@ struct Top {
     std::optional<std::string> mode_reason;        // why it is a lower one than was asked for
     std::optional<std::string> journal_error = {}; // why nothing can be recorded, and so nothing is written
     std::span<const Unexpected> unexpected = {};   // of the sysctls that the policy expects
+    std::span<const Restraint> restraints = {};    // by the policy's entries and pods' annotations
     std::optional<std::string> no_service = {};    // what was looked with instead, and what that means
 };
 

@@ -331,6 +331,32 @@ void print_unexpected(Screen& screen, const Json& top, std::size_t width) {
     }
 }
 
+// "shop/db-0, shop/db-1 and 12 more"
+std::string names_in(const Json& row) {
+    std::string names;
+    double named = 0;
+    if (const Json* list = find(row, "names"); list != nullptr && list->is_array())
+        for (const Json& name : *list)
+            if (name.is_string())
+                names += fmt::format("{}{}", named++ == 0 ? "" : ", ", terminal_safe(name.get<std::string>()));
+    const double more = number_of(row, "count") - named;
+    return more > 0 ? fmt::format("{} and {:.0f} more", names, more) : names;
+}
+
+// A screen has other things to show as well.
+void print_restraints(Screen& screen, const Json& top, std::size_t width) {
+    constexpr std::size_t most_lines = 4;
+    const Json* rows = find(top, "held_by_policy");
+    if (rows == nullptr || !rows->is_array()) return;
+    for (std::size_t i = 0; i < std::min(rows->size(), most_lines); ++i) {
+        const Json& row = (*rows)[i];
+        screen.plain(
+            truncated(fmt::format("{}, mode {}: {}", text_of(row, "by"), text_of(row, "mode"), names_in(row)), width));
+    }
+    if (rows->size() > most_lines)
+        screen.plain(truncated(fmt::format("and {} more of these: -o json has all", rows->size() - most_lines), width));
+}
+
 void print_header(Screen& screen, const Json& top, std::size_t width) {
     if (const auto alone = known_text(top, "no_service"))
         for (const std::string& line : wrapped(*alone, width)) screen.alarm(line);
@@ -343,6 +369,7 @@ void print_header(Screen& screen, const Json& top, std::size_t width) {
         for (const std::string& line :
              wrapped("Nothing is written, because no change can be recorded: " + *reason, width))
             screen.alarm(line);
+    print_restraints(screen, top, width);
     print_unexpected(screen, top, width);
     const Json* error = find(top, "policy_error");
     if (error != nullptr && error->is_string()) {

@@ -5,6 +5,17 @@
 using namespace bpftune;
 using namespace bpftune::testing;
 
+namespace {
+
+// Standard input is this file.
+Program::Before reading(const std::string& file) {
+    return [file] {
+        if (const int input = ::open(file.c_str(), O_RDONLY); input >= 0) ::dup2(input, STDIN_FILENO);
+    };
+}
+
+} // namespace
+
 TEST_CASE("policy show asks the service what is in force, and which file that is from", "[any-kernel]") {
     const Home home;
     home.set_policy(policy_text("mine", "mode: auto"));
@@ -12,7 +23,7 @@ TEST_CASE("policy show asks the service what is in force, and which file that is
     const Ran shown = run({"policy", "show", "--socket", home.socket()});
     INFO(shown.out << shown.err);
     CHECK(shown.status == 0);
-    CHECK(shown.out.starts_with("# in force: " + home.policy().string() + "\n"));
+    CHECK(shown.out.starts_with("# in force: " + home.policy().string() + "\n# loaded: 20"));
     CHECK(shown.out.find("  mode: recommend\n") != std::string::npos); // by --mode, whatever the file says
 
     write_text(home / "shown.yaml", shown.out);
@@ -23,6 +34,54 @@ TEST_CASE("policy show asks the service what is in force, and which file that is
     const Ran after = run({"policy", "show", "--socket", home.socket()});
     CHECK(after.out.find("# its last reload failed") != std::string::npos);
     CHECK(after.out.find("\nmetadata:\n  name: \"mine\"\n") != std::string::npos);
+}
+
+TEST_CASE("policy show asks the service of one pod, which says where none is called so", "[any-kernel]") {
+    const Home home;
+    home.set_policy(policy_text("mine", "mode: auto"));
+    const Running service(home, {});
+    const Ran shown = run({"policy", "show", "--pod", "shop/web-0", "--socket", home.socket()});
+    CHECK(shown.status == 1);
+    CHECK(shown.out.empty());
+    CHECK(shown.err.starts_with("bpftune-k8s: the service says: no pod shop/web-0 is known here, of "));
+}
+
+TEST_CASE("policy check says what a good file allows, read from standard input as well", "[any-kernel]") {
+    const Home home;
+    home.set_policy("apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: web}\n"
+                    "spec: {mode: observe, pods: [{match: {namespace: shop}}]}\n");
+    const std::string file = home.policy();
+    const std::string allowed = ": ok: observe, nothing is written, 1 entry of pods\n";
+    CHECK(run({"policy", "check", file}).out == file + allowed);
+    CHECK(run({"policy", "check", "-"}, reading(file)).out == "<stdin>" + allowed);
+    home.set_policy("spec: 7\n");
+    const Ran broken = run({"policy", "check", "-"}, reading(file));
+    CHECK(broken.status == 2);
+    CHECK(broken.out.empty());
+    CHECK(broken.err.starts_with("<stdin>:1:1: error: "));
+}
+
+TEST_CASE("policy show says which line of a file is about a pod that need not be there", "[any-kernel]") {
+    const Home home;
+    home.set_policy(
+        "apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: web}\n"
+        "spec:\n  mode: auto\n  pods:\n  - match: {labels: {app: web}, qos: Burstable}\n    mode: recommend\n");
+    const std::string file = home.policy();
+    const auto about = [&](const Words& more) {
+        Words words{"policy", "show", file, "--pod", "shop/web-0"};
+        words.insert(words.end(), more.begin(), more.end());
+        return run(words);
+    };
+    const Ran known = about({"--labels", "app=web,tier=front", "--qos", "Burstable"});
+    CHECK_THAT(known.out, Catch::Contains("\n# policy.yaml:7 is about it: mode recommend\n"));
+    CHECK_THAT(known.out, Catch::Contains("\n  mode: recommend\n"));
+    CHECK_THAT(about({}).out, Catch::Contains("# left alone: policy.yaml:7 may be about it, and its pod's labels"));
+    CHECK_THAT(about({"--labels", ""}).out, Catch::Contains("# no entry of pods is about it: spec holds\n"));
+    CHECK_THAT(about({"--annotations", "bpftune-k8s.io/mode=observe"}).out, Catch::Contains("  mode: observe\n"));
+    CHECK(about({"--labels", "app"}).status == 2);
+    CHECK(about({"--qos", "best"}).status == 2);
+    CHECK(run({"policy", "show", file, "--labels", "a=b"}).status == 2);
+    CHECK(run({"policy", "show", "--pod", "shop/web-0", "--socket", home.socket()}).status == 1);
 }
 
 TEST_CASE("without a service policy show and top say so, and what it means", "[any-kernel]") {

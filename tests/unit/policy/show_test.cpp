@@ -6,6 +6,8 @@
 #include <random>
 #include <string>
 
+#include <fmt/format.h>
+
 #include "unit/policy/files.hpp"
 
 using namespace bpftune;
@@ -123,6 +125,40 @@ TEST_CASE("the hash is of what a policy allows, not of how it is written") {
     Policy other = policy;
     other.of(TunableId::somaxconn).max = 4097;
     CHECK(hash_of(other) != hash_of(policy));
+}
+
+TEST_CASE("what a policy allows is said in one line") {
+    Policy policy;
+    CHECK(summary(policy) == "observe, nothing is written");
+    policy.mode = Mode::automatic;
+    const std::size_t named =
+        static_cast<std::size_t>(std::ranges::count(policy.tunables, true, &TunablePolicy::named));
+    CHECK(summary(policy) == fmt::format("auto, {} tunables, memoryBudget 2%", named));
+    policy.of(TunableId::somaxconn).mode = Mode::recommend;
+    policy.pods.resize(3);
+    policy.expect.resize(1);
+    CHECK(summary(policy) == fmt::format("auto, {} tunables, 1 tunable recommended, memoryBudget 2%, 3 entries of "
+                                         "pods, 1 sysctl expected",
+                                         named - 1));
+    policy.mode = Mode::recommend;
+    CHECK(summary(policy).starts_with(fmt::format("recommend, {} tunables recommended", named)));
+}
+
+TEST_CASE("what holds for one pod is a policy of its own, in which entry and annotation have lowered spec") {
+    Policy policy;
+    policy.mode = Mode::automatic;
+    policy.pods.emplace_back().match.ns = "shop";
+    policy.pods[0].tunables[static_cast<std::size_t>(TunableId::somaxconn)] = {.named = true, .max = 256};
+    const PodFacts facts{.pod = {.ns = "shop", .name = "web-0", .uid = "u"},
+                         .source = PodSource::runtime,
+                         .annotations = {{std::string(mode_annotation), "off"}}};
+    const ShownFor shown = show_for(policy, {.pod = &facts.pod, .facts = &facts});
+    CHECK(shown.lines.back() == "its annotation bpftune-k8s.io/mode says off, which is no mode and counts as observe");
+    const Policy left = parse(shown.policy).value();
+    CHECK(left.mode == Mode::observe);
+    CHECK(left.of(TunableId::somaxconn).max == 256);
+    CHECK(show_for(policy, {}).lines == std::vector<std::string>{"no entry of pods is about it: spec holds"});
+    CHECK(parse(show_for(policy, {}).policy)->mode == Mode::automatic);
 }
 
 TEST_CASE("the shipped policies survive being shown") {

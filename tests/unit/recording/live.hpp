@@ -28,6 +28,7 @@ struct Live {
                                         .boot = "b",
                                         .time = {now, {}},
                                         .policy = recording::lines_of(policy),
+                                        .origin = recording::origin_of(policy),
                                         .state = state}));
     }
 

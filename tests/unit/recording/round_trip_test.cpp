@@ -162,10 +162,29 @@ TEST_CASE("a policy comes back") {
     policy.of(TunableId::listener_backlog) = {true, policy::Mode::recommend, 64, 512};
     Decoder decoder;
     CHECK(must_read(decoder, Encoder::reloaded(policy)) == Line::reloaded);
-    const auto read = policy_of(decoder.policy());
+    const auto read = policy_of(decoder.policy(), decoder.origin());
     REQUIRE(read);
     CHECK(*read == policy);
+    CHECK(decoder.origin() == Origin{});
     CHECK(must_read(decoder, Encoder::restored()) == Line::restored);
+}
+
+TEST_CASE("where a policy's entries stood comes back, since decisions name it; one of before has none") {
+    policy::Policy policy;
+    policy.file.value = "policy.yaml";
+    for (const std::size_t line : {12, 40}) policy.pods.push_back({.match = {.ns = "a"}, .line = {line}});
+    policy.pods[1].match.ns = "b";
+    Decoder decoder;
+    must_read(decoder, Encoder::reloaded(policy));
+    auto read = policy_of(decoder.policy(), decoder.origin());
+    REQUIRE(read);
+    CHECK(place_of(*read, read->pods[1]) == "policy.yaml:40");
+    must_read(decoder,
+              Encoder().begin({.schema = current_schema, .policy = lines_of(policy), .origin = origin_of(policy)}));
+    read = policy_of(decoder.header().policy, decoder.header().origin);
+    CHECK(place_of(*read, read->pods[0]) == "policy.yaml:12");
+    must_read(decoder, R"({"reloaded":["a"]})");
+    CHECK(decoder.origin() == Origin{});
 }
 
 TEST_CASE("text of a recording that somebody else wrote is made fit to show") {

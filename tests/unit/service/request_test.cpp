@@ -30,6 +30,18 @@ TEST_CASE("each command is understood, with the version named or not") {
     CHECK_FALSE(parse_request(R"( {"command": "restore", "dry_run": false} )")->dry_run);
 }
 
+TEST_CASE("what is in force may be asked of one pod") {
+    CHECK(parse_request(R"({"command": "policy"})")->pod.empty());
+    CHECK(parse_request(R"({"command": "policy", "pod": "shop/web-0"})")->pod == "shop/web-0");
+    CHECK(error_of(R"({"command": "policy", "pods": "a/b"})") ==
+          R"("pods": not known for "policy"; did you mean "pod"?)");
+    CHECK(error_of(R"({"command": "top", "pod": "a/b"})") == R"("pod": not known for "top")");
+    for (const std::string value : {"7", "\"\"", "null", "[\"a/b\"]", "true"}) {
+        INFO(value);
+        CHECK(error_of(R"({"command": "policy", "pod": )" + value + "}") == R"("pod": a name is wanted, not )" + value);
+    }
+}
+
 TEST_CASE("a misspelt key is no order to restore") {
     CHECK(error_of(R"({"command": "restore", "dryrun": true})") ==
           R"("dryrun": not known for "restore"; did you mean "dry_run"?)");

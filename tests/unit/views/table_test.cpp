@@ -339,4 +339,18 @@ Changes: none
     CHECK(top_table(Json("text"), {}).error().message == "not a JSON object");
 }
 
+TEST_CASE("whom the policy holds back is said by its lines, four of them at most") {
+    std::vector<Restraint> restraints{
+        {.by = "held by policy.yaml:12", .mode = "observe", .count = 5, .names = {"shop/a", "shop/b", "shop/c"}}};
+    const auto shown = [&] {
+        return top_table(top_document(sample_snapshot(), {.mode = "auto", .restraints = restraints}), {.width = 120})
+            .value();
+    };
+    CHECK_THAT(shown(), Catch::Contains("\nheld by policy.yaml:12, mode observe: shop/a, shop/b, shop/c and 2 more\n"));
+    restraints.resize(6, {.by = "held by \x1b[2J", .mode = "observe", .count = 1, .names = {std::string(500, 'x')}});
+    CHECK_THAT(shown(), Catch::Contains("and 2 more of these: -o json has all\n"));
+    CHECK(shown().find('\x1b') == std::string::npos);
+    for (const std::string& line : lines_of(shown())) CHECK(display_width(line) <= 120);
+}
+
 } // namespace bpftune::views

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who is held back by which entry of a policy, as `top` tells it.
+#include "controller/grants.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace bpftune;
+using namespace bpftune::controller;
+
+namespace {
+
+constexpr NetnsId host{.cookie = 1, .inode = 1};
+
+PodFacts pod(const std::string& ns, const std::string& uid) {
+    return {.pod = {.ns = ns, .name = uid, .uid = uid}, .source = PodSource::runtime};
+}
+
+// Five pods of payments, one of them with hostNetwork, one of shop, and two units.
+Snapshot a_node() {
+    Snapshot snapshot;
+    snapshot.host = host;
+    snapshot.netns_names.push_back({.netns = host});
+    for (std::uint32_t i = 2; i < 6; ++i) {
+        snapshot.pods.push_back(pod("payments", "p" + std::to_string(i)));
+        snapshot.netns_names.push_back({.netns = {.cookie = i, .inode = i}, .pod = snapshot.pods.back().pod});
+    }
+    snapshot.pods.push_back(pod("payments", "p6"));
+    snapshot.pods.push_back(pod("shop", "q"));
+    snapshot.netns_names.push_back({.netns = {.cookie = 7, .inode = 7}, .pod = snapshot.pods.back().pod});
+    snapshot.netns_names.push_back({.netns = {.cookie = 8, .inode = 8}, .unit = "db.service"});
+    snapshot.listeners.push_back({.netns = host, .pid = 7, .unit = "nginx.service"});
+    return snapshot;
+}
+
+policy::Policy with(std::vector<policy::PodRule> entries) {
+    policy::Policy policy;
+    policy.mode = policy::Mode::automatic;
+    policy.file.value = "policy.yaml";
+    policy.pods = std::move(entries);
+    for (std::size_t i = 0; i < policy.pods.size(); ++i) policy.pods[i].line.value = 10 + i;
+    return policy;
+}
+
+} // namespace
+
+TEST_CASE("whoever has less than spec is told by what holds him back, each once") {
+    const Snapshot snapshot = a_node();
+    const policy::Policy policy = with({{.match = {.ns = "payments"}, .mode = policy::Mode::observe},
+                                        {.match = {.unit = "*.service"}, .mode = policy::Mode::recommend}});
+    CHECK(Grants(policy, snapshot).restraints() ==
+          std::vector<Restraint>{{.by = "held by policy.yaml:10",
+                                  .mode = "observe",
+                                  .count = 5,
+                                  .names = {"payments/p2", "payments/p3", "payments/p4"}},
+                                 {.by = "held by policy.yaml:11",
+                                  .mode = "recommend",
+                                  .count = 2,
+                                  .names = {"db.service", "nginx.service"}}});
+}
+
+TEST_CASE("an entry that grants all of spec holds nobody back, one that lowers a bound does") {
+    const Snapshot snapshot = a_node();
+    policy::PodRule entry{.match = {.ns = "shop"}};
+    CHECK(Grants(with({entry}), snapshot).restraints().empty());
+    entry.tunables[static_cast<std::size_t>(TunableId::somaxconn)] = {.named = true, .max = 256};
+    CHECK(Grants(with({entry}), snapshot).restraints().size() == 1);
+}
+
+TEST_CASE("without entries only the pod that says so itself is held back") {
+    Snapshot snapshot = a_node();
+    CHECK(Grants(with({}), snapshot).restraints().empty());
+    snapshot.pods[1].annotations.emplace(policy::mode_annotation, "observe");
+    const policy::Policy policy = with({});
+    const Grants grants(policy, snapshot);
+    CHECK(grants.restraints().size() == 1);
+    CHECK(grants.of(NetnsId{.cookie = 3, .inode = 3}).mode() == policy::Mode::observe);
+    CHECK(grants.of(NetnsId{.cookie = 4, .inode = 4}).mode() == policy::Mode::automatic);
+    CHECK(grants.of(NetnsId{.cookie = 99, .inode = 99}).mode() == policy::Mode::automatic); // nobody asks for more
+}
+
+TEST_CASE("a pod that is no pod of the snapshot is known by its name alone") {
+    const Snapshot snapshot = a_node();
+    const policy::Policy policy = with({{.match = {.ns = "payments"}, .mode = policy::Mode::observe}});
+    const Grants grants(policy, snapshot);
+    CHECK(grants.of(host, Pod{.ns = "payments", .name = "gone", .uid = "x"}).mode() == policy::Mode::observe);
+    CHECK(grants.of(host, Pod{.ns = "shop", .name = "gone", .uid = "x"}).mode() == policy::Mode::automatic);
+    CHECK(grants.of(host, std::nullopt).unknown == policy::Unknown::owner); // nobody is known to hold it
+}

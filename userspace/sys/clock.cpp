@@ -10,10 +10,18 @@ Now now() {
     return {time_point_cast<Nanoseconds>(steady_clock::now()), time_point_cast<milliseconds>(system_clock::now())};
 }
 
-Nanoseconds thread_cpu_time() {
-    timespec used{};
-    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
-    return std::chrono::seconds(used.tv_sec) + Nanoseconds(used.tv_nsec);
+namespace {
+
+Nanoseconds read_clock(clockid_t clock) {
+    timespec time{};
+    ::clock_gettime(clock, &time);
+    return std::chrono::seconds(time.tv_sec) + Nanoseconds(time.tv_nsec);
 }
+
+} // namespace
+
+Nanoseconds since_boot() { return read_clock(CLOCK_BOOTTIME); }
+
+Nanoseconds thread_cpu_time() { return read_clock(CLOCK_THREAD_CPUTIME_ID); }
 
 } // namespace bpftune::sys

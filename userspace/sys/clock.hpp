@@ -8,6 +8,9 @@ namespace bpftune::sys {
 
 Now now();
 
+// The time that the machine was suspended counts.
+Nanoseconds since_boot();
+
 // What the calling thread has cost so far. Moments in which the machine did something else do not count.
 Nanoseconds thread_cpu_time();
 

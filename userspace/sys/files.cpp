@@ -10,16 +10,11 @@
 #include "core/parse.hpp"
 
 namespace bpftune::sys {
-namespace {
 
-constexpr std::size_t largest_file = std::size_t{16} << 20;
-
-} // namespace
-
-Result<std::string> read_file(const std::filesystem::path& path) {
+Result<std::string> read_file(const std::filesystem::path& path, std::size_t largest) {
     const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file) return system_failure(errno, "open {}", path.string());
-    auto text = read_all(file);
+    auto text = read_all(file, largest);
     if (!text) return with_context(text.error(), "read {}", path.string());
     return text;
 }
@@ -36,7 +31,7 @@ Result<std::string> read_regular_file(const std::filesystem::path& path) {
     return text;
 }
 
-Result<std::string> read_all(const Fd& file) {
+Result<std::string> read_all(const Fd& file, std::size_t largest) {
     if (::lseek(file.value(), 0, SEEK_SET) < 0 && errno != ESPIPE) return system_failure(errno, "begin");
     std::string text;
     std::array<char, 16384> chunk; // NOLINT(cppcoreguidelines-pro-type-member-init): read() fills it
@@ -46,7 +41,7 @@ Result<std::string> read_all(const Fd& file) {
         if (count < 0) return std::unexpected(Error{std::generic_category().message(errno), errno});
         if (count == 0) return text;
         text.append(chunk.data(), static_cast<std::size_t>(count));
-        if (text.size() > largest_file) return failure("larger than {} bytes", largest_file);
+        if (text.size() > largest) return failure("larger than {} bytes", largest);
     }
 }
 

@@ -2,6 +2,7 @@
 // Small kernel files, read and written whole.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -12,14 +13,16 @@
 
 namespace bpftune::sys {
 
-// The whole file, at most 16 MiB. The error's code is errno.
-Result<std::string> read_file(const std::filesystem::path& path);
+inline constexpr std::size_t largest_file = std::size_t{16} << 20;
+
+// The whole file; one that is larger is an error. The error's code is errno.
+Result<std::string> read_file(const std::filesystem::path& path, std::size_t largest = largest_file);
 
 // The same of a regular file alone: whoever may name it can make it a pipe, for which others wait.
 Result<std::string> read_regular_file(const std::filesystem::path& path);
 
 // All of an open file, from its beginning; else the same.
-Result<std::string> read_all(const Fd& file);
+Result<std::string> read_all(const Fd& file, std::size_t largest = largest_file);
 
 // A file that holds one decimal number and white space: a sysctl.
 Result<std::uint64_t> read_number(const std::filesystem::path& path);

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sys/process.hpp"
+
+#include <fstream>
+
+#include <catch2/catch.hpp>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sys/clock.hpp"
+#include "sys/fd.hpp"
+#include "temporary_directory.hpp"
+
+using namespace bpftune;
+using namespace bpftune::sys;
+
+namespace fs = std::filesystem;
+
+TEST_CASE("a process says its cgroups, its namespace and when it started") {
+    CHECK(cgroups_of(::getpid()).value().find(":/") != std::string::npos);
+    struct stat own{};
+    REQUIRE(::stat("/proc/self/ns/net", &own) == 0);
+    CHECK(netns_inode_of(::getpid()) == static_cast<std::uint32_t>(own.st_ino));
+    CHECK(start_of(::getpid()).value() <= now().mono);
+    CHECK(start_of(1).value() < now().mono - std::chrono::seconds(1));
+    constexpr pid_t nobody = 0x7fffffff;
+    CHECK(cgroups_of(nobody).error().code == ENOENT);
+    CHECK(netns_inode_of(nobody).error().code == ENOENT);
+    CHECK_FALSE(start_of(nobody));
+}
+
+TEST_CASE("a descriptor is a socket by its inode number alone") {
+    const Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    struct stat about{};
+    REQUIRE(::fstat(socket.value(), &about) == 0);
+    CHECK(holds_socket(::getpid(), socket.value(), about.st_ino).value());
+    CHECK_FALSE(holds_socket(::getpid(), socket.value(), about.st_ino + 1).value());
+    const Fd file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    CHECK_FALSE(holds_socket(::getpid(), file.value(), about.st_ino).value());
+    CHECK_FALSE(holds_socket(::getpid(), 65000, about.st_ino).value());
+}
+
+TEST_CASE("when a process started is told whatever it is called") {
+    const std::string rest = " S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4711 1000 2 3";
+    CHECK(start_ticks("7 (nginx)" + rest) == 4711);
+    CHECK(start_ticks("7 (a) S 1 2 (b))" + rest) == 4711);
+    CHECK(start_ticks("7 (\n\xff)" + rest) == 4711);
+    for (const std::string bad : {"", "7", "7 (nginx)", "7 (nginx) S 1 7 7 0", "7 nginx S 1"})
+        CHECK_FALSE(start_ticks(bad));
+}
+
+TEST_CASE("cgroups that are longer than the kernel writes them are not read") {
+    const testing::TemporaryDirectory proc;
+    fs::create_directories(proc / "7");
+    std::ofstream(proc / "7/cgroup") << std::string(70000, 'x');
+    CHECK(cgroups_of(7, proc.path()).error().message.find("larger than") != std::string::npos);
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kube/cgroup_path.hpp"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "core/text.hpp"
+
+namespace bpftune::kube {
+namespace {
+
+constexpr std::string_view slice = ".slice";
+
+bool is_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); }
+
+bool take_prefix(std::string_view& text, std::string_view prefix) {
+    if (!text.starts_with(prefix)) return false;
+    text.remove_prefix(prefix.size());
+    return true;
+}
+
+bool take_suffix(std::string_view& text, std::string_view suffix) {
+    if (!text.ends_with(suffix)) return false;
+    text.remove_suffix(suffix.size());
+    return true;
+}
+
+// Of /proc/PID/cgroup, where ".." are what is above the reader's own cgroup namespace.
+struct Path {
+    std::size_t above = 0;
+    std::vector<std::string_view> names;
+};
+
+Path split(std::string_view text) {
+    take_suffix(text, " (deleted)");
+    Path path;
+    while (!text.empty()) {
+        const std::string_view name = text.substr(0, text.find('/'));
+        text.remove_prefix(std::min(name.size() + 1, text.size()));
+        if (name == "..")
+            ++path.above;
+        else if (!name.empty())
+            path.names.push_back(name);
+    }
+    return path;
+}
+
+bool is_uuid(std::string_view text) {
+    constexpr std::size_t size = 36;
+    constexpr std::array<std::size_t, 4> dashes{8, 13, 18, 23};
+    if (text.size() != size) return false;
+    for (std::size_t i = 0; i < size; ++i)
+        if (std::ranges::find(dashes, i) != dashes.end() ? text[i] != '-' : !is_hex(text[i])) return false;
+    return true;
+}
+
+// A UUID, which systemd's names have with underscores, or the hash of a static pod's file; empty: neither.
+std::string pod_uid(std::string_view text) {
+    constexpr std::size_t hash_size = 32;
+    std::string uid(text);
+    std::ranges::replace(uid, '_', '-');
+    if (!is_uuid(uid) && (uid.size() != hash_size || !std::ranges::all_of(uid, is_hex))) uid.clear();
+    return uid;
+}
+
+bool is_container_id(std::string_view text) {
+    constexpr std::size_t id_size = 64;
+    return text.size() == id_size && std::ranges::all_of(text, is_hex);
+}
+
+std::optional<QosClass> qos_of(std::string_view name) {
+    if (name == "besteffort") return QosClass::best_effort;
+    if (name == "burstable") return QosClass::burstable;
+    return std::nullopt;
+}
+
+bool is_kubepods(std::string_view name) {
+    return name == "kubepods" || name == "kubepods.slice" || name.ends_with("-kubepods.slice");
+}
+
+// By systemd's names: "kubepods-burstable-podUID.slice", after those of the slices above it where there are any.
+bool read_pod_slice(std::string_view name, CgroupOwner& owner) {
+    constexpr std::string_view kubepods = "kubepods-";
+    constexpr std::string_view pod = "pod";
+    if (!take_suffix(name, slice)) return false;
+    const std::size_t at = name.find(kubepods);
+    if (at == std::string_view::npos || (at > 0 && name[at - 1] != '-')) return false;
+    name.remove_prefix(at + kubepods.size());
+    std::optional<QosClass> qos = QosClass::guaranteed;
+    if (const std::size_t dash = name.find('-'); dash != std::string_view::npos) {
+        qos = qos_of(name.substr(0, dash));
+        name.remove_prefix(dash + 1);
+    }
+    if (qos && take_prefix(name, pod)) owner.pod_uid = pod_uid(name);
+    if (owner.pod_uid.empty()) return false;
+    owner.qos = qos;
+    return true;
+}
+
+// By the kubelet's own: kubepods/burstable/podUID. Of a sibling of the reader's pod the names above are not shown.
+bool read_pod_folder(const Path& path, std::size_t at, CgroupOwner& owner) {
+    std::string_view name = path.names[at];
+    const std::string uid = take_prefix(name, "pod") ? pod_uid(name) : std::string();
+    if (uid.empty()) return false;
+    const std::size_t above = at > 0 && qos_of(path.names[at - 1]) ? at - 1 : at; // without the class's own
+    if (above > 0 && !is_kubepods(path.names[above - 1])) return false;
+    if (above == 0 && path.above == 0) return false;
+    owner.pod_uid = uid;
+    owner.qos = above < at ? qos_of(path.names[at - 1]) : std::nullopt;
+    if (above == at && above > 0) owner.qos = QosClass::guaranteed;
+    return true;
+}
+
+// "cri-containerd-ID.scope", "crio-ID", "ID": a runtime's process that watches a container (conmon) is not in it.
+bool read_container(std::string_view name, CgroupOwner& owner) {
+    take_suffix(name, ".scope");
+    const std::size_t dash = name.rfind('-');
+    const std::string_view id = dash == std::string_view::npos ? name : name.substr(dash + 1);
+    if (!is_container_id(id)) return false;
+    std::string_view runtime = name.substr(0, dash == std::string_view::npos ? 0 : dash);
+    const bool is_in_it = !take_suffix(runtime, "-conmon");
+    owner.runtime = printable(runtime);
+    if (is_in_it) owner.container_id = id;
+    return is_in_it;
+}
+
+// "kubepods-burstable-podUID.slice:cri-containerd:ID": containerd's own name, where the kubelet has systemd's.
+bool read_both(std::string_view name, CgroupOwner& owner) {
+    const std::size_t first = name.find(':');
+    const std::size_t second = name.find(':', std::min(first, name.size() - 1) + 1);
+    if (second == std::string_view::npos || !read_pod_slice(name.substr(0, first), owner)) return false;
+    owner.runtime = printable(name.substr(first + 1, second - first - 1));
+    if (const auto id = name.substr(second + 1); is_container_id(id)) owner.container_id = id;
+    return true;
+}
+
+bool is_of_user(std::string_view name) {
+    return name == "user.slice" || (name.starts_with("user@") && name.ends_with(".service"));
+}
+
+bool read_pod(const Path& path, CgroupOwner& owner) {
+    for (std::size_t i = 0; i < path.names.size(); ++i) {
+        if (is_of_user(path.names[i])) return false;
+        if (read_both(path.names[i], owner)) return true;
+        if (!read_pod_slice(path.names[i], owner) && !read_pod_folder(path, i, owner)) continue;
+        if (i + 1 < path.names.size()) (void)read_container(path.names[i + 1], owner);
+        return true;
+    }
+    // Beside the reader's own container there are only those of its pod.
+    return path.above == 1 && !path.names.empty() && read_container(path.names[0], owner);
+}
+
+// As systemd tells a unit (cg_path_get_unit): the first name that is no slice, if it is a unit's.
+std::string unit_of(const Path& path) {
+    constexpr std::array<std::string_view, 5> kinds{".service", ".scope", ".socket", ".mount", ".swap"};
+    const auto name = std::ranges::find_if_not(path.names, [](std::string_view each) { return each.ends_with(slice); });
+    if (name == path.names.end()) return {};
+    std::string_view unit = *name;
+    take_prefix(unit, "_"); // before what would be the name of a file of the kernel's
+    const bool is_unit = std::ranges::any_of(kinds, [&](std::string_view kind) { return unit.ends_with(kind); });
+    return is_unit ? printable(unit) : std::string();
+}
+
+} // namespace
+
+CgroupOwner parse_cgroup_path(std::string_view text) {
+    const Path path = split(text);
+    CgroupOwner owner;
+    if (!read_pod(path, owner)) owner = {};
+    if (owner.pod_uid.empty()) owner.unit = unit_of(path);
+    return owner;
+}
+
+CgroupOwner parse_cgroups(std::string_view text) {
+    CgroupOwner owner;
+    bool has_named = false; // the hierarchy that is systemd's own
+    while (!text.empty()) {
+        const std::string_view line = text.substr(0, text.find('\n'));
+        text.remove_prefix(std::min(line.size() + 1, text.size()));
+        const std::size_t first = line.find(':');
+        const std::size_t second = first == std::string_view::npos ? first : line.find(':', first + 1);
+        if (second == std::string_view::npos) continue;
+        const std::string_view controllers = line.substr(first + 1, second - first - 1);
+        CgroupOwner found = parse_cgroup_path(line.substr(second + 1));
+        if (found.is_of_pod()) return found;
+        if (controllers == "name=systemd" || (controllers.empty() && !has_named)) owner.unit = std::move(found.unit);
+        has_named |= controllers == "name=systemd";
+    }
+    return owner;
+}
+
+} // namespace bpftune::kube

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whose a process is, by the names of its cgroups, which are the kubelet's, the container runtime's and systemd's.
+//
+// Names that users may choose prove nothing: below `user.slice`, and below the manager of a user's own units
+// (`user@1000.service`), nothing is a pod. A container may make cgroups below its own: the first pod in a path counts.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/snapshot.hpp"
+
+namespace bpftune::kube {
+
+// All text is printable (core/text.hpp).
+struct CgroupOwner {
+    std::string pod_uid;      // empty: it is no pod's, or that is not to be had
+    std::string container_id; // empty: it is in none. Without pod_uid: of a pod that only its runtime can tell
+    std::string runtime;      // that named the container's cgroup: "cri-containerd", "crio", "docker"; empty: none said
+    std::optional<QosClass> qos; // nullopt: not to be had
+    std::string unit;            // of the system's systemd; empty: none, or it is a pod's
+
+    [[nodiscard]] bool is_of_pod() const { return !pod_uid.empty() || !container_id.empty(); }
+    bool operator==(const CgroupOwner&) const = default;
+};
+
+// The text of /proc/PID/cgroup. A runtime puts a container into each hierarchy of v1 that is mounted, the kubelet knows
+// them by those of its controllers, and systemd by `name=systemd`; where v2 is mounted beside v1, only who has the
+// systemd driver is in its pod there as well. So the first line that has a pod counts, and the unit is that of
+// name=systemd, or of v2 where that is all there is.
+CgroupOwner parse_cgroups(std::string_view text);
+
+// The same of one path. What is not in the reader's own cgroup namespace begins with "/..": there the pod's name alone
+// is what tells it, and a container beside the reader's own is told by its ID alone.
+CgroupOwner parse_cgroup_path(std::string_view path);
+
+} // namespace bpftune::kube

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is asked of processes to know whose they are, so that tests may answer in the system's place.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "core/time.hpp"
+#include "kube/cgroup_path.hpp"
+
+namespace bpftune::kube {
+
+class Processes {
+public:
+    Processes() = default;
+    Processes(const Processes&) = delete;
+    Processes& operator=(const Processes&) = delete;
+    virtual ~Processes() = default;
+
+    // nullopt: it has gone, or is closed to us.
+    virtual std::optional<CgroupOwner> owner(int pid) = 0;
+    virtual std::optional<MonoTime> started(int pid) = 0;
+    virtual std::optional<std::uint32_t> netns_inode(int pid) = 0;
+    virtual std::optional<bool> holds_socket(int pid, int fd, std::uint64_t inode) = 0;
+};
+
+std::unique_ptr<Processes> processes_of(std::filesystem::path proc = "/proc");
+
+} // namespace bpftune::kube

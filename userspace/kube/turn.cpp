@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kube/turn.hpp"
+
+namespace bpftune::kube {
+
+bool Turn::take_look() {
+    if (looks_left_ == 0) return false;
+    --looks_left_;
+    return true;
+}
+
+// What is checked after this is true of the process whose cgroups were read.
+Turn::Seen& Turn::look_at(int pid) {
+    const auto [entry, is_new] = seen_.try_emplace(pid);
+    if (!is_new) return entry->second;
+    if (auto cgroup = processes_.owner(pid)) entry->second.owner = std::make_shared<Owner>(std::move(*cgroup), now_);
+    if (entry->second.owner) entry->second.started = processes_.started(pid);
+    return entry->second;
+}
+
+OwnerPtr Turn::in_netns(int pid, std::uint32_t inode) {
+    if (!take_look()) return nullptr;
+    const Seen& seen = look_at(pid);
+    return seen.owner && processes_.netns_inode(pid) == inode ? seen.owner : nullptr;
+}
+
+OwnerPtr Turn::holder_of(const Socket& socket, MonoTime since) {
+    if (!take_look()) return nullptr;
+    const Seen& seen = look_at(socket.pid);
+    if (!seen.started || *seen.started > since) return nullptr;
+    if (socket.fd >= 0 && socket.inode != 0 &&
+        !processes_.holds_socket(socket.pid, socket.fd, socket.inode).value_or(true))
+        return nullptr;
+    return seen.owner;
+}
+
+} // namespace bpftune::kube

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one snapshot costs in looks at processes: each is read once, and no more than so many.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "core/ids.hpp"
+#include "kube/processes.hpp"
+
+namespace bpftune::kube {
+
+// Whose a process is. Shared by all that it holds.
+struct Owner {
+    CgroupOwner cgroup;
+    MonoTime read;
+    // As of the last snapshot that asked.
+    std::optional<Pod> pod;
+    bool is_waited_for = false; // the runtime may know more in a moment
+    std::uint64_t resolved = 0; // in which turn that was
+
+    Owner(CgroupOwner of, MonoTime now) : cgroup(std::move(of)), read(now) {}
+};
+using OwnerPtr = std::shared_ptr<Owner>;
+
+class Turn {
+public:
+    Turn(Processes& processes, std::size_t most_looks, MonoTime now)
+        : processes_(processes), looks_left_(most_looks), now_(now) {}
+
+    [[nodiscard]] bool is_over() const { return looks_left_ == 0; }
+
+    // That of a process in this network namespace. nullptr, as below: it is not that any more, is closed to us, or the
+    // turn is over.
+    OwnerPtr in_netns(int pid, std::uint32_t inode);
+
+    // That of the process that held a socket at `since`. By its descriptor, where that is shown to us; and its number
+    // is no other's, as it had started by then.
+    struct Socket {
+        int pid = 0;
+        int fd = -1; // -1: not known
+        std::uint64_t inode = 0;
+    };
+    OwnerPtr holder_of(const Socket& socket, MonoTime since);
+
+private:
+    struct Seen {
+        OwnerPtr owner;
+        std::optional<MonoTime> started;
+    };
+    Seen& look_at(int pid);
+    bool take_look();
+
+    Processes& processes_;
+    std::size_t looks_left_;
+    MonoTime now_;
+    std::map<int, Seen> seen_;
+};
+
+} // namespace bpftune::kube

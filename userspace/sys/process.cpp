@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sys/process.hpp"
+
+#include <array>
+#include <charconv>
+
+#include <unistd.h>
+
+#include "sys/clock.hpp"
+#include "sys/files.hpp"
+
+namespace bpftune::sys {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t largest_cgroups = std::size_t{64} << 10;
+
+fs::path of(const fs::path& proc, pid_t pid) { return proc / std::to_string(pid); }
+
+// Of "net:[4026531833]", where `kind` is "net".
+Result<std::uint64_t> linked_inode(const fs::path& link, std::string_view kind) {
+    std::array<char, 64> target{};
+    const ssize_t size = ::readlink(link.c_str(), target.data(), target.size());
+    if (size < 0) return system_failure(errno, "{}", link.string());
+    std::string_view text(target.data(), static_cast<std::size_t>(size));
+    const std::string before = fmt::format("{}:[", kind);
+    std::uint64_t inode = 0;
+    if (text.starts_with(before)) {
+        text.remove_prefix(before.size());
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), inode);
+        if (error == std::errc{} && end + 1 == text.data() + text.size() && *end == ']') return inode;
+    }
+    return std::unexpected(Error{fmt::format("{} is no {}", link.string(), kind), 0});
+}
+
+} // namespace
+
+Result<std::string> cgroups_of(pid_t pid, const fs::path& proc) {
+    return read_file(of(proc, pid) / "cgroup", largest_cgroups);
+}
+
+Result<std::uint32_t> netns_inode_of(pid_t pid, const fs::path& proc) {
+    const auto inode = linked_inode(of(proc, pid) / "ns/net", "net");
+    if (!inode) return std::unexpected(inode.error());
+    return static_cast<std::uint32_t>(*inode);
+}
+
+Result<bool> holds_socket(pid_t pid, int fd, std::uint64_t inode, const fs::path& proc) {
+    const auto found = linked_inode(of(proc, pid) / "fd" / std::to_string(fd), "socket");
+    if (found) return *found == inode;
+    if (found.error().code == 0 || found.error().code == ENOENT) return false;
+    return std::unexpected(found.error());
+}
+
+// The 22nd field. The command, the 2nd, may hold anything but is the last in parentheses.
+std::optional<std::uint64_t> start_ticks(std::string_view stat) {
+    constexpr int blanks_before = 20;
+    const std::size_t command_end = stat.rfind(')');
+    if (command_end == std::string_view::npos) return std::nullopt;
+    stat.remove_prefix(command_end + 1);
+    for (int i = 0; i < blanks_before; ++i) {
+        const std::size_t blank = stat.find(' ');
+        if (blank == std::string_view::npos) return std::nullopt;
+        stat.remove_prefix(blank + 1);
+    }
+    std::uint64_t ticks = 0;
+    const auto [end, error] = std::from_chars(stat.data(), stat.data() + stat.size(), ticks);
+    return error == std::errc{} ? std::optional(ticks) : std::nullopt;
+}
+
+Result<MonoTime> start_of(pid_t pid, const fs::path& proc) {
+    const fs::path file = of(proc, pid) / "stat";
+    const auto stat = read_file(file);
+    if (!stat) return std::unexpected(stat.error());
+    const auto ticks = start_ticks(*stat);
+    if (!ticks) return failure("{} does not say when it started", file.string());
+    static const auto ticks_a_second = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
+    const Nanoseconds age =
+        since_boot() - *ticks * (std::chrono::nanoseconds(std::chrono::seconds(1)) / ticks_a_second);
+    return now().mono - age;
+}
+
+} // namespace bpftune::sys

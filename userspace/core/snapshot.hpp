@@ -61,8 +61,9 @@ struct Listener {
     int pid = 0; // the lowest that holds it; 0: none found
     int fd = -1; // its descriptor there
     std::string command;
-    std::optional<Pod> pod; // of the process that holds it, also in the node's own namespace
-    std::string unit;       // of systemd, that the process is in; empty: none, or it is a pod's
+    std::optional<Pod> pod;        // of the process that holds it, also in the node's own namespace
+    std::string unit;              // of systemd, that the process is in; empty: none, or it is a pod's
+    bool is_owner_unknown = false; // nobody can say yet whether it is a pod's, or which one's
 
     std::uint32_t queue = 0;                // sk_ack_backlog, now
     std::uint32_t queue_peak = 0;           // the largest since the source began
@@ -239,6 +240,8 @@ struct UdpSocket {
     int fd = -1;
     std::string command;
     std::optional<Pod> pod;
+    std::string unit;
+    bool is_owner_unknown = false;
     std::uint64_t queue_bytes = 0;      // sk_rmem_alloc: what waits to be read, with what the kernel counts beside it
     std::uint64_t buffer_bytes = 0;     // sk_rcvbuf: what comes is dropped while more than this waits
     bool set_by_application = false;    // the size, by SO_RCVBUF

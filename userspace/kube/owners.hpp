@@ -27,13 +27,14 @@ public:
     static constexpr std::size_t most_looks = 256;
     static constexpr std::size_t most_looks_at_event = 16; // a burst does not wait for others' names
 
-    Owners(std::unique_ptr<Processes> processes, Pods pods) : processes_(std::move(processes)), pods_(std::move(pods)) {}
+    Owners(std::unique_ptr<Processes> processes, Pods pods)
+        : processes_(std::move(processes)), pods_(std::move(pods)) {}
 
     // What the runtime has now; nullptr: it has not been heard yet.
     void take(std::shared_ptr<const Listing> listing) { pods_.take(std::move(listing)); }
 
-    // Fills in whose it is. At a tick what is not in the snapshot is forgotten.
-    void name(Snapshot& snapshot);
+    // Fills in whose it is; `now` is after all in it was read. At a tick what is not in the snapshot is forgotten.
+    void name(Snapshot& snapshot, MonoTime now);
 
     struct Remembered {
         std::size_t namespaces = 0;
@@ -45,17 +46,17 @@ public:
 private:
     struct Netns {
         int pid = 0;       // a process in it, as the last snapshot has it; 0: none
-        int looked_at = 0; // the process that `owner` is of; 0: a listener's
-        MonoTime since;    // when that process was first seen in it
-        MonoTime began;    // when the namespace was first seen
+        int looked_at = 0; // the last such process that was
+        MonoTime since;    // when `pid` was first seen in it
+        MonoTime began;    // when the namespace was
         OwnerPtr owner;    // nullptr: not known yet
         std::uint64_t seen = 0;
     };
     struct Held {
-        int pid = 0;
-        MonoTime since; // when that process was first seen to hold it
-        OwnerPtr owner; // of the process that holds it, or did before
+        int pid = 0; // as Netns has it, of those that hold it
         int looked_at = 0;
+        MonoTime since;
+        OwnerPtr owner;
         std::uint64_t seen = 0;
     };
     struct Who {
@@ -65,31 +66,34 @@ private:
     };
 
     void note_namespaces(const Snapshot& snapshot);
-    void note(const NetnsId& netns, int pid, MonoTime now);
-    void look_at_namespaces(const Snapshot& snapshot, Turn& turn);
-    bool is_due(const NetnsId& id, const Netns& netns, MonoTime now) const;
-    void look_at(const NetnsId& id, Netns& netns, Turn& turn);
-    template <class Socket> void look_at_sockets(const std::vector<Socket>& sockets, Now now, Turn& turn);
-    void look_at(Held& held, const Turn::Socket& socket, Turn& turn);
-    void adopt(const Snapshot& snapshot, const NetnsId& netns, const OwnerPtr& holder);
+    Netns* note(const NetnsId& netns);
+    [[nodiscard]] bool is_due(const NetnsId& id, const Netns& netns) const;
+    void look_at_namespaces(Turn& turn);
+    template <class Socket> void look_at_sockets(const std::vector<Socket>& sockets, Turn& turn);
+    template <class Socket> void adopt_namespaces(const std::vector<Socket>& sockets);
 
-    void resolve(Owner& owner, Now now);
-    [[nodiscard]] Who whose(const NetnsId& netns, Now now);
-    template <class Socket> void name_sockets(std::vector<Socket>& sockets, Now now);
-    template <class Row> void name_rows(std::vector<Row>& rows, Now now);
-    void name_namespaces(Snapshot& snapshot);
+    void resolve(Owner& owner);
+    Who whose(const NetnsId& netns);
+    template <class Socket> void name_socket(Socket& socket);
+    template <class Row> void name_rows(std::vector<Row>& rows);
+    void name_all(Snapshot& snapshot);
     void add_facts(Snapshot& snapshot);
     void forget();
 
     std::unique_ptr<Processes> processes_;
     Pods pods_;
-    std::map<NetnsId, Netns> netns_; // without that of the host
+    std::map<NetnsId, Netns> netns_;                  // all but the host's
     std::unordered_map<std::uint64_t, Held> sockets_; // by cookie
+    std::size_t next_netns_ = 0;                      // whose turn it is, where there are more than there are looks
+    std::size_t next_socket_ = 0;
+
+    // Of the snapshot at hand.
+    std::uint64_t turn_ = 0;
+    Now time_;
+    MonoTime now_;
     NetnsId host_;
     bool expects_pods_ = false;
-    std::uint64_t turn_ = 0;
-    std::size_t next_ = 0; // the socket whose turn it is, where there are more than there are looks
-    std::set<std::string> named_; // UIDs in this snapshot
+    std::set<std::string> named_; // UIDs
 };
 
 } // namespace bpftune::kube

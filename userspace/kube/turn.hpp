@@ -17,10 +17,11 @@ namespace bpftune::kube {
 struct Owner {
     CgroupOwner cgroup;
     MonoTime read;
-    // As of the last snapshot that asked.
+    std::optional<std::string> container; // its name; nullopt: the runtime has not told it
+    // As of the last turn that asked.
     std::optional<Pod> pod;
-    bool is_waited_for = false; // the runtime may know more in a moment
-    std::uint64_t resolved = 0; // in which turn that was
+    bool is_unsure = false;     // whose it is, for only the runtime can tell, or may know more in a moment
+    std::uint64_t resolved = 0; // which turn that was
 
     Owner(CgroupOwner of, MonoTime now) : cgroup(std::move(of)), read(now) {}
 };
@@ -28,9 +29,10 @@ using OwnerPtr = std::shared_ptr<Owner>;
 
 class Turn {
 public:
-    Turn(Processes& processes, std::size_t most_looks, MonoTime now)
-        : processes_(processes), looks_left_(most_looks), now_(now) {}
+    Turn(Processes& processes, MonoTime now) : processes_(processes), now_(now) {}
 
+    // So many looks, and no more, are taken from here on.
+    void allow(std::size_t looks) { looks_left_ = looks; }
     [[nodiscard]] bool is_over() const { return looks_left_ == 0; }
 
     // That of a process in this network namespace. nullptr, as below: it is not that any more, is closed to us, or the
@@ -55,7 +57,7 @@ private:
     bool take_look();
 
     Processes& processes_;
-    std::size_t looks_left_;
+    std::size_t looks_left_ = 0;
     MonoTime now_;
     std::map<int, Seen> seen_;
 };

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kube/owners.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace bpftune::kube {
+namespace {
+
+// A sandbox's namespace has a process of the runtime or of a CNI plugin in it before it has one of the pod: where there
+// are pods, it is looked at so long before it is nobody's.
+constexpr Nanoseconds settling = std::chrono::seconds(3);
+// A CNI plugin may run in a pod of its own: of a namespace that is younger, another process may tell another pod.
+constexpr Nanoseconds young = std::chrono::seconds(30);
+// A runtime lists a container some time after its process was started.
+constexpr Nanoseconds patience = std::chrono::seconds(1);
+constexpr std::size_t short_id = 12; // as runtimes show it
+
+bool is_of_pod(const OwnerPtr& owner) { return owner && owner->cgroup.is_of_pod(); }
+
+// Those whose turn it is first.
+template <class Due> void begin_at(std::vector<Due>& due, std::size_t next) {
+    if (!due.empty()) std::ranges::rotate(due, due.begin() + static_cast<std::ptrdiff_t>(next % due.size()));
+}
+
+template <class Socket> bool is_pressed(const Socket& socket) {
+    if constexpr (requires { socket.window; })
+        return socket.window.event.has_value();
+    else
+        return false;
+}
+
+} // namespace
+
+void Owners::name(Snapshot& snapshot, MonoTime now) {
+    ++turn_;
+    named_.clear();
+    time_ = snapshot.time;
+    now_ = now;
+    host_ = snapshot.host;
+    expects_pods_ = pods_.are_expected(time_);
+    const bool is_tick = snapshot.cause == Snapshot::Cause::tick;
+    Turn turn(*processes_, now);
+    note_namespaces(snapshot);
+    if (is_tick) {
+        turn.allow(most_looks / 2);
+        look_at_namespaces(turn);
+    }
+    turn.allow(is_tick ? most_looks / 2 : most_looks_at_event);
+    look_at_sockets(snapshot.listeners, turn);
+    look_at_sockets(snapshot.udp, turn);
+    adopt_namespaces(snapshot.listeners);
+    name_all(snapshot);
+    add_facts(snapshot);
+    // Where there is no namespace at all, they could not be read.
+    if (is_tick && !(snapshot.tcp.empty() && snapshot.netns_names.empty())) forget();
+}
+
+// nullptr: it is the host's, which is nobody's.
+Owners::Netns* Owners::note(const NetnsId& id) {
+    if (id == host_) return nullptr;
+    const auto [entry, is_new] = netns_.try_emplace(id);
+    if (is_new) entry->second.since = entry->second.began = now_;
+    entry->second.seen = turn_;
+    return &entry->second;
+}
+
+void Owners::note_namespaces(const Snapshot& snapshot) {
+    for (const NetnsNames& row : snapshot.netns_names) note(row.netns);
+    for (const Listener& row : snapshot.listeners) note(row.netns);
+    for (const NetnsTcp& row : snapshot.tcp) {
+        Netns* netns = note(row.netns);
+        if (netns != nullptr && std::exchange(netns->pid, row.pid) != row.pid) netns->since = now_;
+    }
+}
+
+bool Owners::is_due(const NetnsId& id, const Netns& netns) const {
+    if (netns.pid == 0) return false;
+    const bool is_another = netns.pid != netns.looked_at;
+    if (is_of_pod(netns.owner)) return is_another && (id.cookie == 0 || now_ - netns.began < young);
+    return is_another || (expects_pods_ && now_ - netns.since < settling);
+}
+
+void Owners::look_at_namespaces(Turn& turn) {
+    std::vector<std::pair<const NetnsId*, Netns*>> due;
+    for (auto& [id, netns] : netns_)
+        if (is_due(id, netns)) due.emplace_back(&id, &netns);
+    begin_at(due, next_netns_);
+    for (const auto& [id, netns] : due) {
+        if (turn.is_over()) break;
+        ++next_netns_;
+        OwnerPtr owner = turn.in_netns(netns->pid, id->inode);
+        if (!owner) continue;
+        netns->looked_at = netns->pid;
+        // A pod's stays a pod's, whoever enters it; but without a cookie this may be a later namespace of that number.
+        if (is_of_pod(owner) || !is_of_pod(netns->owner) || id->cookie == 0) netns->owner = std::move(owner);
+    }
+}
+
+template <class Socket> void Owners::look_at_sockets(const std::vector<Socket>& sockets, Turn& turn) {
+    std::vector<std::pair<const Socket*, Held*>> due;
+    for (const Socket& socket : sockets) {
+        if (socket.cookie == 0) continue;
+        Held& held = sockets_[socket.cookie];
+        held.seen = turn_;
+        if (std::exchange(held.pid, socket.pid) != socket.pid) held.since = now_;
+        if (held.pid != 0 && held.pid != held.looked_at) due.emplace_back(&socket, &held);
+    }
+    begin_at(due, next_socket_);
+    std::ranges::stable_partition(due, [](const auto& each) { return is_pressed(*each.first); });
+    for (const auto& [socket, held] : due) {
+        if (turn.is_over()) break;
+        ++next_socket_;
+        OwnerPtr owner = turn.holder_of({.pid = socket->pid, .fd = socket->fd, .inode = socket->inode}, held->since);
+        if (!owner) continue;
+        held->looked_at = held->pid;
+        held->owner = std::move(owner);
+    }
+}
+
+// Of a namespace in which no process of a pod is found, a listener that a pod holds tells it. Not where the host's own
+// may be the one.
+template <class Socket> void Owners::adopt_namespaces(const std::vector<Socket>& sockets) {
+    if (!host_.known()) return;
+    for (const Socket& socket : sockets) {
+        const auto netns = netns_.find(socket.netns);
+        const auto held = sockets_.find(socket.cookie);
+        if (netns == netns_.end() || held == sockets_.end() || is_of_pod(netns->second.owner)) continue;
+        if (is_of_pod(held->second.owner)) netns->second.owner = held->second.owner;
+    }
+}
+
+void Owners::resolve(Owner& owner) {
+    if (std::exchange(owner.resolved, turn_) == turn_) return;
+    CgroupOwner& cgroup = owner.cgroup;
+    owner.is_unsure = false;
+    owner.pod.reset();
+    if (!cgroup.is_of_pod()) return;
+    const bool may_be_listed = pods_.has_runtime() && now_ - owner.read < patience;
+    if (cgroup.pod_uid.empty())
+        if (const std::string* uid = pods_.pod_of_container(cgroup.container_id)) cgroup.pod_uid = *uid;
+    if (cgroup.pod_uid.empty()) {
+        owner.is_unsure = may_be_listed || !pods_.has_runtime();
+        if (may_be_listed) pods_.ask();
+        return;
+    }
+    const Pods::Found found = pods_.find(cgroup.pod_uid, cgroup.qos, time_);
+    owner.pod = found.facts->pod;
+    owner.is_unsure = found.is_waited_for;
+    if (cgroup.container_id.empty()) return;
+    if (!owner.container) owner.container = pods_.container_name(cgroup.container_id);
+    if (!owner.container && may_be_listed) pods_.ask();
+    owner.pod->container = owner.container.value_or(cgroup.container_id.substr(0, short_id));
+}
+
+Owners::Who Owners::whose(const NetnsId& id) {
+    if (id == host_) return {};
+    const auto entry = netns_.find(id);
+    if (entry == netns_.end()) return {.is_unknown = true};
+    const Netns& netns = entry->second;
+    const bool is_settling = expects_pods_ && now_ - netns.since < settling;
+    if (!netns.owner) return {.is_unknown = netns.pid != 0 || is_settling};
+    resolve(*netns.owner);
+    const Owner& owner = *netns.owner;
+    Who who{.pod = owner.pod, .unit = owner.cgroup.unit, .is_unknown = owner.is_unsure};
+    if (who.pod) {
+        who.pod->container.clear();
+        who.unit.clear();
+        named_.insert(who.pod->uid);
+    }
+    who.is_unknown |= !owner.cgroup.is_of_pod() && is_settling;
+    return who;
+}
+
+template <class Socket> void Owners::name_socket(Socket& socket) {
+    Who who = whose(socket.netns);
+    const auto held = sockets_.find(socket.cookie);
+    Owner* holder = held != sockets_.end() ? held->second.owner.get() : nullptr;
+    if (holder != nullptr) resolve(*holder);
+    if (holder != nullptr && holder->pod && (!who.pod || who.pod->uid == holder->pod->uid)) {
+        named_.insert(holder->pod->uid);
+        who = {.pod = holder->pod, .unit = {}, .is_unknown = holder->is_unsure};
+    } else if (holder != nullptr && !who.pod) {
+        who.unit = holder->cgroup.unit;
+        who.is_unknown |= holder->is_unsure;
+    } else if (!who.pod) {
+        who.is_unknown |= socket.pid != 0 || expects_pods_;
+    }
+    socket.pod = std::move(who.pod);
+    socket.unit = std::move(who.unit);
+    socket.is_owner_unknown = who.is_unknown;
+}
+
+template <class Row> void Owners::name_rows(std::vector<Row>& rows) {
+    for (Row& row : rows) row.pod = whose(row.netns).pod;
+}
+
+void Owners::name_all(Snapshot& snapshot) {
+    for (Listener& listener : snapshot.listeners) name_socket(listener);
+    for (UdpSocket& socket : snapshot.udp) name_socket(socket);
+    name_rows(snapshot.tcp);
+    name_rows(snapshot.buffers);
+    name_rows(snapshot.fragments);
+    name_rows(snapshot.conntrack);
+    name_rows(snapshot.steered);
+    for (SocketMemory& memory : snapshot.socket_memory)
+        if (memory.largest) memory.largest->pod = whose(memory.largest->netns).pod;
+    for (NetnsNames& row : snapshot.netns_names) {
+        Who who = whose(row.netns);
+        row.pod = std::move(who.pod);
+        row.unit = std::move(who.unit);
+        row.is_owner_unknown = who.is_unknown;
+    }
+}
+
+void Owners::add_facts(Snapshot& snapshot) {
+    snapshot.pods.clear();
+    for (const std::string& uid : named_) snapshot.pods.push_back(*pods_.find(uid, std::nullopt, time_).facts);
+}
+
+void Owners::forget() {
+    const auto is_gone = [this](const auto& entry) { return entry.second.seen != turn_; };
+    std::erase_if(netns_, is_gone);
+    std::erase_if(sockets_, is_gone);
+    pods_.forget_unused(time_.mono);
+}
+
+} // namespace bpftune::kube

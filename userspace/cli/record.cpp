@@ -16,6 +16,7 @@
 #include "recording/recording.hpp"
 #include "service/api.hpp"
 #include "service/boot.hpp"
+#include "service/pod_names.hpp"
 #include "service/survey.hpp"
 #include "signals/collector.hpp"
 #include "sys/clock.hpp"
@@ -130,7 +131,8 @@ private:
         const auto boot = service::boot_id();
         if (!boot) return std::unexpected(boot.error());
         auto probes = probes::Probes::open({});
-        signals::Collector collector(probes, signals::this_node(), sys::now());
+        service::PodNames pod_names;
+        signals::Collector collector(probes, signals::this_node(), sys::now(), pod_names.naming());
         if (auto begun = put(encoder_.begin({.schema = recording::current_schema,
                                              .version = BPFTUNE_VERSION,
                                              .node = signals::this_node().name,

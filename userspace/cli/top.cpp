@@ -10,6 +10,7 @@
 #include "core/parse.hpp"
 #include "probes/probes.hpp"
 #include "service/api.hpp"
+#include "service/pod_names.hpp"
 #include "service/survey.hpp"
 #include "signals/collector.hpp"
 #include "sys/clock.hpp"
@@ -68,7 +69,8 @@ private:
                            grant);
         probes_ = std::make_unique<probes::Probes>(probes::Probes::open({.rungs = rungs_}));
         if (auto asked = probes_->as_asked(); !asked) return with_context(asked.error(), "--rung");
-        collector_ = std::make_unique<signals::Collector>(*probes_, signals::this_node(), sys::now());
+        collector_ =
+            std::make_unique<signals::Collector>(*probes_, signals::this_node(), sys::now(), pod_names_.naming());
         if (rungs_.empty())
             alone_ = fmt::format("no service answers at {}: looking with probes of its own, nothing is tuned", socket_);
         else
@@ -93,6 +95,7 @@ private:
     std::vector<probes::RungChoice> rungs_;
     bool asked_ = false;
     std::string alone_; // why, where it is without a service
+    service::PodNames pod_names_;
     std::unique_ptr<probes::Probes> probes_;
     std::unique_ptr<signals::Collector> collector_;
 };

@@ -109,8 +109,7 @@ bool hangs(const QueueWindow& window) {
 }
 
 std::string name_of(const Listener& listener) {
-    return fmt::format("{} ({})", to_string(listener.local),
-                       listener.pod ? listener.pod->ns + "/" + listener.pod->name : listener.command);
+    return fmt::format("{} ({})", to_string(listener.local), listener.pod ? pod_text(*listener.pod) : listener.command);
 }
 
 ObjectKey object_of(const Listener& listener) { return {TunableId::listener_backlog, listener.netns, listener.cookie}; }

@@ -10,7 +10,7 @@
 
 #include "controller/gate.hpp"
 #include "core/parse.hpp"
-#include "core/text.hpp"
+#include "core/words.hpp"
 #include "tunables/codec.hpp"
 
 namespace bpftune::controller {
@@ -117,7 +117,9 @@ std::string why_of(const NetnsTcp& row) {
                                   row.window_ports_exhausted, row.local_ports->first, row.local_ports->last);
     if (row.ports_exhausted_remote) why += fmt::format(" towards {}", to_string(*row.ports_exhausted_remote));
     if (!row.ports_exhausted_command.empty())
-        why += fmt::format(" by {} (pid {})", row.ports_exhausted_command, row.ports_exhausted_pid);
+        why += fmt::format(" by {} ({}pid {})", row.ports_exhausted_command,
+                           row.ports_exhausted_pod ? pod_text(*row.ports_exhausted_pod) + ", " : "",
+                           row.ports_exhausted_pid);
     return fmt::format("{}; {} sockets are in TIME_WAIT there", why, row.time_wait_sockets);
 }
 

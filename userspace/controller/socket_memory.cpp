@@ -10,7 +10,7 @@
 
 #include "controller/cost.hpp"
 #include "controller/gate.hpp"
-#include "core/text.hpp"
+#include "core/words.hpp"
 
 namespace bpftune::controller {
 namespace {
@@ -86,7 +86,7 @@ Reading reading_of_most(const Snapshot& snapshot, const SocketMemory& row, const
 bool is_short(const SocketMemory& row) { return row.was_near_limit() && lost(row) > 0; }
 
 std::string name_of(const Snapshot& snapshot, const MemoryHolder& holder) {
-    if (holder.pod) return printable(holder.pod->ns + "/" + holder.pod->name);
+    if (holder.pod) return pod_text(*holder.pod);
     if (const std::string* name = snapshot.netns_name(holder.netns)) return *name;
     return fmt::format("network namespace {}", holder.netns.inode);
 }

@@ -14,7 +14,7 @@
 #include "controller/gate.hpp"
 #include "controller/trial.hpp"
 #include "controller/udp_buffers.hpp"
-#include "core/text.hpp"
+#include "core/words.hpp"
 
 namespace bpftune::controller {
 namespace {
@@ -58,8 +58,7 @@ struct Needing {
 };
 
 std::string name_of(const UdpSocket& socket) {
-    return fmt::format("{} ({})", to_string(socket.local),
-                       socket.pod ? printable(socket.pod->ns + "/" + socket.pod->name) : socket.command);
+    return fmt::format("{} ({})", to_string(socket.local), socket.pod ? pod_text(*socket.pod) : socket.command);
 }
 
 struct UdpNeed {
@@ -97,7 +96,7 @@ Needing needing_datagrams(const Gate& gate, TunableId tunable, bool set_by_appli
 }
 
 std::string who_is(const TcpBuffers& row, const HeldFlow& flow) {
-    return row.pod ? printable(row.pod->ns + "/" + row.pod->name) : fmt::format("{} (pid {})", flow.command, flow.pid);
+    return row.pod ? pod_text(*row.pod) : fmt::format("{} (pid {})", flow.command, flow.pid);
 }
 
 // Its own end of the fastest of them leads.

@@ -9,7 +9,7 @@
 #include "controller/flood.hpp"
 #include "controller/gate.hpp"
 #include "controller/trial.hpp"
-#include "core/text.hpp"
+#include "core/words.hpp"
 
 namespace bpftune::controller {
 namespace {
@@ -24,8 +24,7 @@ constexpr std::uint64_t lost_for_what_fitted = 2;
 ObjectKey object_of(const UdpSocket& socket) { return {TunableId::udp_rcvbuf, socket.netns, socket.cookie}; }
 
 std::string name_of(const UdpSocket& socket) {
-    return fmt::format("{} ({})", to_string(socket.local),
-                       socket.pod ? printable(socket.pod->ns + "/" + socket.pod->name) : socket.command);
+    return fmt::format("{} ({})", to_string(socket.local), socket.pod ? pod_text(*socket.pod) : socket.command);
 }
 
 // Of datagrams, within a tick: the buffer's own peak is over before anybody looks.

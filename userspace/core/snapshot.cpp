@@ -121,10 +121,14 @@ const PodFacts* Snapshot::facts_of(const Pod& pod) const {
     return found == pods.end() || found->pod.uid != pod.uid ? nullptr : &*found;
 }
 
-const std::string* Snapshot::netns_name(const NetnsId& netns) const {
+const NetnsNames* Snapshot::names_of(const NetnsId& netns) const {
     const auto names = std::ranges::lower_bound(netns_names, netns, {}, &NetnsNames::netns);
-    const bool found = names != netns_names.end() && names->netns == netns && !names->bound.empty();
-    return found ? &names->bound.front() : nullptr;
+    return names != netns_names.end() && names->netns == netns ? &*names : nullptr;
+}
+
+const std::string* Snapshot::netns_name(const NetnsId& netns) const {
+    const NetnsNames* names = names_of(netns);
+    return names != nullptr && !names->bound.empty() ? &names->bound.front() : nullptr;
 }
 
 } // namespace bpftune

@@ -139,6 +139,8 @@ struct NetnsTcp {
     std::optional<std::uint64_t> ports_exhausted; // connects that failed for want of a local port
     std::string ports_exhausted_command;          // who suffered the last of them
     int ports_exhausted_pid = 0;
+    std::optional<Pod>
+        ports_exhausted_pod; // its own, also in the node's namespace, where it was still there at the tick
     std::optional<Endpoint> ports_exhausted_remote; // whom it wanted to reach
     std::optional<LocalPorts> local_ports;          // ip_local_port_range
     // The highest port below that range that a UDP socket of the namespace has; 0: none. nullopt: not known, as where
@@ -737,6 +739,7 @@ struct Snapshot {
     std::vector<PodFacts> pods; // in the order of their UIDs; those that some row or name is about
     std::vector<ExpectedSysctl> expected; // in the order of the policy; at ticks
 
+    [[nodiscard]] const NetnsNames* names_of(const NetnsId& netns) const; // nullptr: nothing is known of its names
     // nullptr: it has none, or none is known.
     [[nodiscard]] const std::string* netns_name(const NetnsId& netns) const;
     [[nodiscard]] const PodFacts* facts_of(const Pod& pod) const; // nullptr: none are known

@@ -27,9 +27,12 @@ inline std::string object_text(TunableId tunable, std::string_view name, const S
                                                    : fmt::format("{} of netns {}", name, scope.netns.inode);
 }
 
+// "shop/web-0"; of one whose name is not known, its UID.
+inline std::string pod_text(const Pod& pod) { return pod.ns.empty() ? pod.name : pod.ns + "/" + pod.name; }
+
 // A network namespace, by its pod where that is known.
 inline std::string netns_text(const NetnsId& netns, const std::optional<Pod>& pod) {
-    return pod ? printable(pod->ns + "/" + pod->name) : fmt::format("netns {}", netns.inode);
+    return pod ? pod_text(*pod) : fmt::format("netns {}", netns.inode);
 }
 
 // Of a listener's `limit` that is below somaxconn, where the argument of listen() was not seen (Binds::unknown).

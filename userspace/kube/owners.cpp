@@ -38,8 +38,8 @@ void Owners::name(Snapshot& snapshot, MonoTime now) {
     time_ = snapshot.time;
     now_ = now;
     host_ = snapshot.host;
-    expects_pods_ = pods_.are_expected(time_);
     const bool is_tick = snapshot.cause == Snapshot::Cause::tick;
+    if (is_tick) expects_pods_ = pods_.are_expected(time_);
     Turn turn(*processes_, now);
     note_namespaces(snapshot);
     if (is_tick) {
@@ -49,6 +49,7 @@ void Owners::name(Snapshot& snapshot, MonoTime now) {
     turn.allow(is_tick ? most_looks / 2 : most_looks_at_event);
     look_at_sockets(snapshot.listeners, turn);
     look_at_sockets(snapshot.udp, turn);
+    look_at_connecting(snapshot, turn);
     adopt_namespaces(snapshot.listeners);
     name_all(snapshot);
     add_facts(snapshot);
@@ -115,6 +116,17 @@ template <class Socket> void Owners::look_at_sockets(const std::vector<Socket>& 
         if (!owner) continue;
         held->looked_at = held->pid;
         held->owner = std::move(owner);
+    }
+}
+
+void Owners::look_at_connecting(const Snapshot& snapshot, Turn& turn) {
+    for (const NetnsTcp& row : snapshot.tcp) {
+        if (row.ports_exhausted_pid == 0) continue;
+        Held& held = connecting_[row.netns];
+        held.seen = turn_;
+        if (std::exchange(held.pid, row.ports_exhausted_pid) != row.ports_exhausted_pid)
+            held = {.pid = held.pid, .since = now_, .owner = nullptr, .seen = turn_};
+        if (!held.owner && now_ - held.since < settling) held.owner = turn.holder_of({.pid = held.pid}, held.since);
     }
 }
 
@@ -191,6 +203,14 @@ template <class Socket> void Owners::name_socket(Socket& socket) {
     socket.is_owner_unknown = who.is_unknown;
 }
 
+void Owners::name_connecting(NetnsTcp& row) {
+    const auto held = connecting_.find(row.netns);
+    if (held == connecting_.end() || !held->second.owner) return;
+    resolve(*held->second.owner);
+    row.ports_exhausted_pod = held->second.owner->pod;
+    if (row.ports_exhausted_pod) named_.insert(row.ports_exhausted_pod->uid);
+}
+
 template <class Row> void Owners::name_rows(std::vector<Row>& rows) {
     for (Row& row : rows) row.pod = whose(row.netns).pod;
 }
@@ -199,6 +219,7 @@ void Owners::name_all(Snapshot& snapshot) {
     for (Listener& listener : snapshot.listeners) name_socket(listener);
     for (UdpSocket& socket : snapshot.udp) name_socket(socket);
     name_rows(snapshot.tcp);
+    for (NetnsTcp& row : snapshot.tcp) name_connecting(row);
     name_rows(snapshot.buffers);
     name_rows(snapshot.fragments);
     name_rows(snapshot.conntrack);
@@ -222,6 +243,7 @@ void Owners::forget() {
     const auto is_gone = [this](const auto& entry) { return entry.second.seen != turn_; };
     std::erase_if(netns_, is_gone);
     std::erase_if(sockets_, is_gone);
+    std::erase_if(connecting_, is_gone);
     pods_.forget_unused(time_.mono);
 }
 

@@ -33,6 +33,7 @@
 #include "service/http.hpp"
 #include "service/lock.hpp"
 #include "service/log_limit.hpp"
+#include "service/pod_names.hpp"
 #include "service/pod_policy.hpp"
 #include "service/policy_file.hpp"
 #include "service/request.hpp"
@@ -119,7 +120,7 @@ public:
                .visit = [this](const NetnsId& netns, const sys::NetnsHint& hint,
                                const sys::Wanted& wanted) { return writer_.visit(netns, hint, wanted); },
                .conntrack_types = [this] { return writer_.conntrack_types(); }})),
-          collector_(probes_, signals::this_node(), sys::now()),
+          collector_(probes_, signals::this_node(), sys::now(), pod_names_.naming()),
           executor_(
               journal_, writer_, state_, [this](TunableId id, ChangeState state) { metrics_.changed(id, state); },
               [this](Nudge what, const Scope& scope) -> Result<> {
@@ -204,6 +205,7 @@ private:
     std::size_t undoing_ = 0; // values that are to go back as their use falls
     MonoTime next_restoring_;
     probes::Probes probes_;
+    PodNames pod_names_;
     signals::Collector collector_;
     Executor executor_;
     Snapshot last_;

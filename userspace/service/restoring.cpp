@@ -19,7 +19,7 @@ std::string object_of(const actuators::Holding& holding) {
     if (is_of_socket(holding.tunable) && holding.scope.listener)
         object += ", " + to_string(holding.scope.listener->local);
     if (holding.scope.queue) object += ", " + queue_text(holding.tunable, *holding.scope.queue);
-    if (holding.scope.pod) object += fmt::format(", pod {}/{}", holding.scope.pod->ns, holding.scope.pod->name);
+    if (holding.scope.pod) object += ", pod " + pod_text(*holding.scope.pod);
     return object;
 }
 

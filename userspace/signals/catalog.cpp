@@ -44,19 +44,46 @@ template <class Object> Value netns_name(const Snapshot& snapshot, const Object&
     return name != nullptr ? Value(*name) : Value();
 }
 
+// Beside the command, where there is one, else in the pod's place.
+template <class Object> constexpr bool has_command = requires(const Object& object) { object.command; };
+template <class Object> constexpr std::string_view who_column = has_command<Object> ? "WHO" : "POD";
+template <class Object> constexpr Join who_join = has_command<Object> ? Join::beside : Join::otherwise;
+
 template <class Object> constexpr Row<Object> netns_name_row(std::string_view name) {
     return {
         {.name = name,
          .kind = label,
          .json = "netns_name",
-         .column = "NAME",
-         .width = 12,
+         .column = who_column<Object>,
          .help = "Name of the file that the network namespace is bound to, as in `ip netns`; null where there is none.",
          .source = "/proc/self/mountinfo",
-         .wide = true,
-         .sparse = true},
+         .join = who_join<Object>},
         nullptr,
         netns_name<Object>};
+}
+
+template <class Object> Value unit(const Snapshot& snapshot, const Object& object) {
+    const std::string* unit = nullptr;
+    if constexpr (has_command<Object>)
+        unit = &object.unit;
+    else if (const NetnsNames* names = snapshot.names_of(object.netns))
+        unit = &names->unit;
+    return unit != nullptr && !unit->empty() ? Value(*unit) : Value();
+}
+
+template <class Object> constexpr Row<Object> unit_row(std::string_view name) {
+    return {{.name = name,
+             .kind = label,
+             .json = "unit",
+             .column = who_column<Object>,
+             .help = has_command<Object>
+                         ? "Unit of systemd that this process is in; null where there is none, or it is a pod's."
+                         : "Unit of systemd that a process of the network namespace is in; null where there is none, "
+                           "it is a pod's, or the node's own.",
+             .source = "/proc/PID/cgroup",
+             .join = who_join<Object>},
+            nullptr,
+            unit<Object>};
 }
 
 constexpr std::string_view netns_help = "Network namespace: inode number, as in `lsns -t net`.";
@@ -73,6 +100,7 @@ template <class Object> constexpr Row<Object> netns_row(std::string_view name) {
 }
 
 constexpr std::string_view pod_help = "Pod and container that own it; null where there is none or it is not known.";
+constexpr std::string_view pod_source = "the container runtime (CRI), /var/log/pods, /proc/PID/cgroup";
 
 template <class Object> constexpr Row<Object> pod_row(std::string_view name, unsigned width) {
     return {{.name = name,
@@ -81,7 +109,7 @@ template <class Object> constexpr Row<Object> pod_row(std::string_view name, uns
              .column = "POD",
              .width = width,
              .help = pod_help,
-             .source = "the container runtime (CRI)"},
+             .source = pod_source},
             field<&Object::pod>};
 }
 
@@ -139,7 +167,7 @@ constexpr std::array listeners{
                    .json = "pod",
                    .column = "WHO",
                    .help = pod_help,
-                   .source = "the container runtime (CRI)",
+                   .source = pod_source,
                    .join = Join::instead},
                   field<&Listener::pod>},
     Row<Listener>{{.name = "listener.queue",
@@ -278,6 +306,7 @@ constexpr std::array listeners{
          .source = "arrivals, overflows and accepted; LINUX_MIB_SYNCOOKIESSENT, LINUX_MIB_SYNCOOKIESRECV",
          .note = "flood"},
         field<&Listener::flood>},
+    unit_row<Listener>("listener.unit"),
     netns_name_row<Listener>("listener.netns_name"),
 };
 
@@ -389,6 +418,7 @@ constexpr std::array syn_queue{
                    .source = "LINUX_MIB_TCPFASTOPENPASSIVEFAIL + LINUX_MIB_TCPFASTOPENLISTENOVERFLOW"},
                   field<&NetnsTcp::fastopen_failed>},
     pod_row<NetnsTcp>("syn_queue.pod", 20),
+    unit_row<NetnsTcp>("syn_queue.unit"),
     netns_name_row<NetnsTcp>("syn_queue.netns_name"),
 };
 
@@ -461,6 +491,14 @@ constexpr std::array time_wait{
          .help = "Its process id; null when there was none.",
          .source = "task->tgid"},
         [](const NetnsTcp& n) -> Value { return n.ports_exhausted_pid == 0 ? Value{} : value(n.ports_exhausted_pid); }},
+    Row<NetnsTcp>{{.name = "time_wait.ports_exhausted_pod",
+                   .kind = label,
+                   .json = "ports_exhausted_pod",
+                   .column = "NO PORT FOR",
+                   .help = "Its pod and container; null where it is in none, or had ended before it was looked at.",
+                   .source = pod_source,
+                   .join = Join::instead},
+                  field<&NetnsTcp::ports_exhausted_pod>},
     Row<NetnsTcp>{{.name = "time_wait.entries",
                    .kind = counter,
                    .json = "entries",
@@ -497,6 +535,7 @@ constexpr std::array time_wait{
                    .source = "net.ipv4.tcp_tw_reuse_delay"},
                   field<&NetnsTcp::tw_reuse_delay_ms>},
     pod_row<NetnsTcp>("time_wait.pod", 14),
+    unit_row<NetnsTcp>("time_wait.unit"),
     netns_name_row<NetnsTcp>("time_wait.netns_name"),
 };
 
@@ -670,6 +709,7 @@ constexpr std::array steering{
          .source = "/sys/class/net/DEVICE/queues/rx-0/rps_cpus"},
         [](const SteeredDevice& device) { return device.rps_cpus ? Value(cpus_text(*device.rps_cpus)) : Value(); }},
     pod_row<SteeredDevice>("steering.pod", 10),
+    unit_row<SteeredDevice>("steering.unit"),
     netns_name_row<SteeredDevice>("steering.netns_name"),
 };
 
@@ -994,6 +1034,7 @@ constexpr std::array conntrack{
                           "nf_conntrack_proto_tcp.c, tcp_timeouts"),
         of_state<&ConntrackStates::close_wait, &StateEntries::needed_seconds>},
     pod_row<Conntrack>("conntrack.pod", 12),
+    unit_row<Conntrack>("conntrack.unit"),
     netns_name_row<Conntrack>("conntrack.netns_name"),
 };
 
@@ -1290,6 +1331,7 @@ constexpr std::array buffer_rows{
                      .wide = true},
                     field<&TcpBuffers::congestion_control>},
     pod_row<TcpBuffers>("buffers.pod", 14),
+    unit_row<TcpBuffers>("buffers.unit"),
     netns_name_row<TcpBuffers>("buffers.netns_name"),
 };
 
@@ -1350,8 +1392,9 @@ constexpr std::array udp_rows{
     Row<UdpSocket>{{.name = "udp.pod",
                     .kind = label,
                     .json = "pod",
+                    .column = "WHO",
                     .help = pod_help,
-                    .source = "the container runtime (CRI)",
+                    .source = pod_source,
                     .join = Join::instead},
                    field<&UdpSocket::pod>},
     Row<UdpSocket>{{.name = "udp.queue",
@@ -1435,6 +1478,7 @@ constexpr std::array udp_rows{
                             "were too many.",
                     .source = "the same"},
                    field<&UdpSocket::left_out>},
+    unit_row<UdpSocket>("udp.unit"),
     netns_name_row<UdpSocket>("udp.netns_name"),
 };
 
@@ -1557,6 +1601,7 @@ constexpr std::array fragment_rows{
                     .source = "IPSTATS_MIB_REASMTIMEOUT"},
                    field<&Fragments::timed_out>},
     pod_row<Fragments>("fragments.pod", 14),
+    unit_row<Fragments>("fragments.unit"),
     netns_name_row<Fragments>("fragments.netns_name"),
 };
 
@@ -1824,6 +1869,7 @@ constexpr std::array tcp_rows{
                    .wide = true},
                   field<&NetnsTcp::listening>},
     pod_row<NetnsTcp>("tcp.pod", 10),
+    unit_row<NetnsTcp>("tcp.unit"),
     netns_name_row<NetnsTcp>("tcp.netns_name"),
 };
 

@@ -37,11 +37,13 @@ enum class Rank {
     limit,
 };
 
-// Whether a cell shares the column of the signal before it.
+// Whether a cell shares the column of a signal before it: the one of the same heading, else the last.
 enum class Join {
     none,
-    colon,   // behind it: address, port
-    instead, // in its place when known: command, pod
+    colon,     // behind it: address, port
+    instead,   // in its place when known: command, pod
+    otherwise, // in its place when nothing else is known: pod, unit
+    beside,    // in parentheses behind it, when nothing else shares it: command, unit
 };
 
 struct Signal {

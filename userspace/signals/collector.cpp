@@ -59,7 +59,8 @@ bool may_be_asked_later(const Error& error) {
 
 } // namespace
 
-Collector::Collector(probes::Probes& probes, Node node, Now now) : probes_(probes), node_(std::move(node)) {
+Collector::Collector(probes::Probes& probes, Node node, Now now, Naming name_owners)
+    : probes_(probes), node_(std::move(node)), name_owners_(std::move(name_owners)) {
     tick(now);
 }
 
@@ -205,6 +206,7 @@ Snapshot Collector::tick(Now now) {
     read_conntrack(snapshot);
     read_neighbours(snapshot);
     snapshot.netns_names = names_;
+    name_owners(snapshot);
     return snapshot;
 }
 
@@ -234,6 +236,7 @@ void Collector::name(Snapshot& snapshot, const NetnsId& netns) const {
 
 void Collector::name_listeners(Snapshot& snapshot) const {
     for (const Listener& listener : snapshot.listeners) name(snapshot, listener.netns);
+    name_owners(snapshot);
 }
 
 void Collector::read_buffers(Snapshot& snapshot) {
@@ -268,6 +271,7 @@ std::optional<Snapshot> Collector::follow_flows(Now now) {
                   [&](const TcpBuffers& row) { return says_nothing(row.receiving) && says_nothing(row.sending); });
     if (snapshot.buffers.empty()) return std::nullopt;
     for (const TcpBuffers& row : snapshot.buffers) name(snapshot, row.netns);
+    name_owners(snapshot);
     return snapshot;
 }
 

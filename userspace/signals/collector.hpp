@@ -2,6 +2,7 @@
 // Reads the probes and makes Snapshots: on every tick, at once when a queue comes under pressure, and while it is.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -26,8 +27,12 @@ namespace bpftune::signals {
 
 class Collector {
 public:
-    // Reads everything once: the zero of all counters. `probes` outlives it.
-    Collector(probes::Probes& probes, Node node, Now now);
+    // Fills in whose all in a snapshot is.
+    using Naming = std::function<void(Snapshot&)>;
+
+    // Reads everything once: the zero of all counters. `probes` outlives it. Every snapshot is passed to `name_owners`
+    // last.
+    Collector(probes::Probes& probes, Node node, Now now, Naming name_owners = {});
 
     // Everything, with rates since the last tick. What could not be read is missing, and `problems` says so.
     Snapshot tick(Now now);
@@ -95,6 +100,9 @@ private:
     void read_names();
     void name(Snapshot& snapshot, const NetnsId& netns) const;
     void name_listeners(Snapshot& snapshot) const;
+    void name_owners(Snapshot& snapshot) const {
+        if (name_owners_) name_owners_(snapshot);
+    }
     void note(const Error& error);
     void add_unheld(Now now);
     bool look_at(const NetnsId& netns, Now now);
@@ -117,6 +125,7 @@ private:
 
     probes::Probes& probes_;
     Node node_;
+    Naming name_owners_;
     NodeReader node_reader_;
     TcpTable tcp_;
     std::vector<probes::NetnsReading> namespaces_;          // of the last refresh

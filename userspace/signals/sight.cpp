@@ -88,6 +88,7 @@ constexpr std::array table{
     Limitation{Rung::procfs, "time_wait.ports_exhausted", unseen, "connects that found no local port"},
     Limitation{Rung::procfs, "time_wait.ports_exhausted_command", unseen, ""},
     Limitation{Rung::procfs, "time_wait.ports_exhausted_pid", unseen, ""},
+    Limitation{Rung::procfs, "time_wait.ports_exhausted_pod", unseen, ""},
     Limitation{Rung::procfs, "time_wait.local_ports", unseen, ""},
     Limitation{Rung::procfs, "time_wait.tw_reuse", unseen, ""},
     Limitation{Rung::procfs, "time_wait.tw_reuse_delay_ms", unseen, ""},

@@ -214,23 +214,41 @@ std::string cell_text(const Json& row, const Signal& signal) {
     return text_of(row, signal.json);
 }
 
-void join(Cell& cell, const Json& row, const Signal& signal) {
-    if (signal.join == Join::instead) {
-        cell.text = known_text(row, signal.json).value_or(cell.text);
-    } else if (signal.join == Join::colon) {
+// A cell, and whether it is what its own signal says.
+struct Shared {
+    Cell cell;
+    std::string_view column;
+    bool is_own = true;
+};
+
+void join(Shared& shared, const Json& row, const Signal& signal) {
+    Cell& cell = shared.cell;
+    if (signal.join == Join::colon) {
         if (cell.text.find(':') != std::string::npos) cell.text = "[" + cell.text + "]";
         cell.tail = ":" + cell_text(row, signal);
+        return;
     }
+    const auto text = known_text(row, signal.json);
+    if (!text) return;
+    if (signal.join == Join::instead || (signal.join == Join::otherwise && cell.text == "-"))
+        cell.text = *text;
+    else if (signal.join == Join::beside && shared.is_own)
+        cell.text += fmt::format(" ({})", *text);
+    shared.is_own = false;
 }
 
 std::vector<Cell> cells_of(std::span<const Signal> signals, const Json& row) {
-    std::vector<Cell> cells;
+    std::vector<Shared> shared;
     for (const Signal& signal : signals) {
-        if (signal.join != Join::none)
-            join(cells.back(), row, signal);
-        else if (!signal.column.empty())
-            cells.push_back({cell_text(row, signal)});
+        if (signal.join == Join::none) {
+            if (!signal.column.empty()) shared.push_back({{cell_text(row, signal)}, signal.column});
+        } else {
+            const auto with = std::ranges::find(shared, signal.column, &Shared::column);
+            join(with != shared.end() ? *with : shared.back(), row, signal);
+        }
     }
+    std::vector<Cell> cells;
+    for (Shared& each : shared) cells.push_back(std::move(each.cell));
     return cells;
 }
 

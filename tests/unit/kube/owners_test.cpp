@@ -232,6 +232,24 @@ TEST_CASE("of UDP sockets in the node's own namespace it is the same") {
     CHECK(made.udp[0].pod == Pod{"", uid_b, "", uid_b});
 }
 
+TEST_CASE("who found no port is known by its process, in the node's own namespace as well") {
+    Service service;
+    service.runs(50, pod(uid_b, nginx_id), host);
+    Snapshot made = service.snapshot(Snapshot::Cause::tick, {});
+    made.tcp = {Service::row(host, 1)};
+    made.tcp[0].ports_exhausted_pid = 50;
+    service.owners.name(made, service.now.mono);
+    CHECK(made.tcp[0].ports_exhausted_pod == Pod{"", uid_b, nginx_id.substr(0, 12), uid_b});
+    CHECK(made.tcp[0].pod == std::nullopt);
+    service.node.processes.erase(50);
+    service.owners.name(made, service.now.mono);
+    CHECK(made.tcp[0].ports_exhausted_pod.has_value()); // it was
+    made.tcp[0].ports_exhausted_pid = 51;
+    made.tcp[0].ports_exhausted_pod.reset();
+    service.owners.name(made, service.now.mono);
+    CHECK(made.tcp[0].ports_exhausted_pod == std::nullopt);
+}
+
 TEST_CASE("what is known is not looked at again, and one process once for all that it holds") {
     Service service;
     service.tell_logs("shop_web-0_" + uid_a);

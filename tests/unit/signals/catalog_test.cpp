@@ -40,15 +40,16 @@ TEST_CASE("tables have the documented fields in the documented order, new ones b
     CHECK(tables[0].json == "listeners");
     CHECK(fields(tables[0]) == "netns inode address port pid command pod queue queue_peak limit asked somaxconn binds "
                                "drops overflows overflows_per_second arrivals syn_queue fastopen_queue overflows_are "
-                               "flooded flood netns_name ");
+                               "flooded flood unit netns_name ");
     CHECK(tables[1].json == "syn_queue");
     CHECK(fields(tables[1]) ==
           "netns dropped cookies_sent listen_overflows overflows_of_closed cookies_returned "
-          "flooded flood other_drops fastopen fastopen_requests fastopen_opened fastopen_failed pod netns_name ");
+          "flooded flood other_drops fastopen fastopen_requests fastopen_opened fastopen_failed pod unit netns_name ");
     CHECK(tables[2].json == "time_wait");
-    CHECK(fields(tables[2]) == "netns sockets limit entries_per_second overflows ports_exhausted "
-                               "ports_exhausted_command ports_exhausted_pid entries ports_exhausted_remote "
-                               "local_ports tw_reuse tw_reuse_delay_ms pod netns_name ");
+    CHECK(fields(tables[2]) ==
+          "netns sockets limit entries_per_second overflows ports_exhausted "
+          "ports_exhausted_command ports_exhausted_pid ports_exhausted_pod entries ports_exhausted_remote "
+          "local_ports tw_reuse tw_reuse_delay_ms pod unit netns_name ");
     CHECK(tables[3].json == "softirq");
     CHECK(fields(tables[3]) ==
           "cpu processed dropped time_squeeze backlog_limit backlog packets_per_second softirq_percent "
@@ -61,7 +62,7 @@ TEST_CASE("tables have the documented fields in the documented order, new ones b
                                "established_timeout_seconds established_needed_seconds time_wait_entries "
                                "time_wait_idle_entries time_wait_timeout_seconds time_wait_needed_seconds "
                                "close_wait_entries close_wait_idle_entries close_wait_timeout_seconds "
-                               "close_wait_needed_seconds pod netns_name ");
+                               "close_wait_needed_seconds pod unit netns_name ");
     CHECK(tables[5].json == "buffers");
     CHECK(fields(tables[5]) ==
           "netns rmem_max rmem_default wmem_max wmem_default looked_at left_out receiving_held_back "
@@ -72,14 +73,15 @@ TEST_CASE("tables have the documented fields in the documented order, new ones b
           "sending_set_by_application sending_at_ceiling sending_flow sending_command sending_pid sending_local "
           "sending_remote "
           "sending_limit sending_rate sending_round_trip_us window_scale losing_held_back losing_bytes_per_second "
-          "losing_set_by_application congestion_control pod netns_name ");
+          "losing_set_by_application congestion_control pod unit netns_name ");
     CHECK(tables[6].json == "udp");
     CHECK(fields(tables[6]) == "netns inode address port pid command pod queue buffer set_by drops overflows looks "
-                               "looks_past_half lost_to netns_overflows left_out netns_name ");
+                               "looks_past_half lost_to netns_overflows left_out unit netns_name ");
     CHECK(tables[7].json == "neighbours");
     CHECK(fields(tables[7]) == "family entries limit refused made unanswered ");
     CHECK(tables[8].json == "fragments");
-    CHECK(fields(tables[8]) == "netns family memory_bytes limit_bytes reassembled failed timed_out pod netns_name ");
+    CHECK(fields(tables[8]) ==
+          "netns family memory_bytes limit_bytes reassembled failed timed_out pod unit netns_name ");
     CHECK(tables[9].json == "socket_memory");
     CHECK(fields(tables[9]) ==
           "protocol bytes low_bytes pressure_bytes high_bytes under_pressure pressures lost held_bytes "
@@ -89,9 +91,9 @@ TEST_CASE("tables have the documented fields in the documented order, new ones b
     CHECK(fields(tables[10]) ==
           "netns segments_sent segments_retransmitted retransmitted_percent established close_wait close_wait_command "
           "close_wait_pid close_wait_held time_wait syn_sent syn_recv fin_wait1 fin_wait2 last_ack closing listening "
-          "pod netns_name ");
+          "pod unit netns_name ");
     CHECK(tables[11].json == "steering");
-    CHECK(fields(tables[11]) == "netns device packets_per_second queues rps_cpus pod netns_name ");
+    CHECK(fields(tables[11]) == "netns device packets_per_second queues rps_cpus pod unit netns_name ");
     CHECK(tables[12].json == "interrupts");
     CHECK(fields(tables[12]) == "irq name device per_second cpu cpus ");
 }

@@ -115,13 +115,29 @@ TEST_CASE("a wide screen shows more columns") {
         "    12.0      1211          -");
 }
 
-TEST_CASE("the bound name of a network namespace is shown where some row has one") {
+TEST_CASE("what is no pod has its unit, or the bound name of its namespace, where a pod has its name") {
     Snapshot snapshot = sample_snapshot();
-    snapshot.netns_names = {{.netns = sample_listener().netns, .bound = {"lab-1", "1f2e"}}};
-    const std::string text = table(snapshot, {.width = 220});
-    CHECK(line(text, "NETNS       LISTENS").ends_with("SYN QUEUE  NAME"));
-    CHECK(line(text, "4026532247  0.0.0.0").ends_with("  lab-1"));
-    CHECK(table(sample_snapshot(), {.width = 220}).find("NAME") == std::string::npos);
+    snapshot.listeners = {sample_listener()};
+    snapshot.netns_names = {{.netns = sample_tcp().netns, .bound = {"lab-1", "1f2e"}, .unit = "lab.service"}};
+    const auto who = [&] { return line(table(snapshot, {.width = 220}), "4026532247  0.0.0.0"); };
+    const auto whose = [&] { return line(table(snapshot, {.width = 220}), "4026532247      812"); };
+    CHECK(who().find("  shop/web-0/nginx ") != std::string::npos);
+    CHECK(whose().ends_with("  shop/web-0"));
+
+    snapshot.listeners[0].pod.reset();
+    snapshot.listeners[0].unit = "nginx.service";
+    snapshot.tcp[0].pod.reset();
+    CHECK(who().find("  nginx (nginx.service) ") != std::string::npos);
+    CHECK(whose().ends_with("  lab.service"));
+
+    snapshot.listeners[0].unit.clear();
+    snapshot.netns_names[0].unit.clear();
+    CHECK(who().find("  nginx (lab-1) ") != std::string::npos);
+    CHECK(whose().ends_with("  lab-1"));
+
+    snapshot.netns_names.clear();
+    CHECK(who().find("  nginx ") != std::string::npos);
+    CHECK(whose().ends_with("  -"));
 }
 
 TEST_CASE("a long address is cut before its port") {

@@ -26,6 +26,7 @@ struct Report {
     probes::Probes probes;
     std::vector<service::TunableReport> tunables;
     std::vector<service::RightReport> rights;
+    std::vector<service::PodsStep> pods;
     std::string to_grant; // empty: some are held
     service::Counted counted;
     std::vector<ExpectedSysctl> expected;
@@ -59,6 +60,7 @@ Report examine(const std::vector<probes::RungChoice>& rungs) {
                      .probes = probes::Probes::open({.rungs = rungs}),
                      .tunables = service::survey_tunables(),
                      .rights = service::survey_rights(),
+                     .pods = service::survey_pods(),
                      .to_grant = service::what_to_grant(),
                      .counted = {},
                      .expected = {},
@@ -89,6 +91,16 @@ std::string_view verdict(int status) {
 
 views::Json known(const std::string& text) { return text.empty() ? views::Json() : views::Json(text); }
 
+views::Json pods_document(const std::vector<service::PodsStep>& steps) {
+    views::Json document{{"rung", "none"}, {"ladder", views::Json::array()}};
+    for (const service::PodsStep& step : steps) {
+        if (step.taken) document["rung"] = to_string(step.source);
+        document["ladder"].push_back(
+            {{"rung", to_string(step.source)}, {"taken", step.taken}, {"reason", known(step.reason)}});
+    }
+    return document;
+}
+
 views::Json document_of(const Report& report) {
     views::Json probes = views::Json::array();
     for (const Probe probe : all_probes) {
@@ -116,6 +128,7 @@ views::Json document_of(const Report& report) {
                          {"kernel", report.kernel},
                          {"verdict", verdict(status_of(report))},
                          {"probes", std::move(probes)},
+                         {"pods", pods_document(report.pods)},
                          {"tunables", std::move(tunables)},
                          {"rights", std::move(rights)},
                          {"grant", known(report.to_grant)},
@@ -140,6 +153,10 @@ void print(const Report& report) {
     for (const probes::Step& step : report.probes.ladder())
         fmt::print("  {:<10} {:<11} {:<10} {}\n", to_string(step.probe), to_string(step.rung),
                    step.taken ? "taken" : "-", signals::described(step));
+    fmt::print("\nPODS\n");
+    for (const service::PodsStep& step : report.pods)
+        fmt::print("  {:<10} {:<11} {:<10} {}\n", "names", to_string(step.source), step.taken ? "taken" : "-",
+                   step.reason);
     fmt::print("\nTUNABLES\n");
     for (const service::TunableReport& tunable : report.tunables) {
         fmt::print("  {:<34} {}\n", tunable.name, tunable.writable ? "writable" : tunable.reason);

@@ -9,11 +9,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "kube/pod_logs.hpp"
 #include "service/set_by.hpp"
 #include "sys/capabilities.hpp"
 #include "sys/fd.hpp"
 #include "sys/files.hpp"
 #include "sys/netns.hpp"
+#include "sys/process.hpp"
 #include "sys/sockets.hpp"
 #include "sys/sysfs.hpp"
 #include "tunables/catalog.hpp"
@@ -107,6 +109,23 @@ TunableReport survey(const tunables::Tunable& tunable, const fs::path& root) {
 }
 
 } // namespace
+
+std::vector<PodsStep> survey_pods(const fs::path& root) {
+    constexpr pid_t first_process = 1;
+    const auto logs = kube::check_pod_logs(root / fs::path(kube::pod_logs_folder).relative_path());
+    const auto cgroups = sys::cgroups_of(first_process, root / "proc");
+    const auto reason = [](const auto& result) { return result ? std::string() : result.error().message; };
+    std::vector<PodsStep> steps{{PodSource::runtime, false, "no container runtime is asked"},
+                                {PodSource::logs, false, reason(logs)},
+                                {PodSource::cgroup, false, reason(cgroups)}};
+    // Whose a process is, its cgroup tells on all of them.
+    if (!cgroups) steps[1].reason = steps[2].reason;
+    const auto best = std::ranges::find(steps, std::string(), &PodsStep::reason);
+    if (best != steps.end()) best->taken = true;
+    for (auto lower = best; lower != steps.end(); ++lower)
+        if (lower != best && lower->reason.empty()) lower->reason = "a better one is taken";
+    return steps;
+}
 
 std::vector<TunableReport> survey_tunables(const fs::path& root) {
     const SetBy set_by(root);

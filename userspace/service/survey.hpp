@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/snapshot.hpp"
+
 namespace bpftune::service {
 
 struct TunableReport {
@@ -24,6 +26,16 @@ struct RightReport {
     bool held = false;
     std::string needed_for;
 };
+
+// One way to know how pods are called.
+struct PodsStep {
+    PodSource source = PodSource::cgroup;
+    bool taken = false;
+    std::string reason; // why not; empty: it is taken
+};
+
+// The best first.
+std::vector<PodsStep> survey_pods(const std::filesystem::path& root = "/");
 
 std::vector<TunableReport> survey_tunables(const std::filesystem::path& root = "/");
 std::vector<RightReport> survey_rights();

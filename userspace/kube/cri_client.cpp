@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kube/cri_client.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include <fmt/format.h>
+#include <sys/eventfd.h>
+
+#include "core/text.hpp"
+#include "core/time.hpp"
+#include "kube/cri_connection.hpp"
+#include "sys/clock.hpp"
+#include "sys/fd.hpp"
+
+namespace bpftune::kube {
+namespace {
+
+std::filesystem::path first_that_is_there(const std::vector<std::filesystem::path>& paths) {
+    std::error_code ignored;
+    const auto found = std::find_if(paths.begin(), paths.end(),
+                                    [&](const auto& path) { return std::filesystem::exists(path, ignored); });
+    return found == paths.end() ? std::filesystem::path() : *found;
+}
+
+std::string name_all(const std::vector<std::filesystem::path>& paths) {
+    std::string text;
+    for (const auto& path : paths) text += (text.empty() ? "" : ", ") + printable(path.native());
+    return text;
+}
+
+} // namespace
+
+std::vector<std::filesystem::path> usual_cri_sockets() {
+    return {"/run/containerd/containerd.sock", "/run/crio/crio.sock", "/run/k3s/containerd/containerd.sock",
+            "/var/run/cri-dockerd.sock"};
+}
+
+struct CriClient::Worker {
+    explicit Worker(Options chosen) : options(std::move(chosen)) {}
+
+    const Options options;
+    sys::Fd wake;     // an eventfd: `known` has changed
+    std::mutex mutex; // over what follows, but for reading `known` in the worker's thread, which alone sets it
+    std::condition_variable stirs; // what follows has changed
+    bool stops = false;
+    bool asked = false;
+    bool events_ended = false;        // the connection goes on without them
+    CriConnection* current = nullptr; // whose calls are to be cancelled
+    Known known;
+    MonoTime tried;                     // the worker's own, as is the next: when the last listing or connection began
+    std::chrono::milliseconds retry{0}; // how long it waits before the next connection
+    std::thread thread;
+
+    void run();
+    void serve();
+    void serve(CriConnection& connection, const std::filesystem::path& socket);
+    bool list(CriConnection& connection, const std::filesystem::path& socket);
+    bool wait_for_turn();
+    void wait_to_retry();
+    void watch(CriConnection& connection);
+    void publish(CriState state, std::shared_ptr<const Listing> listing);
+    void fail(const std::filesystem::path& socket, const std::string& why);
+    void use(CriConnection* connection);
+    void stop();
+};
+
+void CriClient::Worker::run() {
+    for (bool ends = false; !ends;) {
+        const MonoTime began = sys::now().mono;
+        serve();
+        // A runtime that was restarted is back at once; one that fails again and again is left alone.
+        const bool held = sys::now().mono - began >= options.last_retry;
+        retry = held ? std::chrono::milliseconds(0) : std::clamp(2 * retry, options.first_retry, options.last_retry);
+        wait_to_retry();
+        const std::scoped_lock lock(mutex);
+        ends = stops;
+    }
+}
+
+// One connection, as long as it is of use.
+void CriClient::Worker::serve() {
+    tried = sys::now().mono;
+    const std::filesystem::path socket = first_that_is_there(options.sockets);
+    if (socket.empty()) return fail({}, fmt::format("no container runtime at {}", name_all(options.sockets)));
+    const auto connection = CriConnection::open(socket, options.owner, options.deadline);
+    if (!connection) return fail(socket, connection.error().message);
+    use(connection->get());
+    std::thread watcher([&] { watch(**connection); });
+    serve(**connection, socket);
+    (*connection)->cancel();
+    watcher.join();
+    use(nullptr);
+}
+
+void CriClient::Worker::serve(CriConnection& connection, const std::filesystem::path& socket) {
+    while (list(connection, socket))
+        if (!wait_for_turn()) return;
+}
+
+bool CriClient::Worker::list(CriConnection& connection, const std::filesystem::path& socket) {
+    tried = sys::now().mono;
+    auto listing = connection.list();
+    if (!listing) {
+        fail(socket, listing.error().message);
+        return false;
+    }
+    auto told = known.listing && *known.listing == *listing ? known.listing
+                                                            : std::make_shared<const Listing>(std::move(*listing));
+    publish({.socket = socket, .connected = true, .listings = known.state.listings + 1}, std::move(told));
+    return true;
+}
+
+// Whether another listing of this connection follows.
+bool CriClient::Worker::wait_for_turn() {
+    std::unique_lock lock(mutex);
+    const auto longest = known.state.events ? options.poll_with_events : options.poll;
+    stirs.wait_until(lock, tried + longest, [&] { return stops || events_ended || asked; });
+    stirs.wait_until(lock, tried + options.least_pause, [&] { return stops; });
+    asked = false;
+    return !stops && !events_ended;
+}
+
+void CriClient::Worker::wait_to_retry() {
+    std::unique_lock lock(mutex);
+    const auto soonest = std::min(retry, options.first_retry);
+    stirs.wait_until(lock, tried + soonest, [&] { return stops; });
+    stirs.wait_until(lock, tried + retry, [&] { return stops || asked; });
+    asked = false;
+    events_ended = false;
+}
+
+// In a thread of its own: each event asks for a listing. Where the runtime ends them, all is begun again.
+void CriClient::Worker::watch(CriConnection& connection) {
+    const auto ended = connection.watch([&] {
+        const std::scoped_lock lock(mutex);
+        known.state.events = true;
+        asked = true;
+        stirs.notify_one();
+    });
+    if (ended == CriConnection::Events::not_served) return;
+    const std::scoped_lock lock(mutex);
+    events_ended = true;
+    stirs.notify_one();
+}
+
+void CriClient::Worker::publish(CriState state, std::shared_ptr<const Listing> listing) {
+    const std::scoped_lock lock(mutex);
+    state.events = state.connected && known.state.events;
+    known = {.listing = std::move(listing), .state = std::move(state)};
+    ::eventfd_write(wake.value(), 1);
+}
+
+// What was known stays so. A call that was cancelled is no news.
+void CriClient::Worker::fail(const std::filesystem::path& socket, const std::string& why) {
+    const std::string error = socket.empty() ? why : printable(socket.native()) + " " + why;
+    publish({.socket = socket, .error = error, .listings = known.state.listings}, known.listing);
+}
+
+void CriClient::Worker::use(CriConnection* connection) {
+    const std::scoped_lock lock(mutex);
+    current = connection;
+    if (stops && connection != nullptr) connection->cancel();
+}
+
+void CriClient::Worker::stop() {
+    {
+        const std::scoped_lock lock(mutex);
+        stops = true;
+        if (current != nullptr) current->cancel();
+        stirs.notify_one();
+    }
+    thread.join();
+}
+
+Result<std::unique_ptr<CriClient>> CriClient::start(Options options) {
+    auto worker = std::make_unique<Worker>(std::move(options));
+    worker->wake = sys::Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!worker->wake) return system_failure(errno, "eventfd");
+    worker->thread = std::thread([&state = *worker] { state.run(); });
+    return std::unique_ptr<CriClient>(new CriClient(std::move(worker)));
+}
+
+CriClient::CriClient(std::unique_ptr<Worker> worker) : worker_(std::move(worker)) {}
+
+CriClient::~CriClient() { worker_->stop(); }
+
+int CriClient::fd() const { return worker_->wake.value(); }
+
+CriClient::Known CriClient::take() {
+    const std::scoped_lock lock(worker_->mutex);
+    eventfd_t ignored = 0;
+    ::eventfd_read(worker_->wake.value(), &ignored);
+    return worker_->known;
+}
+
+void CriClient::ask() {
+    const std::scoped_lock lock(worker_->mutex);
+    worker_->asked = true;
+    worker_->stirs.notify_one();
+}
+
+} // namespace bpftune::kube

@@ -91,16 +91,17 @@ void CriClient::Worker::serve() {
     const auto connection = CriConnection::open(socket, options.owner, options.deadline);
     if (!connection) return fail(socket, connection.error().message);
     use(connection->get());
-    std::thread watcher([&] { watch(**connection); });
     serve(**connection, socket);
-    (*connection)->cancel();
-    watcher.join();
     use(nullptr);
 }
 
 void CriClient::Worker::serve(CriConnection& connection, const std::filesystem::path& socket) {
-    while (list(connection, socket))
-        if (!wait_for_turn()) return;
+    if (!list(connection, socket)) return;
+    std::thread watcher([&] { watch(connection); });
+    while (wait_for_turn() && list(connection, socket)) {
+    }
+    connection.cancel();
+    watcher.join();
 }
 
 bool CriClient::Worker::list(CriConnection& connection, const std::filesystem::path& socket) {

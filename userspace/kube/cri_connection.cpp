@@ -2,6 +2,7 @@
 #include "kube/cri_connection.hpp"
 
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <mutex>
 #include <set>
@@ -23,6 +24,7 @@
 #include "core/text.hpp"
 #include "cri.grpc.pb.h"
 #include "kube/cri_listing.hpp"
+#include "kube/cri_relay.hpp"
 #include "sys/fd.hpp"
 
 namespace bpftune::kube {
@@ -30,8 +32,9 @@ namespace {
 
 namespace cri = ::runtime::v1;
 
-// What kubelet takes of a runtime, and what containerd sends at most.
+// What kubelet takes of a runtime, and what containerd sends at most; CRI-O sends 80 MiB. The same with its frames.
 constexpr int longest_answer_bytes = 16 << 20;
+constexpr std::size_t most_bytes_for_an_answer = std::size_t{17} << 20;
 constexpr std::size_t longest_message_bytes = 200; // of the runtime's own words for an error
 
 Result<> check_file(const std::filesystem::path& path, uid_t owner) {
@@ -77,12 +80,24 @@ std::shared_ptr<grpc::Channel> make_channel(sys::Fd socket) {
     return grpc::CreateCustomInsecureChannelFromFd("cri", socket.release(), arguments);
 }
 
+// containerd before 2.0 tells each event to one of those who watch (containerd/containerd#7318).
+bool tells_everybody(const cri::VersionResponse& version) {
+    if (version.runtime_name() != "containerd") return true;
+    const std::string& text = version.runtime_version();
+    const char* const begin = text.data() + (text.starts_with('v') ? 1 : 0);
+    int major = 0;
+    std::from_chars(begin, text.data() + text.size(), major);
+    return major >= 2;
+}
+
+std::string too_much() { return fmt::format("answers with more than {} MiB", longest_answer_bytes >> 20); }
+
 std::string in_words(const grpc::Status& status, std::chrono::milliseconds deadline) {
     const std::string said = printable(status.error_message().substr(0, longest_message_bytes));
     switch (status.error_code()) {
     case grpc::DEADLINE_EXCEEDED: return fmt::format("has not answered within {}", deadline);
     case grpc::UNIMPLEMENTED: return "does not speak CRI v1";
-    case grpc::RESOURCE_EXHAUSTED: return fmt::format("answers with too much: {}", said);
+    case grpc::RESOURCE_EXHAUSTED: return too_much();
     case grpc::UNAVAILABLE: return fmt::format("has gone away: {}", said);
     default: return fmt::format("answers with an error: {}", said);
     }
@@ -91,6 +106,7 @@ std::string in_words(const grpc::Status& status, std::chrono::milliseconds deadl
 } // namespace
 
 struct CriConnection::Channel {
+    std::unique_ptr<CriRelay> relay;
     std::shared_ptr<grpc::Channel> channel;
     std::unique_ptr<cri::RuntimeService::Stub> stub;
     std::chrono::milliseconds deadline;
@@ -110,6 +126,7 @@ namespace {
 template <class Channel> class Call {
 public:
     explicit Call(Channel& channel) : channel_(channel) {
+        channel_.relay->allow();
         const std::scoped_lock lock(channel_.mutex);
         channel_.calls.insert(&context);
         if (channel_.cancelled) context.TryCancel();
@@ -160,8 +177,11 @@ Result<std::unique_ptr<CriConnection>> CriConnection::open(const std::filesystem
                                                            std::chrono::milliseconds deadline) {
     auto connected = connect_to(socket, owner);
     if (!connected) return std::unexpected(connected.error());
+    auto relay = CriRelay::start(std::move(*connected), most_bytes_for_an_answer);
+    if (!relay) return std::unexpected(relay.error());
     auto channel = std::make_unique<Channel>();
-    channel->channel = make_channel(std::move(*connected));
+    channel->relay = std::move(*relay);
+    channel->channel = make_channel(channel->relay->take_inner());
     channel->stub = cri::RuntimeService::NewStub(channel->channel);
     channel->deadline = deadline;
     return std::unique_ptr<CriConnection>(new CriConnection(std::move(channel)));
@@ -180,6 +200,7 @@ Result<Listing> CriConnection::list() {
         status = channel_->read<cri::ListContainersRequest>("/runtime.v1.RuntimeService/ListContainers", containers);
     if (status.ok())
         status = channel_->read<cri::ListPodSandboxRequest>("/runtime.v1.RuntimeService/ListPodSandbox", sandboxes);
+    if (channel_->relay->has_exceeded()) return failure("{}", too_much());
     if (!status.ok()) return failure("{}", in_words(status, channel_->deadline));
     grpc::ProtoBufferReader sandbox_reader(&sandboxes);
     grpc::ProtoBufferReader container_reader(&containers);
@@ -187,11 +208,19 @@ Result<Listing> CriConnection::list() {
 }
 
 CriConnection::Events CriConnection::watch(const std::function<void()>& happened) {
+    if (!tells_everybody(channel_->version)) return Events::not_served;
     Call call(*channel_);
     const auto events = channel_->stub->GetContainerEvents(&call.context, {});
     cri::ContainerEventResponse event;
-    while (events->Read(&event)) happened();
-    return events->Finish().error_code() == grpc::UNIMPLEMENTED ? Events::not_served : Events::ended;
+    bool has_told = false;
+    for (; events->Read(&event); has_told = true) {
+        channel_->relay->allow();
+        happened();
+    }
+    // CRI-O whose events are turned off ends them at once, without an error.
+    const auto code = events->Finish().error_code();
+    const bool was_cut = code == grpc::UNAVAILABLE || code == grpc::CANCELLED;
+    return has_told || was_cut ? Events::ended : Events::not_served;
 }
 
 void CriConnection::cancel() {

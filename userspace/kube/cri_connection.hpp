@@ -29,7 +29,8 @@ public:
     Result<Listing> list();
 
     enum class Events { ended, not_served };
-    // Calls `happened` for each event of the runtime, until the runtime ends it.
+    // After the first listing. Calls `happened` for each event of the runtime, until the runtime ends it. Not of one
+    // that would take the events from kubelet to give them to us: containerd before 2.0.
     Events watch(const std::function<void()>& happened);
 
     // What blocks returns soon, and what is called from now on at once.

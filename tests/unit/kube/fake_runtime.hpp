@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include <grpcpp/security/server_credentials.h>
@@ -19,10 +20,17 @@ namespace bpftune::testing {
 
 namespace cri = ::runtime::v1;
 
+struct RuntimeKind {
+    std::string name = "fake";
+    std::string version = "1.2";
+    // To who watches its events; nothing: it tells them.
+    std::optional<grpc::Status> answers_watchers = grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "no events");
+};
+
 class FakeRuntime final : public cri::RuntimeService::Service {
 public:
-    explicit FakeRuntime(std::filesystem::path socket, bool tells_events = false)
-        : socket_(std::move(socket)), tells_events_(tells_events) {
+    explicit FakeRuntime(std::filesystem::path socket, RuntimeKind kind = {})
+        : socket_(std::move(socket)), kind_(std::move(kind)) {
         start();
     }
     ~FakeRuntime() override { stop(); }
@@ -68,10 +76,16 @@ public:
         return listings_;
     }
 
+    // Who has begun to watch so far.
+    [[nodiscard]] int watchers() {
+        const std::scoped_lock lock(mutex_);
+        return watchers_;
+    }
+
 private:
     grpc::Status Version(grpc::ServerContext*, const cri::VersionRequest*, cri::VersionResponse* version) override {
-        version->set_runtime_name("fake");
-        version->set_runtime_version("1.2");
+        version->set_runtime_name(kind_.name);
+        version->set_runtime_version(kind_.version);
         return grpc::Status::OK;
     }
     grpc::Status ListPodSandbox(grpc::ServerContext*, const cri::ListPodSandboxRequest*,
@@ -89,8 +103,9 @@ private:
     }
     grpc::Status GetContainerEvents(grpc::ServerContext* context, const cri::GetEventsRequest*,
                                     grpc::ServerWriter<cri::ContainerEventResponse>* writer) override {
-        if (!tells_events_) return {grpc::StatusCode::UNIMPLEMENTED, "no events"};
         std::unique_lock lock(mutex_);
+        ++watchers_;
+        if (kind_.answers_watchers) return *kind_.answers_watchers;
         while (!context->IsCancelled()) {
             told_.wait_for(lock, std::chrono::milliseconds(10), [&] { return untold_ > 0; });
             for (; untold_ > 0; --untold_) writer->Write({});
@@ -99,7 +114,7 @@ private:
     }
 
     std::filesystem::path socket_;
-    bool tells_events_;
+    RuntimeKind kind_;
     std::unique_ptr<grpc::Server> server_;
     std::mutex mutex_; // over what follows
     std::condition_variable told_;
@@ -107,6 +122,7 @@ private:
     cri::ListContainersResponse containers_;
     int untold_ = 0;
     int listings_ = 0;
+    int watchers_ = 0;
 };
 
 } // namespace bpftune::testing

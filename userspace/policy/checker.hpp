@@ -83,6 +83,7 @@ private:
     template <class Take> void tunables(const Element* value, Take take);
     void tunable(const Element& value, const Tunable& row, TunablePolicy& out);
     void lowered_tunable(const Element& value, const Tunable& row, TunablePolicy& out);
+    void metrics(const Element* value, Policy& policy);
     void expect(const Element* value, Policy& policy);
     void not_a_sysctl(const Element& key);
     bool is_setting(const Element& value, std::string_view name);

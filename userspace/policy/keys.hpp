@@ -14,6 +14,7 @@ enum class Kind {
     name,        // RFC 1123 label
     budget,      // "2%" or "512MiB"
     count,       // whole number, in the range of its tunable
+    number,      // whole number, `least` to `most`
     duration,    // "24h", or `never`
     map,         // of `keys`
     tunables,    // map from names of the tunables' catalog to maps of `keys`
@@ -34,6 +35,8 @@ struct Key {
     std::span<const std::string_view> choices;
     std::span<const Key> keys;
     std::string_view letters; // of a pattern, what its names are made of; empty: all but "/"
+    std::uint64_t least = 0;  // of a number
+    std::uint64_t most = 0;
 };
 
 inline constexpr std::uint64_t largest_file_bytes = 1 << 20; // what a ConfigMap holds at most
@@ -133,6 +136,20 @@ inline constexpr std::array pod_keys{
         .keys = pod_tunable_keys},
 };
 
+// What is not of pods takes up to 900 of them on a node of 32 CPUs or more (a test adds that up).
+inline constexpr std::uint64_t fewest_series = 1000;
+inline constexpr std::uint64_t most_series = 100'000;
+
+inline constexpr std::array metrics_keys{
+    Key{.name = "maxSeries",
+        .kind = Kind::number,
+        .help = "Series that /metrics has at most: pods beyond that share the series of one pod called other.",
+        .example = "1000",
+        .fallback = "1000",
+        .least = fewest_series,
+        .most = most_series},
+};
+
 inline constexpr std::array metadata_keys{
     Key{.name = "name",
         .kind = Kind::name,
@@ -174,11 +191,11 @@ inline constexpr std::array spec_keys{
         .kind = Kind::sysctls,
         .help = "What sysctls of the node's own network namespace are to be: watched, never written. Another value is "
                 "an alarm."},
+    Key{.name = "metrics", .kind = Kind::map, .help = "How much the service tells of itself.", .keys = metrics_keys},
     Key{.name = "pods",
         .kind = Kind::list,
         .help = "What is allowed to some pods, units and network namespaces only: the first entry that matches counts. "
-                "What "
-                "matches none follows spec.",
+                "What matches none follows spec.",
         .keys = pod_keys},
 };
 

@@ -73,7 +73,8 @@ std::string expected(const Key& key) {
     case Kind::choice: return (key.choices.size() == 1 ? "" : "one of ") + list_of(key.choices);
     case Kind::name: return fmt::format("a name such as {}", key.example);
     case Kind::budget: return "a percentage such as 2% or a size such as 512MiB";
-    case Kind::count: return "a whole number";
+    case Kind::count:
+    case Kind::number: return "a whole number";
     case Kind::duration: return "a duration such as 24h, or never";
     case Kind::map: return "a map of " + list_of(names(key.keys));
     case Kind::tunables: return "a map such as 'net.core.somaxconn: {max: 65535}'";
@@ -461,6 +462,22 @@ void Checker::budget(const Element* value, Policy& policy) {
     value->text.ends_with('%') ? percentage(*value, policy) : size(*value, policy);
 }
 
+void Checker::metrics(const Element* value, Policy& policy) {
+    if (value == nullptr || !is(*value, Element::Kind::map, "metrics", expected(key_named(spec_keys, "metrics"))))
+        return;
+    const Key& key = metrics_keys[0];
+    const Element* const series = fields(*value, metrics_keys, "metrics").find(key.name);
+    if (series == nullptr || !is(*series, Element::Kind::scalar, key.name, expected(key))) return;
+    const bool is_plain = only_digits(series->text) && !series->text.starts_with('0');
+    const auto number = parse_number(series->text);
+    if (is_plain && number && *number >= key.least && *number <= key.most)
+        policy.max_series = *number;
+    else
+        problem(*series,
+                fmt::format("write a whole number from {} to {}, such as {}", key.least, key.most, key.example),
+                "{} '{}' is out of range or no number", key.name, shown(series->text));
+}
+
 void Checker::metadata(const Element* value, Policy& policy) {
     if (value == nullptr || !is(*value, Element::Kind::map, "metadata", expected(key_named(file_keys, "metadata"))))
         return;
@@ -486,6 +503,7 @@ void Checker::spec(const Element* value, Policy& policy) {
     budget(given.find("memoryBudget"), policy);
     tunables(given.find("tunables"),
              [&](const Element& bounds, const Tunable& row) { tunable(bounds, row, policy.of(row.id)); });
+    metrics(given.find("metrics"), policy);
     expect(given.find("expect"), policy);
     pods(given.find("pods"), policy);
 }

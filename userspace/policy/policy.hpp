@@ -109,6 +109,7 @@ struct Policy {
     OnConflict on_conflict = OnConflict::yield;
     double memory_budget_ratio = 0.02;                // of the node's memory, 0 to 1
     std::optional<std::uint64_t> memory_budget_bytes; // if the file gives an absolute size instead
+    std::uint64_t max_series = 1000;                  // of /metrics
     std::vector<TunablePolicy> tunables = unnamed();  // by TunableId
     std::vector<PodRule> pods;                        // the first that matches counts
     std::vector<Expectation> expect;                  // in the order of the file

@@ -138,6 +138,7 @@ ordered_json type_of(const Key& key, const tunables::Tunable* tunable) {
     case Kind::name: return {{"type", "string"}, {"pattern", "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"}};
     case Kind::budget: return {{"type", "string"}, {"pattern", "^([0-9]+(\\.[0-9]{1,3})?%|[0-9]+(KiB|MiB|GiB))$"}};
     case Kind::count: return count_of(tunable);
+    case Kind::number: return {{"type", "integer"}, {"minimum", key.least}, {"maximum", key.most}};
     case Kind::duration:
         if (tunable != nullptr && !tunable->use_is_seen) return {{"const", never}};
         return {{"type", "string"}, {"pattern", "^(never|0*[1-9][0-9]*(ms|s|m|h|d))$"}};
@@ -165,7 +166,10 @@ ordered_json object_of(std::span<const Key> keys, const tunables::Tunable* tunab
         if (!applies_to(key, tunable)) continue;
         ordered_json property = type_of(key, tunable);
         property["description"] = key.help;
-        if (!key.fallback.empty()) property["default"] = key.fallback;
+        if (const auto number = parse_number(key.fallback))
+            property["default"] = *number;
+        else if (!key.fallback.empty())
+            property["default"] = key.fallback;
         properties[std::string(key.name)] = std::move(property);
         if (key.required) required.push_back(key.name);
     }

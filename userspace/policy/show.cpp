@@ -93,19 +93,21 @@ std::string entry_of(const PodRule& rule) {
 
 std::string show(const Policy& policy) {
     const std::string labels = policy.labels.empty() ? "" : fmt::format("  labels: {}\n", map_of(policy.labels));
-    std::string out = fmt::format("apiVersion: {}\n"
-                                  "kind: {}\n"
-                                  "metadata:\n"
-                                  "  name: \"{}\"\n"
-                                  "{}"
-                                  "spec:\n"
-                                  "  mode: {}\n"
-                                  "  onExit: {}\n"
-                                  "  onConflict: {}\n"
-                                  "  memoryBudget: {}\n"
-                                  "  tunables:\n",
-                                  api_versions[0], kinds[0], policy.name, labels, to_string(policy.mode),
-                                  to_string(policy.on_exit), to_string(policy.on_conflict), budget_text(policy));
+    std::string out =
+        fmt::format("apiVersion: {}\n"
+                    "kind: {}\n"
+                    "metadata:\n"
+                    "  name: \"{}\"\n"
+                    "{}"
+                    "spec:\n"
+                    "  mode: {}\n"
+                    "  onExit: {}\n"
+                    "  onConflict: {}\n"
+                    "  memoryBudget: {}\n"
+                    "  metrics: {{maxSeries: {}}}\n"
+                    "  tunables:\n",
+                    api_versions[0], kinds[0], policy.name, labels, to_string(policy.mode), to_string(policy.on_exit),
+                    to_string(policy.on_conflict), budget_text(policy), policy.max_series);
     for (const tunables::Tunable& row : tunables::catalog()) out += line_of(row, policy.of(row.id));
     if (!policy.expect.empty()) out += "  expect:\n";
     for (const Expectation& each : policy.expect)

@@ -412,6 +412,7 @@ void Daemon::adopt(const actuators::Holding& holding) {
     collector_.holds(object);
     if (on_trial) adopted.before_trial = tunables::value_of(holding.tunable, *holding.before_trial).value_or(*original);
     controller::adopt(state_, adopted, sys::now().mono);
+    metrics_.adopted(holding.tunable);
     spdlog::info("adopted: {} = {} (was {})", tunables::row(holding.tunable).name,
                  tunables::text_of(holding.tunable, adopted.current), holding.original);
 }
@@ -475,6 +476,7 @@ void Daemon::tick() {
     go_on_restoring();
     if (changes_stale_) remember_changes();
     if (journal_is_due()) executor_.checkpoint();
+    metrics_.limit_series(policy_.max_series);
     metrics_.update(last_, policy::to_string(mode()));
     metrics_.update({.policy_name = policy_.name,
                      .policy_hash = policy::hash_of(policy_),

@@ -2,31 +2,28 @@
 #include "views/metrics.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <optional>
 #include <utility>
 
-#include <prometheus/text_serializer.h>
-
 #include "tunables/catalog.hpp"
-#include "views/text.hpp"
 
 namespace bpftune::views {
 namespace {
 
 using prometheus::ClientMetric;
-using prometheus::MetricFamily;
-using prometheus::MetricType;
 using signals::Aggregate;
 using signals::Kind;
+using signals::Rank;
 using signals::Signal;
 using signals::Table;
 using Labels = std::vector<ClientMetric::Label>;
 
-// A pod that has gone keeps its counters for so long, that the last scrape sees all of them; no longer, for pods come
-// and go without end.
-constexpr auto series_lifetime = std::chrono::minutes(15);
 // Rows that may come back with what they counted before. Past so many, the others are counted from zero.
 constexpr std::size_t most_gone = 4096;
+
+// Beyond so many CPUs, all of them have one series.
+constexpr std::size_t most_cpus = 32;
 
 // The signal that the labels are taken from.
 std::string_view signal_of(signals::Labels labels) {
@@ -48,30 +45,14 @@ signals::Value label_of(const Table& table, const Snapshot& snapshot, std::size_
     return place < table.signals.size() ? table.cell(snapshot, row, place) : signals::Value{};
 }
 
-Labels labels_of(const Table& table, const signals::Value& label) {
-    switch (table.labels) {
-    case signals::Labels::none: return {};
-    case signals::Labels::cpu: {
-        const auto* const number = std::get_if<std::uint64_t>(&label);
-        return {{"cpu", number != nullptr ? std::to_string(*number) : ""}};
-    }
-    case signals::Labels::family: {
-        const auto* const text = std::get_if<std::string>(&label);
-        return {{"family", text != nullptr ? *text : ""}};
-    }
-    case signals::Labels::protocol: {
-        const auto* const text = std::get_if<std::string>(&label);
-        return {{"protocol", text != nullptr ? *text : ""}};
-    }
-    case signals::Labels::pod: {
-        const auto* const known = std::get_if<Pod>(&label);
-        const Pod pod = known != nullptr ? *known : Pod{};
-        return {{"namespace", terminal_safe(pod.ns)},
-                {"pod", terminal_safe(pod.name)},
-                {"container", terminal_safe(pod.container)}};
-    }
-    }
-    std::unreachable();
+// Of a table that is not about pods.
+Labels labels_of(const Table& table, const signals::Value& label, std::size_t rows) {
+    const std::string name(signal_of(table.labels));
+    if (name.empty()) return {};
+    if (table.labels == signals::Labels::cpu && rows > most_cpus) return {{name, "all"}};
+    if (const auto* const number = std::get_if<std::uint64_t>(&label)) return {{name, std::to_string(*number)}};
+    const auto* const text = std::get_if<std::string>(&label);
+    return {{name, text != nullptr ? *text : ""}};
 }
 
 std::optional<double> number_of(const signals::Value& value) {
@@ -94,28 +75,13 @@ double folded(Aggregate aggregate, double a, double b) {
     std::unreachable();
 }
 
-std::string help_of(const Signal& signal) {
-    std::string help(signal.help);
-    if (signal.kind == Kind::gauge && signal.aggregate == Aggregate::max)
-        help += " The largest of all with these labels.";
-    if (signal.kind == Kind::gauge && signal.aggregate == Aggregate::min)
-        help += " The least of all with these labels.";
-    return help;
-}
-
-ClientMetric sample(MetricType type, Labels labels, double value) {
-    ClientMetric metric;
-    metric.label = std::move(labels);
-    (type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = value;
-    return metric;
-}
-
 } // namespace
 
 Metrics::Metrics(std::string version) : version_(std::move(version)) {
     sources_.fill(Rung::none);
     tables_.resize(signals::catalog().size());
     for (const tunables::Tunable& tunable : tunables::catalog()) changes_[tunable.id] = {};
+    choose({});
 }
 
 void Metrics::update(const Snapshot& snapshot, std::string_view mode) {
@@ -125,32 +91,44 @@ void Metrics::update(const Snapshot& snapshot, std::string_view mode) {
     expected_ = snapshot.expected;
     lost_events_ = snapshot.lost_events;
     withheld_events_ = snapshot.withheld_events;
-    const auto catalog = signals::catalog();
-    for (std::size_t i = 0; i < catalog.size(); ++i) update(catalog[i], tables_[i], snapshot);
+    for (std::size_t place = 0; place < tables_.size(); ++place) update_table(place, snapshot);
+    choose(snapshot.time.mono);
 }
 
-void Metrics::update(const Table& table, TableSeries& of_table, const Snapshot& snapshot) {
+void Metrics::update_table(std::size_t place, const Snapshot& snapshot) {
+    const Table& table = signals::catalog()[place];
+    TableSeries& of_table = tables_[place];
     const MonoTime now = snapshot.time.mono;
     for (auto& [labels, series] : of_table.by_labels) std::ranges::fill(series.gauges, std::nullopt);
     const std::size_t rows = snapshot.source(table.probe) == Rung::none ? 0 : table.rows(snapshot);
-    const std::size_t place = place_of(table, signal_of(table.labels));
+    const std::size_t label_at = place_of(table, signal_of(table.labels));
     signals::Value label;
-    Series* series = nullptr; // of these: most rows have the labels of the one before
+    Target target; // of these: most rows have the labels of the one before
     for (std::size_t row = 0; row < rows; ++row) {
-        auto other = label_of(table, snapshot, row, place);
-        if (series == nullptr || other != label) {
+        auto other = label_of(table, snapshot, row, label_at);
+        if (target.series == nullptr || other != label) {
             label = std::move(other);
-            series = &of_table.by_labels[labels_of(table, label)];
-            series->gauges.resize(table.signals.size());
-            series->totals.resize(table.signals.size());
+            target = target_of(place, label, snapshot);
+            target.series->gauges.resize(table.signals.size());
+            target.series->totals.resize(table.signals.size());
         }
         Counted& counted = of_table.rows[table.identity(snapshot, row)];
         counted.values.resize(table.signals.size());
         counted.seen = now;
-        add_row(table, *series, counted, snapshot, row);
+        add_row(table, target, counted, snapshot, row);
     }
     forget_rows(of_table, rows, now);
     forget_series(of_table, now);
+}
+
+Metrics::Target Metrics::target_of(std::size_t place, const signals::Value& label, const Snapshot& snapshot) {
+    const Table& table = signals::catalog()[place];
+    auto& by_labels = tables_[place].by_labels;
+    if (table.labels != signals::Labels::pod)
+        return {.series = &by_labels[labels_of(table, label, table.rows(snapshot))]};
+    const auto* const pod = std::get_if<Pod>(&label);
+    if (pod == nullptr) return {.series = &by_labels[labels_of_pod("", "", "")]};
+    return target_of_pod(place, *pod, snapshot.time.mono);
 }
 
 // Of too many that are gone, those that were seen last stay.
@@ -176,113 +154,40 @@ void Metrics::forget_series(TableSeries& of_table, MonoTime now) {
     });
 }
 
-void Metrics::add_row(const Table& table, Series& series, Counted& counted, const Snapshot& snapshot, std::size_t row) {
+void Metrics::add_row(const Table& table, const Target& target, Counted& counted, const Snapshot& snapshot,
+                      std::size_t row) {
+    double use = 0;
     for (std::size_t i = 0; i < table.signals.size(); ++i) {
         const Signal& signal = table.signals[i];
         if (signal.metric.empty()) continue;
         const signals::Value value = table.cell(snapshot, row, i);
         const auto number = is_no_limit(signal, value) ? std::nullopt : number_of(value);
         if (!number) continue;
+        if (target.had != nullptr) target.had->set(i);
         if (signal.kind == Kind::counter) {
             const std::uint64_t now = std::max(std::get<std::uint64_t>(value), counted.values[i]);
-            const std::uint64_t total = series.totals[i] ? series.totals[i]->value : 0;
-            series.totals[i] = {total + now - counted.values[i], snapshot.time.mono};
+            std::optional<Total>& total = target.series->totals[i];
+            total = {(total ? total->value : 0) + now - counted.values[i], snapshot.time.mono};
+            if (target.pod != nullptr && signal.rank == Rank::loss)
+                target.pod->lost += static_cast<double>(now - counted.values[i]);
             counted.values[i] = now;
         } else {
-            std::optional<double>& gauge = series.gauges[i];
+            std::optional<double>& gauge = target.series->gauges[i];
             gauge = gauge ? folded(signal.aggregate, *gauge, *number) : *number;
         }
+        if (signal.rank == Rank::use) use = *number;
+        if (target.pod != nullptr && signal.rank == Rank::limit && *number > 0)
+            target.pod->fullest = std::max(target.pod->fullest, use / *number);
     }
 }
 
-void Metrics::changed(TunableId tunable, ChangeState state) { ++changes_[tunable][static_cast<std::size_t>(state)]; }
-
-std::vector<MetricFamily> Metrics::signal_families() const {
-    std::vector<MetricFamily> families;
-    const auto catalog = signals::catalog();
-    for (std::size_t table = 0; table < catalog.size(); ++table) {
-        for (std::size_t i = 0; i < catalog[table].signals.size(); ++i) {
-            const Signal& signal = catalog[table].signals[i];
-            const MetricType type = signal.kind == Kind::counter ? MetricType::Counter : MetricType::Gauge;
-            MetricFamily family{std::string(signal.metric), help_of(signal), type, {}};
-            for (const auto& [labels, series] : tables_[table].by_labels) {
-                const auto& total = series.totals[i];
-                if (total) family.metric.push_back(sample(type, labels, static_cast<double>(total->value)));
-                if (series.gauges[i]) family.metric.push_back(sample(type, labels, *series.gauges[i]));
-            }
-            if (!family.metric.empty()) families.push_back(std::move(family));
-        }
-    }
-    return families;
+void Metrics::changed(TunableId tunable, ChangeState state) {
+    adopted(tunable);
+    ++changes_[tunable].reached[static_cast<std::size_t>(state)];
 }
 
-std::vector<MetricFamily> Metrics::health_families() const {
-    using enum MetricType;
-    MetricFamily policy{
-        "bpftune_policy_info", "The policy in force, and the hash that `policy show` prints of it.", Gauge, {}};
-    policy.metric.push_back(
-        sample(Gauge, {{"name", terminal_safe(health_.policy_name)}, {"hash", health_.policy_hash}}, 1));
-    MetricFamily loaded{"bpftune_policy_last_reload_successful",
-                        "1: the last policy that was to be loaded was. 0: it was refused, the one before it stays.",
-                        Gauge,
-                        {}};
-    loaded.metric.push_back(sample(Gauge, {}, health_.policy_loaded ? 1 : 0));
-    MetricFamily journal{
-        "bpftune_journal_writable", "0: no change can be recorded in the journal, so none is made.", Gauge, {}};
-    journal.metric.push_back(sample(Gauge, {}, health_.journal_writable ? 1 : 0));
-    std::vector<MetricFamily> families{std::move(policy), std::move(loaded), std::move(journal)};
-    if (!expected_.empty()) families.push_back(expected_family());
-    return families;
-}
-
-// One that could not be read has no sample: it may be as expected.
-MetricFamily Metrics::expected_family() const {
-    MetricFamily expected{"bpftune_expected_sysctl",
-                          "1: it is as the policy expects. 0: it is not, or this node has no such sysctl.",
-                          MetricType::Gauge,
-                          {}};
-    for (const ExpectedSysctl& each : expected_)
-        if (each.found || each.absent)
-            expected.metric.push_back(
-                sample(MetricType::Gauge, {{"sysctl", terminal_safe(each.name)}}, each.is_met() ? 1 : 0));
-    return expected;
-}
-
-std::vector<MetricFamily> Metrics::service_families() const {
-    using enum MetricType;
-    MetricFamily changes{"bpftune_changes_total", "Changes that have reached this state.", Counter, {}};
-    for (const auto& [tunable, counts] : changes_)
-        for (const ChangeState state : all_change_states)
-            changes.metric.push_back(sample(
-                Counter,
-                {{"tunable", std::string(tunables::row(tunable).name)}, {"state", std::string(to_string(state))}},
-                static_cast<double>(counts[static_cast<std::size_t>(state)])));
-    MetricFamily sources{"bpftune_source_info", "How each probe measures on this node.", Gauge, {}};
-    for (const Probe probe : all_probes)
-        sources.metric.push_back(sample(Gauge,
-                                        {{"probe", std::string(to_string(probe))},
-                                         {"source", std::string(to_string(sources_[static_cast<std::size_t>(probe)]))}},
-                                        1));
-    MetricFamily mode{"bpftune_mode", "Mode that the service runs in.", Gauge, {}};
-    if (!mode_.empty()) mode.metric.push_back(sample(Gauge, {{"mode", mode_}}, 1));
-    MetricFamily lost{"bpftune_lost_events_total", "Events that BPF could not pass on.", Counter, {}};
-    lost.metric.push_back(sample(Counter, {}, static_cast<double>(lost_events_)));
-    MetricFamily withheld{"bpftune_withheld_events_total",
-                          "Events that were not passed on, because there were too many of their kind.",
-                          Counter,
-                          {}};
-    withheld.metric.push_back(sample(Counter, {}, static_cast<double>(withheld_events_)));
-    MetricFamily build{"bpftune_build_info", "Version of the service.", Gauge, {}};
-    build.metric.push_back(sample(Gauge, {{"version", version_}}, 1));
-    return {std::move(build), std::move(mode),     std::move(sources),
-            std::move(lost),  std::move(withheld), std::move(changes)};
-}
-
-std::string Metrics::text() const {
-    std::vector<MetricFamily> families = signal_families();
-    std::ranges::move(service_families(), std::back_inserter(families));
-    std::ranges::move(health_families(), std::back_inserter(families));
-    return prometheus::TextSerializer().Serialize(families);
+void Metrics::adopted(TunableId tunable) {
+    if (!std::exchange(changes_[tunable].any, true)) choose(chosen_); // which takes room
 }
 
 } // namespace bpftune::views

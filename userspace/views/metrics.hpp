@@ -1,15 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // The Prometheus text format (0.0.4) of the signals and of what the service did. Labels name a pod or a CPU, never a
-// process, port, address or network namespace: the number of series stays that of the pods.
+// process, port, address or network namespace. The number of series has a limit: pods beyond it are summed up as one,
+// namespace="", pod="other", container="", which no pod of Kubernetes can be.
+//
+// No counter falls while its series lives. What is counted goes to one series alone, so that sums of rates are right:
+// that of the pod while it has one, else `other`. A series that ends takes its count along; one that begins again
+// begins at zero.
 #pragma once
 
 #include <array>
+#include <bitset>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include <prometheus/metric_family.h>
@@ -37,8 +45,14 @@ public:
     };
     void update(Health health) { health_ = std::move(health); }
 
+    // How many series text() has at most, from now on. What is not of pods is never left out (policy/keys.hpp,
+    // fewest_series).
+    void limit_series(std::size_t most);
+
     // To be called each time that a change reaches a state, the first one included.
     void changed(TunableId tunable, ChangeState state);
+    // A change of an earlier run is held: it may reach further states.
+    void adopted(TunableId tunable);
 
     [[nodiscard]] std::string text() const;
 
@@ -65,15 +79,54 @@ private:
         std::unordered_map<std::string, Counted> rows; // by identity; those that were gone a short while ago as well
     };
 
-    static void update(const signals::Table& table, TableSeries& of_table, const Snapshot& snapshot);
-    static void add_row(const signals::Table& table, Series& series, Counted& counted, const Snapshot& snapshot,
+    using Signals = std::bitset<128>;                    // of one table
+    using PodName = std::pair<std::string, std::string>; // namespace, name: as labels
+    // A pod that has gone keeps its counters for so long, that the last scrape sees all of them; no longer, for pods
+    // come and go without end.
+    static constexpr Nanoseconds series_lifetime = std::chrono::minutes(15);
+
+    struct PodState {
+        double lost = 0; // as in PodCandidate, as is the next
+        double fullest = 0;
+        MonoTime seen;
+        bool has_own = false;
+        // By place in the catalog and container: the signals that have had a sample, and so a series.
+        std::map<std::pair<std::size_t, std::string>, Signals> had;
+
+        [[nodiscard]] std::size_t series() const;
+    };
+    // Where a row is added to.
+    struct Target {
+        Series* series = nullptr;
+        PodState* pod = nullptr; // nullptr: no pod, or nothing is remembered of it
+        Signals* had = nullptr;
+    };
+
+    // Of one tunable, by state.
+    struct Changes {
+        std::array<std::uint64_t, all_change_states.size()> reached{};
+        bool any = false; // else only states that a change may begin with have series
+    };
+
+    static Labels labels_of_pod(std::string_view ns, std::string_view name, std::string_view container);
+    void update_table(std::size_t place, const Snapshot& snapshot);
+    Target target_of(std::size_t place, const signals::Value& label, const Snapshot& snapshot);
+    Target target_of_pod(std::size_t place, const Pod& pod, MonoTime now);
+    static void add_row(const signals::Table& table, const Target& target, Counted& counted, const Snapshot& snapshot,
                         std::size_t row);
+    void choose(MonoTime now);
+    void forget_pods(MonoTime now);
+    void begin_series(const PodName& name, const PodState& pod, MonoTime now);
+    void end_series(const PodName& name);
+    [[nodiscard]] std::size_t series_without_pods() const;
+    [[nodiscard]] std::size_t series_of_service() const;
     static void forget_rows(TableSeries& of_table, std::size_t rows, MonoTime now);
     static void forget_series(TableSeries& of_table, MonoTime now);
     [[nodiscard]] std::vector<prometheus::MetricFamily> signal_families() const;
     [[nodiscard]] std::vector<prometheus::MetricFamily> service_families() const;
     [[nodiscard]] std::vector<prometheus::MetricFamily> health_families() const;
     [[nodiscard]] prometheus::MetricFamily expected_family() const;
+    [[nodiscard]] std::vector<prometheus::MetricFamily> series_families(std::size_t others) const;
 
     std::string version_;
     std::string mode_;
@@ -83,7 +136,11 @@ private:
     std::uint64_t lost_events_ = 0;
     std::uint64_t withheld_events_ = 0;
     std::vector<TableSeries> tables_; // as in the catalog
-    std::map<TunableId, std::array<std::uint64_t, all_change_states.size()>> changes_;
+    std::map<PodName, PodState> pods_;
+    std::size_t most_series_ = 1000;
+    std::size_t left_ = 0; // of these, for a pod that is seen for the first time
+    MonoTime chosen_;
+    std::map<TunableId, Changes> changes_;
 };
 
 } // namespace bpftune::views

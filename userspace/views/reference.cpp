@@ -156,7 +156,9 @@ std::string signals_reference() {
         "one); rates are per second over the last interval; null means unknown, never zero. A table "
         "whose probe is unavailable on a node is not there. As metrics, rows that have the same labels "
         "are one series: counters are summed, gauges too unless the table says otherwise; rates of counters have "
-        "no metric, use `rate()` of the counter.\n";
+        "no metric, use `rate()` of the counter. Pods beyond the budget of series (`metrics.maxSeries`) are one "
+        "series, `namespace=\"\"`, `pod=\"other\"`, `container=\"\"`; beyond 32 CPUs there is one series for all, "
+        "`cpu=\"all\"`. [operations.md](operations.md#metrics) has what the service tells of itself.\n";
     for (const signals::Table& table : signals::catalog()) text += section_of(table);
     text += rungs_section();
     return text;

@@ -127,6 +127,7 @@ TEST_CASE("every key is read") {
                                            "  onExit: restore\n"
                                            "  onConflict: reassert\n"
                                            "  memoryBudget: 512MiB\n"
+                                           "  metrics: {maxSeries: 5000}\n"
                                            "  tunables:\n"
                                            "    listener.backlog: {min: 128, max: 4096, mode: recommend}\n"));
     CHECK(policy.name == "test");
@@ -134,6 +135,7 @@ TEST_CASE("every key is read") {
     CHECK(policy.on_exit == OnExit::restore);
     CHECK(policy.on_conflict == OnConflict::reassert);
     CHECK(policy.memory_budget_bytes == 512u << 20);
+    CHECK(policy.max_series == 5000);
     const TunablePolicy& backlog = policy.of(TunableId::listener_backlog);
     CHECK(backlog == TunablePolicy{.named = true, .mode = Mode::recommend, .min = 128, .max = 4096});
     CHECK(policy.of(TunableId::somaxconn) == Policy().of(TunableId::somaxconn));

@@ -239,10 +239,18 @@ TEST_CASE("changes are counted by tunable and by each state that they reach") {
     metrics.changed(TunableId::somaxconn, ChangeState::applied);
     metrics.changed(TunableId::somaxconn, ChangeState::kept);
     const std::string text = metrics.text();
-    CHECK(lines_with(text, "bpftune_changes_total").size() == tunables::catalog().size() * all_change_states.size());
+    // Those that a change may begin with, of all tunables; of one that was changed all that may follow as well.
+    CHECK(lines_with(text, "bpftune_changes_total").size() == tunables::catalog().size() * 4 + 5);
+    CHECK(line_with(text, R"({tunable="net.core.somaxconn",state="rolled_back"})").ends_with(" 0"));
     CHECK(line_with(text, R"({tunable="net.core.somaxconn",state="applied"})").ends_with(" 2"));
     CHECK(line_with(text, R"({tunable="net.core.somaxconn",state="kept"})").ends_with(" 1"));
-    CHECK(line_with(text, R"({tunable="listener.backlog",state="kept"})").ends_with(" 0"));
+    CHECK(line_with(text, R"({tunable="listener.backlog",state="applied"})").ends_with(" 0"));
+}
+
+TEST_CASE("the states that an adopted change may come to are counted from zero") {
+    Metrics metrics("0.1.0");
+    metrics.adopted(TunableId::somaxconn);
+    CHECK(line_with(metrics.text(), R"({tunable="net.core.somaxconn",state="yielded"})").ends_with(" 0"));
 }
 
 TEST_CASE("large counters are written whole") {

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which pods have series of their own, and the series of the others.
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "views/metrics.hpp"
+#include "views/pod_choice.hpp"
+#include "views/text.hpp"
+
+namespace bpftune::views {
+namespace {
+
+using signals::Kind;
+using signals::Signal;
+using signals::Table;
+
+// A pod that has gone has been scraped by then, and no longer keeps others from having series.
+constexpr auto until_scraped = std::chrono::minutes(2);
+// What was lost so long ago counts half.
+constexpr auto half_life = std::chrono::hours(1);
+// Names of pods have no more; those that a runtime makes up may.
+constexpr std::size_t longest_label = 253;
+
+constexpr std::string_view others = "other";
+
+std::size_t metrics_of(const Table& table) {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(table.signals, [](const Signal& signal) { return !signal.metric.empty(); }));
+}
+
+bool is_of_pods(const Table& table) { return table.labels == signals::Labels::pod; }
+
+// Series that a pod may have, of one container.
+std::size_t most_of_pod() {
+    std::size_t most = 0;
+    for (const Table& table : signals::catalog())
+        if (is_of_pods(table)) most += metrics_of(table);
+    return most;
+}
+
+std::string label_text(std::string_view text) {
+    std::string label = terminal_safe(text);
+    if (label.size() <= longest_label) return label;
+    std::size_t end = longest_label;
+    while (end > 0 && (static_cast<unsigned char>(label[end]) & 0xC0) == 0x80) --end; // a code point stays whole
+    label.resize(end);
+    return label;
+}
+
+} // namespace
+
+Metrics::Labels Metrics::labels_of_pod(std::string_view ns, std::string_view name, std::string_view container) {
+    return {{"namespace", std::string(ns)}, {"pod", std::string(name)}, {"container", std::string(container)}};
+}
+
+Metrics::Target Metrics::target_of_pod(std::size_t place, const Pod& pod, MonoTime now) {
+    auto& by_labels = tables_[place].by_labels;
+    PodName name{label_text(pod.ns), label_text(pod.name)};
+    const std::string container = label_text(pod.container);
+    if (name.first.empty() && (name.second.empty() || name.second == others)) // none that could end
+        return {.series = &by_labels[labels_of_pod("", name.second, "")]};
+    const auto [found, is_new] = pods_.try_emplace(std::move(name));
+    PodState& state = found->second;
+    if (is_new && left_ >= most_of_pod()) {
+        state.has_own = true;
+        left_ -= most_of_pod();
+    }
+    state.seen = now;
+    Series& series = by_labels[state.has_own ? labels_of_pod(found->first.first, found->first.second, container)
+                                             : labels_of_pod("", others, "")];
+    return {.series = &series, .pod = &state, .had = &state.had[{place, container}]};
+}
+
+std::size_t Metrics::PodState::series() const {
+    std::size_t count = 0;
+    for (const auto& [place, signals] : had) count += signals.count();
+    return count;
+}
+
+void Metrics::limit_series(std::size_t most) {
+    if (most == most_series_) return;
+    most_series_ = most;
+    choose(chosen_);
+}
+
+// A pod that begins to have series begins with zeros, before it is scraped: what is counted next is not the first that
+// a scraper sees of it.
+void Metrics::choose(MonoTime now) {
+    forget_pods(now);
+    const double kept = pods_.empty() ? 1 : std::exp2(-std::chrono::duration<double>(now - chosen_) / half_life);
+    chosen_ = now;
+    std::vector<PodCandidate> candidates;
+    for (auto& [name, pod] : pods_) {
+        pod.lost *= kept;
+        pod.fullest *= kept;
+        candidates.push_back({.ns = name.first,
+                              .name = name.second,
+                              .gone = now - pod.seen > until_scraped,
+                              .lost = pod.lost,
+                              .fullest = pod.fullest,
+                              .series = pod.series(),
+                              .has_own = pod.has_own});
+    }
+    left_ = most_series_ - std::min(series_without_pods(), most_series_);
+    choose_pods(candidates, left_);
+    for (const PodCandidate& chosen : candidates) {
+        const auto found = pods_.find({std::string(chosen.ns), std::string(chosen.name)});
+        if (chosen.has_own) left_ -= chosen.series;
+        if (chosen.has_own == std::exchange(found->second.has_own, chosen.has_own)) continue;
+        if (chosen.has_own)
+            begin_series(found->first, found->second, now);
+        else
+            end_series(found->first);
+    }
+}
+
+void Metrics::forget_pods(MonoTime now) {
+    std::erase_if(pods_, [&](const auto& entry) {
+        const PodState& pod = entry.second;
+        return now - pod.seen > (pod.has_own ? Nanoseconds(series_lifetime) : Nanoseconds(until_scraped));
+    });
+}
+
+void Metrics::begin_series(const PodName& name, const PodState& pod, MonoTime now) {
+    for (const auto& [place, had] : pod.had) {
+        const auto& signals = signals::catalog()[place.first].signals;
+        Series& series = tables_[place.first].by_labels[labels_of_pod(name.first, name.second, place.second)];
+        series.gauges.resize(signals.size());
+        series.totals.resize(signals.size());
+        for (std::size_t i = 0; i < signals.size(); ++i)
+            if (had.test(i) && signals[i].kind == Kind::counter) series.totals[i] = {0, now};
+    }
+}
+
+void Metrics::end_series(const PodName& name) {
+    for (std::size_t place = 0; place < tables_.size(); ++place)
+        if (is_of_pods(signals::catalog()[place]))
+            std::erase_if(tables_[place].by_labels, [&](const auto& entry) {
+                return entry.first[0].value == name.first && entry.first[1].value == name.second;
+            });
+}
+
+// With all that what belongs to no pod may have, and `other`: so the room for pods does not change with these.
+std::size_t Metrics::series_without_pods() const {
+    std::size_t series = series_of_service();
+    for (std::size_t place = 0; place < tables_.size(); ++place) {
+        const Table& table = signals::catalog()[place];
+        series += metrics_of(table) * (is_of_pods(table) ? 2 : tables_[place].by_labels.size());
+    }
+    return series;
+}
+
+} // namespace bpftune::views

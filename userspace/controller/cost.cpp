@@ -26,7 +26,19 @@ Unit unit_of(TunableId tunable, const UnitBytes& of_kernel) {
             measured(row.measured_worst_unit_bytes, row.worst_unit_bytes)};
 }
 
+// The kernel takes at most 2^31: nothing here wraps.
+std::uint64_t charged_units(const Held& held) {
+    return std::max(beyond(held.original, held.current, held.expected), held.used);
+}
+
 } // namespace
+
+std::uint64_t charged_bytes(const State& state, const UnitBytes& of_kernel) {
+    std::uint64_t sum = 0;
+    for (const auto& [object, held] : state.held)
+        sum += charged_units(held) * unit_of(object.tunable, of_kernel).charged_bytes;
+    return sum;
+}
 
 std::uint64_t beyond(std::uint64_t original, std::uint64_t limit, const std::vector<std::uint64_t>& uses) {
     std::uint64_t units = 0;
@@ -41,9 +53,7 @@ Cost cost_of(const ObjectKey& object, const Held& held, const Gate& gate) {
     const Unit unit = unit_of(object.tunable, gate.snapshot().unit_bytes);
     Cost cost{.of = tunables::row(object.tunable).sharers};
     if (const Reading* reading = gate.readings().find(object)) cost.sharers = reading->sharers;
-    // The kernel takes at most 2^31: nothing here wraps.
-    const std::uint64_t units = std::max(beyond(held.original, held.current, held.expected), held.used);
-    cost.charged_bytes = units * unit.charged_bytes;
+    cost.charged_bytes = charged_units(held) * unit.charged_bytes;
     const std::uint64_t places = held.current - std::min(held.current, held.original);
     cost.worst_bytes = places * cost.sharers * unit.worst_bytes;
     return cost;

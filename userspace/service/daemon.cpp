@@ -17,6 +17,7 @@
 #include "actuators/journal.hpp"
 #include "actuators/restore.hpp"
 #include "actuators/writer.hpp"
+#include "controller/cost.hpp"
 #include "controller/expect.hpp"
 #include "controller/grants.hpp"
 #include "controller/step.hpp"
@@ -46,6 +47,7 @@
 #include "sys/capabilities.hpp"
 #include "sys/clock.hpp"
 #include "sys/code.hpp"
+#include "sys/own_process.hpp"
 #include "tunables/catalog.hpp"
 #include "tunables/codec.hpp"
 #include "views/json.hpp"
@@ -150,6 +152,7 @@ private:
     void take_events();
     void follow_bursts();
     void tell_expected();
+    void update_metrics();
     void follow_flows();
     void act_on(const Snapshot& snapshot);
     void reload(std::string_view why);
@@ -476,14 +479,24 @@ void Daemon::tick() {
     go_on_restoring();
     if (changes_stale_) remember_changes();
     if (journal_is_due()) executor_.checkpoint();
-    metrics_.limit_series(policy_.max_series);
-    metrics_.update(last_, policy::to_string(mode()));
-    metrics_.update({.policy_name = policy_.name,
-                     .policy_hash = policy::hash_of(policy_),
-                     .policy_loaded = !policy_error_,
-                     .journal_writable = !executor_.journal_error()});
+    update_metrics();
     publish();
     spdlog::default_logger()->flush(); // says what was left out
+}
+
+void Daemon::update_metrics() {
+    metrics_.limit_series(policy_.max_series);
+    views::Metrics::Health health{.policy_name = policy_.name,
+                                  .policy_hash = policy::hash_of(policy_),
+                                  .policy_loaded = !policy_error_,
+                                  .policy_loaded_at = policy_loaded_,
+                                  .journal_writable = !executor_.journal_error(),
+                                  .memory_charged_bytes = controller::charged_bytes(state_, last_.unit_bytes),
+                                  .memory_budget_bytes = policy_.budget_bytes(last_.memory_bytes),
+                                  .process = sys::own_process()};
+    for (const auto& [object, held] : state_.held) ++health.held[object.tunable];
+    metrics_.update(std::move(health));
+    metrics_.update(last_, policy::to_string(mode()));
 }
 
 // What is wrong from the start is what was set at boot, mostly.

@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 
 #include "core/text.hpp"
+#include "service/landing_page.hpp"
 #include "sys/clock.hpp"
 #include "sys/fd.hpp"
 
@@ -227,6 +228,7 @@ std::string HttpServer::Server::answer(std::string_view request) {
 Response HttpServer::Server::respond(std::string_view path) {
     const std::scoped_lock lock(mutex);
     if (path == "/metrics") return {.body = metrics, .type = "text/plain; version=0.0.4; charset=utf-8"};
+    if (path == "/") return {.body = landing_page(BPFTUNE_VERSION), .type = "text/html; charset=utf-8"};
     if (path == "/healthz") {
         if (sys::now().mono <= deadline) return {.body = "ok\n"};
         return {.status = "503 Service Unavailable", .body = "no tick for too long\n"};
@@ -235,7 +237,7 @@ Response HttpServer::Server::respond(std::string_view path) {
         if (unready.empty()) return {.body = "ready\n"};
         return {.status = "503 Service Unavailable", .body = unready + "\n"};
     }
-    return {.status = "404 Not Found", .body = "/metrics, /healthz or /readyz\n"};
+    return {.status = "404 Not Found", .body = "/, /metrics, /healthz or /readyz\n"};
 }
 
 Result<std::unique_ptr<HttpServer>> HttpServer::start(std::string_view text) {

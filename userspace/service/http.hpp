@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// /metrics, /healthz and /readyz, on a thread of their own that sees only finished texts. Who may connect is no friend:
-// 16 connections at once (one more ends the oldest), 8 KiB of a request, 5 s for all of it, one request each. An
-// accept() that fails is tried again.
+// A page at /, /metrics, /healthz and /readyz, on a thread of their own that sees only finished texts. Who may connect
+// is no friend: 16 connections at once (one more ends the oldest), 8 KiB of a request, 5 s for all of it, one request
+// each. An accept() that fails is tried again.
 #pragma once
 
 #include <memory>

@@ -95,11 +95,19 @@ void Metrics::update(const Snapshot& snapshot, std::string_view mode) {
     choose(snapshot.time.mono);
 }
 
+void Metrics::begin_tick(TableSeries& of_table) {
+    for (auto& [labels, series] : of_table.by_labels) {
+        std::ranges::fill(series.gauges, std::nullopt);
+        for (auto& total : series.totals)
+            if (total) total->shown = total->value;
+    }
+}
+
 void Metrics::update_table(std::size_t place, const Snapshot& snapshot) {
     const Table& table = signals::catalog()[place];
     TableSeries& of_table = tables_[place];
     const MonoTime now = snapshot.time.mono;
-    for (auto& [labels, series] : of_table.by_labels) std::ranges::fill(series.gauges, std::nullopt);
+    begin_tick(of_table);
     const std::size_t rows = snapshot.source(table.probe) == Rung::none ? 0 : table.rows(snapshot);
     const std::size_t label_at = place_of(table, signal_of(table.labels));
     signals::Value label;
@@ -167,7 +175,9 @@ void Metrics::add_row(const Table& table, const Target& target, Counted& counted
         if (signal.kind == Kind::counter) {
             const std::uint64_t now = std::max(std::get<std::uint64_t>(value), counted.values[i]);
             std::optional<Total>& total = target.series->totals[i];
-            total = {(total ? total->value : 0) + now - counted.values[i], snapshot.time.mono};
+            if (!total) total.emplace();
+            total->value += now - counted.values[i];
+            total->seen = snapshot.time.mono;
             if (target.pod != nullptr && signal.rank == Rank::loss)
                 target.pod->lost += static_cast<double>(now - counted.values[i]);
             counted.values[i] = now;
@@ -184,10 +194,6 @@ void Metrics::add_row(const Table& table, const Target& target, Counted& counted
 void Metrics::changed(TunableId tunable, ChangeState state) {
     adopted(tunable);
     ++changes_[tunable].reached[static_cast<std::size_t>(state)];
-}
-
-void Metrics::adopted(TunableId tunable) {
-    if (!std::exchange(changes_[tunable].any, true)) choose(chosen_); // which takes room
 }
 
 } // namespace bpftune::views

@@ -4,8 +4,8 @@
 // namespace="", pod="other", container="", which no pod of Kubernetes can be.
 //
 // No counter falls while its series lives. What is counted goes to one series alone, so that sums of rates are right:
-// that of the pod while it has one, else `other`. A series that ends takes its count along; one that begins again
-// begins at zero.
+// that of the pod while it has one, else `other`. A series that ends takes along what it has shown; one that begins
+// again begins at zero.
 #pragma once
 
 #include <array>
@@ -23,6 +23,7 @@
 #include <prometheus/metric_family.h>
 
 #include "core/change.hpp"
+#include "core/process_use.hpp"
 #include "core/snapshot.hpp"
 #include "signals/catalog.hpp"
 
@@ -41,18 +42,23 @@ public:
         std::string policy_name; // of the policy in force
         std::string policy_hash;
         bool policy_loaded = true; // the last one that was to be loaded
+        WallTime policy_loaded_at; // the one in force
         bool journal_writable = true;
+        std::uint64_t memory_charged_bytes = 0; // for all raises that are held
+        std::uint64_t memory_budget_bytes = 0;
+        std::map<TunableId, std::size_t> held; // values of ours in force
+        ProcessUse process;
     };
     void update(Health health) { health_ = std::move(health); }
 
-    // How many series text() has at most, from now on. What is not of pods is never left out (policy/keys.hpp,
-    // fewest_series).
+    // How many series text() has at most, from the next snapshot on. What is not of pods is never left out
+    // (policy/keys.hpp, fewest_series).
     void limit_series(std::size_t most);
 
     // To be called each time that a change reaches a state, the first one included.
     void changed(TunableId tunable, ChangeState state);
     // A change of an earlier run is held: it may reach further states.
-    void adopted(TunableId tunable);
+    void adopted(TunableId tunable) { changes_[tunable].any = true; }
 
     [[nodiscard]] std::string text() const;
 
@@ -62,6 +68,7 @@ private:
     // A counter never falls while its series lives, though the rows that it sums over come and go.
     struct Total {
         std::uint64_t value = 0;
+        std::uint64_t shown = 0; // of these, before the last tick
         MonoTime seen;
     };
     // What has the same labels: by signal, as in the catalog.
@@ -108,6 +115,7 @@ private:
         bool any = false; // else only states that a change may begin with have series
     };
 
+    static void begin_tick(TableSeries& of_table);
     static Labels labels_of_pod(std::string_view ns, std::string_view name, std::string_view container);
     void update_table(std::size_t place, const Snapshot& snapshot);
     Target target_of(std::size_t place, const signals::Value& label, const Snapshot& snapshot);
@@ -117,7 +125,8 @@ private:
     void choose(MonoTime now);
     void forget_pods(MonoTime now);
     void begin_series(const PodName& name, const PodState& pod, MonoTime now);
-    void end_series(const PodName& name);
+    void end_series(const PodName& name, MonoTime now);
+    void end_series(std::size_t place, const Series& series, MonoTime now);
     [[nodiscard]] std::size_t series_without_pods() const;
     [[nodiscard]] std::size_t series_of_service() const;
     static void forget_rows(TableSeries& of_table, std::size_t rows, MonoTime now);
@@ -126,6 +135,8 @@ private:
     [[nodiscard]] std::vector<prometheus::MetricFamily> service_families() const;
     [[nodiscard]] std::vector<prometheus::MetricFamily> health_families() const;
     [[nodiscard]] prometheus::MetricFamily expected_family() const;
+    [[nodiscard]] prometheus::MetricFamily held_family() const;
+    [[nodiscard]] std::vector<prometheus::MetricFamily> process_families() const;
     [[nodiscard]] std::vector<prometheus::MetricFamily> series_families(std::size_t others) const;
 
     std::string version_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What Metrics knows, as families of the Prometheus client library.
 #include <algorithm>
+#include <chrono>
 #include <iterator>
 #include <utility>
 
@@ -37,6 +38,14 @@ ClientMetric sample(MetricType type, Labels labels, double value) {
     return metric;
 }
 
+MetricFamily gauge(std::string name, std::string help, double value) {
+    MetricFamily family{std::move(name), std::move(help), MetricType::Gauge, {}};
+    family.metric.push_back(sample(MetricType::Gauge, {}, value));
+    return family;
+}
+
+double seconds_of(WallTime time) { return std::chrono::duration<double>(time.time_since_epoch()).count(); }
+
 // The others follow one of these.
 bool begins_with(ChangeState state) {
     return state == ChangeState::recommended || state == ChangeState::advice || state == ChangeState::applied ||
@@ -71,21 +80,60 @@ std::vector<MetricFamily> Metrics::signal_families() const {
 }
 
 std::vector<MetricFamily> Metrics::health_families() const {
-    using enum MetricType;
-    MetricFamily policy{
-        "bpftune_policy_info", "The policy in force, and the hash that `policy show` prints of it.", Gauge, {}};
-    policy.metric.push_back(
-        sample(Gauge, {{"name", terminal_safe(health_.policy_name)}, {"hash", health_.policy_hash}}, 1));
-    MetricFamily loaded{"bpftune_policy_last_reload_successful",
-                        "1: the last policy that was to be loaded was. 0: it was refused, the one before it stays.",
-                        Gauge,
+    MetricFamily policy{"bpftune_policy_info",
+                        "The policy in force, and the hash that `policy show` prints of it.",
+                        MetricType::Gauge,
                         {}};
-    loaded.metric.push_back(sample(Gauge, {}, health_.policy_loaded ? 1 : 0));
-    MetricFamily journal{
-        "bpftune_journal_writable", "0: no change can be recorded in the journal, so none is made.", Gauge, {}};
-    journal.metric.push_back(sample(Gauge, {}, health_.journal_writable ? 1 : 0));
-    std::vector<MetricFamily> families{std::move(policy), std::move(loaded), std::move(journal)};
+    policy.metric.push_back(
+        sample(MetricType::Gauge, {{"name", terminal_safe(health_.policy_name)}, {"hash", health_.policy_hash}}, 1));
+    std::vector<MetricFamily> families{
+        std::move(policy),
+        gauge("bpftune_policy_last_reload_successful",
+              "1: the last policy that was to be loaded was. 0: it was refused, the one before it stays.",
+              health_.policy_loaded ? 1 : 0),
+        gauge("bpftune_policy_last_reload_success_timestamp_seconds", "When the policy in force was loaded.",
+              seconds_of(health_.policy_loaded_at)),
+        gauge("bpftune_journal_writable", "0: no change can be recorded in the journal, so none is made.",
+              health_.journal_writable ? 1 : 0),
+        gauge("bpftune_memory_charged_bytes",
+              "Memory that all raises in force are charged with, by the use they expect.",
+              static_cast<double>(health_.memory_charged_bytes)),
+        gauge("bpftune_memory_budget_bytes", "Memory that they may take together (memoryBudget).",
+              static_cast<double>(health_.memory_budget_bytes)),
+        held_family()};
     if (!expected_.empty()) families.push_back(expected_family());
+    return families;
+}
+
+// As the other states of its changes: of those that were changed.
+MetricFamily Metrics::held_family() const {
+    MetricFamily held{"bpftune_held_values", "Values in force that the service has set.", MetricType::Gauge, {}};
+    for (const auto& [tunable, changes] : changes_) {
+        if (!changes.any) continue;
+        const auto found = health_.held.find(tunable);
+        const std::size_t count = found == health_.held.end() ? 0 : found->second;
+        held.metric.push_back(sample(MetricType::Gauge, {{"tunable", std::string(tunables::row(tunable).name)}},
+                                     static_cast<double>(count)));
+    }
+    return held;
+}
+
+// Names and help as other clients of Prometheus have them.
+std::vector<MetricFamily> Metrics::process_families() const {
+    const ProcessUse& use = health_.process;
+    MetricFamily cpu{
+        "process_cpu_seconds_total", "Total user and system CPU time spent in seconds.", MetricType::Counter, {}};
+    cpu.metric.push_back(sample(MetricType::Counter, {}, use.cpu_seconds));
+    std::vector<MetricFamily> families{std::move(cpu)};
+    const auto add = [&](std::string name, std::string help, const auto& number) {
+        if (number) families.push_back(gauge(std::move(name), std::move(help), static_cast<double>(*number)));
+    };
+    add("process_resident_memory_bytes", "Resident memory size in bytes.", use.resident_bytes);
+    add("process_virtual_memory_bytes", "Virtual memory size in bytes.", use.virtual_bytes);
+    add("process_open_fds", "Number of open file descriptors.", use.open_fds);
+    add("process_max_fds", "Maximum number of open file descriptors.", use.max_fds);
+    const auto started = use.started ? std::optional(seconds_of(*use.started)) : std::nullopt;
+    add("process_start_time_seconds", "Start time of the process since unix epoch in seconds.", started);
     return families;
 }
 
@@ -134,30 +182,27 @@ std::vector<MetricFamily> Metrics::service_families() const {
 }
 
 std::vector<MetricFamily> Metrics::series_families(std::size_t others) const {
-    using enum MetricType;
-    MetricFamily used{"bpftune_metrics_series", "Series that this page has.", Gauge, {}};
-    MetricFamily limit{"bpftune_metrics_series_limit", "Series that it may have (metrics.maxSeries).", Gauge, {}};
-    MetricFamily pods{"bpftune_metrics_folded_pods",
-                      "Pods without series of their own, for want of room: summed up under pod=\"other\".",
-                      Gauge,
-                      {}};
-    limit.metric.push_back(sample(Gauge, {}, static_cast<double>(most_series_)));
     const auto folded = std::ranges::count_if(pods_, [](const auto& entry) { return !entry.second.has_own; });
-    pods.metric.push_back(sample(Gauge, {}, static_cast<double>(folded)));
-    used.metric.push_back(sample(Gauge, {}, static_cast<double>(others + 3)));
-    return {std::move(used), std::move(limit), std::move(pods)};
+    return {gauge("bpftune_metrics_series", "Series that this page has.", static_cast<double>(others + 3)),
+            gauge("bpftune_metrics_series_limit", "Series that it may have (metrics.maxSeries).",
+                  static_cast<double>(most_series_)),
+            gauge("bpftune_metrics_folded_pods",
+                  "Pods without series of their own, for want of room: summed up under pod=\"other\".",
+                  static_cast<double>(folded))};
 }
 
 std::string Metrics::text() const {
     std::vector<MetricFamily> families = signal_families();
     std::ranges::move(service_families(), std::back_inserter(families));
     std::ranges::move(health_families(), std::back_inserter(families));
+    std::ranges::move(process_families(), std::back_inserter(families));
     std::ranges::move(series_families(series_in(families)), std::back_inserter(families));
     return prometheus::TextSerializer().Serialize(families);
 }
 
 std::size_t Metrics::series_of_service() const {
-    return series_in(service_families()) + series_in(health_families()) + series_in(series_families(0));
+    return series_in(service_families()) + series_in(health_families()) + series_in(process_families()) +
+           series_in(series_families(0));
 }
 
 } // namespace bpftune::views

@@ -79,9 +79,9 @@ std::size_t Metrics::PodState::series() const {
 }
 
 void Metrics::limit_series(std::size_t most) {
-    if (most == most_series_) return;
+    const std::size_t used = most_series_ - left_;
     most_series_ = most;
-    choose(chosen_);
+    left_ = most - std::min(most, used);
 }
 
 // A pod that begins to have series begins with zeros, before it is scraped: what is counted next is not the first that
@@ -111,7 +111,7 @@ void Metrics::choose(MonoTime now) {
         if (chosen.has_own)
             begin_series(found->first, found->second, now);
         else
-            end_series(found->first);
+            end_series(found->first, now);
     }
 }
 
@@ -129,16 +129,35 @@ void Metrics::begin_series(const PodName& name, const PodState& pod, MonoTime no
         series.gauges.resize(signals.size());
         series.totals.resize(signals.size());
         for (std::size_t i = 0; i < signals.size(); ++i)
-            if (had.test(i) && signals[i].kind == Kind::counter) series.totals[i] = {0, now};
+            if (had.test(i) && signals[i].kind == Kind::counter) series.totals[i] = Total{.seen = now};
     }
 }
 
-void Metrics::end_series(const PodName& name) {
-    for (std::size_t place = 0; place < tables_.size(); ++place)
-        if (is_of_pods(signals::catalog()[place]))
-            std::erase_if(tables_[place].by_labels, [&](const auto& entry) {
-                return entry.first[0].value == name.first && entry.first[1].value == name.second;
-            });
+void Metrics::end_series(const PodName& name, MonoTime now) {
+    for (std::size_t place = 0; place < tables_.size(); ++place) {
+        if (!is_of_pods(signals::catalog()[place])) continue;
+        std::vector<Series> ended;
+        std::erase_if(tables_[place].by_labels, [&](auto& entry) {
+            const bool ends = entry.first[0].value == name.first && entry.first[1].value == name.second;
+            if (ends) ended.push_back(std::move(entry.second));
+            return ends;
+        });
+        for (const Series& series : ended) end_series(place, series, now);
+    }
+}
+
+// What it has counted in the last tick nobody has been shown.
+void Metrics::end_series(std::size_t place, const Series& series, MonoTime now) {
+    Series& rest = tables_[place].by_labels[labels_of_pod("", others, "")];
+    rest.gauges.resize(series.gauges.size());
+    rest.totals.resize(series.totals.size());
+    for (std::size_t i = 0; i < series.totals.size(); ++i) {
+        if (!series.totals[i]) continue;
+        std::optional<Total>& total = rest.totals[i];
+        if (!total) total.emplace();
+        total->value += series.totals[i]->value - series.totals[i]->shown;
+        total->seen = now;
+    }
 }
 
 // With all that what belongs to no pod may have, and `other`: so the room for pods does not change with these.

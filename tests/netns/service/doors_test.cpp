@@ -180,6 +180,7 @@ TEST_CASE("the HTTP port tells metrics, health and readiness", "[any-kernel]") {
     CHECK(get(at, "/healthz").starts_with("HTTP/1.1 200 "));
     CHECK(get(at, "/readyz").starts_with("HTTP/1.1 200 "));
     CHECK(get(at, "/nothing").starts_with("HTTP/1.1 404 "));
+    CHECK(get(at, "/").find("href=\"/metrics\"") != std::string::npos);
 
     const auto waiting = site.connect(20, port);
     REQUIRE(comes_true([&] { return listener_row(home.top(), site, port)["overflows"] > 0; }));
@@ -189,7 +190,7 @@ TEST_CASE("the HTTP port tells metrics, health and readiness", "[any-kernel]") {
     CHECK(names.metrics.contains("bpftune_listener_overflows_total"));
     for (const std::string& name : names.metrics) {
         INFO(name);
-        CHECK(name.starts_with("bpftune_"));
+        CHECK((name.starts_with("bpftune_") || name.starts_with("process_")));
         CHECK(names.described.contains(name));
     }
     for (const std::string& label : names.labels) {

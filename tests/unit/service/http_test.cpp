@@ -85,6 +85,11 @@ TEST_CASE("what is published is what /metrics says, and its deadline what /healt
 TEST_CASE("what is no GET or HEAD of a page is refused") {
     const auto server = started();
     CHECK(get(*server, "/nothing").starts_with("HTTP/1.1 404 "));
+    const std::string page = get(*server, "/");
+    CHECK(page.starts_with("HTTP/1.1 200 OK\r\nContent-Type: text/html"));
+    CHECK(page.find(BPFTUNE_VERSION) != std::string::npos);
+    for (const std::string_view path : {"/metrics", "/healthz", "/readyz"})
+        CHECK(page.find(fmt::format("href=\"{}\"", path)) != std::string::npos);
     CHECK(ends_well(ask_for(*server, "HEAD /metrics HTTP/1.0\r\n\r\n"), "200 OK", ""));
     CHECK(ask_for(*server, "POST /metrics HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello").starts_with("HTTP/1.1 405 "));
     for (const std::string line :

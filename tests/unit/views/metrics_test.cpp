@@ -82,8 +82,14 @@ std::string overflows(const Metrics& metrics) {
 TEST_CASE("metrics are named, helped and typed by the catalog") {
     Metrics metrics("0.1.0");
     metrics.update(sample_snapshot(), "auto");
-    metrics.update(
-        {.policy_name = "web \"nodes\"", .policy_hash = "00ff", .policy_loaded = false, .journal_writable = false});
+    metrics.update({.policy_name = "web \"nodes\"",
+                    .policy_hash = "00ff",
+                    .policy_loaded = false,
+                    .policy_loaded_at = WallTime(std::chrono::seconds(1'700'000'000)),
+                    .journal_writable = false,
+                    .memory_charged_bytes = 4096,
+                    .memory_budget_bytes = 1 << 20,
+                    .process = {.cpu_seconds = 1.5, .open_fds = 17}});
     const std::string text = metrics.text();
     check_format(text);
     CHECK(text.starts_with("# HELP bpftune_listener_queue_connections Connections that wait to be accepted.\n"
@@ -98,6 +104,12 @@ TEST_CASE("metrics are named, helped and typed by the catalog") {
     CHECK(line_with(text, R"(probe="conntrack")") == R"(bpftune_source_info{probe="conntrack",source="netlink"} 1)");
     CHECK(line_with(text, "bpftune_policy_info") == R"(bpftune_policy_info{name="web \"nodes\"",hash="00ff"} 1)");
     CHECK(line_with(text, "policy_last_reload_successful") == "bpftune_policy_last_reload_successful 0");
+    CHECK(line_with(text, "policy_last_reload_success_timestamp_seconds").ends_with(" 1700000000"));
+    CHECK(line_with(text, "memory_charged_bytes") == "bpftune_memory_charged_bytes 4096");
+    CHECK(line_with(text, "memory_budget_bytes") == "bpftune_memory_budget_bytes 1048576");
+    CHECK(line_with(text, "process_cpu_seconds_total") == "process_cpu_seconds_total 1.5");
+    CHECK(line_with(text, "process_open_fds") == "process_open_fds 17");
+    CHECK(lines_with(text, "process_max_fds").empty()); // not read
     CHECK(line_with(text, "journal_writable") == "bpftune_journal_writable 0");
     CHECK(line_with(text, "lost_events") == "bpftune_lost_events_total 0");
     CHECK(line_with(text, "withheld_events") == "bpftune_withheld_events_total 0");
@@ -250,7 +262,9 @@ TEST_CASE("changes are counted by tunable and by each state that they reach") {
 TEST_CASE("the states that an adopted change may come to are counted from zero") {
     Metrics metrics("0.1.0");
     metrics.adopted(TunableId::somaxconn);
+    metrics.update({.held = {{TunableId::somaxconn, 3}}});
     CHECK(line_with(metrics.text(), R"({tunable="net.core.somaxconn",state="yielded"})").ends_with(" 0"));
+    CHECK(line_with(metrics.text(), "bpftune_held_values") == R"(bpftune_held_values{tunable="net.core.somaxconn"} 3)");
 }
 
 TEST_CASE("large counters are written whole") {

@@ -1,0 +1,215 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What Prometheus makes of the service: one function for each test, run by name through CTest.
+
+    prometheus_test.py SOURCE-DIR BUILD-DIR NAME
+"""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+import urllib.request
+
+SKIPPED = 77
+PATIENCE_SECONDS = 60
+SCRAPES = 12  # a second apart: what rate() needs, and what was recorded at the beginning
+SOURCE, BUILD = (os.path.abspath(path) for path in sys.argv[1:3])
+
+# Sockets that overflow, in a network namespace of their own: an accept queue of 4, and a UDP socket that nobody reads.
+LOSSES = """
+import socket, sys, time
+listener = socket.create_server(("127.0.0.1", 8080), backlog=1000)
+reader = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)
+reader.bind(("127.0.0.1", 8081))
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+clients = []
+print("listening", flush=True)
+while True:
+    for _ in range(20):
+        client = socket.socket()
+        client.setblocking(False)
+        client.connect_ex(("127.0.0.1", 8080))
+        clients.append(client)
+        sender.sendto(bytes(1000), ("127.0.0.1", 8081))
+    time.sleep(0.5)
+    for client in clients:
+        client.close()
+    clients.clear()
+    listener.setblocking(False)
+    try:
+        while True:
+            listener.accept()[0].close()
+    except BlockingIOError:
+        pass
+"""
+
+POLICY = """apiVersion: bpftune-k8s.io/v1alpha1
+kind: NodeTuningPolicy
+metadata: {{name: prometheus}}
+spec:
+  mode: recommend
+  expect: {{net.ipv4.tcp_sack: 1}}
+  pods: [{{match: {{netns: {netns}}}}}, {{match: {{}}, mode: observe}}]
+"""
+
+
+def comes_true(condition):
+    end = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.2)
+    return False
+
+
+def run(*command, **options):
+    return subprocess.run(command, check=True, text=True, capture_output=True, **options).stdout
+
+
+@contextlib.contextmanager
+def process(command, folder, name, **options):
+    """Runs until the end of the block; yields the path of its output."""
+    path = os.path.join(folder, name + ".log")
+    with open(path, "w", encoding="utf-8") as log:
+        started = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, **options)
+    try:
+        yield path
+    finally:
+        started.send_signal(signal.SIGTERM)
+        try:
+            started.wait(20)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            started.wait()
+
+
+def says(path, pattern):
+    """The first match in a log that is still written."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return re.search(pattern, file.read())
+
+
+@contextlib.contextmanager
+def namespace():
+    name = f"bpftune-prometheus-{os.getpid()}"
+    run("ip", "netns", "add", name)
+    try:
+        run("ip", "-n", name, "link", "set", "lo", "up")
+        run("ip", "netns", "exec", name, "sysctl", "-qw", "net.core.somaxconn=4")
+        yield name
+    finally:
+        run("ip", "netns", "del", name)
+
+
+@contextlib.contextmanager
+def service(folder, netns):
+    """Yields the address of a service that has seen losses."""
+    policy = os.path.join(folder, "policy.yaml")
+    with open(policy, "w", encoding="utf-8") as file:
+        file.write(POLICY.format(netns=netns))
+    command = [os.path.join(BUILD, "bpftune-k8s"), "run", "--policy", policy, "--state-dir", os.path.join(folder, "state")]
+    command += ["--socket", os.path.join(folder, "api.sock"), "--listen", "127.0.0.1:0"]
+    losses = ["ip", "netns", "exec", netns, sys.executable, "-c", LOSSES]
+    with process(command, folder, "service") as log, process(losses, folder, "losses") as traffic:
+        assert comes_true(lambda: says(log, " ready: mode ") and says(traffic, "listening")), open(log).read()
+        address = "127.0.0.1:" + says(log, r"metrics on port (\d+)")[1]
+        assert comes_true(lambda: re.search(r"bpftune_listener_overflows_total\{.* [1-9]", page(address))), "no losses"
+        yield address
+
+
+def page(address, path="/metrics"):
+    with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
+        return answer.read().decode()
+
+
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+class Prometheus:
+    def __init__(self, address):
+        self._address = address
+
+    def ask(self, path, **parameters):
+        answer = json.loads(page(self._address, f"/api/v1/{path}?" + urllib.parse.urlencode(parameters)))
+        assert answer["status"] == "success", answer
+        return answer["data"]
+
+    def series(self, query):
+        return self.ask("query", query=query)["result"]
+
+
+@contextlib.contextmanager
+def prometheus(folder, target):
+    """Yields one that has scraped the service often enough for rates."""
+    config = os.path.join(folder, "prometheus.json")  # which is YAML
+    scrape = {"job_name": "bpftune-k8s", "honor_labels": True, "static_configs": [{"targets": [target]}]}
+    intervals = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    with open(config, "w", encoding="utf-8") as file:
+        json.dump({"global": intervals, "scrape_configs": [scrape]}, file)
+    address = f"127.0.0.1:{free_port()}"
+    command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder}/data"]
+    command += [f"--web.listen-address={address}"]
+    with process(command, folder, "prometheus") as log:
+        server = Prometheus(address)
+
+        def has_scraped():
+            with contextlib.suppress(OSError):
+                counts = server.series('count_over_time(up{job="bpftune-k8s"}[5m])')
+                return counts and float(counts[0]["value"][1]) >= SCRAPES
+
+        assert comes_true(has_scraped), open(log).read()
+        yield server
+
+
+@contextlib.contextmanager
+def scraped():
+    if os.geteuid() != 0:
+        skip("needs root")
+    with tempfile.TemporaryDirectory() as folder, namespace() as netns, service(folder, netns) as address:
+        with prometheus(folder, address) as server:
+            yield address, server
+
+
+def skip(why):
+    print(why)
+    sys.exit(1 if os.environ.get("CI") == "true" else SKIPPED)
+
+
+def test_promtool_finds_nothing_to_say_of_what_the_service_exports():
+    if os.geteuid() != 0:
+        skip("needs root")
+    with tempfile.TemporaryDirectory() as folder, namespace() as netns, service(folder, netns) as address:
+        text = page(address)
+    said = subprocess.run(["promtool", "check", "metrics"], input=text, text=True, capture_output=True)
+    assert (said.returncode, said.stdout + said.stderr) == (0, ""), said
+
+
+def test_prometheus_scrapes_the_service():
+    with scraped() as (address, server):
+        (target,) = server.ask("targets")["activeTargets"]
+        assert target["health"] == "up" and not target["lastError"], target
+        assert server.series("sum(increase(bpftune_listener_overflows_total[1m])) > 0")
+        exposed = len([line for line in page(address).splitlines() if not line.startswith("#")])
+        (samples,) = server.series("scrape_samples_scraped")
+        # Others come and go on this node meanwhile.
+        assert abs(float(samples["value"][1]) - exposed) < 200, (samples, exposed)
+        assert float(server.series("bpftune_metrics_series")[0]["value"][1]) <= 1000
+
+
+if __name__ == "__main__":
+    if not shutil.which("prometheus") or not shutil.which("promtool"):
+        skip("prometheus is not installed: scripts/deps prometheus")
+    globals()["test_" + sys.argv[3]]()

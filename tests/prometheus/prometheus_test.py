@@ -23,6 +23,8 @@ SKIPPED = 77
 PATIENCE_SECONDS = 60
 SCRAPES = 12  # a second apart: what rate() needs, and what was recorded at the beginning
 SOURCE, BUILD = (os.path.abspath(path) for path in sys.argv[1:3])
+RULES = os.path.join(SOURCE, "deploy/prometheus/rules.yaml")
+RULES_TEST = os.path.join(SOURCE, "tests/prometheus/rules_test.yaml")
 
 # Sockets that overflow, in a network namespace of their own: an accept queue of 4, and a UDP socket that nobody reads.
 LOSSES = """
@@ -158,7 +160,7 @@ def prometheus(folder, target):
     scrape = {"job_name": "bpftune-k8s", "honor_labels": True, "static_configs": [{"targets": [target]}]}
     intervals = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     with open(config, "w", encoding="utf-8") as file:
-        json.dump({"global": intervals, "scrape_configs": [scrape]}, file)
+        json.dump({"global": intervals, "rule_files": [RULES], "scrape_configs": [scrape]}, file)
     address = f"127.0.0.1:{free_port()}"
     command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder}/data"]
     command += [f"--web.listen-address={address}"]
@@ -197,7 +199,7 @@ def test_promtool_finds_nothing_to_say_of_what_the_service_exports():
     assert (said.returncode, said.stdout + said.stderr) == (0, ""), said
 
 
-def test_prometheus_scrapes_the_service():
+def test_prometheus_scrapes_the_service_and_evaluates_every_alert():
     with scraped() as (address, server):
         (target,) = server.ask("targets")["activeTargets"]
         assert target["health"] == "up" and not target["lastError"], target
@@ -207,6 +209,25 @@ def test_prometheus_scrapes_the_service():
         # Others come and go on this node meanwhile.
         assert abs(float(samples["value"][1]) - exposed) < 200, (samples, exposed)
         assert float(server.series("bpftune_metrics_series")[0]["value"][1]) <= 1000
+        assert comes_true(lambda: all(rule["lastEvaluation"] > "0002" for rule in rules_of(server)))
+        for rule in rules_of(server):
+            assert rule["health"] == "ok", rule
+
+
+def rules_of(server):
+    return [rule for group in server.ask("rules")["groups"] for rule in group["rules"]]
+
+
+def test_promtool_finds_the_alerts_right_and_their_cases_come_out_as_said():
+    run("promtool", "check", "rules", "--lint=all", "--lint-fatal", RULES)
+    run("promtool", "test", "rules", RULES_TEST)
+    with open(RULES, encoding="utf-8") as file:
+        alerts = re.findall(r"- alert: (\w+)", file.read())
+    with open(RULES_TEST, encoding="utf-8") as file:
+        cases = re.findall(r"alertname: (\w+)\n +exp_alerts:( \[\])?", file.read())
+    assert alerts
+    for alert in alerts:
+        assert {quiet for name, quiet in cases if name == alert} == {"", " []"}, f"{alert}: a case is missing"
 
 
 if __name__ == "__main__":

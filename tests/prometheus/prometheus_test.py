@@ -25,8 +25,16 @@ SCRAPES = 12  # a second apart: what rate() needs, and what was recorded at the 
 SOURCE, BUILD = (os.path.abspath(path) for path in sys.argv[1:3])
 RULES = os.path.join(SOURCE, "deploy/prometheus/rules.yaml")
 RULES_TEST = os.path.join(SOURCE, "tests/prometheus/rules_test.yaml")
+DASHBOARDS = ("node", "fleet")
+VARIABLES = {"$instance": ".*", "$__rate_interval": "5m", "$__range": "5m"}
+# By the title of the panel: what shows only where something rare has happened, and the alert whose firing case has it.
+RARE = {
+    "Nodes whose policy differs": "PolicyDiffers",
+    "Sysctls that are not as expected": "SysctlNotAsExpected",
+}
 
-# Sockets that overflow, in a network namespace of their own: an accept queue of 4, and a UDP socket that nobody reads.
+# Sockets that overflow, in a network namespace of their own: an accept queue of 4, and a UDP socket that nobody reads,
+# whose datagrams come in fragments.
 LOSSES = """
 import socket, sys, time
 listener = socket.create_server(("127.0.0.1", 8080), backlog=1000)
@@ -42,7 +50,7 @@ while True:
         client.setblocking(False)
         client.connect_ex(("127.0.0.1", 8080))
         clients.append(client)
-        sender.sendto(bytes(1000), ("127.0.0.1", 8081))
+        sender.sendto(bytes(4000), ("127.0.0.1", 8081))
     time.sleep(0.5)
     for client in clients:
         client.close()
@@ -75,7 +83,9 @@ def comes_true(condition):
 
 
 def run(*command, **options):
-    return subprocess.run(command, check=True, text=True, capture_output=True, **options).stdout
+    ran = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+    assert ran.returncode == 0, f"{' '.join(command)}: {ran.stdout}"
+    return ran.stdout
 
 
 @contextlib.contextmanager
@@ -106,7 +116,9 @@ def namespace():
     name = f"bpftune-prometheus-{os.getpid()}"
     run("ip", "netns", "add", name)
     try:
-        run("ip", "-n", name, "link", "set", "lo", "up")
+        run("ip", "-n", name, "link", "set", "lo", "up", "mtu", "1500")
+        track = "add table ip t; add chain ip t c { type filter hook input priority 0; }; add rule ip t c ct state new accept"
+        run("ip", "netns", "exec", name, "nft", track)
         run("ip", "netns", "exec", name, "sysctl", "-qw", "net.core.somaxconn=4")
         yield name
     finally:
@@ -149,30 +161,30 @@ class Prometheus:
         assert answer["status"] == "success", answer
         return answer["data"]
 
-    def series(self, query):
-        return self.ask("query", query=query)["result"]
+    def series(self, query, **when):
+        return self.ask("query", query=query, **when)["result"]
 
 
 @contextlib.contextmanager
-def prometheus(folder, target):
-    """Yields one that has scraped the service often enough for rates."""
+def prometheus(folder, target=None):
+    """Yields one that has scraped the target, if there is one, often enough for rates."""
     config = os.path.join(folder, "prometheus.json")  # which is YAML
     scrape = {"job_name": "bpftune-k8s", "honor_labels": True, "static_configs": [{"targets": [target]}]}
     intervals = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     with open(config, "w", encoding="utf-8") as file:
-        json.dump({"global": intervals, "rule_files": [RULES], "scrape_configs": [scrape]}, file)
+        json.dump({"global": intervals, "rule_files": [RULES], "scrape_configs": [scrape] if target else []}, file)
     address = f"127.0.0.1:{free_port()}"
     command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder}/data"]
     command += [f"--web.listen-address={address}"]
     with process(command, folder, "prometheus") as log:
         server = Prometheus(address)
 
-        def has_scraped():
+        def is_ready():
             with contextlib.suppress(OSError):
                 counts = server.series('count_over_time(up{job="bpftune-k8s"}[5m])')
-                return counts and float(counts[0]["value"][1]) >= SCRAPES
+                return not target or (counts and float(counts[0]["value"][1]) >= SCRAPES)
 
-        assert comes_true(has_scraped), open(log).read()
+        assert comes_true(is_ready), open(log).read()
         yield server
 
 
@@ -228,6 +240,87 @@ def test_promtool_finds_the_alerts_right_and_their_cases_come_out_as_said():
     assert alerts
     for alert in alerts:
         assert {quiet for name, quiet in cases if name == alert} == {"", " []"}, f"{alert}: a case is missing"
+
+
+def panels_of(dashboard):
+    with open(os.path.join(SOURCE, f"deploy/grafana/{dashboard}.json"), encoding="utf-8") as file:
+        return json.load(file)["panels"]
+
+
+def queries_of(dashboard):
+    """(title of the panel, query with its variables replaced)."""
+    for panel in panels_of(dashboard):
+        for target in panel.get("targets", []):
+            query = target["expr"]
+            for variable, value in VARIABLES.items():
+                query = query.replace(variable, value)
+            assert "$" not in query, query
+            yield panel["title"], query
+
+
+def test_every_query_of_the_dashboards_shows_something_of_a_service_that_has_seen_losses():
+    with scraped() as (_, server):
+        for dashboard in DASHBOARDS:
+            for title, query in queries_of(dashboard):
+                if title in RARE:
+                    server.series(query)  # it is understood
+                else:
+                    assert comes_true(lambda: server.series(query)), f"{dashboard}, {title}: nothing from {query}"
+
+
+def samples_of(values, start):
+    """promtool's notation of one value a minute: "1 2x3 0+5x10"."""
+    at = start
+    for word in values.split():
+        first, step, count = re.fullmatch(r"([0-9.]+)(?:\+([0-9.]+))?(?:x([0-9]+))?", word).groups()
+        for i in range(int(count or 0) + 1):
+            yield at, float(first) + i * float(step or 0)
+            at += 60
+
+
+def fixtures(start):
+    """(alert, when to look, its series as lines of OpenMetrics) of each case that fires, each at another time."""
+    with open(RULES_TEST, encoding="utf-8") as file:
+        cases = file.read().split("  - interval: 1m\n")[1:]
+    for case in cases:
+        (alert,) = re.findall(r"alertname: (\w+)", case)
+        if "exp_alerts: []" in case or alert not in RARE.values():
+            continue
+        (minutes,) = re.findall(r"eval_time: (\d+)m", case)
+        lines = []
+        for series, values in re.findall(r"\{series: '([^']*)', values: '([^']*)'\}", case):
+            compact = series.replace(", ", ",")
+            lines += [f"{compact} {value} {at}\n" for at, value in samples_of(values, start)]
+        yield alert, start + 60 * int(minutes), lines
+        start += 4 * 3600
+
+
+def test_queries_that_show_what_is_rare_show_it():
+    with tempfile.TemporaryDirectory() as folder:
+        cases = list(fixtures(int(time.time()) // 3600 * 3600 - 48 * 3600))
+        text = os.path.join(folder, "openmetrics")
+        with open(text, "w", encoding="utf-8") as file:
+            file.writelines(line for _, _, lines in cases for line in lines)
+            file.write("# EOF\n")
+        run("promtool", "tsdb", "create-blocks-from", "openmetrics", text, os.path.join(folder, "data"))
+        when = {alert: at for alert, at, _ in cases}
+        queries = [each for dashboard in DASHBOARDS for each in queries_of(dashboard) if each[0] in RARE]
+        assert {title for title, _ in queries} == set(RARE)
+        with prometheus(folder) as server:
+            for title, query in queries:
+                assert server.series(query, time=when[RARE[title]]), f"{title}: nothing from {query}"
+
+
+def test_panels_of_the_dashboards_do_not_overlap():
+    for dashboard in DASHBOARDS:
+        taken = set()
+        panels = panels_of(dashboard)
+        assert len({panel["id"] for panel in panels}) == len(panels)
+        for panel in panels:
+            at = panel["gridPos"]
+            for place in ((at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])):
+                assert place not in taken and place[0] < 24, (dashboard, panel["title"])
+                taken.add(place)
 
 
 if __name__ == "__main__":

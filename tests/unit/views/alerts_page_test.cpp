@@ -70,14 +70,14 @@ TEST_CASE("alerts and their cases are about metrics that there are", "[docs]") {
     Metrics metrics("0.1.0");
     metrics.update(Metrics::Health{});
     std::set<std::string> known;
-    for (const std::string& name : matches(metrics.text(), "^# TYPE ([a-z_]+) ")) known.insert(name);
+    for (const std::string& name : matches(metrics.text(), "^# TYPE ([a-z0-9_]+) ")) known.insert(name);
     known.insert("bpftune_expected_sysctl"); // where any is expected
     known.insert("bpftune_mode");
     for (const signals::Table& table : signals::catalog())
         for (const signals::Signal& signal : table.signals) known.emplace(signal.metric);
     for (const std::string file : {"deploy/prometheus/rules.yaml", "tests/prometheus/rules_test.yaml",
                                    "deploy/grafana/node.json", "deploy/grafana/fleet.json"}) {
-        for (const std::string& name : matches(content_of(file), "(bpftune_[a-z_]+)")) {
+        for (const std::string& name : matches(content_of(file), "(bpftune_[a-z0-9_]+)")) {
             INFO(file << ": " << name);
             CHECK(known.contains(name));
         }

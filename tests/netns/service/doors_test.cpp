@@ -248,9 +248,19 @@ TEST_CASE("metrics tell which policy is in force, and whether the last one was t
     const std::string info = "bpftune_policy_info{name=\"first\",hash=\"" + hash + "\"} 1\n";
     CHECK(mentions(get(at, "/metrics"), info));
     CHECK(mentions(get(at, "/metrics"), "bpftune_policy_last_reload_successful 1\n"));
+    const auto loaded_at = [&] {
+        const std::string metrics = get(at, "/metrics");
+        const std::string_view name = "\nbpftune_policy_last_reload_success_timestamp_seconds ";
+        return std::stod(metrics.substr(metrics.find(name) + name.size()));
+    };
+    const double first = loaded_at();
     home.set_policy("spec: {mode: nonsense}");
     CHECK(comes_true([&] { return mentions(get(at, "/metrics"), "bpftune_policy_last_reload_successful 0\n"); }));
     CHECK(mentions(get(at, "/metrics"), info));
+    CHECK(loaded_at() == first);
+    home.set_policy(policy_text("second", "mode: observe\n  metrics: {maxSeries: 2000}"));
+    CHECK(comes_true([&] { return mentions(get(at, "/metrics"), "bpftune_metrics_series_limit 2000\n"); }));
+    CHECK(loaded_at() > first);
 }
 
 TEST_CASE("a service without a free descriptor answers when it has one again, and ends when it is told to",

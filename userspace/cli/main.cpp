@@ -2,6 +2,7 @@
 #include <exception>
 
 #include "cli/commands.hpp"
+#include "sys/host_proc.hpp"
 
 int main(int argc, char** argv) {
     using namespace bpftune;
@@ -21,6 +22,8 @@ int main(int argc, char** argv) {
         cli::add_record(app, status);
         cli::add_replay(app, status);
         cli::add_measure(app, status);
+        // Before all else: what looks at /proc from here on looks at the node's.
+        if (const auto taken = sys::take_host_proc(); !taken) cli::fail(taken.error());
         try {
             app.parse(argc, argv);
         } catch (const CLI::ParseError& error) {

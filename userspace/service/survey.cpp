@@ -14,6 +14,7 @@
 #include "sys/capabilities.hpp"
 #include "sys/fd.hpp"
 #include "sys/files.hpp"
+#include "sys/host_proc.hpp"
 #include "sys/netns.hpp"
 #include "sys/process.hpp"
 #include "sys/sockets.hpp"
@@ -42,9 +43,14 @@ constexpr std::array rights{
     Right{CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", "finding a listening socket that moved to another process"},
 };
 
+std::string read_only(std::string_view place) {
+    return fmt::format("mount: {} is mounted read-only here, as in a container: mount the node's /proc at {} as well",
+                       place, sys::host_proc);
+}
+
 std::string why_no_sysctl(const tunables::Tunable& tunable, const fs::path& path) {
     if (::access(path.c_str(), W_OK) != 0) {
-        if (errno == EROFS) return "mount: /proc/sys is mounted read-only here, as in a container";
+        if (errno == EROFS) return read_only("/proc/sys");
         return fmt::format("rights: {}: {}", path.string(), std::generic_category().message(errno));
     }
     if (!sys::has_capability(CAP_SYS_ADMIN)) return "rights: CAP_SYS_ADMIN is needed to enter network namespaces";
@@ -76,7 +82,7 @@ std::string why_no_queue(const fs::path& root) {
 
 std::string why_no_interrupt(const fs::path& file, const fs::path& root) {
     if (::access(file.c_str(), W_OK) == 0) return why_no_queue(root);
-    if (errno == EROFS) return "mount: /proc/irq is mounted read-only here, as in a container";
+    if (errno == EROFS) return read_only("/proc/irq");
     return fmt::format("rights: {}: {}", file.string(), std::generic_category().message(errno));
 }
 

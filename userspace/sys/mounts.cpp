@@ -106,9 +106,10 @@ Result<std::filesystem::path> cgroup2_root(const std::filesystem::path& proc) {
     std::string part;
     for (const Mount& mount : parse_mountinfo(*text)) {
         if (mount.type != "cgroup2") continue;
-        // Every cgroup but the root has a type, also one that a cgroup namespace shows as "/".
+        // Every cgroup but the root has a type, also one that a cgroup namespace shows as "/"; the root is "/.." there.
         std::error_code ignored;
-        if (mount.root == "/" && !std::filesystem::exists(mount.point + "/cgroup.type", ignored)) return mount.point;
+        const bool may_be_whole = mount.root == "/" || mount.root.starts_with("/..");
+        if (may_be_whole && !std::filesystem::exists(mount.point + "/cgroup.type", ignored)) return mount.point;
         part = mount.point;
     }
     if (part.empty()) return failure("no cgroup2 hierarchy is mounted here");

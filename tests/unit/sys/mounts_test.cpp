@@ -51,7 +51,8 @@ TEST_CASE("mounts are told with their roots and types, escapes undone, optional 
 
 TEST_CASE("the cgroup2 root is where the hierarchy is mounted whole") {
     const Machine machine;
-    machine.mount("/");
+    SECTION("on the node") { machine.mount("/"); }
+    SECTION("in a container, whose cgroup namespace begins below it") { machine.mount("/../.."); }
     const auto root = cgroup2_root(machine.proc());
     REQUIRE(root.has_value());
     CHECK(*root == machine.cgroup());
@@ -62,6 +63,10 @@ TEST_CASE("a part of the hierarchy is not taken for its root, and none at all is
     SECTION("by its mount") { machine.mount("/kubepods"); }
     SECTION("in a cgroup namespace, where every mount's root is /") {
         machine.mount("/");
+        std::ofstream(machine.cgroup() / "cgroup.type") << "domain\n";
+    }
+    SECTION("in a cgroup namespace, of its sibling") {
+        machine.mount("/../other");
         std::ofstream(machine.cgroup() / "cgroup.type") << "domain\n";
     }
     CHECK(cgroup2_root(machine.proc()).error().message.find("only a part of the cgroup2 hierarchy") !=

@@ -30,14 +30,16 @@ from manifests import (  # noqa: E402
 )
 
 CAPABILITIES = {"BPF", "PERFMON", "NET_ADMIN", "SYS_ADMIN", "SYS_PTRACE", "DAC_READ_SEARCH"}
-# Where each folder of the node is seen in the container, and whether it can be written there.
+# Where each folder of the node is seen in the container, whether it can be written there, and whether what is mounted
+# in it later is seen.
 MOUNTS = {
-    "/proc": ("/host/proc", True),
-    "/sys/fs/cgroup": ("/host/sys/fs/cgroup", False),
-    "/var/lib/bpftune-k8s": ("/var/lib/bpftune-k8s", True),
-    "/run/bpftune-k8s": ("/run/bpftune-k8s", True),
-    "/run/containerd": ("/run/containerd", False),
-    "/var/log/pods": ("/var/log/pods", False),
+    "/proc": ("/host/proc", "writable", "None"),
+    "/sys/fs/cgroup": ("/host/sys/fs/cgroup", "read-only", "None"),
+    "/var/lib/bpftune-k8s": ("/var/lib/bpftune-k8s", "writable", "None"),
+    "/run/bpftune-k8s": ("/run/bpftune-k8s", "writable", "None"),
+    "/run/containerd": ("/run/containerd", "read-only", "HostToContainer"),
+    "/run/netns": ("/run/netns", "read-only", "HostToContainer"),
+    "/var/log/pods": ("/var/log/pods", "read-only", "None"),
 }
 OTHER_RIGHTS = {"hostPID", "hostNetwork", "runAsUser", "appArmorProfile", "seLinuxOptions", "seccompProfile"}
 RUNTIMES = {"/run/containerd", "/run/crio", "/run/k3s/containerd"}
@@ -100,16 +102,16 @@ class Manifests(unittest.TestCase):
         mounted = {}
         for mount in container_of(daemon_set)["volumeMounts"]:
             volume = volume_of(daemon_set, mount["name"])
+            how = "read-only" if mount.get("readOnly") else "writable"
+            place = (mount["mountPath"], how, mount.get("mountPropagation", "None"))
             if mount["name"] == "policy":
-                self.assertEqual((mount["mountPath"], mount["readOnly"]), ("/etc/bpftune-k8s", True))
-            elif mount["name"] == "runtime":
-                self.assertEqual(volume["hostPath"]["path"], mount["mountPath"])
-                self.assertIn(mount["mountPath"], RUNTIMES)
-                self.assertEqual(mount["mountPropagation"], "HostToContainer")
-                self.assertIs(mount["readOnly"], True)
+                self.assertEqual(place, ("/etc/bpftune-k8s", "read-only", "None"))
             else:
-                mounted[volume["hostPath"]["path"]] = (mount["mountPath"], not mount.get("readOnly", False))
-        self.assertEqual(mounted, {key: value for key, value in MOUNTS.items() if key != "/run/containerd"})
+                mounted[volume["hostPath"]["path"]] = place
+        expected = dict(MOUNTS)
+        (runtime,) = RUNTIMES & mounted.keys()
+        expected[runtime] = (runtime, *expected.pop("/run/containerd")[1:])
+        self.assertEqual(mounted, expected)
         self.assertEqual(len(pod_of(daemon_set)["volumes"]), len(container_of(daemon_set)["volumeMounts"]))
 
     def test_each_right_and_each_mount_has_its_reason_in_the_docs(self):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pod's container as `runc` takes it: what kubelet and a CRI runtime make of a DaemonSet, by its rendered text alone."""
+"""A pod's container as `runc` takes it: what kubelet and a CRI runtime make of a DaemonSet, from its rendered text."""
 
 import json
 import pathlib

@@ -8,10 +8,54 @@ import pathlib
 import random
 import subprocess
 import tempfile
+import time
 
 import image
 import oci
-from manifests import of_kind, render
+from manifests import container_of
+
+
+@contextlib.contextmanager
+def containerd(folder):
+    """One of its own; yields the command that asks it."""
+    folder = pathlib.Path(folder)
+    address = folder / "containerd.sock"
+    config = f'''version = 2
+root = "{folder}/root"
+state = "{folder}/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+address = "{address}"
+[ttrpc]
+address = "{address}.ttrpc"
+'''
+    (folder / "config.toml").write_text(config)
+    with open(folder / "log", "wb") as log:
+        command = ["containerd", "--config", folder / "config.toml"]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        ctr = ["ctr", "--address", address, "--namespace", "k8s.io"]
+        while subprocess.run([*ctr, "version"], capture_output=True, check=False).returncode != 0:
+            if process.poll() is not None:
+                raise RuntimeError((folder / "log").read_text())
+            time.sleep(0.1)
+        yield ctr
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def seccomp_of_containerd(archive, daemon_set):
+    """The profile that containerd makes for the container's capabilities: what RuntimeDefault means there."""
+    container = container_of(daemon_set)
+    capabilities = [f"--cap-add=CAP_{each}" for each in container["securityContext"]["capabilities"]["add"]]
+    with tempfile.TemporaryDirectory() as folder, containerd(folder) as ctr:
+        subprocess.run([*ctr, "images", "import", archive], check=True, capture_output=True)
+        create = [*ctr, "containers", "create", "--seccomp", *capabilities, container["image"], "test"]
+        subprocess.run(create, check=True, capture_output=True)
+        said = subprocess.run([*ctr, "containers", "info", "test"], check=True, capture_output=True, text=True)
+        subprocess.run([*ctr, "containers", "delete", "test"], check=True, capture_output=True)
+        return json.loads(said.stdout)["Spec"]["linux"]["seccomp"]
 
 
 class ConfigMap:
@@ -34,10 +78,10 @@ class ConfigMap:
 
 
 class Node:
-    """`overlay` with `components`: what the container is made of. Needs root and runc."""
+    """`daemon_set`: what the container is made of. Needs root and runc."""
 
-    def __init__(self, archive, overlay, *components):
-        (self.daemon_set,) = of_kind(render(overlay, *components), "DaemonSet")
+    def __init__(self, archive, daemon_set, runtime_default):
+        self.daemon_set, self._runtime_default = daemon_set, runtime_default
         self._stack = contextlib.ExitStack()
         self.folder = pathlib.Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         self.root = self.folder / "root"
@@ -63,8 +107,8 @@ class Node:
         bundle = self.folder / name
         bundle.mkdir()
         values = {"HOST_IP": self.address}
-        places = (self.policy.folder, self.elsewhere)
-        config = oci.config_of(self.daemon_set, self.image, self.root, *places, values, args)
+        places = (self.policy.folder, self.elsewhere, values, self._runtime_default)
+        config = oci.config_of(self.daemon_set, self.image, self.root, *places, args)
         config["linux"]["cgroupsPath"] = f"/{name}"
         (bundle / "config.json").write_text(json.dumps(config))
         return bundle

@@ -47,9 +47,9 @@ def mounts_of(daemon_set, policy_folder, elsewhere):
     return mounts
 
 
-def seccomp_of(profile):
-    if profile["type"] != "Localhost":
-        raise ValueError(f"a seccomp profile of type {profile['type']} is the runtime's own: runc knows none")
+def seccomp_of(profile, runtime_default):
+    if profile["type"] == "RuntimeDefault":
+        return runtime_default
     name = pathlib.Path(profile["localhostProfile"]).name
     return json.loads((KUBERNETES / "components/seccomp" / name).read_text())
 
@@ -85,8 +85,12 @@ def process_of(container, image, values, args):
     }
 
 
-def config_of(daemon_set, image, rootfs, policy_folder, elsewhere, values, args=None):
-    """config.json of a bundle. `image`: `config` of the image's own configuration."""
+def config_of(daemon_set, image, rootfs, policy_folder, elsewhere, values, runtime_default, args=None):
+    """config.json of a bundle.
+
+    `image`: `config` of the image's own configuration; `runtime_default`: what a runtime's own seccomp profile is;
+    `args`: in place of the container's.
+    """
     container = container_of(daemon_set)
     context = container["securityContext"]
     if context["capabilities"]["drop"] != ["ALL"]:
@@ -100,7 +104,7 @@ def config_of(daemon_set, image, rootfs, policy_folder, elsewhere, values, args=
             "namespaces": namespaces_of(pod_of(daemon_set)),
             "maskedPaths": MASKED,
             "readonlyPaths": READ_ONLY,
-            "seccomp": seccomp_of(context["seccompProfile"]),
+            "seccomp": seccomp_of(context["seccompProfile"], runtime_default),
             "resources": {
                 "memory": {"limit": bytes_of(container["resources"]["limits"]["memory"])},
                 "devices": [{"allow": False, "access": "rwm"}],

@@ -10,13 +10,14 @@ import yaml
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 KUBERNETES = SOURCE / "deploy/kubernetes"
+KUBECTL = SOURCE / "scripts/kubectl"
 OVERLAYS = ("observe", "canary", "auto")
 COMPONENTS = ("crio", "ipv6", "k3s", "pod-monitor", "seccomp")
 
 
 def objects_of(folder):
     """What `kubectl kustomize` makes of a folder."""
-    command = [SOURCE / "scripts/kustomize", folder]
+    command = [KUBECTL, "kustomize", folder]
     text = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return list(yaml.load_all(text, Loader=yaml.CSafeLoader))
 

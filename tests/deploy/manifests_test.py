@@ -6,6 +6,7 @@
 """
 
 import copy
+import json
 import pathlib
 import re
 import subprocess
@@ -18,6 +19,7 @@ import yaml
 sys.dont_write_bytecode = True  # nothing is left in the sources
 from manifests import (  # noqa: E402
     COMPONENTS,
+    KUBECTL,
     KUBERNETES,
     OVERLAYS,
     SOURCE,
@@ -69,7 +71,30 @@ def of_each(test):
     return of_all
 
 
+def unknown_in(given, known, path=""):
+    """Where `given` has what `known` lacks."""
+    if isinstance(given, dict):
+        for key, value in given.items():
+            if key not in known:
+                yield f"{path}/{key}"
+            else:
+                yield from unknown_in(value, known[key], f"{path}/{key}")
+    elif isinstance(given, list):
+        for i, (value, other) in enumerate(zip(given, known)):
+            yield from unknown_in(value, other, f"{path}/{i}")
+
+
 class Manifests(unittest.TestCase):
+    @of_each
+    def test_every_field_is_one_of_the_api(self, _, daemon_set):
+        # kubectl reads it into the API's types, and writes what these have.
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(daemon_set, file)
+            file.flush()
+            command = [KUBECTL, "set", "image", "--local", "-o", "json", "-f", file.name, "bpftune-k8s=other"]
+            read = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        self.assertEqual(list(unknown_in(daemon_set, json.loads(read.stdout))), [])
+
     @of_each
     def test_a_pod_has_the_stated_rights_and_no_others(self, _, daemon_set):
         context = container_of(daemon_set)["securityContext"]

@@ -117,6 +117,7 @@ class Container(unittest.TestCase):
             with node.pod() as pod:
                 self.becomes_ready(node, pod)
                 self.assertTrue(self.raised(netns), pod.log())
+                self.assertEqual(self.mode_by_socket(node), "auto")
                 raised = netns.somaxconn()
                 node.policy.show(policy_for(netns.name, "second"))
                 self.assertTrue(comes_true(lambda: "'second' loaded" in pod.log()), pod.log())
@@ -137,6 +138,12 @@ class Container(unittest.TestCase):
     def becomes_ready(self, node, pod):
         self.assertTrue(comes_true(lambda: self.answer(node, "/readyz") == 200), pod.log())
         self.assertEqual(self.answer(node, "/healthz"), 200)
+
+    def mode_by_socket(self, node):
+        """What a `bpftune-k8s` on the node itself is told."""
+        socket = node.elsewhere["/run/bpftune-k8s"] / "api.sock"
+        command = [BUILD / "bpftune-k8s", "top", "--once", "-o", "json", "--socket", socket]
+        return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)["mode"]
 
     def raised(self, netns):
         def after_a_burst():

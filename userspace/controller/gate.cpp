@@ -475,12 +475,22 @@ std::uint64_t Gate::raise(Wish wish) {
     return to;
 }
 
+bool Gate::may_be_known_soon(const ObjectKey& object, policy::Unknown unknown) {
+    constexpr std::string_view kind = "new";
+    if (unknown != policy::Unknown::owner && unknown != policy::Unknown::pod) return false;
+    Said& said = state_.said[object];
+    if (said.why_kind == "in doubt") return false;
+    if (said.why_kind != kind) said = {.why_kind = std::string(kind), .to = 0, .when = now_};
+    return now_ < said.when + until_known;
+}
+
 // Of what may not even be said there is nothing to tell; but why nobody knows whether it may, and what opting in would
 // do.
 void Gate::observe(Wish wish, const Say& say) {
     const auto& row = tunables::row(wish.tunable);
     const policy::TunablePolicy bounds = bounds_of(wish);
     if (say.grant.is_in_doubt()) {
+        if (may_be_known_soon(key_of(wish.tunable, wish.scope), say.grant.unknown)) return;
         wish.why += "; " + policy::held_by(policy_, say.grant);
         return note(Decision::Act::recommend, std::move(wish), "in doubt");
     }

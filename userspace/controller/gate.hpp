@@ -54,6 +54,8 @@ public:
     static constexpr Nanoseconds retry = std::chrono::minutes(1);
     // A value that was another one than the snapshot said is looked at again first.
     static constexpr Nanoseconds look_again = std::chrono::seconds(1);
+    // What is new is known by then, mostly: before, it is not worth a word that it is not.
+    static constexpr Nanoseconds until_known = std::chrono::seconds(10);
     // The same thing is said again after.
     static constexpr Nanoseconds reminder = std::chrono::hours(1);
 
@@ -156,6 +158,7 @@ private:
     [[nodiscard]] std::string max_text(const Wish& wish) const;
     [[nodiscard]] bool is_silent(const Wish& finding) const;
     void observe(Wish wish, const Say& say);
+    bool may_be_known_soon(const ObjectKey& object, policy::Unknown unknown);
     [[nodiscard]] bool just_failed(const ObjectKey& object) const;
     std::optional<std::string> refusal_to_put_back(const ObjectKey& object, std::uint64_t found);
     [[nodiscard]] bool too_soon(const ObjectKey& key, const Wish& wish) const;

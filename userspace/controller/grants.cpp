@@ -11,7 +11,6 @@ namespace bpftune::controller {
 namespace {
 
 using policy::Grant;
-using policy::Subject;
 
 bool says_something(const PodFacts& facts) { return facts.annotations.contains(std::string(policy::mode_annotation)); }
 

@@ -14,7 +14,7 @@ constexpr std::size_t longest_line = 200;
 
 std::string pairs_of(const Labels& labels) {
     std::vector<std::string> pairs;
-    for (const auto& [name, value] : labels) pairs.push_back(name + "=" + value);
+    for (const auto& [name, value] : labels) pairs.push_back(fmt::format("{}={}", name, value));
     return truncated(fmt::format("{}", fmt::join(pairs, ", ")), longest_line);
 }
 

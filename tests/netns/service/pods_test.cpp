@@ -64,6 +64,27 @@ TEST_CASE("a namespace that another entry holds is seen, with its name, and left
     CHECK(home.history().empty());
 }
 
+TEST_CASE("what an entry holds back is said with its line, in history and in top") {
+    const Home home;
+    const Site site;
+    const auto listener = site.listen(port);
+    home.set_policy("apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: pods}\nspec:\n"
+                    "  mode: auto\n  pods:\n  - match: {netns: \"" +
+                    site.netns.name() + "\"}\n    mode: recommend\n  - match: {}\n    mode: observe\n  tunables:\n" +
+                    with_node_observed(""));
+    const Running service(home);
+    const std::string words = "held by policy.yaml:7";
+    REQUIRE(comes_true([&] {
+        site.burst(listener, port);
+        const Json history = home.history();
+        return !history.empty() && history[0]["why"].get<std::string>().ends_with("mode is recommend, " + words);
+    }));
+    CHECK(limit_of(listener) == 8);
+    const Json held = row_where(home.top()["held_by_policy"], {{"by", words}});
+    CHECK(held["mode"] == "recommend");
+    CHECK(held["names"] == Json{site.netns.name()});
+}
+
 TEST_CASE("a namespace that is made while the service runs is known by its name") {
     const Home home;
     const std::string name = random_name("bpftune-");

@@ -174,7 +174,6 @@ CgroupOwner parse_cgroup_path(std::string_view text) {
 
 CgroupOwner parse_cgroups(std::string_view text) {
     CgroupOwner owner;
-    bool has_named = false; // the hierarchy that is systemd's own
     while (!text.empty()) {
         const std::string_view line = text.substr(0, text.find('\n'));
         text.remove_prefix(std::min(line.size() + 1, text.size()));
@@ -184,8 +183,8 @@ CgroupOwner parse_cgroups(std::string_view text) {
         const std::string_view controllers = line.substr(first + 1, second - first - 1);
         CgroupOwner found = parse_cgroup_path(line.substr(second + 1));
         if (found.is_of_pod()) return found;
-        if (controllers == "name=systemd" || (controllers.empty() && !has_named)) owner.unit = std::move(found.unit);
-        has_named |= controllers == "name=systemd";
+        const bool is_v2 = controllers.empty(); // the last line
+        if (controllers == "name=systemd" || (is_v2 && owner.unit.empty())) owner.unit = std::move(found.unit);
     }
     return owner;
 }

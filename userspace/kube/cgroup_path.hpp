@@ -28,7 +28,7 @@ struct CgroupOwner {
 // The text of /proc/PID/cgroup. A runtime puts a container into each hierarchy of v1 that is mounted, the kubelet knows
 // them by those of its controllers, and systemd by `name=systemd`; where v2 is mounted beside v1, only who has the
 // systemd driver is in its pod there as well. So the first line that has a pod counts, and the unit is that of
-// name=systemd, or of v2 where that is all there is.
+// name=systemd, else of v2.
 CgroupOwner parse_cgroups(std::string_view text);
 
 // The same of one path. What is not in the reader's own cgroup namespace begins with "/..": there the pod's name alone

@@ -248,6 +248,7 @@ std::vector<Cell> cells_of(std::span<const Signal> signals, const Json& row) {
         }
     }
     std::vector<Cell> cells;
+    cells.reserve(shared.size());
     for (Shared& each : shared) cells.push_back(std::move(each.cell));
     return cells;
 }

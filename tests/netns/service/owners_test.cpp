@@ -114,6 +114,43 @@ TEST_CASE("a pod's listener in the node's own namespace is the pod's, and the na
     CHECK(rows_of(top, "time_wait", {{"netns", host.st_ino}})["pod"] == nullptr);
 }
 
+TEST_CASE("a service in a pod of its own, with a cgroup namespace as containers have it, knows the others") {
+    const Home home;
+    home.set_policy(policy_text("owners", "mode: observe"));
+    const Hierarchy hierarchy(CgroupVersion::v2);
+    const PodCgroup own;
+    const PodCgroup pod;
+    const Cgroup own_cgroup(hierarchy, own.path());
+    const Cgroup cgroup(hierarchy, pod.path());
+    const Namespace netns;
+    const Process server = server_in(netns, cgroup);
+    const Running service(home, {.before = [&] {
+                              own_cgroup.enter();
+                              must(::unshare(CLONE_NEWCGROUP) == 0, "unshare cgroups");
+                          }});
+    CHECK(shows(home, {{"netns", netns.inode()}, {"port", port}}, pod_json("", pod.uid, pod.short_container())));
+}
+
+TEST_CASE("what is no pod is known by its unit of systemd") {
+    const Home home;
+    home.set_policy(policy_text("owners", "mode: observe"));
+    const Hierarchy hierarchy(CgroupVersion::v2);
+    const std::string unit = random_name("bpftune-") + ".service";
+    const Cgroup cgroup(hierarchy, "bpftune.slice/bpftune-test.slice/" + unit);
+    const Namespace netns;
+    const Process server = server_in(netns, cgroup);
+    const Process on_host([&] { return serve(cgroup, [] { return listen_on("127.0.0.1", 0, 8); }); });
+    const Running service(home);
+    CHECK(comes_true([&] {
+        const Json top = home.top();
+        const Json row = rows_of(top, "listeners", {{"netns", netns.inode()}, {"port", port}});
+        const Json host_row = rows_of(top, "listeners", {{"port", on_host.value()}, {"pid", on_host.pid()}});
+        const Json tcp = rows_of(top, "time_wait", {{"netns", netns.inode()}});
+        return row.is_object() && row["unit"] == unit && row["pod"] == nullptr && host_row.is_object() &&
+               host_row["unit"] == unit && tcp["unit"] == unit && tcp["netns_name"] == netns.name();
+    }));
+}
+
 TEST_CASE("containers of one pod that share a port are told apart") {
     const Home home;
     home.set_policy(policy_text("owners", "mode: observe"));

@@ -342,10 +342,11 @@ TEST_CASE("a process that has left a namespace, or has another's number, does no
 TEST_CASE("a pod's namespace stays its own, whoever enters it") {
     Service service;
     service.runs(70, pod(uid_a), netns_a);
+    service.runs(61, unit("ssh.service"), netns_a);
     service.tick({{netns_a, 70}});
+    CHECK(service.tick({{netns_a, 61}}).tcp[0].pod->uid == uid_a);
     service.now.mono += 1min;
     service.runs(60, pod(uid_b), netns_a);
-    service.runs(61, unit("ssh.service"), netns_a);
     CHECK(service.tick({{netns_a, 60}}).tcp[0].pod->uid == uid_a);
     CHECK(service.tick({{netns_a, 61}}).tcp[0].pod->uid == uid_a);
     CHECK(service.tick({{netns_a, 0}}).tcp[0].pod->uid == uid_a);

@@ -152,6 +152,8 @@ TEST_CASE("what is no pod is known by its unit, and users choose no names for th
         {"the same where the slices are not shown", "/../user@1000.service/kubepods/pod" + uid + "/" + id,
          unit("user@1000.service")},
         {"a pod of nobody", "/system.slice/a.service/pod" + uid + "/" + id, unit("a.service")},
+        {"the same at the root", "/pod" + uid + "/" + id, {}},
+        {"the same by class", "/burstable/pod" + uid + "/" + id, {}},
         {"a UID that is none", "/kubepods/burstable/podman/" + id, {}},
         {"an upper-case UID", "/kubepods/pod6C7A8F2E-3B1D-4E5F-9A0B-1C2D3E4F5A6B/" + id, {}},
         {"another class of service", "/kubepods.slice/" + slice("critical"), {}},

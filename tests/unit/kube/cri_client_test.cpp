@@ -181,8 +181,10 @@ TEST_CASE("events are not taken from kubelet: containerd before 2.0 tells each t
     FakeRuntime runtime(directory / "cri.sock",
                         {.name = "containerd", .version = version, .answers_watchers = std::nullopt});
     {
-        const auto client = started(options(directory / "cri.sock"));
-        wait_for(*client, has_pods(0));
+        auto chosen = options(directory / "cri.sock");
+        chosen.poll = 10ms;
+        const auto client = started(chosen);
+        wait_for(*client, [](const auto& known) { return known.state.listings >= 10; });
         if (watched) {
             runtime.add_pod("late");
             runtime.tell_event();

@@ -7,6 +7,7 @@
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -18,9 +19,9 @@ namespace bpftune::testing {
 
 class ContainerRuntime {
 public:
-    // `programs` are in /bin of the containers, beside busybox.
-    explicit ContainerRuntime(const std::string& programs = {})
-        : token_(fmt::format("{:08x}", std::random_device()())), pods_(socket()) {
+    // `programs` are in /bin of the containers, beside busybox. `containerd`: the directory with another than Debian's.
+    explicit ContainerRuntime(const std::string& programs = {}, std::string containerd = {})
+        : containerd_(std::move(containerd)), token_(fmt::format("{:08x}", std::random_device()())), pods_(socket()) {
         run("make", token_ + " " + programs);
     }
     ContainerRuntime(const ContainerRuntime&) = delete;
@@ -39,7 +40,8 @@ public:
 
 private:
     [[nodiscard]] std::string command(const std::string& verb, const std::string& arguments = {}) const {
-        return fmt::format("BUILD_DIR='{}' '{}/tests/cri/runtime' {} '{}' {}", build_dir, source_dir, verb,
+        const std::string path = containerd_.empty() ? "" : fmt::format("PATH='{}':\"$PATH\"", containerd_);
+        return fmt::format("{} BUILD_DIR='{}' '{}/tests/cri/runtime' {} '{}' {}", path, build_dir, source_dir, verb,
                            directory_.path().native(), arguments);
     }
     void run(const std::string& verb, const std::string& arguments = {}) const {
@@ -48,6 +50,7 @@ private:
     }
 
     TemporaryDirectory directory_;
+    std::string containerd_;
     std::string token_;
     Pods pods_;
 };

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The client, with Debian's containerd and real pods.
 #include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -43,6 +47,15 @@ const Sandbox& sandbox_of(const Listing& listing, const std::string& name) {
                                     [&](const Sandbox& one) { return one.name == name; });
     if (found == listing.sandboxes.end()) throw std::runtime_error("no pod " + name);
     return *found;
+}
+
+// The directory with it; empty: it cannot be had here.
+std::string newer_containerd() {
+    const std::string command = std::string(source_dir) + "/tests/cri/newer-containerd";
+    const std::unique_ptr<FILE, int (*)(FILE*)> said(::popen(command.c_str(), "r"), ::pclose); // NOLINT(cert-env33-c)
+    std::array<char, 4096> line{};
+    if (!said || std::fgets(line.data(), line.size(), said.get()) == nullptr) return {};
+    return std::string(line.data(), std::strcspn(line.data(), "\n"));
 }
 
 bool exists(const std::string& path) { return std::filesystem::exists(path); }
@@ -127,6 +140,28 @@ TEST_CASE("what is known stays while containerd is stopped, and goes on when it 
     const auto back = wait_for(*client, has_pods(2));
     CHECK(back.state.connected);
     CHECK(back.state.error.empty());
+}
+
+TEST_CASE("containerd 2 tells its events: what changed is known without being asked for") {
+    const std::string newer = newer_containerd();
+    if (newer.empty()) {
+        if (std::getenv("CI") != nullptr) FAIL("no newer containerd can be had here");
+        WARN("not tested: no newer containerd can be had here");
+        return;
+    }
+    ContainerRuntime runtime({}, newer);
+    const auto client = started(runtime);
+    CHECK_THAT(wait_for(*client, has_pods(0)).listing->runtime, !Catch::StartsWith("containerd 1."));
+    const auto pod =
+        must_be(runtime.pods().run({.name = "late", .uid = runtime.uid(1), .containers = {{.name = "main"}}}));
+    const auto known = wait_for(*client, [&](const auto& is) {
+        return is.listing->containers ==
+               std::vector{
+                   Container{.id = pod.containers[0], .sandbox_id = pod.sandbox, .name = "main", .running = true}};
+    });
+    CHECK(known.state.events);
+    must_be(runtime.pods().remove(pod.sandbox));
+    wait_for(*client, has_pods(0));
 }
 
 TEST_CASE("the runtime of the tests leaves nothing behind") {

@@ -2,37 +2,29 @@
 #include "sys/own_process.hpp"
 
 #include <chrono>
-#include <ctime>
 #include <filesystem>
 #include <sstream>
-#include <string>
 #include <system_error>
 
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "core/parse.hpp"
 #include "sys/clock.hpp"
 #include "sys/files.hpp"
+#include "sys/process.hpp"
 
 namespace bpftune::sys {
 namespace {
-
-constexpr int start_field = 22; // of /proc/PID/stat, from 1; the name is the second
 
 double seconds(const timeval& time) {
     return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1'000'000;
 }
 
-// CLOCK_BOOTTIME and not the line btime of /proc/stat, which is long on machines of many CPUs.
 std::optional<WallTime> read_start() {
-    const auto stat = read_file("/proc/self/stat");
-    const auto ticks = stat ? start_ticks(*stat) : std::nullopt;
-    timespec since_boot{};
-    if (!ticks || ::clock_gettime(CLOCK_BOOTTIME, &since_boot) != 0) return std::nullopt;
-    const auto up = std::chrono::seconds(since_boot.tv_sec) + std::chrono::nanoseconds(since_boot.tv_nsec);
-    const auto at = std::chrono::milliseconds(*ticks * 1000 / static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK)));
-    return now().wall - std::chrono::duration_cast<WallTime::duration>(up - at);
+    const auto start = start_of(::getpid());
+    if (!start) return std::nullopt;
+    const Now time = now();
+    return time.wall - std::chrono::duration_cast<WallTime::duration>(time.mono - *start);
 }
 
 void read_memory(ProcessUse& use) {
@@ -54,17 +46,6 @@ std::optional<std::uint64_t> count_fds() {
 }
 
 } // namespace
-
-std::optional<std::uint64_t> start_ticks(std::string_view stat) {
-    const std::size_t name_end = stat.rfind(')');
-    if (name_end == std::string_view::npos) return std::nullopt;
-    std::istringstream fields{std::string(stat.substr(name_end + 1))};
-    std::string field;
-    for (int at = 3; at <= start_field; ++at)
-        if (!(fields >> field)) return std::nullopt;
-    const auto ticks = parse_number(field);
-    return ticks ? std::optional(*ticks) : std::nullopt;
-}
 
 ProcessUse own_process() {
     static const std::optional<WallTime> started = read_start();

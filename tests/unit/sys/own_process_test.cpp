@@ -12,12 +12,6 @@
 
 using namespace bpftune;
 
-TEST_CASE("the start of a process is the 22nd field, whatever its name holds") {
-    CHECK(sys::start_ticks("7 (a) b) R 1 7 7 0 -1 4194304 100 0 0 0 3 4 0 0 20 0 2 0 98765 1 2") == 98765);
-    CHECK_FALSE(sys::start_ticks("7 (a) R 1 7 7"));
-    CHECK_FALSE(sys::start_ticks("no stat"));
-}
-
 TEST_CASE("the process knows what it takes") {
     const ProcessUse before = sys::own_process();
     CHECK(before.resident_bytes.value_or(0) > 1'000'000);

@@ -637,6 +637,7 @@ struct PodFacts {
     // As they were when its sandbox was made: the runtime is told of no later change. Empty unless `source` is runtime.
     std::map<std::string, std::string> labels;
     std::map<std::string, std::string> annotations;
+    bool is_incomplete = false; // there are more labels or annotations than are kept
 
     bool operator==(const PodFacts&) const = default;
 };

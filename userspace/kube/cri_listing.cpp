@@ -89,26 +89,31 @@ bool is_named(const cri::Container& one) {
     return is_name(one.id()) && is_name(one.pod_sandbox_id()) && is_name(one.metadata().name());
 }
 
-// What is short enough, ours first: no other annotation may take its place.
+bool is_ours(const cri::Entry& entry) { return std::string_view(entry.key()).starts_with(own_prefix); }
+
+// A policy asks for none that is longer. Of ours what is wrong has to be seen.
+bool may_be_asked_for(const cri::Entry& entry) {
+    return entry.key().size() <= longest_key_bytes && (entry.value().size() <= longest_value_bytes || is_ours(entry));
+}
+
+// Ours first: no other annotation may take its place.
 std::vector<const cri::Entry*> by_importance(const Entries& entries) {
     std::vector<const cri::Entry*> kept;
     for (const cri::Entry& one : entries)
-        if (one.key().size() <= longest_key_bytes && one.value().size() <= longest_value_bytes) kept.push_back(&one);
-    const auto rank = [](const cri::Entry* one) {
-        return std::tuple(!std::string_view(one->key()).starts_with(own_prefix), std::string_view(one->key()));
-    };
+        if (may_be_asked_for(one)) kept.push_back(&one);
+    const auto rank = [](const cri::Entry* one) { return std::tuple(!is_ours(*one), std::string_view(one->key())); };
     std::sort(kept.begin(), kept.end(), [&](auto* a, auto* b) { return rank(a) < rank(b); });
-    if (kept.size() > most_entries) kept.resize(most_entries);
     return kept;
 }
 
 // Labels or annotations, as long as `room` bytes are left.
-std::map<std::string, std::string> to_map(const Entries& entries, std::size_t& room) {
+std::map<std::string, std::string> to_map(const Entries& entries, std::size_t& room, bool& is_incomplete) {
     std::map<std::string, std::string> map;
     for (const cri::Entry* entry : by_importance(entries)) {
         std::string key = printable(entry->key());
-        std::string value = printable(entry->value());
-        if (key.size() + value.size() > room) break;
+        std::string value = printable(entry->value().substr(0, longest_value_bytes));
+        is_incomplete |= map.size() == most_entries || key.size() + value.size() > room;
+        if (is_incomplete) break;
         room -= key.size() + value.size();
         map.insert_or_assign(std::move(key), std::move(value));
     }
@@ -123,9 +128,9 @@ Sandbox to_sandbox(const cri::PodSandbox& from, std::size_t& room) {
         .name = printable(from.metadata().name()),
         .ready = from.state() == cri::SANDBOX_READY,
         .created_ns = from.created_at(),
-        .labels = to_map(from.labels(), room),
-        .annotations = to_map(from.annotations(), room),
     };
+    sandbox.labels = to_map(from.labels(), room, sandbox.is_incomplete);
+    sandbox.annotations = to_map(from.annotations(), room, sandbox.is_incomplete);
     const auto all = static_cast<std::size_t>(from.labels_size()) + static_cast<std::size_t>(from.annotations_size());
     sandbox.entries_left_out = all - sandbox.labels.size() - sandbox.annotations.size();
     return sandbox;

@@ -58,6 +58,7 @@ void Pods::look_up(Known& pod, Now now) {
             facts.source = PodSource::runtime;
             facts.labels = sandbox.labels;
             facts.annotations = sandbox.annotations;
+            facts.is_incomplete = sandbox.is_incomplete;
             pod.missed.reset();
         } else if (facts.source != PodSource::runtime && !pod.missed) {
             pod.missed = now.mono;

@@ -22,6 +22,7 @@ struct Sandbox {
     std::map<std::string, std::string> labels; // these two as they were when the sandbox was made
     std::map<std::string, std::string> annotations;
     std::size_t entries_left_out = 0; // of both: too long, or too many
+    bool is_incomplete = false;       // too many: one that is not there may be among those that were left out
 
     bool operator==(const Sandbox&) const = default;
 };

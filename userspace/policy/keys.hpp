@@ -74,10 +74,10 @@ inline constexpr std::string_view unit_letters =
 
 // Each is compared with each namespace and pod, in every step.
 inline constexpr std::size_t most_entries = 256;
-inline constexpr std::size_t most_labels = 64;          // of one map
-inline constexpr std::size_t longest_label = 63;        // of its name without the prefix, and of its value
-inline constexpr std::size_t longest_prefix = 253;      // "app.kubernetes.io", before the slash
-inline constexpr std::size_t longest_annotation = 4096; // bytes, of its value
+inline constexpr std::size_t most_labels = 64;         // of one map
+inline constexpr std::size_t longest_label = 63;       // of its name without the prefix, and of its value
+inline constexpr std::size_t longest_prefix = 253;     // "app.kubernetes.io", before the slash
+inline constexpr std::size_t longest_annotation = 256; // bytes, of its value: a longer one of a pod is never equal
 
 // No min: an entry only lowers what spec grants.
 inline constexpr std::array pod_tunable_keys{

@@ -30,11 +30,15 @@ bool is_among(const Labels& wanted, const Labels& found) {
 }
 
 // Whether a pod has them, whose text is `printable`. Only values of annotations are changed by that.
-bool has(const Labels& found, const Labels& wanted) {
-    return std::ranges::all_of(wanted, [&](const auto& label) {
-        const auto same = found.find(label.first);
-        return same != found.end() && same->second == printable(label.second);
-    });
+Matched has(const Labels& found, const Labels& wanted, bool is_incomplete) {
+    bool misses = false;
+    for (const auto& [name, value] : wanted) {
+        const auto same = found.find(name);
+        misses |= same == found.end();
+        if (same != found.end() && same->second != printable(value)) return no;
+    }
+    if (!misses) return yes;
+    return is_incomplete ? not_told(Unknown::more_labels) : no;
 }
 
 Matched match_namespace(const Match& match, const Subject& subject) {
@@ -47,7 +51,10 @@ Matched match_labels(const Match& match, const Subject& subject) {
     const PodFacts* facts = subject.facts;
     if (facts == nullptr) return not_told(Unknown::pod);
     if (facts->source != PodSource::runtime) return not_told(Unknown::labels);
-    return if_so(has(facts->labels, match.labels) && has(facts->annotations, match.annotations));
+    const Matched labels = has(facts->labels, match.labels, facts->is_incomplete);
+    const Matched annotations = has(facts->annotations, match.annotations, facts->is_incomplete);
+    if (!labels.may_be || !annotations.may_be) return no;
+    return labels.is_certain() ? annotations : labels;
 }
 
 Matched match_qos(const Match& match, const Subject& subject) {
@@ -108,6 +115,7 @@ std::string_view to_string(Unknown unknown) {
     case Unknown::pod_namespace: return "its pod's namespace is not known: the runtime is not asked";
     case Unknown::pod: return "its pod is not known yet";
     case Unknown::labels: return "its pod's labels are not known: the runtime is not asked";
+    case Unknown::more_labels: return "its pod has more labels or annotations than are looked at";
     case Unknown::qos: return "its pod's class of service is not known";
     case Unknown::unit: return "its systemd unit is not known";
     }

@@ -51,6 +51,7 @@ enum class Unknown {
     pod_namespace,
     pod,    // nothing of it but how it is called
     labels, // and annotations
+    more_labels,
     qos,
     unit,
 };

@@ -78,6 +78,7 @@ TEST_CASE("a value that is too long is left out and counted, the others stay") {
     CHECK(listing.sandboxes.at(0).annotations.size() == 1);
     CHECK(listing.sandboxes[0].annotations.contains("fits"));
     CHECK(listing.sandboxes[0].entries_left_out == 2);
+    CHECK_FALSE(listing.sandboxes[0].is_incomplete); // no policy can ask for these
     CHECK(to_string(listing.left_out) == "2 labels or annotations");
 }
 
@@ -90,6 +91,13 @@ TEST_CASE("no other annotation takes the place of one of ours") {
     CHECK(listing.sandboxes.at(0).annotations.size() == most_entries);
     CHECK(listing.sandboxes[0].annotations.contains("bpftune-k8s.io/mode"));
     CHECK(listing.sandboxes[0].entries_left_out == most_entries + 1);
+    CHECK(listing.sandboxes[0].is_incomplete);
+}
+
+TEST_CASE("an annotation of ours that is too long is not taken for one that is not there") {
+    cri::ListPodSandboxResponse pods;
+    add(*add_pod(pods, "web").add_annotations(), "bpftune-k8s.io/mode", std::string(longest_value_bytes + 1, 'x'));
+    CHECK(read(pods).sandboxes.at(0).annotations.at("bpftune-k8s.io/mode").size() == longest_value_bytes);
 }
 
 TEST_CASE("of too many sandboxes those that are ready are kept") {

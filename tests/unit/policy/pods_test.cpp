@@ -195,6 +195,19 @@ TEST_CASE("a pod's annotation lowers what it is granted, and never raises it") {
     CHECK(mode_of(alone, {.pod = &web, .facts = &facts}) == policy::mode(annotation).value_or(Mode::observe));
 }
 
+TEST_CASE("a label that is not there is not known to be missing where a pod has more than are looked at") {
+    const Policy policy = with_pods("    - match: {labels: {squad: blue}}\n      mode: observe\n");
+    PodFacts facts = facts_of_web();
+    const auto words = [&] { return held_by(policy, policy.grant_for({.pod = &web, .facts = &facts})); };
+    CHECK(words().empty());
+    facts.is_incomplete = true;
+    CHECK(words() ==
+          "left alone: line 8 of the policy may be about it, and its pod has more labels or annotations than "
+          "are looked at");
+    facts.labels.emplace("squad", "red");
+    CHECK(words().empty());
+}
+
 TEST_CASE("what holds something back is named, with its line") {
     Policy policy = with_pods("    - match: {labels: {app: db}}\n      mode: observe\n"
                               "    - match: {namespace: shop}\n      mode: recommend\n");

@@ -46,10 +46,15 @@ void Grants::add_holders_of_host(const Snapshot& snapshot) {
     const std::vector<std::string>& bound = host->names->bound;
     of_some_unit_ = policy_.grant_for({.bound = bound, .is_unit_unknown = true});
     of_nobody_ = policy_.grant_for({.bound = bound, .is_owner_unknown = true, .is_unit_unknown = true});
-    for (const Listener& listener : snapshot.listeners) {
-        if (listener.netns != snapshot.host || listener.pod || listener.unit.empty()) continue;
-        const auto [unit, is_new] = units_.try_emplace(listener.unit);
-        if (is_new) unit->second = policy_.grant_for({.bound = bound, .unit = listener.unit});
+    add_units_of(snapshot.listeners, *host);
+    add_units_of(snapshot.udp, *host);
+}
+
+template <class Socket> void Grants::add_units_of(const std::vector<Socket>& sockets, const Namespace& host) {
+    for (const Socket& socket : sockets) {
+        if (socket.netns != host.names->netns || socket.pod || socket.unit.empty()) continue;
+        const auto [unit, is_new] = units_.try_emplace(socket.unit);
+        if (is_new) unit->second = policy_.grant_for({.bound = host.names->bound, .unit = socket.unit});
     }
 }
 
@@ -71,15 +76,9 @@ const Grant& Grants::of(const NetnsId& netns) const {
     return known != nullptr ? known->grant : unknown_;
 }
 
-Grant Grants::of(const Listener& listener) const {
-    return of(
-        listener.netns,
-        Holder{.pod = &listener.pod, .unit = listener.unit, .is_known = listener.pid != 0, .is_unit_known = true});
-}
+Grant Grants::of(const Listener& listener) const { return of(listener.netns, holder_of(listener)); }
 
-Grant Grants::of(const UdpSocket& socket) const {
-    return of(socket.netns, Holder{.pod = &socket.pod, .is_known = socket.pid != 0});
-}
+Grant Grants::of(const UdpSocket& socket) const { return of(socket.netns, holder_of(socket)); }
 
 Grant Grants::of(const NetnsId& netns, const std::optional<Pod>& pod) const { return of(netns, Holder{.pod = &pod}); }
 

@@ -27,7 +27,7 @@ public:
     // A socket follows whoever holds it: in the node's own namespace a pod with hostNetwork or a unit, elsewhere its
     // namespace's pod, mostly.
     [[nodiscard]] policy::Grant of(const Listener& listener) const;
-    [[nodiscard]] policy::Grant of(const UdpSocket& socket) const; // its unit is not known
+    [[nodiscard]] policy::Grant of(const UdpSocket& socket) const;
     // One that is not in the snapshot. `pod`: whose it was.
     [[nodiscard]] policy::Grant of(const NetnsId& netns, const std::optional<Pod>& pod) const;
 
@@ -46,6 +46,11 @@ private:
         policy::Grant grant;
     };
 
+    template <class Socket> static Holder holder_of(const Socket& socket) {
+        const bool is_known = socket.pid != 0 && !socket.is_owner_unknown;
+        return {.pod = &socket.pod, .unit = socket.unit, .is_known = is_known, .is_unit_known = true};
+    }
+    template <class Socket> void add_units_of(const std::vector<Socket>& sockets, const Namespace& host);
     void add_holders_of_host(const Snapshot& snapshot);
     [[nodiscard]] policy::Grant of_pod(const Pod& pod) const;
     [[nodiscard]] policy::Grant of(const NetnsId& netns, const Holder& holder) const;

@@ -7,6 +7,7 @@
 
 #include "cli/commands.hpp"
 #include "controller/expect.hpp"
+#include "kube/cri_client.hpp"
 #include "probes/probes.hpp"
 #include "service/counted.hpp"
 #include "service/daemon.hpp"
@@ -60,7 +61,7 @@ Report examine(const std::vector<probes::RungChoice>& rungs) {
                      .probes = probes::Probes::open({.rungs = rungs}),
                      .tunables = service::survey_tunables(),
                      .rights = service::survey_rights(),
-                     .pods = service::survey_pods(),
+                     .pods = service::survey_pods(kube::check_runtime({})),
                      .to_grant = service::what_to_grant(),
                      .counted = {},
                      .expected = {},

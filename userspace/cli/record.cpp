@@ -132,6 +132,7 @@ private:
         if (!boot) return std::unexpected(boot.error());
         auto probes = probes::Probes::open({});
         service::PodNames pod_names;
+        if (auto asked = pod_names.ask_runtime({}); !asked) return asked;
         signals::Collector collector(probes, signals::this_node(), sys::now(), pod_names.naming());
         if (auto begun = put(encoder_.begin({.schema = recording::current_schema,
                                              .version = BPFTUNE_VERSION,

@@ -69,6 +69,7 @@ private:
                            grant);
         probes_ = std::make_unique<probes::Probes>(probes::Probes::open({.rungs = rungs_}));
         if (auto asked = probes_->as_asked(); !asked) return with_context(asked.error(), "--rung");
+        if (auto asked = pod_names_.ask_runtime({}); !asked) return asked;
         collector_ =
             std::make_unique<signals::Collector>(*probes_, signals::this_node(), sys::now(), pod_names_.naming());
         if (rungs_.empty())

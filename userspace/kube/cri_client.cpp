@@ -34,6 +34,10 @@ std::string name_all(const std::vector<std::filesystem::path>& paths) {
     return text;
 }
 
+std::string none_at(const std::vector<std::filesystem::path>& paths) {
+    return fmt::format("no container runtime at {}", name_all(paths));
+}
+
 } // namespace
 
 std::vector<std::filesystem::path> usual_cri_sockets() {
@@ -87,7 +91,7 @@ void CriClient::Worker::run() {
 void CriClient::Worker::serve() {
     tried = sys::now().mono;
     const std::filesystem::path socket = first_that_is_there(options.sockets);
-    if (socket.empty()) return fail({}, fmt::format("no container runtime at {}", name_all(options.sockets)));
+    if (socket.empty()) return fail({}, none_at(options.sockets));
     const auto connection = CriConnection::open(socket, options.owner, options.deadline);
     if (!connection) return fail(socket, connection.error().message);
     use(connection->get());
@@ -185,6 +189,18 @@ Result<std::unique_ptr<CriClient>> CriClient::start(Options options) {
     if (!worker->wake) return system_failure(errno, "eventfd");
     worker->thread = std::thread([&state = *worker] { state.run(); });
     return std::unique_ptr<CriClient>(new CriClient(std::move(worker)));
+}
+
+Result<> check_runtime(const CriClient::Options& options) {
+    const std::filesystem::path socket = first_that_is_there(options.sockets);
+    if (socket.empty()) return failure("{}", none_at(options.sockets));
+    const auto at_socket = [&](const Error& error) {
+        return failure("{} {}", printable(socket.native()), error.message);
+    };
+    const auto connection = CriConnection::open(socket, options.owner, options.deadline);
+    if (!connection) return at_socket(connection.error());
+    const auto listing = (*connection)->list();
+    return listing ? Result<>() : at_socket(listing.error());
 }
 
 CriClient::CriClient(std::unique_ptr<Worker> worker) : worker_(std::move(worker)) {}

@@ -69,4 +69,7 @@ private:
     std::unique_ptr<Worker> worker_;
 };
 
+// One listing, now: whether the runtime can be asked. Waits for `deadline` for each of three answers at most.
+Result<> check_runtime(const CriClient::Options& options);
+
 } // namespace bpftune::kube

@@ -259,6 +259,8 @@ Result<> Daemon::start() {
     if (auto dropped = sys::keep_capabilities(needed); !dropped) return dropped;
     if (auto opened = open_loop(); !opened) return opened;
     if (auto opened = open_doors(); !opened) return opened;
+    if (auto options = runtime_at(config_.cri_socket)) // threads: after the fork and the rights
+        if (auto asked = pod_names_.ask_runtime(std::move(*options)); !asked) return asked;
     sys::fetch_code();
     probes_.watch_sysctls(sysctls_of(policy_));
     adopt();
@@ -468,6 +470,7 @@ void Daemon::tick() {
         problems_ = collector_.problems();
         if (!problems_.empty()) spdlog::warn("could not read: {}", problems_);
     }
+    if (const auto news = pod_names_.news()) spdlog::info("pods: {}", *news);
     const Nanoseconds census = collector_.census_interval();
     if (census > config_.interval && (census > 2 * census_interval_ || census_interval_ <= config_.interval))
         spdlog::info("many open files: listeners are counted every {:.1f} s", Seconds(census).count());

@@ -20,6 +20,7 @@ struct Config {
     std::filesystem::path state_dir = "/var/lib/bpftune-k8s";
     std::filesystem::path socket = "/run/bpftune-k8s/api.sock";
     std::string listen = "127.0.0.1:9810"; // or "none"
+    std::string cri_socket;                // the container runtime's; empty: the first usual one; or "none"
     Nanoseconds interval = std::chrono::seconds(1);
     std::vector<probes::RungChoice> rungs; // in place of the best ones
 };

@@ -3,16 +3,58 @@
 
 #include <utility>
 
+#include <fmt/format.h>
+
+#include "core/text.hpp"
 #include "sys/clock.hpp"
 
 namespace bpftune::service {
 
-PodNames::PodNames(Runtime runtime)
-    : runtime_(std::move(runtime)), owners_(kube::processes_of(), kube::Pods(kube::PodLogs(), runtime_.ask)) {}
+PodNames::PodNames()
+    : owners_(kube::processes_of(), kube::Pods(kube::PodLogs(), [this] {
+                  if (client_) client_->ask();
+              })) {}
+
+Result<> PodNames::ask_runtime(kube::CriClient::Options options) {
+    auto client = kube::CriClient::start(std::move(options));
+    if (!client) return with_context(client.error(), "container runtime");
+    client_ = std::move(*client);
+    return {};
+}
 
 void PodNames::name(Snapshot& snapshot) {
-    if (runtime_.listing) owners_.take(runtime_.listing());
+    if (client_) {
+        known_ = client_->take();
+        owners_.take(known_.listing);
+    }
     owners_.name(snapshot, sys::now().mono);
+}
+
+std::optional<std::string> PodNames::news() {
+    const bool has_been_heard = known_.state.connected || !known_.state.error.empty();
+    if (!client_ || !has_been_heard) return std::nullopt;
+    std::string words = in_words(known_);
+    if (words == told_) return std::nullopt;
+    told_ = words;
+    return words;
+}
+
+std::string in_words(const kube::CriClient::Known& known) {
+    const kube::CriState& state = known.state;
+    if (!state.error.empty())
+        return state.error + (known.listing ? ": what it told before is still taken for true" : "");
+    if (!known.listing) return "it has not answered yet";
+    std::string words = fmt::format("{} at {}", known.listing->runtime, printable(state.socket.native()));
+    if (const std::string left_out = to_string(known.listing->left_out); !left_out.empty())
+        words += fmt::format("; left out: {}", left_out);
+    return words;
+}
+
+std::optional<kube::CriClient::Options> runtime_at(const std::string& socket) {
+    if (socket == "none") return std::nullopt;
+    kube::CriClient::Options options;
+    if (!socket.empty()) options.sockets = {socket};
+    return options;
 }
 
 } // namespace bpftune::service

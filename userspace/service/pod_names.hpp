@@ -2,25 +2,25 @@
 // Whose everything in a snapshot is, of this node: the one place where its container runtime is asked.
 #pragma once
 
-#include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "core/snapshot.hpp"
+#include "kube/cri_client.hpp"
 #include "kube/owners.hpp"
-#include "kube/runtime.hpp"
 #include "signals/collector.hpp"
 
 namespace bpftune::service {
 
 class PodNames {
 public:
-    struct Runtime {
-        std::function<std::shared_ptr<const kube::Listing>()> listing; // what it has now; nullptr: not heard yet
-        std::function<void()> ask;                                     // for another one
-    };
-    // Without a runtime, pods are known by the names of their logs.
-    PodNames() : PodNames(Runtime{}) {}
-    explicit PodNames(Runtime runtime);
+    PodNames(); // as long as no runtime is asked, pods are known by the names of their logs
+    PodNames(const PodNames&) = delete;
+    PodNames& operator=(const PodNames&) = delete;
+
+    // From now on the runtime is asked, by threads: to be called after all forks, and after rights were dropped.
+    Result<> ask_runtime(kube::CriClient::Options options);
 
     void name(Snapshot& snapshot);
     // For the snapshots of a collector that does not outlive it.
@@ -28,9 +28,21 @@ public:
         return [this](Snapshot& snapshot) { name(snapshot); };
     }
 
+    // What has become of the runtime since the last call, in words; nullopt: nothing, or none is asked.
+    std::optional<std::string> news();
+    [[nodiscard]] const kube::CriClient::Known& runtime() const { return known_; }
+
 private:
-    Runtime runtime_;
     kube::Owners owners_;
+    kube::CriClient::Known known_; // as of the last snapshot
+    std::string told_;
+    std::unique_ptr<kube::CriClient> client_;
 };
+
+// "containerd 1.6.20 at /run/containerd/containerd.sock", or why the pods' names are not had there.
+std::string in_words(const kube::CriClient::Known& known);
+
+// Those of an option: none for "none"; the usual ones for "".
+std::optional<kube::CriClient::Options> runtime_at(const std::string& socket);
 
 } // namespace bpftune::service

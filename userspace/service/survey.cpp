@@ -116,16 +116,17 @@ TunableReport survey(const tunables::Tunable& tunable, const fs::path& root) {
 
 } // namespace
 
-std::vector<PodsStep> survey_pods(const fs::path& root) {
+std::vector<PodsStep> survey_pods(const Result<>& runtime, const fs::path& root) {
     constexpr pid_t first_process = 1;
     const auto logs = kube::check_pod_logs(root / fs::path(kube::pod_logs_folder).relative_path());
     const auto cgroups = sys::cgroups_of(first_process, root / "proc");
     const auto reason = [](const auto& result) { return result ? std::string() : result.error().message; };
-    std::vector<PodsStep> steps{{PodSource::runtime, false, "no container runtime is asked"},
+    std::vector<PodsStep> steps{{PodSource::runtime, false, reason(runtime)},
                                 {PodSource::logs, false, reason(logs)},
                                 {PodSource::cgroup, false, reason(cgroups)}};
     // Whose a process is, its cgroup tells on all of them.
-    if (!cgroups) steps[1].reason = steps[2].reason;
+    if (!cgroups)
+        for (PodsStep& step : steps) step.reason = steps[2].reason;
     const auto best = std::ranges::find(steps, std::string(), &PodsStep::reason);
     if (best != steps.end()) best->taken = true;
     for (auto lower = best; lower != steps.end(); ++lower)

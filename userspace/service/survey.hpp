@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/result.hpp"
 #include "core/snapshot.hpp"
 
 namespace bpftune::service {
@@ -34,8 +35,8 @@ struct PodsStep {
     std::string reason; // why not; empty: it is taken
 };
 
-// The best first.
-std::vector<PodsStep> survey_pods(const std::filesystem::path& root = "/");
+// The best first. `runtime`: whether it can be asked.
+std::vector<PodsStep> survey_pods(const Result<>& runtime, const std::filesystem::path& root = "/");
 
 std::vector<TunableReport> survey_tunables(const std::filesystem::path& root = "/");
 std::vector<RightReport> survey_rights();

@@ -7,6 +7,9 @@ target_link_libraries(pods PUBLIC core PRIVATE pods_protocol nlohmann_json::nloh
 add_executable(cri-pods cri/cri_pods.cpp)
 target_link_libraries(cri-pods PRIVATE pods kube CLI11::CLI11 nlohmann_json::nlohmann_json)
 
-room_tests(cri kube)
-add_dependencies(cri-kube-tests cri-pods)
-target_link_libraries(cri-kube-tests PRIVATE pods)
+foreach(room kube service)
+    room_tests(cri ${room})
+    add_dependencies(cri-${room}-tests cri-pods)
+    target_link_libraries(cri-${room}-tests PRIVATE pods)
+endforeach()
+add_dependencies(cri-service-tests bpftune-k8s slow-server burst-client)

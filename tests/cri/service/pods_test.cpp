@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// The service among real pods of a real container runtime: whose a loss is, and whom a policy lets it tune.
+#include "cri/container_runtime.hpp"
+#include "netns/service/fixtures.hpp"
+
+using namespace bpftune;
+using namespace bpftune::testing;
+
+namespace {
+
+constexpr std::uint16_t port = 8080;
+constexpr std::uint16_t sidecar_port = 8081;
+
+// By namespace and label: other pods that this machine may have are left alone.
+std::string tunes_shop_alone(const std::string& more = {}) {
+    return "apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: shop}\nspec:\n"
+           "  mode: auto\n" +
+           more +
+           "  pods:\n    - match: {namespace: shop, labels: {app: web}}\n    - match: {}\n      mode: observe\n" +
+           "  tunables:\n" + with_node_observed("");
+}
+
+std::vector<std::string> server(std::uint16_t at) {
+    return {"/bin/slow-server", "--port", std::to_string(at), "--backlog", "4096", "--accept-per-second", "2000"};
+}
+
+PodSpec web(const ContainerRuntime& runtime, const std::string& ns, unsigned number) {
+    return {
+        .ns = ns,
+        .name = "web-0",
+        .uid = runtime.uid(number),
+        .labels = {{"app", "web"}},
+        .sysctls = {{"net.core.somaxconn", "128"}},
+        .containers = {{.name = "web", .command = server(port)}, {.name = "sidecar", .command = server(sidecar_port)}}};
+}
+
+// Bursts that a queue of 128 cannot hold, until the pod ends.
+PodSpec load(const ContainerRuntime& runtime, unsigned number, const std::string& target) {
+    return {.ns = "load",
+            .name = fmt::format("load-{}", number),
+            .uid = runtime.uid(number),
+            .containers = {{.name = "burst",
+                            .command = {"/bin/burst-client", "--target", fmt::format("{}:{}", target, port),
+                                        "--connections", "600", "--bursts", "1000", "--every", "500ms"}}}};
+}
+
+std::string programs() { return fmt::format("{0}/slow-server {0}/burst-client", build_dir); }
+
+Service::Settings asking(const ContainerRuntime& runtime) {
+    return {.more = {"--cri-socket", runtime.socket().string()}};
+}
+
+Json pod_json(const std::string& ns, const Json& container) {
+    return {{"namespace", ns}, {"name", "web-0"}, {"container", container}};
+}
+
+Json listener_of(const Json& top, const std::string& ns, const std::string& container) {
+    return row_where(top["listeners"], {{"pod", pod_json(ns, container)}});
+}
+
+// Until what is asked of a listener's row holds; its row then.
+Json await_row(const Home& home, const std::string& ns, const std::function<bool(const Json&)>& is_it) {
+    Json row;
+    const bool came = comes_true([&] {
+        row = listener_of(home.top(), ns, "web");
+        return row.is_object() && is_it(row);
+    });
+    INFO(row.dump());
+    REQUIRE(came);
+    return row;
+}
+
+bool was_raised(const Json& row) { return row["limit"] > 128 && row["somaxconn"] > 128; }
+
+} // namespace
+
+TEST_CASE("an overflow is its pod's and container's, and only who the policy selects is raised, and put back") {
+    ContainerRuntime runtime(programs());
+    const Home home;
+    home.set_policy(tunes_shop_alone("  onExit: restore\n"));
+    Running service(home, asking(runtime));
+    CHECK(service.says("pods: containerd 1."));
+
+    const auto shop = must_be(runtime.pods().run(web(runtime, "shop", 1)));
+    const auto pay = must_be(runtime.pods().run(web(runtime, "pay", 2)));
+    const auto load_of_shop = must_be(runtime.pods().run(load(runtime, 3, shop.address)));
+    must_be(runtime.pods().run(load(runtime, 4, pay.address)));
+
+    const Json raised = await_row(home, "shop", was_raised);
+    const Json left = await_row(home, "pay", [](const Json& row) { return row["overflows"] > 0; });
+    CHECK(left["limit"] == 128);
+    CHECK(left["somaxconn"] == 128);
+    const Json top = home.top();
+    CHECK(listener_of(top, "shop", "sidecar")["port"] == sidecar_port);
+    CHECK(listener_of(top, "shop", "sidecar")["overflows"] == 0);
+    const Json netns = row_where(top["tcp"], {{"netns", raised["netns"]}});
+    CHECK(netns["pod"] == pod_json("shop", nullptr));
+    CHECK(!home.history().empty());
+    for (const Json& change : home.history())
+        CHECK(change["scope"]["pod"] == Json{{"namespace", "shop"}, {"name", "web-0"}});
+
+    // What is true stays so while nobody can be asked.
+    runtime.stop();
+    CHECK(service.says("is still taken for true"));
+    CHECK(listener_of(home.top(), "shop", "web").is_object());
+    runtime.start();
+
+    must_be(runtime.pods().remove(load_of_shop.sandbox)); // what is in use is not taken back at once
+    await_row(home, "shop", [arrivals = Json()](const Json& row) mutable {
+        const bool is_over = std::exchange(arrivals, row["arrivals"]) == row["arrivals"] && row["queue"] == 0;
+        std::this_thread::sleep_for(std::chrono::milliseconds(1200)); // another tick
+        return is_over;
+    });
+    service.signal(SIGTERM);
+    CHECK(service.wait() == 0);
+    const Json after = json_of(run({"top", "--once", "-o", "json", "--socket", home / "none"}));
+    const Json restored = row_where(after["listeners"], {{"netns", raised["netns"]}, {"port", port}});
+    CHECK(restored["limit"] == 128);
+    CHECK(restored["somaxconn"] == 128);
+}
+
+TEST_CASE("a pod in the node's own network is known by the process that listens") {
+    ContainerRuntime runtime(programs());
+    const Home home;
+    home.set_policy(tunes_shop_alone());
+    const Running service(home, asking(runtime));
+    const auto free_port = static_cast<std::uint16_t>(port_of(listen_on("127.0.0.1", 0, 1)));
+    must_be(runtime.pods().run({.ns = "kube-system",
+                                .name = "web-0",
+                                .uid = runtime.uid(1),
+                                .host_network = true,
+                                .containers = {{.name = "agent", .command = server(free_port)}}}));
+    CHECK(comes_true([&] {
+        const Json row = row_where(home.top()["listeners"], {{"port", free_port}});
+        UNSCOPED_INFO(row.dump());
+        return row.is_object() && row["pod"] == pod_json("kube-system", "agent");
+    }));
+    CHECK(row_where(home.top()["tcp"], {{"netns", take(sys::own_netns()).inode}})["pod"].is_null());
+}

@@ -21,6 +21,7 @@ using google::protobuf::io::ZeroCopyInputStream;
 using Entries = google::protobuf::RepeatedPtrField<cri::Entry>;
 
 constexpr std::string_view own_prefix = "bpftune-k8s.io/";
+constexpr std::size_t most_of_ours = 4;
 
 // Of one sandbox or container. Kubernetes takes 256 KiB of annotations, and no object of 1.5 MiB.
 constexpr std::uint32_t longest_item_bytes = 1 << 20;
@@ -106,15 +107,19 @@ std::vector<const cri::Entry*> by_importance(const Entries& entries) {
     return kept;
 }
 
-// Labels or annotations, as long as `room` bytes are left.
+// Labels or annotations, as long as `room` bytes are left. A few of ours are kept in any case: whether a pod asks to be
+// left alone does not hang on what others ask for.
 std::map<std::string, std::string> to_map(const Entries& entries, std::size_t& room, bool& is_incomplete) {
     std::map<std::string, std::string> map;
     for (const cri::Entry* entry : by_importance(entries)) {
         std::string key = printable(entry->key());
         std::string value = printable(entry->value().substr(0, longest_value_bytes));
-        is_incomplete |= map.size() == most_entries || key.size() + value.size() > room;
-        if (is_incomplete) break;
-        room -= key.size() + value.size();
+        const bool is_kept = is_ours(*entry) && map.size() < most_of_ours;
+        if (!is_kept && (map.size() == most_entries || key.size() + value.size() > room)) {
+            is_incomplete = true;
+            break;
+        }
+        if (!is_kept) room -= key.size() + value.size();
         map.insert_or_assign(std::move(key), std::move(value));
     }
     return map;

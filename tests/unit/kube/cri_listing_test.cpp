@@ -94,6 +94,17 @@ TEST_CASE("no other annotation takes the place of one of ours") {
     CHECK(listing.sandboxes[0].is_incomplete);
 }
 
+TEST_CASE("as many labels as there may be take no annotation's place") {
+    cri::ListPodSandboxResponse pods;
+    auto& pod = add_pod(pods, "web");
+    for (std::size_t i = 0; i <= most_entries; ++i) add(*pod.add_labels(), "l" + std::to_string(i), "x");
+    add(*pod.add_annotations(), "bpftune-k8s.io/mode", "observe");
+    add(*pod.add_annotations(), "other", "x");
+    const auto listing = read(pods);
+    CHECK(listing.sandboxes.at(0).is_incomplete);
+    CHECK(listing.sandboxes[0].annotations.size() == 2);
+}
+
 TEST_CASE("an annotation of ours that is too long is not taken for one that is not there") {
     cri::ListPodSandboxResponse pods;
     add(*add_pod(pods, "web").add_annotations(), "bpftune-k8s.io/mode", std::string(longest_value_bytes + 1, 'x'));

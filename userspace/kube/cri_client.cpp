@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <condition_variable>
+#include <exception>
+#include <iterator>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -11,6 +13,8 @@
 
 #include <fmt/format.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "core/text.hpp"
 #include "core/time.hpp"
@@ -21,11 +25,12 @@
 namespace bpftune::kube {
 namespace {
 
-std::filesystem::path first_that_is_there(const std::vector<std::filesystem::path>& paths) {
+std::vector<std::filesystem::path> those_that_are_there(const std::vector<std::filesystem::path>& paths) {
+    std::vector<std::filesystem::path> there;
     std::error_code ignored;
-    const auto found = std::find_if(paths.begin(), paths.end(),
-                                    [&](const auto& path) { return std::filesystem::exists(path, ignored); });
-    return found == paths.end() ? std::filesystem::path() : *found;
+    std::ranges::copy_if(paths, std::back_inserter(there),
+                         [&](const auto& path) { return std::filesystem::exists(path, ignored); });
+    return there;
 }
 
 std::string name_all(const std::vector<std::filesystem::path>& paths) {
@@ -41,9 +46,25 @@ std::string none_at(const std::vector<std::filesystem::path>& paths) {
 } // namespace
 
 std::vector<std::filesystem::path> usual_cri_sockets() {
-    return {"/run/containerd/containerd.sock", "/run/crio/crio.sock", "/run/k3s/containerd/containerd.sock",
-            "/var/run/cri-dockerd.sock"};
+    return {"/var/run/cri-dockerd.sock", "/run/k3s/containerd/containerd.sock", "/run/crio/crio.sock",
+            "/run/containerd/containerd.sock"};
 }
+
+namespace {
+
+// Also where an exception ends the block.
+template <class Act> class AtEnd {
+public:
+    explicit AtEnd(Act act) : act_(std::move(act)) {}
+    AtEnd(const AtEnd&) = delete;
+    AtEnd& operator=(const AtEnd&) = delete;
+    ~AtEnd() { act_(); }
+
+private:
+    Act act_;
+};
+
+} // namespace
 
 struct CriClient::Worker {
     explicit Worker(Options chosen) : options(std::move(chosen)) {}
@@ -57,7 +78,8 @@ struct CriClient::Worker {
     bool events_ended = false;        // the connection goes on without them
     CriConnection* current = nullptr; // whose calls are to be cancelled
     Known known;
-    MonoTime tried;                     // the worker's own, as is the next: when the last listing or connection began
+    std::size_t next = 0;               // the worker's own, as are the next two: which of the sockets that are there
+    MonoTime tried;                     // when the last listing or connection began
     std::chrono::milliseconds retry{0}; // how long it waits before the next connection
     std::thread thread;
 
@@ -75,9 +97,15 @@ struct CriClient::Worker {
 };
 
 void CriClient::Worker::run() {
+    // Whom it serves runs at another priority, and this is in no hurry.
+    ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 0);
     for (bool ends = false; !ends;) {
         const MonoTime began = sys::now().mono;
-        serve();
+        try {
+            serve();
+        } catch (const std::exception& error) { // no thread, or no memory, is to be had just now
+            fail({}, printable(error.what()));
+        }
         // A runtime that was restarted is back at once; one that fails again and again is left alone.
         const bool held = sys::now().mono - began >= options.last_retry;
         retry = held ? std::chrono::milliseconds(0) : std::clamp(2 * retry, options.first_retry, options.last_retry);
@@ -90,22 +118,28 @@ void CriClient::Worker::run() {
 // One connection, as long as it is of use.
 void CriClient::Worker::serve() {
     tried = sys::now().mono;
-    const std::filesystem::path socket = first_that_is_there(options.sockets);
-    if (socket.empty()) return fail({}, none_at(options.sockets));
+    const auto there = those_that_are_there(options.sockets);
+    if (there.empty()) return fail({}, none_at(options.sockets));
+    const std::filesystem::path& socket = there[next % there.size()];
     const auto connection = CriConnection::open(socket, options.owner, options.deadline);
-    if (!connection) return fail(socket, connection.error().message);
+    if (!connection) {
+        ++next;
+        return fail(socket, connection.error().message);
+    }
     use(connection->get());
+    const AtEnd leaves([this] { use(nullptr); });
     serve(**connection, socket);
-    use(nullptr);
 }
 
 void CriClient::Worker::serve(CriConnection& connection, const std::filesystem::path& socket) {
-    if (!list(connection, socket)) return;
-    std::thread watcher([&] { watch(connection); });
+    if (!list(connection, socket)) {
+        ++next;
+        return;
+    }
+    const std::jthread watcher([&] { watch(connection); });
+    const AtEnd ends_it([&] { connection.cancel(); });
     while (wait_for_turn() && list(connection, socket)) {
     }
-    connection.cancel();
-    watcher.join();
 }
 
 bool CriClient::Worker::list(CriConnection& connection, const std::filesystem::path& socket) {
@@ -170,6 +204,7 @@ void CriClient::Worker::fail(const std::filesystem::path& socket, const std::str
 void CriClient::Worker::use(CriConnection* connection) {
     const std::scoped_lock lock(mutex);
     current = connection;
+    known.state.events = false; // of another connection
     if (stops && connection != nullptr) connection->cancel();
 }
 
@@ -192,15 +227,15 @@ Result<std::unique_ptr<CriClient>> CriClient::start(Options options) {
 }
 
 Result<> check_runtime(const CriClient::Options& options) {
-    const std::filesystem::path socket = first_that_is_there(options.sockets);
-    if (socket.empty()) return failure("{}", none_at(options.sockets));
-    const auto at_socket = [&](const Error& error) {
-        return failure("{} {}", printable(socket.native()), error.message);
-    };
-    const auto connection = CriConnection::open(socket, options.owner, options.deadline);
-    if (!connection) return at_socket(connection.error());
-    const auto listing = (*connection)->list();
-    return listing ? Result<>() : at_socket(listing.error());
+    std::string errors;
+    for (const std::filesystem::path& socket : those_that_are_there(options.sockets)) {
+        const auto connection = CriConnection::open(socket, options.owner, options.deadline);
+        const auto listing = connection ? (*connection)->list() : std::unexpected(connection.error());
+        if (listing) return {};
+        errors +=
+            fmt::format("{}{} {}", errors.empty() ? "" : "; ", printable(socket.native()), listing.error().message);
+    }
+    return failure("{}", errors.empty() ? none_at(options.sockets) : errors);
 }
 
 CriClient::CriClient(std::unique_ptr<Worker> worker) : worker_(std::move(worker)) {}

@@ -19,7 +19,8 @@
 
 namespace bpftune::kube {
 
-// containerd, CRI-O, k3s and rke2, docker by cri-dockerd.
+// Docker by cri-dockerd, k3s and rke2, CRI-O, containerd: the last is there beside the first as well, and is none of
+// the kubelet's then.
 std::vector<std::filesystem::path> usual_cri_sockets();
 
 struct CriState {
@@ -35,7 +36,7 @@ struct CriState {
 class CriClient {
 public:
     struct Options {
-        std::vector<std::filesystem::path> sockets = usual_cri_sockets(); // the first that is there
+        std::vector<std::filesystem::path> sockets = usual_cri_sockets(); // the first that answers
         uid_t owner = 0;                                                  // who alone may own the socket and serve it
         std::chrono::milliseconds deadline{2000};                         // of each call
         std::chrono::milliseconds least_pause{200};         // from the beginning of one listing to the next

@@ -141,6 +141,7 @@ public:
 private:
     Result<> open_loop();
     Result<> open_doors();
+    Result<> ask_runtime();
     void adopt();
     void adopt(const actuators::Holding& holding);
     bool was_given_back(const actuators::Holding& holding, std::uint64_t value);
@@ -259,8 +260,7 @@ Result<> Daemon::start() {
     if (auto dropped = sys::keep_capabilities(needed); !dropped) return dropped;
     if (auto opened = open_loop(); !opened) return opened;
     if (auto opened = open_doors(); !opened) return opened;
-    if (auto options = runtime_at(config_.cri_socket)) // threads: after the fork and the rights
-        if (auto asked = pod_names_.ask_runtime(std::move(*options)); !asked) return asked;
+    if (auto asked = ask_runtime(); !asked) return asked;
     sys::fetch_code();
     probes_.watch_sysctls(sysctls_of(policy_));
     adopt();
@@ -275,6 +275,21 @@ Result<> Daemon::start() {
     spdlog::info("ready: mode {}, policy '{}'", policy::to_string(mode()), policy_.name);
     say_what_does_nothing();
     return {};
+}
+
+// Its threads begin after the fork and without the rights. What somebody waits to be known by does not wait for a tick.
+Result<> Daemon::ask_runtime() {
+    auto options = runtime_at(config_.cri_socket);
+    if (!options) return {};
+    if (auto asked = pod_names_.ask_runtime(std::move(*options)); !asked) return asked;
+    const auto told = [](sd_event_source*, int, std::uint32_t, void* self) {
+        auto& daemon = *static_cast<Daemon*>(self);
+        daemon.pod_names_.take();
+        if (waits_for_names(daemon.last_)) daemon.arm(daemon.tick_timer_, Nanoseconds(0));
+        return 0;
+    };
+    const int error = sd_event_add_io(loop_.get(), nullptr, pod_names_.fd(), EPOLLIN, told, this);
+    return error < 0 ? system_failure(-error, "watch the container runtime") : Result<>();
 }
 
 Result<> Daemon::open_loop() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/pod_names.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -22,11 +23,15 @@ Result<> PodNames::ask_runtime(kube::CriClient::Options options) {
     return {};
 }
 
+void PodNames::take() {
+    known_ = client_->take();
+    const kube::CriState& state = known_.state;
+    const bool is_silent = known_.listing ? !state.connected : state.error.empty();
+    owners_.take(known_.listing, is_silent);
+}
+
 void PodNames::name(Snapshot& snapshot) {
-    if (client_) {
-        known_ = client_->take();
-        owners_.take(known_.listing);
-    }
+    if (client_) take();
     owners_.name(snapshot, sys::now().mono);
 }
 
@@ -48,6 +53,11 @@ std::string in_words(const kube::CriClient::Known& known) {
     if (const std::string left_out = to_string(known.listing->left_out); !left_out.empty())
         words += fmt::format("; left out: {}", left_out);
     return words;
+}
+
+bool waits_for_names(const Snapshot& snapshot) {
+    return std::ranges::any_of(snapshot.netns_names, &NetnsNames::is_owner_unknown) ||
+           std::ranges::any_of(snapshot.listeners, &Listener::is_owner_unknown);
 }
 
 std::optional<kube::CriClient::Options> runtime_at(const std::string& socket) {

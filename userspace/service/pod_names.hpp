@@ -22,6 +22,10 @@ public:
     // From now on the runtime is asked, by threads: to be called after all forks, and after rights were dropped.
     Result<> ask_runtime(kube::CriClient::Options options);
 
+    // For a poll, where a runtime is asked: readable when it has told something. take() takes that.
+    [[nodiscard]] int fd() const { return client_->fd(); }
+    void take();
+
     void name(Snapshot& snapshot);
     // For the snapshots of a collector that does not outlive it.
     [[nodiscard]] signals::Collector::Naming naming() {
@@ -41,6 +45,9 @@ private:
 
 // "containerd 1.6.20 at /run/containerd/containerd.sock", or why the pods' names are not had there.
 std::string in_words(const kube::CriClient::Known& known);
+
+// Whether somebody is not known yet.
+bool waits_for_names(const Snapshot& snapshot);
 
 // Those of an option: none for "none"; the usual ones for "".
 std::optional<kube::CriClient::Options> runtime_at(const std::string& socket);

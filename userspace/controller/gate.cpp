@@ -35,6 +35,12 @@ constexpr std::size_t raise_and_roll_back = 2;
 // What is raised by less than this part of its limit is as good as not raised, and its trial proves nothing.
 constexpr std::uint64_t least_raise = 4;
 
+// Not what stays unknown as long as no runtime tells it.
+bool is_of_somebody_new(policy::Unknown unknown) {
+    using policy::Unknown;
+    return unknown == Unknown::owner || unknown == Unknown::pod || unknown == Unknown::annotation;
+}
+
 // Where there is no ratio, the rule knows what is worth a write.
 bool is_too_little(const Wish& wish) {
     if (!tunables::is_quantity(wish.tunable)) return false;
@@ -71,7 +77,11 @@ policy::TunablePolicy Gate::bounds_of(const ObjectKey& object) const {
 }
 
 policy::TunablePolicy Gate::bounds_of(const Wish& wish) const {
-    policy::TunablePolicy bounds = bounds_of(key_of(wish.tunable, wish.scope));
+    const ObjectKey object = key_of(wish.tunable, wish.scope);
+    policy::TunablePolicy bounds = bounds_of(object);
+    const auto& bounded_by = tunables::row(wish.tunable).bounded_by;
+    if (bounded_by && !policy_.of(wish.tunable).named)
+        bounds.max = std::min(bounds.max, policy_.of(*bounded_by, grant_of(object)).max);
     if (!wish.asker || tunables::row(wish.tunable).kind == tunables::Kind::host_sysctl) return bounds;
     const policy::TunablePolicy own = policy_.of(wish.tunable, grant_of(*wish.asker));
     bounds.mode = std::min(bounds.mode, own.mode);
@@ -410,6 +420,9 @@ std::optional<std::string> Gate::refusal_to_put_back(const ObjectKey& object, st
 }
 
 std::expected<void, std::string> Gate::put_back(const ObjectKey& object, std::uint64_t found, const std::string& who) {
+    if (policy_.on_conflict == policy::OnConflict::reassert &&
+        is_of_somebody_new(say_on(object, std::nullopt, true).grant.unknown))
+        return {}; // told when it is known whose it is
     if (auto refusal = refusal_to_put_back(object, found)) return std::unexpected(std::move(*refusal));
     if (just_failed(object)) return {};
     auto& times = state_.reasserts[object];
@@ -477,7 +490,7 @@ std::uint64_t Gate::raise(Wish wish) {
 
 bool Gate::may_be_known_soon(const ObjectKey& object, policy::Unknown unknown) {
     constexpr std::string_view kind = "new";
-    if (unknown != policy::Unknown::owner && unknown != policy::Unknown::pod) return false;
+    if (!is_of_somebody_new(unknown)) return false;
     Said& said = state_.said[object];
     if (said.why_kind == "in doubt") return false;
     if (said.why_kind != kind) said = {.why_kind = std::string(kind), .to = 0, .when = now_};

@@ -15,7 +15,7 @@ using policy::Grant;
 bool says_something(const PodFacts& facts) { return facts.annotations.contains(std::string(policy::mode_annotation)); }
 
 bool says_nothing_more(const policy::Policy& policy, const Snapshot& snapshot) {
-    return policy.pods.empty() && std::ranges::none_of(snapshot.pods, says_something);
+    return policy.pods.empty() && !snapshot.may_have_pods && std::ranges::none_of(snapshot.pods, says_something);
 }
 
 bool is_same_pod(const Pod& a, const Pod& b) {
@@ -27,25 +27,31 @@ bool is_same_pod(const Pod& a, const Pod& b) {
 Grants::Grants(const policy::Policy& policy, const Snapshot& snapshot)
     : policy_(policy), snapshot_(snapshot), is_spec_alone_(says_nothing_more(policy, snapshot)) {
     if (is_spec_alone_) return;
-    unknown_ = policy.grant_for({.is_owner_unknown = true, .is_name_unknown = true, .is_unit_unknown = true});
+    const bool may_ask = snapshot.may_have_pods;
+    unknown_ = policy.grant_for(
+        {.is_owner_unknown = true, .is_name_unknown = true, .is_unit_unknown = true, .may_ask = may_ask});
     pods_.reserve(snapshot.pods.size());
     for (const PodFacts& facts : snapshot.pods) pods_.push_back(policy.grant_for({.pod = &facts.pod, .facts = &facts}));
     namespaces_.reserve(snapshot.netns_names.size());
-    for (const NetnsNames& names : snapshot.netns_names)
+    for (const NetnsNames& names : snapshot.netns_names) {
+        const bool is_unsure = may_ask && names.is_owner_unknown;
         namespaces_.push_back({.names = &names,
-                               .grant = names.pod ? of_pod(*names.pod)
+                               .grant = names.pod ? of_pod(*names.pod, is_unsure)
                                                   : policy.grant_for({.bound = names.bound,
                                                                       .unit = names.unit,
-                                                                      .is_owner_unknown = names.is_owner_unknown})});
+                                                                      .is_owner_unknown = names.is_owner_unknown,
+                                                                      .may_ask = is_unsure})});
+    }
     add_holders_of_host(snapshot);
 }
 
 void Grants::add_holders_of_host(const Snapshot& snapshot) {
     const Namespace* host = find(snapshot.host);
-    if (host == nullptr || policy_.pods.empty()) return;
+    if (host == nullptr) return;
     const std::vector<std::string>& bound = host->names->bound;
     of_some_unit_ = policy_.grant_for({.bound = bound, .is_unit_unknown = true});
-    of_nobody_ = policy_.grant_for({.bound = bound, .is_owner_unknown = true, .is_unit_unknown = true});
+    of_nobody_ = policy_.grant_for(
+        {.bound = bound, .is_owner_unknown = true, .is_unit_unknown = true, .may_ask = snapshot.may_have_pods});
     add_units_of(snapshot.listeners, *host);
     add_units_of(snapshot.udp, *host);
 }
@@ -64,9 +70,10 @@ const Grants::Namespace* Grants::find(const NetnsId& netns) const {
     return found == namespaces_.end() || found->names->netns != netns ? nullptr : &*found;
 }
 
-Grant Grants::of_pod(const Pod& pod) const {
+// `is_unsure`: more may be known of it in a moment.
+Grant Grants::of_pod(const Pod& pod, bool is_unsure) const {
     const PodFacts* facts = pod.uid.empty() ? nullptr : snapshot_.facts_of(pod);
-    if (facts == nullptr) return policy_.grant_for({.pod = &pod});
+    if (facts == nullptr || is_unsure) return policy_.grant_for({.pod = &pod, .facts = facts, .may_ask = is_unsure});
     return pods_[static_cast<std::size_t>(facts - snapshot_.pods.data())];
 }
 
@@ -87,7 +94,7 @@ Grant Grants::of(const NetnsId& netns, const Holder& holder) const {
     const Namespace* known = find(netns);
     if (holder.pod->has_value()) {
         const bool is_its_own = known != nullptr && known->names->pod && is_same_pod(*known->names->pod, **holder.pod);
-        return is_its_own ? known->grant : of_pod(**holder.pod);
+        return is_its_own ? known->grant : of_pod(**holder.pod, holder.is_unsure && snapshot_.may_have_pods);
     }
     if (known == nullptr) return unknown_;
     if (netns != snapshot_.host) return known->grant;

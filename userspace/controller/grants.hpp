@@ -40,6 +40,7 @@ private:
         std::string_view unit;
         bool is_known = false; // some process that holds it was found
         bool is_unit_known = false;
+        bool is_unsure = false; // more may be known of it in a moment
     };
     struct Namespace {
         const NetnsNames* names = nullptr;
@@ -48,11 +49,15 @@ private:
 
     template <class Socket> static Holder holder_of(const Socket& socket) {
         const bool is_known = socket.pid != 0 && !socket.is_owner_unknown;
-        return {.pod = &socket.pod, .unit = socket.unit, .is_known = is_known, .is_unit_known = true};
+        return {.pod = &socket.pod,
+                .unit = socket.unit,
+                .is_known = is_known,
+                .is_unit_known = true,
+                .is_unsure = socket.is_owner_unknown};
     }
     template <class Socket> void add_units_of(const std::vector<Socket>& sockets, const Namespace& host);
     void add_holders_of_host(const Snapshot& snapshot);
-    [[nodiscard]] policy::Grant of_pod(const Pod& pod) const;
+    [[nodiscard]] policy::Grant of_pod(const Pod& pod, bool is_unsure) const;
     [[nodiscard]] policy::Grant of(const NetnsId& netns, const Holder& holder) const;
     [[nodiscard]] const Namespace* find(const NetnsId& netns) const;
     [[nodiscard]] std::string name_of(const Namespace& of) const;

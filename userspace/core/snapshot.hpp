@@ -737,6 +737,7 @@ struct Snapshot {
     std::vector<SysctlWrite> sysctl_writes; // recent ones, oldest first
     std::vector<NetnsNames>
         netns_names;            // in the order of NetnsId; one that is not in it: nothing is known of its names
+    bool may_have_pods = false; // this is a node with pods: whom nobody knows yet may be one, and ask to be left alone
     std::vector<PodFacts> pods; // in the order of their UIDs; those that some row or name is about
     std::vector<ExpectedSysctl> expected; // in the order of the policy; at ticks
 

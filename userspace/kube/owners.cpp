@@ -12,9 +12,20 @@ namespace {
 constexpr Nanoseconds settling = std::chrono::seconds(3);
 // A CNI plugin may run in a pod of its own: of a namespace that is younger, another process may tell another pod.
 constexpr Nanoseconds young = std::chrono::seconds(30);
+// The kubelet waits so long for a sandbox (--runtime-request-timeout, twice over), in which its namespace may have no
+// process of the pod's.
+constexpr Nanoseconds longest_making = std::chrono::minutes(4);
 // A runtime lists a container some time after its process was started.
 constexpr Nanoseconds patience = std::chrono::seconds(1);
 constexpr std::size_t short_id = 12; // as runtimes show it
+
+// containerd's "cni-1b9d6bcd-...", CRI-O's "1b9d6bcd-...".
+bool is_name_of_runtime(std::string_view name) {
+    constexpr std::string_view containerd = "cni-";
+    constexpr std::size_t uuid_size = 36;
+    if (name.starts_with(containerd)) return true;
+    return name.size() == uuid_size && name.find_first_not_of("0123456789abcdef-") == std::string_view::npos;
+}
 
 bool is_of_pod(const OwnerPtr& owner) { return owner && owner->cgroup.is_of_pod(); }
 
@@ -67,7 +78,12 @@ Owners::Netns* Owners::note(const NetnsId& id) {
 }
 
 void Owners::note_namespaces(const Snapshot& snapshot) {
-    for (const NetnsNames& row : snapshot.netns_names) note(row.netns);
+    for (const NetnsNames& row : snapshot.netns_names) {
+        Netns* netns = note(row.netns);
+        if (netns == nullptr) continue;
+        netns->is_bound = !row.bound.empty();
+        netns->is_of_runtime |= std::ranges::any_of(row.bound, is_name_of_runtime);
+    }
     for (const Listener& row : snapshot.listeners) note(row.netns);
     for (const NetnsTcp& row : snapshot.tcp) {
         Netns* netns = note(row.netns);
@@ -78,8 +94,15 @@ void Owners::note_namespaces(const Snapshot& snapshot) {
 bool Owners::is_due(const NetnsId& id, const Netns& netns) const {
     if (netns.pid == 0) return false;
     const bool is_another = netns.pid != netns.looked_at;
-    if (is_of_pod(netns.owner)) return is_another && (id.cookie == 0 || now_ - netns.began < young);
+    const Nanoseconds age = now_ - netns.began;
+    if (is_of_pod(netns.owner))
+        return is_another && (id.cookie == 0 || age < (netns.is_of_runtime ? longest_making : young));
     return is_another || (expects_pods_ && now_ - netns.since < settling);
+}
+
+// Whether it may be a pod's though no process of one has been found in it.
+bool Owners::is_settling(const Netns& netns) const {
+    return expects_pods_ && now_ - netns.began < (netns.is_of_runtime ? longest_making : settling);
 }
 
 void Owners::look_at_namespaces(Turn& turn) {
@@ -138,6 +161,7 @@ template <class Socket> void Owners::adopt_namespaces(const std::vector<Socket>&
         const auto netns = netns_.find(socket.netns);
         const auto held = sockets_.find(socket.cookie);
         if (netns == netns_.end() || held == sockets_.end() || is_of_pod(netns->second.owner)) continue;
+        if (netns->second.is_bound && !netns->second.is_of_runtime) continue; // somebody else's, by its name
         if (is_of_pod(held->second.owner)) netns->second.owner = held->second.owner;
     }
 }
@@ -170,8 +194,7 @@ Owners::Who Owners::whose(const NetnsId& id) {
     const auto entry = netns_.find(id);
     if (entry == netns_.end()) return {.is_unknown = true};
     const Netns& netns = entry->second;
-    const bool is_settling = expects_pods_ && now_ - netns.since < settling;
-    if (!netns.owner) return {.is_unknown = netns.pid != 0 || is_settling};
+    if (!netns.owner) return {.is_unknown = netns.pid != 0 || is_settling(netns)};
     resolve(*netns.owner);
     const Owner& owner = *netns.owner;
     Who who{.pod = owner.pod, .unit = owner.cgroup.unit, .is_unknown = owner.is_unsure};
@@ -180,7 +203,7 @@ Owners::Who Owners::whose(const NetnsId& id) {
         who.unit.clear();
         named_.insert(who.pod->uid);
     }
-    who.is_unknown |= !owner.cgroup.is_of_pod() && is_settling;
+    who.is_unknown |= !owner.cgroup.is_of_pod() && is_settling(netns);
     return who;
 }
 
@@ -216,6 +239,7 @@ template <class Row> void Owners::name_rows(std::vector<Row>& rows) {
 }
 
 void Owners::name_all(Snapshot& snapshot) {
+    snapshot.may_have_pods = expects_pods_;
     for (Listener& listener : snapshot.listeners) name_socket(listener);
     for (UdpSocket& socket : snapshot.udp) name_socket(socket);
     name_rows(snapshot.tcp);

@@ -30,8 +30,9 @@ public:
     Owners(std::unique_ptr<Processes> processes, Pods pods)
         : processes_(std::move(processes)), pods_(std::move(pods)) {}
 
-    // What the runtime has now; nullptr: it has not been heard yet.
-    void take(std::shared_ptr<const Listing> listing) { pods_.take(std::move(listing)); }
+    void take(std::shared_ptr<const Listing> listing, bool is_awaited = false) {
+        pods_.take(std::move(listing), is_awaited);
+    }
 
     // Fills in whose it is; `now` is after all in it was read. At a tick what is not in the snapshot is forgotten.
     void name(Snapshot& snapshot, MonoTime now);
@@ -45,11 +46,13 @@ public:
 
 private:
     struct Netns {
-        int pid = 0;       // a process in it, as the last snapshot has it; 0: none
-        int looked_at = 0; // the last such process that was
-        MonoTime since;    // when `pid` was first seen in it
-        MonoTime began;    // when the namespace was
-        OwnerPtr owner;    // nullptr: not known yet
+        int pid = 0;                // a process in it, as the last snapshot has it; 0: none
+        int looked_at = 0;          // the last such process that was
+        MonoTime since;             // when `pid` was first seen in it
+        MonoTime began;             // when the namespace was
+        bool is_of_runtime = false; // by the name that it is bound to
+        bool is_bound = false;      // to some name
+        OwnerPtr owner;             // nullptr: not known yet
         std::uint64_t seen = 0;
     };
     struct Held {
@@ -68,6 +71,7 @@ private:
     void note_namespaces(const Snapshot& snapshot);
     Netns* note(const NetnsId& netns);
     [[nodiscard]] bool is_due(const NetnsId& id, const Netns& netns) const;
+    [[nodiscard]] bool is_settling(const Netns& netns) const;
     void look_at_namespaces(Turn& turn);
     template <class Socket> void look_at_sockets(const std::vector<Socket>& sockets, Turn& turn);
     void look_at_connecting(const Snapshot& snapshot, Turn& turn);

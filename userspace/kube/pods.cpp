@@ -9,7 +9,7 @@ namespace bpftune::kube {
 namespace {
 
 // A runtime lists a sandbox some time after its first process was started.
-constexpr Nanoseconds patience = std::chrono::seconds(1);
+constexpr Nanoseconds patience = std::chrono::seconds(3);
 
 template <class Value> const Value* by_id(const std::vector<Value>& values, std::string_view id) {
     const auto id_of = [](const Value& value) -> std::string_view { return value.id; };
@@ -23,7 +23,8 @@ bool is_newer(const Sandbox& a, const Sandbox& b) {
 
 } // namespace
 
-void Pods::take(std::shared_ptr<const Listing> listing) {
+void Pods::take(std::shared_ptr<const Listing> listing, bool is_awaited) {
+    is_awaited_ = is_awaited;
     if (listing == listing_) return;
     listing_ = std::move(listing);
     ++listings_;
@@ -43,7 +44,8 @@ Pods::Found Pods::find(const std::string& uid, std::optional<QosClass> qos, Now 
     if (qos) pod.facts.qos = qos;
     pod.used = now.mono;
     look_up(pod, now);
-    const bool may_come = pod.missed && now.mono - *pod.missed < patience;
+    const bool is_named = pod.facts.source == PodSource::runtime;
+    const bool may_come = !is_named && (is_awaited_ || (pod.missed && now.mono - *pod.missed < patience));
     if (may_come) ask();
     return {&pod.facts, may_come};
 }

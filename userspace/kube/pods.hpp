@@ -23,8 +23,9 @@ public:
     // `ask` wants another listing of the runtime, as one has been seen that the last one does not have.
     Pods(PodLogs logs, std::function<void()> ask) : logs_(std::move(logs)), ask_(std::move(ask)) {}
 
-    // What the runtime has now; nullptr: it has not been heard yet.
-    void take(std::shared_ptr<const Listing> listing);
+    // What the runtime has now; nullptr: it has not been heard yet. `is_awaited`: it is asked, and does not answer just
+    // now: who is new is unknown for so long.
+    void take(std::shared_ptr<const Listing> listing, bool is_awaited);
 
     struct Found {
         const PodFacts* facts = nullptr; // until the next forget()
@@ -60,6 +61,7 @@ private:
     PodLogs logs_;
     std::function<void()> ask_;
     std::shared_ptr<const Listing> listing_;
+    bool is_awaited_ = false;
     std::uint64_t listings_ = 0;                                     // that were taken
     std::unordered_map<std::string_view, const Sandbox*> sandboxes_; // of listing_, by UID: the last of each
     std::map<std::string, Known, std::less<>> pods_;

@@ -112,10 +112,11 @@ std::string_view to_string(Unknown unknown) {
     switch (unknown) {
     case Unknown::nothing: return {};
     case Unknown::owner: return "whether it is a pod's, and which one's, is not known";
-    case Unknown::pod_namespace: return "its pod's namespace is not known: the runtime is not asked";
+    case Unknown::pod_namespace: return "its pod's namespace is not known: no runtime tells it";
     case Unknown::pod: return "its pod is not known yet";
-    case Unknown::labels: return "its pod's labels are not known: the runtime is not asked";
+    case Unknown::labels: return "its pod's labels are not known: no runtime tells them";
     case Unknown::more_labels: return "its pod has more labels or annotations than are looked at";
+    case Unknown::annotation: return "it may be a pod that asks for that, and is not known yet";
     case Unknown::qos: return "its pod's class of service is not known";
     case Unknown::unit: return "its systemd unit is not known";
     }

@@ -42,6 +42,7 @@ struct Subject {
     bool is_owner_unknown = false; // whether it is a pod's, and which one's
     bool is_name_unknown = false;  // of its network namespace
     bool is_unit_unknown = false;  // which unit's it is if it is no pod's
+    bool may_ask = false;          // it may be a pod that asks for less, which is not known yet
 };
 
 // What it would take to tell whether an entry matches.
@@ -52,6 +53,7 @@ enum class Unknown {
     pod,    // nothing of it but how it is called
     labels, // and annotations
     more_labels,
+    annotation, // ours, which is about all entries
     qos,
     unit,
 };
@@ -65,6 +67,6 @@ struct Matched {
 
 Matched matches(const Match& match, const Subject& subject);
 
-std::string_view to_string(Unknown unknown); // "its pod's labels are not known: the runtime is not asked"
+std::string_view to_string(Unknown unknown); // "its pod's labels are not known: no runtime tells them"
 
 } // namespace bpftune::policy

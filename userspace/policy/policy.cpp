@@ -75,6 +75,11 @@ Grant Policy::grant_for(const Subject& subject) const {
         grant.unknown = matched.unknown;
         break;
     }
+    const bool is_observed = grant.told() != nullptr && grant.rule->mode == Mode::observe;
+    // What only the runtime tells comes with the annotation.
+    const bool is_all = grant.unknown == Unknown::nothing || grant.unknown == Unknown::labels ||
+                        grant.unknown == Unknown::pod_namespace;
+    if (subject.may_ask && !is_observed && is_all) grant.unknown = Unknown::annotation;
     return grant;
 }
 
@@ -85,6 +90,7 @@ std::string place_of(const Policy& policy, const PodRule& rule) {
 }
 
 std::string held_by(const Policy& policy, const Grant& grant) {
+    if (grant.unknown == Unknown::annotation) return fmt::format("left alone: {}", to_string(grant.unknown));
     if (grant.unknown != Unknown::nothing)
         return fmt::format("left alone: {} may be about it, and {}", place_of(policy, *grant.rule),
                            to_string(grant.unknown));

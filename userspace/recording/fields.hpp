@@ -121,7 +121,7 @@ RECORDED(SocketSizes, rmem_max, wmem_max, rmem_default, wmem_default);
 RECORDED(Snapshot, cause, time, interval, node, host, memory_bytes, guards, unit_bytes, socket_sizes,
          allowed_congestion_control, sources, lost_events, withheld_events, listeners, tcp, buffers, udp, softirq,
          hot_cpu, steered, isolated_cpus, interrupts, irqbalance, conntrack, neighbours, fragments, socket_memory,
-         sysctl_writes, netns_names, pods, expected);
+         sysctl_writes, netns_names, may_have_pods, pods, expected);
 
 RECORDED(ListenerRef, cookie, inode, local, pid, fd);
 RECORDED(QueueRef, device, ifindex, queue);

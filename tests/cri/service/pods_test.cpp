@@ -124,7 +124,7 @@ TEST_CASE("a pod in the node's own network is known by the process that listens"
     const Home home;
     home.set_policy(tunes_shop_alone());
     const Running service(home, asking(runtime));
-    const auto free_port = static_cast<std::uint16_t>(port_of(listen_on("127.0.0.1", 0, 1)));
+    const std::uint16_t free_port = port_of(listen_on("127.0.0.1", 0, 1));
     must_be(runtime.pods().run({.ns = "kube-system",
                                 .name = "web-0",
                                 .uid = runtime.uid(1),

@@ -67,12 +67,15 @@ struct Owner {
     std::string bound; // of what is none, as the next
     std::string unit;
     Known known = Known::all;
+    bool is_waited_for = false; // on a node with pods: it may be told in a moment that it asks for less
 
     [[nodiscard]] bool is_shown() const { return known >= Known::uid; }
 };
 
 class Owners {
 public:
+    explicit Owners(bool may_have_pods) : may_have_pods_(may_have_pods) {}
+
     // Of a namespace that is new, whose it is. The node's own is nobody's.
     void settle(const NetnsId& netns, Dice& dice) {
         const auto [owner, is_new] = namespaces_.try_emplace(netns);
@@ -98,6 +101,7 @@ public:
         world.units_in.clear();
         world.unknown_owners.clear();
         world.pods.clear();
+        world.may_have_pods = may_have_pods_;
         for (const auto& [netns, owner] : namespaces_) show_namespace(world, netns, owner);
         for (auto& [cookie, listener] : world.listeners) show_holder(world, listener);
         std::ranges::sort(world.pods, {}, [](const PodFacts& facts) { return facts.pod.uid; });
@@ -112,7 +116,8 @@ public:
     [[nodiscard]] static policy::TunablePolicy lowered(const policy::Policy& policy, TunableId id, const Owner& owner) {
         policy::TunablePolicy bounds = policy.of(id);
         const auto own = owner.facts.annotations.find("bpftune-k8s.io/mode");
-        if (owner.known == Owner::Known::all && own != owner.facts.annotations.end())
+        const bool is_heard = owner.known == Owner::Known::all || owner.is_waited_for;
+        if (is_heard && own != owner.facts.annotations.end())
             bounds.mode = std::min(bounds.mode, policy::mode(own->second).value_or(policy::Mode::observe));
         for (const policy::PodRule& entry : policy.pods) {
             if (!is_about(entry.match, owner)) continue;
@@ -148,6 +153,7 @@ private:
     Owner random(Dice& dice) {
         Owner owner{.is_pod = dice.once_in(2)};
         owner.known = random_knowledge(dice);
+        owner.is_waited_for = is_waited_for(owner, dice);
         if (!owner.is_pod) {
             if (dice.once_in(2)) owner.bound = dice.one_of<const char*>({"x1", "x2", "y"});
             if (dice.once_in(2)) owner.unit = dice.one_of<const char*>({"x1", "x2", "y"});
@@ -169,9 +175,17 @@ private:
         return static_cast<Owner::Known>(dice.up_to(3));
     }
 
-    template <class Map> static void learn(Map& owners, Dice& dice) {
-        for (auto& [whose, owner] : owners)
-            if (dice.once_in(3)) owner.known = random_knowledge(dice);
+    // Whoever is not shown is, for so long.
+    [[nodiscard]] bool is_waited_for(const Owner& owner, Dice& dice) const {
+        return may_have_pods_ && owner.known != Owner::Known::all && (!owner.is_shown() || dice.once_in(2));
+    }
+
+    template <class Map> void learn(Map& owners, Dice& dice) {
+        for (auto& [whose, owner] : owners) {
+            if (!dice.once_in(3)) continue;
+            owner.known = random_knowledge(dice);
+            owner.is_waited_for = is_waited_for(owner, dice);
+        }
     }
 
     // As far as it is known.
@@ -188,7 +202,7 @@ private:
     static void show_namespace(World& world, const NetnsId& netns, const Owner& owner) {
         if (owner.known == Owner::Known::nothing) return;
         world.names[netns] = owner.bound.empty() ? std::vector<std::string>{} : std::vector{owner.bound};
-        if (owner.known == Owner::Known::nobody) world.unknown_owners.insert(netns);
+        if (owner.known == Owner::Known::nobody || owner.is_waited_for) world.unknown_owners.insert(netns);
         if (!owner.is_shown()) return;
         if (!owner.is_pod) {
             world.units_in[netns] = owner.unit;
@@ -201,6 +215,7 @@ private:
     void show_holder(World& world, Listener& listener) const {
         const Owner& holder = of(listener.netns, listener.cookie);
         listener.pid = holder.is_shown() ? 712 : 0;
+        listener.is_owner_unknown = holder.is_waited_for;
         listener.pod.reset();
         listener.unit.clear();
         if (!holder.is_shown()) return;
@@ -215,6 +230,7 @@ private:
     std::map<NetnsId, Owner> namespaces_;
     std::map<std::uint64_t, Owner> holders_; // of listeners of the node's own namespace, by cookie
     int pods_ = 0;
+    bool may_have_pods_;
 };
 
 } // namespace bpftune::testing

@@ -65,7 +65,7 @@ bool too_many(std::deque<MonoTime>& times, MonoTime now, std::size_t most) {
 
 class Trace {
 public:
-    Trace(std::uint64_t seed, bool verbose) : dice_(seed), verbose_(verbose) {
+    Trace(std::uint64_t seed, bool verbose) : dice_(seed), verbose_(verbose), owners_(dice_.once_in(2)) {
         policy_ = random_policy();
         if (dice_.once_in(2)) world_.unit_bytes = {.conntrack_entry = 384, .queued_connection = 9000};
         world_.tables[World::host] = {.netns = World::host};

@@ -314,6 +314,7 @@ void add_pod(World& world, Names& names, const YAML::Node& node) {
 
 // Of the namespaces that are no pods', or of which that is not known.
 void add_owners(World& world, Names& names, const Fields& fields) {
+    world.may_have_pods = fields.has("pods") || fields.has("unknown");
     if (fields.has("pods"))
         for (const YAML::Node& each : items_of(fields.at("pods"))) add_pod(world, names, each);
     if (fields.has("units"))

@@ -33,6 +33,7 @@ public:
     std::map<NetnsId, Pod> pods_in;                    // of these: whose they are, without a container
     std::map<NetnsId, std::string> units_in;
     std::set<NetnsId> unknown_owners;
+    bool may_have_pods = false;
     std::vector<PodFacts> pods;                  // in the order of their UIDs
     std::map<std::uint64_t, Listener> listeners; // by cookie; the window is what the next snapshot says
     std::map<NetnsId, Conntrack> tables;         // of which the limit and buckets are the world's
@@ -343,6 +344,7 @@ private:
         snapshot.unit_bytes = unit_bytes;
         snapshot.sysctl_writes = writes;
         for (const auto& [netns, bound] : names) snapshot.netns_names.push_back(names_of(netns, bound));
+        snapshot.may_have_pods = may_have_pods;
         snapshot.pods = pods;
         return snapshot;
     }

@@ -441,7 +441,7 @@ TEST_CASE("a listener that is handed to another process is that one's") {
     CHECK(service.tick({{host, 1}}, {listener(host, 7, 40)}).listeners[0].unit == "b.service");
 }
 
-TEST_CASE("one that the runtime does not know is asked for, and after a second known by less") {
+TEST_CASE("one that the runtime does not know is asked for, and after three seconds known by less") {
     Service service;
     service.tell_logs("shop_db-0_" + uid_b);
     service.owners.take(listing_of_a());
@@ -452,6 +452,8 @@ TEST_CASE("one that the runtime does not know is asked for, and after a second k
     CHECK(made.netns_names[0].is_owner_unknown);
     CHECK(made.tcp[0].pod == Pod{"shop", "db-0", "", uid_b}); // shown meanwhile
     SECTION("it never does") {
+        look();
+        look();
         made = look();
         CHECK_FALSE(made.netns_names[0].is_owner_unknown);
         CHECK(made.pods[0].source == PodSource::logs);
@@ -469,6 +471,32 @@ TEST_CASE("one that the runtime does not know is asked for, and after a second k
         CHECK_FALSE(made.netns_names[0].is_owner_unknown);
         CHECK(made.pods[0].source == PodSource::runtime);
         CHECK(made.listeners[0].pod->container == "proxy");
+    }
+}
+
+TEST_CASE("as long as the runtime is asked and silent, nobody new is known for certain, and who is known stays so") {
+    Service service;
+    service.tell_logs("shop_db-0_" + uid_b);
+    service.owners.take(nullptr, true);
+    service.runs(70, pod(uid_b, sidecar_id), netns_b, {7});
+    const auto look = [&] { return service.tick({{netns_b, 70}}, {listener(netns_b, 7, 70)}); };
+    for (int i = 0; i < 10; ++i) look();
+    Snapshot made = look();
+    CHECK(made.may_have_pods);
+    CHECK(made.netns_names[0].is_owner_unknown);
+    CHECK(made.listeners[0].is_owner_unknown);
+    CHECK(made.tcp[0].pod == Pod{"shop", "db-0", "", uid_b}); // shown all the same
+    SECTION("it is not there at all") {
+        service.owners.take(nullptr, false);
+        CHECK_FALSE(look().netns_names[0].is_owner_unknown);
+    }
+    SECTION("it answers, and goes away") {
+        auto listing = listing_of_a();
+        listing->sandboxes.push_back({.id = "sandbox-b", .uid = uid_b, .ns = "shop", .name = "db-0", .ready = true});
+        service.owners.take(listing, false);
+        CHECK_FALSE(look().netns_names[0].is_owner_unknown);
+        service.owners.take(listing, true);
+        CHECK_FALSE(look().netns_names[0].is_owner_unknown);
     }
 }
 

@@ -208,6 +208,19 @@ TEST_CASE("a label that is not there is not known to be missing where a pod has 
     CHECK(words().empty());
 }
 
+TEST_CASE("who may yet turn out to ask for less has nothing until that is known, whatever entry is about it") {
+    for (const std::string entries : {"", "    - match: {namespace: shop}\n", "    - match: {labels: {app: web}}\n"}) {
+        const Policy policy = entries.empty() ? *parse(with_spec("  mode: auto\n")) : with_pods(entries);
+        PodFacts facts = facts_of_web();
+        facts.source = PodSource::logs;
+        const Grant grant = policy.grant_for({.pod = &web, .facts = &facts, .may_ask = true});
+        CHECK(grant.mode() == Mode::observe);
+        CHECK(held_by(policy, grant) == "left alone: it may be a pod that asks for that, and is not known yet");
+    }
+    const Policy observed = with_pods("    - match: {namespace: shop}\n      mode: observe\n");
+    CHECK(held_by(observed, observed.grant_for({.pod = &web, .may_ask = true})) == "held by line 8 of the policy");
+}
+
 TEST_CASE("what holds something back is named, with its line") {
     Policy policy = with_pods("    - match: {labels: {app: db}}\n      mode: observe\n"
                               "    - match: {namespace: shop}\n      mode: recommend\n");
@@ -220,8 +233,8 @@ TEST_CASE("what holds something back is named, with its line") {
     facts.annotations.insert_or_assign(std::string(mode_annotation), "off");
     CHECK(words() == "held by its pod's annotation bpftune-k8s.io/mode: 'off' is no mode, and counts as observe");
     facts.source = PodSource::logs;
-    CHECK(words() == "left alone: policy.yaml:8 may be about it, and its pod's labels are not known: the runtime is "
-                     "not asked");
+    CHECK(words() == "left alone: policy.yaml:8 may be about it, and its pod's labels are not known: no runtime "
+                     "tells them");
     CHECK(held_by(policy, policy.grant_for({})).empty());
     policy.file.value.clear();
     CHECK(place_of(policy, policy.pods[1]) == "line 10 of the policy");

@@ -44,8 +44,8 @@ TEST_CASE("a pod of which only the UID is known is called by that") {
     const auto shown = shown_for(with_entry(), with_pods(), "u1");
     REQUIRE(shown);
     CHECK(shown->lines.front() == "pod u1: known by cgroup");
-    CHECK(shown->lines.back() == "left alone: policy.yaml:12 may be about it, and its pod's labels are not known: the "
-                                 "runtime is not asked");
+    CHECK(shown->lines.back() == "left alone: policy.yaml:12 may be about it, and its pod's labels are not known: no "
+                                 "runtime tells them");
     CHECK(policy::parse(shown->policy)->mode == policy::Mode::observe);
     CHECK_FALSE(shown_for(with_entry(), with_pods(), "/u1"));
 }

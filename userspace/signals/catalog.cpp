@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "signals/catalog.hpp"
 
+#include <algorithm>
 #include <array>
 #include <concepts>
 #include <optional>
@@ -112,6 +113,9 @@ template <class Object> constexpr Row<Object> pod_row(std::string_view name, uns
              .source = pod_source},
             field<&Object::pod>};
 }
+
+// The kernel lets one more than the limit wait (sk_acceptq_is_full); a limit that was lowered may be exceeded.
+Value queue_ratio(const Listener& l) { return std::min(l.queue / (l.limit + 1.0), 1.0); }
 
 constexpr std::array listeners{
     Row<Listener>{{.name = "listener.netns",
@@ -309,6 +313,14 @@ constexpr std::array listeners{
         field<&Listener::flood>},
     unit_row<Listener>("listener.unit"),
     netns_name_row<Listener>("listener.netns_name"),
+    Row<Listener>{{.name = "listener.queue_ratio",
+                   .kind = gauge,
+                   .json = "queue_ratio",
+                   .metric = "bpftune_listener_queue_fullest_ratio",
+                   .help = "Part of the accept queue that is in use: 1 is full.",
+                   .source = "sk_ack_backlog / (sk_max_ack_backlog + 1)",
+                   .aggregate = Aggregate::max},
+                  queue_ratio},
 };
 
 constexpr std::array syn_queue{

@@ -40,7 +40,7 @@ TEST_CASE("tables have the documented fields in the documented order, new ones b
     CHECK(tables[0].json == "listeners");
     CHECK(fields(tables[0]) == "netns inode address port pid command pod queue queue_peak limit asked somaxconn binds "
                                "drops overflows overflows_per_second arrivals syn_queue fastopen_queue overflows_are "
-                               "flooded flood unit netns_name ");
+                               "flooded flood unit netns_name queue_ratio ");
     CHECK(tables[1].json == "syn_queue");
     CHECK(fields(tables[1]) ==
           "netns dropped cookies_sent listen_overflows overflows_of_closed cookies_returned "

@@ -129,6 +129,16 @@ TEST_CASE("a pod that begins to have series begins with zero, and what it lost b
     CHECK(value_of(node.metrics, overflows_of_others) == before + 30);
 }
 
+TEST_CASE("a full queue of a pod without series of its own is full among the others") {
+    Node node(50);
+    node.tick();
+    REQUIRE_FALSE(node.has_series("web-49"));
+    node.snapshot.listeners[49].queue = node.snapshot.listeners[49].limit + 1;
+    node.tick();
+    CHECK(value_of(node.metrics, R"(bpftune_listener_queue_fullest_ratio{namespace="",pod="other",container=""})") ==
+          1);
+}
+
 TEST_CASE("who lost nothing has series by how near it came to a limit") {
     Node node(50);
     node.snapshot.conntrack[48].entries = node.snapshot.conntrack[48].limit * 9 / 10;

@@ -202,6 +202,29 @@ TEST_CASE("gauges are summed where a sum means something, else the largest or th
     CHECK(lines_with(metrics.text(), "queue_connections{").empty());
 }
 
+TEST_CASE("how full a queue is does not depend on others beside it, be they a pod's or the node's own") {
+    Metrics metrics("0.1.0");
+    Snapshot snapshot = listeners({listener(1, 0, 129), listener(2, 0, 20)}); // of 128, and one more
+    snapshot.listeners.push_back(quiet_listener("sshd", 22, 100));
+    snapshot.listeners.push_back(quiet_listener("kubelet", 10250, 2048));
+    metrics.update(snapshot, "auto");
+    const std::string text = metrics.text();
+    CHECK(line_with(text, R"(queue_fullest_ratio{namespace="shop",pod="web-0",container="nginx"})").ends_with("} 1"));
+    CHECK(line_with(text, R"(queue_fullest_ratio{namespace="",pod="",container=""})").find("} 0.4998") !=
+          std::string::npos);
+}
+
+TEST_CASE("a queue past a limit that was lowered is full, and no more") {
+    Metrics metrics("0.1.0");
+    Snapshot snapshot = listeners({listener(1, 0, 100)});
+    snapshot.listeners[0].limit = 16;
+    metrics.update(snapshot, "auto");
+    CHECK(line_with(metrics.text(), "queue_fullest_ratio{").ends_with("} 1"));
+    snapshot.listeners[0].limit = snapshot.listeners[0].queue = 0;
+    metrics.update(snapshot, "auto");
+    CHECK(line_with(metrics.text(), "queue_fullest_ratio{").ends_with("} 0"));
+}
+
 TEST_CASE("what is not known has no series") {
     Metrics metrics("0.1.0");
     Snapshot snapshot = sample_snapshot();

@@ -19,6 +19,8 @@ bool is_control(char32_t value) {
            (value >= 0xFFF9 && value <= 0xFFFB) || (value >= 0xE0000 && value <= 0xE007F);
 }
 
+bool is_kept(CodePoint point) { return point.length > 0 && !is_control(point.value); }
+
 struct Block {
     char32_t first;
     char32_t last;
@@ -73,7 +75,7 @@ std::string printable(std::string_view bytes) {
         const CodePoint point = first_code_point(bytes);
         const std::size_t length = std::max<std::size_t>(point.length, 1);
         const std::string_view raw = bytes.substr(0, length);
-        if (point.length == 0 || is_control(point.value)) {
+        if (!is_kept(point)) {
             for (const char c : raw)
                 fmt::format_to(std::back_inserter(out), "\\x{:02x}", static_cast<unsigned char>(c));
         } else if (raw == "\\") {
@@ -84,6 +86,15 @@ std::string printable(std::string_view bytes) {
         bytes.remove_prefix(length);
     }
     return out;
+}
+
+bool is_printable(std::string_view bytes) {
+    while (!bytes.empty()) {
+        const CodePoint point = first_code_point(bytes);
+        if (!is_kept(point)) return false;
+        bytes.remove_prefix(point.length);
+    }
+    return true;
 }
 
 std::size_t display_width(std::string_view text) {

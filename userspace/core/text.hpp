@@ -15,6 +15,9 @@ namespace bpftune {
 // Never throws on any input; idempotent only on text without backslashes.
 std::string printable(std::string_view bytes);
 
+// Whether all of it is text that `printable` keeps, but for backslashes: valid UTF-8 without control characters.
+bool is_printable(std::string_view bytes);
+
 // With one blank between its words, and none around: as a sysctl's value is compared.
 std::string single_spaced(std::string_view text);
 

@@ -95,6 +95,7 @@ private:
     void pattern(const Element* value, const Key& key, std::optional<std::string>& out);
     void labels(const Element* value, const Key& key, Labels& out);
     void is_reached(const Element& entry, const PodRule& rule, std::span<const PodRule> before);
+    bool is_free_of_controls(const Element& value, std::string_view text);
     bool is_label_value(const Element& value, const Key& key, std::string_view name);
 
     std::vector<Diagnostic> problems_;

@@ -22,7 +22,7 @@ enum class Kind {
     pattern,     // fnmatch(3) of a name
     sysctls,     // map from names of sysctls below net to their values
     labels,      // map from names of Kubernetes labels to their values
-    annotations, // the same, of annotations, whose values are any text
+    annotations, // the same, of annotations, whose values are any text without control characters
 };
 
 struct Key {

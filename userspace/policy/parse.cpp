@@ -116,6 +116,13 @@ bool Checker::is(const Element& node, Element::Kind kind, std::string_view name,
     return false;
 }
 
+// Of a value that may be any other text: `show` writes it as it is, for a terminal and to be parsed again.
+bool Checker::is_free_of_controls(const Element& value, std::string_view text) {
+    if (is_printable(text)) return true;
+    problem(value, "take it out", "'{}' has a control character", shown(value.text));
+    return false;
+}
+
 Fields Checker::fields(const Element& map, std::span<const Key> keys, std::string_view where) {
     Fields out;
     std::vector<std::string_view> meant; // by misspelt keys: those are not missing as well
@@ -362,7 +369,7 @@ bool Checker::is_setting(const Element& value, std::string_view name) {
     else if (text.empty() || text.size() > longest_sysctl)
         problem(value, fmt::format("write 1 to {} bytes, such as 1", longest_sysctl), "no value of a sysctl");
     else
-        return true;
+        return is_free_of_controls(value, text);
     return false;
 }
 

@@ -73,7 +73,7 @@ void Checker::pattern(const Element* value, const Key& key, std::optional<std::s
     else if (!has_suffix)
         problem(*value, fmt::format("write {}.service, or \"{}.*\"", shown(text), shown(text)),
                 "unit '{}' has no suffix, as all units have", shown(text));
-    else
+    else if (is_free_of_controls(*value, text))
         out = text;
 }
 
@@ -83,7 +83,7 @@ bool Checker::is_label_value(const Element& value, const Key& key, std::string_v
     if (!is(value, Element::Kind::scalar, name, "one value; another one takes an entry of its own")) return false;
     const std::string& text = value.text;
     if (key.kind == Kind::annotations) {
-        if (text.size() <= longest_annotation) return true;
+        if (text.size() <= longest_annotation) return is_free_of_controls(value, text);
         problem(value, fmt::format("at most {} bytes", longest_annotation), "the value of '{}' is too long", name);
         return false;
     }

@@ -104,8 +104,11 @@ std::string class_of(std::string_view letters) {
     return out;
 }
 
+constexpr std::string_view controls = "\\x00-\\x1f\\x7f"; // those of ASCII, in a class
+
 ordered_json pattern_of(const Key& key) {
-    const std::string letters = key.letters.empty() ? "^/" : class_of(key.letters) + "*?\\[\\]!\\^";
+    const std::string letters =
+        key.letters.empty() ? fmt::format("^/{}", controls) : class_of(key.letters) + "*?\\[\\]!\\^";
     return {{"type", "string"},
             {"minLength", 1},
             {"maxLength", longest_pattern},
@@ -117,10 +120,9 @@ ordered_json labels_of(const Key& key) {
     const std::string plain = fmt::format("[A-Za-z0-9]([-A-Za-z0-9_.]{{0,{}}}[A-Za-z0-9])?", longest_label - 2);
     const std::string part = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
     ordered_json value{{"type", {"string", "number", "boolean"}}};
-    if (key.kind == Kind::annotations)
-        value["maxLength"] = longest_annotation;
-    else
-        value["pattern"] = fmt::format("^({})?$", plain);
+    if (key.kind == Kind::annotations) value["maxLength"] = longest_annotation;
+    value["pattern"] =
+        key.kind == Kind::annotations ? fmt::format("^[^{}]*$", controls) : fmt::format("^({})?$", plain);
     return {{"type", "object"},
             {"minProperties", 1},
             {"maxProperties", most_labels},

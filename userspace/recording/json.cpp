@@ -12,12 +12,8 @@ namespace {
 
 bool is_plain(char c) { return c >= 0x20 && c < 0x7F && c != '\\'; }
 
-// What is fit to show stays as it is: then `printable` changes nothing but backslashes, of which it makes two.
-std::string fit_to_show(std::string text) {
-    std::string shown = printable(text);
-    const auto backslashes = static_cast<std::size_t>(std::ranges::count(text, '\\'));
-    return shown.size() == text.size() + backslashes ? std::move(text) : std::move(shown);
-}
+// What is fit to show stays as it is, its backslashes too.
+std::string fit_to_show(std::string text) { return is_printable(text) ? std::move(text) : printable(text); }
 
 // The UTF-8 of a character below U+0800: we write no others so.
 void append_code_point(std::string& out, unsigned value) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/text.hpp"
 
+#include <algorithm>
 #include <array>
 #include <random>
 #include <string>
@@ -51,6 +52,9 @@ TEST_CASE("printable gives clean text for any bytes") {
         std::string bytes(random() % 40, '\0');
         for (char& c : bytes) c = static_cast<char>(random());
         const std::string shown = printable(bytes);
+        const auto backslashes = std::ranges::count(bytes, '\\');
+        REQUIRE(is_printable(shown));
+        REQUIRE(is_printable(bytes) == (shown.size() == bytes.size() + static_cast<std::size_t>(backslashes)));
         for (std::string_view rest = shown; !rest.empty();) {
             const CodePoint point = first_code_point(rest);
             REQUIRE(point.length > 0);

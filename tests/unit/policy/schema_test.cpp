@@ -125,6 +125,19 @@ TEST_CASE("the shipped policies and the shown default satisfy the schema") {
 
 TEST_CASE("the schema's patterns take what the parser takes") {
     const json parsed = json::parse(schema());
+    const json& match = properties(properties(properties(parsed, "spec"), "pods").at("items"), "match");
+    const std::regex netns(properties(match, "netns").at("pattern").get<std::string>());
+    const std::regex annotation(
+        properties(match, "annotations").at("additionalProperties").at("pattern").get<std::string>());
+    for (const std::string text : {"lab-*", "a b", "\u00e9", "a\\nb", "\\e[31m", "a\\x7f"}) {
+        CAPTURE(text);
+        const auto is_taken = [&](const std::string& key) {
+            return parse(with_spec("  pods: [{match: {" + key + "}}]\n")).has_value();
+        };
+        const std::string read = YAML::Load('"' + text + '"').as<std::string>();
+        CHECK(std::regex_match(read, netns) == is_taken("netns: \"" + text + '"'));
+        CHECK(std::regex_match(read, annotation) == is_taken("annotations: {a: \"" + text + "\"}"));
+    }
     const std::regex budget(properties(properties(parsed, "spec"), "memoryBudget").at("pattern").get<std::string>());
     for (const std::string text : {"2%", "0.5%", "100%", "1.125%", "1.1234%", ".5%", "5.%", "2", "2 %", "-1%", "1KiB",
                                    "512MiB", "2GiB", "512MB", "1.5GiB", "MiB", "%", "1TiB", "1e1%"}) {

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "core/text.hpp"
 #include "unit/policy/files.hpp"
 
 using namespace bpftune;
@@ -16,6 +17,32 @@ using namespace bpftune::policy::test;
 using namespace std::chrono_literals;
 
 namespace {
+
+// What YAML means something by, and letters of more than one byte.
+constexpr std::array<std::string_view, 27> harmless{"a", "7", " ", "'", "\"", "\\", "#", ":",  ",",
+                                                    "{", "}", "[", "]", "-",  "!",  "&", "*",  "?",
+                                                    "|", ">", "%", "@", "`",  "~",  "é", "東", "🐝"};
+// What a terminal may obey, or ends a line: as YAML has it between double quotes.
+constexpr std::array<std::string_view, 13> obeyed{"\\0",     "\\a",     "\\t",     "\\n",     "\\r",
+                                                  "\\e",     "\\x7f",   "\\u0085", "\\u009b", "\\u200b",
+                                                  "\\u2028", "\\u202e", "\\ufeff"};
+
+// Begins and ends with a letter: so it is no number, and has no blank that a sysctl's value would lose.
+std::string harmless_text(std::mt19937_64& random) {
+    std::string text = "a";
+    for (std::uint64_t left = random() % 20; left > 0; --left) text += harmless[random() % harmless.size()];
+    return text + "z";
+}
+
+// Between double quotes, with `inside` somewhere.
+std::string yaml_of(const std::string& text, std::string_view inside) {
+    std::string out = "\"";
+    for (const char c : text) {
+        if (c == '"' || c == '\\') out += '\\';
+        out += c;
+    }
+    return out.insert(2, inside) + '"';
+}
 
 // Any policy that a file can express.
 class RandomPolicy {
@@ -35,8 +62,8 @@ public:
         for (const tunables::Tunable& row : tunables::catalog())
             if (chance()) bounds(row, policy.of(row.id));
         for (std::uint64_t left = below(3); left > 0; --left)
-            policy.expect.push_back(
-                {"net.x." + std::to_string(left), "net/x/" + std::to_string(left), chance() ? "1 -2" : "it's: b#r"});
+            policy.expect.push_back({"net.x." + std::to_string(left), "net/x/" + std::to_string(left),
+                                     chance() ? "1 -2" : single_spaced(harmless_text(random_))});
         for (std::uint64_t left = below(4); left > 0; --left) {
             PodRule another = rule();
             const auto covers = [&](const PodRule& each) { return each.match.covers(another.match); };
@@ -64,13 +91,13 @@ private:
         constexpr std::array units{"nginx.service", "*", "a\\x2db@*.socket"};
         Match match;
         if (chance()) {
-            match.netns = names[below(names.size())];
+            match.netns = chance() ? names[below(names.size())] : harmless_text(random_);
             if (chance()) match.unit = units[below(units.size())];
             return match;
         }
         if (chance()) match.ns = chance() ? "payments" : "team-[ab]?*";
         if (chance()) match.labels = labels();
-        if (chance()) match.annotations = {{"example.com/why", names[below(names.size())]}};
+        if (chance()) match.annotations = {{"example.com/why", chance() ? harmless_text(random_) : " #x: "}};
         if (chance()) match.qos = static_cast<QosClass>(below(3));
         return match;
     }
@@ -115,6 +142,30 @@ TEST_CASE("what is shown parses to the same policy") {
         CAPTURE(show(policy));
         REQUIRE(again);
         REQUIRE(*again == policy);
+    }
+}
+
+TEST_CASE("a text is shown as the file has it, and one that a terminal would obey is in no policy") {
+    std::mt19937_64 random(8); // the same texts each time
+    const auto parsed_with = [](const std::string& text) {
+        return parse(with_spec("  expect: {net.x: " + text + "}\n  pods:\n  - match: {annotations: {a: " + text +
+                               "}}\n  - match: {netns: " + text + "}\n"));
+    };
+    for (int round = 0; round < 200; ++round) {
+        const std::string text = harmless_text(random);
+        CAPTURE(text);
+        const auto policy = parsed_with(yaml_of(text, ""));
+        REQUIRE(policy);
+        CHECK(policy->expect.at(0).value == single_spaced(text));
+        CHECK(policy->pods.at(0).match.annotations.at("a") == text);
+        CHECK(policy->pods.at(1).match.netns == text);
+        CHECK(parse(show(*policy)).value() == *policy);
+        const std::string_view control = obeyed[random() % obeyed.size()];
+        const auto refused = parsed_with(yaml_of(text, control));
+        CAPTURE(control);
+        REQUIRE_FALSE(refused);
+        const bool is_blank = control == "\\t" || control == "\\n" || control == "\\r"; // a sysctl's are one blank
+        CHECK(refused.error().size() == (is_blank ? 2 : 3));
     }
 }
 

@@ -112,7 +112,7 @@ private:
     // Of one tunable, by state.
     struct Changes {
         std::array<std::uint64_t, all_change_states.size()> reached{};
-        bool any = false; // else only states that a change may begin with have series
+        bool any = false; // else only the states that are counted from the start have series
     };
 
     static void begin_tick(TableSeries& of_table);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What Metrics knows, as families of the Prometheus client library.
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <iterator>
 #include <utility>
@@ -46,10 +47,12 @@ MetricFamily gauge(std::string name, std::string help, double value) {
 
 double seconds_of(WallTime time) { return std::chrono::duration<double>(time.time_since_epoch()).count(); }
 
-// The others follow one of these.
-bool begins_with(ChangeState state) {
-    return state == ChangeState::recommended || state == ChangeState::advice || state == ChangeState::applied ||
-           state == ChangeState::failed;
+// Before a tunable's first change: those that a change may begin with, and those that an alert is about. Where a series
+// begins at 1, increase() sees no rise.
+bool is_counted_from_start(ChangeState state) {
+    constexpr std::array counted{ChangeState::recommended, ChangeState::advice,      ChangeState::applied,
+                                 ChangeState::failed,      ChangeState::rolled_back, ChangeState::yielded};
+    return std::ranges::find(counted, state) != counted.end();
 }
 
 std::size_t series_in(const std::vector<MetricFamily>& families) {
@@ -155,7 +158,7 @@ std::vector<MetricFamily> Metrics::service_families() const {
     MetricFamily changes{"bpftune_changes_total", "Changes that have reached this state.", Counter, {}};
     for (const auto& [tunable, counts] : changes_)
         for (const ChangeState state : all_change_states)
-            if (counts.any || begins_with(state))
+            if (counts.any || is_counted_from_start(state))
                 changes.metric.push_back(sample(
                     Counter,
                     {{"tunable", std::string(tunables::row(tunable).name)}, {"state", std::string(to_string(state))}},

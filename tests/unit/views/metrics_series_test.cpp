@@ -147,7 +147,7 @@ TEST_CASE("who lost nothing has series by how near it came to a limit") {
 }
 
 TEST_CASE("series do not come and go with small changes of the order") {
-    Node node(40);
+    Node node(40, 1100);
     for (std::size_t i = 0; i < 40; ++i) node.lose(i, 1000 + i);
     node.tick();
     const auto names_of_pods = [&] {

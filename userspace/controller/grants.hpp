@@ -38,8 +38,7 @@ private:
     struct Holder {
         const std::optional<Pod>* pod = nullptr;
         std::string_view unit;
-        bool is_known = false; // some process that holds it was found
-        bool is_unit_known = false;
+        bool is_known = false;  // some process that holds it was found
         bool is_unsure = false; // more may be known of it in a moment
     };
     struct Namespace {
@@ -49,11 +48,7 @@ private:
 
     template <class Socket> static Holder holder_of(const Socket& socket) {
         const bool is_known = socket.pid != 0 && !socket.is_owner_unknown;
-        return {.pod = &socket.pod,
-                .unit = socket.unit,
-                .is_known = is_known,
-                .is_unit_known = true,
-                .is_unsure = socket.is_owner_unknown};
+        return {.pod = &socket.pod, .unit = socket.unit, .is_known = is_known, .is_unsure = socket.is_owner_unknown};
     }
     template <class Socket> void add_units_of(const std::vector<Socket>& sockets, const Namespace& host);
     void add_holders_of_host(const Snapshot& snapshot);
@@ -72,8 +67,7 @@ private:
     std::vector<Namespace> namespaces_; // in the order of NetnsId
     // In the node's own namespace, of what is no pod's:
     std::map<std::string_view, policy::Grant> units_;
-    policy::Grant of_some_unit_; // which one is not known
-    policy::Grant of_nobody_;    // no process that holds it was found
+    policy::Grant of_nobody_; // no process that holds it was found
 };
 
 } // namespace bpftune::controller

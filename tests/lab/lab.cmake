@@ -11,15 +11,6 @@ add_executable(delay-line lab/delay_line.cpp)
 target_link_libraries(delay-line PRIVATE sys CLI11::CLI11 nlohmann_json::nlohmann_json)
 
 if(TARGET bpftune-k8s)
-    set(lab_test ${CMAKE_CURRENT_LIST_DIR}/lab_test.py)
-    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${lab_test})
-    file(STRINGS ${lab_test} functions REGEX "^def test_")
-    foreach(function ${functions})
-        string(REGEX REPLACE "^def test_([a-z0-9_]+).*" "\\1" name ${function})
-        string(REPLACE "_" " " sentence ${name})
-        add_test(NAME "lab: ${sentence}"
-            COMMAND ${lab_test} ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR} ${name})
-        set_tests_properties("lab: ${sentence}" PROPERTIES LABELS lab TIMEOUT 600 RUN_SERIAL ON
-            SKIP_RETURN_CODE 77) # no virtual machine can be had here, or no free CPU
-    endforeach()
+    script_tests(lab ${CMAKE_CURRENT_LIST_DIR}/lab_test.py LABELS lab TIMEOUT 600 RUN_SERIAL ON
+        SKIP_RETURN_CODE 77) # no virtual machine can be had here, or no free CPU
 endif()

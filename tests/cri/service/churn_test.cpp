@@ -2,8 +2,7 @@
 // Pods that come and go all day: the service keeps nothing of them, and takes none for another.
 #include <thread>
 
-#include "cri/container_runtime.hpp"
-#include "netns/service/fixtures.hpp"
+#include "cri/service/web.hpp"
 
 using namespace bpftune;
 using namespace bpftune::testing;
@@ -12,23 +11,12 @@ namespace {
 
 constexpr unsigned pods = 200;
 constexpr unsigned at_once = 4;
-constexpr std::uint16_t port = 8080;
-
-PodSpec server(const ContainerRuntime& runtime, unsigned number) {
-    return {.ns = "shop",
-            .name = "web-0", // each is the successor of another
-            .uid = runtime.uid(number),
-            .sysctls = {{"net.core.somaxconn", "128"}},
-            .containers = {{.name = "web",
-                            .command = {"/bin/slow-server", "--port", std::to_string(port), "--backlog", "4096",
-                                        "--accept-per-second", "2000"}}}};
-}
 
 // Each thread makes and removes its share, one after the other.
 void come_and_go(const ContainerRuntime& runtime, unsigned first) {
     Pods own(runtime.socket());
     for (unsigned number = first; number < first + pods / at_once; ++number) {
-        const auto pod = own.run(server(runtime, number));
+        const auto pod = own.run(web(runtime, "shop", number));
         if (pod) (void)own.remove(pod->sandbox);
         if (!pod) UNSCOPED_INFO(pod.error().message);
     }
@@ -39,11 +27,6 @@ void all_come_and_go(const ContainerRuntime& runtime, unsigned first) {
     for (unsigned i = 0; i < at_once; ++i)
         threads.emplace_back([&runtime, from = first + i * (pods / at_once)] { come_and_go(runtime, from); });
     for (std::thread& thread : threads) thread.join();
-}
-
-std::size_t open_files(pid_t pid) {
-    const fs::directory_iterator files(fmt::format("/proc/{}/fd", pid));
-    return static_cast<std::size_t>(std::distance(begin(files), end(files)));
 }
 
 // KiB
@@ -67,21 +50,19 @@ bool shows_one_pod(const Home& home) {
 } // namespace
 
 TEST_CASE("200 pods that came and went leave nothing behind, and nothing is written to a successor") {
-    ContainerRuntime runtime(fmt::format("{}/slow-server", build_dir));
+    ContainerRuntime runtime(server_program());
     const Home home;
-    home.set_policy("apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: shop}\nspec:\n"
-                    "  mode: auto\n  pods: [{match: {namespace: shop}}, {match: {}, mode: observe}]\n  tunables:\n" +
-                    with_node_observed(""));
-    const Running service(home, {.more = {"--cri-socket", runtime.socket().string()}});
-    must_be(runtime.pods().run(server(runtime, 0)));
+    home.set_policy(policy_text_for("{match: {namespace: shop}}", "shop", "mode: auto"));
+    const Running service(home, asking(runtime));
+    must_be(runtime.pods().run(web(runtime, "shop", 0)));
     REQUIRE(shows_one_pod(home));
-    const std::size_t files = open_files(service.pid());
+    const std::size_t files = open_descriptors(service.pid());
     const std::uint64_t memory = anonymous_memory(service.pid());
 
     all_come_and_go(runtime, 1);
 
     CHECK(shows_one_pod(home));
-    CHECK(open_files(service.pid()) <= files + 2);
+    CHECK(open_descriptors(service.pid()) <= files + 2);
     constexpr std::uint64_t tolerated = 6 * 1024;
     CHECK(anonymous_memory(service.pid()) <= memory + tolerated);
     CHECK(home.history().empty());

@@ -1,37 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // The service among real pods of a real container runtime: whose a loss is, and whom a policy lets it tune.
-#include "cri/container_runtime.hpp"
-#include "netns/service/fixtures.hpp"
+#include "cri/service/web.hpp"
 
 using namespace bpftune;
 using namespace bpftune::testing;
 
 namespace {
 
-constexpr std::uint16_t port = 8080;
 constexpr std::uint16_t sidecar_port = 8081;
 
 // By namespace and label: other pods that this machine may have are left alone.
 std::string tunes_shop_alone(const std::string& more = {}) {
-    return "apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: shop}\nspec:\n"
-           "  mode: auto\n" +
-           more +
-           "  pods:\n    - match: {namespace: shop, labels: {app: web}}\n    - match: {}\n      mode: observe\n" +
-           "  tunables:\n" + with_node_observed("");
+    return policy_text_for("{match: {namespace: shop, labels: {app: web}}}", "shop", "mode: auto" + more);
 }
 
-std::vector<std::string> server(std::uint16_t at) {
-    return {"/bin/slow-server", "--port", std::to_string(at), "--backlog", "4096", "--accept-per-second", "2000"};
-}
-
-PodSpec web(const ContainerRuntime& runtime, const std::string& ns, unsigned number) {
-    return {
-        .ns = ns,
-        .name = "web-0",
-        .uid = runtime.uid(number),
-        .labels = {{"app", "web"}},
-        .sysctls = {{"net.core.somaxconn", "128"}},
-        .containers = {{.name = "web", .command = server(port)}, {.name = "sidecar", .command = server(sidecar_port)}}};
+PodSpec web_with_sidecar(const ContainerRuntime& runtime, const std::string& ns, unsigned number) {
+    PodSpec pod = web(runtime, ns, number);
+    pod.containers.push_back({.name = "sidecar", .command = server(sidecar_port)});
+    return pod;
 }
 
 // Bursts that a queue of 128 cannot hold, until the pod ends.
@@ -40,15 +26,11 @@ PodSpec load(const ContainerRuntime& runtime, unsigned number, const std::string
             .name = fmt::format("load-{}", number),
             .uid = runtime.uid(number),
             .containers = {{.name = "burst",
-                            .command = {"/bin/burst-client", "--target", fmt::format("{}:{}", target, port),
+                            .command = {"/bin/burst-client", "--target", fmt::format("{}:{}", target, web_port),
                                         "--connections", "600", "--bursts", "1000", "--every", "500ms"}}}};
 }
 
-std::string programs() { return fmt::format("{0}/slow-server {0}/burst-client", build_dir); }
-
-Service::Settings asking(const ContainerRuntime& runtime) {
-    return {.more = {"--cri-socket", runtime.socket().string()}};
-}
+std::string programs() { return server_program() + " " + build_dir + "/burst-client"; }
 
 Json pod_json(const std::string& ns, const Json& container) {
     return {{"namespace", ns}, {"name", "web-0"}, {"container", container}};
@@ -77,12 +59,12 @@ bool was_raised(const Json& row) { return row["limit"] > 128 && row["somaxconn"]
 TEST_CASE("an overflow is its pod's and container's, and only who the policy selects is raised, and put back") {
     ContainerRuntime runtime(programs());
     const Home home;
-    home.set_policy(tunes_shop_alone("  onExit: restore\n"));
+    home.set_policy(tunes_shop_alone("\n  onExit: restore"));
     Running service(home, asking(runtime));
     CHECK(service.says("pods: containerd 1."));
 
-    const auto shop = must_be(runtime.pods().run(web(runtime, "shop", 1)));
-    const auto pay = must_be(runtime.pods().run(web(runtime, "pay", 2)));
+    const auto shop = must_be(runtime.pods().run(web_with_sidecar(runtime, "shop", 1)));
+    const auto pay = must_be(runtime.pods().run(web_with_sidecar(runtime, "pay", 2)));
     const auto load_of_shop = must_be(runtime.pods().run(load(runtime, 3, shop.address)));
     must_be(runtime.pods().run(load(runtime, 4, pay.address)));
 
@@ -114,7 +96,7 @@ TEST_CASE("an overflow is its pod's and container's, and only who the policy sel
     service.signal(SIGTERM);
     CHECK(service.wait() == 0);
     const Json after = json_of(run({"top", "--once", "-o", "json", "--socket", home / "none"}));
-    const Json restored = row_where(after["listeners"], {{"netns", raised["netns"]}, {"port", port}});
+    const Json restored = row_where(after["listeners"], {{"netns", raised["netns"]}, {"port", web_port}});
     CHECK(restored["limit"] == 128);
     CHECK(restored["somaxconn"] == 128);
 }
@@ -142,12 +124,10 @@ TEST_CASE("a pod that asks to be left alone is, from its first moment and from t
     ContainerRuntime runtime(programs());
     const Home home;
     // The entry matches by the cgroup alone, before the runtime has told anything.
-    home.set_policy("apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: shop}\nspec:\n"
-                    "  mode: auto\n  pods: [{match: {qos: BestEffort}}, {match: {}, mode: observe}]\n  tunables:\n"
-                    "    net.core.somaxconn: {min: 1024}\n" +
-                    with_node_observed(""));
+    home.set_policy(
+        policy_text_for("{match: {qos: BestEffort}}", "shop", "mode: auto", "    net.core.somaxconn: {min: 1024}\n"));
     const auto make = [&](const std::string& name, unsigned number, bool asks) {
-        PodSpec pod = web(runtime, "shop", number);
+        PodSpec pod = web_with_sidecar(runtime, "shop", number);
         pod.name = name;
         if (asks) pod.annotations = {{"bpftune-k8s.io/mode", "observe"}};
         must_be(runtime.pods().run(pod));

@@ -41,12 +41,17 @@ inline std::string with_node_observed(std::string tunables) {
     return tunables;
 }
 
+// Held to whom this entry of `pods` is about.
+inline std::string policy_text_for(const std::string& entry, const std::string& name, const std::string& spec,
+                                   const std::string& tunables = {}) {
+    return "apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: " + name + "}\nspec:\n  " +
+           spec + "\n  pods: [" + entry + ", {match: {}, mode: observe}]\n  tunables:\n" + with_node_observed(tunables);
+}
+
 // Held to the namespaces of these names: those of this process, and no other test's, lab's or service's.
 inline std::string policy_text(const std::string& name, const std::string& spec, const std::string& tunables = {},
                                const std::string& netns = own_namespaces + "*") {
-    return "apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: " + name + "}\nspec:\n  " +
-           spec + "\n  pods: [{match: {netns: \"" + netns + "\"}}, {match: {}, mode: observe}]\n  tunables:\n" +
-           with_node_observed(tunables);
+    return policy_text_for("{match: {netns: \"" + netns + "\"}}", name, spec, tunables);
 }
 
 inline std::string contents(const fs::path& path) { return take(sys::read_file(path)); }

@@ -170,9 +170,7 @@ TEST_CASE("containers of one pod that share a port are told apart") {
 TEST_CASE("what is changed for a pod says so, also of one that has come since the last tick") {
     const Home home;
     // Of a pod whose UID alone is known.
-    home.set_policy("apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: owners}\nspec:\n"
-                    "  mode: auto\n  pods: [{match: {qos: BestEffort}}, {match: {}, mode: observe}]\n  tunables:\n" +
-                    with_node_observed(""));
+    home.set_policy(policy_text_for("{match: {qos: BestEffort}}", "owners", "mode: auto"));
     const Running service(home, {.interval = "1m", .before = with_logs(home / "").before});
     if (is_blind(sees_arrivals(home), "pressure")) return;
     const Hierarchy hierarchy(CgroupVersion::v2);

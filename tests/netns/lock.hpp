@@ -26,18 +26,18 @@ private:
     sys::Fd file_;
 };
 
-// Sysctls of the host are changed by one test at a time.
+enum class Use { shared, alone };
+
+// Sysctls of the host are changed by one test at a time, while no service runs that is not of that test.
 class HostLock : Lock {
 public:
-    HostLock() : Lock("host-sysctl", LOCK_EX) {}
+    explicit HostLock(Use use = Use::alone) : Lock("host-sysctl", use == Use::alone ? LOCK_EX : LOCK_SH) {}
 };
 
 // Whoever sends over a long way has connections that buffers may hold back, which every probe of the node looks at. A
 // test that wants none but its own takes the lock alone, all others share it.
 class LongWay : Lock {
 public:
-    enum class Use { shared, alone };
-
     explicit LongWay(Use use = Use::shared) : Lock("long-way", use == Use::alone ? LOCK_EX : LOCK_SH) {}
 };
 

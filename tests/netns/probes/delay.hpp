@@ -23,7 +23,7 @@ namespace bpftune::testing {
 class Delay {
 public:
     Delay(const Namespace& a, const Namespace& b, std::chrono::milliseconds one_way, unsigned lost = 0,
-          LongWay::Use use = LongWay::Use::shared)
+          Use use = Use::shared)
         : long_way_(use) {
         std::vector<std::string> words{std::string(build_dir) + "/delay-line", a.name() + "=10.78.0.1",
                                        b.name() + "=10.78.0.2", "--delay", fmt::format("{}ms", one_way.count())};

@@ -49,7 +49,10 @@ TEST_CASE(
 
     must(::listen(listener.value(), 20) == 0, "listen again");
     const auto said = [&] { return row_where(home.history(), {{"id", raise["id"]}}); };
-    REQUIRE(comes_true([&] { return has(said()["why"], "the application called listen() again and has 20 now"); }));
+    const bool is_said =
+        comes_true([&] { return has(said()["why"], "the application called listen() again and has 20 now"); });
+    INFO(home.history().dump(1) << service.err());
+    REQUIRE(is_said);
     CHECK(said()["state"] == "kept");
     CHECK(limit_of(listener) == 20);
     CHECK(comes_true([&] { return listener_row(home.top(), site, port)["asked"] == 20; }));

@@ -95,7 +95,7 @@ Json last_row(const Home& home, const char* tunable = name) {
 
 TEST_CASE("a backlog that bursts overflow, and that is worked off between them, is raised, and put back",
           "[any-kernel]") {
-    const Home home;
+    const LoneHome home;
     const NodeValue limit(backlog, 8);
     const Link link;
     home.set_policy(node_policy({name}));
@@ -121,7 +121,7 @@ TEST_CASE("a backlog that bursts overflow, and that is worked off between them, 
 
 TEST_CASE("a CPU that packets keep busy is no reason for a longer backlog, and that is said", "[any-kernel]") {
     if (std::thread::hardware_concurrency() < 2) return;
-    const Home home;
+    const LoneHome home;
     const NodeValue limit(backlog, 8);
     const Link link;
     add_rules(link.to, 1000);
@@ -139,7 +139,7 @@ TEST_CASE("a CPU that packets keep busy is no reason for a longer backlog, and t
 TEST_CASE("turns of the softirq that keep a CPU from its backlog are made longer where the policy names them, and put "
           "back") {
     if (std::thread::hardware_concurrency() < 2) return;
-    const Home home;
+    const LoneHome home;
     const NodeValue limit(backlog, 200);
     const NodeValue packets("/proc/sys/net/core/netdev_budget", 1); // each turn ends after it polled one queue
     const NodeValue usecs("/proc/sys/net/core/netdev_budget_usecs", 8000);

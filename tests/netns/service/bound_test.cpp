@@ -55,7 +55,7 @@ TEST_CASE("TIME_WAIT and the conntrack table of a namespace that no process is i
 }
 
 TEST_CASE("a conntrack table that fills in a namespace that no process is in is raised for, and put back") {
-    const Home home;
+    const LoneHome home;
     if (!fs::exists(conntrack_max)) return; // nf_conntrack is not loaded
     const Bound site;
     track_connections(site.netns);

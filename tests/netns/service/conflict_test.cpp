@@ -131,7 +131,7 @@ TEST_CASE("a value of ours that someone sets is noticed at once, and not at the 
     CHECK(somaxconn_in(site.netns) == 9);
 }
 
-TEST_CASE("with reassert a lowered value is put back three times, and then left to whoever sets it") {
+TEST_CASE("with reassert a lowered value is put back three times, and then left to whoever sets it", "[any-kernel]") {
     const Raised raised("mode: auto\n  onConflict: reassert");
     const Hand hand(raised.site, "kube-proxy");
     const Json original = raised.newest_change();
@@ -150,7 +150,8 @@ TEST_CASE("with reassert a lowered value is put back three times, and then left 
     CHECK(raised.now() == 9);
 }
 
-TEST_CASE("a value that was put back over another's is restored to the true original, the other's is none of ours") {
+TEST_CASE("a value that was put back over another's is restored to the true original, the other's is none of ours",
+          "[any-kernel]") {
     const Raised raised("mode: auto\n  onConflict: reassert");
     const Hand hand(raised.site, "kube-proxy");
     hand.set(9);
@@ -173,7 +174,7 @@ TEST_CASE("a value that was put back over another's is restored to the true orig
 
 TEST_CASE("buckets that are set through /sys/module are yielded, and nobody is named for it") {
     constexpr auto hashsize = "/sys/module/nf_conntrack/parameters/hashsize";
-    const Home home;
+    const LoneHome home;
     if (!fs::exists(conntrack_buckets)) return; // nf_conntrack is not loaded
     const NodeValue buckets(conntrack_buckets);
     const std::uint64_t twice = 2 * buckets.original();

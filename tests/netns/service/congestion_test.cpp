@@ -42,7 +42,7 @@ Json change_in(const Json& history, const std::string& state) {
 // Of this kernel, which has bbr built in. That the switch loads elsewhere is in docs/verifier.md.
 TEST_CASE("a transfer that loses packets without a queue is switched to bbr while it runs, and is faster",
           "[any-kernel]") {
-    const Home home;
+    const LoneHome home;
     home.set_policy(lossy_policy());
     const DelayLine line({"--delay", "25ms", "--loss", "0.01"});
     const Process resident(line.near(), [] { return std::uint64_t{0}; });
@@ -68,7 +68,7 @@ TEST_CASE("a transfer that loses packets without a queue is switched to bbr whil
 }
 
 TEST_CASE("a congestion control that the host does not allow is not tried, which is said", "[any-kernel]") {
-    const Home home;
+    const LoneHome home;
     home.set_policy(lossy_policy());
     const DelayLine line({"--delay", "25ms", "--loss", "0.01"});
     const Process resident(line.near(), [] { return std::uint64_t{0}; });

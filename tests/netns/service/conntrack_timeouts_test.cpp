@@ -47,7 +47,7 @@ Json change_in(const Home& home) { return row_where(home.history(), {{"tunable",
 
 TEST_CASE("the timeout of a table full of idle connections is lowered where the policy names it, and comes back") {
     if (!fs::exists(conntrack_max)) return; // nf_conntrack is not loaded
-    const Home home;
+    const LoneHome home;
     home.set_policy(policy_text("timeouts", "mode: auto", full + named));
     const Idle idle;
     const NodeValue max(conntrack_max, limit);
@@ -73,7 +73,7 @@ TEST_CASE("the timeout of a table full of idle connections is lowered where the 
 
 TEST_CASE("a timeout is not lowered below what the keepalive of its namespace needs") {
     if (!fs::exists(conntrack_max)) return;
-    const Home home;
+    const LoneHome home;
     home.set_policy(policy_text("timeouts", "mode: auto\n  onExit: restore", full + named));
     const Idle idle;
     idle.netns.write("sys/net/ipv4/tcp_keepalive_time", "86400");
@@ -83,9 +83,9 @@ TEST_CASE("a timeout is not lowered below what the keepalive of its namespace ne
     CHECK(comes_true([&] { return idle.netns.read(file) == "173475\n"; })); // 2 x 86,400 + 9 x 75
 }
 
-TEST_CASE("a timeout that the policy does not name is left alone, and what it would be is said") {
+TEST_CASE("a timeout that the policy does not name is left alone, and what it would be is said", "[any-kernel]") {
     if (!fs::exists(conntrack_max)) return;
-    const Home home;
+    const LoneHome home;
     home.set_policy(policy_text("timeouts", "mode: auto", full));
     const Idle idle;
     const NodeValue max(conntrack_max, limit);
@@ -105,7 +105,7 @@ TEST_CASE("the timeout of a table full of connections that have ended is lowered
     const std::string seconds = both ? "120" : "3600"; // any longer one is somebody's wish
     const std::string of_state = "sys/net/netfilter/nf_conntrack_tcp_timeout_" + state;
     const std::string name = "net.netfilter.nf_conntrack_tcp_timeout_" + state;
-    const Home home;
+    const LoneHome home;
     home.set_policy(policy_text("timeouts", "mode: auto", full + "    " + name + ": {}\n"));
     const Namespace netns;
     const Process resident(netns, [] { return std::uint64_t{0}; });

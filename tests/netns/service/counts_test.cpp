@@ -129,7 +129,7 @@ TEST_CASE("nf_conntrack that is loaded while the service runs is watched by its 
 }
 
 TEST_CASE("conntrack's drops are the kernel's") {
-    const Home home;
+    const LoneHome home;
     home.set_policy(policy_text("counts", "mode: observe"));
     const Site site(64);
     track_connections(site.netns);
@@ -154,7 +154,7 @@ TEST_CASE("conntrack's drops are the kernel's") {
 }
 
 TEST_CASE("packets that a CPU's backlog has no room for are shown at once, and not at the next tick") {
-    const Home home;
+    const LoneHome home;
     home.set_policy(policy_text("backlog", "mode: observe"));
     const Namespace here;
     const Namespace there;

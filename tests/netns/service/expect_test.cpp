@@ -43,7 +43,7 @@ void set_by(const std::string& name, const std::string& value) {
 } // namespace
 
 TEST_CASE("an expected sysctl that is wrong from the start is told once, and never written") {
-    const Home home;
+    const LoneHome home;
     const NodeValue value(fin_timeout, 61);
     home.set_policy(expecting("net.ipv4.tcp_fin_timeout: 60"));
     Running service(home);
@@ -57,7 +57,7 @@ TEST_CASE("an expected sysctl that is wrong from the start is told once, and nev
 }
 
 TEST_CASE("who changes an expected sysctl is named, and when it is right again that is said", "[any-kernel]") {
-    const Home home;
+    const LoneHome home;
     const NodeValue value(fin_timeout, 60);
     home.set_policy(expecting("net/ipv4/tcp_fin_timeout: '60'"));
     Running service(home);
@@ -77,7 +77,7 @@ TEST_CASE("who changes an expected sysctl is named, and when it is right again t
 }
 
 TEST_CASE("an expected sysctl that is not on this node is told with why, and a reload takes it back", "[any-kernel]") {
-    const Home home;
+    const LoneHome home;
     home.set_policy(expecting("net.ipv4.conf.no-such.forwarding: 1"));
     Running service(home);
     REQUIRE(service.says("there is no network device no-such"));
@@ -89,7 +89,7 @@ TEST_CASE("an expected sysctl that is not on this node is told with why, and a r
 }
 
 TEST_CASE("doctor compares what a policy expects, and a difference is a finding", "[any-kernel]") {
-    const Home home;
+    const LoneHome home;
     const NodeValue value(fin_timeout, 61);
     home.set_policy(expecting("net.ipv4.tcp_fin_timeout: 60"));
     const Ran ran = run({"doctor", "--policy", home.policy()});
@@ -101,7 +101,7 @@ TEST_CASE("doctor compares what a policy expects, and a difference is a finding"
 }
 
 TEST_CASE("a policy that expects something of a sysctl that does nothing on this kernel is told so", "[any-kernel]") {
-    const Home home;
+    const LoneHome home;
     const std::string told = "net.ipv4.route.max_size does nothing here: IPv4 has no routing cache since 3.6";
     home.set_policy(expecting("net.ipv4.route.max_size: 2147483647"));
     CHECK(mentions(run({"doctor", "--policy", home.policy()}).out, told));
@@ -115,7 +115,7 @@ TEST_CASE("a policy that expects something of a sysctl that does nothing on this
 
 TEST_CASE("bounds of a limit that binds nothing where SYN cookies are sent are told so, whatever else is expected",
           "[any-kernel]") {
-    const Home home;
+    const LoneHome home;
     if (contents("/proc/sys/net/ipv4/tcp_syncookies").starts_with('0')) return; // it may bind here
     const std::string told = "net.ipv4.tcp_max_syn_backlog does nothing here: it bounds something only where "
                              "net.ipv4.tcp_syncookies is 0";
@@ -150,7 +150,7 @@ TEST_CASE("a limit on the routes of IPv6 is said to do nothing exactly where thi
         }
         return failed;
     });
-    const Home home;
+    const LoneHome home;
     home.set_policy(expecting("net.ipv6.route.max_size: 2147483647"));
     const bool told = mentions(run({"doctor", "--policy", home.policy()}).out, "net.ipv6.route.max_size does nothing");
     INFO(refused << " of " << routes << " were refused");

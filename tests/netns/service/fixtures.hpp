@@ -154,10 +154,12 @@ inline Json json_of(const Ran& ran) {
     return Json::parse(ran.out);
 }
 
-// Where a service lives: its policy, its state, its socket. One at a time on the machine, with the lab and the tests
-// that change the host: the node's own values are one for all.
+// Where a service lives: its policy, its state, its socket. Several run at once, each held to its own test's namespaces
+// (policy_text), and none beside the lab and the tests that change the host: the node's own values are one for all.
 class Home {
 public:
+    explicit Home(Use use = Use::shared) : lock_(use) {}
+
     [[nodiscard]] fs::path operator/(const fs::path& name) const { return folder_ / name; }
     [[nodiscard]] fs::path policy() const { return folder_ / "policy.yaml"; }
     [[nodiscard]] std::string state() const { return folder_ / "state"; }
@@ -243,7 +245,13 @@ struct Site {
     }
 };
 
-// A value of the node itself, which is put back. Only with a Home, which has the lock for it.
+// The home of a service that sets the node's own values, or that wants the node to itself.
+class LoneHome : public Home {
+public:
+    LoneHome() : Home(Use::alone) {}
+};
+
+// A value of the node itself, which is put back. Only with a LoneHome, which has the lock for it.
 class NodeValue {
 public:
     explicit NodeValue(std::string path) : path_(std::move(path)), original_(now()) {}

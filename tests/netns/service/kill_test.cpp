@@ -91,7 +91,8 @@ TEST_CASE("kill -9 at fifty random moments leaves nothing that restore does not 
     CHECK(std::ranges::none_of(home.history(), is_open));
 }
 
-TEST_CASE("values are adopted after kill -9, and restored through the service, which then observes until SIGHUP") {
+TEST_CASE("values are adopted after kill -9, and restored through the service, which then observes until SIGHUP",
+          "[any-kernel]") {
     const Home home;
     const Site site;
     const auto listener = site.listen(port);
@@ -126,8 +127,9 @@ TEST_CASE("values are adopted after kill -9, and restored through the service, w
     CHECK(comes_true([&] { return limit_of(listener) > 8; }));
 }
 
-TEST_CASE("the node's own limits are put back after kill -9, by restore or by the next service when it ends") {
-    const Home home;
+TEST_CASE("the node's own limits are put back after kill -9, by restore or by the next service when it ends",
+          "[any-kernel]") {
+    const LoneHome home;
     if (!fs::exists(conntrack_max)) return; // nf_conntrack is not loaded
     const NodeValue max(conntrack_max);
     const NodeValue buckets(conntrack_buckets);
@@ -172,7 +174,8 @@ TEST_CASE("a service whose writer ended ends, so that both are started anew", "[
     CHECK(somaxconn_in(site.netns) == 8);
 }
 
-TEST_CASE("a service whose writer takes long goes on, and settles what became of its writes by reading") {
+TEST_CASE("a service whose writer takes long goes on, and settles what became of its writes by reading",
+          "[any-kernel]") {
     const Home home;
     const Site site;
     const auto listener = site.listen(port);

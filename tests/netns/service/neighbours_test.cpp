@@ -81,7 +81,7 @@ Json table_row(const Home& home, int version) {
 TEST_CASE("a neighbour table that is too small for peers that answer is raised, and put back", "[.][own-machine]") {
     const int version = GENERATE(4, 6);
     const char* network = version == 4 ? "10.88.0." : "fd00:88::";
-    const Home home;
+    const LoneHome home;
     const Thresholds limits(version);
     const Link link;
     home.set_policy(only(fmt::format("net.ipv{}.neigh", version)));
@@ -116,7 +116,7 @@ TEST_CASE("a neighbour table that is too small for peers that answer is raised, 
 }
 
 TEST_CASE("a scan of addresses at which nobody is raises no neighbour table, and that is said", "[.][own-machine]") {
-    const Home home;
+    const LoneHome home;
     const Thresholds limits(4);
     const Link link;
     home.set_policy(only("net.ipv4.neigh"));

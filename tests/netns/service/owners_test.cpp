@@ -78,7 +78,7 @@ TEST_CASE("a pod is known by its UID where nothing but its cgroup tells it") {
         CHECK(rows_of(top, table, {{"netns", netns.inode()}})["pod"] == pod_json("", pod.uid));
 }
 
-TEST_CASE("a pod that comes while the service runs has its name by its logs, whatever is in it") {
+TEST_CASE("a pod that comes while the service runs has its name by its logs, whatever is in it", "[any-kernel]") {
     const Home home;
     home.set_policy(policy_text("owners", "mode: observe"));
     const TemporaryDirectory logs;

@@ -49,7 +49,7 @@ TEST_CASE("two services that are held to namespaces of their own do not meet") {
           std::set{there.netns.inode()});
 }
 
-TEST_CASE("a namespace that another entry holds is seen, with its name, and left alone") {
+TEST_CASE("a namespace that another entry holds is seen, with its name, and left alone", "[any-kernel]") {
     const Home home;
     const Site site;
     const auto listener = site.listen(port);
@@ -64,7 +64,7 @@ TEST_CASE("a namespace that another entry holds is seen, with its name, and left
     CHECK(home.history().empty());
 }
 
-TEST_CASE("what an entry holds back is said with its line, in history and in top") {
+TEST_CASE("what an entry holds back is said with its line, in history and in top", "[any-kernel]") {
     const Home home;
     const Site site;
     const auto listener = site.listen(port);

@@ -143,7 +143,7 @@ TEST_CASE("memory that sockets share is raised where those that move run out of 
     const auto protocol = GENERATE(
         Protocol{"tcp", "net.ipv4.tcp_mem", SOCK_STREAM, "netstat", "TcpExt", "TCPMemoryPressures", "pressures"},
         Protocol{"udp", "net.ipv4.udp_mem", SOCK_DGRAM, "snmp", "Udp", "MemErrors", "lost"});
-    const Home home;
+    const LoneHome home;
     const ThreePages limits(fmt::format("/proc/sys/net/ipv4/{}_mem", protocol.name));
     const Loopback pod;
     home.set_policy(only(protocol.sysctl));
@@ -170,7 +170,7 @@ TEST_CASE("memory that sockets share is raised where those that move run out of 
 
 TEST_CASE("memory that is held by sockets that nobody reads is raised for nobody, and whose they are is said",
           "[.][own-machine]") {
-    const Home home;
+    const LoneHome home;
     const ThreePages limits("/proc/sys/net/ipv4/tcp_mem");
     const Loopback pod;
     home.set_policy(only("net.ipv4.tcp_mem"));

@@ -48,7 +48,7 @@ std::string sizes_policy(std::uint64_t min) {
 
 // A socket in a namespace with a process, whose application asked for more than twice the node's most and got that.
 struct CutSocket {
-    Home home;
+    LoneHome home;
     NodeValue most;
     Namespace netns;
     Process inside{[&] {
@@ -65,7 +65,7 @@ struct CutSocket {
 } // namespace
 
 TEST_CASE("the policy's min sets what sockets made later may ask for and begin with, and restore puts all four back") {
-    const Home home;
+    const LoneHome home;
     std::array<std::unique_ptr<NodeValue>, names.size()> values;
     for (std::size_t i = 0; i < names.size(); ++i)
         values[i] = std::make_unique<NodeValue>(path_of(names[i]), 200000 + 1000 * i);

@@ -97,7 +97,7 @@ void check_reason(const Json& row, unsigned hot, unsigned idle) {
 TEST_CASE("packets of a device whose CPU has no time left are given to the CPU that has, and at the end no more",
           "[.][queues]") {
     if (has_one_cpu()) return;
-    const Home home;
+    const LoneHome home;
     const Namespace from;
     const Namespace to;
     const Process resident{to, [] { return std::uint64_t{0}; }};
@@ -124,7 +124,7 @@ TEST_CASE("of two interrupts of a device that keep one CPU busy one is moved to 
           "end",
           "[.][queues]") {
     if (has_one_cpu()) return;
-    const Home home;
+    const LoneHome home;
     const TwoQueues queues;
     const Pinged device;
     add_rules("nft", 5000);

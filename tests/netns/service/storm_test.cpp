@@ -31,7 +31,7 @@ Process listen_loop(const Site& site) {
 } // namespace
 
 TEST_CASE("one who listens and closes without end does not keep the loop from ticks, requests and its end") {
-    const Home home;
+    const LoneHome home;
     home.set_policy(policy_text("storm", GENERATE("mode: observe", "mode: auto")));
     const Site site(4);
     const Site other(4);
@@ -53,7 +53,7 @@ TEST_CASE("one who listens and closes without end does not keep the loop from ti
     CHECK(service.wait() == 0);
 }
 
-TEST_CASE("a listener that its process keeps locked is not raised, and others are") {
+TEST_CASE("a listener that its process keeps locked is not raised, and others are", "[any-kernel]") {
     const Home home;
     home.set_policy(policy_text("locked", "mode: auto"));
     const Site site(4);

@@ -90,8 +90,8 @@ TEST_CASE("a burst raises somaxconn and the live listener with it") {
     CHECK((raises_on_a_burst() || raises_on_a_burst() || raises_on_a_burst()));
 }
 
-TEST_CASE(
-    "a queue whose raise does not fit the memory budget is left alone, and history says what it would have cost") {
+TEST_CASE("a queue whose raise does not fit the memory budget is left alone, and history says what it would have cost",
+          "[any-kernel]") {
     const Home home;
     const Site site;
     const auto listener = site.listen(port);
@@ -111,7 +111,7 @@ TEST_CASE(
     if (ceiling.is_object()) CHECK(ceiling["evidence"]["cost_bytes"] == 0);
 }
 
-TEST_CASE("a listener that the raise is not for, but that asked for more, gets its share") {
+TEST_CASE("a listener that the raise is not for, but that asked for more, gets its share", "[any-kernel]") {
     const Home home;
     const Site site;
     home.set_policy(automatic);
@@ -160,7 +160,7 @@ TEST_CASE("the application's own argument binds unless the policy names listener
     CHECK(somaxconn_in(site.netns) == 4096);
 }
 
-TEST_CASE("observe and recommend write nothing at all") {
+TEST_CASE("observe and recommend write nothing at all", "[any-kernel]") {
     const std::string mode = GENERATE("observe", "recommend");
     const Home home;
     const Site site;
@@ -218,7 +218,8 @@ TEST_CASE("every value is back after SIGTERM with onExit: restore") {
     CHECK_FALSE(fs::exists(home.socket()));
 }
 
-TEST_CASE("values stay after SIGTERM with onExit: keep, are adopted by the next start, and restored on request") {
+TEST_CASE("values stay after SIGTERM with onExit: keep, are adopted by the next start, and restored on request",
+          "[any-kernel]") {
     const Home home;
     const Site site;
     const auto listener = site.listen(port);
@@ -249,7 +250,7 @@ TEST_CASE("values stay after SIGTERM with onExit: keep, are adopted by the next 
     CHECK(home.restore().empty());
 }
 
-TEST_CASE("a value that someone else changes after our raise is left alone") {
+TEST_CASE("a value that someone else changes after our raise is left alone", "[any-kernel]") {
     const Home home;
     const Site site;
     const auto listener = site.listen(port);

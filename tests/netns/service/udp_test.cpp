@@ -130,7 +130,8 @@ TEST_CASE("a size that an application has set is raised only where the policy na
     CHECK(locks(fixed) == 2);
 }
 
-TEST_CASE("a buffer that an earlier run has raised is adopted, dropped from or not, and put back by restore") {
+TEST_CASE("a buffer that an earlier run has raised is adopted, dropped from or not, and put back by restore",
+          "[any-kernel]") {
     const Home home;
     const Namespace netns;
     const Process inside([&] {

@@ -43,7 +43,7 @@ struct Waiting {
 
 } // namespace
 
-TEST_CASE("a dry run says how many wait, and what the original would lose") {
+TEST_CASE("a dry run says how many wait, and what the original would lose", "[any-kernel]") {
     const Waiting waiting;
     const auto before = limit_of(waiting.listener);
     const Json line = waiting.restored(0, {"--dry-run"});
@@ -55,7 +55,7 @@ TEST_CASE("a dry run says how many wait, and what the original would lose") {
     CHECK(limit_of(waiting.listener) >= before);
 }
 
-TEST_CASE("without a service restore is one step, and the next goes on") {
+TEST_CASE("without a service restore is one step, and the next goes on", "[any-kernel]") {
     const Waiting waiting;
     waiting.service->kill();
     const Json step = waiting.restored(1);
@@ -70,7 +70,7 @@ TEST_CASE("without a service restore is one step, and the next goes on") {
     CHECK(waiting.home.restore().empty());
 }
 
-TEST_CASE("with a service the steps go on as what waits is worked off, and nothing else is written") {
+TEST_CASE("with a service the steps go on as what waits is worked off, and nothing else is written", "[any-kernel]") {
     const Waiting waiting;
     CHECK(waiting.restored(1)["result"] == "lowered");
     CHECK(limit_of(waiting.listener) == 64);
@@ -112,7 +112,7 @@ TEST_CASE("at the end with onExit: restore one step is made, and the next start 
     CHECK(comes_true([&] { return waiting.is_back(); }));
 }
 
-TEST_CASE("restore --now does not wait for what is in use") {
+TEST_CASE("restore --now does not wait for what is in use", "[any-kernel]") {
     const Waiting waiting;
     CHECK(waiting.restored(0, {"--now"})["result"] == "restored");
     CHECK(waiting.is_back());

@@ -22,7 +22,7 @@ constexpr const char* large = "4096 131072 33554432";
 // A sender and a receiver, 50 ms apart, and who looks at both.
 class Far {
 public:
-    explicit Far(unsigned lost = 0, LongWay::Use use = LongWay::Use::shared) : delay_(from, to, 25ms, lost, use) {
+    explicit Far(unsigned lost = 0, Use use = Use::shared) : delay_(from, to, 25ms, lost, use) {
         to.write("sys/net/ipv4/tcp_rmem", large);
         from.write("sys/net/ipv4/tcp_wmem", large);
     }
@@ -254,7 +254,7 @@ TEST_CASE("while flows are held back they are followed, and when they have ended
     if (is_blind(probes.rung(Probe::buffers) != Rung::none, "which flows a buffer holds back")) return;
     Now now = sys::now();
     signals::Collector collector(probes, signals::this_node(), now);
-    const Far far(0, LongWay::Use::alone);
+    const Far far(0, Use::alone);
     far.to.write("sys/net/ipv4/tcp_rmem", small);
     {
         const Stream stream(far.from, far.to, {});

@@ -315,11 +315,17 @@ TEST_CASE("a rung of listen that sees SYN queues sees how many handshakes were u
     const LostLastAcks lost(netns);
     const auto connecting = netns.inside([] { return clients(10, "127.0.0.1", healthy); });
     REQUIRE(comes_true([&] { return handshakes_under_way(netns) == 10; }));
-    sides.look();
-    sides.expect("listener.syn_queue", 10, [&](const Snapshot& snapshot) {
+    const auto seen = [&](const Snapshot& snapshot) {
         const Listener* row = listener_at(snapshot, netns, healthy);
         return row == nullptr ? Number() : number(row->syn_queue);
-    });
+    };
+    CHECK(comes_true([&] { // a census finds the listener, and a look after it the queue
+        sides.look();
+        return std::ranges::all_of(sides.all(), [&](const Side& side) {
+            return signals::sight_of(side.rung, "listener.syn_queue") == signals::Sight::unseen || seen(side.seen);
+        });
+    }));
+    sides.expect("listener.syn_queue", 10, seen);
 }
 
 TEST_CASE("a rung of listen that is told sees how many requests may wait that come with a SYN") {

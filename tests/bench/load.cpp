@@ -10,6 +10,7 @@
 //   bench-load scale COUNT      COUNT idle processes, each in a namespace of its own with ten listeners, and 100,000
 //   open
 //                               files in all; says "ready" and holds them until its standard input ends
+//   bench-load listen COUNT     COUNT listeners in the network namespace that it is in, until it is killed
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -110,15 +111,27 @@ void press(std::size_t count) {
     }
 }
 
+std::vector<sys::Fd> listeners(std::size_t count) {
+    std::vector<sys::Fd> held;
+    for (std::size_t i = 0; i < count; ++i)
+        held.push_back(listen_on("127.0.0.1", static_cast<std::uint16_t>(port + i), 128));
+    return held;
+}
+
+void sit_listening(std::size_t count) {
+    const auto held = listeners(count);
+    ::pause();
+}
+
 // Its namespace has no name, and so ends with it.
 std::uint64_t sit_idle(std::size_t files) {
-    constexpr std::uint16_t listeners = 10;
     static std::vector<sys::Fd> held;
     must(::unshare(CLONE_NEWNET) == 0, "unshare");
-    for (std::uint16_t i = 0; i < listeners; ++i) held.push_back(listen_on("127.0.0.1", port + i, 128));
+    held = listeners(10);
     held.emplace_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    const int file = held.back().value();
     while (held.size() < files) {
-        held.emplace_back(::fcntl(held[listeners].value(), F_DUPFD_CLOEXEC, 0));
+        held.emplace_back(::fcntl(file, F_DUPFD_CLOEXEC, 0));
         must(static_cast<bool>(held.back()), "open a file");
     }
     return 1;
@@ -141,7 +154,7 @@ void scale(std::size_t count) {
 }
 
 int usage() {
-    std::fputs("bench-load rate DURATION | empty DURATION | press COUNT | scale COUNT\n", stderr);
+    std::fputs("bench-load rate DURATION | empty DURATION | press COUNT | scale COUNT | listen COUNT\n", stderr);
     return 2;
 }
 
@@ -157,6 +170,8 @@ int run(std::string_view what, std::string_view argument) {
         press(*count);
     } else if (what == "scale" && count && *count > 0) {
         scale(*count);
+    } else if (what == "listen" && count) {
+        sit_listening(*count);
     } else {
         return usage();
     }

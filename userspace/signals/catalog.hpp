@@ -51,6 +51,8 @@ struct Signal {
     Kind kind;
     std::string_view json;   // field in a row of `top -o json`
     std::string_view metric; // whole Prometheus name in base units, "_total" on counters; empty: no metric
+    bool by_pod =
+        false; // in a table of pods, each has a series of the metric, for an alert or a graph; else they share one
     std::string_view column; // heading in `top`; empty: not shown there
     unsigned width = 0;      // columns there that it can always have; text is cut to it where space is short
     std::string_view help;   // one sentence, for people: HELP line, docs

@@ -132,11 +132,11 @@ void Metrics::update_table(std::size_t place, const Snapshot& snapshot) {
 Metrics::Target Metrics::target_of(std::size_t place, const signals::Value& label, const Snapshot& snapshot) {
     const Table& table = signals::catalog()[place];
     auto& by_labels = tables_[place].by_labels;
-    if (table.labels != signals::Labels::pod)
-        return {.series = &by_labels[labels_of(table, label, table.rows(snapshot))]};
     const auto* const pod = std::get_if<Pod>(&label);
-    if (pod == nullptr) return {.series = &by_labels[labels_of_pod("", "", "")]};
-    return target_of_pod(place, *pod, snapshot.time.mono);
+    if (pod != nullptr) return target_of_pod(place, *pod, snapshot.time.mono);
+    Series& series = by_labels[table.labels == signals::Labels::pod ? labels_of_pod("", "", "")
+                                                                    : labels_of(table, label, table.rows(snapshot))];
+    return {.series = &series, .shared = &series};
 }
 
 // Of too many that are gone, those that were seen last stay.
@@ -171,18 +171,21 @@ void Metrics::add_row(const Table& table, const Target& target, Counted& counted
         const signals::Value value = table.cell(snapshot, row, i);
         const auto number = is_no_limit(signal, value) ? std::nullopt : number_of(value);
         if (!number) continue;
-        if (target.had != nullptr) target.had->set(i);
+        const bool is_of_pod = signal.by_pod && target.pod != nullptr;
+        const bool is_empty = signal.kind == Kind::gauge && *number == 0;
+        if (is_of_pod && !is_empty) target.had->set(i);
+        Series& series = signal.by_pod ? *target.series : *target.shared;
         if (signal.kind == Kind::counter) {
             const std::uint64_t now = std::max(std::get<std::uint64_t>(value), counted.values[i]);
-            std::optional<Total>& total = target.series->totals[i];
+            std::optional<Total>& total = series.totals[i];
             if (!total) total.emplace();
             total->value += now - counted.values[i];
             total->seen = snapshot.time.mono;
             if (target.pod != nullptr && signal.rank == Rank::loss)
                 target.pod->lost += static_cast<double>(now - counted.values[i]);
             counted.values[i] = now;
-        } else {
-            std::optional<double>& gauge = target.series->gauges[i];
+        } else if (!(is_of_pod && is_empty && target.pod->has_own)) {
+            std::optional<double>& gauge = series.gauges[i];
             gauge = gauge ? folded(signal.aggregate, *gauge, *number) : *number;
         }
         if (signal.rank == Rank::use) use = *number;

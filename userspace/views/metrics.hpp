@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The Prometheus text format (0.0.4) of the signals and of what the service did. Labels name a pod or a CPU, never a
 // process, port, address or network namespace. The number of series has a limit: pods beyond it are summed up as one,
-// namespace="", pod="other", container="", which no pod of Kubernetes can be.
+// namespace="", pod="other", container="", which no pod of Kubernetes can be. So are all pods in what is not for each
+// of them (Signal::by_pod). A gauge that is 0 has no sample in a pod's own series: it takes no room until it is
+// something.
 //
 // No counter falls while its series lives. What is counted goes to one series alone, so that sums of rates are right:
 // that of the pod while it has one, else `other`. A series that ends takes along what it has shown; one that begins
@@ -97,7 +99,7 @@ private:
         double fullest = 0;
         MonoTime seen;
         bool has_own = false;
-        // By place in the catalog and container: the signals that have had a sample, and so a series.
+        // By place in the catalog and container: the signals that have, or would have, a series of its own.
         std::map<std::pair<std::size_t, std::string>, Signals> had;
 
         [[nodiscard]] std::size_t series() const;
@@ -105,7 +107,8 @@ private:
     // Where a row is added to.
     struct Target {
         Series* series = nullptr;
-        PodState* pod = nullptr; // nullptr: no pod, or nothing is remembered of it
+        Series* shared = nullptr; // for what is not by pod
+        PodState* pod = nullptr;  // nullptr: no pod, or nothing is remembered of it
         Signals* had = nullptr;
     };
 
@@ -120,6 +123,7 @@ private:
     void update_table(std::size_t place, const Snapshot& snapshot);
     Target target_of(std::size_t place, const signals::Value& label, const Snapshot& snapshot);
     Target target_of_pod(std::size_t place, const Pod& pod, MonoTime now);
+    Series& of_others(std::size_t place);
     static void add_row(const signals::Table& table, const Target& target, Counted& counted, const Snapshot& snapshot,
                         std::size_t row);
     void choose(MonoTime now);

@@ -35,7 +35,7 @@ bool is_of_pods(const Table& table) { return table.labels == signals::Labels::po
 std::size_t most_of_pod() {
     std::size_t most = 0;
     for (const Table& table : signals::catalog())
-        if (is_of_pods(table)) most += metrics_of(table);
+        if (is_of_pods(table)) most += static_cast<std::size_t>(std::ranges::count_if(table.signals, &Signal::by_pod));
     return most;
 }
 
@@ -58,8 +58,10 @@ Metrics::Target Metrics::target_of_pod(std::size_t place, const Pod& pod, MonoTi
     auto& by_labels = tables_[place].by_labels;
     PodName name{label_text(pod.ns), label_text(pod.name)};
     const std::string container = label_text(pod.container);
-    if (name.first.empty() && (name.second.empty() || name.second == others)) // none that could end
-        return {.series = &by_labels[labels_of_pod("", name.second, "")]};
+    if (name.first.empty() && (name.second.empty() || name.second == others)) { // none that could end
+        Series& series = by_labels[labels_of_pod("", name.second, "")];
+        return {.series = &series, .shared = &series};
+    }
     const auto [found, is_new] = pods_.try_emplace(std::move(name));
     PodState& state = found->second;
     if (is_new && left_ >= most_of_pod()) {
@@ -67,9 +69,18 @@ Metrics::Target Metrics::target_of_pod(std::size_t place, const Pod& pod, MonoTi
         left_ -= most_of_pod();
     }
     state.seen = now;
-    Series& series = by_labels[state.has_own ? labels_of_pod(found->first.first, found->first.second, container)
-                                             : labels_of_pod("", others, "")];
-    return {.series = &series, .pod = &state, .had = &state.had[{place, container}]};
+    Series& shared = of_others(place);
+    Series& series =
+        state.has_own ? by_labels[labels_of_pod(found->first.first, found->first.second, container)] : shared;
+    return {.series = &series, .shared = &shared, .pod = &state, .had = &state.had[{place, container}]};
+}
+
+Metrics::Series& Metrics::of_others(std::size_t place) {
+    Series& series = tables_[place].by_labels[labels_of_pod("", others, "")];
+    const std::size_t signals = signals::catalog()[place].signals.size();
+    series.gauges.resize(signals);
+    series.totals.resize(signals);
+    return series;
 }
 
 std::size_t Metrics::PodState::series() const {
@@ -148,9 +159,7 @@ void Metrics::end_series(const PodName& name, MonoTime now) {
 
 // What it has counted in the last tick nobody has been shown.
 void Metrics::end_series(std::size_t place, const Series& series, MonoTime now) {
-    Series& rest = tables_[place].by_labels[labels_of_pod("", others, "")];
-    rest.gauges.resize(series.gauges.size());
-    rest.totals.resize(series.totals.size());
+    Series& rest = of_others(place);
     for (std::size_t i = 0; i < series.totals.size(); ++i) {
         if (!series.totals[i]) continue;
         std::optional<Total>& total = rest.totals[i];

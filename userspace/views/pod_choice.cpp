@@ -16,6 +16,12 @@ std::size_t that_fit(std::span<const PodCandidate> sorted, std::size_t room) {
     return count;
 }
 
+// How many of the first ones lose something, or did a short while ago.
+std::size_t that_lose(std::span<const PodCandidate> sorted) {
+    const auto is_quiet = [](const PodCandidate& pod) { return pod.gone || pod.lost < 1; };
+    return static_cast<std::size_t>(std::ranges::find_if(sorted, is_quiet) - sorted.begin());
+}
+
 } // namespace
 
 void choose_pods(std::vector<PodCandidate>& candidates, std::size_t room) {
@@ -34,9 +40,14 @@ void choose_pods(std::vector<PodCandidate>& candidates, std::size_t room) {
     };
     const std::size_t sure = (fitting + 1) / 2;
     for (std::size_t i = 0; i < sure; ++i) take(i);
-    for (std::size_t i = sure; i < std::min(2 * fitting, candidates.size()); ++i)
-        if (had[i] && !candidates[i].gone) take(i);
-    for (std::size_t i = sure; i < candidates.size(); ++i) take(i);
+    const auto fill = [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < std::min(2 * fitting, end); ++i)
+            if (had[i] && !candidates[i].gone) take(i);
+        for (std::size_t i = begin; i < end; ++i) take(i);
+    };
+    const std::size_t lossy = std::max(sure, that_lose(candidates));
+    fill(sure, lossy);
+    fill(lossy, candidates.size());
 }
 
 } // namespace bpftune::views

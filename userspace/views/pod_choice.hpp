@@ -20,7 +20,8 @@ struct PodCandidate {
 
 // The half of them that lost most always has series, as far as there is room (then those that came nearest to a limit;
 // then by name). The other half of the room belongs to whoever is in it, while it is among the first twice as many as
-// have room: so series do not come and go with each small change of order. `candidates` is sorted.
+// have room: so series do not come and go with each small change of order. Who lost nothing keeps none who did from it.
+// `candidates` is sorted.
 void choose_pods(std::vector<PodCandidate>& candidates, std::size_t room);
 
 } // namespace bpftune::views

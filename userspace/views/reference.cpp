@@ -34,15 +34,19 @@ std::string_view labels_of(signals::Labels labels) {
     return "";
 }
 
-std::string metric_of(const signals::Signal& signal) {
-    if (signal.metric.empty()) return "";
-    if (signal.kind == signals::Kind::counter) return fmt::format("`{}`", signal.metric);
+std::string_view folded_as(const signals::Signal& signal) {
+    if (signal.kind == signals::Kind::counter) return "";
     switch (signal.aggregate) {
-    case signals::Aggregate::sum: return fmt::format("`{}`", signal.metric);
-    case signals::Aggregate::max: return fmt::format("`{}`, the largest", signal.metric);
-    case signals::Aggregate::min: return fmt::format("`{}`, the least", signal.metric);
+    case signals::Aggregate::sum: return "";
+    case signals::Aggregate::max: return ", the largest";
+    case signals::Aggregate::min: return ", the least";
     }
     return "";
+}
+
+std::string metric_of(const signals::Signal& signal) {
+    if (signal.metric.empty()) return "";
+    return fmt::format("`{}`{}{}", signal.metric, folded_as(signal), signal.by_pod ? ", by pod" : "");
 }
 
 std::string section_of(const signals::Table& table) {
@@ -156,9 +160,11 @@ std::string signals_reference() {
         "one); rates are per second over the last interval; null means unknown, never zero. A table "
         "whose probe is unavailable on a node is not there. As metrics, rows that have the same labels "
         "are one series: counters are summed, gauges too unless the table says otherwise; rates of counters have "
-        "no metric, use `rate()` of the counter. Pods beyond the budget of series (`metrics.maxSeries`) are one "
-        "series, `namespace=\"\"`, `pod=\"other\"`, `container=\"\"`; beyond 32 CPUs there is one series for all, "
-        "`cpu=\"all\"`. [operations.md](operations.md#metrics) has what the service tells of itself.\n";
+        "no metric, use `rate()` of the counter. A metric *by pod* has series for each pod; in others all pods "
+        "together are one, `namespace=\"\"`, `pod=\"other\"`, `container=\"\"`, and so are in all of them the pods "
+        "beyond "
+        "the budget of series (`metrics.maxSeries`). Beyond 32 CPUs there is one series for all, `cpu=\"all\"`. "
+        "[operations.md](operations.md#metrics) has what the service tells of itself.\n";
     for (const signals::Table& table : signals::catalog()) text += section_of(table);
     text += rungs_section();
     return text;

@@ -96,7 +96,7 @@ TEST_CASE("metrics are named, helped and typed by the catalog") {
                            "# TYPE bpftune_listener_queue_connections gauge\n"
                            R"(bpftune_listener_queue_connections{namespace="",pod="",container=""} 7)"
                            "\n"
-                           R"(bpftune_listener_queue_connections{namespace="shop",pod="web-0",container="nginx"} 3)"
+                           R"(bpftune_listener_queue_connections{namespace="",pod="other",container=""} 3)"
                            "\n"));
     CHECK(line_with(text, "softirq_packets_total{cpu=\"1\"}") == R"(bpftune_softirq_packets_total{cpu="1"} 1234567)");
     CHECK(line_with(text, "build_info") == R"(bpftune_build_info{version="0.1.0"} 1)");
@@ -222,7 +222,14 @@ TEST_CASE("a queue past a limit that was lowered is full, and no more") {
     CHECK(line_with(metrics.text(), "queue_fullest_ratio{").ends_with("} 1"));
     snapshot.listeners[0].limit = snapshot.listeners[0].queue = 0;
     metrics.update(snapshot, "auto");
-    CHECK(line_with(metrics.text(), "queue_fullest_ratio{").ends_with("} 0"));
+    CHECK(lines_with(metrics.text(), "queue_fullest_ratio{").empty()); // of a pod's own, what is 0 takes no room
+}
+
+TEST_CASE("what is no pod's has a sample of each gauge, be it 0") {
+    Metrics metrics("0.1.0");
+    metrics.update(listeners({quiet_listener("sshd", 22)}), "auto");
+    CHECK(line_with(metrics.text(), "listener_flooded{") ==
+          R"(bpftune_listener_flooded{namespace="",pod="",container=""} 0)");
 }
 
 TEST_CASE("what is not known has no series") {

@@ -44,6 +44,11 @@ TEST_CASE("who has series keeps them against who is a little ahead, not against 
     CHECK(chosen({pod("a", 9), pod("b", 8), pod("c", 7, true), pod("d", 6, true)}, 20) == "ac");
 }
 
+TEST_CASE("who loses nothing any more keeps none who does from having series") {
+    CHECK(chosen({pod("a", 9), pod("b", 8), pod("c", 7), pod("d", 0.9, true)}, 30) == "abc");
+    CHECK(chosen({pod("a", 9), pod("b", 0), pod("c", 0), pod("d", 0.9, true)}, 20) == "ad");
+}
+
 TEST_CASE("who has fallen behind twice as many as there is room for has no claim") {
     CHECK(chosen({pod("a", 9), pod("b", 8), pod("c", 7), pod("d", 6), pod("e", 5, true)}, 20) == "ab");
 }

@@ -55,6 +55,9 @@ Result<> check_state_dir(const std::string& directory);
 void add_rungs(CLI::App& command, std::vector<std::string>& choices);
 std::vector<probes::RungChoice> rungs_of(const std::vector<std::string>& choices);
 
+// Adds --cri-socket to `command`, for PodNames::ask_runtime_at().
+void add_cri_socket(CLI::App& command, std::string& socket);
+
 // Columns of the terminal, or of a plain table where standard output is none.
 std::size_t output_width();
 

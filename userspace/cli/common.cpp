@@ -88,6 +88,14 @@ std::vector<probes::RungChoice> rungs_of(const std::vector<std::string>& choices
     return rungs;
 }
 
+void add_cri_socket(CLI::App& command, std::string& socket) {
+    command
+        .add_option("--cri-socket", socket,
+                    "The container runtime's, for the names of pods; or none (default: cri-dockerd's, k3s', CRI-O's, "
+                    "containerd's, the first that answers)")
+        ->type_name("PATH|none");
+}
+
 std::size_t output_width() {
     constexpr std::size_t plain = 160;
     winsize size{};

@@ -7,11 +7,11 @@
 
 #include "cli/commands.hpp"
 #include "controller/expect.hpp"
-#include "kube/cri_client.hpp"
 #include "probes/probes.hpp"
 #include "service/counted.hpp"
 #include "service/daemon.hpp"
 #include "service/expected.hpp"
+#include "service/pod_names.hpp"
 #include "service/policy_file.hpp"
 #include "service/survey.hpp"
 #include "service/without_effect.hpp"
@@ -54,14 +54,14 @@ constexpr int everything = 0;
 constexpr int less = 1;
 constexpr int nothing = 2;
 
-Report examine(const std::vector<probes::RungChoice>& rungs) {
+Report examine(const std::vector<probes::RungChoice>& rungs, const std::string& cri_socket) {
     utsname name{};
     ::uname(&name);
     Report report = {.kernel = name.release,
                      .probes = probes::Probes::open({.rungs = rungs}),
                      .tunables = service::survey_tunables(),
                      .rights = service::survey_rights(),
-                     .pods = service::survey_pods(kube::check_runtime({})),
+                     .pods = service::survey_pods(service::check_runtime_at(cri_socket)),
                      .to_grant = service::what_to_grant(),
                      .counted = {},
                      .expected = {},
@@ -174,6 +174,7 @@ void print(const Report& report) {
 
 struct Options {
     std::string format = "table";
+    std::string cri_socket;
     std::vector<std::string> rungs;
     std::string policy = service::Config().policy;
 };
@@ -182,7 +183,7 @@ int doctor(const Options& options, bool required) {
     const auto policy = service::PolicyFile(options.policy, required).load();
     if (!policy) fmt::print(stderr, "{}\n", policy.error().message);
     if (!policy && required) return usage;
-    Report report = examine(rungs_of(options.rungs));
+    Report report = examine(rungs_of(options.rungs), options.cri_socket);
     report.policy_is_valid = policy.has_value();
     if (policy) compare(report, *policy);
     if (const auto asked = report.probes.as_asked(); !asked) return fail(with_context(asked.error(), "--rung").error());
@@ -204,6 +205,7 @@ void add_doctor(CLI::App& app, int& status) {
     command.add_option("-o", options->format, "Format")->check(CLI::IsMember({"table", "json"}))->capture_default_str();
     const auto* policy =
         command.add_option("--policy", options->policy, "Policy whose `expect` is compared")->capture_default_str();
+    add_cri_socket(command, options->cri_socket);
     add_rungs(command, options->rungs);
     command.callback([=, &status] { status = doctor(*options, policy->count() > 0); });
 }

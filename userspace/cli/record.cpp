@@ -28,6 +28,7 @@ struct Options {
     std::string file;
     std::string length; // empty: until it is interrupted
     std::string socket = default_socket;
+    std::string cri_socket;
 };
 
 // Of our own probes: as the service's by default.
@@ -68,7 +69,7 @@ private:
 class Recording {
 public:
     Recording(const Options& options, recording::LineWriter file)
-        : file_(std::move(file)), socket_(options.socket), end_(MonoTime::max()) {
+        : file_(std::move(file)), socket_(options.socket), cri_socket_(options.cri_socket), end_(MonoTime::max()) {
         if (!options.length.empty()) end_ = sys::now().mono + *parse_duration(options.length);
     }
 
@@ -132,7 +133,7 @@ private:
         if (!boot) return std::unexpected(boot.error());
         auto probes = probes::Probes::open({});
         service::PodNames pod_names;
-        if (auto asked = pod_names.ask_runtime({}); !asked) return asked;
+        if (auto asked = pod_names.ask_runtime_at(cri_socket_); !asked) return asked;
         signals::Collector collector(probes, signals::this_node(), sys::now(), pod_names.naming());
         if (auto begun = put(encoder_.begin({.schema = recording::current_schema,
                                              .version = BPFTUNE_VERSION,
@@ -181,6 +182,7 @@ private:
     recording::LineWriter file_;
     recording::Encoder encoder_;
     std::string socket_;
+    std::string cri_socket_;
     MonoTime end_;
     Waiting waiting_;
 };
@@ -202,8 +204,9 @@ void add_record(CLI::App& app, int& status) {
     command.add_option("--for", options->length, "Then end; else until it is interrupted")
         ->type_name("DURATION")
         ->check(check_duration);
-    command.add_option("--socket", options->socket, "Of the service; without one, probes of its own")
+    command.add_option("--socket", options->socket, "Of the service; without one, probes and --cri-socket of its own")
         ->capture_default_str();
+    add_cri_socket(command, options->cri_socket);
     command.callback([options, &status] { status = record(*options); });
 }
 

@@ -51,10 +51,7 @@ void add_run(CLI::App& app, int& status) {
     command.add_option("--listen", options->config.listen, "ADDRESS:PORT of /metrics, /healthz, /readyz; or none")
         ->check(check_listen)
         ->capture_default_str();
-    command.add_option(
-        "--cri-socket", options->config.cri_socket,
-        "The container runtime's, for the names of pods; or none (default: cri-dockerd's, k3s', CRI-O's, "
-        "containerd's, the first that answers)");
+    add_cri_socket(command, options->config.cri_socket);
     command.add_option("--interval", options->interval, "Between two looks at the kernel's counters")
         ->check(check_duration)
         ->capture_default_str();

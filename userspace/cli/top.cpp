@@ -27,6 +27,7 @@ struct Options {
     std::string delay = "1s";
     std::string format = "table";
     std::string socket = default_socket;
+    std::string cri_socket;
     std::vector<std::string> rungs;
 };
 
@@ -34,7 +35,8 @@ struct Options {
 class Source {
 public:
     explicit Source(const Options& options)
-        : socket_(options.socket), delay_(*parse_duration(options.delay)), rungs_(rungs_of(options.rungs)) {}
+        : socket_(options.socket), cri_socket_(options.cri_socket), delay_(*parse_duration(options.delay)),
+          rungs_(rungs_of(options.rungs)) {}
 
     // Waits for the next interval's end where there is one to wait for.
     Result<views::Json> next() {
@@ -69,7 +71,7 @@ private:
                            grant);
         probes_ = std::make_unique<probes::Probes>(probes::Probes::open({.rungs = rungs_}));
         if (auto asked = probes_->as_asked(); !asked) return with_context(asked.error(), "--rung");
-        if (auto asked = pod_names_.ask_runtime({}); !asked) return asked;
+        if (auto asked = pod_names_.ask_runtime_at(cri_socket_); !asked) return asked;
         collector_ =
             std::make_unique<signals::Collector>(*probes_, signals::this_node(), sys::now(), pod_names_.naming());
         if (rungs_.empty())
@@ -88,10 +90,11 @@ private:
             return failure("no service answers at {}, and no probe can be used with these rights; run as root, and see "
                            "bpftune-k8s doctor",
                            socket_);
-        return views::top_document(snapshot, {.mode = "observe", .no_service = alone_});
+        return views::top_document(snapshot, {.mode = "observe", .pods = pod_names_.named_by(), .no_service = alone_});
     }
 
     std::string socket_;
+    std::string cri_socket_;
     Nanoseconds delay_;
     std::vector<probes::RungChoice> rungs_;
     bool asked_ = false;
@@ -146,8 +149,9 @@ void add_top(CLI::App& app, int& status) {
     command.add_option("-o", options->format, "Format")
         ->check(CLI::IsMember({"table", "json", "csv"}))
         ->capture_default_str();
-    command.add_option("--socket", options->socket, "Of the service; without one, probes of its own")
+    command.add_option("--socket", options->socket, "Of the service; without one, probes and --cri-socket of its own")
         ->capture_default_str();
+    add_cri_socket(command, options->cri_socket);
     add_rungs(command, options->rungs);
     command.callback([options, &status] { status = top(*options); });
 }

@@ -279,9 +279,8 @@ Result<> Daemon::start() {
 
 // Its threads begin after the fork and without the rights. What somebody waits to be known by does not wait for a tick.
 Result<> Daemon::ask_runtime() {
-    auto options = runtime_at(config_.cri_socket);
-    if (!options) return {};
-    if (auto asked = pod_names_.ask_runtime(std::move(*options)); !asked) return asked;
+    if (auto asked = pod_names_.ask_runtime_at(config_.cri_socket); !asked) return asked;
+    if (!pod_names_.asks_runtime()) return {};
     const auto told = [](sd_event_source*, int, std::uint32_t, void* self) {
         auto& daemon = *static_cast<Daemon*>(self);
         daemon.pod_names_.take();
@@ -648,7 +647,8 @@ std::string Daemon::top_text() {
                                    .mode_reason = mode_reason(),
                                    .journal_error = executor_.journal_error(),
                                    .unexpected = unexpected,
-                                   .restraints = restraints});
+                                   .restraints = restraints,
+                                   .pods = pod_names_.named_by()});
 }
 
 // From here on nothing is written until the policy is reloaded, but what is left to be put back: what was just put back

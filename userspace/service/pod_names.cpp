@@ -7,17 +7,32 @@
 #include <fmt/format.h>
 
 #include "core/text.hpp"
+#include "service/survey.hpp"
 #include "sys/clock.hpp"
 
 namespace bpftune::service {
+namespace {
+
+constexpr auto no_runtime = "no container runtime is asked (--cri-socket none)";
+
+std::optional<kube::CriClient::Options> runtime_at(const std::string& socket) {
+    if (socket == "none") return std::nullopt;
+    kube::CriClient::Options options;
+    if (!socket.empty()) options.sockets = {socket};
+    return options;
+}
+
+} // namespace
 
 PodNames::PodNames()
     : owners_(kube::processes_of(), kube::Pods(kube::PodLogs(), [this] {
                   if (client_) client_->ask();
               })) {}
 
-Result<> PodNames::ask_runtime(kube::CriClient::Options options) {
-    auto client = kube::CriClient::start(std::move(options));
+Result<> PodNames::ask_runtime_at(const std::string& socket) {
+    auto options = runtime_at(socket);
+    if (!options) return {};
+    auto client = kube::CriClient::start(std::move(*options));
     if (!client) return with_context(client.error(), "container runtime");
     client_ = std::move(*client);
     return {};
@@ -44,6 +59,14 @@ std::optional<std::string> PodNames::news() {
     return words;
 }
 
+// Who was known once stays known: a runtime that has gone still names pods.
+views::NamedBy PodNames::named_by() const {
+    const auto runtime = known_.listing ? Result<>() : failure("{}", client_ ? in_words(known_) : no_runtime);
+    for (const PodsStep& step : survey_pods(runtime))
+        if (step.taken) return {std::string(to_string(step.source)), runtime ? "" : runtime.error().message};
+    return {"none", runtime ? "" : runtime.error().message};
+}
+
 std::string in_words(const kube::CriClient::Known& known) {
     const kube::CriState& state = known.state;
     if (!state.error.empty())
@@ -60,11 +83,9 @@ bool waits_for_names(const Snapshot& snapshot) {
            std::ranges::any_of(snapshot.listeners, &Listener::is_owner_unknown);
 }
 
-std::optional<kube::CriClient::Options> runtime_at(const std::string& socket) {
-    if (socket == "none") return std::nullopt;
-    kube::CriClient::Options options;
-    if (!socket.empty()) options.sockets = {socket};
-    return options;
+Result<> check_runtime_at(const std::string& socket) {
+    const auto options = runtime_at(socket);
+    return options ? kube::check_runtime(*options) : failure("{}", no_runtime);
 }
 
 } // namespace bpftune::service

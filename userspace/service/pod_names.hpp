@@ -10,6 +10,7 @@
 #include "kube/cri_client.hpp"
 #include "kube/owners.hpp"
 #include "signals/collector.hpp"
+#include "views/json.hpp"
 
 namespace bpftune::service {
 
@@ -20,7 +21,9 @@ public:
     PodNames& operator=(const PodNames&) = delete;
 
     // From now on the runtime is asked, by threads: to be called after all forks, and after rights were dropped.
-    Result<> ask_runtime(kube::CriClient::Options options);
+    // Which, is the text of an option: "none", or "" for the first of the usual ones that answers.
+    Result<> ask_runtime_at(const std::string& socket);
+    [[nodiscard]] bool asks_runtime() const { return client_ != nullptr; }
 
     // For a poll, where a runtime is asked: readable when it has told something. take() takes that.
     [[nodiscard]] int fd() const { return client_->fd(); }
@@ -35,6 +38,8 @@ public:
     // What has become of the runtime since the last call, in words; nullopt: nothing, or none is asked.
     std::optional<std::string> news();
     [[nodiscard]] const kube::CriClient::Known& runtime() const { return known_; }
+    // How pods are called, as `doctor` tells it, and why no better way is taken.
+    [[nodiscard]] views::NamedBy named_by() const;
 
 private:
     kube::Owners owners_;
@@ -49,7 +54,7 @@ std::string in_words(const kube::CriClient::Known& known);
 // Whether somebody is not known yet.
 bool waits_for_names(const Snapshot& snapshot);
 
-// Those of an option: none for "none"; the usual ones for "".
-std::optional<kube::CriClient::Options> runtime_at(const std::string& socket);
+// One listing, now, of what ask_runtime_at() would ask: whether it can be asked.
+Result<> check_runtime_at(const std::string& socket);
 
 } // namespace bpftune::service

@@ -84,6 +84,8 @@ Json top_document(const Snapshot& snapshot, const Top& top) {
                   {"lost_events", snapshot.lost_events},
                   {"withheld_events", snapshot.withheld_events},
                   {"socket_sizes", sizes_of(snapshot.socket_sizes)}};
+    if (top.pods)
+        document["pods"] = {{"rung", top.pods->rung}, {"reason", top.pods->why.empty() ? Json() : Json(top.pods->why)}};
     if (top.policy_error) document["policy_error"] = *top.policy_error;
     if (top.mode_reason) document["mode_reason"] = *top.mode_reason;
     if (top.journal_error) document["journal_error"] = *top.journal_error;

@@ -20,6 +20,12 @@ using Json = nlohmann::ordered_json; // fields stay in the order in which the do
 
 inline constexpr int schema = 1;
 
+// How pods are called: by "cri", "logs", "cgroup", or "none".
+struct NamedBy {
+    std::string rung;
+    std::string why; // not by the container runtime; empty: it is
+};
+
 struct Top {
     std::string_view mode;                         // observe, recommend or auto
     std::span<const Change> changes;               // oldest first
@@ -28,7 +34,8 @@ struct Top {
     std::optional<std::string> journal_error = {}; // why nothing can be recorded, and so nothing is written
     std::span<const Unexpected> unexpected = {};   // of the sysctls that the policy expects
     std::span<const Restraint> restraints = {};    // by the policy's entries and pods' annotations
-    std::optional<std::string> no_service = {};    // what was looked with instead, and what that means
+    std::optional<NamedBy> pods = {};
+    std::optional<std::string> no_service = {}; // what was looked with instead, and what that means
 };
 
 // A table whose probe has no rung on this node has no key.

@@ -339,6 +339,15 @@ std::string sources_of(const Json& top) {
     return text;
 }
 
+void print_pods(Screen& screen, const Json& top, std::size_t width) {
+    const Json* pods = find(top, "pods");
+    if (pods == nullptr) return;
+    const auto reason = known_text(*pods, "reason");
+    const std::string text =
+        fmt::format("pods: named by {}{}{}", text_of(*pods, "rung"), reason ? ": " : "", reason.value_or(""));
+    for (const std::string& line : wrapped(text, width)) screen.plain(line);
+}
+
 void print_unexpected(Screen& screen, const Json& top, std::size_t width) {
     const Json* rows = find(top, "unexpected");
     if (rows == nullptr || !rows->is_array()) return;
@@ -382,6 +391,7 @@ void print_header(Screen& screen, const Json& top, std::size_t width) {
     screen.bold(fmt::format("{}  {}  mode {}  events lost {}", local_text(text_of(top, "time")), text_of(top, "node"),
                             text_of(top, "mode"), text_of(top, "lost_events")));
     for (const std::string& line : wrapped("measured: " + sources_of(top), width)) screen.plain(line);
+    print_pods(screen, top, width);
     if (const auto reason = known_text(top, "mode_reason"))
         for (const std::string& line : wrapped(*reason, width)) screen.alarm(line);
     if (const auto reason = known_text(top, "journal_error"))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The service among real pods of a real container runtime: whose a loss is, and whom a policy lets it tune.
 #include "cri/service/web.hpp"
+#include "recording/file.hpp"
 
 using namespace bpftune;
 using namespace bpftune::testing;
@@ -150,4 +151,23 @@ TEST_CASE("a pod that asks to be left alone is, from its first moment and from t
     }
     for (const Json& change : home.history())
         CHECK_FALSE(change["scope"]["pod"]["name"].get<std::string>().ends_with("-left-alone"));
+}
+
+TEST_CASE("without a service top, record and doctor know pods by the runtime whose socket they are told") {
+    ContainerRuntime runtime(programs());
+    const Home home;
+    must_be(runtime.pods().run(web(runtime, "shop", 1)));
+    const std::string socket = runtime.socket();
+    const Json doctor = Json::parse(run({"doctor", "-o", "json", "--cri-socket", socket}).out);
+    CHECK(doctor["pods"]["rung"] == "cri");
+    const Json top =
+        json_of(run({"top", "--once", "-d", "3s", "-o", "json", "--socket", home / "none", "--cri-socket", socket}));
+    CHECK(listener_of(top, "shop", "web").is_object());
+    CHECK(top["pods"] == Json{{"rung", "cri"}, {"reason", nullptr}});
+    const std::string file = home / "recorded";
+    CHECK(run({"record", file, "--for", "4s", "--socket", home / "none", "--cri-socket", socket}).status == 0);
+    auto lines = must_be(recording::LineReader::open(file));
+    bool is_named = false;
+    while (const auto line = must_be(lines.next())) is_named |= line->find("\"web-0\"") != std::string::npos;
+    CHECK(is_named);
 }

@@ -123,3 +123,23 @@ TEST_CASE("an address that is none is a wrong usage, and leaves nothing behind",
     CHECK_FALSE(fs::exists(state));
     CHECK_FALSE(fs::exists(socket));
 }
+
+TEST_CASE("whoever looks without a service asks the container runtime that an option names, and says why none is") {
+    const Home home;
+    const auto nowhere = (home / "cri.sock").string();
+    const auto [socket, reason] =
+        GENERATE_COPY(std::pair(std::string("none"), std::string("no container runtime is asked (--cri-socket none)")),
+                      std::pair(nowhere, "no container runtime at " + nowhere));
+    INFO(socket);
+    const Json doctor = Json::parse(run({"doctor", "-o", "json", "--cri-socket", socket}).out);
+    CHECK(doctor["pods"]["ladder"][0]["rung"] == "cri");
+    CHECK(doctor["pods"]["ladder"][0]["reason"] == reason);
+    const Words words{"top", "--once", "--socket", home / "none", "--cri-socket", socket};
+    const Json top = json_of(run({"top", "--once", "-o", "json", "--socket", home / "none", "--cri-socket", socket}));
+    CHECK(top["pods"]["rung"] == doctor["pods"]["rung"]);
+    CHECK(top["pods"]["reason"] == reason);
+    CHECK(run(words).out.find("pods: named by " + top["pods"]["rung"].get<std::string>() + ": no container runtime") !=
+          std::string::npos);
+    CHECK(run({"record", home / "file", "--for", "100ms", "--socket", home / "none", "--cri-socket", socket}).status ==
+          0);
+}

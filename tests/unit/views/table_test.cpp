@@ -103,6 +103,16 @@ Changes, newest first
 )");
 }
 
+TEST_CASE("top says how pods are called, and why not by the container runtime") {
+    const auto shown = [](const NamedBy& pods) {
+        return line(
+            *top_table(top_document(sample_snapshot(), {.mode = "auto", .changes = {}, .pods = pods}), {.width = 200}),
+            "pods: ");
+    };
+    CHECK(shown({.rung = "cri", .why = {}}) == "pods: named by cri");
+    CHECK(shown({.rung = "logs", .why = "no runtime\x1b[2J"}) == "pods: named by logs: no runtime\\x1b[2J");
+}
+
 TEST_CASE("a wide screen shows more columns") {
     const std::string text = table(sample_snapshot(), {.width = 200});
     CHECK(

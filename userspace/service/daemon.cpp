@@ -197,7 +197,7 @@ private:
     policy::Policy policy_;
     WallTime policy_loaded_ = sys::now().wall;
     std::optional<std::string> policy_error_; // of the last reload
-    std::string missing_to_write_;            // capabilities
+    std::string missing_to_write_;            // as missing_to_write() has it
     std::optional<std::string> mode_reason_;
     actuators::Journal journal_;
     actuators::Writer writer_;
@@ -238,7 +238,7 @@ private:
     std::unique_ptr<HttpServer> http_;
 };
 
-// Where the writer has not the rights to write, `auto` could only fail again and again.
+// Where the writer cannot write, `auto` could only fail again and again.
 void Daemon::apply_mode() {
     if (config_.mode) policy_.mode = *config_.mode;
     mode_reason_.reset();

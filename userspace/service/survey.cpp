@@ -5,6 +5,7 @@
 #include <array>
 
 #include <fcntl.h>
+#include <fmt/ranges.h>
 #include <linux/capability.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -44,13 +45,13 @@ constexpr std::array rights{
 };
 
 std::string read_only(std::string_view place) {
-    return fmt::format("mount: {} is mounted read-only here, as in a container: mount the node's /proc at {} as well",
-                       place, sys::host_proc);
+    return fmt::format("{} is mounted read-only here, as in a container: mount the node's /proc at {} as well", place,
+                       sys::host_proc);
 }
 
 std::string why_no_sysctl(const tunables::Tunable& tunable, const fs::path& path) {
     if (::access(path.c_str(), W_OK) != 0) {
-        if (errno == EROFS) return read_only("/proc/sys");
+        if (errno == EROFS) return "mount: " + read_only("/proc/sys");
         return fmt::format("rights: {}: {}", path.string(), std::generic_category().message(errno));
     }
     if (!sys::has_capability(CAP_SYS_ADMIN)) return "rights: CAP_SYS_ADMIN is needed to enter network namespaces";
@@ -82,7 +83,7 @@ std::string why_no_queue(const fs::path& root) {
 
 std::string why_no_interrupt(const fs::path& file, const fs::path& root) {
     if (::access(file.c_str(), W_OK) == 0) return why_no_queue(root);
-    if (errno == EROFS) return read_only("/proc/irq");
+    if (errno == EROFS) return "mount: " + read_only("/proc/irq");
     return fmt::format("rights: {}: {}", file.string(), std::generic_category().message(errno));
 }
 
@@ -154,11 +155,12 @@ std::vector<RightReport> survey_rights() {
 }
 
 std::string missing_to_write() {
-    std::string names;
+    std::vector<std::string> missing;
     for (const Right& right : rights)
-        if (right.to_write && !sys::has_capability(right.capability))
-            names += fmt::format("{}{}", names.empty() ? "" : ", ", right.name);
-    return names;
+        if (right.to_write && !sys::has_capability(right.capability)) missing.emplace_back(right.name);
+    if (sys::is_read_only("/proc/sys/net"))
+        missing.push_back(fmt::format("a /proc/sys that can be written ({})", read_only("it")));
+    return fmt::format("{}", fmt::join(missing, ", "));
 }
 
 std::string what_to_grant() {

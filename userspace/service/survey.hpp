@@ -41,8 +41,8 @@ std::vector<PodsStep> survey_pods(const Result<>& runtime, const std::filesystem
 std::vector<TunableReport> survey_tunables(const std::filesystem::path& root = "/");
 std::vector<RightReport> survey_rights();
 
-// The capabilities without which nothing can be written, as far as this process has them not: "CAP_SYS_ADMIN,
-// CAP_SYS_PTRACE"; empty: it may write.
+// What this process has not, and without which nothing is to be written: "CAP_SYS_ADMIN, CAP_SYS_PTRACE", sysctls that
+// are not mounted read-only; empty: it may write.
 std::string missing_to_write();
 
 // For a process that has none of the rights, what would give it some; empty: it has at least one.

@@ -14,11 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_read_only(const fs::path& path) {
-    struct statvfs status{};
-    return ::statvfs(path.c_str(), &status) == 0 && (status.f_flag & ST_RDONLY) != 0;
-}
-
 // A procfs of another process namespace has no "self" for us, or one of another number.
 bool shows_this_process(const fs::path& proc) {
     struct statfs status{};
@@ -28,6 +23,11 @@ bool shows_this_process(const fs::path& proc) {
 }
 
 } // namespace
+
+bool is_read_only(const fs::path& path) {
+    struct statvfs status{};
+    return ::statvfs(path.c_str(), &status) == 0 && (status.f_flag & ST_RDONLY) != 0;
+}
 
 Result<> take_host_proc(const fs::path& host, const fs::path& own) {
     if (!is_read_only(own / "sys") || !shows_this_process(host) || is_read_only(host / "sys")) return {};

@@ -22,6 +22,14 @@ void without_btf() {
     must(::mount("none", "/sys/kernel/btf", "tmpfs", MS_RDONLY, nullptr) == 0, "hide BTF");
 }
 
+// As runtimes mount it in a container that is not privileged.
+void with_read_only_sysctls() {
+    must(::unshare(CLONE_NEWNS) == 0, "a mount namespace");
+    must(::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0, "make mounts private");
+    must(::mount("/proc/sys", "/proc/sys", nullptr, MS_BIND, nullptr) == 0, "a mount of its own");
+    must(::mount(nullptr, "/proc/sys", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr) == 0, "make it read-only");
+}
+
 // Root that has no others, as in a container.
 void with_rights_to_see() { must(sys::keep_capabilities(seeing).has_value(), "give up capabilities"); }
 
@@ -96,6 +104,25 @@ TEST_CASE("with the rights to see alone the service sees, writes nothing, and sa
     CHECK(home.history().empty());
     service.signal(SIGTERM);
     CHECK(service.wait() == 0);
+}
+
+TEST_CASE("where sysctls are mounted read-only the service observes, and says what to mount") {
+    const Home home;
+    home.set_policy(automatic);
+    const Site site;
+    const auto listener = site.listen(port);
+    Running service(home, {.before = with_read_only_sysctls});
+    const std::string reason = "mode auto was asked for, but nothing can be written without a /proc/sys that can be "
+                               "written (it is mounted read-only here, as in a container: mount the node's /proc at "
+                               "/host/proc as well): observing";
+    CHECK(service.says(reason));
+    CHECK(home.top()["mode"] == "observe");
+    CHECK(home.top()["mode_reason"] == reason);
+
+    site.burst(listener, port);
+    CHECK(comes_true([&] { return listener_row(home.top(), site, port)["overflows"] > 0; }));
+    CHECK(limit_of(listener) == 8);
+    CHECK(home.history().empty());
 }
 
 TEST_CASE("doctor says what the rights that are missing would be for") {

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include <linux/capability.h>
-#include <malloc.h>
 
 #include "core/text.hpp"
 #include "probes/bound_namespaces.hpp"
@@ -21,6 +20,7 @@
 #include "sys/capabilities.hpp"
 #include "sys/clock.hpp"
 #include "sys/files.hpp"
+#include "sys/heap.hpp"
 #include "sys/procfs.hpp"
 
 namespace bpftune::probes {
@@ -287,7 +287,7 @@ Probes::~Probes() = default;
 Probes Probes::open(const Options& options) {
     auto state = std::make_unique<State>(options);
     for (const Probe probe : all_probes) state->climb(probe);
-    ::malloc_trim(0); // the kernel's BTF was in memory for a moment: some 10 MiB
+    sys::trim_heap(); // the kernel's BTF was in memory for a moment: some 10 MiB
     return Probes(std::move(state));
 }
 
@@ -475,7 +475,7 @@ Result<std::vector<ConntrackReading>> Probes::conntrack(std::span<const NetnsRea
     }
     if (known != loaded) {
         state_->climb(Probe::conntrack);
-        ::malloc_trim(0); // as when it was opened
+        sys::trim_heap(); // as when it was opened
     }
     switch (rung(Probe::conntrack)) {
     case Rung::fentry: {

@@ -47,6 +47,7 @@
 #include "sys/capabilities.hpp"
 #include "sys/clock.hpp"
 #include "sys/code.hpp"
+#include "sys/heap.hpp"
 #include "sys/own_process.hpp"
 #include "tunables/catalog.hpp"
 #include "tunables/codec.hpp"
@@ -79,6 +80,8 @@ constexpr Nanoseconds burst_interval = std::chrono::milliseconds(20);
 constexpr Nanoseconds events_at_once = std::chrono::milliseconds(4);
 // `top` shows changes that are not older.
 constexpr auto recent = std::chrono::hours(1);
+// Of an answer so long, the document that it was made of has left some MiB in the heap.
+constexpr std::size_t large_answer = std::size_t{1} << 20;
 // How often a journal in which nothing is recorded is asked whether it could be.
 constexpr auto journal_look = std::chrono::minutes(1);
 // A health check that found no tick for so many intervals fails.
@@ -222,6 +225,7 @@ private:
     recording::Encoder recording_;
     bool looks_after_drop_ = false; // the next tick is for it
     bool looks_soon_ = false;       // the next tick is for something that does not wait
+    bool trims_ = false;            // the next tick gives back what a large answer took
     std::string problems_;          // of the last tick, so that each is logged once
     Nanoseconds census_interval_{};
     std::minstd_rand random_{std::random_device{}()};
@@ -472,6 +476,7 @@ void Daemon::finish() {
 void Daemon::tick() {
     arm(tick_timer_, config_.interval * between(least_of_tick, most_of_tick));
     looks_after_drop_ = looks_soon_ = false;
+    if (std::exchange(trims_, false)) sys::trim_heap();
     (void)writer_.catches_up({}); // what it wrote late is ours
     on_events(); // sockets that began to listen wake nobody, and are to be known before they are counted
     last_ = collector_.tick(sys::now());
@@ -641,14 +646,16 @@ std::string Daemon::top_text() {
         if (const auto watched = watch_.find(each.sysctl); watched != watch_.end() && watched->second.wrong)
             unexpected.push_back(*watched->second.wrong);
     const std::vector<Restraint> restraints = controller::Grants(policy_, last_).restraints();
-    return views::top_json(last_, {.mode = policy::to_string(mode()),
-                                   .changes = changes_,
-                                   .policy_error = policy_error_,
-                                   .mode_reason = mode_reason(),
-                                   .journal_error = executor_.journal_error(),
-                                   .unexpected = unexpected,
-                                   .restraints = restraints,
-                                   .pods = pod_names_.named_by()});
+    std::string text = views::top_json(last_, {.mode = policy::to_string(mode()),
+                                               .changes = changes_,
+                                               .policy_error = policy_error_,
+                                               .mode_reason = mode_reason(),
+                                               .journal_error = executor_.journal_error(),
+                                               .unexpected = unexpected,
+                                               .restraints = restraints,
+                                               .pods = pod_names_.named_by()});
+    trims_ |= text.size() >= large_answer;
+    return text;
 }
 
 // From here on nothing is written until the policy is reloaded, but what is left to be put back: what was just put back
@@ -758,6 +765,7 @@ int stop_with(int status, std::string_view what, const Error& error) {
 } // namespace
 
 int run(const Config& config) {
+    sys::map_large_blocks();
     limit_log();
     // A burst that fills a queue takes milliseconds, on a node that is busy with it: to act in time, the service must
     // not wait for its turn. Both processes are idle but for that. Without CAP_SYS_NICE it goes on as it is.

@@ -645,6 +645,7 @@ void TcpTable::tick(Snapshot& snapshot, MonoTime now) {
     last_tick_ = now;
     snapshot.interval = interval;
     watch_syns(now);
+    snapshot.listeners.reserve(listeners_.size());
     for (auto& [cookie, tracked] : listeners_) {
         // Where arrivals are not seen, or not whose they are, a queue is known as of each census: what is between two
         // of them is one window.
@@ -655,6 +656,7 @@ void TcpTable::tick(Snapshot& snapshot, MonoTime now) {
         if (looked_at) begin_window(tracked, now);
         tracked.row.syn_queue.reset();
     }
+    snapshot.tcp.reserve(namespaces_.size());
     for (auto& [id, netns] : namespaces_) {
         if (!netns.seen) continue;
         netns.row.overflows_of_closed = netns.of_closed;

@@ -339,13 +339,13 @@ std::string sources_of(const Json& top) {
     return text;
 }
 
+// JSON and doctor have all of the reason.
 void print_pods(Screen& screen, const Json& top, std::size_t width) {
     const Json* pods = find(top, "pods");
     if (pods == nullptr) return;
     const auto reason = known_text(*pods, "reason");
-    const std::string text =
-        fmt::format("pods: named by {}{}{}", text_of(*pods, "rung"), reason ? ": " : "", reason.value_or(""));
-    for (const std::string& line : wrapped(text, width)) screen.plain(line);
+    screen.plain(truncated(
+        fmt::format("pods: named by {}{}{}", text_of(*pods, "rung"), reason ? ": " : "", reason.value_or("")), width));
 }
 
 void print_unexpected(Screen& screen, const Json& top, std::size_t width) {

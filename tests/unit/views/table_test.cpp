@@ -111,6 +111,7 @@ TEST_CASE("top says how pods are called, and why not by the container runtime") 
     };
     CHECK(shown({.rung = "cri", .why = {}}) == "pods: named by cri");
     CHECK(shown({.rung = "logs", .why = "no runtime\x1b[2J"}) == "pods: named by logs: no runtime\\x1b[2J");
+    CHECK(display_width(shown({.rung = "logs", .why = std::string(300, 'x')})) == 200); // one line
 }
 
 TEST_CASE("a wide screen shows more columns") {

@@ -34,6 +34,7 @@
 #include "service/http.hpp"
 #include "service/lock.hpp"
 #include "service/log_limit.hpp"
+#include "service/pace.hpp"
 #include "service/pod_names.hpp"
 #include "service/pod_policy.hpp"
 #include "service/policy_file.hpp"
@@ -62,11 +63,10 @@ constexpr int failed = 1;
 constexpr int ahead_of_others = -10;
 constexpr int invalid_policy = 2;
 
-// A full conntrack table does not wait for the next tick, nor does a value of ours that somebody sets; growth over less
-// than this says nothing. A CPU's backlog is full when it loses a packet: so long after that, or up to three times as
-// long, it is looked at whether the CPU works it off; bursts that come as regularly are met between two, and in them.
-constexpr Nanoseconds shortest_tick = std::chrono::milliseconds(100);
-constexpr double most_shortest_ticks = 3;
+// A full conntrack table does not wait for the next tick, nor does a value of ours that somebody sets (least_pause). A
+// CPU's backlog is full when it loses a packet: so long after that, or up to three times as long, it is looked at
+// whether the CPU works it off; bursts that come as regularly are met between two, and in them.
+constexpr double most_pauses = 3;
 // What happens once a second meets each look at another time, and is not missed by all; nor can a process be idle
 // whenever it is looked at. 900 ms is the least that windows take for a second (Backlogs::shortest_window).
 constexpr double least_of_tick = 0.92;
@@ -225,6 +225,7 @@ private:
     recording::Encoder recording_;
     bool looks_after_drop_ = false; // the next tick is for it
     bool looks_soon_ = false;       // the next tick is for something that does not wait
+    Nanoseconds tick_cost_{};       // of the last one, in CPU time
     bool trims_ = false;            // the next tick gives back what a large answer took
     std::string problems_;          // of the last tick, so that each is logged once
     Nanoseconds census_interval_{};
@@ -474,6 +475,7 @@ void Daemon::finish() {
 }
 
 void Daemon::tick() {
+    const Nanoseconds begun = sys::thread_cpu_time();
     arm(tick_timer_, config_.interval * between(least_of_tick, most_of_tick));
     looks_after_drop_ = looks_soon_ = false;
     if (std::exchange(trims_, false)) sys::trim_heap();
@@ -504,6 +506,7 @@ void Daemon::tick() {
     update_metrics();
     publish();
     spdlog::default_logger()->flush(); // says what was left out
+    tick_cost_ = sys::thread_cpu_time() - begun;
 }
 
 void Daemon::update_metrics() {
@@ -586,11 +589,13 @@ void Daemon::take_events() {
     };
     probes_.drain(take, events_at_once);
     if (pressure && !is_armed(burst_timer_)) arm(burst_timer_, burst_interval); // others' bursts do not put it off
-    if (look_soon) arm(tick_timer_, std::max(last_.time.mono + shortest_tick - sys::now().mono, Nanoseconds::zero()));
+    const Nanoseconds pause = least_pause(tick_cost_);
+    if (look_soon) arm(tick_timer_, std::max(last_.time.mono + pause - sys::now().mono, Nanoseconds::zero()));
     // Further drops do not put it off, and they nothing that is more urgent.
     looks_soon_ |= look_soon;
     if (look_later && !looks_soon_ && !std::exchange(looks_after_drop_, true))
-        arm(tick_timer_, shortest_tick * between(1, most_shortest_ticks));
+        arm(tick_timer_,
+            std::min<std::chrono::duration<double, std::nano>>(pause * between(1, most_pauses), config_.interval));
 }
 
 void Daemon::follow_bursts() {

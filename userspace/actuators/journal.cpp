@@ -7,7 +7,6 @@
 #include <map>
 #include <utility>
 
-#include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -15,7 +14,7 @@
 
 #include "actuators/sqlite.hpp"
 #include "core/parse.hpp"
-#include "sys/fd.hpp"
+#include "sys/own_files.hpp"
 #include "tunables/catalog.hpp"
 #include "tunables/codec.hpp"
 
@@ -277,17 +276,14 @@ std::string uri(const std::string& path) {
     return text;
 }
 
-// sqlite3_open() would make it with a mode of its own choice.
-Result<> create_file(const std::filesystem::path& directory) {
-    std::error_code error;
-    if (std::filesystem::create_directories(directory, error))
-        std::filesystem::permissions(directory, std::filesystem::perms{0750}, error);
-    if (error)
-        return std::unexpected(Error{fmt::format("create {}: {}", directory.string(), error.message()), error.value()});
-    const auto path = directory / file_name;
-    const sys::Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640));
-    if (!file) return system_failure(errno, "open {}", path.string());
-    return {};
+// sqlite3_open() would make it with a mode of its own choice, follow a link, and wait for a pipe.
+Result<> make_file(const std::filesystem::path& directory) {
+    const auto own = sys::open_own_directory(directory);
+    if (!own) return std::unexpected(own.error());
+    for (const char* beside : {"-wal", "-shm"})
+        if (auto checked = sys::check_own_file(*own, std::string(file_name) + beside); !checked) return checked;
+    const auto file = sys::open_own_file(*own, file_name, 0640);
+    return file ? Result<>() : std::unexpected(file.error());
 }
 
 // SQLite goes on as long as its next page fits: a change would be recorded, and not what became of it.
@@ -445,7 +441,7 @@ Result<Journal> Journal::open(const std::filesystem::path& directory, std::strin
     database->path = (directory / file_name).string();
     database->boot = std::move(boot_id);
     database->writable = true;
-    if (const auto created = create_file(directory); !created) return with_context(created.error(), "journal");
+    if (const auto made = make_file(directory); !made) return with_context(made.error(), "journal");
     auto opened = sqlite::Database::open(database->path, SQLITE_OPEN_READWRITE);
     if (!opened) return with_context(opened.error(), "journal {}", database->path);
     database->connection = std::move(*opened);
@@ -465,6 +461,7 @@ Result<Journal> Journal::open_read_only(const std::filesystem::path& directory, 
         if (errno == ENOENT) return Journal(std::move(database));
         return system_failure(errno, "journal {}", database->path);
     }
+    if (!S_ISREG(status.st_mode)) return failure("journal {}: not a regular file", database->path);
     auto opened = open_to_read(database->path);
     if (!opened) return with_context(opened.error(), "journal {}", database->path);
     database->connection = std::move(*opened);

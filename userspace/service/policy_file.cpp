@@ -8,12 +8,12 @@
 
 #include "core/text.hpp"
 #include "policy/parse.hpp"
-#include "sys/files.hpp"
+#include "sys/own_files.hpp"
 
 namespace bpftune::service {
 
 Result<policy::Policy> PolicyFile::load() {
-    auto text = sys::read_regular_file(path_);
+    auto text = sys::read_trusted_file(path_);
     if (!text) {
         text_.reset();
         if (text.error().code == ENOENT && !required_) return policy::Policy{};
@@ -46,7 +46,7 @@ bool PolicyFile::changed() {
     std::array<char, 4096> buffer{};
     while (::read(watch_.value(), buffer.data(), buffer.size()) > 0) {
     }
-    const auto text = sys::read_regular_file(path_);
+    const auto text = sys::read_trusted_file(path_);
     if (!text) return text_.has_value();
     return !text_ || *text != *text_;
 }

@@ -4,7 +4,6 @@
 #include <array>
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/parse.hpp"
@@ -15,18 +14,6 @@ Result<std::string> read_file(const std::filesystem::path& path, std::size_t lar
     const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file) return system_failure(errno, "open {}", path.string());
     auto text = read_all(file, largest);
-    if (!text) return with_context(text.error(), "read {}", path.string());
-    return text;
-}
-
-Result<std::string> read_regular_file(const std::filesystem::path& path) {
-    const Fd file(
-        ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)); // of a pipe that nobody writes to it returns
-    if (!file) return system_failure(errno, "open {}", path.string());
-    struct stat about{};
-    if (::fstat(file.value(), &about) != 0) return system_failure(errno, "look at {}", path.string());
-    if (!S_ISREG(about.st_mode)) return failure("{} is not a regular file", path.string());
-    auto text = read_all(file);
     if (!text) return with_context(text.error(), "read {}", path.string());
     return text;
 }

@@ -18,9 +18,6 @@ inline constexpr std::size_t largest_file = std::size_t{16} << 20;
 // The whole file; one that is larger is an error. The error's code is errno.
 Result<std::string> read_file(const std::filesystem::path& path, std::size_t largest = largest_file);
 
-// The same of a regular file alone: whoever may name it can make it a pipe, for which others wait.
-Result<std::string> read_regular_file(const std::filesystem::path& path);
-
 // All of an open file, from its beginning; else the same.
 Result<std::string> read_all(const Fd& file, std::size_t largest = largest_file);
 

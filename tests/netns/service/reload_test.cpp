@@ -132,6 +132,37 @@ TEST_CASE("a pipe in the place of the policy is waited for by nobody: the old on
     CHECK(service.wait() == 0);
 }
 
+TEST_CASE("a pipe, or a policy that another user could write, is no policy to start with", "[any-kernel]") {
+    const Home home;
+    const auto refused = [&](const std::string& why) {
+        Service service(home);
+        CHECK(service.wait() == 2);
+        CHECK_THAT(service.err(), Catch::Contains(why));
+        CHECK_FALSE(fs::exists(home.state()));
+    };
+    must(::mkfifo(home.policy().c_str(), 0600) == 0, "mkfifo");
+    refused("policy.yaml is not a regular file");
+    fs::remove(home.policy());
+    home.set_policy(named("first"));
+    fs::permissions(home.policy(), fs::perms{0664});
+    refused("can be written by others than its owner (mode 0664): `chmod go-w ");
+    fs::permissions(home.policy(), fs::perms{0644});
+    must(::chown(home.policy().c_str(), 65534, 65534) == 0, "chown");
+    refused("belongs to user 65534, who could have this service do as it says: `chown 0 ");
+}
+
+TEST_CASE("a user checks a policy of his own, whoever may write it", "[any-kernel]") {
+    const Home home;
+    home.set_policy(named("first"));
+    fs::permissions(home.policy(), fs::perms{0666});
+    fs::permissions(home / ".", fs::perms{0755});
+    must(::chown(home.policy().c_str(), 65534, 65534) == 0, "chown");
+    const Ran checked =
+        run({"policy", "check", home.policy()}, [] { must(::setresuid(65534, 65534, 65534) == 0, "become nobody"); });
+    INFO(checked.err);
+    CHECK(checked.status == 0);
+}
+
 TEST_CASE("a broken policy at start is exit 2 and its diagnostics", "[any-kernel]") {
     const Home home;
     home.set_policy(policy_text("first", misspelt));

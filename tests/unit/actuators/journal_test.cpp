@@ -600,6 +600,33 @@ TEST_CASE("a journal of a newer version is refused") {
     }
 }
 
+TEST_CASE("a journal, or a log beside it, that is a link or a pipe is refused, and what it stands for stays") {
+    const TemporaryDirectory directory;
+    take(Journal::open(directory / "other", boot));
+    const auto size = std::filesystem::file_size(directory / "other" / "journal.db");
+    std::filesystem::create_directory(directory / "state");
+    const std::string name = GENERATE("journal.db", "journal.db-wal", "journal.db-shm");
+    const auto refused = [&] {
+        const auto opened = Journal::open(directory / "state", boot);
+        return opened ? "opened" : opened.error().message;
+    };
+    std::filesystem::create_symlink("../other/journal.db", directory / "state" / name);
+    CHECK_THAT(refused(),
+               Catch::StartsWith("journal: ") && Catch::Contains(name + " is a link, which is not followed"));
+    CHECK(std::filesystem::file_size(directory / "other" / "journal.db") == size);
+    std::filesystem::remove(directory / "state" / name);
+    REQUIRE(::mkfifo((directory / "state" / name).c_str(), 0600) == 0);
+    CHECK_THAT(refused(), Catch::Contains(name + " is not a regular file"));
+}
+
+TEST_CASE("a history that is a pipe is waited for by nobody") {
+    const TemporaryDirectory directory;
+    REQUIRE(::mkfifo((directory / "journal.db").c_str(), 0600) == 0);
+    const auto opened = Journal::open_read_only(directory.path(), boot);
+    REQUIRE_FALSE(opened);
+    CHECK_THAT(opened.error().message, Catch::EndsWith("journal.db: not a regular file"));
+}
+
 TEST_CASE("a damaged journal is refused with what to do about it") {
     const TemporaryDirectory directory;
     std::ofstream(directory.path() / "journal.db") << std::string(8192, 'x');

@@ -3,6 +3,7 @@
 #include <array>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 
 #include <poll.h>
@@ -73,6 +74,8 @@ public:
         if (!options.length.empty()) end_ = sys::now().mono + *parse_duration(options.length);
     }
 
+    [[nodiscard]] bool has_begun() const { return has_begun_; } // something is in the file
+
     Result<> run() {
         const auto service = service::begin_to_ask(socket_, R"({"command": "record"})");
         if (!service && !service::no_service(service.error())) return std::unexpected(service.error());
@@ -121,6 +124,7 @@ private:
     // Each time as much as there is, and no less: then it is in the file.
     Result<> put(std::string_view lines) {
         if (lines.empty()) return {};
+        has_begun_ = true;
         auto written = file_.write(lines);
         return written ? file_.flush() : written;
     }
@@ -185,13 +189,18 @@ private:
     std::string cri_socket_;
     MonoTime end_;
     Waiting waiting_;
+    bool has_begun_ = false;
 };
 
 int record(const Options& options) {
     auto file = recording::LineWriter::create(options.file);
     if (!file) return fail(file.error());
-    const auto recorded = Recording(options, std::move(*file)).run();
-    return recorded ? done : fail(recorded.error());
+    Recording recording(options, std::move(*file));
+    const auto recorded = recording.run();
+    if (recorded) return done;
+    std::error_code ignored;
+    if (!recording.has_begun()) std::filesystem::remove(options.file, ignored); // ours: it was not there before
+    return fail(recorded.error());
 }
 
 } // namespace
@@ -200,7 +209,8 @@ void add_record(CLI::App& app, int& status) {
     auto options = std::make_shared<Options>();
     CLI::App& command =
         *app.add_subcommand("record", "What is seen, and what the service decides on it, to a file for replay");
-    command.add_option("FILE", options->file, "Written anew")->required();
+    command.add_option("FILE", options->file, "Made, for its owner alone; one that is there is left as it is")
+        ->required();
     command.add_option("--for", options->length, "Then end; else until it is interrupted")
         ->type_name("DURATION")
         ->check(check_duration);

@@ -25,7 +25,9 @@ LineWriter::LineWriter(std::filesystem::path path, sys::Fd file)
 }
 
 Result<LineWriter> LineWriter::create(const std::filesystem::path& path) {
-    sys::Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+    sys::Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    if (!file && errno == EEXIST)
+        return failure("{} is there already, and is left as it is: name a new file", printable(path.string()));
     if (!file) return system_failure(errno, "{}", printable(path.string()));
     return LineWriter(path, std::move(file));
 }

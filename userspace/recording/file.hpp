@@ -19,7 +19,7 @@ namespace bpftune::recording {
 
 class LineWriter {
 public:
-    // Begins the file anew, readable by its owner alone: commands and pods are in it.
+    // Makes the file, which must not be there yet, readable by its owner alone: commands and pods are in it.
     static Result<LineWriter> create(const std::filesystem::path& path);
 
     // Some bytes of lines, not necessarily to the end of one.

@@ -184,6 +184,20 @@ TEST_CASE("what cannot be replayed is said, and where", "[any-kernel]") {
     const Ran missing = run({"replay", (home / "missing").string()});
     CHECK(missing.status == 1);
     CHECK(missing.out.empty());
+    const std::string policy = contents(home.policy());
+    const Ran over = run({"record", home.policy().string(), "--for", "100ms", "--socket", home.socket()});
+    CHECK(over.status == 1);
+    CHECK_THAT(over.err, Catch::EndsWith("policy.yaml is there already, and is left as it is: name a new file\n"));
+    CHECK(contents(home.policy()) == policy);
+    const auto as_nobody = [] { must(::setresuid(65534, 65534, 65534) == 0, "become nobody"); };
+    const TemporaryDirectory shared;
+    fs::permissions(shared.path(), fs::perms{01777});
+    for (int i = 0; i < 2; ++i) { // what failed leaves no file behind that the next try would meet
+        const Ran without =
+            run({"record", (shared / "new").string(), "--socket", (shared / "none").string()}, as_nobody);
+        CHECK_THAT(without.err, Catch::Contains("without any rights the node cannot be seen"));
+        CHECK_FALSE(fs::exists(shared / "new"));
+    }
     CHECK(run({"record", (home / "no" / "where").string(), "--socket", home.socket()}).status == 1);
     CHECK(run({"record", (home / "f").string(), "--for", "soon"}).status == 2);
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include <catch2/catch.hpp>
+#include <sys/stat.h>
 
 #include "recording/file.hpp"
+#include "temporary_directory.hpp"
 
 using namespace bpftune;
 using recording::LineReader;
@@ -14,20 +15,13 @@ namespace fs = std::filesystem;
 
 namespace {
 
+// A name for a file that is not there yet.
 class File {
 public:
-    File() {
-        std::string name = fs::temp_directory_path() / "bpftune-XXXXXX";
-        ::close(::mkstemp(name.data()));
-        path_ = name;
-    }
-    File(const File&) = delete;
-    File& operator=(const File&) = delete;
-    ~File() { fs::remove(path_); }
-    [[nodiscard]] const fs::path& path() const { return path_; }
+    [[nodiscard]] fs::path path() const { return folder_ / "recording"; }
 
 private:
-    fs::path path_;
+    bpftune::testing::TemporaryDirectory folder_;
 };
 
 struct Lines {
@@ -75,7 +69,23 @@ TEST_CASE("lines come back, however long") {
     CHECK(lines.lines == some_lines());
     CHECK_FALSE(lines.cut_short);
     CHECK(lines.error.empty());
-    CHECK((fs::status(file.path()).permissions() & fs::perms::others_all) == fs::perms::none);
+    CHECK(fs::status(file.path()).permissions() == (fs::perms::owner_read | fs::perms::owner_write));
+}
+
+TEST_CASE("what is there already is neither written nor followed, whatever it is") {
+    const bpftune::testing::TemporaryDirectory folder;
+    std::ofstream(folder / "precious") << "precious" << std::flush;
+    fs::create_symlink("precious", folder / "link");
+    fs::create_symlink("new", folder / "dangling");
+    REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
+    for (const char* name : {"precious", "link", "dangling", "pipe", "."}) {
+        const auto writer = LineWriter::create(folder / name);
+        REQUIRE_FALSE(writer);
+        CHECK_THAT(writer.error().message,
+                   Catch::EndsWith(std::string(name) + " is there already, and is left as it is: name a new file"));
+    }
+    CHECK(fs::file_size(folder / "precious") == 8);
+    CHECK_FALSE(fs::exists(folder / "new"));
 }
 
 TEST_CASE("what was flushed is read, although the writer did not come to its end") {
@@ -115,6 +125,7 @@ TEST_CASE("a file that is none of ours, or damaged, is an error at its line") {
     const File file;
     std::ofstream(file.path()) << "apiVersion: v1\n";
     CHECK(read(file.path()).error.starts_with("line 1: not a recording, or damaged: "));
+    fs::remove(file.path());
 
     auto writer = LineWriter::create(file.path());
     REQUIRE(writer);

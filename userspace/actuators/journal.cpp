@@ -23,7 +23,6 @@ namespace {
 
 using sqlite::Statement;
 
-constexpr const char* file_name = "journal.db";
 constexpr int schema_version = 3;
 constexpr int busy_ms = 2000;
 
@@ -281,8 +280,8 @@ Result<> make_file(const std::filesystem::path& directory) {
     const auto own = sys::open_own_directory(directory);
     if (!own) return std::unexpected(own.error());
     for (const char* beside : {"-wal", "-shm"})
-        if (auto checked = sys::check_own_file(*own, std::string(file_name) + beside); !checked) return checked;
-    const auto file = sys::open_own_file(*own, file_name, 0640);
+        if (auto checked = sys::check_own_file(*own, std::string(journal_file_name) + beside); !checked) return checked;
+    const auto file = sys::open_own_file(*own, journal_file_name, 0640);
     return file ? Result<>() : std::unexpected(file.error());
 }
 
@@ -331,7 +330,7 @@ Result<> prepare_database(sqlite::Database& database) {
         if (auto upgraded = database.run(from_schema_2); !upgraded) return upgraded;
     const auto check = database.value("PRAGMA quick_check(1)");
     if (!check) return std::unexpected(check.error());
-    if (*check != "ok") return failure("damaged ({}). Move it away to begin a new one", *check);
+    if (*check != "ok") return std::unexpected(Error{fmt::format("damaged ({})", *check), sqlite::damaged});
     return {};
 }
 
@@ -438,7 +437,7 @@ Journal::~Journal() = default;
 
 Result<Journal> Journal::open(const std::filesystem::path& directory, std::string boot_id) {
     auto database = std::make_unique<Database>();
-    database->path = (directory / file_name).string();
+    database->path = (directory / journal_file_name).string();
     database->boot = std::move(boot_id);
     database->writable = true;
     if (const auto made = make_file(directory); !made) return with_context(made.error(), "journal");
@@ -454,7 +453,7 @@ Result<Journal> Journal::open(const std::filesystem::path& directory, std::strin
 
 Result<Journal> Journal::open_read_only(const std::filesystem::path& directory, std::string boot_id) {
     auto database = std::make_unique<Database>();
-    database->path = (directory / file_name).string();
+    database->path = (directory / journal_file_name).string();
     database->boot = std::move(boot_id);
     struct stat status{};
     if (::stat(database->path.c_str(), &status) != 0) {

@@ -6,6 +6,7 @@
 // still held (applied or kept). Rows of another boot are history and never restored.
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -36,8 +37,14 @@ struct Holding {
     std::vector<std::int64_t> rows;          // ids, oldest first
 };
 
+inline constexpr auto journal_file_name = "journal.db"; // of the state directory; SQLite's log is beside it
+
 class Journal {
 public:
+    // The code of the error where what is there is no journal, or not whole any more. The service sets it aside at its
+    // start (actuators/damaged_journal.hpp).
+    static constexpr int damaged = EUCLEAN;
+
     // Creates `directory` (0750) and the database in it (journal.db, 0640) when they are not there. Deletes rows of
     // other boots that are more than 90 days older than the newest row, or not among the newest 100,000.
     static Result<Journal> open(const std::filesystem::path& directory, std::string boot_id);

@@ -4,12 +4,13 @@
 namespace bpftune::actuators::sqlite {
 namespace {
 
+std::unexpected<Error> is_damaged(std::string_view how) {
+    return std::unexpected(Error{fmt::format("damaged ({})", how), damaged});
+}
+
 std::unexpected<Error> error_of(sqlite3* database) {
     const int code = sqlite3_errcode(database);
-    if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
-        return failure("damaged ({}). Move it away to begin a new one; what was raised since this boot is then not "
-                       "restored, but only lasts until the next",
-                       sqlite3_errmsg(database));
+    if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) return is_damaged(sqlite3_errmsg(database));
     const int system = sqlite3_system_errno(database);
     if (code == SQLITE_CANTOPEN && system != 0) return system_failure(system, "{}", sqlite3_errmsg(database));
     return failure("{}", sqlite3_errmsg(database));
@@ -79,6 +80,7 @@ Result<Statement> Database::prepare(std::string_view sql) {
     sqlite3_stmt* statement = nullptr;
     const int code = sqlite3_prepare_v3(handle(), sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT,
                                         &statement, nullptr);
+    if (code == SQLITE_ERROR) return is_damaged(sqlite3_errmsg(handle())); // our SQL is right: its tables are others
     if (code != SQLITE_OK) return error_of(handle());
     return Statement(statement);
 }

@@ -2,6 +2,7 @@
 // SQLite's handles with owners, its results as Result.
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -14,6 +15,9 @@
 #include "core/result.hpp"
 
 namespace bpftune::actuators::sqlite {
+
+// The code of an error that says so: the file is no database of ours, or not whole.
+inline constexpr int damaged = EUCLEAN;
 
 // One prepared statement. Bind the values in order, step through the rows; a statement that is not kept for later is
 // done with when it is destroyed, a kept one by `reset`.

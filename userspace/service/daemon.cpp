@@ -32,6 +32,7 @@
 #include "service/executor.hpp"
 #include "service/expected.hpp"
 #include "service/http.hpp"
+#include "service/journal_at_start.hpp"
 #include "service/lock.hpp"
 #include "service/log_limit.hpp"
 #include "service/pace.hpp"
@@ -180,6 +181,7 @@ private:
     static bool is_armed(sd_event_source* timer) { return sd_event_source_get_enabled(timer, nullptr) > 0; }
 
     [[nodiscard]] policy::Mode mode() const { return policy_.mode; }
+    [[nodiscard]] std::optional<std::string> why_not_to_write() const;
     void apply_mode();
     void arm(sd_event_source* timer, std::chrono::duration<double, std::nano> delay) const {
         sd_event_source_set_time_relative(timer, microseconds(std::chrono::duration_cast<Nanoseconds>(delay)));
@@ -244,13 +246,18 @@ private:
 };
 
 // Where the writer cannot write, `auto` could only fail again and again.
+std::optional<std::string> Daemon::why_not_to_write() const {
+    if (missing_to_write_.empty()) return originals_lost(config_.state_dir, boot_);
+    return fmt::format("mode auto was asked for, but nothing can be written without {}: observing", missing_to_write_);
+}
+
 void Daemon::apply_mode() {
     if (config_.mode) policy_.mode = *config_.mode;
     mode_reason_.reset();
-    if (policy_.mode != policy::Mode::automatic || missing_to_write_.empty()) return;
+    if (policy_.mode != policy::Mode::automatic) return;
+    mode_reason_ = why_not_to_write();
+    if (!mode_reason_) return;
     policy_.mode = policy::Mode::observe;
-    mode_reason_ =
-        fmt::format("mode auto was asked for, but nothing can be written without {}: observing", missing_to_write_);
     spdlog::warn("{}", *mode_reason_);
 }
 
@@ -792,7 +799,7 @@ int run(const Config& config) {
     if (!writer) return stop_with(failed, "writer", writer.error());
     const auto boot = boot_id();
     if (!boot) return stop_with(failed, "boot id", boot.error());
-    auto journal = actuators::Journal::open(config.state_dir, *boot);
+    auto journal = open_journal(config.state_dir, *boot);
     if (!journal) return stop_with(failed, "journal", journal.error());
 
     block_signals();

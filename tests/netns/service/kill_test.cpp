@@ -6,6 +6,7 @@
 #include <random>
 
 #include "fixtures.hpp"
+#include "service/boot.hpp"
 
 using namespace bpftune;
 using namespace bpftune::testing;
@@ -125,6 +126,30 @@ TEST_CASE("values are adopted after kill -9, and restored through the service, w
     REQUIRE(comes_true([&] { return home.top()["mode"] == "auto"; }));
     site.burst(listener, port);
     CHECK(comes_true([&] { return limit_of(listener) > 8; }));
+}
+
+TEST_CASE("a damaged journal is set aside by its name, and the node observed from then on, also by the next start",
+          "[any-kernel]") {
+    const Home home;
+    home.set_policy(automatic);
+    fs::create_directory(home.state());
+    fs::permissions(home.state(), fs::perms{0750});
+    write_text(home.state() + "/journal.db", std::string(8192, 'x'));
+    const fs::path aside = home.state() + "/journal-damaged-" + take(bpftune::service::boot_id()) + ".db";
+    for (int start = 0; start < 2; ++start) {
+        Running service(home);
+        const std::string said = "journal.db: damaged (file is not a database): set aside as " + aside.string();
+        CHECK(service.err().contains(said) == (start == 0));
+        CHECK(home.top()["mode"] == "observe");
+        CHECK_THAT(home.top()["mode_reason"].get<std::string>(), Catch::Contains("set aside as " + aside.string()));
+        service.kill();
+    }
+    CHECK(contents(aside) == std::string(8192, 'x'));
+
+    Running service(home);
+    fs::remove(aside); // whoever does this takes what limits are there for the originals
+    service.signal(SIGHUP);
+    CHECK(comes_true([&] { return home.top()["mode"] == "auto"; }));
 }
 
 TEST_CASE("the node's own limits are put back after kill -9, by restore or by the next service when it ends",

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "actuators/journal.hpp"
 
+#include "actuators/damaged_journal.hpp"
+
 #include <array>
 #include <cstdlib>
 #include <fstream>
+#include <sstream>
 
 #include <catch2/catch.hpp>
 #include <sqlite3.h>
@@ -627,13 +630,14 @@ TEST_CASE("a history that is a pipe is waited for by nobody") {
     CHECK_THAT(opened.error().message, Catch::EndsWith("journal.db: not a regular file"));
 }
 
-TEST_CASE("a damaged journal is refused with what to do about it") {
+TEST_CASE("a damaged journal is refused as damaged") {
     const TemporaryDirectory directory;
     std::ofstream(directory.path() / "journal.db") << std::string(8192, 'x');
     for (const auto& opened :
          {Journal::open(directory.path(), boot), Journal::open_read_only(directory.path(), boot)}) {
         REQUIRE_FALSE(opened);
-        CHECK(opened.error().message.find("damaged (file is not a database). Move it away") != std::string::npos);
+        CHECK_THAT(opened.error().message, Catch::EndsWith("damaged (file is not a database)"));
+        CHECK(opened.error().code == Journal::damaged);
     }
 }
 
@@ -647,6 +651,43 @@ TEST_CASE("a journal that was cut short is refused") {
     const auto opened = Journal::open(directory.path(), boot);
     REQUIRE_FALSE(opened);
     CHECK(opened.error().message.find("damaged") != std::string::npos);
+    CHECK(opened.error().code == Journal::damaged);
+}
+
+TEST_CASE("a database without the tables of a journal is a damaged one") {
+    const TemporaryDirectory directory;
+    take(Journal::open(directory.path(), boot));
+    execute(directory.path() / "journal.db", "DROP TABLE changes; CREATE TABLE changes(id INTEGER PRIMARY KEY)");
+    const auto opened = Journal::open(directory.path(), boot);
+    REQUIRE_FALSE(opened);
+    CHECK(opened.error().code == Journal::damaged);
+}
+
+TEST_CASE("a journal that is set aside keeps its log, and of one boot nine are kept") {
+    const TemporaryDirectory directory;
+    const auto set_aside = [&](const std::string& text) {
+        for (const char* beside : {"", "-wal", "-shm"})
+            std::ofstream(directory / (std::string("journal.db") + beside)) << text << beside << std::flush;
+        return take(actuators::set_journal_aside(directory.path(), boot)).filename().string();
+    };
+    const auto contents = [&](const std::string& name) {
+        std::ostringstream text;
+        text << std::ifstream(directory / name).rdbuf();
+        return text.str();
+    };
+    const std::string name = std::string("journal-damaged-") + boot;
+    CHECK_FALSE(actuators::journal_set_aside(directory.path(), boot));
+    CHECK(set_aside("first") == name + ".db");
+    CHECK(set_aside("second") == name + "-2.db");
+    CHECK(actuators::journal_set_aside(directory.path(), boot) == directory / (name + ".db"));
+    CHECK_FALSE(actuators::journal_set_aside(directory.path(), other_boot));
+    for (int i = 3; i < 12; ++i) set_aside("later " + std::to_string(i));
+    CHECK(contents(name + ".db") == "first");
+    CHECK(contents(name + ".db-wal") == "first-wal");
+    CHECK(contents(name + "-9.db-wal") == "later 11-wal");
+    std::filesystem::remove(directory / (name + ".db"));
+    for (const auto& entry : std::filesystem::directory_iterator(directory.path()))
+        CHECK_THAT(entry.path().filename().string(), Catch::StartsWith("journal-damaged-"));
 }
 
 TEST_CASE("a directory that cannot be is an error that names it") {

@@ -10,8 +10,8 @@
 namespace bpftune::recording {
 namespace {
 
-// The line of a node with 10,000 listeners has a few MiB.
-constexpr std::size_t longest_line = std::size_t{256} << 20;
+// 8 MiB; what LineWriter makes asks for 2. A frame may ask for any size, and gets the memory before it has sent a byte.
+constexpr int largest_window_log = 23;
 constexpr std::size_t chunk = std::size_t{256} << 10;
 
 } // namespace
@@ -57,7 +57,9 @@ Result<> LineWriter::compress(std::string_view bytes, How how) {
 }
 
 LineReader::LineReader(std::filesystem::path path, sys::Fd file)
-    : path_(std::move(path)), file_(std::move(file)), context_(ZSTD_createDCtx()), in_(ZSTD_DStreamInSize(), '\0') {}
+    : path_(std::move(path)), file_(std::move(file)), context_(ZSTD_createDCtx()), in_(ZSTD_DStreamInSize(), '\0') {
+    ZSTD_DCtx_setParameter(context_.get(), ZSTD_d_windowLogMax, largest_window_log);
+}
 
 Result<LineReader> LineReader::open(const std::filesystem::path& path) {
     sys::Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -87,7 +89,9 @@ Result<std::optional<std::string_view>> LineReader::next() {
 
 Result<bool> LineReader::fill() {
     const std::size_t before = lines_.size();
-    if (before > longest_line) return failure("line {}: longer than any of a recording", number_ + 1);
+    if (before > longest_line_bytes)
+        return failure("line {}: longer than {} MiB, which none of a recording is", number_ + 1,
+                       longest_line_bytes >> 20);
     lines_.resize(before + chunk);
     ZSTD_outBuffer out{lines_.data() + before, chunk, 0};
     while (out.pos == 0) {

@@ -17,6 +17,9 @@ struct ZSTD_DCtx_s;
 
 namespace bpftune::recording {
 
+// The line of a node with 10,000 listeners has a few MiB, and a service sends none that is as long as this.
+inline constexpr std::size_t longest_line_bytes = std::size_t{16} << 20;
+
 class LineWriter {
 public:
     // Makes the file, which must not be there yet, readable by its owner alone: commands and pods are in it.
@@ -42,6 +45,7 @@ private:
     std::string out_;
 };
 
+// A file may be anybody's: whatever is in it takes at most about 64 MiB, for zstd and one line.
 class LineReader {
 public:
     static Result<LineReader> open(const std::filesystem::path& path);

@@ -71,6 +71,8 @@ void Cursor::text(std::string& value) {
     const char* stop = std::find_if(at_, end_, [](char c) { return c == '"' || !is_plain(c); });
     if (stop != end_ && *stop == '"') {
         value.assign(at_, stop);
+        grow(value.size());
+        if (!ok()) return;
         at_ = stop + 1;
         return;
     }
@@ -78,6 +80,7 @@ void Cursor::text(std::string& value) {
     while (quote != end_ && *quote != '"') quote += *quote == '\\' && quote + 1 != end_ ? 2 : 1;
     if (quote == end_) return fail("the text does not end");
     value = fit_to_show(unescaped({at_, quote}));
+    grow(value.size());
     if (ok()) at_ = quote + 1;
 }
 

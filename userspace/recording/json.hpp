@@ -153,6 +153,9 @@ template <class T> void write(std::string& out, const T& value, const T& known) 
 
 // --- Reading ---------------------------------------------------------------------------------------------------------
 
+// What a line may add to what it is read into. A node with 40,000 listeners has half of it at once.
+inline constexpr std::size_t most_grown_bytes = std::size_t{64} << 20;
+
 // Goes through one line. After the first error nothing is taken any more, and what was read is not to be used.
 class Cursor {
 public:
@@ -173,6 +176,13 @@ public:
     }
     void fail(std::string_view what);
 
+    // Before elements are made: a few bytes of text become hundreds.
+    void grow(std::size_t bytes) {
+        grown_ += bytes;
+        if (grown_ > most_grown_bytes) fail(fmt::format("more than {} MiB of one line", most_grown_bytes >> 20));
+    }
+    [[nodiscard]] std::size_t grown() const { return grown_; }
+
     // The name of a member and the colon after it. Not unescaped: ours need none.
     std::string_view key();
     void text(std::string& value);
@@ -188,8 +198,11 @@ private:
     const char* begin_;
     const char* at_;
     const char* end_;
+    std::size_t grown_ = 0;
     std::string error_;
 };
+
+inline constexpr std::size_t node_bytes = 48; // of a map or a set, about
 
 // What is not mentioned stays as it is in `value`.
 template <class T> void read(Cursor& in, T& value);
@@ -206,7 +219,11 @@ template <class T> void read_rows(Cursor& in, std::vector<T>& rows) {
     std::size_t i = 0;
     read_list(in, [&] {
         if (in.next() == '{') {
-            if (i == rows.size()) rows.emplace_back();
+            if (i == rows.size()) {
+                in.grow(sizeof(T));
+                if (!in.ok()) return;
+                rows.emplace_back();
+            }
             return read(in, rows[i++]);
         }
         std::size_t as_before = 0;
@@ -258,6 +275,8 @@ inline void read_name(Cursor& in, TunableId& value) {
 template <class T> void read_container(Cursor& in, T& value) {
     value.clear();
     read_list(in, [&] {
+        in.grow(node_bytes + sizeof(typename T::value_type));
+        if (!in.ok()) return;
         if constexpr (is_map<T>) {
             typename T::key_type key{};
             typename T::mapped_type mapped{};
@@ -310,6 +329,33 @@ template <class T> void read(Cursor& in, T& value) {
     } else {
         read_container(in, value);
     }
+}
+
+// --- Memory ----------------------------------------------------------------------------------------------------------
+
+// What `value` keeps outside of itself, about.
+template <class T> std::size_t held_bytes(const T& value) {
+    std::size_t bytes = 0;
+    const auto add = [&](const auto& element) { bytes += sizeof(element) + held_bytes(element); };
+    if constexpr (Struct<T>) {
+        Fields<T>::each([&](std::string_view, const auto& member) { bytes += held_bytes(member); }, value);
+    } else if constexpr (std::same_as<T, std::string>) {
+        bytes = value.capacity();
+    } else if constexpr (is_optional<T>) {
+        bytes = value ? held_bytes(*value) : 0;
+    } else if constexpr (is_map<T>) {
+        for (const auto& [key, mapped] : value) {
+            add(key);
+            add(mapped);
+            bytes += node_bytes;
+        }
+    } else if constexpr (is_set<T>) {
+        for (const auto& element : value) add(element);
+        bytes += value.size() * node_bytes;
+    } else if constexpr (is_vector<T> || is_array<T>) {
+        for (const auto& element : value) add(element);
+    }
+    return bytes;
 }
 
 } // namespace bpftune::recording

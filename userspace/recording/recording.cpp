@@ -74,6 +74,16 @@ std::string Encoder::reloaded(const policy::Policy& policy) {
 
 std::string Encoder::restored() { return R"({"restored":true})"; }
 
+// To measure takes as long as a snapshot of that size does: only when so much was added that it may matter.
+Result<> Decoder::check_memory(std::size_t grown) {
+    grown_ += grown;
+    if (grown_ <= most_grown_bytes / 2) return {};
+    grown_ = 0;
+    const std::size_t held = held_bytes(tick_) + held_bytes(pressure_) + held_bytes(header_);
+    if (held <= most_held_bytes) return {};
+    return failure("what is recorded takes more than {} MiB", most_held_bytes >> 20);
+}
+
 Result<Decoder::Line> Decoder::read(std::string_view text) {
     Cursor in(text);
     Line line = Line::step;
@@ -104,6 +114,7 @@ Result<Decoder::Line> Decoder::read(std::string_view text) {
     }
     in.expect('}');
     if (auto read = whole(in); !read) return std::unexpected(read.error());
+    if (auto fits = check_memory(in.grown()); !fits) return std::unexpected(fits.error());
     for (const Settled& settled : step_.settled)
         if (settled.decision >= step_.decisions.size()) return failure("the outcome of a decision that is not there");
     return line;

@@ -81,6 +81,11 @@ private:
     Snapshot pressure_;
 };
 
+// What the lines of a recording may have a decoder hold. Snapshots and states grow line by line, so that each line
+// being short says nothing.
+inline constexpr std::size_t most_held_bytes = std::size_t{128} << 20;
+
+// Whatever it is given, it takes less than 256 MiB.
 class Decoder {
 public:
     enum class Line { header, step, reloaded, restored };
@@ -95,6 +100,9 @@ public:
     [[nodiscard]] const Origin& origin() const { return origin_; }
 
 private:
+    Result<> check_memory(std::size_t grown);
+
+    std::size_t grown_ = 0; // since it was last measured what is held
     Header header_;
     Snapshot tick_;
     Snapshot pressure_;

@@ -58,6 +58,8 @@ Result<> Replay::take(std::string_view line) {
     case Decoder::Line::restored: restore(); break;
     case Decoder::Line::step: step(); break;
     }
+    if (report_.decisions.size() > most_reported || report_.limits.size() > most_reported)
+        return failure("more than {} decisions or objects that they are about", most_reported);
     return {};
 }
 

@@ -52,12 +52,16 @@ struct Report {
     std::vector<Replayed> decisions;
 };
 
+// Decisions, and objects, of one replay; a node makes some hundreds in a night.
+inline constexpr std::size_t most_reported = 100'000;
+
 class Replay {
 public:
     // nullopt: the policy of then, with every change of it.
     explicit Replay(std::optional<policy::Policy> policy) : own_policy_(std::move(policy)) {}
 
-    // The lines of a recording in their order; the first one is its header.
+    // The lines of a recording in their order; the first one is its header. Error: it is none, or larger than any
+    // (most_held_bytes, most_reported).
     Result<> take(std::string_view line);
 
     [[nodiscard]] const Header& header() const { return header_; } // the first one

@@ -3,6 +3,7 @@
 #include <fstream>
 
 #include <catch2/catch.hpp>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "recording/file.hpp"
@@ -138,4 +139,34 @@ TEST_CASE("a file that is none of ours, or damaged, is an error at its line") {
     damaged.put('\x55').put('\x55').flush();
     CHECK(read(file.path()).error.find("not a recording, or damaged") != std::string::npos);
     CHECK_FALSE(LineReader::open("/nonexistent/recording"));
+}
+
+namespace {
+
+std::size_t most_memory() {
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    return static_cast<std::size_t>(usage.ru_maxrss) * 1024;
+}
+
+} // namespace
+
+TEST_CASE("a few bytes that unfold to a line without end are refused early") {
+    const File file;
+    auto writer = LineWriter::create(file.path());
+    REQUIRE(writer);
+    const std::string part(std::size_t{1} << 20, 'x');
+    for (int i = 0; i < 512; ++i) REQUIRE(writer->write(part));
+    REQUIRE(writer->finish());
+    CHECK(fs::file_size(file.path()) < 64 << 10);
+    const std::size_t before = most_memory();
+    CHECK(read(file.path()).error == "line 1: longer than 16 MiB, which none of a recording is");
+    CHECK(most_memory() < before + (std::size_t{128} << 20)); // sanitizers keep what was freed
+}
+
+TEST_CASE("a frame that asks for a large window is refused before it has it") {
+    const File file;
+    const std::string header("\x28\xB5\x2F\xFD\x00\x88", 6); // a window of 2^27 bytes: what zstd takes at most
+    std::ofstream(file.path(), std::ios::binary) << header << std::string("\x01\x00\x00", 3) << std::flush;
+    CHECK_THAT(read(file.path()).error, Catch::Contains("requires too much memory"));
 }

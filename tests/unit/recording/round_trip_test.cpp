@@ -220,3 +220,46 @@ TEST_CASE("no line that was cut or changed crashes, and none takes more than it 
         (void)error_of(other);
     }
 }
+
+TEST_CASE("a line of short rows that would take much memory is refused") {
+    const std::string rows = [] {
+        std::string text = "{}";
+        for (int i = 0; i < 400'000; ++i) text += ",{}";
+        return text;
+    }();
+    CHECK_THAT(error_of(R"({"tick":{"listeners":[)" + rows + R"(]},"step":{}})"),
+               Catch::EndsWith(": more than 64 MiB of one line"));
+    CHECK_THAT(error_of(R"({"tick":{},"step":{"decisions":[)" + rows + "]}}"),
+               Catch::EndsWith(": more than 64 MiB of one line"));
+}
+
+TEST_CASE("snapshots that grow without end, line by line, are refused") {
+    const std::string rows = [] {
+        std::string text;
+        for (int i = 0; i < 20'000; ++i) text += ",{}";
+        return text;
+    }();
+    Decoder decoder;
+    std::string error;
+    std::size_t lines = 0;
+    for (std::size_t known = 0; error.empty() && lines < 10'000; known += 20'000, ++lines) {
+        const auto read = decoder.read(fmt::format(R"({{"tick":{{"listeners":[{}{}]}},"step":{{}}}})", known, rows));
+        if (!read) error = read.error().message;
+    }
+    CHECK(error == "what is recorded takes more than 128 MiB");
+    CHECK(held_bytes(decoder.snapshot()) < most_held_bytes + most_grown_bytes);
+    CHECK(lines > 1);
+}
+
+TEST_CASE("what comes and goes for a long time is read, however much it is in all") {
+    Decoder decoder;
+    Encoder encoder;
+    Snapshot many = with_listeners({1});
+    many.listeners.resize(5'000, many.listeners.front());
+    std::size_t grown = 0;
+    while (grown < 2 * most_held_bytes) {
+        must_read(decoder, encoder.step(many, {}));
+        must_read(decoder, encoder.step(with_listeners({1}), {}));
+        grown += 5'000 * sizeof(Listener);
+    }
+}

@@ -39,7 +39,8 @@ struct Key {
     std::uint64_t most = 0;
 };
 
-inline constexpr std::uint64_t largest_file_bytes = 1 << 20; // what a ConfigMap holds at most
+inline constexpr std::uint64_t most_budget_bytes = std::uint64_t{1} << 52; // 4 PiB: what x86-64 can address
+inline constexpr std::uint64_t largest_file_bytes = 1 << 20;               // what a ConfigMap holds at most
 
 inline constexpr std::array<std::string_view, 1> api_versions{"bpftune-k8s.io/v1alpha1"};
 inline constexpr std::array<std::string_view, 1> kinds{"NodeTuningPolicy"};

@@ -459,6 +459,9 @@ void Checker::size(const Element& value, Policy& policy) {
                 "memoryBudget '{}' is no percentage and no usable size", shown(text));
     else if (*bytes == 0)
         problem(value, "to change nothing, write 'mode: observe'", "memoryBudget {} allows no raise", shown(text));
+    else if (*bytes > most_budget_bytes)
+        problem(value, "write a percentage of the node's memory, at most 100%, or a size that it has",
+                "memoryBudget {} is more than any machine's memory", shown(text));
     else
         policy.memory_budget_bytes = *bytes;
 }

@@ -122,7 +122,8 @@ TunablePolicy Policy::of(TunableId id, const Grant& grant) const {
 }
 
 std::uint64_t Policy::budget_bytes(std::uint64_t memory_bytes) const {
-    if (memory_budget_bytes) return *memory_budget_bytes;
+    if (memory_budget_bytes)
+        return memory_bytes > 0 ? std::min(*memory_budget_bytes, memory_bytes) : *memory_budget_bytes;
     return static_cast<std::uint64_t>(static_cast<double>(memory_bytes) * memory_budget_ratio);
 }
 

@@ -134,7 +134,7 @@ struct Policy {
     [[nodiscard]] Mode mode_of(TunableId id, const Grant& grant) const;
     [[nodiscard]] TunablePolicy of(TunableId id, const Grant& grant) const;
 
-    // For all raises together. `memory_bytes`: the node's.
+    // For all raises together: no more than the node has. `memory_bytes`: the node's; 0: unknown.
     [[nodiscard]] std::uint64_t budget_bytes(std::uint64_t memory_bytes) const;
 };
 

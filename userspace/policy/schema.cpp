@@ -134,11 +134,15 @@ ordered_json list_of(const Key& key, const tunables::Tunable* tunable) {
     return {{"type", "array"}, {"maxItems", most_entries}, {"items", object_of(key.keys, tunable)}};
 }
 
+// Up to 100%, and sizes to the digits of the largest.
+constexpr auto budget_pattern = "^0*((100(\\.0{1,3})?|[0-9]{1,2}(\\.[0-9]{1,3})?)%|[0-9]{1,13}KiB|[0-9]{1,10}MiB|"
+                                "[0-9]{1,7}GiB)$";
+
 ordered_json type_of(const Key& key, const tunables::Tunable* tunable) {
     switch (key.kind) {
     case Kind::choice: return one_of(key.choices);
     case Kind::name: return {{"type", "string"}, {"pattern", "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"}};
-    case Kind::budget: return {{"type", "string"}, {"pattern", "^([0-9]+(\\.[0-9]{1,3})?%|[0-9]+(KiB|MiB|GiB))$"}};
+    case Kind::budget: return {{"type", "string"}, {"pattern", budget_pattern}};
     case Kind::count: return count_of(tunable);
     case Kind::number: return {{"type", "integer"}, {"minimum", key.least}, {"maximum", key.most}};
     case Kind::duration:

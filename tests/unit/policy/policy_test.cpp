@@ -24,13 +24,6 @@ TEST_CASE("an opt-in tunable that is not named is only observed") {
     CHECK(policy.mode_of(TunableId::listener_backlog) == Mode::automatic);
 }
 
-TEST_CASE("a budget of its own size does not depend on the node's memory") {
-    Policy policy;
-    CHECK(policy.budget_bytes(1000) == 20);
-    policy.memory_budget_bytes = 4096;
-    CHECK(policy.budget_bytes(1000) == 4096);
-}
-
 TEST_CASE("modes are read as they are written") {
     for (const Mode each : {Mode::observe, Mode::recommend, Mode::automatic}) CHECK(mode(to_string(each)) == each);
     CHECK_FALSE(mode("Auto"));
@@ -47,4 +40,15 @@ TEST_CASE("an entry for pods grants those CPUs that spec does as well, and no ot
     own.named = true;
     own.max = 0b0110;
     CHECK(policy.of(TunableId::rps_cpus, Grant{.rule = &rule}).max == 0b0100);
+}
+
+TEST_CASE("a budget is never more than the node's memory, however it is written") {
+    constexpr std::uint64_t memory = 4ULL << 30;
+    Policy policy;
+    CHECK(policy.budget_bytes(memory) == static_cast<std::uint64_t>(static_cast<double>(memory) * 0.02));
+    policy.memory_budget_bytes = 1ULL << 30;
+    CHECK(policy.budget_bytes(memory) == 1ULL << 30);
+    policy.memory_budget_bytes = 64ULL << 30;
+    CHECK(policy.budget_bytes(memory) == memory);
+    CHECK(policy.budget_bytes(0) == 64ULL << 30);
 }

@@ -139,8 +139,33 @@ TEST_CASE("the schema's patterns take what the parser takes") {
         CHECK(std::regex_match(read, annotation) == is_taken("annotations: {a: \"" + text + "\"}"));
     }
     const std::regex budget(properties(properties(parsed, "spec"), "memoryBudget").at("pattern").get<std::string>());
-    for (const std::string text : {"2%", "0.5%", "100%", "1.125%", "1.1234%", ".5%", "5.%", "2", "2 %", "-1%", "1KiB",
-                                   "512MiB", "2GiB", "512MB", "1.5GiB", "MiB", "%", "1TiB", "1e1%"}) {
+    for (const std::string text : {"2%",
+                                   "0.5%",
+                                   "100%",
+                                   "1.125%",
+                                   "1.1234%",
+                                   ".5%",
+                                   "5.%",
+                                   "2",
+                                   "2 %",
+                                   "-1%",
+                                   "1KiB",
+                                   "512MiB",
+                                   "2GiB",
+                                   "512MB",
+                                   "1.5GiB",
+                                   "MiB",
+                                   "%",
+                                   "1TiB",
+                                   "1e1%",
+                                   "0100%",
+                                   "101%",
+                                   "100.001%",
+                                   "0200%",
+                                   "1000%",
+                                   "8589934591GiB",
+                                   "4194304GiB",
+                                   "17592186044416KiB"}) {
         CAPTURE(text);
         CHECK(std::regex_match(text, budget) == parse(with_spec("  memoryBudget: " + text + "\n")).has_value());
     }

@@ -17,6 +17,7 @@
 #include "service/without_effect.hpp"
 #include "signals/sight.hpp"
 #include "sys/netns.hpp"
+#include "sys/presence.hpp"
 #include "views/json.hpp"
 
 namespace bpftune::cli {
@@ -33,6 +34,7 @@ struct Report {
     std::vector<ExpectedSysctl> expected;
     std::vector<Unexpected> unexpected;        // of these
     std::vector<service::NamedInVain> in_vain; // by the policy
+    std::vector<OtherService> services;        // that run here, as far as that may be seen
     bool policy_is_valid = true;
 };
 
@@ -66,8 +68,11 @@ Report examine(const std::vector<probes::RungChoice>& rungs, const std::string& 
                      .counted = {},
                      .expected = {},
                      .unexpected = {},
-                     .in_vain = {}};
+                     .in_vain = {},
+                     .services = {}};
     report.counted = service::count(report.probes);
+    if (const auto present = sys::services_present())
+        for (const sys::Service& each : *present) report.services.push_back({each.pid, each.state_dir});
     return report;
 }
 
@@ -134,6 +139,7 @@ views::Json document_of(const Report& report) {
                          {"rights", std::move(rights)},
                          {"grant", known(report.to_grant)},
                          {"counted", service::document_of(report.counted)}};
+    if (!report.services.empty()) document["services"] = views::services_document(report.services);
     if (!report.expected.empty()) document["unexpected"] = views::unexpected_document(report.unexpected);
     for (const service::NamedInVain& each : report.in_vain)
         document["without_effect"].push_back({{"sysctl", each.name}, {"why", each.why}});
@@ -147,6 +153,15 @@ void print_policy(const Report& report) {
         if (each.is_met()) fmt::print("  {} is {}\n", each.name, each.expected);
     for (const Unexpected& wrong : report.unexpected) fmt::print("  WRONG: {}\n", controller::sentence(wrong));
     for (const service::NamedInVain& each : report.in_vain) fmt::print("  {}\n", service::sentence(each));
+}
+
+void print_services(const Report& report) {
+    if (report.services.empty()) return;
+    fmt::print("\nSERVICES OF THIS KERNEL\n");
+    for (const OtherService& each : report.services)
+        fmt::print("  pid {:<10} state directory {}\n", each.pid, each.state_dir);
+    if (report.services.size() > 1)
+        fmt::print("  WRONG: each takes what the others set for somebody else's: one is enough\n");
 }
 
 void print(const Report& report) {
@@ -166,6 +181,7 @@ void print(const Report& report) {
     fmt::print("\nCOUNTED SINCE BOOT, AND WHAT THERE IS NOW\n");
     for (const std::string& line : service::lines_of(report.counted, namespaces_shown)) fmt::print("  {}\n", line);
     print_policy(report);
+    print_services(report);
     if (!report.to_grant.empty()) fmt::print("\nNo right is held: {}\n", report.to_grant);
     fmt::print("\nRIGHTS\n");
     for (const service::RightReport& right : report.rights)

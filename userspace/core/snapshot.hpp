@@ -692,6 +692,14 @@ struct Restraint {
     bool operator==(const Restraint&) const = default;
 };
 
+// A bpftune-k8s of the same kernel beside this one, with a state directory of its own.
+struct OtherService {
+    int pid = 0; // in its own pid namespace
+    std::string state_dir;
+
+    bool operator==(const OtherService&) const = default;
+};
+
 using Sources = std::array<Rung, all_probes.size()>; // by Probe
 constexpr Sources all_unavailable() {
     Sources sources{};

@@ -35,6 +35,7 @@
 #include "service/journal_at_start.hpp"
 #include "service/lock.hpp"
 #include "service/log_limit.hpp"
+#include "service/other_services.hpp"
 #include "service/pace.hpp"
 #include "service/pod_names.hpp"
 #include "service/pod_policy.hpp"
@@ -233,6 +234,7 @@ private:
     Nanoseconds census_interval_{};
     std::minstd_rand random_{std::random_device{}()};
     ValueOf in_new_netns_; // as it was at start
+    OtherServices others_;
 
     Loop loop_;
     sd_event_source* events_ = nullptr; // nullptr: none on these rungs
@@ -268,6 +270,7 @@ Result<> Daemon::start() {
     // What enters and writes is the writer's; this process only goes on reading what is attached, and the conntrack
     // tables of namespaces, which it tells apart by /proc/PID/ns/net (CAP_SYS_PTRACE). Before any thread.
     constexpr std::array needed{CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_SYS_PTRACE};
+    others_.begin(config_.state_dir);
     in_new_netns_ = values_in_new_netns(); // with the rights that are dropped now
     if (auto dropped = sys::keep_capabilities(needed); !dropped) return dropped;
     if (auto opened = open_loop(); !opened) return opened;
@@ -504,6 +507,7 @@ void Daemon::tick() {
         spdlog::info("many open files: listeners are counted every {:.1f} s", Seconds(census).count());
     census_interval_ = census;
     tell_expected();
+    (void)others_.look(); // the log has them at once
     act_on(last_);
     if (collector_.follows_flows()) arm(flow_timer_, flow_interval);
     executor_.settle_unknown(sys::now().mono);
@@ -665,6 +669,7 @@ std::string Daemon::top_text() {
                                                .journal_error = executor_.journal_error(),
                                                .unexpected = unexpected,
                                                .restraints = restraints,
+                                               .others = others_.look(),
                                                .pods = pod_names_.named_by()});
     trims_ |= text.size() >= large_answer;
     return text;

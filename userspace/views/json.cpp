@@ -91,6 +91,7 @@ Json top_document(const Snapshot& snapshot, const Top& top) {
     if (top.journal_error) document["journal_error"] = *top.journal_error;
     if (!snapshot.expected.empty()) document["unexpected"] = unexpected_document(top.unexpected);
     if (!top.restraints.empty()) document["held_by_policy"] = restraints_document(top.restraints);
+    if (!top.others.empty()) document["other_services"] = services_document(top.others);
     if (top.no_service) document["no_service"] = *top.no_service;
     for (const signals::Table& table : signals::catalog())
         if (snapshot.source(table.probe) != Rung::none) document[std::string(table.json)] = rows_of(table, snapshot);
@@ -101,6 +102,12 @@ Json top_document(const Snapshot& snapshot, const Top& top) {
 Json changes_document(std::span<const Change> changes) {
     Json array = Json::array();
     for (const Change& change : changes) array.push_back(to_json(change));
+    return array;
+}
+
+Json services_document(std::span<const OtherService> services) {
+    Json array = Json::array();
+    for (const OtherService& each : services) array.push_back({{"pid", each.pid}, {"state_dir", each.state_dir}});
     return array;
 }
 

@@ -34,6 +34,7 @@ struct Top {
     std::optional<std::string> journal_error = {}; // why nothing can be recorded, and so nothing is written
     std::span<const Unexpected> unexpected = {};   // of the sysctls that the policy expects
     std::span<const Restraint> restraints = {};    // by the policy's entries and pods' annotations
+    std::span<const OtherService> others = {};     // each takes what this one sets for somebody else's
     std::optional<NamedBy> pods = {};
     std::optional<std::string> no_service = {}; // what was looked with instead, and what that means
 };
@@ -44,6 +45,8 @@ Json changes_document(std::span<const Change> changes);
 Json scope_document(TunableId tunable, const Scope& scope); // `scope` of a change
 
 Json unexpected_document(std::span<const Unexpected> unexpected);
+
+Json services_document(std::span<const OtherService> services);
 
 // On one line, without a newline. Never throws on any bytes: what is no UTF-8 becomes U+FFFD.
 std::string to_text(const Json& document);

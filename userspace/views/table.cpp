@@ -385,6 +385,18 @@ void print_restraints(Screen& screen, const Json& top, std::size_t width) {
         screen.plain(truncated(fmt::format("and {} more of these: -o json has all", rows->size() - most_lines), width));
 }
 
+void print_others(Screen& screen, const Json& top, std::size_t width) {
+    const Json* others = find(top, "other_services");
+    if (others == nullptr || !others->is_array()) return;
+    for (const Json& other : *others)
+        for (const std::string& line :
+             wrapped(fmt::format("Another service runs on this kernel, pid {}, with the state directory {}: each takes "
+                                 "what the other sets for somebody else's. Stop one of them",
+                                 text_of(other, "pid"), text_of(other, "state_dir")),
+                     width))
+            screen.alarm(line);
+}
+
 void print_header(Screen& screen, const Json& top, std::size_t width) {
     if (const auto alone = known_text(top, "no_service"))
         for (const std::string& line : wrapped(*alone, width)) screen.alarm(line);
@@ -398,6 +410,7 @@ void print_header(Screen& screen, const Json& top, std::size_t width) {
         for (const std::string& line :
              wrapped("Nothing is written, because no change can be recorded: " + *reason, width))
             screen.alarm(line);
+    print_others(screen, top, width);
     print_restraints(screen, top, width);
     print_unexpected(screen, top, width);
     const Json* error = find(top, "policy_error");

@@ -185,7 +185,9 @@ public:
         // As by default. A shorter one would take a test that stalls between connect() and accept() for a slow server.
         std::string interval = "1s";
         std::string listen = "none";
-        std::string policy = {}; // other than the home's
+        std::string policy = {}; // these three: other than the home's
+        std::string state = {};
+        std::string socket = {};
         Words more = {};
         Before before = {};
     };
@@ -204,9 +206,20 @@ public:
 
 private:
     static Words words(const Home& home, const Settings& settings) {
-        const std::string policy = settings.policy.empty() ? home.policy().string() : settings.policy;
-        Words words{"run",          "--policy",    policy,       "--state-dir",     home.state(),
-                    "--socket",     home.socket(), "--interval", settings.interval, "--listen",
+        const auto either = [](const std::string& own, const std::string& of_home) {
+            return own.empty() ? of_home : own;
+        };
+        const std::string policy = either(settings.policy, home.policy());
+        Words words{"run",
+                    "--policy",
+                    policy,
+                    "--state-dir",
+                    either(settings.state, home.state()),
+                    "--socket",
+                    either(settings.socket, home.socket()),
+                    "--interval",
+                    settings.interval,
+                    "--listen",
                     settings.listen};
         for (const std::string& rung : rung_words()) words.insert(words.end(), {"--rung", rung});
         words.insert(words.end(), settings.more.begin(), settings.more.end());

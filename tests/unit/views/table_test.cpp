@@ -48,6 +48,17 @@ Snapshot crowded() {
 
 } // namespace
 
+TEST_CASE("top says which other services there are, with what makes a screen safe") {
+    const std::vector<OtherService> others{{.pid = 712, .state_dir = "/srv/\x1b[2J"}};
+    const auto document = top_document(sample_snapshot(), {.mode = "auto", .others = others});
+    CHECK(document["other_services"][0]["pid"] == 712);
+    const std::string text = *top_table(document, {.width = 400});
+    CHECK(line(text, "Another service") ==
+          "Another service runs on this kernel, pid 712, with the state directory /srv/\\x1b[2J: each takes what the "
+          "other sets for somebody else's. Stop one of them");
+    CHECK_FALSE(top_document(sample_snapshot(), {.mode = "auto"}).contains("other_services"));
+}
+
 TEST_CASE("top at 80 columns") {
     CHECK(table(sample_snapshot(), {}) ==
           R"(2026-11-21 22:00:00 +0000  n1  mode auto  events lost 0

@@ -15,6 +15,7 @@
 #include "bpf/lib/net.h"
 #include "bpf/lib/ports.h"
 #include "bpf/lib/queue.h"
+#include "bpf/lib/queue_room.h"
 #include "bpf/lib/variations.h"
 
 DEFINE_LISTENER_QUEUES_MAP;
@@ -54,6 +55,8 @@ static __always_inline struct listener_queue *queue_of(struct sock *listener, __
 
 	if (queue)
 		return queue;
+	if (!may_make_queue(net))
+		return NULL;
 
 	struct listener_queue fresh = {};
 

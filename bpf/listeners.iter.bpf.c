@@ -19,6 +19,9 @@ DEFINE_LISTENER_QUEUES_MAP;
 /* Whether listener_queues is somebody's who fills it. Set before loading. */
 const volatile bool overflows_are_counted;
 
+/* Whether a listener without a queue may have had one, or should have. Set before each census. */
+bool queues_may_be_missing;
+
 /* Whether somebody looks at the flows that are put aside. Set before loading. */
 const volatile bool flows_are_looked_at;
 
@@ -37,7 +40,7 @@ static __always_inline void fill_learned(struct abi_listener *listener)
 
 	if (overflows)
 		listener->last_ack_overflows = *overflows;
-	listener->overflows_known = overflows_are_counted;
+	listener->overflows_known = overflows_are_counted && (queue || !queues_may_be_missing);
 	if (queue)
 		listener->overflows = queue->overflows;
 	if (wish) {

@@ -10,6 +10,7 @@
 #include "bpf/lib/net.h"
 #include "bpf/lib/ports.h"
 #include "bpf/lib/queue.h"
+#include "bpf/lib/queue_room.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -24,6 +25,8 @@ static __always_inline struct queue_stats *queue_of(const struct queue_key *key,
 
 	if (queue)
 		return queue;
+	if (!may_make_queue(net))
+		return NULL;
 
 	struct queue_stats fresh = {};
 

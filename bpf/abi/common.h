@@ -27,6 +27,13 @@ struct abi_netns {
 ABI_SIZE(struct abi_netns, 16);
 ABI_OFFSET(struct abi_netns, inode, 8);
 
+/* bpf/lib/rate.h */
+struct rate {
+	__u64 interval_begin;
+	__u64 count; /* in it */
+};
+ABI_SIZE(struct rate, 16);
+
 /* IPv4 as ::ffff:a.b.c.d, also that of an IPv6 socket that talks IPv4; "::" is the wildcard of
  * IPv6. */
 struct abi_endpoint {

@@ -55,6 +55,20 @@ struct listener_queue {
 ABI_SIZE(struct listener_queue, 152);
 ABI_OFFSET(struct listener_queue, overflows, 144);
 
+/* What came to queues that no entry was made for, of one namespace. */
+struct queues_left_out {
+	struct abi_netns netns;
+	__u64 count;
+};
+ABI_SIZE(struct queues_left_out, 24);
+
+/* By netns_key(), with how many were made in this second before it. */
+struct queue_rate {
+	struct rate rate;
+	struct queues_left_out left_out;
+};
+ABI_SIZE(struct queue_rate, 40);
+
 /* Connects that failed for want of a local port, per namespace (key as above). */
 struct port_failures {
 	__u64 count;

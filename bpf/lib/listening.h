@@ -7,50 +7,35 @@
 #include "bpf/lib/events.h"
 #include "bpf/lib/maps.h"
 #include "bpf/lib/net.h"
+#include "bpf/lib/rate.h"
 #include "bpf/lib/syscall.h"
 
 DEFINE_ASKED_MAP;
 
 /* Whoever calls listen() without end costs no more than this: the census finds what is withheld,
  * and `asked` has its wish. More than any node has to see. */
-#define LISTEN_INTERVAL_NS 1000000000ULL
 #define LISTEN_EVENTS_OF_NETNS 3000
 #define LISTEN_EVENTS_OF_ALL 6000
-
-struct listen_count {
-	__u64 interval_begin;
-	__u64 events; /* in it */
-};
 
 /* By netns_key(). */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, MAX_NAMESPACES);
 	__type(key, __u64);
-	__type(value, struct listen_count);
+	__type(value, struct rate);
 } listen_counts SEC(".maps");
 
-static struct listen_count listen_count_of_all;
+static struct rate listen_count_of_all;
 __u64 withheld_events;
-
-/* Several CPUs at once may count one too few. */
-static __always_inline bool count_listen(struct listen_count *count, __u64 most, __u64 now)
-{
-	if (now - count->interval_begin >= LISTEN_INTERVAL_NS) {
-		count->interval_begin = now;
-		count->events = 0;
-	}
-	return count->events++ < most;
-}
 
 static __always_inline bool may_announce(struct net *net, __u64 now)
 {
-	struct listen_count fresh = {}, *of_netns;
+	struct rate fresh = {}, *of_netns;
 	__u64 key = netns_key(net);
 
 	of_netns = lookup_or_insert(&listen_counts, &key, &fresh);
-	return of_netns && count_listen(of_netns, LISTEN_EVENTS_OF_NETNS, now) &&
-	       count_listen(&listen_count_of_all, LISTEN_EVENTS_OF_ALL, now);
+	return of_netns && count_within(of_netns, LISTEN_EVENTS_OF_NETNS, now) &&
+	       count_within(&listen_count_of_all, LISTEN_EVENTS_OF_ALL, now);
 }
 
 /* In the context of the process that called listen(). */

@@ -35,6 +35,11 @@ Result<ListenFentry> ListenFentry::attach(const Options& options) {
     return ListenFentry(std::move(*object), std::move(unseen));
 }
 
+// The map drops the least used ones before it is full: each CPU has free places of its own.
+bool ListenFentry::queues_may_be_missing() const {
+    return object_->bss->queues_left_out > 0 || object_->bss->queues_made > bpf_map__max_entries(listener_queues()) / 2;
+}
+
 Result<std::vector<QueueReading>> ListenFentry::queues() {
     const std::uint32_t ended = object_->bss->epoch++;
     std::vector<QueueReading> readings;

@@ -20,6 +20,10 @@ public:
     [[nodiscard]] const std::string& unseen() const { return unseen_; }
 
     Result<std::vector<QueueReading>> queues(); // ends the epoch
+    // Whether a listener without a queue may have had one, or should have: what it lost is not known then.
+    [[nodiscard]] bool queues_may_be_missing() const;
+    [[nodiscard]] std::uint64_t queues_left_out() const { return object_->bss->queues_left_out; }
+    [[nodiscard]] const bpf_map* queue_rates() const { return object_->maps.queue_rates; }
     [[nodiscard]] std::uint64_t lost_events() const { return object_->bss->lost_events; }
     [[nodiscard]] std::uint64_t withheld_events() const { return object_->bss->withheld_events; }
 

@@ -373,6 +373,11 @@ Result<std::vector<QueueReading>> Probes::queues() {
     return state_->programs.queues();
 }
 
+Result<std::vector<NetnsId>> Probes::queues_left_out() {
+    if (!sees_arrivals()) return std::vector<NetnsId>{};
+    return state_->programs.queues_left_out();
+}
+
 Result<std::vector<NetnsReading>> Probes::namespaces() {
     if (rung(Probe::time_wait) == Rung::none) return failure("the time_wait probe is unavailable");
     auto readings = state_->with_processes();

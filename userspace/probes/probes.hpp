@@ -80,7 +80,7 @@ public:
     // one that never ends hides no other. Whether more may wait.
     [[nodiscard]] int event_fd() const;
     bool drain(const std::function<void(const Event&)>& handle, Nanoseconds budget = std::chrono::seconds(10));
-    [[nodiscard]] std::uint64_t lost_events() const; // that BPF could not pass on
+    [[nodiscard]] std::uint64_t lost_events() const; // that BPF could not pass on, or put into a queue
     // Of sockets that began to listen, past what a second may have: the census finds those that are still there.
     [[nodiscard]] std::uint64_t withheld_events() const;
 
@@ -104,6 +104,9 @@ public:
     // Whether `listeners` has all of each namespace given, also those that no process holds.
     [[nodiscard]] bool lists_whole_namespaces() const { return rung(Probe::listen) == Rung::netlink; }
     Result<std::vector<QueueReading>> queues(); // ends the epoch
+    // The namespaces of which some arrivals since the last call are in no queue: more queues were new there, or in all
+    // namespaces, than a second may have, so that those of others stay.
+    Result<std::vector<NetnsId>> queues_left_out();
     // Those that a process is in, and those that are bound to a file (bound_namespaces.hpp).
     Result<std::vector<NetnsReading>> namespaces();
     // The files to which namespaces are bound, by inode, as of the last namespaces(). Error: that is not known.

@@ -303,7 +303,10 @@ const bpf_map* Programs::port_failures() const {
     return tcp_state_ ? tcp_state_->maps.port_failures : nullptr;
 }
 
-Result<Census> Programs::listeners() { return census_of(listeners_->links.listeners); }
+Result<Census> Programs::listeners() {
+    if (listen_) listeners_->bss->queues_may_be_missing = listen_->queues_may_be_missing();
+    return census_of(listeners_->links.listeners);
+}
 
 void Programs::fill_learned(std::span<ListenerReading> listeners) const {
     const auto look_up = [](const bpf_map* map, std::uint64_t cookie, auto& value) {
@@ -317,7 +320,10 @@ void Programs::fill_learned(std::span<ListenerReading> listeners) const {
         if (drops_ && look_up(drops_->maps.last_ack_overflows, listener.queue_cookie, last_acks))
             listener.last_ack_overflows = last_acks;
         if (!listen_) continue;
-        listener.overflows = look_up(listen_->listener_queues(), listener.queue_cookie, queue) ? queue.overflows : 0;
+        if (look_up(listen_->listener_queues(), listener.queue_cookie, queue))
+            listener.overflows = queue.overflows;
+        else if (!listen_->queues_may_be_missing())
+            listener.overflows = 0;
     }
 }
 
@@ -449,6 +455,24 @@ Result<std::vector<QueueReading>> Programs::queues() {
     return readings;
 }
 
+Result<std::vector<NetnsId>> Programs::queues_left_out() {
+    const std::uint64_t all = listen_ ? listen_->queues_left_out() : tcp_state_->bss->queues_left_out;
+    std::vector<NetnsId> namespaces;
+    if (std::exchange(left_out_, all) == all) return namespaces; // nearly always
+    std::map<std::uint64_t, std::uint64_t> now;
+    const auto read = for_each_entry<__u64, queue_rate>(
+        listen_ ? listen_->queue_rates() : tcp_state_->maps.queue_rates, [&](__u64 key, const queue_rate& rate) {
+            if (rate.left_out.count == 0) return;
+            now[key] = rate.left_out.count;
+            const auto before = left_out_of_.find(key);
+            if (before == left_out_of_.end() || before->second != rate.left_out.count)
+                namespaces.push_back(netns_id(rate.left_out.netns));
+        });
+    if (!read) return std::unexpected(read.error());
+    left_out_of_ = std::move(now);
+    return namespaces;
+}
+
 Result<> Programs::fill_conntrack_inserts(std::span<ConntrackReading> readings) const {
     return conntrack_->fill_inserts(readings);
 }
@@ -485,7 +509,8 @@ bool Programs::drain(const Handler& handle, Nanoseconds budget) {
 }
 
 std::uint64_t Programs::lost_events() const {
-    return (listen_ ? listen_->lost_events() : 0) + (tcp_state_ ? tcp_state_->bss->lost_events : 0) +
+    return (listen_ ? listen_->lost_events() + listen_->queues_left_out() : 0) +
+           (tcp_state_ ? tcp_state_->bss->lost_events + tcp_state_->bss->queues_left_out : 0) +
            (drops_ ? drops_->bss->lost_events : 0) + (conntrack_ ? conntrack_->lost_events() : 0) +
            (sysctl_ ? sysctl_->bss->lost_events : 0);
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -86,6 +87,7 @@ public:
     // See Probes::nudge().
     Result<std::uint32_t> nudge(Nudge what);
     Result<std::vector<QueueReading>> queues();
+    Result<std::vector<NetnsId>> queues_left_out(); // see Probes
     // What is known of listeners that another source has found, as the census would have it.
     void fill_learned(std::span<ListenerReading> listeners) const;
     [[nodiscard]] Result<std::vector<ConntrackTable>> conntrack_tables() const { return conntrack_tables_->read(); }
@@ -125,6 +127,8 @@ private:
     Object<sysctl_cgroup> sysctl_;
     Object<listeners_iter> listeners_;
     Object<flows_iter> flows_;
+    std::uint64_t left_out_ = 0; // as of the last queues_left_out(), by map key as well
+    std::map<std::uint64_t, std::uint64_t> left_out_of_;
     std::string no_flows_;     // why there is none
     Object<nudge_iter> nudge_; // from its first use
     Object<udp_iter> udp_;

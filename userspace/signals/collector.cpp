@@ -102,7 +102,9 @@ void Collector::refresh(Now now, MonoTime next_census) {
     const bool census = now.mono >= next_census && take_census(now);
     const std::vector<probes::QueueReading> queues = reading(probes_.queues());
     TcpTable::Readings readings{.namespaces = namespaces_, .queues = {}};
+    const std::vector<NetnsId> left_out = reading(probes_.queues_left_out());
     if (probes_.sees_arrivals()) readings.queues = queues;
+    readings.left_out = left_out;
     if (census) readings.listeners = listeners_;
     readings.lists_whole_namespaces = probes_.lists_whole_namespaces();
     readings.unasked = unasked_;

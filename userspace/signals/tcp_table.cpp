@@ -78,6 +78,8 @@ void TcpTable::update(const Readings& readings, MonoTime now) {
     update_namespaces(readings.namespaces, now);
     if (readings.listeners) update_listeners(readings, now);
     if (readings.queues) update_queues(*readings.queues);
+    for (const NetnsId& id : readings.left_out)
+        for (Tracked* listener : listeners_of(id)) share(*listener);
     for (auto& [id, netns] : namespaces_) {
         // Between two censuses nothing overflows in most.
         if (!netns.seen || (!readings.listeners && netns.unassigned == 0 && !netns.has_claims)) continue;
@@ -435,12 +437,16 @@ void TcpTable::update_queues(std::span<const probes::QueueReading> readings) {
         for (std::size_t i = 0; i < found.size(); ++i) {
             Tracked& tracked = *found[i];
             tracked.row.arrivals = tracked.row.arrivals.value_or(0) + (reading.epoch_arrivals + i) / found.size();
-            tracked.row.window.arrivals.reset();
-            tracked.shares = true;
-            tracked.fill.is_known = false;
-            if (tracked.burst) tracked.burst->arrivals.reset();
+            share(tracked);
         }
     }
+}
+
+void TcpTable::share(Tracked& tracked) {
+    tracked.row.window.arrivals.reset();
+    tracked.shares = true;
+    tracked.fill.is_known = false;
+    if (tracked.burst) tracked.burst->arrivals.reset();
 }
 
 // A SYN queue that is full refuses SYNs: at the listener's limit they are counted (TCPReqQFullDrop), where syncookies

@@ -32,6 +32,7 @@ public:
                                                           // here has its sk_drops counted there
         // nullopt: this rung sees no arrivals.
         std::optional<std::span<const probes::QueueReading>> queues;
+        std::span<const NetnsId> left_out = {}; // of their listeners some arrivals are in no queue
         // nullopt: no census this time; what is known of the listeners stays.
         std::optional<std::span<const probes::ListenerReading>> listeners;
         // Whether the census has all listeners of each namespace, whoever holds them: one that was not in the census
@@ -168,6 +169,8 @@ private:
     void note_place(Tracked& tracked, const probes::ListenerReading& reading);
     void note_limit(Tracked& tracked, std::uint32_t limit);
     void update_queues(std::span<const probes::QueueReading> readings);
+    // In this window it is not known what came to it.
+    static void share(Tracked& tracked);
     static void note_arrivals(Tracked& tracked, const probes::QueueReading& reading);
     void watch_syns(MonoTime now);
     bool may_be_of(const probes::QueueReading& reading, const Tracked& candidate);

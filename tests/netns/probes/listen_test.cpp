@@ -27,6 +27,10 @@ template <class T> std::vector<T> of(std::vector<T> events, const Namespace& net
     return events;
 }
 
+bool of_netns(const std::vector<NetnsId>& namespaces, const Namespace& netns) {
+    return std::ranges::find(namespaces, netns.inode(), &NetnsId::inode) != namespaces.end();
+}
+
 // Clients whose last ACKs are lost: they believe to be connected, and their data then brings them all at once.
 std::vector<sys::Fd> late_acks(const Namespace& netns, std::size_t count) {
     const LostLastAcks lost(netns);
@@ -308,6 +312,41 @@ TEST_CASE("peak, floor and arrivals are those of the epoch") {
     CHECK(queues[0].arrivals == 13);
     CHECK(queues[0].epoch_arrivals == 0);
     CHECK(queues[0].epoch_peak == 0);
+}
+
+TEST_CASE("whoever is met at ever new addresses takes no queue from others, and what came there is unknown",
+          "[any-kernel]") {
+    auto probes = Probes::open({.rungs = {{Probe::listen, Rung::tracepoint}}});
+    if (probes.rung(Probe::listen) != Rung::tracepoint) {
+        WARN("this kernel has no such rung");
+        return;
+    }
+    const Namespace many;
+    const Namespace one;
+    many.write("sys/net/ipv4/tcp_max_tw_buckets", "0");
+    const auto everywhere = many.inside([] { return listen_on("0.0.0.0", port, 4096); });
+    const auto listener = one.inside([] { return listen_on("127.0.0.1", port, 16); });
+    const auto before = probes.queues_left_out().value();
+    CHECK_FALSE(of_netns(before, many));
+    connect_and_close(one, listener, port, 1);
+    many.inside([&] {
+        for (int i = 0; i < 20'000; ++i) {
+            const sys::Fd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+            const std::string address = fmt::format("127.1.{}.{}", i / 250, 1 + i % 250);
+            must(connect_to(client, address.c_str(), port) == 0, "connect");
+            const sys::Fd taken = accept_one(everywhere);
+        }
+        return 0;
+    });
+    connect_and_close(one, listener, port, 1);
+    const auto left_out = probes.queues_left_out().value();
+    CHECK(of_netns(left_out, many));
+    CHECK_FALSE(of_netns(left_out, one));
+    CHECK(probes.lost_events() > 0);
+    const auto queues = of(probes.queues().value(), one);
+    REQUIRE(queues.size() == 1);
+    CHECK(queues[0].arrivals == 2); // it is the same as before: nothing has taken its place
+    CHECK(probes.queues_left_out().value().empty());
 }
 
 TEST_CASE("overflows are what the kernel counts, and the listener's drops account for them") {

@@ -993,3 +993,38 @@ TEST_CASE("segments that are sent again are a part of all, since the source bega
     CHECK(row.segments_retransmitted == 12U);
     CHECK_FALSE(row.retransmitted_percent.has_value());
 }
+
+TEST_CASE("what came to queues that were left out is unknown, and what came to others' is not") {
+    TcpTable table;
+    constexpr NetnsId other{.cookie = 8, .inode = 4026532248};
+    probes::ListenerReading ours = listening(1, 80);
+    probes::ListenerReading theirs = listening(2, 80);
+    theirs.netns = other;
+    probes::NetnsReading of_other = netns(0);
+    of_other.netns = other;
+    const std::vector namespaces{netns(0), of_other};
+    const std::vector listeners{ours, theirs};
+    const std::vector<probes::QueueReading> queues;
+    MonoTime now = at(0s);
+    const auto tick = [&](std::vector<NetnsId> left_out) {
+        now += 1s;
+        table.update({.namespaces = namespaces,
+                      .queues = queues,
+                      .left_out = left_out,
+                      .listeners = std::span<const probes::ListenerReading>(listeners)},
+                     now);
+        Snapshot snapshot;
+        table.tick(snapshot, now);
+        return snapshot;
+    };
+    tick({});
+    const Snapshot snapshot = tick({other});
+    REQUIRE(snapshot.listeners.size() == 2);
+    for (const Listener& listener : snapshot.listeners) {
+        if (listener.netns == other)
+            CHECK_FALSE(listener.window.arrivals.has_value());
+        else
+            CHECK(listener.window.arrivals == 0);
+    }
+    for (const Listener& listener : tick({}).listeners) CHECK(listener.window.arrivals == 0);
+}

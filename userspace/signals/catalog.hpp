@@ -49,6 +49,9 @@ enum class Join {
 struct Signal {
     std::string_view name; // "listener.overflows"
     Kind kind;
+    // Of a counter, those of the narrowest of the kernel's that it is made of, on a machine of 64: a signal has 64 all
+    // the same, what is narrower is widened as it is read (probes/widened.hpp; UDP sockets' in bpf/lib/udp.h).
+    unsigned bits = 0;
     std::string_view json;   // field in a row of `top -o json`
     std::string_view metric; // whole Prometheus name in base units, "_total" on counters; empty: no metric
     bool by_pod =

@@ -136,6 +136,7 @@ std::vector<Service> Presence::others() {
     }
     std::erase_if(others_, [](const Other& other) { return other.is_shown && !is_running(other.service); });
     std::vector<Service> services;
+    services.reserve(others_.size());
     for (const Other& other : others_) services.push_back(other.service);
     return services;
 }

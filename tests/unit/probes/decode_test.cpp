@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <random>
 
 #include "probes/decode.hpp"
 #include "probes/libbpf_log.hpp"
@@ -209,6 +210,37 @@ TEST_CASE("every counter that is narrower in the kernel goes on where it wraps, 
     check_wraps<SoftirqReading>();
     check_wraps<ConntrackReading>();
     check_wraps<ListenerReading>();
+}
+
+namespace {
+
+// As many as it may gain between two readings, any number of times.
+template <class Reading> void check_random_walk(std::mt19937_64& random) {
+    for (const Counter<Reading>& counter : narrow_counters<Reading>) {
+        const std::uint64_t width = std::uint64_t{1} << counter.bits;
+        Widened<int, Reading> counters;
+        std::uint64_t count = random() % width;
+        for (int i = 0; i < 1000; ++i) {
+            Reading reading{};
+            reading.*counter.member = count % width;
+            counters.update(1, reading);
+            REQUIRE(reading.*counter.member == count);
+            counters.end_of_reading();
+            count += random() % (width / 2);
+        }
+        REQUIRE(count > 100 * width);
+    }
+}
+
+} // namespace
+
+TEST_CASE("whatever it gains from one reading to the next, a narrow counter is right, hundreds of wraps later") {
+    const auto seed = std::random_device{}();
+    INFO("seed " << seed);
+    std::mt19937_64 random(seed);
+    check_random_walk<SoftirqReading>(random);
+    check_random_walk<ConntrackReading>(random);
+    check_random_walk<ListenerReading>(random);
 }
 
 TEST_CASE("a counter that falls without a wrap began anew: it counts from then") {

@@ -9,6 +9,8 @@
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
 
+#include "probes/widened.hpp"
+
 namespace bpftune::signals {
 namespace {
 
@@ -33,6 +35,30 @@ std::string fields(const Table& table) {
 }
 
 } // namespace
+
+TEST_CASE("each counter says how wide the kernel's is, and nothing else does") {
+    for_each_signal([](const Table&, const Signal& signal) {
+        if (signal.kind == Kind::counter)
+            CHECK((signal.bits == 32 || signal.bits == 64));
+        else
+            CHECK(signal.bits == 0);
+    });
+}
+
+TEST_CASE("where the catalog has a counter of 32 bits, the probe widens what it reads") {
+    const std::map<std::string_view, std::size_t> widened{
+        {"listeners", probes::narrow_counters<probes::ListenerReading>.size()},
+        {"softirq", probes::narrow_counters<probes::SoftirqReading>.size()},
+        // Two more are made of insert_failed and chain_too_long.
+        {"conntrack", probes::narrow_counters<probes::ConntrackReading>.size() + 2},
+        {"udp", 2}, // in the kernel: bpf/lib/udp.h
+    };
+    std::map<std::string_view, std::size_t> narrow;
+    for_each_signal([&](const Table& table, const Signal& signal) {
+        if (signal.bits == 32) ++narrow[table.json];
+    });
+    CHECK(narrow == widened);
+}
 
 TEST_CASE("tables have the documented fields in the documented order, new ones behind them") {
     const auto tables = catalog();

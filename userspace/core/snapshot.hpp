@@ -139,6 +139,7 @@ struct NetnsTcp {
     std::optional<std::uint64_t> ports_exhausted; // connects that failed for want of a local port
     std::string ports_exhausted_command;          // who suffered the last of them
     int ports_exhausted_pid = 0;
+    MonoTime ports_exhausted_at; // when the last of them was
     std::optional<Pod>
         ports_exhausted_pod; // its own, also in the node's namespace, where it was still there at the tick
     std::optional<Endpoint> ports_exhausted_remote; // whom it wanted to reach

@@ -147,8 +147,9 @@ void Owners::look_at_connecting(const Snapshot& snapshot, Turn& turn) {
         if (row.ports_exhausted_pid == 0) continue;
         Held& held = connecting_[row.netns];
         held.seen = turn_;
-        if (std::exchange(held.pid, row.ports_exhausted_pid) != row.ports_exhausted_pid)
-            held = {.pid = held.pid, .since = now_, .owner = nullptr, .seen = turn_};
+        // Another failure under this number may be another process's.
+        if (held.pid != row.ports_exhausted_pid || held.since != row.ports_exhausted_at)
+            held = {.pid = row.ports_exhausted_pid, .since = row.ports_exhausted_at, .owner = nullptr, .seen = turn_};
         if (!held.owner && now_ - held.since < settling) held.owner = turn.holder_of({.pid = held.pid}, held.since);
     }
 }

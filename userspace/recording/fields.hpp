@@ -72,11 +72,11 @@ RECORDED(CloseWaitHolder, pid, command, held);
 RECORDED(NetnsTcp, netns, pid, pod, somaxconn, max_syn_backlog, listen_overflows, overflows_of_closed, syn_dropped,
          other_drops, cookies_sent, cookies_returned, flood, time_wait_sockets, time_wait_limit, time_wait_entries,
          time_wait_entries_per_second, time_wait_overflows, ports_exhausted, ports_exhausted_command,
-         ports_exhausted_pid, ports_exhausted_pod, ports_exhausted_remote, local_ports, udp_port_below, tw_reuse,
-         tw_reuse_delay_ms, fastopen, fastopen_requests, fastopen_opened, fastopen_failed, window_fastopen_requests,
-         window_fastopen_opened, window_fastopen_failed, window_ports_exhausted, window_connects,
-         window_time_wait_entries, segments_sent, segments_retransmitted, retransmitted_percent, states, listening,
-         close_wait_holder);
+         ports_exhausted_pid, ports_exhausted_at, ports_exhausted_pod, ports_exhausted_remote, local_ports,
+         udp_port_below, tw_reuse, tw_reuse_delay_ms, fastopen, fastopen_requests, fastopen_opened, fastopen_failed,
+         window_fastopen_requests, window_fastopen_opened, window_fastopen_failed, window_ports_exhausted,
+         window_connects, window_time_wait_entries, segments_sent, segments_retransmitted, retransmitted_percent,
+         states, listening, close_wait_holder);
 RECORDED(HeldFlow, pid, command, local, remote, limit_bytes, bytes_per_second, round_trip_us, widest_window_bytes);
 RECORDED(RaisedFlows, flows, before, since, held_again, held_at_other_end);
 RECORDED(HeldBack, flows, bytes_per_second, most_in_round_trip, set_by_application, largest, raised, at_ceiling,

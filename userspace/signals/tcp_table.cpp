@@ -336,6 +336,7 @@ void TcpTable::ports_exhausted(const probes::PortsExhaustedEvent& event) {
     if (netns == namespaces_.end()) return;
     netns->second.row.ports_exhausted_command = printable(event.command);
     netns->second.row.ports_exhausted_pid = event.pid;
+    netns->second.row.ports_exhausted_at = event.time;
     netns->second.row.ports_exhausted_remote = event.remote;
 }
 

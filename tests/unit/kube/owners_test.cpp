@@ -238,6 +238,7 @@ TEST_CASE("who found no port is known by its process, in the node's own namespac
     Snapshot made = service.snapshot(Snapshot::Cause::tick, {});
     made.tcp = {Service::row(host, 1)};
     made.tcp[0].ports_exhausted_pid = 50;
+    made.tcp[0].ports_exhausted_at = service.now.mono;
     service.owners.name(made, service.now.mono);
     CHECK(made.tcp[0].ports_exhausted_pod == Pod{"", uid_b, nginx_id.substr(0, 12), uid_b});
     CHECK(made.tcp[0].pod == std::nullopt);
@@ -246,6 +247,26 @@ TEST_CASE("who found no port is known by its process, in the node's own namespac
     CHECK(made.tcp[0].ports_exhausted_pod.has_value()); // it was
     made.tcp[0].ports_exhausted_pid = 51;
     made.tcp[0].ports_exhausted_pod.reset();
+    service.owners.name(made, service.now.mono);
+    CHECK(made.tcp[0].ports_exhausted_pod == std::nullopt);
+}
+
+TEST_CASE("who found no port is no process that has its number by now") {
+    Service service;
+    Snapshot made = service.snapshot(Snapshot::Cause::tick, {});
+    made.tcp = {Service::row(host, 1)};
+    made.tcp[0].ports_exhausted_pid = 50;
+    made.tcp[0].ports_exhausted_at = service.now.mono - 500ms;
+    service.runs(50, pod(uid_b), host);
+    SECTION("when it is looked at first") { service.node.processes[50].started = service.now.mono - 400ms; }
+    SECTION("after the same number was another's") {
+        service.owners.name(made, service.now.mono);
+        REQUIRE(made.tcp[0].ports_exhausted_pod.has_value());
+        made.tcp[0].ports_exhausted_pod.reset();
+        made.tcp[0].ports_exhausted_at = service.now.mono + 500ms;
+        service.node.processes[50].started = service.now.mono + 600ms;
+    }
+    service.now.mono += 1s;
     service.owners.name(made, service.now.mono);
     CHECK(made.tcp[0].ports_exhausted_pod == std::nullopt);
 }

@@ -113,7 +113,8 @@ void Owners::look_at_namespaces(Turn& turn) {
     for (const auto& [id, netns] : due) {
         if (turn.is_over()) break;
         ++next_netns_;
-        OwnerPtr owner = turn.in_netns(netns->pid, id->inode);
+        auto [owner, is_visiting] = turn.in_netns(netns->pid, id->inode);
+        if (is_visiting) netns->looked_at = netns->visitor = netns->pid;
         if (!owner) continue;
         netns->looked_at = netns->pid;
         // A pod's stays a pod's, whoever enters it; but without a cookie this may be a later namespace of that number.
@@ -195,7 +196,7 @@ Owners::Who Owners::whose(const NetnsId& id) {
     const auto entry = netns_.find(id);
     if (entry == netns_.end()) return {.is_unknown = true};
     const Netns& netns = entry->second;
-    if (!netns.owner) return {.is_unknown = netns.pid != 0 || is_settling(netns)};
+    if (!netns.owner) return {.is_unknown = (netns.pid != 0 && netns.pid != netns.visitor) || is_settling(netns)};
     resolve(*netns.owner);
     const Owner& owner = *netns.owner;
     Who who{.pod = owner.pod, .unit = owner.cgroup.unit, .is_unknown = owner.is_unsure};

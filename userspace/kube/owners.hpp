@@ -46,13 +46,14 @@ public:
 
 private:
     struct Netns {
-        int pid = 0;                // a process in it, as the last snapshot has it; 0: none
-        int looked_at = 0;          // the last such process that was
-        MonoTime since;             // when `pid` was first seen in it
-        MonoTime began;             // when the namespace was
-        bool is_of_runtime = false; // by the name that it is bound to
-        bool is_bound = false;      // to some name
-        OwnerPtr owner;             // nullptr: not known yet
+        int pid = 0;                  // a thread in it, as the last snapshot has it; 0: none
+        int looked_at = 0;            // the last such process that was
+        int visitor = 0;              // the last such thread of a process that is elsewhere
+        MonoTime since;               // when `pid` was first seen in it
+        MonoTime began;               // when the namespace was
+        bool is_of_runtime = false;   // by a name that it is or was bound to
+        bool is_bound = false;        // to some name
+        OwnerPtr owner;               // nullptr: not known yet
         std::uint64_t seen = 0;
     };
     struct Held {

@@ -21,6 +21,7 @@ public:
         return cgroups ? std::optional(parse_cgroups(*cgroups)) : std::nullopt;
     }
     std::optional<MonoTime> started(int pid) override { return known(sys::start_of(pid, proc_)); }
+    std::optional<int> process_of(int thread) override { return known(sys::process_of(thread, proc_)); }
     std::optional<std::uint32_t> netns_inode(int pid) override { return known(sys::netns_inode_of(pid, proc_)); }
     std::optional<bool> holds_socket(int pid, int fd, std::uint64_t inode) override {
         return known(sys::holds_socket(pid, fd, inode, proc_));

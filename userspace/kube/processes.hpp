@@ -22,6 +22,7 @@ public:
     // nullopt: it has gone, or is closed to us.
     virtual std::optional<CgroupOwner> owner(int pid) = 0;
     virtual std::optional<MonoTime> started(int pid) = 0;
+    virtual std::optional<int> process_of(int thread) = 0; // its first thread's number
     virtual std::optional<std::uint32_t> netns_inode(int pid) = 0;
     virtual std::optional<bool> holds_socket(int pid, int fd, std::uint64_t inode) = 0;
 };

@@ -18,10 +18,14 @@ Turn::Seen& Turn::look_at(int pid) {
     return entry->second;
 }
 
-OwnerPtr Turn::in_netns(int pid, std::uint32_t inode) {
-    if (!take_look()) return nullptr;
-    const Seen& seen = look_at(pid);
-    return seen.owner && processes_.netns_inode(pid) == inode ? seen.owner : nullptr;
+Turn::Inside Turn::in_netns(int thread, std::uint32_t inode) {
+    if (!take_look()) return {};
+    const auto process = processes_.process_of(thread);
+    if (!process) return {};
+    const Seen& seen = look_at(*process);
+    const auto its_own = processes_.netns_inode(*process);
+    if (its_own == inode) return {.owner = seen.owner};
+    return {.is_visiting = *process != thread && its_own.has_value()};
 }
 
 OwnerPtr Turn::holder_of(const Socket& socket, MonoTime since) {

@@ -35,12 +35,16 @@ public:
     void allow(std::size_t looks) { looks_left_ = looks; }
     [[nodiscard]] bool is_over() const { return looks_left_ == 0; }
 
-    // That of a process in this network namespace. nullptr, as below: it is not that any more, is closed to us, or the
-    // turn is over.
-    OwnerPtr in_netns(int pid, std::uint32_t inode);
+    // Whose a process in this network namespace is. A namespace is told by a process whose first thread is in it: a CNI
+    // plugin or an agent sends one of its threads into those of others.
+    struct Inside {
+        OwnerPtr owner;           // nullptr: it is not in it any more, is closed to us, or the turn is over
+        bool is_visiting = false; // the thread's process is elsewhere
+    };
+    Inside in_netns(int thread, std::uint32_t inode);
 
-    // That of the process that held a socket at `since`. By its descriptor, where that is shown to us; and its number
-    // is no other's, as it had started by then.
+    // That of the process that held a socket at `since`. nullptr: as above. By its descriptor, where that is shown to
+    // us; and its number is no other's, as it had started by then.
     struct Socket {
         int pid = 0;
         int fd = -1; // -1: not known

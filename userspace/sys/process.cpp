@@ -44,6 +44,18 @@ Result<std::string> cgroups_of(pid_t pid, const fs::path& proc) {
     return read_file(of(proc, pid) / "cgroup", largest_cgroups);
 }
 
+Result<pid_t> process_of(pid_t thread, const fs::path& proc) {
+    constexpr std::string_view key = "\nTgid:\t"; // a name before it has no line end: the kernel escapes it
+    const fs::path file = of(proc, thread) / "status";
+    const auto status = read_file(file);
+    if (!status) return std::unexpected(status.error());
+    const std::size_t found = status->find(key);
+    const std::size_t begin = found == std::string::npos ? status->size() : found + key.size();
+    const auto process = parse_number(std::string_view(*status).substr(begin, status->find('\n', begin) - begin));
+    if (!process) return failure("{} does not say whose thread it is", file.string());
+    return static_cast<pid_t>(*process);
+}
+
 Result<std::uint32_t> netns_inode_of(pid_t pid, const fs::path& proc) {
     const auto inode = linked_inode(of(proc, pid) / "ns/net", "net");
     if (!inode) return std::unexpected(inode.error());

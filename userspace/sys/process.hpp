@@ -20,6 +20,9 @@ namespace bpftune::sys {
 // has 13 controllers, and no path is longer than 4096 bytes).
 Result<std::string> cgroups_of(pid_t pid, const std::filesystem::path& proc = "/proc");
 
+// The process that a thread belongs to: the number of its first thread, and its own for that one.
+Result<pid_t> process_of(pid_t thread, const std::filesystem::path& proc = "/proc");
+
 // The inode number of its network namespace, as in `lsns -t net`. Needs CAP_SYS_PTRACE for others' processes.
 Result<std::uint32_t> netns_inode_of(pid_t pid, const std::filesystem::path& proc = "/proc");
 

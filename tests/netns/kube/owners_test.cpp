@@ -3,6 +3,8 @@
 #include "kube/owners.hpp"
 
 #include <array>
+#include <future>
+#include <thread>
 
 #include <catch2/catch.hpp>
 #include <linux/sched.h>
@@ -10,6 +12,7 @@
 
 #include "netns/cgroup.hpp"
 #include "sys/clock.hpp"
+#include "sys/process.hpp"
 #include "sys/sockets.hpp"
 
 using namespace bpftune;
@@ -108,4 +111,34 @@ TEST_CASE("a process that has the number of one that has gone is not taken for i
         each->name(after, sys::now().mono);
         CHECK((!after.listeners[0].pod || after.listeners[0].pod->uid == pod.uid));
     }
+}
+
+TEST_CASE("a thread that its process has sent into a namespace does not tell whose that is", "[any-kernel]") {
+    const Hierarchy hierarchy(CgroupVersion::v1);
+    const PodCgroup pod;
+    const Cgroup cgroup(hierarchy, pod.path());
+    const Process agent([&] {
+        cgroup.enter();
+        std::promise<pid_t> inside;
+        std::thread([&inside] {
+            must(::unshare(CLONE_NEWNET) == 0, "unshare the network");
+            inside.set_value(::gettid());
+            while (true) ::pause();
+        }).detach();
+        return static_cast<std::uint64_t>(inside.get_future().get());
+    });
+    const auto thread = static_cast<pid_t>(agent.value());
+    const auto pod_by = [&](pid_t pid) {
+        Owners owners(processes_of(), Pods(PodLogs("/none"), {}));
+        Snapshot snapshot;
+        snapshot.time = sys::now();
+        snapshot.tcp.resize(1);
+        snapshot.tcp[0].netns = {.cookie = 1, .inode = sys::netns_inode_of(pid).value()};
+        snapshot.tcp[0].pid = pid;
+        owners.name(snapshot, sys::now().mono);
+        return snapshot.tcp[0].pod;
+    };
+    REQUIRE(sys::netns_inode_of(thread).value() != sys::netns_inode_of(agent.pid()).value());
+    CHECK(pod_by(thread) == std::nullopt);
+    CHECK(pod_by(agent.pid()) == Pod{"", pod.uid, "", pod.uid});
 }

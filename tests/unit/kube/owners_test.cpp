@@ -36,6 +36,7 @@ struct Node {
         MonoTime started;
         std::map<int, std::uint64_t> sockets; // by descriptor
         bool hides_sockets = false;
+        int thread_of = 0; // 0: it is a process
     };
     std::map<int, Process> processes;
     int reads = 0;
@@ -50,6 +51,10 @@ public:
     }
     std::optional<MonoTime> started(int pid) override {
         return of(pid) ? std::optional(of(pid)->started) : std::nullopt;
+    }
+    std::optional<int> process_of(int thread) override {
+        if (of(thread) == nullptr) return std::nullopt;
+        return of(thread)->thread_of != 0 ? of(thread)->thread_of : thread;
     }
     std::optional<std::uint32_t> netns_inode(int pid) override {
         return of(pid) ? std::optional(of(pid)->netns) : std::nullopt;
@@ -105,6 +110,12 @@ struct Service {
         Node::Process process{.owner = std::move(owner), .netns = netns.inode, .started = now.mono - 1s, .sockets = {}};
         for (const std::uint64_t cookie : cookies) process.sockets[3] = cookie + 1000;
         node.processes[pid] = std::move(process);
+    }
+
+    void sends_thread(int thread, int process, const NetnsId& netns) {
+        node.processes[thread] = node.processes.at(process);
+        node.processes[thread].netns = netns.inode;
+        node.processes[thread].thread_of = process;
     }
 
     static NetnsTcp row(const NetnsId& netns, int pid) {
@@ -371,6 +382,31 @@ TEST_CASE("a pod's namespace stays its own, whoever enters it") {
     CHECK(service.tick({{netns_a, 60}}).tcp[0].pod->uid == uid_a);
     CHECK(service.tick({{netns_a, 61}}).tcp[0].pod->uid == uid_a);
     CHECK(service.tick({{netns_a, 0}}).tcp[0].pod->uid == uid_a);
+}
+
+TEST_CASE("a thread that a process elsewhere has sent does not tell whose a namespace is") {
+    Service service;
+    service.runs(50, pod(uid_b), host); // a CNI agent
+    service.sends_thread(75, 50, netns_a);
+    const Snapshot made = service.tick({{netns_a, 75}});
+    CHECK(made.tcp[0].pod == std::nullopt);
+    CHECK(made.netns_names[0].is_owner_unknown);
+    SECTION("the pod comes") {
+        service.runs(80, pod(uid_a), netns_a);
+        service.sends_thread(81, 80, netns_a);
+        const int thread = GENERATE(80, 81);
+        CHECK(service.tick({{netns_a, thread}}).tcp[0].pod->uid == uid_a);
+    }
+    SECTION("nobody does: it is as one without a process") {
+        for (int i = 0; i < 5; ++i) service.tick({{netns_a, 75}});
+        const int reads = service.node.reads;
+        CHECK_FALSE(service.tick({{netns_a, 75}}).netns_names[0].is_owner_unknown);
+        CHECK(service.node.reads == reads);
+    }
+    SECTION("its process does") {
+        service.node.processes[50].netns = netns_a.inode;
+        CHECK(service.tick({{netns_a, 75}}).tcp[0].pod->uid == uid_b);
+    }
 }
 
 TEST_CASE("one that a plugin's pod was in before its own is not the plugin's") {

@@ -2,6 +2,7 @@
 #include "sys/process.hpp"
 
 #include <fstream>
+#include <thread>
 
 #include <catch2/catch.hpp>
 #include <fcntl.h>
@@ -29,6 +30,25 @@ TEST_CASE("a process says its cgroups, its namespace and when it started") {
     CHECK(cgroups_of(nobody).error().code == ENOENT);
     CHECK(netns_inode_of(nobody).error().code == ENOENT);
     CHECK_FALSE(start_of(nobody));
+}
+
+TEST_CASE("a thread says whose it is, whatever its process is called") {
+    CHECK(process_of(::getpid()) == ::getpid());
+    pid_t thread = 0;
+    Result<pid_t> process;
+    std::jthread([&] {
+        thread = ::gettid();
+        process = process_of(thread);
+    }).join();
+    CHECK(thread != ::getpid());
+    CHECK(process == ::getpid());
+    const testing::TemporaryDirectory proc;
+    fs::create_directories(proc / "7");
+    std::ofstream(proc / "7/status") << "Name:\ta\\nTgid:\t9\nUmask:\t0022\nTgid:\t8\nNgid:\t0\n";
+    CHECK(process_of(7, proc.path()) == 8);
+    std::ofstream(proc / "7/status") << "Name:\ta\n";
+    CHECK_FALSE(process_of(7, proc.path()));
+    CHECK_FALSE(process_of(9, proc.path()));
 }
 
 TEST_CASE("a descriptor is a socket by its inode number alone") {

@@ -40,6 +40,7 @@ Grants::Grants(const policy::Policy& policy, const Snapshot& snapshot)
                                                   : policy.grant_for({.bound = names.bound,
                                                                       .unit = names.unit,
                                                                       .is_owner_unknown = names.is_owner_unknown,
+                                                                      .is_name_unknown = names.is_name_unknown,
                                                                       .may_ask = is_unsure})});
     }
     add_holders_of_host(snapshot);
@@ -48,9 +49,11 @@ Grants::Grants(const policy::Policy& policy, const Snapshot& snapshot)
 void Grants::add_holders_of_host(const Snapshot& snapshot) {
     const Namespace* host = find(snapshot.host);
     if (host == nullptr) return;
-    const std::vector<std::string>& bound = host->names->bound;
-    of_nobody_ = policy_.grant_for(
-        {.bound = bound, .is_owner_unknown = true, .is_unit_unknown = true, .may_ask = snapshot.may_have_pods});
+    of_nobody_ = policy_.grant_for({.bound = host->names->bound,
+                                    .is_owner_unknown = true,
+                                    .is_name_unknown = host->names->is_name_unknown,
+                                    .is_unit_unknown = true,
+                                    .may_ask = snapshot.may_have_pods});
     add_units_of(snapshot.listeners, *host);
     add_units_of(snapshot.udp, *host);
 }

@@ -647,10 +647,11 @@ struct PodFacts {
 // runtime. A policy knows the namespace by all of these.
 struct NetnsNames {
     NetnsId netns;
-    std::vector<std::string> bound; // those of `ip netns` first; empty: it is bound to none
+    std::vector<std::string> bound; // those of `ip netns` first; empty: it is bound to none, or is_name_unknown
     std::optional<Pod> pod;         // container is empty; nullopt: it is no pod's, as the node's own is none's
     std::string unit;               // of systemd, that its processes are in; empty: none, or it is a pod's
     bool is_owner_unknown = false;  // nobody can say yet whether it is a pod's, or which one's
+    bool is_name_unknown = false;   // the mount table, which says what it is bound to, was not read
 
     bool operator==(const NetnsNames&) const = default;
 };

@@ -81,6 +81,8 @@ void Owners::note_namespaces(const Snapshot& snapshot) {
     for (const NetnsNames& row : snapshot.netns_names) {
         Netns* netns = note(row.netns);
         if (netns == nullptr) continue;
+        netns->is_name_unknown = row.is_name_unknown;
+        if (row.is_name_unknown) continue;
         netns->is_bound = !row.bound.empty();
         netns->is_of_runtime |= std::ranges::any_of(row.bound, is_name_of_runtime);
     }
@@ -96,13 +98,13 @@ bool Owners::is_due(const NetnsId& id, const Netns& netns) const {
     const bool is_another = netns.pid != netns.looked_at;
     const Nanoseconds age = now_ - netns.began;
     if (is_of_pod(netns.owner))
-        return is_another && (id.cookie == 0 || age < (netns.is_of_runtime ? longest_making : young));
+        return is_another && (id.cookie == 0 || age < (netns.may_be_of_runtime() ? longest_making : young));
     return is_another || (expects_pods_ && now_ - netns.since < settling);
 }
 
 // Whether it may be a pod's though no process of one has been found in it.
 bool Owners::is_settling(const Netns& netns) const {
-    return expects_pods_ && now_ - netns.began < (netns.is_of_runtime ? longest_making : settling);
+    return expects_pods_ && now_ - netns.began < (netns.may_be_of_runtime() ? longest_making : settling);
 }
 
 void Owners::look_at_namespaces(Turn& turn) {
@@ -163,7 +165,8 @@ template <class Socket> void Owners::adopt_namespaces(const std::vector<Socket>&
         const auto netns = netns_.find(socket.netns);
         const auto held = sockets_.find(socket.cookie);
         if (netns == netns_.end() || held == sockets_.end() || is_of_pod(netns->second.owner)) continue;
-        if (netns->second.is_bound && !netns->second.is_of_runtime) continue; // somebody else's, by its name
+        const bool may_be_anothers = netns->second.is_bound || netns->second.is_name_unknown; // by its name
+        if (may_be_anothers && !netns->second.is_of_runtime) continue;
         if (is_of_pod(held->second.owner)) netns->second.owner = held->second.owner;
     }
 }

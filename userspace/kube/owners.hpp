@@ -53,8 +53,11 @@ private:
         MonoTime began;               // when the namespace was
         bool is_of_runtime = false;   // by a name that it is or was bound to
         bool is_bound = false;        // to some name
+        bool is_name_unknown = false; // now: it may be bound to any
         OwnerPtr owner;               // nullptr: not known yet
         std::uint64_t seen = 0;
+
+        [[nodiscard]] bool may_be_of_runtime() const { return is_of_runtime || is_name_unknown; }
     };
     struct Held {
         int pid = 0; // as Netns has it, of those that hold it

@@ -75,15 +75,19 @@ Matched match_pod(const Match& match, const Subject& subject) {
 }
 
 // A backslash is a part of unit names, which have "-" as "\x2d", and doubled in what is `printable`.
+bool is_in_unit(const std::string& pattern, std::string_view unit) {
+    return !unit.empty() && fits(printable(pattern), std::string(unit), FNM_NOESCAPE);
+}
+
 Matched match_others(const Match& match, const Subject& subject) {
     if (!match.is_of_others()) return yes;
     if (subject.pod != nullptr) return no;
     const auto is_bound = [&](const std::string& name) { return fits(*match.netns, name); };
     if (match.netns && !subject.is_name_unknown && std::ranges::none_of(subject.bound, is_bound)) return no;
     if (subject.is_owner_unknown) return not_told(Unknown::owner);
-    if (!match.unit) return yes;
-    if (subject.is_unit_unknown) return not_told(Unknown::unit);
-    return if_so(!subject.unit.empty() && fits(printable(*match.unit), std::string(subject.unit), FNM_NOESCAPE));
+    if (match.unit && !subject.is_unit_unknown && !is_in_unit(*match.unit, subject.unit)) return no;
+    if (match.netns && subject.is_name_unknown) return not_told(Unknown::netns);
+    return match.unit && subject.is_unit_unknown ? not_told(Unknown::unit) : yes;
 }
 
 // Of patterns: the same, or this one takes a later one that is a plain name.
@@ -118,6 +122,7 @@ std::string_view to_string(Unknown unknown) {
     case Unknown::more_labels: return "its pod has more labels or annotations than are looked at";
     case Unknown::annotation: return "it may be a pod that asks for that, and is not known yet";
     case Unknown::qos: return "its pod's class of service is not known";
+    case Unknown::netns: return "how its network namespace is called is not known: the mount table was not read";
     case Unknown::unit: return "its systemd unit is not known";
     }
     std::unreachable();

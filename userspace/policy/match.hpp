@@ -55,6 +55,7 @@ enum class Unknown {
     more_labels,
     annotation, // ours, which is about all entries
     qos,
+    netns, // how its network namespace is called
     unit,
 };
 

@@ -212,15 +212,14 @@ Snapshot Collector::tick(Now now) {
     return snapshot;
 }
 
-// Where what is bound is not known, no names are known at all.
 void Collector::read_names() {
     names_.clear();
     const auto bound = probes_.bound();
     if (!bound) note(bound.error());
-    if (!bound) return;
     for (const probes::NetnsReading& reading : namespaces_) {
-        NetnsNames names{.netns = reading.netns, .bound = {}};
-        for (const auto& each : std::ranges::equal_range(*bound, reading.netns.inode, {}, &sys::BoundNetns::inode))
+        NetnsNames names{.netns = reading.netns, .bound = {}, .is_name_unknown = !bound};
+        const auto all = bound ? *bound : std::span<const sys::BoundNetns>();
+        for (const auto& each : std::ranges::equal_range(all, reading.netns.inode, {}, &sys::BoundNetns::inode))
             if (auto name = printable(each.name()); std::ranges::find(names.bound, name) == names.bound.end())
                 names.bound.push_back(std::move(name));
         names_.push_back(std::move(names));

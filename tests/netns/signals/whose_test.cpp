@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 
 #include "netns/probes/traffic.hpp"
+#include "temporary_directory.hpp"
 #include "watcher.hpp"
 
 using namespace bpftune;
@@ -163,4 +164,20 @@ TEST_CASE("a listener that nobody holds is not listed anew at each look, but whe
         netns, [&](const Listener& each) { return each.overflows == netstat(netns, "ListenOverflows"); });
     CHECK(row.cookie == cookie);
     CHECK(row.queue == 5);
+}
+
+TEST_CASE("where the mount table is not read every namespace has a row, which says that its names are not known") {
+    const Namespace netns;
+    const Process resident(netns, [] { return std::uint64_t{0}; });
+    const bool is_read = GENERATE(true, false);
+    const TemporaryDirectory elsewhere; // without a mount table
+    auto probes = open_probes({.proc_root = is_read ? "/proc" : elsewhere.path()});
+    if (is_blind(probes.rung(Probe::time_wait) != Rung::procfs, "namespaces without /proc")) return;
+    Collector collector(probes, this_node(), sys::now());
+    const Snapshot snapshot = collector.tick(sys::now());
+    const auto row = std::ranges::find(snapshot.netns_names, netns.inode(),
+                                       [](const NetnsNames& names) { return names.netns.inode; });
+    REQUIRE(row != snapshot.netns_names.end());
+    CHECK(row->is_name_unknown != is_read);
+    CHECK(row->bound.empty() != is_read);
 }

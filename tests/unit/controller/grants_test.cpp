@@ -86,3 +86,15 @@ TEST_CASE("a pod that is no pod of the snapshot is known by its name alone") {
     CHECK(grants.of(host, Pod{.ns = "shop", .name = "gone", .uid = "x"}).mode() == policy::Mode::automatic);
     CHECK(grants.of(host, std::nullopt).unknown == policy::Unknown::owner); // nobody is known to hold it
 }
+TEST_CASE("where names are not known, entries about pods are told, and by a name none is") {
+    Snapshot snapshot = a_node();
+    for (NetnsNames& row : snapshot.netns_names) row.is_name_unknown = true;
+    const policy::Policy policy =
+        with({{.match = {.ns = "payments"}, .mode = policy::Mode::recommend}, {.match = {.netns = "lab-*"}}});
+    const Grants grants(policy, snapshot);
+    const auto of = [&](std::uint32_t number) { return grants.of(NetnsId{.cookie = number, .inode = number}); };
+    CHECK(of(3).mode() == policy::Mode::recommend); // a pod of payments
+    CHECK(of(7).mode() == policy::Mode::automatic); // one of shop: no pod is matched by a name
+    CHECK(of(8).unknown == policy::Unknown::netns); // a unit's
+    CHECK(of(1).unknown == policy::Unknown::netns); // the node's
+}

@@ -409,6 +409,26 @@ TEST_CASE("a thread that a process elsewhere has sent does not tell whose a name
     }
 }
 
+TEST_CASE("where names are not known, one without a process of a pod may be a runtime's for long") {
+    Service service;
+    service.runs(60, unit("a.service"), netns_a);
+    service.runs(71, pod(uid_a), netns_a, {7});
+    const auto look = [&](bool is_name_unknown) {
+        service.now.mono += 1s;
+        Snapshot made = service.snapshot(Snapshot::Cause::tick, {listener(netns_a, 7, 71)});
+        made.tcp = {Service::row(netns_a, 60)};
+        made.netns_names = {{.netns = netns_a, .bound = {}, .is_name_unknown = is_name_unknown}};
+        service.owners.name(made, service.now.mono);
+        return made;
+    };
+    for (int i = 0; i < 10; ++i) look(true);
+    const Snapshot made = look(true);
+    CHECK(made.netns_names[0].is_owner_unknown);
+    CHECK(made.netns_names[0].pod == std::nullopt); // it may have somebody else's name
+    CHECK(made.listeners[0].pod->uid == uid_a);
+    CHECK(look(false).netns_names[0].pod->uid == uid_a); // it has none
+}
+
 TEST_CASE("one that a plugin's pod was in before its own is not the plugin's") {
     Service service;
     service.runs(60, pod(uid_b), netns_a);

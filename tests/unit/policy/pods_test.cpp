@@ -172,8 +172,13 @@ TEST_CASE("what is certain needs no more to be known") {
     CHECK(unknown_of(named, {.bound = other, .is_owner_unknown = true}) == Unknown::nothing);
     CHECK(unknown_of(named, {.bound = lab, .is_owner_unknown = true}) == Unknown::owner);
     CHECK(unknown_of(named, {.is_owner_unknown = true, .is_name_unknown = true}) == Unknown::owner);
+    CHECK(unknown_of(named, {.is_name_unknown = true}) == Unknown::netns);
+    CHECK(unknown_of(named, {.pod = &web, .is_name_unknown = true}) == Unknown::nothing);
+    CHECK(unknown_of(policy, {.unit = "b.service", .is_name_unknown = true}) == Unknown::nothing);
+    CHECK(unknown_of(policy, {.unit = "a.service", .is_name_unknown = true}) == Unknown::netns);
     const Policy all = with_pods("    - match: {}\n      mode: recommend\n");
     CHECK(mode_of(all, {.is_owner_unknown = true}) == Mode::recommend);
+    CHECK(mode_of(all, {.is_name_unknown = true}) == Mode::recommend);
 }
 
 TEST_CASE("a pod's annotation lowers what it is granted, and never raises it") {

@@ -23,17 +23,19 @@ struct udp_record {
 	__u32 most_dropped; /* between two looks since it began to drop, but for the first */
 	__u32 queue;	    /* bytes that wait, with what the kernel counts beside them */
 	__u32 rcvbuf;
-	__u32 pid; /* of the process, the lowest that holds it */
+	__u32 pid; /* of the process, the lowest that holds it, process 1 last */
 	__s32 fd;
 	__u8 comm[ABI_COMM_SIZE];
-	__u32 left_out;	  /* descriptors of its namespace for which there was no room */
-	__u8 looks;	  /* since it began to drop, and while it does: up to ABI_UDP_LOOKS */
-	__u8 past_half;	  /* of these the last one in the lowest bit: whether the queue was */
-	__u8 locked;	  /* its application has set the size */
-	__u8 after_drops; /* looks since the last one that found more drops, up to
-			     ABI_UDP_LOOKS_AFTER + 1 */
+	__u32 left_out;	   /* descriptors of its namespace for which there was no room */
+	__u8 looks;	   /* since it began to drop, and while it does: up to ABI_UDP_LOOKS */
+	__u8 past_half;	   /* of these the last one in the lowest bit: whether the queue was */
+	__u8 locked;	   /* its application has set the size */
+	__u8 after_drops;  /* looks since the last one that found more drops, up to
+			      ABI_UDP_LOOKS_AFTER + 1 */
+	__u8 held_by_init; /* process 1 holds it as well */
+	__u8 unused[7];
 };
-ABI_SIZE(struct udp_record, 144);
+ABI_SIZE(struct udp_record, 152);
 ABI_OFFSET(struct udp_record, cookie, 48);
 ABI_OFFSET(struct udp_record, counted, 96);
 ABI_OFFSET(struct udp_record, comm, 120);

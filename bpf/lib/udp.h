@@ -14,6 +14,8 @@
 #include "bpf/abi/census.h"
 #include "bpf/abi/udp.h"
 
+#define INIT_PROCESS 1
+
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -108,6 +110,25 @@ static __always_inline struct udp_record *begin_udp(struct sock *sk, __u32 drops
 	return udp;
 }
 
+/* Processes come by their numbers: the first in a census is the lowest. But where that is process
+ * 1, which is systemd and keeps what it opened for others, the next one serves the socket.
+ */
+static __always_inline void note_udp_holder(struct udp_record *udp,
+					    const struct bpf_iter__task_file *ctx,
+					    struct task_struct *task, struct file *file)
+{
+	bool is_known = udp->census == ctx->meta->session_id;
+
+	if (is_known && (udp->pid != INIT_PROCESS || task->tgid == INIT_PROCESS))
+		return;
+	udp->held_by_init = is_known;
+	udp->census = ctx->meta->session_id;
+	udp->inode = file->f_inode->i_ino;
+	udp->pid = task->tgid;
+	udp->fd = ctx->fd;
+	fill_comm(&udp->comm, task);
+}
+
 /* One that has never dropped anything costs no more than the reading of that. */
 static __always_inline void put_udp_aside(struct sock *sk, const struct bpf_iter__task_file *ctx,
 					  struct task_struct *task, struct file *file)
@@ -121,14 +142,8 @@ static __always_inline void put_udp_aside(struct sock *sk, const struct bpf_iter
 	udp = bpf_sk_storage_get(&udp_sockets, sk, NULL, 0);
 	if (!udp)
 		udp = begin_udp(sk, drops, census);
-	/* Processes come by their numbers: the first in a census is the lowest. */
-	if (!udp || udp->census == census)
-		return;
-	udp->census = census;
-	udp->inode = file->f_inode->i_ino;
-	udp->pid = task->tgid;
-	udp->fd = ctx->fd;
-	fill_comm(&udp->comm, task);
+	if (udp)
+		note_udp_holder(udp, ctx, task, file);
 }
 
 #endif

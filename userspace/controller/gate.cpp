@@ -98,8 +98,9 @@ Gate::Say Gate::say_on(const ObjectKey& object, const std::optional<ObjectKey>& 
     Say lowest{.mode = policy_.mode, .grant = {}};
     const auto consider = [&](TunableId tunable, const policy::Grant& grant) {
         const policy::Mode mode = policy_.of(tunable, grant).mode;
-        const bool is_surer = mode == lowest.mode && lowest.grant.is_in_doubt() && !grant.is_in_doubt();
-        if (mode < lowest.mode || is_surer) lowest = {mode, grant};
+        const policy::Grant lower = policy_.lower_mode(tunable, grant);
+        const bool is_surer = mode == lowest.mode && lowest.grant.is_in_doubt() && !lower.is_in_doubt();
+        if (mode < lowest.mode || is_surer) lowest = {mode, lower};
     };
     consider(object.tunable, {});
     if (!is_named && row.bounded_by) consider(*row.bounded_by, {});
@@ -134,7 +135,7 @@ std::string Gate::max_text(const Wish& wish) const {
     if (max == policy_.of(wish.tunable).max) return text;
     const policy::Grant own = grant_of(key_of(wish.tunable, wish.scope));
     const bool is_own = policy_.of(wish.tunable, own).max == max || !wish.asker;
-    const policy::Grant grant = is_own ? own : grant_of(*wish.asker);
+    const policy::Grant grant = policy_.lower_max(wish.tunable, is_own ? own : grant_of(*wish.asker));
     return grant.rule == nullptr ? text : fmt::format("{} ({})", text, place_of(policy_, *grant.rule));
 }
 

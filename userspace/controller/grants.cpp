@@ -44,6 +44,8 @@ Grants::Grants(const policy::Policy& policy, const Snapshot& snapshot)
                                                                       .may_ask = is_unsure})});
     }
     add_holders_of_host(snapshot);
+    add_others_of(snapshot.listeners);
+    add_others_of(snapshot.udp);
 }
 
 void Grants::add_holders_of_host(const Snapshot& snapshot) {
@@ -59,10 +61,27 @@ void Grants::add_holders_of_host(const Snapshot& snapshot) {
 }
 
 template <class Socket> void Grants::add_units_of(const std::vector<Socket>& sockets, const Namespace& host) {
+    const auto add = [&](std::string_view name) {
+        if (name.empty()) return;
+        const auto [unit, is_new] = units_.try_emplace(name);
+        if (is_new)
+            unit->second = policy_.grant_for(
+                {.bound = host.names->bound, .unit = name, .is_name_unknown = host.names->is_name_unknown});
+    };
     for (const Socket& socket : sockets) {
-        if (socket.netns != host.names->netns || socket.pod || socket.unit.empty()) continue;
-        const auto [unit, is_new] = units_.try_emplace(socket.unit);
-        if (is_new) unit->second = policy_.grant_for({.bound = host.names->bound, .unit = socket.unit});
+        if (socket.netns != host.names->netns) continue;
+        if (!socket.pod) add(socket.unit);
+        if (socket.other && !socket.other->pod) add(socket.other->unit);
+    }
+}
+
+template <class Socket> void Grants::add_others_of(const std::vector<Socket>& sockets) {
+    for (const Socket& socket : sockets) {
+        if (!socket.other) continue;
+        const bool is_known = !socket.is_owner_unknown;
+        const Holder other{
+            .pod = &socket.other->pod, .unit = socket.other->unit, .is_known = is_known, .is_unsure = !is_known};
+        others_.insert_or_assign(socket.cookie, of(socket.netns, other));
     }
 }
 
@@ -85,9 +104,16 @@ const Grant& Grants::of(const NetnsId& netns) const {
     return known != nullptr ? known->grant : unknown_;
 }
 
-Grant Grants::of(const Listener& listener) const { return of(listener.netns, holder_of(listener)); }
+template <class Socket> Grant Grants::of_both(const Socket& socket) const {
+    Grant grant = of(socket.netns, holder_of(socket));
+    const auto other = others_.find(socket.cookie);
+    if (socket.other && other != others_.end()) grant.other = &other->second;
+    return grant;
+}
 
-Grant Grants::of(const UdpSocket& socket) const { return of(socket.netns, holder_of(socket)); }
+Grant Grants::of(const Listener& listener) const { return of_both(listener); }
+
+Grant Grants::of(const UdpSocket& socket) const { return of_both(socket); }
 
 Grant Grants::of(const NetnsId& netns, const std::optional<Pod>& pod) const { return of(netns, Holder{.pod = &pod}); }
 

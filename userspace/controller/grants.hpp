@@ -25,7 +25,8 @@ public:
     [[nodiscard]] const policy::Grant& of(const NetnsId& netns) const;
 
     // A socket follows whoever holds it: in the node's own namespace a pod with hostNetwork or a unit, elsewhere its
-    // namespace's pod, mostly.
+    // namespace's pod, mostly. Where another has a hand on it too, the lower of both grants counts. It points into this
+    // object.
     [[nodiscard]] policy::Grant of(const Listener& listener) const;
     [[nodiscard]] policy::Grant of(const UdpSocket& socket) const;
     // One that is not in the snapshot. `pod`: whose it was.
@@ -51,6 +52,8 @@ private:
         return {.pod = &socket.pod, .unit = socket.unit, .is_known = is_known, .is_unsure = socket.is_owner_unknown};
     }
     template <class Socket> void add_units_of(const std::vector<Socket>& sockets, const Namespace& host);
+    template <class Socket> void add_others_of(const std::vector<Socket>& sockets);
+    template <class Socket> [[nodiscard]] policy::Grant of_both(const Socket& socket) const;
     void add_holders_of_host(const Snapshot& snapshot);
     [[nodiscard]] policy::Grant of_pod(const Pod& pod, bool is_unsure) const;
     [[nodiscard]] policy::Grant of(const NetnsId& netns, const Holder& holder) const;
@@ -67,7 +70,8 @@ private:
     std::vector<Namespace> namespaces_; // in the order of NetnsId
     // In the node's own namespace, of what is no pod's:
     std::map<std::string_view, policy::Grant> units_;
-    policy::Grant of_nobody_; // no process that holds it was found
+    policy::Grant of_nobody_;                       // no process that holds it was found
+    std::map<std::uint64_t, policy::Grant> others_; // of who has a hand on a socket beside its holder, by its cookie
 };
 
 } // namespace bpftune::controller

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <utility>
 
+#include "core/words.hpp"
+
 namespace bpftune {
 
 std::string_view to_string(Probe probe) {
@@ -114,6 +116,11 @@ bool is_same_setting(std::string_view a, std::string_view b) {
 }
 
 bool ExpectedSysctl::is_met() const { return found && is_same_setting(*found, expected); }
+
+std::string to_string(const OtherHolder& other) {
+    if (!other.pod) return other.unit.empty() ? "process 1" : other.unit;
+    return pod_text(*other.pod) + (other.pod->container.empty() ? "" : "/" + other.pod->container);
+}
 
 const PodFacts* Snapshot::facts_of(const Pod& pod) const {
     const auto uid_of = [](const PodFacts& facts) -> const std::string& { return facts.pod.uid; };

@@ -52,18 +52,30 @@ struct QueueWindow {
     std::optional<MonoTime> event;         // when the kernel raised the pressure event, if one is what this is about
 };
 
+// Who has a hand on a socket beside whoever it is of: a pod that holds it in the network namespace of another one; else
+// process 1, as systemd does with a socket that it has opened for a unit (systemd.socket(5)).
+struct OtherHolder {
+    std::optional<Pod> pod; // nullopt: process 1
+    std::string unit;       // of process 1; empty: it is in none
+
+    bool operator==(const OtherHolder&) const = default;
+};
+std::string to_string(const OtherHolder& other); // "shop/web-0/nginx", "init.scope"
+
 // One listening TCP socket.
 struct Listener {
     NetnsId netns;
     std::uint64_t cookie = 0; // SO_COOKIE: never reused in a boot
     std::uint64_t inode = 0;  // of the socket, as in /proc/PID/fd
     Endpoint local;
-    int pid = 0; // the lowest that holds it; 0: none found
+    int pid = 0; // the lowest that holds it, process 1 last; 0: none found
     int fd = -1; // its descriptor there
     std::string command;
-    std::optional<Pod> pod;        // of the process that holds it, also in the node's own namespace
-    std::string unit;              // of systemd, that the process is in; empty: none, or it is a pod's
-    bool is_owner_unknown = false; // nobody can say yet whether it is a pod's, or which one's
+    bool is_held_by_init = false;     // process 1 holds it as well
+    std::optional<Pod> pod;           // of the process that holds it, also in the node's own namespace
+    std::string unit;                 // of systemd, that the process is in; empty: none, or it is a pod's
+    std::optional<OtherHolder> other; // nullopt: none is known
+    bool is_owner_unknown = false;    // nobody can say yet whether it is a pod's, or which one's
 
     std::uint32_t queue = 0;                // sk_ack_backlog, now
     std::uint32_t queue_peak = 0;           // the largest since the source began
@@ -242,8 +254,10 @@ struct UdpSocket {
     int pid = 0;
     int fd = -1;
     std::string command;
+    bool is_held_by_init = false;
     std::optional<Pod> pod;
     std::string unit;
+    std::optional<OtherHolder> other;
     bool is_owner_unknown = false;
     std::uint64_t queue_bytes = 0;      // sk_rmem_alloc: what waits to be read, with what the kernel counts beside it
     std::uint64_t buffer_bytes = 0;     // sk_rcvbuf: what comes is dropped while more than this waits

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "sys/process.hpp"
+
 namespace bpftune::kube {
 namespace {
 
@@ -58,6 +60,7 @@ void Owners::name(Snapshot& snapshot, MonoTime now) {
         look_at_namespaces(turn);
     }
     turn.allow(is_tick ? most_looks / 2 : most_looks_at_event);
+    look_at_init(snapshot, turn);
     look_at_sockets(snapshot.listeners, turn);
     look_at_sockets(snapshot.udp, turn);
     look_at_connecting(snapshot, turn);
@@ -212,6 +215,25 @@ Owners::Who Owners::whose(const NetnsId& id) {
     return who;
 }
 
+void Owners::look_at_init(const Snapshot& snapshot, Turn& turn) {
+    const auto is_held = [](const auto& socket) { return socket.is_held_by_init; };
+    if (init_ || (std::ranges::none_of(snapshot.listeners, is_held) && std::ranges::none_of(snapshot.udp, is_held)))
+        return;
+    init_ = turn.holder_of({.pid = sys::init_process}, now_);
+}
+
+// `holder`: of the process that is named for it; nullptr: not known.
+template <class Socket> void Owners::name_other(Socket& socket, const Owner* holder) {
+    socket.other.reset();
+    if (holder != nullptr && holder->pod && socket.pod && socket.pod->uid != holder->pod->uid) {
+        socket.other = OtherHolder{.pod = holder->pod, .unit = {}};
+        named_.insert(holder->pod->uid);
+    } else if (socket.is_held_by_init) {
+        socket.other = OtherHolder{.pod = {}, .unit = init_ ? init_->cgroup.unit : std::string()};
+        socket.is_owner_unknown |= !init_;
+    }
+}
+
 template <class Socket> void Owners::name_socket(Socket& socket) {
     Who who = whose(socket.netns);
     const auto held = sockets_.find(socket.cookie);
@@ -229,6 +251,7 @@ template <class Socket> void Owners::name_socket(Socket& socket) {
     socket.pod = std::move(who.pod);
     socket.unit = std::move(who.unit);
     socket.is_owner_unknown = who.is_unknown;
+    name_other(socket, holder);
 }
 
 void Owners::name_connecting(NetnsTcp& row) {

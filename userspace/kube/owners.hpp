@@ -78,12 +78,14 @@ private:
     [[nodiscard]] bool is_settling(const Netns& netns) const;
     void look_at_namespaces(Turn& turn);
     template <class Socket> void look_at_sockets(const std::vector<Socket>& sockets, Turn& turn);
+    void look_at_init(const Snapshot& snapshot, Turn& turn);
     void look_at_connecting(const Snapshot& snapshot, Turn& turn);
     template <class Socket> void adopt_namespaces(const std::vector<Socket>& sockets);
 
     void resolve(Owner& owner);
     Who whose(const NetnsId& netns);
     template <class Socket> void name_socket(Socket& socket);
+    template <class Socket> void name_other(Socket& socket, const Owner* holder);
     void name_connecting(NetnsTcp& row);
     template <class Row> void name_rows(std::vector<Row>& rows);
     void name_all(Snapshot& snapshot);
@@ -95,6 +97,7 @@ private:
     std::map<NetnsId, Netns> netns_;                  // all but the host's
     std::unordered_map<std::uint64_t, Held> sockets_; // by cookie
     std::map<NetnsId, Held> connecting_;              // who found no port in it last
+    OwnerPtr init_;                                   // process 1; nullptr: nobody has asked yet
     std::size_t next_netns_ = 0;                      // whose turn it is, where there are more than there are looks
     std::size_t next_socket_ = 0;
 

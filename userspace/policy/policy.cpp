@@ -53,8 +53,15 @@ Mode Policy::mode_within_asked(TunableId id) const {
 
 Mode Grant::mode() const {
     if (unknown != Unknown::nothing) return Mode::observe;
-    const Mode own = annotated ? policy::mode(*annotated).value_or(Mode::observe) : Mode::automatic;
-    return rule != nullptr ? std::min(rule->mode, own) : own;
+    Mode lowest = annotated ? policy::mode(*annotated).value_or(Mode::observe) : Mode::automatic;
+    if (rule != nullptr) lowest = std::min(lowest, rule->mode);
+    return other != nullptr ? std::min(lowest, other->mode()) : lowest;
+}
+
+Grant Grant::alone() const {
+    Grant one = *this;
+    one.other = nullptr;
+    return one;
 }
 
 bool Grant::is_in_doubt() const {
@@ -107,8 +114,10 @@ Mode Policy::mode_of(TunableId id, const Grant& grant) const {
     return std::min(mode, of(id, grant).mode);
 }
 
-TunablePolicy Policy::of(TunableId id, const Grant& grant) const {
-    TunablePolicy lowered = of(id);
+namespace {
+
+// `lowered` is what is left so far.
+TunablePolicy lower(TunablePolicy lowered, TunableId id, const Grant& grant) {
     lowered.mode = std::min(lowered.mode, grant.mode());
     if (grant.told() == nullptr) return lowered;
     const TunablePolicy& own = grant.told()->tunables[static_cast<std::size_t>(id)];
@@ -119,6 +128,23 @@ TunablePolicy Policy::of(TunableId id, const Grant& grant) const {
     if (own.shrink_after)
         lowered.shrink_after = std::min(*own.shrink_after, lowered.shrink_after.value_or(*own.shrink_after));
     return lowered;
+}
+
+} // namespace
+
+TunablePolicy Policy::of(TunableId id, const Grant& grant) const {
+    const TunablePolicy lowered = lower(of(id), id, grant);
+    return grant.other != nullptr ? lower(lowered, id, *grant.other) : lowered;
+}
+
+Grant Policy::lower_mode(TunableId id, const Grant& grant) const {
+    const Grant own = grant.alone();
+    return grant.other != nullptr && of(id, *grant.other).mode < of(id, own).mode ? *grant.other : own;
+}
+
+Grant Policy::lower_max(TunableId id, const Grant& grant) const {
+    const Grant own = grant.alone();
+    return grant.other != nullptr && of(id, *grant.other).max < of(id, own).max ? *grant.other : own;
 }
 
 std::uint64_t Policy::budget_bytes(std::uint64_t memory_bytes) const {

@@ -69,9 +69,12 @@ struct Grant {
     const PodRule* rule = nullptr;        // the first that matches, or of which that can't be told; nullptr: none
     Unknown unknown = Unknown::nothing;   // why it can't be told: then nothing is granted
     std::optional<std::string> annotated; // what the pod says of itself, if anything
+    const Grant* other = nullptr;         // of who else has a hand on it, and has none: the lower of both counts
 
-    [[nodiscard]] Mode mode() const; // the most
+    [[nodiscard]] Mode mode() const;   // the most
+    [[nodiscard]] Grant alone() const; // without the other
     // Whether what holds it back is news to who wrote policy and pod: it can't be told, or the annotation is no mode.
+    // Alone, as the next.
     [[nodiscard]] bool is_in_doubt() const;
     [[nodiscard]] const PodRule* told() const { return unknown == Unknown::nothing ? rule : nullptr; }
 };
@@ -81,7 +84,8 @@ struct Policy;
 // Where an entry stands: "policy.yaml:12".
 std::string place_of(const Policy& policy, const PodRule& rule);
 
-// What leaves less than spec, in words that go on after "; ": "held by policy.yaml:12". Empty: nothing does.
+// What leaves less than spec to one alone, in words that go on after "; ": "held by policy.yaml:12". Empty: nothing
+// does.
 std::string held_by(const Policy& policy, const Grant& grant);
 
 // Below /proc/sys; as sysctl(8) takes names, of "." and "/" the one that comes first separates, and the other one is a
@@ -133,6 +137,10 @@ struct Policy {
     // The same as above for who has no more than that.
     [[nodiscard]] Mode mode_of(TunableId id, const Grant& grant) const;
     [[nodiscard]] TunablePolicy of(TunableId id, const Grant& grant) const;
+
+    // Of both in `grant`, the one that leaves less of the tunable's mode, or, with that of its max, alone.
+    [[nodiscard]] Grant lower_mode(TunableId id, const Grant& grant) const;
+    [[nodiscard]] Grant lower_max(TunableId id, const Grant& grant) const;
 
     // For all raises together: no more than the node has. `memory_bytes`: the node's; 0: unknown.
     [[nodiscard]] std::uint64_t budget_bytes(std::uint64_t memory_bytes) const;

@@ -11,6 +11,8 @@
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 
+#include "sys/process.hpp"
+
 namespace bpftune::probes {
 namespace {
 
@@ -74,12 +76,20 @@ template <class T> std::optional<Event> decoded(std::span<const std::byte> bytes
     return to_event(*raw);
 }
 
-// Sorts by socket, then by who is named for it, and keeps the first of each socket.
+bool is_of_init(const ListenerReading& listener) { return listener.pid == sys::init_process; }
+
+// Sorts by socket, then by who is named for it, and keeps the first of each socket. systemd, which is process 1, keeps
+// what it opened for others.
 void keep_first_holders(std::vector<ListenerReading>& listeners) {
     const auto order = [](const ListenerReading& listener) {
-        return std::tuple(listener.cookie, listener.pid, listener.fd);
+        return std::tuple(listener.cookie, is_of_init(listener), listener.pid, listener.fd);
     };
     std::ranges::sort(listeners, {}, order);
+    for (auto first = listeners.begin(); first != listeners.end();) {
+        const auto next = std::ranges::upper_bound(first, listeners.end(), first->cookie, {}, &ListenerReading::cookie);
+        first->is_held_by_init = !is_of_init(*first) && is_of_init(*std::prev(next));
+        first = next;
+    }
     const auto rest = std::ranges::unique(listeners, {}, &ListenerReading::cookie);
     listeners.erase(rest.begin(), rest.end());
 }
@@ -276,6 +286,7 @@ UdpReading udp_reading(const udp_record& record) {
             .pid = static_cast<int>(record.pid),
             .fd = record.fd,
             .command = command(record.comm),
+            .is_held_by_init = record.held_by_init != 0,
             .queue = record.queue,
             .buffer = record.rcvbuf,
             .set_by_application = record.locked != 0,

@@ -36,7 +36,7 @@ QueueReading queue_reading(std::uint64_t cookie, const listener_queue& queue, st
 std::optional<Event> event(std::span<const std::byte> bytes);
 
 // What one run of an iterator wrote. A socket comes once per descriptor; one listener remains, of the lowest pid and
-// descriptor.
+// descriptor, process 1 last.
 struct Census {
     std::vector<ListenerReading> listeners;
     std::vector<NetnsReading> namespaces;

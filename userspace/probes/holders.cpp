@@ -22,6 +22,8 @@ constexpr std::size_t most_of_one = 32768;
 constexpr std::size_t process_cost = 8;
 // Calls until what was nowhere is looked for again: it may have been on its way from one process to another.
 constexpr unsigned second_look = 600;
+// The same of what process 1 alone holds: whom it opened it for may have started.
+constexpr unsigned look_for_server = 12;
 
 std::optional<std::uint64_t> socket_inode(const std::filesystem::path& descriptor) {
     std::array<char, 64> target{};
@@ -43,16 +45,22 @@ bool Holders::still_holds(std::uint64_t inode, const Holder& holder) const {
     return sys::holds_socket(holder.pid, holder.fd, inode, proc_).value_or(false);
 }
 
+bool Holders::is_kept_by_init(std::uint64_t inode, const Holder& holder) const {
+    return holder.pid != sys::init_process && holder.fd_of_init >= 0 &&
+           still_holds(inode, {sys::init_process, holder.fd_of_init});
+}
+
 void Holders::name(std::span<ListenerReading> listeners) {
     if (++calls_ % second_look == 0) nowhere_.clear();
     std::set<std::uint64_t> unknown;
     std::map<std::uint64_t, Holder> still;
     for (const ListenerReading& listener : listeners) {
         const auto known = known_.find(listener.inode);
-        if (known != known_.end() && still_holds(listener.inode, known->second))
-            still.insert(*known);
-        else if (listener.inode != 0)
-            unknown.insert(listener.inode);
+        const bool is_known = known != known_.end() && still_holds(listener.inode, known->second);
+        if (is_known) still.insert(*known);
+        const bool is_of_init = is_known && known->second.pid == sys::init_process;
+        if (listener.inode != 0 && (!is_known || is_of_init)) unknown.insert(listener.inode);
+        if (is_of_init && calls_ % look_for_server == 0) nowhere_.erase(listener.inode);
     }
     known_ = std::move(still);
     std::erase_if(nowhere_, [&](std::uint64_t inode) { return !unknown.contains(inode); });
@@ -62,6 +70,7 @@ void Holders::name(std::span<ListenerReading> listeners) {
         if (holder == known_.end()) continue;
         listener.pid = holder->second.pid;
         listener.fd = holder->second.fd;
+        listener.is_held_by_init = is_kept_by_init(listener.inode, holder->second);
         listener.command = command_of(proc_ / std::to_string(listener.pid));
     }
 }
@@ -92,9 +101,20 @@ std::size_t Holders::look_through(int pid) {
     if (!descriptors) return process_cost;
     for (const int fd : *descriptors) {
         const auto inode = socket_inode(directory / std::to_string(fd));
-        if (inode && wanted_.erase(*inode) > 0) known_[*inode] = {pid, fd};
+        if (inode && wanted_.contains(*inode)) note(pid, fd, *inode);
     }
     return process_cost + descriptors->size();
+}
+
+// What process 1 holds is wanted still.
+void Holders::note(int pid, int fd, std::uint64_t inode) {
+    Holder& holder = known_[inode];
+    if (pid == sys::init_process) {
+        holder = {pid, fd, fd};
+        return;
+    }
+    holder = {pid, fd, holder.fd_of_init};
+    wanted_.erase(inode);
 }
 
 } // namespace bpftune::probes

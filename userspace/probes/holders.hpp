@@ -20,7 +20,9 @@ class Holders {
 public:
     explicit Holders(std::filesystem::path proc) : proc_(std::move(proc)) {}
 
-    // Sets pid, fd and command of all whose holder is found: the lowest process that held it when it was looked for.
+    // Sets pid, fd and command of all whose holder is found: the lowest process that held it when it was looked for,
+    // process 1 last, which keeps what it opened for others: where it is the only one, another is looked for again and
+    // again.
     // `listeners` is all there are: others are forgotten.
     void name(std::span<ListenerReading> listeners);
 
@@ -28,9 +30,12 @@ private:
     struct Holder {
         int pid = 0;
         int fd = -1;
+        int fd_of_init = -1; // -1: process 1 does not hold it
     };
 
     bool still_holds(std::uint64_t inode, const Holder& holder) const;
+    bool is_kept_by_init(std::uint64_t inode, const Holder& holder) const;
+    void note(int pid, int fd, std::uint64_t inode);
     void look_for(std::set<std::uint64_t> inodes);
     std::size_t look_through(int pid);
 

@@ -32,9 +32,10 @@ struct ListenerReading {
     bool reuseport = false;          // shares its port with others, among which the kernel chooses
     std::optional<bool> transparent; // IP_TRANSPARENT: takes connections to other ports too; nullopt: not told
     bool defers = false;             // TCP_DEFER_ACCEPT, where that is told
-    int pid = 0;                     // lowest that holds it
+    int pid = 0;                     // lowest that holds it, process 1 last
     int fd = -1;
     std::string command;
+    bool is_held_by_init = false; // process 1 holds it as well
     std::uint32_t queue = 0;
     std::optional<std::uint32_t> syn_queue; // handshakes under way, cookies not counted
     std::uint32_t limit = 0;
@@ -301,11 +302,12 @@ struct UdpReading {
     std::uint64_t cookie = 0;
     std::uint64_t inode = 0;
     Endpoint local;
-    int pid = 0; // lowest that holds it
+    int pid = 0; // lowest that holds it, process 1 last
     int fd = -1;
     std::string command;
-    std::uint32_t queue = 0;  // bytes that wait to be read, as the kernel counts them
-    std::uint32_t buffer = 0; // sk_rcvbuf
+    bool is_held_by_init = false; // process 1 holds it as well
+    std::uint32_t queue = 0;      // bytes that wait to be read, as the kernel counts them
+    std::uint32_t buffer = 0;     // sk_rcvbuf
     bool set_by_application = false;
     std::uint64_t drops = 0;        // since the service began, for whatever reason
     std::uint32_t most_dropped = 0; // between two looks

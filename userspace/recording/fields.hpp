@@ -63,9 +63,10 @@ RECORDED(Pod, ns, name, container, uid);
 RECORDED(Now, mono, wall);
 
 RECORDED(QueueWindow, length, peak, floor, arrivals, accepted, overflows, syn_dropped, event);
-RECORDED(Listener, netns, cookie, inode, local, pid, fd, command, pod, unit, is_owner_unknown, queue, queue_peak, limit,
-         asked, somaxconn, binds, drops, overflows, overflows_estimated, overflows_per_second, arrivals, syn_queue,
-         fastopen_queue, refuses_syns, flood, read, window);
+RECORDED(OtherHolder, pod, unit);
+RECORDED(Listener, netns, cookie, inode, local, pid, fd, command, is_held_by_init, pod, unit, other, is_owner_unknown,
+         queue, queue_peak, limit, asked, somaxconn, binds, drops, overflows, overflows_estimated, overflows_per_second,
+         arrivals, syn_queue, fastopen_queue, refuses_syns, flood, read, window);
 RECORDED(LocalPorts, first, last);
 RECORDED(TcpStates, established, syn_sent, syn_recv, fin_wait1, fin_wait2, time_wait, close_wait, last_ack, closing);
 RECORDED(CloseWaitHolder, pid, command, held);
@@ -83,9 +84,10 @@ RECORDED(HeldBack, flows, bytes_per_second, most_in_round_trip, set_by_applicati
          largest_at_ceiling);
 RECORDED(TcpBuffers, netns, pid, pod, rmem_default, rmem_max, wmem_default, wmem_max, looked_at, left_out, window_scale,
          receiving, sending, congestion_control, losing);
-RECORDED(UdpSocket, netns, cookie, inode, local, pid, fd, command, pod, unit, is_owner_unknown, queue_bytes,
-         buffer_bytes, set_by_application, read, drops, overflows, window_overflows, window_received, last_overflows,
-         last_received, recent_overflows, most_dropped, looks, looks_past_half, netns_overflows, left_out);
+RECORDED(UdpSocket, netns, cookie, inode, local, pid, fd, command, is_held_by_init, pod, unit, other, is_owner_unknown,
+         queue_bytes, buffer_bytes, set_by_application, read, drops, overflows, window_overflows, window_received,
+         last_overflows, last_received, recent_overflows, most_dropped, looks, looks_past_half, netns_overflows,
+         left_out);
 RECORDED(Fragments, netns, pid, pod, family, memory_bytes, fullest_bytes, lowest_bytes, limit_bytes, reassembled,
          timed_out, failed, window_reassembled, window_timed_out, window_failed, window_arrived, recent_reassembled,
          recent_timed_out);

@@ -87,6 +87,19 @@ template <class Object> constexpr Row<Object> unit_row(std::string_view name) {
             unit<Object>};
 }
 
+template <class Socket> constexpr Row<Socket> other_row(std::string_view name) {
+    return {{.name = name,
+             .kind = label,
+             .json = "also_held_by",
+             .column = "WHO",
+             .help = "Who else has a hand on it: the unit of process 1, where it holds the socket that another process "
+                     "serves, as systemd does; or the pod that holds it, where the network namespace is another pod's. "
+                     "null where there is none.",
+             .source = "/proc/PID/cgroup",
+             .join = Join::also},
+            [](const Socket& socket) -> Value { return socket.other ? Value(to_string(*socket.other)) : Value(); }};
+}
+
 constexpr std::string_view netns_help = "Network namespace: inode number, as in `lsns -t net`.";
 
 template <class Object> constexpr Row<Object> netns_row(std::string_view name) {
@@ -154,7 +167,7 @@ constexpr std::array listeners{
                    .json = "pid",
                    .column = "PID",
                    .width = 7,
-                   .help = "Lowest process id that holds the socket; 0 when none was found.",
+                   .help = "Lowest process id that holds the socket, process 1 last; 0 when none was found.",
                    .source = "task->tgid",
                    .wide = true},
                   field<&Listener::pid>},
@@ -328,6 +341,7 @@ constexpr std::array listeners{
                    .source = "sk_ack_backlog / (sk_max_ack_backlog + 1)",
                    .aggregate = Aggregate::max},
                   queue_ratio},
+    other_row<Listener>("listener.also_held_by"),
 };
 
 constexpr std::array syn_queue{
@@ -1437,7 +1451,7 @@ constexpr std::array udp_rows{
                     .json = "pid",
                     .column = "PID",
                     .width = 7,
-                    .help = "Lowest process ID that holds the socket.",
+                    .help = "Lowest process ID that holds the socket, process 1 last.",
                     .source = "task->tgid"},
                    field<&UdpSocket::pid>},
     Row<UdpSocket>{{.name = "udp.command",
@@ -1542,6 +1556,7 @@ constexpr std::array udp_rows{
                    field<&UdpSocket::left_out>},
     unit_row<UdpSocket>("udp.unit"),
     netns_name_row<UdpSocket>("udp.netns_name"),
+    other_row<UdpSocket>("udp.also_held_by"),
 };
 
 constexpr std::array neighbour_rows{

@@ -44,6 +44,7 @@ enum class Join {
     instead,   // in its place when known: command, pod
     otherwise, // in its place when nothing else is known: pod, unit
     beside,    // in parentheses behind it, when nothing else shares it: command, unit
+    also,      // after a plus behind all of it: unit, who else holds the socket
 };
 
 struct Signal {

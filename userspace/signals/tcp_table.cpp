@@ -233,6 +233,7 @@ TcpTable::Tracked& TcpTable::take_in(const probes::ListenerReading& reading, boo
     row.pid = reading.pid;
     row.fd = reading.fd;
     row.command = printable(reading.command);
+    row.is_held_by_init = reading.is_held_by_init;
     if (reading.fastopen_queue) row.fastopen_queue = reading.fastopen_queue;
     row.drops = gain(tracked.drops_base, tracked.drops_read);
     tracked.syn_queue_read = reading.syn_queue.value_or(0);

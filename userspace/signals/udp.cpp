@@ -26,6 +26,7 @@ UdpSocket row_of(const UdpReading& reading, MonoTime now) {
             .pid = reading.pid,
             .fd = reading.fd,
             .command = printable(reading.command),
+            .is_held_by_init = reading.is_held_by_init,
             .pod = std::nullopt,
             .queue_bytes = reading.queue,
             .buffer_bytes = reading.buffer,

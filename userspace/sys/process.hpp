@@ -16,6 +16,8 @@
 
 namespace bpftune::sys {
 
+inline constexpr pid_t init_process = 1; // systemd, mostly
+
 // /proc/PID/cgroup: one line for each hierarchy. The error's code is errno; more than 64 KiB is an error (the kernel
 // has 13 controllers, and no path is longer than 4096 bytes).
 Result<std::string> cgroups_of(pid_t pid, const std::filesystem::path& proc = "/proc");

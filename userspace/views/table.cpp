@@ -230,6 +230,10 @@ void join(Shared& shared, const Json& row, const Signal& signal) {
     }
     const auto text = known_text(row, signal.json);
     if (!text) return;
+    if (signal.join == Join::also) {
+        cell.text += " + " + *text;
+        return;
+    }
     if (signal.join == Join::instead || (signal.join == Join::otherwise && cell.text == "-"))
         cell.text = *text;
     else if (signal.join == Join::beside && shared.is_own)

@@ -86,6 +86,67 @@ TEST_CASE("a pod that is no pod of the snapshot is known by its name alone") {
     CHECK(grants.of(host, Pod{.ns = "shop", .name = "gone", .uid = "x"}).mode() == policy::Mode::automatic);
     CHECK(grants.of(host, std::nullopt).unknown == policy::Unknown::owner); // nobody is known to hold it
 }
+
+TEST_CASE("of a socket in which two have a hand the lower of both grants counts") {
+    const bool is_pods = GENERATE(true, false);
+    Snapshot snapshot = a_node();
+    snapshot.listeners = {{.netns = is_pods ? NetnsId{.cookie = 7, .inode = 7} : host, .cookie = 70, .pid = 7}};
+    Listener& listener = snapshot.listeners[0];
+    if (is_pods) {
+        listener.pod = snapshot.pods.back().pod; // of shop
+        listener.other = OtherHolder{.pod = snapshot.pods[0].pod, .unit = {}};
+    } else {
+        listener.unit = "web.service";
+        listener.other = OtherHolder{.pod = {}, .unit = "init.scope"};
+    }
+    const auto id = TunableId::somaxconn;
+    policy::PodRule own{.match = {.ns = "shop"}}, others{.match = {.ns = "payments"}};
+    if (!is_pods) own.match = {.unit = "web.*"}, others.match = {.unit = "init.*"};
+    const auto check = [&](policy::Mode mode, std::uint64_t max) {
+        const policy::Policy policy = with({own, others});
+        const Grants grants(policy, snapshot);
+        const policy::Grant grant = grants.of(listener);
+        CHECK(grant.mode() == mode);
+        CHECK(policy.of(id, grant).max == max);
+        CHECK(policy.of(id, grant).mode == mode);
+    };
+    const std::uint64_t all = with({}).of(id).max;
+    check(policy::Mode::automatic, all);
+    others.mode = policy::Mode::observe;
+    check(policy::Mode::observe, all);
+    std::swap(own.mode, others.mode);
+    check(policy::Mode::observe, all);
+    own.mode = policy::Mode::automatic;
+    own.tunables[static_cast<std::size_t>(id)] = {.named = true, .max = 256};
+    check(policy::Mode::automatic, 256);
+    others.mode = policy::Mode::recommend; // each lowers what the other does not
+    check(policy::Mode::recommend, 256);
+}
+
+TEST_CASE("who of two holds a socket back is told by the tunable") {
+    const auto id = TunableId::somaxconn;
+    policy::PodRule lower_mode{.match = {.ns = "shop"}}, lower_max{.match = {.ns = "payments"}};
+    lower_mode.tunables[static_cast<std::size_t>(id)] = {.named = true, .mode = policy::Mode::observe, .max = 1024};
+    lower_max.tunables[static_cast<std::size_t>(id)] = {.named = true, .max = 256};
+    const policy::Policy policy = with({lower_mode, lower_max});
+    const policy::Grant other{.rule = &policy.pods[1]};
+    const policy::Grant both{.rule = &policy.pods[0], .other = &other};
+    CHECK(policy.lower_mode(id, both).rule == &policy.pods[0]);
+    CHECK(policy.lower_max(id, both).rule == &policy.pods[1]);
+    CHECK(policy.lower_max(id, both).other == nullptr);
+    CHECK(policy.lower_mode(id, other).rule == &policy.pods[1]);
+}
+
+TEST_CASE("one whose other holder is not known yet is left alone") {
+    Snapshot snapshot = a_node();
+    snapshot.listeners[0].cookie = 70;
+    snapshot.listeners[0].is_owner_unknown = true;
+    snapshot.listeners[0].other = OtherHolder{};
+    const policy::Policy policy = with({{.match = {.unit = "x.service"}}});
+    const Grants grants(policy, snapshot);
+    CHECK(grants.of(snapshot.listeners[0]).mode() == policy::Mode::observe);
+}
+
 TEST_CASE("where names are not known, entries about pods are told, and by a name none is") {
     Snapshot snapshot = a_node();
     for (NetnsNames& row : snapshot.netns_names) row.is_name_unknown = true;

@@ -82,16 +82,22 @@ public:
         if (is_new && netns != World::host) owner->second = random(dice);
     }
 
-    // In the node's own namespace each listener has a holder of its own.
+    // In the node's own namespace each listener has a holder of its own. In some there another has a hand, process 1,
+    // as in some of a pod's namespace another pod.
     void hold(const Listener& listener, Dice& dice) {
-        if (listener.netns != World::host) return;
-        Owner& holder = holders_.emplace(listener.cookie, random(dice)).first->second;
-        holder.bound.clear();
+        const bool is_of_node = listener.netns == World::host;
+        if (is_of_node) holders_.emplace(listener.cookie, random(dice)).first->second.bound.clear();
+        if (!dice.once_in(3) || (!is_of_node && !in(listener.netns).is_pod)) return;
+        Owner other = random(dice);
+        while (other.is_pod == is_of_node) other = random(dice);
+        other.bound.clear();
+        others_.emplace(listener.cookie, std::move(other));
     }
 
     // More of one is known, or no more.
     void learn(Dice& dice) {
         learn(holders_, dice);
+        learn(others_, dice);
         learn(namespaces_, dice);
     }
 
@@ -103,7 +109,10 @@ public:
         world.pods.clear();
         world.may_have_pods = may_have_pods_;
         for (const auto& [netns, owner] : namespaces_) show_namespace(world, netns, owner);
-        for (auto& [cookie, listener] : world.listeners) show_holder(world, listener);
+        for (auto& [cookie, listener] : world.listeners) {
+            show_holder(world, listener);
+            show_other(world, listener);
+        }
         std::ranges::sort(world.pods, {}, [](const PodFacts& facts) { return facts.pod.uid; });
     }
 
@@ -111,6 +120,13 @@ public:
     [[nodiscard]] const Owner& of(const NetnsId& netns, std::uint64_t cookie) const {
         const auto holder = holders_.find(cookie);
         return holder == holders_.end() ? in(netns) : holder->second;
+    }
+
+    // Who has a hand on it beside that, once that is known; nullptr: nobody.
+    [[nodiscard]] const Owner* other_of(const NetnsId& netns, std::uint64_t cookie) const {
+        const auto other = others_.find(cookie);
+        return other != others_.end() && other->second.is_shown() && of(netns, cookie).is_shown() ? &other->second
+                                                                                                  : nullptr;
     }
 
     [[nodiscard]] static policy::TunablePolicy lowered(const policy::Policy& policy, TunableId id, const Owner& owner) {
@@ -227,8 +243,20 @@ private:
         if (listener.netns == World::host) world.pods.push_back(shown(holder));
     }
 
+    void show_other(World& world, Listener& listener) const {
+        listener.other.reset();
+        const Owner* other = other_of(listener.netns, listener.cookie);
+        if (other == nullptr) return;
+        listener.is_owner_unknown |= other->is_waited_for;
+        listener.other = OtherHolder{.pod = {}, .unit = other->unit};
+        if (!other->is_pod) return;
+        listener.other->pod = shown(*other).pod;
+        world.pods.push_back(shown(*other));
+    }
+
     std::map<NetnsId, Owner> namespaces_;
     std::map<std::uint64_t, Owner> holders_; // of listeners of the node's own namespace, by cookie
+    std::map<std::uint64_t, Owner> others_;  // of listeners, by cookie
     int pods_ = 0;
     bool may_have_pods_;
 };

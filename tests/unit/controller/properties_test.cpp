@@ -378,8 +378,11 @@ private:
         };
         const bool is_netns_asked = decides == TunableId::somaxconn;
         const bool is_listener_asked = decision.scope.listener && (for_itself || is_of_socket(decision.tunable));
-        return (!is_netns_asked || owners_.lowered(policy_, decides, owners_.in(netns)).mode == Mode::automatic) &&
-               (!is_listener_asked || allows(owners_.of(netns, decision.scope.listener->cookie)));
+        if (is_netns_asked && owners_.lowered(policy_, decides, owners_.in(netns)).mode != Mode::automatic)
+            return false;
+        if (!is_listener_asked) return true;
+        const Owner* other = owners_.other_of(netns, decision.scope.listener->cookie);
+        return allows(owners_.of(netns, decision.scope.listener->cookie)) && (other == nullptr || allows(*other));
     }
 
     static bool is_for_min(const Decision& decision) { return decision.why.contains("the policy's min"); }
@@ -392,8 +395,10 @@ private:
         if (decision.tunable == TunableId::somaxconn)
             max = std::min(max, owners_.lowered(policy_, decision.tunable, owners_.in(netns)).max);
         if (!decision.scope.listener || decision.act != Decision::Act::write) return max;
-        const Owner& holder = owners_.of(netns, decision.scope.listener->cookie);
-        return std::min(max, owners_.lowered(policy_, decision.tunable, holder).max);
+        const std::uint64_t cookie = decision.scope.listener->cookie;
+        max = std::min(max, owners_.lowered(policy_, decision.tunable, owners_.of(netns, cookie)).max);
+        const Owner* other = owners_.other_of(netns, cookie);
+        return other == nullptr ? max : std::min(max, owners_.lowered(policy_, decision.tunable, *other).max);
     }
 
     void check_raise(const Decision& decision, const std::map<controller::TrialKey, controller::BackOff>& back_offs) {

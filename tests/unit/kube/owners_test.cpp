@@ -282,6 +282,44 @@ TEST_CASE("who found no port is no process that has its number by now") {
     CHECK(made.tcp[0].ports_exhausted_pod == std::nullopt);
 }
 
+TEST_CASE("a socket that process 1 holds as well is its server's, and shows process 1 beside it") {
+    Service service;
+    service.tell_logs("kube-system_proxy-x_" + uid_b);
+    service.runs(51, unit("web.service"), host, {7});
+    service.runs(50, pod(uid_b), host, {8});
+    const auto look = [&] {
+        std::vector<Listener> listeners{listener(host, 7, 51), listener(host, 8, 50), listener(host, 7, 51)};
+        listeners[0].is_held_by_init = listeners[1].is_held_by_init = true;
+        listeners[2].cookie = 9;
+        listeners[2].inode = 1007;
+        return service.tick({{host, 1}}, listeners);
+    };
+    CHECK(look().listeners[0].is_owner_unknown); // process 1 could not be looked at
+    service.runs(1, unit("init.scope"), host);
+    const Snapshot made = look();
+    CHECK(made.listeners[0].unit == "web.service");
+    CHECK(made.listeners[0].other == OtherHolder{.pod = {}, .unit = "init.scope"});
+    CHECK_FALSE(made.listeners[0].is_owner_unknown);
+    CHECK(made.listeners[1].pod->name == "proxy-x");
+    CHECK(made.listeners[1].other == OtherHolder{.pod = {}, .unit = "init.scope"});
+    CHECK(made.listeners[2].other == std::nullopt);
+    const int reads = service.node.reads;
+    look();
+    CHECK(service.node.reads == reads);
+}
+
+TEST_CASE("of a UDP socket that process 1 holds as well it is the same") {
+    Service service;
+    service.runs(1, unit("init.scope"), host);
+    Snapshot made = service.snapshot(Snapshot::Cause::tick, {});
+    made.tcp = {Service::row(host, 1)};
+    made.udp.resize(1);
+    made.udp[0].netns = host;
+    made.udp[0].is_held_by_init = true;
+    service.owners.name(made, service.now.mono);
+    CHECK(made.udp[0].other == OtherHolder{.pod = {}, .unit = "init.scope"});
+}
+
 TEST_CASE("what is known is not looked at again, and one process once for all that it holds") {
     Service service;
     service.tell_logs("shop_web-0_" + uid_a);
@@ -496,6 +534,9 @@ TEST_CASE("a listener in a pod's namespace is that pod's, and in none of its con
     service.runs(71, pod(uid_b, sidecar_id), netns_a, {7});
     const Snapshot made = service.tick({{netns_a, 70}}, {listener(netns_a, 7, 71)});
     CHECK(made.listeners[0].pod == Pod{"shop", "web-0", "", uid_a});
+    CHECK(made.listeners[0].other == OtherHolder{.pod = Pod{"", uid_b, "proxy", uid_b}, .unit = {}});
+    REQUIRE(made.pods.size() == 2); // for a policy that is about the other
+    CHECK(made.pods[1].pod.uid == uid_b);
 }
 
 TEST_CASE("members of a group that shares its port are told apart by who holds each") {

@@ -75,6 +75,21 @@ TEST_CASE("one listener remains of a socket that many hold, by its lowest pid an
     CHECK(found->namespaces.size() == 1);
 }
 
+TEST_CASE("a socket that process 1 keeps for another is the other's, and is known to be kept") {
+    std::vector<std::byte> records;
+    for (const __u32 pid : {900, 1, 800, 1}) append(records, held_by(7, pid, 4));
+    append(records, held_by(8, 1, 5));
+    append(records, held_by(9, 900, 6));
+    const auto found = census(records);
+    REQUIRE(found->listeners.size() == 3);
+    CHECK(found->listeners[0].pid == 800);
+    CHECK(found->listeners[0].is_held_by_init);
+    CHECK(found->listeners[1].pid == 1); // nobody else serves it
+    CHECK_FALSE(found->listeners[1].is_held_by_init);
+    CHECK(found->listeners[2].pid == 900);
+    CHECK_FALSE(found->listeners[2].is_held_by_init);
+}
+
 TEST_CASE("a census that is cut short or of an unknown kind is refused") {
     std::vector<std::byte> records;
     append(records, held_by(7, 900, 4));

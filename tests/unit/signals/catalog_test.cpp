@@ -66,7 +66,7 @@ TEST_CASE("tables have the documented fields in the documented order, new ones b
     CHECK(tables[0].json == "listeners");
     CHECK(fields(tables[0]) == "netns inode address port pid command pod queue queue_peak limit asked somaxconn binds "
                                "drops overflows overflows_per_second arrivals syn_queue fastopen_queue overflows_are "
-                               "flooded flood unit netns_name queue_ratio ");
+                               "flooded flood unit netns_name queue_ratio also_held_by ");
     CHECK(tables[1].json == "syn_queue");
     CHECK(fields(tables[1]) ==
           "netns dropped cookies_sent listen_overflows overflows_of_closed cookies_returned "
@@ -102,7 +102,7 @@ TEST_CASE("tables have the documented fields in the documented order, new ones b
           "losing_set_by_application congestion_control pod unit netns_name ");
     CHECK(tables[6].json == "udp");
     CHECK(fields(tables[6]) == "netns inode address port pid command pod queue buffer set_by drops overflows looks "
-                               "looks_past_half lost_to netns_overflows left_out unit netns_name ");
+                               "looks_past_half lost_to netns_overflows left_out unit netns_name also_held_by ");
     CHECK(tables[7].json == "neighbours");
     CHECK(fields(tables[7]) == "family entries limit refused made unanswered ");
     CHECK(tables[8].json == "fragments");

@@ -76,7 +76,7 @@ TEST_CASE("a CSV line shows as it is read") {
     snapshot.sources = sources_of(Probe::softirq, Rung::procfs);
     snapshot.softirq = {{.cpu = 1, .processed = 15, .backlog = {}, .backlog_limit = 1000}};
     CHECK(*top_csv(top_document(snapshot, {.mode = "auto", .policy_error = {}})) ==
-          "2026-11-21T22:00:00.123Z,softirq,,,,,,,,,,,,,,,,,,,,,,,,,,0,,,,,,,,,,,,,,,,,,,,,1,15,0,1000,,0.0,,0,,,,,,,"
+          "2026-11-21T22:00:00.123Z,softirq,,,,,,,,,,,,,,,,,,,,,,,,,,,0,,,,,,,,,,,,,,,,,,,,,1,15,0,1000,,0.0,,0,,,,,,,"
           ",,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"
           ",,,,,,\r\n");
 }

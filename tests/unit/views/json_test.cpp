@@ -34,7 +34,7 @@ TEST_CASE("top's JSON is the documented object") {
         R"("queue":3,"queue_peak":129,"limit":128,"asked":511,"somaxconn":128,"binds":"somaxconn",)"
         R"("drops":355,"overflows":351,"overflows_per_second":12.0,"arrivals":1211,"syn_queue":null,)"
         R"("fastopen_queue":null,"overflows_are":"exact","flooded":0,"flood":null,"unit":null,"netns_name":null,)"
-        R"("queue_ratio":0.023255813953488372}],)"
+        R"("queue_ratio":0.023255813953488372,"also_held_by":null}],)"
         R"("syn_queue":[{"netns":4026532247,"dropped":0,"cookies_sent":7814,)"
         R"("listen_overflows":351,"overflows_of_closed":0,"cookies_returned":12,"flooded":0,"flood":null,)"
         R"("other_drops":0,"fastopen":null,"fastopen_requests":0,"fastopen_opened":0,"fastopen_failed":0,)"

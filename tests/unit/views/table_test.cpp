@@ -162,6 +162,20 @@ TEST_CASE("what is no pod has its unit, or the bound name of its namespace, wher
     CHECK(whose().ends_with("  -"));
 }
 
+TEST_CASE("who else has a hand on a socket stands behind whose it is") {
+    Snapshot snapshot = sample_snapshot();
+    snapshot.listeners = {sample_listener()};
+    const auto who = [&] { return line(table(snapshot, {.width = 220}), "4026532247  0.0.0.0"); };
+    snapshot.listeners[0].other = OtherHolder{.pod = Pod{"mesh", "ztunnel-x", "proxy", "u9"}, .unit = {}};
+    CHECK(who().find("  shop/web-0/nginx + mesh/ztunnel-x/proxy ") != std::string::npos);
+    snapshot.listeners[0].pod.reset();
+    snapshot.listeners[0].unit = "nginx.service";
+    snapshot.listeners[0].other = OtherHolder{.pod = {}, .unit = "init.scope"};
+    CHECK(who().find("  nginx (nginx.service) + init.scope ") != std::string::npos);
+    snapshot.listeners[0].other = OtherHolder{}; // in no unit
+    CHECK(who().find("  nginx (nginx.service) + process 1 ") != std::string::npos);
+}
+
 TEST_CASE("a long address is cut before its port") {
     Snapshot snapshot = sample_snapshot();
     snapshot.listeners = {sample_listener()};

@@ -7,7 +7,7 @@
 #include "cli/commands.hpp"
 #include "core/parse.hpp"
 #include "service/daemon.hpp"
-#include "service/http.hpp"
+#include "service/listen_address.hpp"
 
 namespace bpftune::cli {
 namespace {

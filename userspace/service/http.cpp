@@ -1,254 +1,191 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/http.hpp"
 
-#include <array>
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <charconv>
 #include <list>
+#include <mutex>
 #include <thread>
 #include <vector>
 
-#include <arpa/inet.h>
-#include <netdb.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
+#include <sys/resource.h>
 
-#include "core/text.hpp"
+#include "service/acceptor.hpp"
+#include "service/cpu_share.hpp"
+#include "service/http_connection.hpp"
 #include "service/landing_page.hpp"
+#include "service/listen_address.hpp"
 #include "sys/clock.hpp"
 #include "sys/fd.hpp"
 
 namespace bpftune::service {
 namespace {
 
-constexpr std::size_t most_connections = 16;
-constexpr std::size_t longest_request = std::size_t{8} * 1024;
+using Text = std::shared_ptr<const std::string>;
+using Connections = std::list<HttpConnection>; // the oldest first
+
+constexpr std::size_t most_asking = 16;
+constexpr std::size_t most_answered = 16;
+constexpr int most_waiting = 128; // until they are accepted
 constexpr Nanoseconds patience = std::chrono::seconds(5);
+constexpr double cpu_share = 0.1;
+constexpr Nanoseconds cpu_burst = std::chrono::milliseconds(50);
+// Whose time has passed is let go of so soon after.
+constexpr Nanoseconds longest_wait = std::chrono::seconds(1);
 // Until a call that failed for want of descriptors or memory is made again.
-constexpr auto until_next_try = std::chrono::milliseconds(100);
+constexpr Nanoseconds until_next_try = std::chrono::milliseconds(100);
 
-struct Address {
-    std::string host;
-    int port = 0;
-};
+Text text_of(std::string text) { return std::make_shared<const std::string>(std::move(text)); }
 
-bool is_ipv6(std::string_view text) {
-    in6_addr address{};
-    text = text.substr(0, text.find('%')); // fe80::1%eth0
-    return ::inet_pton(AF_INET6, std::string(text).c_str(), &address) == 1;
+bool wait_for(std::vector<pollfd>& awaited, Nanoseconds longest) {
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(longest);
+    const timespec timeout{.tv_sec = seconds.count(), .tv_nsec = (longest - seconds).count()};
+    return ::ppoll(awaited.data(), awaited.size(), &timeout, nullptr) >= 0;
 }
-
-Result<Address> parse_address(std::string_view text) {
-    const std::size_t colon = text.rfind(':');
-    const std::string_view digits = colon == std::string_view::npos ? std::string_view{} : text.substr(colon + 1);
-    int port = -1;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
-    const bool whole = error == std::errc{} && end == digits.data() + digits.size();
-    std::string_view host = text.substr(0, whole ? colon : 0);
-    const bool in_brackets = host.size() > 2 && host.front() == '[' && host.back() == ']';
-    if (in_brackets) host = host.substr(1, host.size() - 2);
-    const bool is_host = in_brackets ? is_ipv6(host) : host.find_first_of(":[]") == std::string_view::npos;
-    if (!whole || port < 0 || port > 65535 || !is_host)
-        return failure("'{}' is no ADDRESS:PORT; write 127.0.0.1:9810, [::1]:9810 or none", printable(text));
-    if (host.empty()) return failure("'{}' lacks an address; write 127.0.0.1:{}", printable(text), port);
-    return Address{std::string(host), port};
-}
-
-struct FreeAddresses {
-    void operator()(addrinfo* addresses) const { ::freeaddrinfo(addresses); }
-};
-
-// SO_REUSEADDR, so that a restart need not wait; not SO_REUSEPORT: two services would share one port, and each scrape
-// would meet either.
-sys::Fd listen_on(const addrinfo& address) {
-    sys::Fd socket(::socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    constexpr int yes = 1;
-    constexpr int no = 0;
-    ::setsockopt(socket.value(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    if (address.ai_family == AF_INET6) ::setsockopt(socket.value(), IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no);
-    const bool listens = ::bind(socket.value(), address.ai_addr, address.ai_addrlen) == 0 &&
-                         ::listen(socket.value(), 4 * int{most_connections}) == 0;
-    return listens ? std::move(socket) : sys::Fd();
-}
-
-sys::Fd listen_on(const Address& address) {
-    addrinfo hints{};
-    hints.ai_socktype = SOCK_STREAM;
-    addrinfo* resolved = nullptr;
-    if (::getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &hints, &resolved) != 0) return {};
-    const std::unique_ptr<addrinfo, FreeAddresses> addresses(resolved);
-    for (const addrinfo* one = resolved; one != nullptr; one = one->ai_next)
-        if (sys::Fd socket = listen_on(*one)) return socket;
-    return {};
-}
-
-int port_of(const sys::Fd& socket) {
-    sockaddr_storage address{};
-    socklen_t size = sizeof address;
-    if (::getsockname(socket.value(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return -1;
-    const bool six = address.ss_family == AF_INET6; // both have the port in one place
-    return ntohs(six ? reinterpret_cast<const sockaddr_in6&>(address).sin6_port
-                     : reinterpret_cast<const sockaddr_in&>(address).sin_port);
-}
-
-struct Response {
-    std::string_view status = "200 OK";
-    std::string body;
-    std::string_view type = "text/plain";
-};
-
-std::string to_text(const Response& response, bool with_body) {
-    return fmt::format("HTTP/1.1 {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{}",
-                       response.status, response.type, response.body.size(), with_body ? response.body : "");
-}
-
-// Whether all header lines are there; what follows them is of no interest.
-bool is_whole(std::string_view request) {
-    return request.find("\r\n\r\n") != std::string_view::npos || request.find("\n\n") != std::string_view::npos;
-}
-
-struct Connection {
-    sys::Fd socket;
-    MonoTime deadline;
-    std::string in;
-    std::string out;
-    bool answered = false; // what more is read is of no interest
-    bool ended = false;
-
-    // While nothing is to be written. Whether anything was read.
-    bool read() {
-        std::array<char, 4096> chunk{};
-        const ssize_t size = ::recv(socket.value(), chunk.data(), chunk.size(), 0);
-        ended = size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR);
-        if (size > 0 && !answered) in.append(chunk.data(), static_cast<std::size_t>(size));
-        return size > 0;
-    }
-    // The other side closes first, or is given up: to close with something unread would reset what was sent.
-    void write() {
-        const ssize_t sent = ::send(socket.value(), out.data(), out.size(), MSG_NOSIGNAL);
-        ended = sent < 0 && errno != EAGAIN && errno != EINTR;
-        if (sent > 0) out.erase(0, static_cast<std::size_t>(sent));
-        if (out.empty()) ::shutdown(socket.value(), SHUT_WR);
-    }
-};
 
 } // namespace
 
-Result<> check_address(std::string_view text) {
-    const auto address = parse_address(text);
-    if (!address) return std::unexpected(address.error());
-    return {};
-}
-
 struct HttpServer::Server {
-    sys::Fd listener;
+    Acceptor acceptor;
     sys::Fd wake; // an eventfd: look at `ends`
     int port = 0;
     std::atomic<bool> ends = false;
-    std::list<Connection> connections; // the oldest first; the thread's own, as is the next
+    Connections asking; // the thread's own, as are the next
+    Connections answered;
     MonoTime next_accept;
     std::mutex mutex; // over what follows
-    std::string metrics;
+    Text metrics = text_of("");
     MonoTime deadline;
-    std::string unready = "probes are being attached";
+    Text unready = text_of("probes are being attached\n"); // empty: it is ready
     std::thread thread;
 
     void run();
     void wait();
     void accept_all(MonoTime now);
-    void serve(Connection& connection);
-    Response respond(std::string_view path);
-    std::string answer(std::string_view request);
+    void end(Connections& connections, Connections::iterator connection);
+    void end_one_answered();
+    bool make_room();
+    void serve_all();
+    void serve(Connections::iterator connection);
+    void let_go(MonoTime now);
+    void rest(Nanoseconds time);
+    HttpResponse respond(std::string_view path);
 };
 
 void HttpServer::Server::run() {
+    ::pthread_setname_np(::pthread_self(), "http");
+    (void)::setpriority(PRIO_PROCESS, 0, 0); // of this thread: clients do not go ahead of others as the loop does
+    CpuShare share(cpu_share, cpu_burst, sys::now().mono);
     while (!ends) {
         wait();
         const MonoTime now = sys::now().mono;
+        serve_all(); // before another may take one's place
         if (now >= next_accept) accept_all(now);
-        for (Connection& connection : connections) serve(connection);
-        std::erase_if(connections, [&](const Connection& one) { return one.ended || now >= one.deadline; });
+        let_go(now);
+        acceptor.keep_one();
+        rest(share.rest(sys::thread_cpu_time(), sys::now().mono));
     }
 }
 
-// Until something can be done; a second at most, in which whose time has passed is let go of.
 void HttpServer::Server::wait() {
-    std::vector<pollfd> awaited{{.fd = wake.value(), .events = POLLIN, .revents = 0}};
     const bool may_accept = sys::now().mono >= next_accept;
-    if (may_accept) awaited.push_back({.fd = listener.value(), .events = POLLIN, .revents = 0});
-    for (const Connection& one : connections)
-        awaited.push_back(
-            {.fd = one.socket.value(), .events = one.out.empty() ? short{POLLIN} : short{POLLOUT}, .revents = 0});
-    const int longest = may_accept ? 1000 : static_cast<int>(until_next_try.count());
-    if (::poll(awaited.data(), awaited.size(), longest) < 0) std::this_thread::sleep_for(until_next_try);
+    std::vector<pollfd> awaited{{.fd = wake.value(), .events = POLLIN, .revents = 0}};
+    const auto await = [&](const sys::Fd& fd, short events) {
+        awaited.push_back({.fd = fd.value(), .events = events, .revents = 0});
+    };
+    if (may_accept) await(acceptor.listener(), POLLIN);
+    for (const HttpConnection& one : asking) await(one.socket(), POLLIN);
+    for (const HttpConnection& one : answered) await(one.socket(), one.is_sending() ? POLLOUT : POLLIN);
+    if (!wait_for(awaited, may_accept ? longest_wait : until_next_try)) std::this_thread::sleep_for(until_next_try);
 }
 
-// Each is served at once, before one more can take its place.
+// As many as may ask at once, so that each of them has its turn in between. Without a descriptor only one.
 void HttpServer::Server::accept_all(MonoTime now) {
-    for (std::size_t i = 0; i < most_connections; ++i) {
-        sys::Fd socket(::accept4(listener.value(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    for (std::size_t i = 0; i < most_asking && (i == 0 || !acceptor.is_out_of_descriptors()); ++i) {
+        sys::Fd socket = acceptor.accept();
         if (!socket) {
-            const bool is_usual = errno == EAGAIN || errno == EINTR || errno == ECONNABORTED;
-            if (!is_usual) next_accept = now + until_next_try;
+            const bool is_usual = Acceptor::nobody_waits(errno);
+            if (!is_usual && !(acceptor.is_out_of_descriptors() && make_room())) next_accept = now + until_next_try;
             return;
         }
-        if (connections.size() >= most_connections) connections.pop_front();
-        connections.push_back({.socket = std::move(socket), .deadline = now + patience, .in = {}, .out = {}});
-        serve(connections.back());
+        if (asking.size() >= most_asking) end(asking, asking.begin());
+        serve(asking.emplace(asking.end(), std::move(socket), now + patience));
     }
 }
 
-void HttpServer::Server::serve(Connection& connection) {
-    const bool has_read = connection.out.empty() && connection.read();
-    if (has_read && !connection.answered && (is_whole(connection.in) || connection.in.size() > longest_request)) {
-        connection.out = answer(connection.in);
-        connection.answered = true;
-    }
-    if (!connection.out.empty() && !connection.ended) connection.write();
+void HttpServer::Server::end(Connections& connections, Connections::iterator connection) {
+    acceptor.end(connection->take_socket());
+    connections.erase(connection);
 }
 
-std::string HttpServer::Server::answer(std::string_view request) {
-    if (!is_whole(request) || request.size() > longest_request)
-        return to_text({.status = "431 Request Header Fields Too Large", .body = "too long\n"}, true);
-    const std::string_view line = request.substr(0, request.find_first_of("\r\n"));
-    const std::size_t method_end = line.find(' ');
-    const std::size_t target_end = line.rfind(' ');
-    if (target_end == std::string_view::npos || target_end == method_end ||
-        !line.substr(target_end).starts_with(" HTTP/1."))
-        return to_text({.status = "400 Bad Request", .body = "no request of HTTP/1.1\n"}, true);
-    const std::string_view method = line.substr(0, method_end);
-    if (method != "GET" && method != "HEAD")
-        return to_text({.status = "405 Method Not Allowed\r\nAllow: GET, HEAD", .body = "GET or HEAD\n"}, true);
-    const std::string_view target = line.substr(method_end + 1, target_end - method_end - 1);
-    return to_text(respond(target.substr(0, target.find('?'))), method == "GET");
+// What is still being sent stays as long as possible: a scrape is not to be cut off by requests that are quick.
+void HttpServer::Server::end_one_answered() {
+    const auto sent = std::ranges::find_if_not(answered, &HttpConnection::is_sending);
+    end(answered, sent != answered.end() ? sent : answered.begin());
 }
 
-Response HttpServer::Server::respond(std::string_view path) {
+// Whether there was a connection to end for the next.
+bool HttpServer::Server::make_room() {
+    if (asking.empty() && answered.empty()) return false;
+    if (answered.empty())
+        end(asking, asking.begin());
+    else
+        end_one_answered();
+    return true;
+}
+
+void HttpServer::Server::serve_all() {
+    for (HttpConnection& one : answered) one.go_on();
+    for (auto next = asking.begin(); next != asking.end();) serve(next++);
+}
+
+void HttpServer::Server::serve(Connections::iterator connection) {
+    if (!connection->receive()) return;
+    if (const auto request = parse_http(connection->request()))
+        connection->answer(respond(request->path), request->with_body);
+    else
+        connection->answer(request.error(), true);
+    if (answered.size() >= most_answered) end_one_answered();
+    answered.splice(answered.end(), asking, connection);
+}
+
+void HttpServer::Server::let_go(MonoTime now) {
+    for (Connections* connections : {&asking, &answered})
+        for (auto next = connections->begin(); next != connections->end();)
+            if (const auto one = next++; one->has_ended(now)) end(*connections, one);
+}
+
+void HttpServer::Server::rest(Nanoseconds time) {
+    std::vector<pollfd> awaited{{.fd = wake.value(), .events = POLLIN, .revents = 0}};
+    if (time > Nanoseconds::zero()) wait_for(awaited, std::min(time, longest_wait));
+}
+
+HttpResponse HttpServer::Server::respond(std::string_view path) {
+    constexpr std::string_view unavailable = "503 Service Unavailable";
     const std::scoped_lock lock(mutex);
     if (path == "/metrics") return {.body = metrics, .type = "text/plain; version=0.0.4; charset=utf-8"};
-    if (path == "/") return {.body = landing_page(BPFTUNE_VERSION), .type = "text/html; charset=utf-8"};
+    if (path == "/") return {.body = text_of(landing_page(BPFTUNE_VERSION)), .type = "text/html; charset=utf-8"};
     if (path == "/healthz") {
-        if (sys::now().mono <= deadline) return {.body = "ok\n"};
-        return {.status = "503 Service Unavailable", .body = "no tick for too long\n"};
+        if (sys::now().mono <= deadline) return text_response("200 OK", "ok\n");
+        return text_response(unavailable, "no tick for too long\n");
     }
     if (path == "/readyz") {
-        if (unready.empty()) return {.body = "ready\n"};
-        return {.status = "503 Service Unavailable", .body = unready + "\n"};
+        if (unready->empty()) return text_response("200 OK", "ready\n");
+        return {.status = unavailable, .body = unready};
     }
-    return {.status = "404 Not Found", .body = "/, /metrics, /healthz or /readyz\n"};
+    return text_response("404 Not Found", "/, /metrics, /healthz or /readyz\n");
 }
 
-Result<std::unique_ptr<HttpServer>> HttpServer::start(std::string_view text) {
-    const auto address = parse_address(text);
-    if (!address) return std::unexpected(address.error());
+Result<std::unique_ptr<HttpServer>> HttpServer::start(std::string_view address) {
+    auto listener = listen_at(address, most_waiting);
+    if (!listener) return std::unexpected(listener.error());
     auto server = std::make_unique<Server>();
-    server->listener = listen_on(*address);
-    if (!server->listener)
-        return failure("cannot listen on {}: in use, or no address of this node; --listen chooses another",
-                       printable(text));
-    server->port = port_of(server->listener);
+    server->port = port_of(*listener);
+    server->acceptor = Acceptor(std::move(*listener));
     server->wake = sys::Fd(::eventfd(0, EFD_CLOEXEC));
     if (!server->wake) return system_failure(errno, "eventfd");
     server->thread = std::thread([&state = *server] { state.run(); });
@@ -264,14 +201,17 @@ HttpServer::~HttpServer() {
 }
 
 void HttpServer::publish(std::string metrics, MonoTime deadline) {
+    Text text = text_of(std::move(metrics));
     const std::scoped_lock lock(server_->mutex);
-    server_->metrics = std::move(metrics);
+    server_->metrics.swap(text); // the old one is freed when nobody waits for that
     server_->deadline = deadline;
 }
 
 void HttpServer::unready(std::string why) {
+    if (!why.empty()) why += '\n';
+    const Text text = text_of(std::move(why));
     const std::scoped_lock lock(server_->mutex);
-    server_->unready = std::move(why);
+    server_->unready = text;
 }
 
 int HttpServer::port() const { return server_->port; }

@@ -1,11 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// A page at /, /metrics, /healthz and /readyz, on a thread of their own that sees only finished texts. Who may connect
-// is no friend: 16 connections at once (one more ends the oldest), 8 KiB of a request, 5 s for all of it, one request
-// each. An accept() that fails is tried again.
+// A page at /, /metrics, /healthz and /readyz, on a thread of its own that sees only finished texts. Who connects may
+// be any process of the node: whatever it does, others are answered, and no more is taken than this.
+//
+//   connections  16 that have not said all of their request, 16 that are answered; one more of either ends the oldest
+//   of
+//                its kind, of those answered one that was sent all. One request each
+//   bytes        8 KiB of a request, 64 KiB after it. A text is held once for all who are sent it, and a published one
+//                until the last of these is done: memory is at most 18 texts of /metrics and 256 KiB. The kernel holds
+//                256 KiB for a connection at most
+//   time         5 s for all of a connection, however busy it is; 1/10 of one core, with 50 ms at one go
+//   descriptors  one for a connection, and one that is kept for when there is no other. Then they are answered one by
+//   one
+//
+// Nobody can be kept from filling the accept queue. Whose connection gets in then is the kernel's choice.
+//
+// No library: the limits above are all that this server is, and those that Debian 12 has do not know them.
+// docs/architecture.md says which were looked at.
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -14,17 +27,14 @@
 
 namespace bpftune::service {
 
-// Whether it is written as one: "127.0.0.1:9810", "[::1]:9810".
-Result<> check_address(std::string_view text);
-
 class HttpServer {
 public:
-    // `address`: as check_address() has it; port 0 takes a free one.
+    // `address`: as check_address() has it (service/listen_address.hpp); port 0 takes a free one.
     static Result<std::unique_ptr<HttpServer>> start(std::string_view address);
 
     HttpServer(const HttpServer&) = delete;
     HttpServer& operator=(const HttpServer&) = delete;
-    ~HttpServer();
+    ~HttpServer(); // waits for no client
 
     // What /metrics says from now on; `deadline`: /healthz fails when nothing was published by then.
     void publish(std::string metrics, MonoTime deadline);

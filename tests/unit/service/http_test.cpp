@@ -27,21 +27,35 @@ std::unique_ptr<HttpServer> started() {
     return std::move(*server);
 }
 
-sys::Fd connect_to(const HttpServer& server) {
+sys::Fd new_socket() {
     sys::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     constexpr timeval patience{.tv_sec = 60, .tv_usec = 0};
     ::setsockopt(socket.value(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    return socket;
+}
+
+void connect_to(const HttpServer& server, const sys::Fd& socket) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(static_cast<std::uint16_t>(server.port()));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     REQUIRE(::connect(socket.value(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+}
+
+sys::Fd connect_to(const HttpServer& server) {
+    sys::Fd socket = new_socket();
+    connect_to(server, socket);
     return socket;
 }
 
 // False: the other side has ended it.
 bool send(const sys::Fd& socket, const std::string& text) {
     return ::send(socket.value(), text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
+}
+
+bool await(const sys::Fd& socket, short events) {
+    pollfd awaited{.fd = socket.value(), .events = events, .revents = 0};
+    return ::poll(&awaited, 1, 60'000) == 1;
 }
 
 // All until its end.
@@ -123,6 +137,51 @@ TEST_CASE("connections that say nothing keep nobody from being answered") {
     CHECK(receive(silent.front()).empty()); // the oldest made room
     CHECK(receive(silent.back()).empty());  // its time has passed
     CHECK(get(*server, "/healthz").starts_with("HTTP/1.1 200 "));
+}
+
+TEST_CASE("requests that are not whole end nobody's answer, and answers that are not read keep nobody from asking") {
+    const auto server = started();
+    server->publish(std::string(3'000'000, 'm'), sys::now().mono + std::chrono::hours(1));
+    std::list<sys::Fd> slow;
+    for (int i = 0; i < 16; ++i) {
+        slow.push_back(connect_to(*server));
+        send(slow.back(), "GET /metrics HTTP/1.1\r\n\r\n");
+        CHECK(await(slow.back(), POLLIN)); // it is being answered
+    }
+    std::list<sys::Fd> silent;
+    for (int i = 0; i < 40; ++i) silent.push_back(connect_to(*server));
+    CHECK(receive(slow.back()).size() > 3'000'000);
+    CHECK(get(*server, "/healthz").starts_with("HTTP/1.1 200 "));
+}
+
+TEST_CASE("what is sent without end after a request ends its connection") {
+    const auto server = started();
+    const auto socket = new_socket();
+    constexpr int little = 4096; // that is sent and not received
+    ::setsockopt(socket.value(), SOL_SOCKET, SO_SNDBUF, &little, sizeof little);
+    connect_to(*server, socket);
+    send(socket, "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
+    std::size_t sent = 0;
+    for (const std::string much(1000, 'x'); send(socket, much);) sent += much.size();
+    CHECK(sent < 1'000'000); // what the sockets hold is some of it
+    CHECK(get(*server, "/healthz").starts_with("HTTP/1.1 200 "));
+}
+
+TEST_CASE("without a free descriptor it answers by the one that it keeps") {
+    const auto server = started();
+    std::list<sys::Fd> clients;
+    for (int i = 0; i < 3; ++i) clients.push_back(new_socket());
+    rlimit before{};
+    ::getrlimit(RLIMIT_NOFILE, &before);
+    rlimit none = before;
+    none.rlim_cur = static_cast<rlim_t>(sys::Fd(::dup(STDIN_FILENO)).value()); // the lowest that is free
+    ::setrlimit(RLIMIT_NOFILE, &none);
+    for (const sys::Fd& one : clients) {
+        connect_to(*server, one);
+        send(one, "GET /healthz HTTP/1.1\r\n\r\n");
+        CHECK(ends_well(receive(one), "200 OK", "ok\n")); // and stays connected
+    }
+    ::setrlimit(RLIMIT_NOFILE, &before);
 }
 
 TEST_CASE("an accept() that fails for want of descriptors is tried again, and the end is not waited for") {

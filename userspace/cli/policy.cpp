@@ -8,7 +8,7 @@
 #include "cli/commands.hpp"
 #include "core/text.hpp"
 #include "policy/parse.hpp"
-#include "service/api.hpp"
+#include "service/api_client.hpp"
 #include "service/without_effect.hpp"
 #include "views/json.hpp"
 #include "views/text.hpp"

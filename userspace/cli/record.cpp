@@ -15,7 +15,7 @@
 #include "probes/probes.hpp"
 #include "recording/file.hpp"
 #include "recording/recording.hpp"
-#include "service/api.hpp"
+#include "service/api_client.hpp"
 #include "service/boot.hpp"
 #include "service/pod_names.hpp"
 #include "service/survey.hpp"

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.hpp"
-#include "service/api.hpp"
+#include "service/api_client.hpp"
 #include "service/boot.hpp"
 #include "service/lock.hpp"
 #include "service/restoring.hpp"

@@ -9,7 +9,7 @@
 #include "cli/commands.hpp"
 #include "core/parse.hpp"
 #include "probes/probes.hpp"
-#include "service/api.hpp"
+#include "service/api_client.hpp"
 #include "service/pod_names.hpp"
 #include "service/survey.hpp"
 #include "signals/collector.hpp"

@@ -3,50 +3,38 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
+#include <cerrno>
 #include <memory>
 
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/text.hpp"
+#include "service/api_client.hpp"
+#include "sys/clock.hpp"
 
 namespace bpftune::service {
 namespace {
 
 constexpr std::size_t most_clients = 32;
+constexpr std::size_t most_followers = 4;
 constexpr std::size_t longest_request = std::size_t{64} * 1024;
-// What a follower may leave unread: minutes of a busy node.
+// What all followers together may leave unread: minutes of a busy node.
 constexpr std::size_t most_unread = std::size_t{16} << 20;
-// At most `most_clients` are accepted in it.
-constexpr std::uint64_t accept_interval_us = 100'000;
-constexpr timeval patience{.tv_sec = 10, .tv_usec = 0};
+// A client that asks nothing for so long, or does not read what it was answered, is let go of.
+constexpr Nanoseconds patience = std::chrono::seconds(10);
+constexpr std::uint64_t look_interval_us = 1'000'000;
+// So many are accepted in such a time, at most: one that fails, or is followed by the next at once, keeps nobody from
+// their turn.
+constexpr std::uint64_t accept_interval_us = 10'000;
+constexpr unsigned most_accepted = 10;
 
-Result<sockaddr_un> address_of(const std::filesystem::path& path) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    const std::string text = path.string();
-    if (text.empty() || text.size() >= sizeof(address.sun_path))
-        return failure("'{}' is no path for a socket: at most {} bytes", text, sizeof(address.sun_path) - 1);
-    std::memcpy(address.sun_path, text.data(), text.size());
-    return address;
-}
-
-Result<sys::Fd> connect_to(const std::filesystem::path& path) {
-    const auto address = address_of(path);
-    if (!address) return std::unexpected(address.error());
-    sys::Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (!socket) return system_failure(errno, "socket");
-    ::setsockopt(socket.value(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    ::setsockopt(socket.value(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-    if (::connect(socket.value(), reinterpret_cast<const sockaddr*>(&*address), sizeof(*address)) != 0)
-        return system_failure(errno, "connect to {}", path.string());
-    return socket;
-}
+constexpr std::string_view too_late = "{\"error\":\"nothing was asked for 10 s\"}\n";
+constexpr std::string_view made_room =
+    "{\"error\":\"32 clients are connected, and this one asked nothing for longest\"}\n";
 
 } // namespace
 
@@ -57,7 +45,7 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(sd_event* loop, const std::f
     std::error_code error;
     if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), error);
     if (error) return failure("create {}: {}", path.parent_path().string(), error.message());
-    if (connect_to(path)) return failure("another service answers at {}", path.string());
+    if (connect_to_api(path)) return failure("another service answers at {}", path.string());
     if (std::filesystem::is_socket(path, error)) std::filesystem::remove(path, error);
 
     sys::Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -67,39 +55,87 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(sd_event* loop, const std::f
     const int code = errno;
     ::umask(before);
     if (bound != 0) return system_failure(code, "bind {}", path.string());
-    if (::listen(socket.value(), most_clients) != 0) return system_failure(errno, "listen on {}", path.string());
+    if (::listen(socket.value(), int{most_clients}) != 0) return system_failure(errno, "listen on {}", path.string());
 
     std::unique_ptr<ApiServer> server(new ApiServer(path, std::move(handler), std::move(socket)));
-    const int added =
-        sd_event_add_io(loop, &server->source_, server->socket_.value(), EPOLLIN, on_connection, server.get());
-    if (added < 0) return system_failure(-added, "watch {}", path.string());
-    sd_event_source_set_ratelimit(server->source_, accept_interval_us, most_clients);
+    if (auto watched = server->watch(loop); !watched) return std::unexpected(watched.error());
     return server;
+}
+
+Result<> ApiServer::watch(sd_event* loop) {
+    int error = sd_event_add_io(loop, &source_, acceptor_.listener().value(), EPOLLIN, on_connection, this);
+    if (error >= 0)
+        error = sd_event_add_time_relative(loop, &timer_, CLOCK_MONOTONIC, look_interval_us, 0, on_time, this);
+    if (error < 0) return system_failure(-error, "watch {}", path_.string());
+    sd_event_source_set_ratelimit(source_, accept_interval_us, most_accepted);
+    sd_event_source_set_priority(timer_, SD_EVENT_PRIORITY_NORMAL + 1); // what was sent in time is read before
+    sd_event_source_set_enabled(timer_, SD_EVENT_OFF);
+    return {};
 }
 
 ApiServer::~ApiServer() {
     for (const Client& client : clients_) sd_event_source_disable_unref(client.source);
     sd_event_source_disable_unref(source_);
+    sd_event_source_disable_unref(timer_);
     std::error_code ignored;
     std::filesystem::remove(path_, ignored);
 }
 
-int ApiServer::on_connection(sd_event_source*, int fd, std::uint32_t, void* self) {
-    auto& server = *static_cast<ApiServer*>(self);
-    sys::Fd socket(::accept4(fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!socket) return 0; // with no descriptor left it stays ready: the rate limit keeps that from being busy
-    if (server.clients_.size() >= most_clients) {
-        const std::string full = fmt::format("{{\"error\":\"{} clients are connected already\"}}\n", most_clients);
-        (void)::send(socket.value(), full.data(), full.size(), MSG_NOSIGNAL);
-        return 0;
-    }
-    Client& client = server.clients_.emplace_back();
-    client.server = &server;
-    client.socket = std::move(socket);
-    if (sd_event_add_io(sd_event_source_get_event(server.source_), &client.source, client.socket.value(), EPOLLIN,
-                        on_client, &client) < 0)
-        server.clients_.pop_back();
+int ApiServer::on_connection(sd_event_source*, int, std::uint32_t, void* self) {
+    static_cast<ApiServer*>(self)->accept();
     return 0;
+}
+
+void ApiServer::accept() {
+    sys::Fd socket = acceptor_.accept();
+    if (!socket) {
+        if (!Acceptor::nobody_waits(errno) && acceptor_.is_out_of_descriptors()) (void)make_room();
+        return; // while it fails it stays ready: the rate limit keeps that from being busy
+    }
+    if (clients_.size() >= most_clients) (void)make_room();
+    Client& client = clients_.emplace_back();
+    client.server = this;
+    client.socket = std::move(socket);
+    client.deadline = sys::now().mono + patience;
+    if (sd_event_add_io(sd_event_source_get_event(source_), &client.source, client.socket.value(), EPOLLIN, on_client,
+                        &client) < 0)
+        return drop(client);
+    if (sd_event_source_get_enabled(timer_, nullptr) == 0) look_later();
+}
+
+void ApiServer::look_later() {
+    sd_event_source_set_time_relative(timer_, look_interval_us);
+    sd_event_source_set_enabled(timer_, SD_EVENT_ONESHOT);
+}
+
+int ApiServer::on_time(sd_event_source*, std::uint64_t, void* self) {
+    static_cast<ApiServer*>(self)->let_go_of_late();
+    return 0;
+}
+
+void ApiServer::let_go_of_late() {
+    const MonoTime now = sys::now().mono;
+    const auto is_late = [&](const Client& client) { return !client.follows && now >= client.deadline; };
+    for (auto next = clients_.begin(); next != clients_.end();)
+        if (Client& client = *next++; is_late(client)) dismiss(client, too_late);
+    acceptor_.keep_one();
+    if (!clients_.empty()) look_later();
+}
+
+// Whether there was one: who follows stays, and of the others who reads its answer as long as there is another.
+bool ApiServer::make_room() {
+    const auto asks_nothing = [](const Client& client) { return !client.follows && client.out.empty(); };
+    auto found = std::ranges::find_if(clients_, asks_nothing);
+    if (found == clients_.end()) found = std::ranges::find(clients_, false, &Client::follows);
+    if (found == clients_.end()) return false;
+    dismiss(*found, made_room);
+    return true;
+}
+
+// It is told why, if it is not in the middle of an answer.
+void ApiServer::dismiss(Client& client, std::string_view why) {
+    if (client.out.empty()) (void)::send(client.socket.value(), why.data(), why.size(), MSG_NOSIGNAL);
+    drop(client);
 }
 
 int ApiServer::on_client(sd_event_source*, int, std::uint32_t events, void* data) {
@@ -123,7 +159,8 @@ bool ApiServer::serve(Client& client, std::uint32_t events) {
 // Not more in one turn than a request may have: others have theirs. False: the connection is broken.
 bool ApiServer::receive(Client& client) {
     std::array<char, 4096> chunk{};
-    for (std::size_t received = 0; received <= longest_request && client.in.size() <= longest_request;) {
+    std::size_t received = 0;
+    while (received <= longest_request && client.in.size() <= longest_request) {
         const ssize_t count = ::recv(client.socket.value(), chunk.data(), chunk.size(), 0);
         if (count < 0) return errno == EAGAIN || errno == EINTR;
         client.half_closed = count == 0;
@@ -132,7 +169,7 @@ bool ApiServer::receive(Client& client) {
         received += static_cast<std::size_t>(count);
         if (!client.follows) client.in.append(chunk.data(), static_cast<std::size_t>(count));
     }
-    return true;
+    return !client.follows || received <= longest_request; // who follows has nothing to say
 }
 
 // One answer in a turn: others have theirs, and who does not read gets no more.
@@ -144,11 +181,25 @@ void ApiServer::answer_next(Client& client) {
         client.ends = true;
     } else if (end != std::string::npos) {
         const Answer answer = answer_to(client.in.substr(0, end));
-        client.out = answer.line + "\n";
         client.in.erase(0, end + 1);
-        if (answer.follow) client.in.clear();
-        client.follows = answer.follow;
+        client.deadline = sys::now().mono + patience;
+        if (answer.follow) return follow(client, answer.line);
+        client.out = answer.line + "\n";
+        move_to_end(client);
     }
+}
+
+void ApiServer::follow(Client& client, const std::string& line) {
+    client.follows = followers() < most_followers;
+    client.ends = !client.follows;
+    client.in.clear();
+    client.out =
+        client.follows ? line + "\n" : fmt::format("{{\"error\":\"{} clients follow already\"}}\n", most_followers);
+}
+
+void ApiServer::move_to_end(const Client& client) {
+    const auto at = std::ranges::find_if(clients_, [&](const Client& other) { return &other == &client; });
+    clients_.splice(clients_.end(), clients_, at);
 }
 
 // What one client asks for is not to end the service, whatever it is.
@@ -169,12 +220,15 @@ void ApiServer::await(const Client& client) {
     sd_event_source_set_io_events(client.source, wanted);
 }
 
-bool ApiServer::has_followers() const { return std::ranges::any_of(clients_, &Client::follows); }
+std::size_t ApiServer::followers() const {
+    return static_cast<std::size_t>(std::ranges::count(clients_, true, &Client::follows));
+}
 
 void ApiServer::publish(std::string_view line) {
+    const std::size_t share = most_unread / std::max<std::size_t>(1, followers());
     for (Client& client : clients_) {
         if (!client.follows || client.ends) continue;
-        if (client.out.size() + line.size() < most_unread)
+        if (client.out.size() + line.size() < share)
             client.out.append(line) += '\n';
         else
             leave(client);
@@ -198,38 +252,10 @@ bool ApiServer::flush(Client& client) {
     return true;
 }
 
-void ApiServer::drop(const Client& client) {
+void ApiServer::drop(Client& client) {
     sd_event_source_disable_unref(client.source);
+    acceptor_.end(std::move(client.socket));
     std::erase_if(clients_, [&](const Client& other) { return &other == &client; });
-}
-
-bool no_service(const Error& error) { return error.code == ENOENT || error.code == ECONNREFUSED; }
-
-Result<sys::Fd> begin_to_ask(const std::filesystem::path& path, const std::string& line) {
-    auto socket = connect_to(path);
-    if (!socket) return socket;
-    const std::string request = line + "\n";
-    if (::send(socket->value(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size()))
-        return system_failure(errno, "send to {}", path.string());
-    return socket;
-}
-
-Result<std::string> ask(const std::filesystem::path& path, const std::string& line) {
-    const auto socket = begin_to_ask(path, line);
-    if (!socket) return std::unexpected(socket.error());
-    std::string answer;
-    std::array<char, 65536> chunk{};
-    while (answer.empty() || answer.back() != '\n') {
-        const ssize_t count = ::recv(socket->value(), chunk.data(), chunk.size(), 0);
-        if (count < 0 && errno == EAGAIN)
-            return failure("{}: the service gave no answer within {} s: it is stopped or very busy", path.string(),
-                           patience.tv_sec);
-        if (count < 0) return system_failure(errno, "read from {}", path.string());
-        if (count == 0) return failure("{}: the service closed the connection without an answer", path.string());
-        answer.append(chunk.data(), static_cast<std::size_t>(count));
-    }
-    answer.pop_back();
-    return answer;
 }
 
 } // namespace bpftune::service

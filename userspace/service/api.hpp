@@ -9,8 +9,15 @@
 //   {"command": "record"}                    -> lines of a recording (recording/recording.hpp), without end
 //   anything else                            -> {"error": "..."}, which says where and why (service/request.hpp)
 //
-// A line has at most 64 KiB, and at most 32 clients are connected. What a client sent before it closed its side for
-// writing is answered, a last line without its end too; for one that has gone nothing is done.
+// Who may connect is root, and still does not keep others out, by much or by silence:
+//
+//   clients  32; one more ends who asked nothing for longest, else who was answered longest ago. 4 of them follow
+//            ("record"): these are not ended, and a fifth is refused
+//   bytes    64 KiB of a line; of what all followers leave unread 16 MiB, each an equal part; else one answer for each
+//   time     10 s from one request to the next, and for an answer to be read. 1,000 clients a second are accepted
+//
+// What a client sent before it closed its side for writing is answered, a last line without its end too; for one that
+// has gone nothing is done. Without a free descriptor they are answered one by one (service/acceptor.hpp).
 #pragma once
 
 #include <filesystem>
@@ -23,6 +30,8 @@
 #include <systemd/sd-event.h>
 
 #include "core/result.hpp"
+#include "core/time.hpp"
+#include "service/acceptor.hpp"
 #include "sys/fd.hpp"
 
 namespace bpftune::service {
@@ -42,7 +51,7 @@ public:
     ApiServer& operator=(const ApiServer&) = delete;
     ~ApiServer(); // removes the socket
 
-    [[nodiscard]] bool has_followers() const;
+    [[nodiscard]] bool has_followers() const { return followers() > 0; }
     // A line to each follower. One that does not read is not waited for: with too much unread it is told so, and left.
     void publish(std::string_view line);
 
@@ -51,6 +60,7 @@ private:
         ApiServer* server = nullptr;
         sys::Fd socket;
         sd_event_source* source = nullptr;
+        MonoTime deadline; // of the next request, or of reading the answer; of a follower none
         std::string in;
         std::string out;
         bool follows = false;
@@ -59,32 +69,34 @@ private:
     };
 
     ApiServer(std::filesystem::path path, Handler handler, sys::Fd socket)
-        : path_(std::move(path)), handler_(std::move(handler)), socket_(std::move(socket)) {}
+        : path_(std::move(path)), handler_(std::move(handler)), acceptor_(std::move(socket)) {}
+    Result<> watch(sd_event* loop);
     static int on_connection(sd_event_source*, int fd, std::uint32_t, void* self);
     static int on_client(sd_event_source*, int fd, std::uint32_t events, void* client);
+    static int on_time(sd_event_source*, std::uint64_t, void* self);
+    void accept();
+    void look_later();
+    void let_go_of_late();
+    bool make_room();
+    void dismiss(Client& client, std::string_view why);
     bool serve(Client& client, std::uint32_t events);
     static bool receive(Client& client);
     void answer_next(Client& client);
+    void follow(Client& client, const std::string& line);
+    void move_to_end(const Client& client);
+    [[nodiscard]] std::size_t followers() const;
     [[nodiscard]] Answer answer_to(const std::string& line) const;
     static bool flush(Client& client);
     static void await(const Client& client);
     static void leave(Client& client);
-    void drop(const Client& client);
+    void drop(Client& client);
 
     std::filesystem::path path_;
     Handler handler_;
-    sys::Fd socket_;
+    Acceptor acceptor_;
     sd_event_source* source_ = nullptr;
-    std::list<Client> clients_;
+    sd_event_source* timer_ = nullptr; // while somebody is connected
+    std::list<Client> clients_;        // who was answered, or came, longest ago first
 };
-
-// One request to a service: connects, sends `line`, returns the answer's line.
-Result<std::string> ask(const std::filesystem::path& path, const std::string& line);
-
-// The same, for an answer without end: the connection, to be read from.
-Result<sys::Fd> begin_to_ask(const std::filesystem::path& path, const std::string& line);
-
-// Whether an error of `ask` says that no service runs: its code is that of connect().
-bool no_service(const Error& error);
 
 } // namespace bpftune::service

@@ -8,8 +8,9 @@
 #include <sys/syscall.h>
 
 #include "fixtures.hpp"
+#include "http_client.hpp"
 #include "paths.hpp"
-#include "service/api.hpp"
+#include "service/api_client.hpp"
 
 using namespace bpftune;
 using namespace bpftune::testing;
@@ -22,25 +23,6 @@ constexpr auto hostile = "\xff\x1b[31m\"'\\\n";
 bool has_controls(const std::string& text) {
     return std::ranges::any_of(text, [](unsigned char c) { return (c < 0x20 && c != '\n') || c == 0x7f; });
 }
-
-sys::Fd ask(std::uint16_t at, const std::string& path) {
-    sys::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    must(connect_to(socket, "127.0.0.1", at) == 0, "connect to the HTTP port");
-    const std::string request = "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    must(::write(socket.value(), request.data(), request.size()) == static_cast<ssize_t>(request.size()), "ask");
-    return socket;
-}
-
-std::string answer_on(const sys::Fd& socket) {
-    std::string answer;
-    std::array<char, 4096> chunk{};
-    for (ssize_t size = 0; (size = ::read(socket.value(), chunk.data(), chunk.size())) > 0;)
-        answer.append(chunk.data(), static_cast<std::size_t>(size));
-    return answer;
-}
-
-// The whole answer to a GET of the host.
-std::string get(std::uint16_t at, const std::string& path) { return answer_on(ask(at, path)); }
 
 // A process that can open nothing more, as long as it is there.
 class WithoutDescriptors {
@@ -59,12 +41,6 @@ private:
     pid_t pid_;
     rlimit before_{};
 };
-
-std::uint16_t http_port(const Service& service) {
-    const std::string log = service.err();
-    const std::string before = "metrics on port ";
-    return static_cast<std::uint16_t>(std::stoi(log.substr(log.find(before) + before.size())));
-}
 
 bool sleeps(const Program& program) {
     const auto call = sys::read_file(fmt::format("/proc/{}/syscall", program.pid()));

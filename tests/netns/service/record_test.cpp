@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 
 #include "netns/service/fixtures.hpp"
-#include "service/api.hpp"
+#include "service/api_client.hpp"
 
 using namespace bpftune::testing;
 using namespace std::chrono_literals;

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <list>
 #include <string>
+#include <thread>
 
 #include <catch2/catch.hpp>
 #include <sys/resource.h>
@@ -63,6 +64,23 @@ private:
     std::filesystem::path folder_ = made();
     std::filesystem::path path_ = folder_ / "api.sock";
     sd_event* loop_ = nullptr;
+};
+
+// Nothing can be opened but in the place of what is closed.
+class NoFreeDescriptor {
+public:
+    NoFreeDescriptor() {
+        ::getrlimit(RLIMIT_NOFILE, &before_);
+        rlimit none = before_;
+        none.rlim_cur = static_cast<rlim_t>(sys::Fd(::dup(STDIN_FILENO)).value()); // the lowest that is free
+        ::setrlimit(RLIMIT_NOFILE, &none);
+    }
+    NoFreeDescriptor(const NoFreeDescriptor&) = delete;
+    NoFreeDescriptor& operator=(const NoFreeDescriptor&) = delete;
+    ~NoFreeDescriptor() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+private:
+    rlimit before_{};
 };
 
 void send(const sys::Fd& socket, const std::string& text) {
@@ -164,29 +182,123 @@ TEST_CASE("a follower that closes its side goes on to receive, until it has gone
     CHECK_FALSE(server.api->has_followers());
 }
 
-TEST_CASE("more clients than there is room for are told so, and those who are there stay") {
+TEST_CASE("one client more than there is room for ends who asked nothing for longest") {
     Server server;
     std::list<sys::Fd> clients;
     for (int i = 0; i < 32; ++i) clients.push_back(server.connect());
     server.work();
+    send(clients.front(), "first\n");
     const auto other = server.connect();
-    while (true) { // past the limit of its rate
-        server.work();
-        const Received got = receive(other);
-        if (got.text.empty()) continue;
-        CHECK(got.text == "{\"error\":\"32 clients are connected already\"}\n");
-        CHECK(got.ended);
-        break;
+    send(other, "other\n");
+    while (server.asked.size() < 2) server.work(); // past the limit of its rate
+    CHECK(receive(other).text == "<other>\n");
+    CHECK(receive(clients.front()).text == "<first>\n");
+    const Received ended = receive(*std::next(clients.begin()));
+    CHECK(ended.text == "{\"error\":\"32 clients are connected, and this one asked nothing for longest\"}\n");
+    CHECK(ended.ended);
+    CHECK_FALSE(receive(clients.front()).ended);
+    CHECK_FALSE(receive(clients.back()).ended);
+}
+
+TEST_CASE("a thousand clients that ask nothing keep nobody from being answered") {
+    Server server;
+    std::list<sys::Fd> silent;
+    for (int i = 0; i < 1000; ++i) {
+        silent.push_back(server.connect());
+        for (Received got; i >= 32 && !got.ended; got = receive(*std::next(silent.begin(), i - 32))) server.work();
     }
-    send(clients.front(), "still\n");
+    const auto client = server.connect();
+    send(client, "top\n");
+    while (server.asked.empty()) server.work();
+    CHECK(receive(client).text == "<top>\n");
+}
+
+TEST_CASE("who follows is not ended for others, and only four do") {
+    Server server;
+    std::list<sys::Fd> followers;
+    for (int i = 0; i < 5; ++i) {
+        followers.push_back(server.connect());
+        send(followers.back(), "follow\n");
+        server.work();
+    }
+    const Received fifth = receive(followers.back());
+    CHECK(fifth.text == "{\"error\":\"4 clients follow already\"}\n");
+    CHECK(fifth.ended);
+    followers.pop_back();
+    std::list<sys::Fd> others;
+    for (int i = 0; i < 40; ++i) {
+        others.push_back(server.connect());
+        for (Received got; i >= 28 && !got.ended; got = receive(*std::next(others.begin(), i - 28))) server.work();
+    }
+    server.api->publish("more");
+    for (const sys::Fd& follower : followers) {
+        const Received got = receive(follower);
+        CHECK(got.text == "<follow>\nmore\n");
+        CHECK_FALSE(got.ended);
+    }
+}
+
+TEST_CASE("what followers leave unread is bounded for all of them together") {
+    Server server;
+    std::list<sys::Fd> followers;
+    for (int i = 0; i < 4; ++i) {
+        followers.push_back(server.connect());
+        send(followers.back(), "follow\n");
+        server.work();
+    }
+    const std::string megabyte(1 << 20, 'x');
+    for (int i = 0; i < 6; ++i) server.api->publish(megabyte);
+    for (const sys::Fd& follower : followers) {
+        std::string all;
+        for (Received got; !got.ended; all += got.text) {
+            server.work();
+            got = receive(follower);
+        }
+        CHECK(all.ends_with("{\"error\":\"too much was left unread: nothing more is sent\"}\n"));
+        CHECK(all.size() < 5 << 20);
+    }
+}
+
+TEST_CASE("a follower that does not stop talking is let go of") {
+    Server server;
+    const auto client = server.connect();
+    send(client, "follow\n");
     server.work();
-    CHECK(receive(clients.front()).text == "<still>\n");
-    clients.pop_back();
+    const std::string much(100'000, 'x');
+    for (int i = 0; i < 100 && server.api->has_followers(); ++i) {
+        (void)::send(client.value(), much.data(), much.size(), MSG_NOSIGNAL);
+        server.work();
+    }
+    CHECK_FALSE(server.api->has_followers());
+}
+
+TEST_CASE("a client that asks nothing for too long is let go of, and told so") {
+    Server server;
+    const auto client = server.connect();
+    send(client, "{\"comm");
+    Received got;
+    while (!got.ended) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        server.work();
+        const Received more = receive(client);
+        got = {got.text + more.text, more.ended};
+    }
+    CHECK(got.text == "{\"error\":\"nothing was asked for 10 s\"}\n");
+}
+
+TEST_CASE("without a free descriptor the next client takes the place of one that asks nothing") {
+    Server server;
+    const auto first = server.connect();
     server.work();
-    const auto late = server.connect();
-    send(late, "late\n");
-    for (Received got; got.text.empty(); got = receive(late)) server.work();
-    CHECK(server.asked.back() == "late");
+    const auto second = server.connect();
+    send(second, "second\n");
+    const auto third = server.connect();
+    send(third, "third\n");
+    const NoFreeDescriptor none;
+    while (server.asked.size() < 2) server.work();
+    CHECK(receive(second).text == "<second>\n");
+    CHECK(receive(third).text == "<third>\n");
+    CHECK(receive(first).ended);
 }
 
 TEST_CASE("without a free descriptor it is not busy, and answers when there is one again") {

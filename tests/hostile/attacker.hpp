@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// A process that does harm until the object's end, on one CPU: of root's, or of somebody who may do nothing (uid
+// 65534).
+#pragma once
+
+#include <functional>
+
+#include <grp.h>
+#include <sys/resource.h>
+
+#include "netns/namespace.hpp"
+
+namespace bpftune::testing {
+
+class Attacker {
+public:
+    enum class Rights { none, root };
+
+    // `turn` is run again and again.
+    explicit Attacker(const std::function<void()>& turn, Rights rights = Rights::none) : pid_(::fork()) {
+        must(pid_ >= 0, "fork");
+        if (pid_ != 0) return;
+        try {
+            become(rights);
+            while (true) turn();
+        } catch (const std::exception&) { // the service has ended, or goes_on() tells
+            ::_exit(1);
+        }
+    }
+    Attacker(const Attacker&) = delete;
+    Attacker& operator=(const Attacker&) = delete;
+    ~Attacker() {
+        ::kill(pid_, SIGKILL);
+        ::waitpid(pid_, nullptr, 0);
+    }
+
+    // Whether it is still at it.
+    [[nodiscard]] bool goes_on() const { return ::waitpid(pid_, nullptr, WNOHANG) == 0; }
+
+private:
+    static void become(Rights rights) {
+        constexpr rlim_t many = 4096;
+        constexpr rlimit descriptors{.rlim_cur = many, .rlim_max = many};
+        must(::setrlimit(RLIMIT_NOFILE, &descriptors) == 0, "have many descriptors");
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET(0, &one);
+        must(::sched_setaffinity(0, sizeof one, &one) == 0, "stay on one CPU");
+        constexpr uid_t nobody = 65534;
+        if (rights == Rights::none)
+            must(::setgroups(0, nullptr) == 0 && ::setresgid(nobody, nobody, nobody) == 0 &&
+                     ::setresuid(nobody, nobody, nobody) == 0,
+                 "become nobody");
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL); // a change of credentials clears it
+    }
+
+    pid_t pid_;
+};
+
+} // namespace bpftune::testing

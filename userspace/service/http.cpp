@@ -28,8 +28,10 @@ namespace {
 using Text = std::shared_ptr<const std::string>;
 using Connections = std::list<HttpConnection>; // the oldest first
 
-constexpr std::size_t most_asking = 16;
+constexpr std::size_t most_asking = 64;
 constexpr std::size_t most_answered = 16;
+// Then those who ask have their turn: who has just connected may need a moment for its request, on a busy node.
+constexpr std::size_t accepted_at_once = 16;
 constexpr int most_waiting = 128; // until they are accepted
 constexpr Nanoseconds patience = std::chrono::seconds(5);
 constexpr double cpu_share = 0.1;
@@ -103,9 +105,9 @@ void HttpServer::Server::wait() {
     if (!wait_for(awaited, may_accept ? longest_wait : until_next_try)) std::this_thread::sleep_for(until_next_try);
 }
 
-// As many as may ask at once, so that each of them has its turn in between. Without a descriptor only one.
+// Without a descriptor only one.
 void HttpServer::Server::accept_all(MonoTime now) {
-    for (std::size_t i = 0; i < most_asking && (i == 0 || !acceptor.is_out_of_descriptors()); ++i) {
+    for (std::size_t i = 0; i < accepted_at_once && (i == 0 || !acceptor.is_out_of_descriptors()); ++i) {
         sys::Fd socket = acceptor.accept();
         if (!socket) {
             const bool is_usual = Acceptor::nobody_waits(errno);

@@ -14,8 +14,9 @@
 namespace bpftune::service {
 namespace {
 
-// Of what is sent and not read yet, and of what is received: the kernel holds twice that at most for a connection.
-constexpr int socket_buffer_bytes = 64 * 1024;
+// Of each connection, in bytes; the kernel holds twice that at most. A client has little to say.
+constexpr int send_buffer = 64 * 1024;
+constexpr int receive_buffer = 16 * 1024;
 
 struct Address {
     std::string host;
@@ -56,8 +57,8 @@ sys::Fd listen_on(const addrinfo& address, int backlog) {
         ::setsockopt(socket.value(), level, option, &value, sizeof value);
     };
     set(SOL_SOCKET, SO_REUSEADDR, 1);
-    set(SOL_SOCKET, SO_SNDBUF, socket_buffer_bytes);
-    set(SOL_SOCKET, SO_RCVBUF, socket_buffer_bytes);
+    set(SOL_SOCKET, SO_SNDBUF, send_buffer);
+    set(SOL_SOCKET, SO_RCVBUF, receive_buffer);
     if (address.ai_family == AF_INET6) set(IPPROTO_IPV6, IPV6_V6ONLY, 0);
     const bool listens =
         ::bind(socket.value(), address.ai_addr, address.ai_addrlen) == 0 && ::listen(socket.value(), backlog) == 0;

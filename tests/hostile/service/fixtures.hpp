@@ -119,7 +119,9 @@ private:
 // Connections to the HTTP port, each made anew when it has ended.
 class Connections {
 public:
-    Connections(std::uint16_t port, std::size_t count) : port_(port), sockets_(count) {}
+    // `takes`: how much it lets be sent at once, in bytes; 0: as much as others.
+    Connections(std::uint16_t port, std::size_t count, int takes = 4096)
+        : port_(port), takes_(takes), sockets_(count) {}
 
     // `act` is done to each, `is_new` when it is just connected; false: it has ended.
     void each(const std::function<bool(int socket, bool is_new)>& act) {
@@ -133,13 +135,13 @@ public:
 private:
     void connect(sys::Fd& socket) const {
         socket = sys::Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-        constexpr int little = 4096;
-        ::setsockopt(socket.value(), SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
+        if (takes_ > 0) ::setsockopt(socket.value(), SOL_SOCKET, SO_RCVBUF, &takes_, sizeof takes_);
         must(connect_to(socket, "127.0.0.1", port_) == 0, "connect to the HTTP port");
         must(::fcntl(socket.value(), F_SETFL, O_NONBLOCK) == 0, "not wait");
     }
 
     std::uint16_t port_;
+    int takes_;
     std::vector<sys::Fd> sockets_;
 };
 

@@ -80,7 +80,7 @@ TEST_CASE("1,400 connections that say nothing hurt nobody") {
 
 TEST_CASE("requests without a pause hurt nobody") {
     Attacked attacked;
-    Connections connections(attacked.port(), 8);
+    Connections connections(attacked.port(), 14, 0);
     const Attacker attacker([&] {
         connections.each([](int socket, bool is_new) {
             return (!is_new || say(socket, "GET /metrics HTTP/1.1\r\n\r\n")) && hear(socket, 65'536);

@@ -149,7 +149,7 @@ TEST_CASE("requests that are not whole end nobody's answer, and answers that are
         CHECK(await(slow.back(), POLLIN)); // it is being answered
     }
     std::list<sys::Fd> silent;
-    for (int i = 0; i < 40; ++i) silent.push_back(connect_to(*server));
+    for (int i = 0; i < 100; ++i) silent.push_back(connect_to(*server));
     CHECK(receive(slow.back()).size() > 3'000'000);
     CHECK(get(*server, "/healthz").starts_with("HTTP/1.1 200 "));
 }

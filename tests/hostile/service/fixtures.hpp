@@ -98,6 +98,9 @@ public:
 private:
     [[nodiscard]] bool is_healthy() const {
         const sys::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        constexpr timeval too_long{.tv_sec = 1, .tv_usec = 0};
+        ::setsockopt(socket.value(), SOL_SOCKET, SO_SNDTIMEO, &too_long, sizeof too_long); // connect()'s as well
+        ::setsockopt(socket.value(), SOL_SOCKET, SO_RCVTIMEO, &too_long, sizeof too_long);
         if (connect_to(socket, "127.0.0.1", port_) != 0) return false;
         constexpr std::string_view request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
         (void)::send(socket.value(), request.data(), request.size(), MSG_NOSIGNAL);

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sys/own_files.hpp"
 
+#include <cstdlib>
 #include <system_error>
 
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/parse.hpp"
 #include "core/text.hpp"
 #include "sys/files.hpp"
 
@@ -14,20 +16,30 @@ namespace bpftune::sys {
 namespace {
 
 constexpr mode_t directory_mode = 0750;
-constexpr mode_t others_write = S_IWGRP | S_IWOTH;
 
 // Of a link O_NOFOLLOW says ELOOP; with O_DIRECTORY, ENOTDIR.
 constexpr int not_followed = O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
 
 std::string shown(const std::filesystem::path& path) { return printable(path.string()); }
 
+// Who called sudo(8) has chosen what this process does, and could do the same without it.
+bool is_of_sudo(uid_t user) {
+    const char* const text = ::geteuid() == 0 ? std::getenv("SUDO_UID") : nullptr;
+    const auto caller = parse_number(text != nullptr ? text : "");
+    return caller && *caller == user;
+}
+
+bool others_write(const struct stat& file) {
+    return (file.st_mode & S_IWOTH) != 0 || ((file.st_mode & S_IWGRP) != 0 && file.st_gid != 0);
+}
+
 Result<> check_whose(const struct stat& file, const std::filesystem::path& path) {
     const uid_t ours = ::geteuid();
-    if (file.st_uid != 0 && file.st_uid != ours)
+    if (file.st_uid != 0 && file.st_uid != ours && !is_of_sudo(file.st_uid))
         return failure("{} belongs to user {}, who could have this service do as it says: `chown {} {}`, if what is "
                        "in it is right",
                        shown(path), file.st_uid, ours, shown(path));
-    if ((file.st_mode & others_write) != 0)
+    if (others_write(file))
         return failure("{} can be written by others than its owner (mode {:04o}): `chmod go-w {}`, if what is in it is "
                        "right",
                        shown(path), file.st_mode & 07777, shown(path));

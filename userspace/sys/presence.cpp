@@ -27,8 +27,8 @@ struct Key {
     std::uint32_t bits = bits_of_key;
     std::uint32_t what = 0;
 };
-constexpr Key itself{.what = 0};
-constexpr Key last_newcomer{.what = 1};
+constexpr Key itself{.what = 0}; // newcomers by their pids, until they are taken
+constexpr std::uint32_t most_entries = 64;
 
 struct Value {
     std::int32_t pid = 0;
@@ -80,7 +80,21 @@ std::optional<Service> lookup(const Fd& map, const Key& key) {
 
 void tell(const Fd& map, const Service& newcomer) {
     const Value value = value_of(newcomer);
-    (void)bpf_map_update_elem(map.value(), &last_newcomer, &value, BPF_ANY); // one that has gone needs not know
+    const Key key{.what = static_cast<std::uint32_t>(newcomer.pid)};
+    (void)bpf_map_update_elem(map.value(), &key, &value, BPF_ANY); // one that has gone needs not know
+}
+
+std::vector<Service> take_newcomers(const Fd& map) {
+    std::vector<Key> keys;
+    for (Key key; keys.size() < most_entries; keys.push_back(key))
+        if (bpf_map_get_next_key(map.value(), keys.empty() ? nullptr : &keys.back(), &key) != 0) break;
+    std::vector<Service> newcomers;
+    for (const Key& key : keys) {
+        if (key.what == itself.what) continue;
+        if (auto newcomer = lookup(map, key)) newcomers.push_back(std::move(*newcomer));
+        (void)bpf_map_delete_elem(map.value(), &key);
+    }
+    return newcomers;
 }
 
 bool is_running(const Service& service) { return ticks_of(service.pid) == service.start_ticks; }
@@ -101,8 +115,7 @@ Result<Presence> Presence::begin(const std::string& state_dir) {
     bpf_map_create_opts options{};
     options.sz = sizeof options;
     options.map_flags = BPF_F_NO_PREALLOC;
-    constexpr std::uint32_t entries = 2;
-    Fd map(bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, map_name, sizeof(Key), sizeof(Value), entries, &options));
+    Fd map(bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, map_name, sizeof(Key), sizeof(Value), most_entries, &options));
     if (!map) return system_failure(errno, "tell other services of this one");
     const Value value = value_of({::getpid(), ticks_of(::getpid()), state_dir});
     if (bpf_map_update_elem(map.value(), &itself, &value, BPF_ANY) != 0)
@@ -130,10 +143,8 @@ Result<> Presence::look() {
 void Presence::note(const Service& service) { others_.push_back({service, is_running(service)}); }
 
 std::vector<Service> Presence::others() {
-    if (auto told = lookup(map_, last_newcomer); told && told != last_told_) {
-        if (std::ranges::find(others_, *told, &Other::service) == others_.end()) note(*told);
-        last_told_ = std::move(told);
-    }
+    for (const Service& newcomer : take_newcomers(map_))
+        if (std::ranges::find(others_, newcomer, &Other::service) == others_.end()) note(newcomer);
     std::erase_if(others_, [](const Other& other) { return other.is_shown && !is_running(other.service); });
     std::vector<Service> services;
     services.reserve(others_.size());

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -53,7 +52,6 @@ private:
     Fd map_;
     Service own_;
     std::vector<Other> others_;
-    std::optional<Service> last_told_;
 };
 
 } // namespace bpftune::sys

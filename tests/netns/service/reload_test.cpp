@@ -144,8 +144,8 @@ TEST_CASE("a pipe, or a policy that another user could write, is no policy to st
     refused("policy.yaml is not a regular file");
     fs::remove(home.policy());
     home.set_policy(named("first"));
-    fs::permissions(home.policy(), fs::perms{0664});
-    refused("can be written by others than its owner (mode 0664): `chmod go-w ");
+    fs::permissions(home.policy(), fs::perms{0646});
+    refused("can be written by others than its owner (mode 0646): `chmod go-w ");
     fs::permissions(home.policy(), fs::perms{0644});
     must(::chown(home.policy().c_str(), 65534, 65534) == 0, "chown");
     refused("belongs to user 65534, who could have this service do as it says: `chown 0 ");

@@ -161,7 +161,8 @@ TEST_CASE("whoever listens without end is announced so often, the rest is withhe
         });
         auto events = events_of<ListenEvent>(probes);
         std::erase_if(events, [&](const auto& event) { return event.listener.netns.inode != netns.inode(); });
-        return events.size() == most && probes.withheld_events() - withheld == calls - most && probes.lost_events() == lost;
+        return events.size() == most && probes.withheld_events() - withheld == calls - most &&
+               probes.lost_events() == lost;
     }));
     // What is withheld is found all the same, with its wish.
     const Namespace netns;

@@ -160,7 +160,8 @@ TEST_CASE("ports in TIME_WAIT are taken again where the policy names that, and n
     const Json raise = row_where(home.history(), {{"tunable", "net.ipv4.tcp_tw_reuse"}});
     CHECK(raise["from"] == "0");
     CHECK(raise["to"] == "1");
-    // A second after they ended: one who asks more often takes each port as soon as it may be had, and never finds thirty.
+    // A second after they ended: one who asks more often takes each port as soon as it may be had, and never finds
+    // thirty.
     CHECK(comes_true([&] {
         std::this_thread::sleep_for(std::chrono::milliseconds(2500));
         return clients.connect_and_close(30) == 0;

@@ -4,8 +4,8 @@
 //   {"command": "top"}                       -> the document of `top --once -o json`
 //   {"command": "restore", "dry_run": true}  -> the document of `restore -o json`; "now": true as --now
 //   {"command": "policy"}                    -> {"file": ..., "found": true, "policy": "<what is in force, as YAML>"}
-//   {"command": "policy", "pod": "shop/web-0"} -> {"file": ..., "about": [...], "policy": "<what that leaves this
-//   pod>"}
+//   {"command": "policy", "pod": "shop/web-0"}
+//                                            -> {"file": ..., "about": [...], "policy": "<what that leaves this pod>"}
 //   {"command": "record"}                    -> lines of a recording (recording/recording.hpp), without end
 //   anything else                            -> {"error": "..."}, which says where and why (service/request.hpp)
 //

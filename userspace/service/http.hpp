@@ -2,15 +2,14 @@
 // A page at /, /metrics, /healthz and /readyz, on a thread of its own that sees only finished texts. Who connects may
 // be any process of the node: whatever it does, others are answered, and no more is taken than this.
 //
-//   connections  64 that have not said all of their request, 16 that are answered; one more of either ends the oldest
-//   of
-//                its kind, of those answered one that was sent all. One request each
-//   bytes        8 KiB of a request, 64 KiB after it. A text is held once for all who are sent it, and a published one
-//                until the last of these is done: memory is at most 18 texts of /metrics and 1 MiB. The kernel holds
-//                160 KiB for a connection at most
+//   connections  64 that have not said all of their request, 16 that are answered, one request each; one more of
+//                either ends the oldest of its kind, of those answered one that was sent all
+//   bytes        8 KiB of a request, 64 KiB after it. A text is held once for all who are sent it, and a published
+//                one until the last of these is done: memory is at most 18 texts of /metrics and 1 MiB. The kernel
+//                holds 160 KiB for a connection at most
 //   time         5 s for all of a connection, however busy it is; 1/10 of one core, with 50 ms at one go
-//   descriptors  one for a connection, and one that is kept for when there is no other. Then they are answered one by
-//   one
+//   descriptors  one for a connection, and one that is kept for when there is no other: then one is answered after
+//                the other
 //
 // Nobody can be kept from filling the accept queue. Whose connection gets in then is the kernel's choice.
 //

@@ -156,6 +156,8 @@ private:
     void on_events();
     void on_idle();
     void take_events();
+    void look_soon();
+    void look_after_drop();
     void follow_bursts();
     void tell_expected();
     void update_metrics();
@@ -185,7 +187,8 @@ private:
     [[nodiscard]] std::optional<std::string> why_not_to_write() const;
     void apply_mode();
     void arm(sd_event_source* timer, std::chrono::duration<double, std::nano> delay) const {
-        sd_event_source_set_time_relative(timer, microseconds(std::chrono::duration_cast<Nanoseconds>(delay)));
+        const auto rest = std::max(std::chrono::duration_cast<Nanoseconds>(delay), Nanoseconds::zero());
+        sd_event_source_set_time_relative(timer, microseconds(rest));
         sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
     }
 
@@ -299,7 +302,7 @@ Result<> Daemon::ask_runtime() {
     const auto told = [](sd_event_source*, int, std::uint32_t, void* self) {
         auto& daemon = *static_cast<Daemon*>(self);
         daemon.pod_names_.take();
-        if (waits_for_names(daemon.last_)) daemon.arm(daemon.tick_timer_, Nanoseconds(0));
+        if (waits_for_names(daemon.last_)) daemon.look_soon();
         return 0;
     };
     const int error = sd_event_add_io(loop_.get(), nullptr, pod_names_.fd(), EPOLLIN, told, this);
@@ -585,14 +588,14 @@ void Daemon::on_idle() { sd_event_source_set_priority(events_, SD_EVENT_PRIORITY
 
 void Daemon::take_events() {
     bool pressure = false;
-    bool look_soon = false;
-    bool look_later = false;
+    bool soon = false;
+    bool later = false;
     const auto take = [&](const probes::Event& event) {
-        look_soon |= std::holds_alternative<probes::ConntrackFullEvent>(event);
-        look_later |= std::holds_alternative<probes::BacklogDropEvent>(event);
+        soon |= std::holds_alternative<probes::ConntrackFullEvent>(event);
+        later |= std::holds_alternative<probes::BacklogDropEvent>(event);
         if (const auto* write = std::get_if<probes::SysctlWriteEvent>(&event))
-            look_soon |= controller::holds(state_, write->netns, write->sysctl) ||
-                         controller::is_expected(last_, write->netns, write->sysctl);
+            soon |= controller::holds(state_, write->netns, write->sysctl) ||
+                    controller::is_expected(last_, write->netns, write->sysctl);
         const auto snapshot = collector_.on_event(event, sys::now());
         if (!snapshot) return;
         pressure = true;
@@ -600,13 +603,22 @@ void Daemon::take_events() {
     };
     probes_.drain(take, events_at_once);
     if (pressure && !is_armed(burst_timer_)) arm(burst_timer_, burst_interval); // others' bursts do not put it off
-    const Nanoseconds pause = least_pause(tick_cost_);
-    if (look_soon) arm(tick_timer_, std::max(last_.time.mono + pause - sys::now().mono, Nanoseconds::zero()));
-    // Further drops do not put it off, and they nothing that is more urgent.
-    looks_soon_ |= look_soon;
-    if (look_later && !looks_soon_ && !std::exchange(looks_after_drop_, true))
-        arm(tick_timer_,
-            std::min<std::chrono::duration<double, std::nano>>(pause * between(1, most_pauses), config_.interval));
+    if (soon) look_soon();
+    if (later) look_after_drop();
+}
+
+// Nothing that asks for a look puts off one that is due earlier.
+void Daemon::look_soon() {
+    looks_soon_ = true;
+    arm(tick_timer_, last_.time.mono + least_pause(tick_cost_, config_.interval) - sys::now().mono);
+}
+
+// Further drops do not put it off, and they nothing that is more urgent.
+void Daemon::look_after_drop() {
+    if (looks_soon_ || std::exchange(looks_after_drop_, true)) return;
+    const auto pause = least_pause(tick_cost_, config_.interval) * between(1, most_pauses);
+    arm(tick_timer_, std::min<std::chrono::duration<double, std::nano>>(pause, last_.time.mono + config_.interval -
+                                                                                   sys::now().mono));
 }
 
 void Daemon::follow_bursts() {

@@ -35,9 +35,12 @@ Result<ListenFentry> ListenFentry::attach(const Options& options) {
     return ListenFentry(std::move(*object), std::move(unseen));
 }
 
-// The map drops the least used ones before it is full: each CPU has free places of its own.
+// The map drops the least used ones before it is full: each CPU keeps so many free places for itself.
 bool ListenFentry::queues_may_be_missing() const {
-    return object_->bss->queues_left_out > 0 || object_->bss->queues_made > bpf_map__max_entries(listener_queues()) / 2;
+    constexpr std::uint64_t places_of_cpu = 128; // LOCAL_FREE_TARGET, kernel/bpf/bpf_lru_list.c
+    const std::uint64_t kept = places_of_cpu * static_cast<std::uint64_t>(std::max(libbpf_num_possible_cpus(), 1));
+    return object_->bss->queues_left_out > 0 ||
+           object_->bss->queues_made + kept > bpf_map__max_entries(listener_queues());
 }
 
 Result<std::vector<QueueReading>> ListenFentry::queues() {

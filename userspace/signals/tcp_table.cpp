@@ -78,8 +78,10 @@ void TcpTable::update(const Readings& readings, MonoTime now) {
     update_namespaces(readings.namespaces, now);
     if (readings.listeners) update_listeners(readings, now);
     if (readings.queues) update_queues(*readings.queues);
-    for (const NetnsId& id : readings.left_out)
+    for (const NetnsId& id : readings.left_out) {
+        if (const auto netns = namespaces_.find(id); netns != namespaces_.end()) netns->second.lacks_arrivals = true;
         for (Tracked* listener : listeners_of(id)) share(*listener);
+    }
     for (auto& [id, netns] : namespaces_) {
         // Between two censuses nothing overflows in most.
         if (!netns.seen || (!readings.listeners && netns.unassigned == 0 && !netns.has_claims)) continue;
@@ -221,7 +223,12 @@ TcpTable::Tracked& TcpTable::take_in(const probes::ListenerReading& reading, boo
     tracked.seen = true;
     tracked.transparent = reading.transparent.value_or(false);
     tracked.defers = reading.defers;
-    tracked.overflows_known = reading.overflows.has_value();
+    const bool was_known = std::exchange(tracked.overflows_known, reading.overflows.has_value());
+    // A queue that was made anew counts from 0; and what is guessed from drops is another count, which goes on from
+    // now.
+    if (!is_new && was_known && !tracked.overflows_known) tracked.claim.seen = claims_of(reading);
+    if (!is_new && tracked.overflows_known && (!was_known || claims_of(reading) < tracked.claim.seen))
+        tracked.claim.seen = 0;
     tracked.claim.fresh += gain(tracked.claim.seen, claims_of(reading));
     tracked.claim.seen = std::max(claims_of(reading), tracked.claim.seen);
     tracked.fresh_drops = gain(tracked.drops_read, reading.drops);
@@ -641,7 +648,7 @@ void TcpTable::watch_syns(MonoTime now) {
                          .cookies_returned = netns.row.cookies_returned,
                          .refused = netns.row.syn_dropped,
                          .half_open = netns.half_open};
-        if (sees_arrivals_) counts.arrivals = netns.arrivals;
+        if (sees_arrivals_ && !std::exchange(netns.lacks_arrivals, false)) counts.arrivals = netns.arrivals;
         netns.syns.update(counts, now);
         netns.row.flood = netns.syns.flood();
     }

@@ -146,6 +146,7 @@ private:
         std::uint64_t of_range = 0;        // of these, for want of a port of the namespace's range
         std::uint64_t of_range_before = 0; // at the last tick
         std::uint64_t arrivals = 0;        // whoever's
+        bool lacks_arrivals = false;       // some were left out since the last tick
         std::uint64_t entries_before = 0;
         struct {
             std::uint64_t requests = 0;

@@ -428,6 +428,36 @@ TEST_CASE("overflows that are known are not guessed from drops") {
     CHECK(sum_of_overflows(snapshot) == 10);
 }
 
+TEST_CASE("what a listener loses stays its own where its queue was pushed out and is made anew") {
+    Feed feed;
+    auto reading = listening(1, 80);
+    reading.overflows = 0;
+    feed.tick({netns(0)}, {reading});
+    reading.overflows = reading.drops = 1000;
+    CHECK(feed.tick({netns(1000)}, {reading}).listeners.at(0).overflows == 1000);
+    reading.overflows.reset(); // nobody knows
+    CHECK(feed.tick({netns(1000)}, {reading}).listeners.at(0).overflows == 1000);
+    reading.overflows = 0; // a new one
+    feed.tick({netns(1000)}, {reading});
+    reading.overflows = 40;
+    reading.drops = 1040;
+    const Snapshot snapshot = feed.tick({netns(1040)}, {reading});
+    CHECK(snapshot.listeners.at(0).overflows == 1040);
+    CHECK(snapshot.tcp.at(0).overflows_of_closed == 0);
+}
+
+TEST_CASE("a queue that was made anew between two looks counts from nothing") {
+    Feed feed;
+    auto reading = listening(1, 80);
+    reading.overflows = 0;
+    feed.tick({netns(0)}, {reading});
+    reading.overflows = reading.drops = 1000;
+    feed.tick({netns(1000)}, {reading});
+    reading.overflows = 30;
+    reading.drops = 1030;
+    CHECK(feed.tick({netns(1030)}, {reading}).listeners.at(0).overflows == 1030);
+}
+
 TEST_CASE("a queue that says whose it is belongs to that listener, whoever shares the port") {
     Feed feed;
     auto one = listening(1, 80);
@@ -997,7 +1027,7 @@ TEST_CASE("segments that are sent again are a part of all, since the source bega
 TEST_CASE("what came to queues that were left out is unknown, and what came to others' is not") {
     TcpTable table;
     constexpr NetnsId other{.cookie = 8, .inode = 4026532248};
-    probes::ListenerReading ours = listening(1, 80);
+    const probes::ListenerReading ours = listening(1, 80);
     probes::ListenerReading theirs = listening(2, 80);
     theirs.netns = other;
     probes::NetnsReading of_other = netns(0);

@@ -16,6 +16,7 @@
 
 #define QUEUES_OF_NETNS 1024
 #define QUEUES_OF_ALL 2048
+#define QUEUES_IN_ANY_CASE 16 /* of one namespace: however many the others make */
 
 /* By netns_key(). */
 struct {
@@ -36,7 +37,8 @@ static __always_inline bool may_make_queue(struct net *net)
 
 	of_netns = lookup_or_insert(&queue_rates, &key, &fresh);
 	if (of_netns && count_within(&of_netns->rate, QUEUES_OF_NETNS, now) &&
-	    count_within(&queue_rate_of_all, QUEUES_OF_ALL, now)) {
+	    (of_netns->rate.count <= QUEUES_IN_ANY_CASE ||
+	     count_within(&queue_rate_of_all, QUEUES_OF_ALL, now))) {
 		__sync_fetch_and_add(&queues_made, 1);
 		return true;
 	}

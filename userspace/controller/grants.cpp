@@ -79,6 +79,17 @@ template <class Socket> void Grants::add_others_of(const std::vector<Socket>& so
     for (const Socket& socket : sockets) {
         if (!socket.other) continue;
         const bool is_known = !socket.is_owner_unknown;
+        if (!socket.other->pod && socket.netns != snapshot_.host) {
+            const Namespace* const in = find(socket.netns);
+            others_.insert_or_assign(socket.cookie,
+                                     policy_.grant_for({.bound = in != nullptr ? std::span(in->names->bound)
+                                                                               : std::span<const std::string>(),
+                                                        .unit = socket.other->unit,
+                                                        .is_owner_unknown = !is_known,
+                                                        .is_name_unknown = in == nullptr || in->names->is_name_unknown,
+                                                        .is_unit_unknown = !is_known}));
+            continue;
+        }
         const Holder other{
             .pod = &socket.other->pod, .unit = socket.other->unit, .is_known = is_known, .is_unsure = !is_known};
         others_.insert_or_assign(socket.cookie, of(socket.netns, other));

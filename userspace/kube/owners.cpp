@@ -202,7 +202,9 @@ Owners::Who Owners::whose(const NetnsId& id) {
     const auto entry = netns_.find(id);
     if (entry == netns_.end()) return {.is_unknown = true};
     const Netns& netns = entry->second;
-    if (!netns.owner) return {.is_unknown = (netns.pid != 0 && netns.pid != netns.visitor) || is_settling(netns)};
+    // One that a runtime has named is a pod's, whoever hides its processes.
+    const bool is_hidden = netns.pid != 0 && (netns.pid != netns.visitor || (netns.is_of_runtime && expects_pods_));
+    if (!netns.owner) return {.is_unknown = is_hidden || is_settling(netns)};
     resolve(*netns.owner);
     const Owner& owner = *netns.owner;
     Who who{.pod = owner.pod, .unit = owner.cgroup.unit, .is_unknown = owner.is_unsure};
@@ -227,6 +229,7 @@ template <class Socket> void Owners::name_other(Socket& socket, const Owner* hol
     socket.other.reset();
     if (holder != nullptr && holder->pod && socket.pod && socket.pod->uid != holder->pod->uid) {
         socket.other = OtherHolder{.pod = holder->pod, .unit = {}};
+        socket.is_owner_unknown |= holder->is_unsure; // its own annotation may be still to come
         named_.insert(holder->pod->uid);
     } else if (socket.is_held_by_init) {
         socket.other = OtherHolder{.pod = {}, .unit = init_ ? init_->cgroup.unit : std::string()};

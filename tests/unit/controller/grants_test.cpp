@@ -147,6 +147,25 @@ TEST_CASE("one whose other holder is not known yet is left alone") {
     CHECK(grants.of(snapshot.listeners[0]).mode() == policy::Mode::observe);
 }
 
+TEST_CASE("outside of the node's own namespace too, who holds a socket beside its pod or unit has a say") {
+    Snapshot snapshot = a_node();
+    snapshot.listeners[0] = {.netns = {.cookie = 7, .inode = 7}, .cookie = 70, .pod = snapshot.pods.back().pod};
+    Listener& listener = snapshot.listeners[0];
+    const auto mode = [&](const std::string& unit) {
+        const policy::Policy policy = with({{.match = {.unit = unit}, .mode = policy::Mode::observe}});
+        return Grants(policy, snapshot).of(listener).mode();
+    };
+    CHECK(mode("init.scope") == policy::Mode::automatic);
+    listener.other = OtherHolder{.pod = {}, .unit = "init.scope"};
+    CHECK(mode("init.scope") == policy::Mode::observe);
+    CHECK(mode("x.service") == policy::Mode::automatic);
+    SECTION("or may have one") {
+        listener.other->unit.clear();
+        listener.is_owner_unknown = true;
+        CHECK(mode("x.service") == policy::Mode::observe);
+    }
+}
+
 TEST_CASE("where names are not known, entries about pods are told, and by a name none is") {
     Snapshot snapshot = a_node();
     for (NetnsNames& row : snapshot.netns_names) row.is_name_unknown = true;

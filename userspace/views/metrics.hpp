@@ -99,8 +99,13 @@ private:
         double fullest = 0;
         MonoTime seen;
         bool has_own = false;
-        // By place in the catalog and container: the signals that have, or would have, a series of its own.
-        std::map<std::pair<std::size_t, std::string>, Signals> had;
+        // By place in the catalog and container: the signals that have, or would have, a series of its own. Containers
+        // come and go as long as their pod stays.
+        struct Had {
+            Signals signals;
+            MonoTime seen;
+        };
+        std::map<std::pair<std::size_t, std::string>, Had> had;
 
         [[nodiscard]] std::size_t series() const;
     };

@@ -72,7 +72,9 @@ Metrics::Target Metrics::target_of_pod(std::size_t place, const Pod& pod, MonoTi
     Series& shared = of_others(place);
     Series& series =
         state.has_own ? by_labels[labels_of_pod(found->first.first, found->first.second, container)] : shared;
-    return {.series = &series, .shared = &shared, .pod = &state, .had = &state.had[{place, container}]};
+    PodState::Had& had = state.had[{place, container}];
+    had.seen = now;
+    return {.series = &series, .shared = &shared, .pod = &state, .had = &had.signals};
 }
 
 Metrics::Series& Metrics::of_others(std::size_t place) {
@@ -85,7 +87,7 @@ Metrics::Series& Metrics::of_others(std::size_t place) {
 
 std::size_t Metrics::PodState::series() const {
     std::size_t count = 0;
-    for (const auto& [place, signals] : had) count += signals.count();
+    for (const auto& [place, each] : had) count += each.signals.count();
     return count;
 }
 
@@ -103,6 +105,7 @@ void Metrics::choose(MonoTime now) {
     chosen_ = now;
     std::vector<PodCandidate> candidates;
     for (auto& [name, pod] : pods_) {
+        std::erase_if(pod.had, [&](const auto& had) { return now - had.second.seen > series_lifetime; });
         pod.lost *= kept;
         pod.fullest *= kept;
         candidates.push_back({.ns = name.first,
@@ -140,7 +143,7 @@ void Metrics::begin_series(const PodName& name, const PodState& pod, MonoTime no
         series.gauges.resize(signals.size());
         series.totals.resize(signals.size());
         for (std::size_t i = 0; i < signals.size(); ++i)
-            if (had.test(i) && signals[i].kind == Kind::counter) series.totals[i] = Total{.seen = now};
+            if (had.signals.test(i) && signals[i].kind == Kind::counter) series.totals[i] = Total{.seen = now};
     }
 }
 

@@ -225,6 +225,22 @@ TEST_CASE("a pod that is gone makes room for one that is there, once it has been
     CHECK(node.has_series("new-0"));
 }
 
+TEST_CASE("a pod whose container starts anew for days keeps its own series, and the room of others") {
+    Node node(2);
+    for (int start = 0; start < 500; ++start) { // a runtime that does not answer: by the container's ID
+        node.snapshot.listeners[0].pod->container = std::to_string(100000 + start);
+        node.lose(0, 10);
+        node.tick(5min);
+        node.lose(1, 1);
+        node.tick();
+    }
+    node.snapshot.listeners[0].pod->container = "nginx";
+    node.lose(0, 10);
+    node.tick();
+    CHECK(node.has_series("web-0"));
+    CHECK(node.has_series("web-1"));
+}
+
 TEST_CASE("whatever pods do, no counter falls, nothing is counted twice or not at all, and the budget holds") {
     std::mt19937_64 random(11); // the same each time
     const auto below = [&](std::size_t end) { return static_cast<std::size_t>(random() % end); };

@@ -228,7 +228,8 @@ void ApiServer::publish(std::string_view line) {
     const std::size_t share = most_unread / std::max<std::size_t>(1, followers());
     for (Client& client : clients_) {
         if (!client.follows || client.ends) continue;
-        if (client.out.size() + line.size() < share)
+        if (client.out.empty() ||
+            client.out.size() + line.size() < share) // whoever has read all gets one, however long
             client.out.append(line) += '\n';
         else
             leave(client);

@@ -13,8 +13,9 @@
 //
 //   clients  32; one more ends who asked nothing for longest, else who was answered longest ago. 4 of them follow
 //            ("record"): these are not ended, and a fifth is refused
-//   bytes    64 KiB of a line; of what all followers leave unread 16 MiB, each an equal part; else one answer for each
-//   time     10 s from one request to the next, and for an answer to be read. 1,000 clients a second are accepted
+//   bytes    64 KiB of a line; of what all followers leave unread 16 MiB, each an equal part, or one line; else one
+//   answer for each time     10 s from one request to the next, and for an answer to be read. 1,000 clients a second
+//   are accepted
 //
 // What a client sent before it closed its side for writing is answered, a last line without its end too; for one that
 // has gone nothing is done. Without a free descriptor they are answered one by one (service/acceptor.hpp).

@@ -14,11 +14,11 @@ namespace bpftune::service {
 
 Result<policy::Policy> PolicyFile::load() {
     auto text = sys::read_trusted_file(path_);
-    if (!text) {
-        text_.reset();
-        if (text.error().code == ENOENT && !required_) return policy::Policy{};
-        return std::unexpected(text.error());
-    }
+    const bool is_missing = !text && text.error().code == ENOENT;
+    is_refused_ = !text && !is_missing;
+    if (is_missing) text_.reset(); // else what is in force is still what was read last
+    if (is_missing && !required_) return policy::Policy{};
+    if (!text) return std::unexpected(text.error());
     text_ = std::move(*text);
     auto parsed = policy::parse(*text_);
     if (parsed) {
@@ -32,7 +32,7 @@ Result<policy::Policy> PolicyFile::load() {
 
 int PolicyFile::watch() {
     watch_.reset(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-    constexpr std::uint32_t events = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_MOVED_FROM;
+    constexpr std::uint32_t events = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_ATTRIB;
     std::error_code ignored;
     const std::filesystem::path real = std::filesystem::weakly_canonical(path_, ignored);
     bool watched = false;
@@ -47,8 +47,8 @@ bool PolicyFile::changed() {
     while (::read(watch_.value(), buffer.data(), buffer.size()) > 0) {
     }
     const auto text = sys::read_trusted_file(path_);
-    if (!text) return text_.has_value();
-    return !text_ || *text != *text_;
+    if (!text) return text.error().code == ENOENT ? text_.has_value() : !is_refused_;
+    return is_refused_ || !text_ || *text != *text_;
 }
 
 std::string PolicyFile::place_of(std::string_view name) const {

@@ -39,6 +39,7 @@ private:
     std::filesystem::path path_;
     bool required_;
     std::optional<std::string> text_; // as loaded last
+    bool is_refused_ = false;         // it was there then, and could not be read
     sys::Fd watch_;
 };
 

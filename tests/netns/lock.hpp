@@ -2,6 +2,7 @@
 // Tests that run beside each other keep out of each other's way by locks of the whole machine.
 #pragma once
 
+#include <cerrno>
 #include <string>
 
 #include <fcntl.h>
@@ -12,33 +13,49 @@
 
 namespace bpftune::testing {
 
+enum class Use { shared, alone };
+
+// In the order in which they come: who waits to be alone is not passed by those that share.
 class Lock {
 public:
-    // `how`: LOCK_EX, LOCK_SH.
-    Lock(const std::string& what, int how) {
+    Lock(const std::string& what, Use use) {
         ::mkdir("/run/lock", 0755); // a bare machine may not have it
-        file_ =
-            sys::Fd(::open(("/run/lock/bpftune-k8s-" + what + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-        must(file_ && ::flock(file_.value(), how) == 0, "lock " + what);
+        const sys::Fd queue = locked(what + ".queue", LOCK_EX);
+        file_ = locked(what, use == Use::alone ? LOCK_EX : LOCK_SH);
     }
 
 private:
+    static sys::Fd locked(const std::string& what, int how) {
+        const std::string path = "/run/lock/bpftune-k8s-" + what + ".lock";
+        sys::Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+        int result = -1;
+        while (file && (result = ::flock(file.value(), how)) != 0 && errno == EINTR) {
+        }
+        must(result == 0, "lock " + what);
+        return file;
+    }
+
     sys::Fd file_;
 };
-
-enum class Use { shared, alone };
 
 // Sysctls of the host are changed by one test at a time, while no service runs that is not of that test.
 class HostLock : Lock {
 public:
-    explicit HostLock(Use use = Use::alone) : Lock("host-sysctl", use == Use::alone ? LOCK_EX : LOCK_SH) {}
+    explicit HostLock(Use use = Use::alone) : Lock("host-sysctl", use) {}
+};
+
+// What is done without end in one namespace takes room from the probes of all tests: such a one is tagged "[loud]" and
+// runs alone. Each test has this lock (quiet.cpp).
+class QuietLock : Lock {
+public:
+    explicit QuietLock(Use use) : Lock("quiet", use) {}
 };
 
 // Whoever sends over a long way has connections that buffers may hold back, which every probe of the node looks at. A
 // test that wants none but its own takes the lock alone, all others share it.
 class LongWay : Lock {
 public:
-    explicit LongWay(Use use = Use::shared) : Lock("long-way", use == Use::alone ? LOCK_EX : LOCK_SH) {}
+    explicit LongWay(Use use = Use::shared) : Lock("long-way", use) {}
 };
 
 } // namespace bpftune::testing

@@ -147,7 +147,7 @@ TEST_CASE("a socket that begins to listen is announced with the arguments of the
     CHECK(listener.limit == 4096);
 }
 
-TEST_CASE("whoever listens without end is announced so often, the rest is withheld and counted", "[any-kernel]") {
+TEST_CASE("whoever listens without end is announced so often, the rest is withheld and counted", "[any-kernel][loud]") {
     constexpr std::uint64_t calls = 4000;
     constexpr std::size_t most = 3000; // in a second, of one namespace
     auto probes = open_probes();
@@ -174,7 +174,7 @@ TEST_CASE("whoever listens without end is announced so often, the rest is withhe
     CHECK(listener_of(probes, netns, port).asked == 9);
 }
 
-TEST_CASE("the wish of a listener stays though more have come and gone meanwhile than there is room for") {
+TEST_CASE("the wish of a listener stays though more have come and gone meanwhile than there is room for", "[loud]") {
     constexpr int others = 17'000; // MAX_LISTENERS and some
     auto probes = open_probes();
     if (is_blind(probes.sees_arrivals(), "calls of listen()")) return;
@@ -316,7 +316,7 @@ TEST_CASE("peak, floor and arrivals are those of the epoch") {
 }
 
 TEST_CASE("whoever is met at ever new addresses takes no queue from others, and what came there is unknown",
-          "[any-kernel]") {
+          "[any-kernel][loud]") {
     auto probes = Probes::open({.rungs = {{Probe::listen, Rung::tracepoint}}});
     if (probes.rung(Probe::listen) != Rung::tracepoint) {
         WARN("this kernel has no such rung");
@@ -330,6 +330,7 @@ TEST_CASE("whoever is met at ever new addresses takes no queue from others, and 
     const auto before = probes.queues_left_out().value();
     CHECK_FALSE(of_netns(before, many));
     connect_and_close(one, listener, port, 1);
+    const auto begin = std::chrono::steady_clock::now();
     many.inside([&] {
         for (int i = 0; i < 20'000; ++i) {
             const sys::Fd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -339,6 +340,10 @@ TEST_CASE("whoever is met at ever new addresses takes no queue from others, and 
         }
         return 0;
     });
+    if (std::chrono::steady_clock::now() - begin > std::chrono::seconds(15)) {
+        WARN("this machine is too slow to be held back");
+        return;
+    }
     connect_and_close(one, listener, port, 1);
     const auto left_out = probes.queues_left_out().value();
     CHECK(of_netns(left_out, many));

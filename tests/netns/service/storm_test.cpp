@@ -30,7 +30,7 @@ Process listen_loop(const Site& site) {
 
 } // namespace
 
-TEST_CASE("one who listens and closes without end does not keep the loop from ticks, requests and its end") {
+TEST_CASE("one who listens and closes without end does not keep the loop from ticks, requests and its end", "[loud]") {
     const LoneHome home;
     home.set_policy(policy_text("storm", GENERATE("mode: observe", "mode: auto")));
     const Site site(4);

@@ -115,7 +115,8 @@ Gate::Say Gate::say_on(const ObjectKey& object, const std::optional<ObjectKey>& 
 }
 
 Gate::Say Gate::say_on(const Wish& wish) const {
-    return say_on(key_of(wish.tunable, wish.scope), wish.asker, wish.within_asked);
+    const bool needs_no_name = wish.within_asked && policy_.allows(wish.tunable, true);
+    return say_on(key_of(wish.tunable, wish.scope), wish.asker, needs_no_name);
 }
 
 policy::Mode Gate::mode_of(const ObjectKey& object, bool within_asked) const {

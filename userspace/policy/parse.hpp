@@ -30,7 +30,8 @@ std::string render(std::string_view file, std::string_view text, const std::vect
 
 std::string budget_text(const Policy& policy); // "2%", as a policy has it
 
-// The effective policy as YAML that `parse` takes again.
+// The effective policy as YAML that `parse` takes again. What is not allowed as its bounds say is a comment that says
+// why, or has one.
 std::string show(const Policy& policy);
 
 // What holds for one pod or namespace: in words, a line for each thing that is known of it and lowers spec, and as the
@@ -41,7 +42,8 @@ struct ShownFor {
 };
 ShownFor show_for(const Policy& policy, const Subject& subject);
 
-// What it allows, in one line: "auto, 24 tunables, memoryBudget 2%, 3 entries of pods".
+// What it allows, in one line: "auto, 19 tunables, memoryBudget 2%, 3 entries of pods". Counted are those that may be
+// raised in some case (Policy::most_of).
 std::string summary(const Policy& policy);
 
 // 16 hexadecimal digits that tell one effective policy from another (FNV-1a, 64 bits, of what show() says); they guard

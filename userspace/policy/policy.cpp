@@ -51,6 +51,17 @@ Mode Policy::mode_within_asked(TunableId id) const {
     return mode_of(of(id).named ? id : *bounded_by);
 }
 
+bool Policy::allows(TunableId id, bool within_asked) const {
+    return of(id).named || (within_asked && !tunables::row(id).opt_in_where.empty());
+}
+
+Mode Policy::most_of(TunableId id) const {
+    if (!allows(id, true)) return Mode::observe;
+    const auto& leader = tunables::row(id).follows;
+    const Mode own = mode_within_asked(id);
+    return leader && !of(id).min ? std::min(own, most_of(*leader)) : own;
+}
+
 Mode Grant::mode() const {
     if (unknown != Unknown::nothing) return Mode::observe;
     Mode lowest = annotated ? policy::mode(*annotated).value_or(Mode::observe) : Mode::automatic;

@@ -131,6 +131,13 @@ struct Policy {
     // The same of what an application asked for: where the tunable is not named, that of the one that bounds it.
     [[nodiscard]] Mode mode_within_asked(TunableId id) const;
 
+    // Whether it may be raised at all: where it is not named, only as far as needs no name (Tunable::opt_in_where).
+    [[nodiscard]] bool allows(TunableId id, bool within_asked) const;
+
+    // The most that any raise of it has: what only follows another one, without a min of its own, has no more than
+    // that.
+    [[nodiscard]] Mode most_of(TunableId id) const;
+
     // It points into this policy.
     [[nodiscard]] Grant grant_for(const Subject& subject) const;
 

@@ -43,9 +43,30 @@ std::string bounds(const tunables::Tunable& row, const TunablePolicy& tunable) {
                        to_string(tunable.mode), shrink_after);
 }
 
-std::string line_of(const tunables::Tunable& row, const TunablePolicy& tunable) {
-    if (tunable.named) return fmt::format("    {}: {}\n", row.name, bounds(row, tunable));
-    return fmt::format("    # not allowed unless named: {}: {}\n", row.name, bounds(row, tunable));
+// What keeps it from what its bounds say; empty: nothing does.
+std::string restriction_of(const Policy& policy, const tunables::Tunable& row) {
+    const TunablePolicy& own = policy.of(row.id);
+    if (row.follows && !own.min) {
+        const std::string_view leader = tunables::row(*row.follows).name;
+        const Mode mode = policy.of(*row.follows).mode;
+        if (!policy.allows(*row.follows, true))
+            return fmt::format("only with {}, which is not allowed unless named", leader);
+        if (mode < own.mode) return fmt::format("only with {}, whose mode is {}", leader, to_string(mode));
+    }
+    if (own.named) return {};
+    if (!policy.allows(row.id, true)) return "not allowed unless named";
+    const std::string leader = row.bounded_by ? fmt::format(" with {}", tunables::row(*row.bounded_by).name) : "";
+    return fmt::format("allowed{}, but unless named not {}", leader, row.opt_in_where);
+}
+
+// A comment, unless the policy would be another one without it.
+std::string line_of(const Policy& policy, const Policy& defaults, const tunables::Tunable& row) {
+    const TunablePolicy& own = policy.of(row.id);
+    const std::string line = fmt::format("{}: {}", row.name, bounds(row, own));
+    const std::string restriction = restriction_of(policy, row);
+    if (restriction.empty()) return fmt::format("    {}\n", line);
+    if (!own.named || own == defaults.of(row.id)) return fmt::format("    # {}: {}\n", restriction, line);
+    return fmt::format("    {} # {}\n", line, restriction);
 }
 
 // The inverse of what an entry may hold: a tunable without a bound of its own is not shown to have one.
@@ -108,7 +129,8 @@ std::string show(const Policy& policy) {
                     "  tunables:\n",
                     api_versions[0], kinds[0], policy.name, labels, to_string(policy.mode), to_string(policy.on_exit),
                     to_string(policy.on_conflict), budget_text(policy), policy.max_series);
-    for (const tunables::Tunable& row : tunables::catalog()) out += line_of(row, policy.of(row.id));
+    const Policy defaults;
+    for (const tunables::Tunable& row : tunables::catalog()) out += line_of(policy, defaults, row);
     if (!policy.expect.empty()) out += "  expect:\n";
     for (const Expectation& each : policy.expect)
         out += fmt::format("    {}: {}\n", quoted(each.name), quoted(each.value));

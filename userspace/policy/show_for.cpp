@@ -58,7 +58,7 @@ ShownFor show_for(const Policy& policy, const Subject& subject) {
 std::string summary(const Policy& policy) {
     std::array<std::size_t, 3> of_mode{};
     for (const tunables::Tunable& row : tunables::catalog())
-        ++of_mode.at(static_cast<std::size_t>(policy.mode_of(row.id)));
+        ++of_mode.at(static_cast<std::size_t>(policy.most_of(row.id)));
     const auto count = [&](Mode mode) { return of_mode.at(static_cast<std::size_t>(mode)); };
     std::string text(to_string(policy.mode));
     if (policy.mode == Mode::observe) text += ", nothing is written";

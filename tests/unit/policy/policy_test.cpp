@@ -24,6 +24,25 @@ TEST_CASE("an opt-in tunable that is not named is only observed") {
     CHECK(policy.mode_of(TunableId::listener_backlog) == Mode::automatic);
 }
 
+TEST_CASE("what may be raised in any case goes by what the tunable bounds, follows and needs a name for") {
+    Policy policy;
+    policy.mode = Mode::automatic;
+    CHECK(policy.most_of(TunableId::somaxconn) == Mode::automatic);
+    CHECK(policy.most_of(TunableId::udp_rcvbuf) == Mode::automatic); // where its application has set no size
+    CHECK(policy.most_of(TunableId::tcp_tw_reuse) == Mode::observe);
+    CHECK(policy.most_of(TunableId::listener_backlog) == Mode::automatic); // as far as somaxconn is raised
+    policy.of(TunableId::somaxconn).mode = Mode::recommend;
+    CHECK(policy.most_of(TunableId::listener_backlog) == Mode::recommend);
+    CHECK(policy.most_of(TunableId::netdev_budget) == Mode::observe);
+    policy.of(TunableId::netdev_budget).min = 600;
+    CHECK(policy.most_of(TunableId::netdev_budget) == Mode::automatic);
+    policy.of(TunableId::netdev_budget).min.reset();
+    policy.of(TunableId::netdev_budget_usecs).named = true;
+    CHECK(policy.most_of(TunableId::netdev_budget) == Mode::automatic);
+    policy.mode = Mode::recommend;
+    CHECK(policy.most_of(TunableId::udp_rcvbuf) == Mode::recommend);
+}
+
 TEST_CASE("modes are read as they are written") {
     for (const Mode each : {Mode::observe, Mode::recommend, Mode::automatic}) CHECK(mode(to_string(each)) == each);
     CHECK_FALSE(mode("Auto"));

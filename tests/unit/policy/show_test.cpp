@@ -183,17 +183,51 @@ TEST_CASE("what a policy allows is said in one line") {
     Policy policy;
     CHECK(summary(policy) == "observe, nothing is written");
     policy.mode = Mode::automatic;
-    const std::size_t named =
-        static_cast<std::size_t>(std::ranges::count(policy.tunables, true, &TunablePolicy::named));
-    CHECK(summary(policy) == fmt::format("auto, {} tunables, memoryBudget 2%", named));
-    policy.of(TunableId::somaxconn).mode = Mode::recommend;
+    const auto allowed = static_cast<std::size_t>(std::ranges::count_if(
+        tunables::catalog(), [&](const tunables::Tunable& row) { return policy.most_of(row.id) == Mode::automatic; }));
+    CHECK(summary(policy) == fmt::format("auto, {} tunables, memoryBudget 2%", allowed));
+    policy.of(TunableId::tcp_rmem).mode = Mode::recommend;
     policy.pods.resize(3);
     policy.expect.resize(1);
     CHECK(summary(policy) == fmt::format("auto, {} tunables, 1 tunable recommended, memoryBudget 2%, 3 entries of "
                                          "pods, 1 sysctl expected",
-                                         named - 1));
+                                         allowed - 1));
     policy.mode = Mode::recommend;
-    CHECK(summary(policy).starts_with(fmt::format("recommend, {} tunables recommended", named)));
+    CHECK(summary(policy).starts_with(fmt::format("recommend, {} tunables recommended", allowed)));
+}
+
+TEST_CASE("the documentation tells what is said of a shipped policy") {
+    const std::filesystem::path root = testing::source_dir;
+    const auto web = parse(content_of(root / "policies/web.yaml"));
+    REQUIRE(web);
+    CHECK_THAT(content_of(root / "docs/policy.md"), Catch::Contains("`web.yaml: ok: " + summary(*web) + "`"));
+}
+
+TEST_CASE("what is shown as allowed is what may be raised") {
+    const std::string spec = GENERATE("{}", "{net.core.netdev_budget_usecs: {}, net.ipv4.tcp_mem: {mode: observe}}",
+                                      "{net.core.netdev_budget: {min: 600}, net.ipv4.udp_mem.low: {max: 4096}}",
+                                      "{listener.backlog: {}, net.netfilter.nf_conntrack_max: {mode: observe}}");
+    const auto policy = parse(with_spec("  mode: auto\n  tunables: " + spec + "\n"));
+    REQUIRE(policy);
+    const std::string shown = show(*policy);
+    CAPTURE(shown);
+    for (const tunables::Tunable& row : tunables::catalog()) {
+        const std::size_t at = shown.find(fmt::format(" {}: {{", row.name));
+        REQUIRE(at != std::string::npos);
+        const std::size_t begin = shown.rfind('\n', at) + 1;
+        const std::string line = shown.substr(begin, shown.find('\n', at) - begin);
+        CAPTURE(line);
+        const bool is_restricted = line.contains("# not allowed ") || line.contains("# only with ");
+        const bool is_observed = line.contains("mode: observe");
+        CHECK((policy->most_of(row.id) == Mode::automatic) == (!is_restricted && !is_observed));
+    }
+}
+
+TEST_CASE("a tunable that only follows another one says so, as a comment behind bounds that the file gives it") {
+    const auto policy = parse(with_spec("  mode: auto\n  tunables: {net.ipv4.udp_mem.low: {max: 4096}}\n"));
+    REQUIRE(policy);
+    CHECK_THAT(show(*policy), Catch::Contains("    net.ipv4.udp_mem.low: {max: 4096, mode: auto, shrinkAfter: never} "
+                                              "# only with net.ipv4.udp_mem, which is not allowed unless named\n"));
 }
 
 TEST_CASE("what holds for one pod is a policy of its own, in which entry and annotation have lowered spec") {
@@ -236,31 +270,32 @@ TEST_CASE("the policy that holds without a file is shown with every default") {
         "  metrics: {maxSeries: 1000}\n"
         "  tunables:\n"
         "    net.core.somaxconn: {max: 65535, mode: auto, shrinkAfter: never}\n"
-        "    # not allowed unless named: listener.backlog: {max: 16384, mode: auto, "
-        "shrinkAfter: never}\n"
+        "    # allowed with net.core.somaxconn, but unless named not beyond what the application asked for: "
+        "listener.backlog: {max: 16384, mode: auto, shrinkAfter: never}\n"
         "    net.ipv4.tcp_max_syn_backlog: {max: 65535, mode: auto, shrinkAfter: never}\n"
         "    net.netfilter.nf_conntrack_max: {max: 4194304, mode: auto, shrinkAfter: 24h}\n"
         "    net.netfilter.nf_conntrack_buckets: {max: 4194304, mode: auto, shrinkAfter: 24h}\n"
         "    net.ipv4.tcp_rmem: {max: 67108864, mode: auto, shrinkAfter: never}\n"
         "    net.ipv4.tcp_wmem: {max: 67108864, mode: auto, shrinkAfter: never}\n"
-        "    # not allowed unless named: udp.rcvbuf: {max: 8388608, mode: auto, "
-        "shrinkAfter: never}\n"
+        "    # allowed, but unless named not where its application set the size: udp.rcvbuf: {max: 8388608, "
+        "mode: auto, shrinkAfter: never}\n"
         "    net.core.netdev_max_backlog: {max: 16384, mode: auto, shrinkAfter: never}\n"
         "    # not allowed unless named: net.core.netdev_budget_usecs: {max: 32000, mode: auto, "
         "shrinkAfter: never}\n"
-        "    net.core.netdev_budget: {max: 4800, mode: auto, shrinkAfter: never}\n"
-        "    # not allowed unless named: net.ipv4.ip_local_port_range: {max: 10000, mode: auto, "
-        "shrinkAfter: never}\n"
+        "    # only with net.core.netdev_budget_usecs, which is not allowed unless named: net.core.netdev_budget: "
+        "{max: 4800, mode: auto, shrinkAfter: never}\n"
+        "    # allowed, but unless named not where the range is narrower than the kernel's own: "
+        "net.ipv4.ip_local_port_range: {max: 10000, mode: auto, shrinkAfter: never}\n"
         "    net.ipv4.neigh.default.gc_thresh3: {max: 65536, mode: auto, shrinkAfter: never}\n"
         "    net.ipv4.neigh.default.gc_thresh2: {max: 65536, mode: auto, shrinkAfter: never}\n"
         "    net.ipv4.neigh.default.gc_thresh1: {max: 65536, mode: auto, shrinkAfter: never}\n"
         "    net.ipv6.neigh.default.gc_thresh3: {max: 65536, mode: auto, shrinkAfter: never}\n"
         "    net.ipv6.neigh.default.gc_thresh2: {max: 65536, mode: auto, shrinkAfter: never}\n"
         "    net.ipv6.neigh.default.gc_thresh1: {max: 65536, mode: auto, shrinkAfter: never}\n"
-        "    # not allowed unless named: net.ipv4.ipfrag_high_thresh: {max: 67108864, mode: auto, "
-        "shrinkAfter: never}\n"
-        "    # not allowed unless named: net.ipv6.ip6frag_high_thresh: {max: 67108864, mode: auto, "
-        "shrinkAfter: never}\n"
+        "    # allowed, but unless named not where it is less than the kernel's own: net.ipv4.ipfrag_high_thresh: "
+        "{max: 67108864, mode: auto, shrinkAfter: never}\n"
+        "    # allowed, but unless named not where it is less than the kernel's own: net.ipv6.ip6frag_high_thresh: "
+        "{max: 67108864, mode: auto, shrinkAfter: never}\n"
         "    # not allowed unless named: net.core.rmem_max: {max: 16777216, mode: auto, "
         "shrinkAfter: never}\n"
         "    # not allowed unless named: net.core.wmem_max: {max: 16777216, mode: auto, "
@@ -277,16 +312,18 @@ TEST_CASE("the policy that holds without a file is shown with every default") {
         "shrinkAfter: never}\n"
         "    # not allowed unless named: net.ipv4.tcp_mem: {max: 33554432, mode: auto, "
         "shrinkAfter: never}\n"
-        "    net.ipv4.tcp_mem.pressure: {max: 33554432, mode: auto, "
-        "shrinkAfter: never}\n"
-        "    net.ipv4.tcp_mem.low: {max: 33554432, mode: auto, "
-        "shrinkAfter: never}\n"
+        "    # only with net.ipv4.tcp_mem, which is not allowed unless named: net.ipv4.tcp_mem.pressure: {max: "
+        "33554432, "
+        "mode: auto, shrinkAfter: never}\n"
+        "    # only with net.ipv4.tcp_mem, which is not allowed unless named: net.ipv4.tcp_mem.low: {max: 33554432, "
+        "mode: auto, shrinkAfter: never}\n"
         "    # not allowed unless named: net.ipv4.udp_mem: {max: 33554432, mode: auto, "
         "shrinkAfter: never}\n"
-        "    net.ipv4.udp_mem.pressure: {max: 33554432, mode: auto, "
-        "shrinkAfter: never}\n"
-        "    net.ipv4.udp_mem.low: {max: 33554432, mode: auto, "
-        "shrinkAfter: never}\n"
+        "    # only with net.ipv4.udp_mem, which is not allowed unless named: net.ipv4.udp_mem.pressure: {max: "
+        "33554432, "
+        "mode: auto, shrinkAfter: never}\n"
+        "    # only with net.ipv4.udp_mem, which is not allowed unless named: net.ipv4.udp_mem.low: {max: 33554432, "
+        "mode: auto, shrinkAfter: never}\n"
         "    # not allowed unless named: net.ipv4.tcp_fastopen: {max: 3, mode: auto, shrinkAfter: "
         "never}\n"
         "    # not allowed unless named: net.netfilter.nf_conntrack_tcp_timeout_established: {max: "

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <span>
@@ -26,6 +27,14 @@ constexpr std::string_view tunable_example = "a map such as '{max: 4096}', or {}
 std::string shown(std::string_view text); // in a message
 std::string expected(const Key& key);     // what a hint tells to write
 std::string list_of(std::span<const std::string_view> words);
+
+// Of numbers, in number_hints.cpp.
+bool only_digits(std::string_view text);
+bool is_in_range(const Tunable& tunable, std::uint64_t value);
+std::string range_of(const Tunable& tunable); // a hint: "net.core.somaxconn takes 0 to 2147483647"
+// What to write in place of what is no number, or where a budget has no unit: nothing that is refused in its turn.
+std::string number_hint(std::string_view text, const Tunable& tunable);
+std::string budget_hint(std::string_view digits);
 
 inline const Key& key_named(std::span<const Key> keys, std::string_view name) {
     return *std::ranges::find(keys, name, &Key::name);
@@ -73,6 +82,7 @@ private:
     std::optional<std::uint64_t> cpus(const Element& value, const Key& key, const Tunable& tunable);
     void only_what_applies(const Fields& given, const Tunable& row);
     void not_a_number(const Element& value, const Key& key, const Tunable& tunable);
+    void min_past_max(const Element& min, const Tunable& row, const TunablePolicy& bounds, bool is_max_given);
     void shrink_after(const Element* value, TunablePolicy& out);
 
     void metadata(const Element* value, Policy& policy);

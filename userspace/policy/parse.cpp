@@ -28,10 +28,6 @@ namespace {
 
 constexpr std::size_t most_problems = 100; // a file with more is not a policy
 
-bool only_digits(std::string_view text) {
-    return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
-}
-
 bool is_label(std::string_view text) {
     constexpr std::string_view alphanumeric = "abcdefghijklmnopqrstuvwxyz0123456789";
     return !text.empty() && text.size() <= 63 && alphanumeric.contains(text.front()) &&
@@ -202,16 +198,6 @@ std::optional<Mode> Checker::mode(const Element* value, std::span<const Key> key
 
 namespace {
 
-// The least number first: of what is only lowered, more is less.
-std::string range_of(const Tunable& tunable) {
-    std::string least = text_of(tunable, tunable.kernel_min);
-    std::string most = text_of(tunable, tunable.kernel_max);
-    const bool is_lowered = tunable.counts_down_from > 0;
-    if (is_lowered) std::swap(least, most);
-    return fmt::format("{} takes {} to {}{}", tunable.name, least, most,
-                       is_lowered ? ", and is only ever lowered: its max is the least" : "");
-}
-
 // Whether the file could have it: of some the kernel has multiples only.
 bool is_whole(const Tunable& tunable, std::uint64_t value) {
     return tunable.unit != tunables::Unit::bytes || value % tunable.granule == 0;
@@ -234,7 +220,7 @@ std::optional<std::uint64_t> Checker::number(const Element& value, const Key& ke
         return std::nullopt;
     }
     const auto known = parsed ? value_of(tunable, fmt::to_string(*parsed)) : parsed;
-    const bool is_inside = known && *known >= tunable.kernel_min && *known <= tunable.kernel_max;
+    const bool is_inside = known && is_in_range(tunable, *known);
     if (is_inside && is_whole(tunable, *known)) return *known;
     if (is_inside)
         problem(value, fmt::format("write {}", *known - *known % tunable.granule), "{} {} is no multiple of {}",
@@ -247,7 +233,7 @@ std::optional<std::uint64_t> Checker::number(const Element& value, const Key& ke
 
 std::optional<std::uint64_t> Checker::word(const Element& value, const Key& key, const Tunable& tunable) {
     const auto known = value_of(tunable, value.text);
-    if (known && *known >= tunable.kernel_min && *known <= tunable.kernel_max) return *known;
+    if (known && is_in_range(tunable, *known)) return *known;
     const auto takes = tunable.words.subspan(tunable.kernel_min, tunable.kernel_max - tunable.kernel_min + 1);
     problem(value, fmt::format("{} takes one of {}", tunable.name, list_of(takes)), "{} '{}' is none of its values",
             key.name, shown(value.text));
@@ -274,17 +260,13 @@ void Checker::only_what_applies(const Fields& given, const Tunable& row) {
 
 void Checker::not_a_number(const Element& value, const Key& key, const Tunable& tunable) {
     const std::string_view text = value.text;
-    std::string joined(text);
-    std::erase_if(joined, [](char c) { return c == '_' || c == ',' || c == ' '; });
     if (text.starts_with('-') && only_digits(text.substr(1)))
         problem(value, range_of(tunable), "{} {} is negative", key.name, shown(text));
     else if (const auto bytes = parse_size(text))
         problem(value, fmt::format("write {}", *bytes), "{} '{}' is a size, but {} is a count", key.name, shown(text),
                 tunable.name);
-    else if (only_digits(joined))
-        problem(value, fmt::format("write {}", shown(joined)), "{} '{}' is no whole number", key.name, shown(text));
     else
-        problem(value, "write digits only, such as 65535", "{} '{}' is no whole number", key.name, shown(text));
+        problem(value, number_hint(text, tunable), "{} '{}' is no whole number", key.name, shown(text));
 }
 
 std::optional<std::uint64_t> Checker::count(const Element* value, const Key& key, const Tunable& tunable) {
@@ -318,13 +300,22 @@ void Checker::tunable(const Element& value, const Tunable& row, TunablePolicy& o
     if (max) out.max = *max;
     if (row.is_cpus) return;
     out.min = count(given.find("min"), key_named(tunable_keys, "min"), row);
-    if (!out.min || *out.min <= out.max || (max_node != nullptr && !max)) return;
-    if (max)
-        problem(*given.find("min"), "swap them, or lower min", "min {} is above max {}", text_of(row, *out.min),
-                text_of(row, *max));
+    if (out.min && *out.min > out.max && (max_node == nullptr || max))
+        min_past_max(*given.find("min"), row, out, max.has_value());
+}
+
+// Of what is only lowered, and of words, the one that grants more is not the larger one.
+void Checker::min_past_max(const Element& min, const Tunable& row, const TunablePolicy& bounds, bool is_max_given) {
+    const bool is_lowered = row.counts_down_from > 0;
+    const std::string_view is_past = is_lowered ? "is less than" : row.words.empty() ? "is above" : "allows more than";
+    std::string hint = is_lowered ? "here max is the least: " : "";
+    if (!row.words.empty()) hint = fmt::format("by what they allow they are {}: ", list_of(row.words));
+    if (is_max_given)
+        problem(min, fmt::format("{}swap them, or {} min", hint, is_lowered ? "raise" : "lower"), "min {} {} max {}",
+                text_of(row, *bounds.min), is_past, text_of(row, bounds.max));
     else
-        problem(*given.find("min"), "give a max as well", "min {} is above max, which is {} by default",
-                text_of(row, *out.min), text_of(row, out.max));
+        problem(min, hint + "give a max as well", "min {} {} max, which is {} by default", text_of(row, *bounds.min),
+                is_past, text_of(row, bounds.max));
 }
 
 namespace {
@@ -452,8 +443,7 @@ void Checker::size(const Element& value, Policy& policy) {
     const std::string_view text = value.text;
     const auto bytes = parse_size(text);
     if (only_digits(text))
-        problem(value, fmt::format("write {0}% of the node's memory, or a size such as {0}MiB", shown(text)),
-                "memoryBudget '{}' has no unit", shown(text));
+        problem(value, budget_hint(text), "memoryBudget '{}' has no unit", shown(text));
     else if (!bytes)
         problem(value, "write " + expected(key_named(spec_keys, "memoryBudget")) + "; units are KiB, MiB, GiB",
                 "memoryBudget '{}' is no percentage and no usable size", shown(text));

@@ -5,6 +5,7 @@
 #include <array>
 #include <vector>
 
+#include "core/systemd.hpp"
 #include "core/text.hpp"
 
 namespace bpftune::kube {
@@ -153,12 +154,13 @@ bool read_pod(const Path& path, CgroupOwner& owner) {
 
 // As systemd tells a unit (cg_path_get_unit): the first name that is no slice, if it is a unit's.
 std::string unit_of(const Path& path) {
-    constexpr std::array<std::string_view, 5> kinds{".service", ".scope", ".socket", ".mount", ".swap"};
     const auto name = std::ranges::find_if_not(path.names, [](std::string_view each) { return each.ends_with(slice); });
     if (name == path.names.end()) return {};
     std::string_view unit = *name;
     take_prefix(unit, "_"); // before what would be the name of a file of the kernel's
-    const bool is_unit = std::ranges::any_of(kinds, [&](std::string_view kind) { return unit.ends_with(kind); });
+    const std::size_t point = unit.rfind('.');
+    const std::string_view type = unit.substr(point == std::string_view::npos ? unit.size() : point + 1);
+    const bool is_unit = std::ranges::find(unit_types, type) != unit_types.end();
     return is_unit ? printable(unit) : std::string();
 }
 

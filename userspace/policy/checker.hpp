@@ -103,6 +103,8 @@ private:
     void pod(const Element& value, PodRule& out);
     void match(const Element& value, Match& out);
     void pattern(const Element* value, const Key& key, std::optional<std::string>& out);
+    void not_a_name(const Element& value, const Key& key);
+    bool is_of_unit(const Element& value, std::string_view shape);
     void labels(const Element* value, const Key& key, Labels& out);
     void is_reached(const Element& entry, const PodRule& rule, std::span<const PodRule> before);
     bool is_free_of_controls(const Element& value, std::string_view text);

@@ -18,6 +18,7 @@
 #include "policy/checker.hpp"
 #include "policy/document.hpp"
 #include "policy/keys.hpp"
+#include "policy/names.hpp"
 #include "tunables/codec.hpp"
 #include "tunables/device_settings.hpp"
 #include "tunables/not_tuned.hpp"
@@ -27,13 +28,6 @@ namespace bpftune::policy {
 namespace {
 
 constexpr std::size_t most_problems = 100; // a file with more is not a policy
-
-bool is_label(std::string_view text) {
-    constexpr std::string_view alphanumeric = "abcdefghijklmnopqrstuvwxyz0123456789";
-    return !text.empty() && text.size() <= 63 && alphanumeric.contains(text.front()) &&
-           alphanumeric.contains(text.back()) &&
-           std::ranges::all_of(text, [=](char c) { return c == '-' || alphanumeric.contains(c); });
-}
 
 // "2.5" -> 0.025. Three decimals at most: so many survive `show`.
 std::optional<double> ratio_of_percent(std::string_view text) {
@@ -485,7 +479,7 @@ void Checker::metadata(const Element* value, Policy& policy) {
     labels(given.find("labels"), key_named(metadata_keys, "labels"), policy.labels);
     const Element* const name = given.find("name");
     if (name == nullptr || !is(*name, Element::Kind::scalar, "name", expected(metadata_keys[0]))) return;
-    if (is_label(name->text))
+    if (is_dns_label(name->text))
         policy.name = name->text;
     else
         problem(*name, "at most 63 of a-z, 0-9 and '-', neither first nor last a '-'", "'{}' can't be a name",

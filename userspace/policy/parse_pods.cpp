@@ -2,46 +2,45 @@
 // What is below `pods`: whom each entry is about, and what it leaves of spec.
 #include <algorithm>
 
+#include "core/systemd.hpp"
 #include "core/text.hpp"
 #include "policy/checker.hpp"
+#include "policy/names.hpp"
 
 namespace bpftune::policy {
 namespace {
 
-bool is_alphanumeric(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
-
-// As Kubernetes has the part of a label's name after the prefix, and a value that is not empty.
-bool is_plain(std::string_view text) {
-    const auto is_inside = [](char c) { return is_alphanumeric(c) || c == '-' || c == '_' || c == '.'; };
-    return !text.empty() && text.size() <= longest_label && is_alphanumeric(text.front()) &&
-           is_alphanumeric(text.back()) && std::ranges::all_of(text, is_inside);
-}
-
-// A DNS subdomain (RFC 1123).
-bool is_prefix(std::string_view text) {
-    if (text.size() > longest_prefix ||
-        text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-.") != std::string_view::npos)
-        return false;
-    for (std::size_t at = 0; at <= text.size();) {
-        const std::size_t end = std::min(text.find('.', at), text.size());
-        const std::string_view part = text.substr(at, end - at);
-        if (part.empty() || part.front() == '-' || part.back() == '-') return false;
-        at = end + 1;
+// Of a pattern, with "?" in place of each class ("[ab]", "[!a-c]"). nullopt: other letters, or a bracket alone. Where
+// any letter may be, as it is.
+std::optional<std::string> shape_of(std::string_view pattern, std::string_view letters) {
+    if (letters.empty()) return pattern.contains('/') ? std::nullopt : std::optional<std::string>(pattern);
+    const auto is_known = [&](std::string_view part) {
+        return part.find_first_not_of(letters) == std::string_view::npos;
+    };
+    std::string shape;
+    for (std::size_t at = 0; at < pattern.size(); ++at) {
+        if (pattern[at] != '[') {
+            if (pattern[at] != '*' && pattern[at] != '?' && !is_known(pattern.substr(at, 1))) return std::nullopt;
+            shape += pattern[at];
+            continue;
+        }
+        const bool is_negated = pattern.substr(at + 1).starts_with('!') || pattern.substr(at + 1).starts_with('^');
+        const std::size_t begin = at + (is_negated ? 2 : 1);
+        const std::size_t end = pattern.find(']', begin);
+        if (end == std::string_view::npos || end == begin || !is_known(pattern.substr(begin, end - begin)))
+            return std::nullopt;
+        shape += '?';
+        at = end;
     }
-    return true;
+    return shape;
 }
 
-bool is_qualified_name(std::string_view text) {
-    const std::size_t slash = text.find('/');
-    if (slash == std::string_view::npos) return is_plain(text);
-    return is_prefix(text.substr(0, slash)) && is_plain(text.substr(slash + 1));
-}
-
-constexpr std::string_view wildcards = "*?[]!^";
-
-bool is_made_of(std::string_view text, std::string_view letters) {
-    if (letters.empty()) return !text.contains('/');
-    return std::ranges::all_of(text, [&](char c) { return letters.contains(c) || wildcards.contains(c); });
+// Whether some namespace, or unit, is called so.
+bool can_be_name(std::string_view shape, std::string_view key) {
+    if (key == "unit") return !shape.starts_with('.');
+    if (key != "namespace") return true;
+    const auto length = static_cast<std::size_t>(std::ranges::count_if(shape, [](char c) { return c != '*'; }));
+    return length <= longest_label && !shape.starts_with('-') && !shape.ends_with('-');
 }
 
 constexpr std::string_view plain_text =
@@ -64,17 +63,44 @@ void Checker::lowered_tunable(const Element& value, const Tunable& row, TunableP
 void Checker::pattern(const Element* value, const Key& key, std::optional<std::string>& out) {
     if (value == nullptr || !is(*value, Element::Kind::scalar, key.name, expected(key))) return;
     const std::string& text = value->text;
-    const bool has_suffix = key.name != "unit" || text.contains('.') || text.contains('*');
-    if (text.empty() || text.size() > longest_pattern || !is_made_of(text, key.letters))
-        problem(*value,
-                fmt::format("write {}: 1 to {} bytes{}", expected(key), longest_pattern,
-                            key.letters.empty() ? ", and no folder" : ""),
-                "{} '{}' can't be the name of a {}", key.name, shown(text), key.name == "netns" ? "file" : key.name);
-    else if (!has_suffix)
-        problem(*value, fmt::format("write {}.service, or \"{}.*\"", shown(text), shown(text)),
-                "unit '{}' has no suffix, as all units have", shown(text));
-    else if (is_free_of_controls(*value, text))
+    const auto shape = shape_of(text, key.letters);
+    if (!shape || text.empty() || text.size() > longest_pattern || !can_be_name(*shape, key.name))
+        not_a_name(*value, key);
+    else if ((key.name != "unit" || is_of_unit(*value, *shape)) && is_free_of_controls(*value, text))
         out = text;
+}
+
+void Checker::not_a_name(const Element& value, const Key& key) {
+    std::string hint = fmt::format("write {}: ", expected(key));
+    if (value.text.starts_with('!') || value.text.starts_with('^'))
+        hint = fmt::format("put an entry for {} before that for all, {{}}", shown(value.text.substr(1)));
+    else if (key.name == "namespace")
+        hint += "at most 63 of a-z, 0-9 and '-', neither first nor last a '-'";
+    else
+        hint += fmt::format("1 to {} bytes{}", longest_pattern, key.letters.empty() ? ", and no folder" : "");
+    problem(value, hint, "{} '{}' can't be the name of a {}", key.name, shown(value.text),
+            key.name == "netns" ? "file" : key.name);
+}
+
+bool Checker::is_of_unit(const Element& value, std::string_view shape) {
+    const std::string name = shown(value.text);
+    if (!value.text.contains('.') && !value.text.contains('*')) {
+        problem(value, fmt::format("write {}.service, or \"{}.*\"", name, name),
+                "unit '{}' has no suffix, as all units have", name);
+        return false;
+    }
+    const std::size_t point = shape.rfind('.'); // none: in a class, or anything
+    const std::string_view type = shape.substr(std::min(point, shape.size() - 1) + 1);
+    if (point == std::string_view::npos || type.find_first_of("*?") != std::string_view::npos ||
+        std::ranges::find(unit_types, type) != unit_types.end())
+        return true;
+    const std::string_view near = nearest(type, unit_types);
+    problem(value,
+            near.empty()
+                ? "write one that ends in one of " + list_of(unit_types)
+                : fmt::format("did you mean '{}.{}'?", shown(value.text.substr(0, value.text.rfind('.'))), near),
+            "no process is in a unit '{}'", name);
+    return false;
 }
 
 bool Checker::is_label_value(const Element& value, const Key& key, std::string_view name) {
@@ -87,7 +113,7 @@ bool Checker::is_label_value(const Element& value, const Key& key, std::string_v
         problem(value, fmt::format("at most {} bytes", longest_annotation), "the value of '{}' is too long", name);
         return false;
     }
-    if (text.empty() || is_plain(text)) return true;
+    if (policy::is_label_value(text)) return true;
     problem(value,
             text.find_first_of("*?") != std::string_view::npos ? "a label is compared as a whole: write one value"
                                                                : std::string(plain_text),

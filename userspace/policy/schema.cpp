@@ -106,13 +106,12 @@ std::string class_of(std::string_view letters) {
 
 constexpr std::string_view controls = "\\x00-\\x1f\\x7f"; // those of ASCII, in a class
 
+// Letters, and classes of them.
 ordered_json pattern_of(const Key& key) {
-    const std::string letters =
-        key.letters.empty() ? fmt::format("^/{}", controls) : class_of(key.letters) + "*?\\[\\]!\\^";
-    return {{"type", "string"},
-            {"minLength", 1},
-            {"maxLength", longest_pattern},
-            {"pattern", fmt::format("^[{}]*$", letters)}};
+    const std::string pattern = key.letters.empty()
+                                    ? fmt::format("^[^/{}]*$", controls)
+                                    : fmt::format("^([{0}*?]|\\[[!\\^]?[{0}]+\\])*$", class_of(key.letters));
+    return {{"type", "string"}, {"minLength", 1}, {"maxLength", longest_pattern}, {"pattern", pattern}};
 }
 
 // YAML has a label of digits alone, or "true", as a number or a boolean unless it is quoted.

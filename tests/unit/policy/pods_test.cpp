@@ -245,6 +245,47 @@ TEST_CASE("what holds something back is named, with its line") {
     CHECK(place_of(policy, policy.pods[1]) == "line 10 of the policy");
 }
 
+TEST_CASE("a pattern has classes of letters, and a backslash before a bracket that a file's name has") {
+    const auto [match, subject] = GENERATE(table<std::string, std::string>({
+        {"lab-[12]", "lab-1"},
+        {"lab-[!12]", "lab-3"},
+        {"lab-[0-9]", "lab-3"},
+        {"a\\[1]", "a[1]"},
+        {"!a", "!a"},
+    }));
+    CAPTURE(match);
+    const Policy policy = with_pods("    - match: {netns: '" + match + "'}\n      mode: observe\n");
+    CHECK(mode_in(policy, {subject}) == Mode::observe);
+    CHECK(mode_in(policy, {"lab-"}) == Mode::automatic);
+}
+
+TEST_CASE("a pattern that no name fits is refused, since it would hold nothing back") {
+    const auto takes = [](const std::string& match) {
+        return parse(with_spec("  pods: [{match: {" + match + "}}]\n")).has_value();
+    };
+    for (const std::string& name : {std::string("a"), std::string(63, 'a'), std::string(63, 'a') + "*",
+                                    std::string("*-a"), std::string("a-*"), std::string("[ab]-?"), std::string("*")}) {
+        CAPTURE(name);
+        CHECK(takes("namespace: '" + name + "'"));
+    }
+    for (const std::string& name :
+         {std::string(64, 'a'), std::string(64, '?'), std::string("-a"), std::string("a-"), std::string("!kube-system"),
+          std::string("^kube"), std::string("a["), std::string("a]"), std::string("[A]")}) {
+        CAPTURE(name);
+        CHECK_FALSE(takes("namespace: '" + name + "'"));
+    }
+    for (const std::string name :
+         {"a.service", "*", "nginx*", "a.*", "a.serv*", "*.scope", "a[.]service", "a@[12].socket"}) {
+        CAPTURE(name);
+        CHECK(takes("unit: '" + name + "'"));
+    }
+    for (const std::string name :
+         {"nginx.sevice", ".service", "system.slice", "a.", "nginx", "!a.service", "a@[1.service"}) {
+        CAPTURE(name);
+        CHECK_FALSE(takes("unit: '" + name + "'"));
+    }
+}
+
 TEST_CASE("an entry that nothing can come to is refused, whatever its match names") {
     const auto [first, later, is_in_vain] = GENERATE(table<std::string, std::string, bool>({
         {"{namespace: shop}", "{namespace: shop}", true},

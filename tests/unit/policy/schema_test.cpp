@@ -188,9 +188,11 @@ TEST_CASE("the schema takes of pods' names, labels and units what the parser tak
         return parse(with_spec("  pods: [{match: {" + key + "}}]\n")).has_value();
     };
     const auto regex_of = [](const json& schema) { return std::regex(schema.at("pattern").get<std::string>()); };
-    for (const std::string text : {"shop", "team-*", "a?[bc]", "Shop", "a/b", "a_b", "a b"})
+    for (const std::string text :
+         {"shop", "team-*", "a?[bc]", "Shop", "a/b", "a_b", "a b", "a[!b-d]", "!shop", "^a", "a[", "a]", "a[]"})
         CHECK(std::regex_match(text, regex_of(properties(match, "namespace"))) == takes("namespace: \"" + text + "\""));
-    for (const std::string text : {"a.service", "*", "a@[12].socket", "a\\x2db.service", "a b.service", "a/b.service"})
+    for (const std::string text : {"a.service", "*", "a@[12].socket", "a\\x2db.service", "a b.service", "a/b.service",
+                                   "!a.service", "a@[.service"})
         CHECK(std::regex_match(text, regex_of(properties(match, "unit"))) == takes("unit: '" + text + "'"));
     for (const std::string text : {"lab-1", "a b", "a/b"})
         CHECK(std::regex_match(text, regex_of(properties(match, "netns"))) == takes("netns: \"" + text + "\""));

@@ -25,11 +25,25 @@ ordered_json json_of(const tunables::Tunable& tunable, std::uint64_t value) {
     return number ? ordered_json(*number) : ordered_json(text);
 }
 
+// Numbers with quotes as well.
 ordered_json words_of(const tunables::Tunable& tunable) {
     ordered_json words = ordered_json::array();
-    for (std::uint64_t value = tunable.kernel_min; value <= tunable.kernel_max; ++value)
-        words.push_back(json_of(tunable, value));
+    for (std::uint64_t value = tunable.kernel_min; value <= tunable.kernel_max; ++value) {
+        const ordered_json word = json_of(tunable, value);
+        words.push_back(word);
+        if (word.is_number()) words.push_back(text_of(tunable, value));
+    }
     return {{"enum", std::move(words)}};
+}
+
+// With quotes or without; of those with quotes the range is not compared.
+constexpr std::string_view digits = "0|[1-9][0-9]*";
+
+ordered_json number_of(ordered_json least, ordered_json most) {
+    return {{"type", {"integer", "string"}},
+            {"minimum", std::move(least)},
+            {"maximum", std::move(most)},
+            {"pattern", fmt::format("^({})$", digits)}};
 }
 
 // Hexadecimal, with quotes or, of decimal digits alone, without; one of them at least.
@@ -41,17 +55,16 @@ ordered_json cpus() {
 }
 
 ordered_json count_of(const tunables::Tunable* tunable) {
-    if (tunable == nullptr) return {{"type", "integer"}};
+    if (tunable == nullptr) return {{"type", {"integer", "string"}}, {"pattern", fmt::format("^({})$", digits)}};
     if (!tunable->words.empty()) return words_of(*tunable);
     if (tunable->is_cpus) return cpus();
     ordered_json least = json_of(*tunable, tunable->kernel_min);
     ordered_json most = json_of(*tunable, tunable->kernel_max);
     if (tunable->counts_down_from > 0) std::swap(least, most);
-    ordered_json number{{"type", "integer"}, {"minimum", std::move(least)}, {"maximum", std::move(most)}};
+    ordered_json number = number_of(std::move(least), std::move(most));
     if (tunable->unit == tunables::Unit::count) return number;
     if (tunable->granule > 1) number["multipleOf"] = tunable->granule;
-    number["type"] = {"integer", "string"};
-    number["pattern"] = "^[0-9]+(KiB|MiB|GiB)$";
+    number["pattern"] = fmt::format("^({}|[0-9]+(KiB|MiB|GiB))$", digits);
     return number;
 }
 
@@ -143,7 +156,7 @@ ordered_json type_of(const Key& key, const tunables::Tunable* tunable) {
     case Kind::name: return {{"type", "string"}, {"pattern", "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"}};
     case Kind::budget: return {{"type", "string"}, {"pattern", budget_pattern}};
     case Kind::count: return count_of(tunable);
-    case Kind::number: return {{"type", "integer"}, {"minimum", key.least}, {"maximum", key.most}};
+    case Kind::number: return number_of(key.least, key.most);
     case Kind::duration:
         if (tunable != nullptr && !tunable->use_is_seen) return {{"const", never}};
         return {{"type", "string"}, {"pattern", "^(never|0*[1-9][0-9]*(ms|s|m|h|d))$"}};

@@ -5,6 +5,7 @@
 #include <regex>
 #include <string>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <yaml-cpp/yaml.h>
 
@@ -60,7 +61,6 @@ void check(const YAML::Node& node, const json& schema, const std::string& path) 
     const bool is_number = schema.contains("minimum") && text.find_first_not_of("0123456789") == std::string::npos;
     if (schema.contains("pattern") && !is_number) // which goes for texts alone
         CHECK(std::regex_match(text, std::regex(schema["pattern"].get<std::string>())));
-    if (schema.value("type", json()) == "integer") CHECK(is_number);
     if (!is_number) return;
     CHECK(node.as<std::uint64_t>() >= schema["minimum"].get<std::uint64_t>());
     CHECK(node.as<std::uint64_t>() <= schema["maximum"].get<std::uint64_t>());
@@ -210,6 +210,33 @@ TEST_CASE("the schema takes of pods' names, labels and units what the parser tak
         CHECK(std::regex_match(value, regex_of(labels.at("additionalProperties"))) ==
               takes("labels: {a: \"" + value + "\"}"));
     }
+}
+
+TEST_CASE("the schema takes numbers with quotes, where the parser does") {
+    const json spec = properties(json::parse(schema()), "spec");
+    const auto is_in = [](const json& schema, const std::string& text) {
+        if (schema.contains("enum")) return std::ranges::find(schema["enum"], json(text)) != schema["enum"].end();
+        return schema.at("type").dump().contains("string") &&
+               std::regex_match(text, std::regex(schema.at("pattern").get<std::string>()));
+    };
+    for (const tunables::Tunable& row : tunables::catalog()) {
+        if (row.is_cpus) continue; // the next case
+        for (const std::string& text : {tunables::text_of(row, row.default_max), std::string("010"),
+                                        std::string("0x10"), std::string("1e3"), std::string("65_535")}) {
+            CAPTURE(row.name, text);
+            const std::string bounds = fmt::format("{{{}: {{max: '{}'}}}}", row.name, text);
+            const bool is_taken = parse(with_spec("  tunables: " + bounds + "\n")).has_value();
+            CHECK(is_in(properties(properties(properties(spec, "tunables"), std::string(row.name)), "max"), text) ==
+                  is_taken);
+            const std::string entry = "  pods: [{match: {}, tunables: " + bounds + "}]\n";
+            const json& lowered = properties(properties(spec, "pods").at("items"), "tunables");
+            CHECK(is_in(properties(properties(lowered, std::string(row.name)), "max"), text) ==
+                  parse(with_spec(entry)).has_value());
+        }
+    }
+    const json& series = properties(properties(spec, "metrics"), "maxSeries");
+    for (const std::string text : {"5000", "05000", "many"})
+        CHECK(is_in(series, text) == parse(with_spec("  metrics: {maxSeries: '" + text + "'}\n")).has_value());
 }
 
 TEST_CASE("the schema takes of a set of CPUs what the parser takes") {

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <optional>
 #include <sstream>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "cli/commands.hpp"
 #include "core/text.hpp"
+#include "policy/names.hpp"
 #include "policy/parse.hpp"
 #include "service/api_client.hpp"
 #include "service/without_effect.hpp"
@@ -79,9 +83,9 @@ int show(const std::string& file) {
 struct Asked {
     std::string file;
     std::string socket = default_socket;
-    std::string pod;
-    std::optional<std::string> labels;
-    std::optional<std::string> annotations;
+    std::optional<std::string> pod;
+    std::vector<std::string> labels; // each time that the option is given, as the next
+    std::vector<std::string> annotations;
     std::string qos;
 };
 
@@ -92,7 +96,7 @@ int print_for_pod(const std::vector<std::string>& about, const std::string& poli
 }
 
 int show_pod_in_force(const Asked& asked) {
-    const auto answer = service::ask(asked.socket, views::to_text({{"command", "policy"}, {"pod", asked.pod}}));
+    const auto answer = service::ask(asked.socket, views::to_text({{"command", "policy"}, {"pod", *asked.pod}}));
     if (!answer && service::no_service(answer.error()))
         return fail({fmt::format("no service answers at {}: give the policy's FILE as well, and say of the pod what it "
                                  "has: --labels, --annotations, --qos",
@@ -110,52 +114,86 @@ int show_pod_in_force(const Asked& asked) {
     return print_for_pod(lines, text->get<std::string>());
 }
 
-// "a=b,c=d"
-Result<policy::Labels> labels_of(const std::string& text) {
+// "a=b,c=d": each pair. A comma that is a part of a value has a backslash before it.
+std::vector<std::string> pairs_in(std::string_view text) {
+    std::vector<std::string> pairs{""};
+    for (std::size_t at = 0; at < text.size(); ++at) {
+        const bool is_escaped = text.substr(at).starts_with("\\,");
+        if (is_escaped) ++at;
+        if (text[at] == ',' && !is_escaped)
+            pairs.emplace_back();
+        else
+            pairs.back() += text[at];
+    }
+    return pairs;
+}
+
+using IsValue = bool (*)(std::string_view);
+
+// Of all times that the option was given.
+Result<policy::Labels> labels_of(const std::vector<std::string>& given, IsValue is_value) {
     policy::Labels labels;
-    std::istringstream pairs(text);
-    for (std::string pair; std::getline(pairs, pair, ',');) {
-        const std::size_t equals = pair.find('=');
-        if (equals == std::string::npos || equals == 0)
-            return failure("'{}' is no label: NAME=VALUE,NAME=VALUE is wanted", printable(pair));
-        labels.insert_or_assign(pair.substr(0, equals), printable(std::string_view(pair).substr(equals + 1)));
+    for (const std::string& text : given) {
+        if (text.empty()) continue; // there are none
+        for (const std::string& pair : pairs_in(text)) {
+            const std::size_t equals = std::min(pair.find('='), pair.size());
+            const std::string name = pair.substr(0, equals);
+            if (equals == pair.size())
+                return failure("'{}' is no label: NAME=VALUE,NAME=VALUE is wanted", printable(pair));
+            const std::string_view value = std::string_view(pair).substr(equals + 1);
+            if (!policy::is_qualified_name(name)) return failure("'{}' can't be the name of a label", printable(name));
+            if (!is_value(value)) return failure("'{}' can't be the value of a label", printable(value));
+            if (!labels.emplace(name, printable(value)).second) return failure("'{}' is given twice", name);
+        }
     }
     return labels;
 }
 
+Result<Pod> pod_of(const std::string& text) {
+    const std::size_t slash = text.find('/');
+    if (slash == std::string::npos) return failure("'{}' is no NAMESPACE/NAME", printable(text));
+    Pod pod{.ns = text.substr(0, slash), .name = text.substr(slash + 1)};
+    if (!policy::is_dns_label(pod.ns)) return failure("'{}' can't be the name of a namespace", printable(pod.ns));
+    if (!policy::is_dns_subdomain(pod.name)) return failure("'{}' can't be the name of a pod", printable(pod.name));
+    return pod;
+}
+
 // Of a pod that may not be there yet: by what is said of it, and what is not said is not known.
 Result<PodFacts> facts_of(const Asked& asked) {
-    const std::size_t slash = asked.pod.find('/');
-    if (slash == std::string::npos) return failure("'{}' is no NAMESPACE/NAME", printable(asked.pod));
-    PodFacts facts{.pod = {.ns = printable(asked.pod.substr(0, slash)), .name = printable(asked.pod.substr(slash + 1))},
-                   .source = PodSource::logs};
-    if (asked.labels || asked.annotations) facts.source = PodSource::runtime;
-    for (const auto& [text, out] :
-         {std::pair(&asked.labels, &facts.labels), {&asked.annotations, &facts.annotations}}) {
-        auto labels = labels_of(text->value_or(""));
-        if (!labels) return std::unexpected(labels.error());
-        *out = std::move(*labels);
-    }
+    const auto pod = pod_of(*asked.pod);
+    if (!pod) return std::unexpected(pod.error());
+    auto labels = labels_of(asked.labels, policy::is_label_value);
+    if (!labels) return std::unexpected(labels.error());
+    auto annotations = labels_of(asked.annotations, [](std::string_view) { return true; });
+    if (!annotations) return std::unexpected(annotations.error());
+    const bool is_known = !asked.labels.empty() || !asked.annotations.empty();
+    PodFacts facts{.pod = *pod,
+                   .source = is_known ? PodSource::runtime : PodSource::logs,
+                   .labels = std::move(*labels),
+                   .annotations = std::move(*annotations)};
     for (const QosClass qos : {QosClass::best_effort, QosClass::burstable, QosClass::guaranteed})
         if (asked.qos == to_string(qos)) facts.qos = qos;
     return facts;
 }
 
+int fail_as_usage(const Error& error) {
+    (void)fail(error);
+    return usage;
+}
+
 int show_pod(const Asked& asked) {
+    if (asked.pod->empty()) return fail_as_usage({"--pod '' names none: NAMESPACE/NAME is wanted"});
     if (asked.file.empty()) return show_pod_in_force(asked);
     const auto policy = load_policy(asked.file);
     if (!policy) return policy.error();
     const auto facts = facts_of(asked);
-    if (!facts) {
-        (void)fail(facts.error());
-        return usage;
-    }
-    const policy::ShownFor shown = policy::show_for(*policy, {.pod = &facts->pod, .facts = &*facts});
+    if (!facts) return fail_as_usage(facts.error());
+    const policy::ShownFor shown = policy::show_for(*policy, {.pod = &facts->pod, .facts = &*facts}, "as given here");
     return print_for_pod(shown.lines, shown.policy);
 }
 
 int show(const Asked& asked) {
-    if (!asked.pod.empty()) return show_pod(asked);
+    if (asked.pod) return show_pod(asked);
     return asked.file.empty() ? show_in_force(asked.socket) : show(asked.file);
 }
 
@@ -169,9 +207,11 @@ void add_show(CLI::App& command, int& status) {
                            ->type_name("NAMESPACE/NAME");
     shows.add_option("--labels", asked->labels, "With FILE: those of the pod")
         ->type_name("NAME=VALUE,...")
+        ->allow_extra_args(false)
         ->needs(pod, file);
-    shows.add_option("--annotations", asked->annotations, "With FILE: those of the pod")
+    shows.add_option("--annotations", asked->annotations, "With FILE: those of the pod (\\, in a value: a comma)")
         ->type_name("NAME=VALUE,...")
+        ->allow_extra_args(false)
         ->needs(pod, file);
     shows.add_option("--qos", asked->qos, "With FILE: the pod's class of service")
         ->check(CLI::IsMember({"Guaranteed", "Burstable", "BestEffort"}))

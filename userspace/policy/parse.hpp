@@ -35,12 +35,13 @@ std::string budget_text(const Policy& policy); // "2%", as a policy has it
 std::string show(const Policy& policy);
 
 // What holds for one pod or namespace: in words, a line for each thing that is known of it and lowers spec, and as the
-// policy that is left, which `parse` takes again. Labels and annotations are as `printable` has them.
+// policy that is left, which `parse` takes again. Labels and annotations are as `printable` has them. `how`: what is
+// known of the pod is so; empty: by its source.
 struct ShownFor {
     std::vector<std::string> lines;
     std::string policy;
 };
-ShownFor show_for(const Policy& policy, const Subject& subject);
+ShownFor show_for(const Policy& policy, const Subject& subject, std::string_view how = {});
 
 // What it allows, in one line: "auto, 19 tunables, memoryBudget 2%, 3 entries of pods". Counted are those that may be
 // raised in some case (Policy::most_of).

@@ -20,9 +20,10 @@ std::string pairs_of(const Labels& labels) {
 
 std::string name_of(const Pod& pod) { return pod.ns.empty() ? pod.name : pod.ns + "/" + pod.name; }
 
-void add_facts(const PodFacts& facts, std::vector<std::string>& lines) {
+void add_facts(const PodFacts& facts, std::string_view how, std::vector<std::string>& lines) {
+    const std::string known = how.empty() ? fmt::format("known by {}", to_string(facts.source)) : std::string(how);
     const std::string qos = facts.qos ? fmt::format(", {}", to_string(*facts.qos)) : "";
-    lines.push_back(fmt::format("pod {}: known by {}{}", name_of(facts.pod), to_string(facts.source), qos));
+    lines.push_back(fmt::format("pod {}: {}{}", name_of(facts.pod), known, qos));
     if (!facts.labels.empty()) lines.push_back("labels, when it was made: " + pairs_of(facts.labels));
     if (!facts.annotations.empty()) lines.push_back("annotations, when it was made: " + pairs_of(facts.annotations));
 }
@@ -41,10 +42,10 @@ std::string annotation_text(const std::string& annotated) {
 
 } // namespace
 
-ShownFor show_for(const Policy& policy, const Subject& subject) {
+ShownFor show_for(const Policy& policy, const Subject& subject, std::string_view how) {
     const Grant grant = policy.grant_for(subject);
     ShownFor shown;
-    if (subject.facts != nullptr) add_facts(*subject.facts, shown.lines);
+    if (subject.facts != nullptr) add_facts(*subject.facts, how, shown.lines);
     shown.lines.push_back(entry_text(policy, grant));
     if (grant.annotated) shown.lines.push_back(annotation_text(*grant.annotated));
     Policy left = policy;

@@ -78,7 +78,21 @@ TEST_CASE("policy show says which line of a file is about a pod that need not be
     CHECK_THAT(about({}).out, Catch::Contains("# left alone: policy.yaml:7 may be about it, and its pod's labels"));
     CHECK_THAT(about({"--labels", ""}).out, Catch::Contains("# no entry of pods is about it: spec holds\n"));
     CHECK_THAT(about({"--annotations", "bpftune-k8s.io/mode=observe"}).out, Catch::Contains("  mode: observe\n"));
-    CHECK(about({"--labels", "app"}).status == 2);
+    CHECK_THAT(about({}).out, Catch::Contains("# pod shop/web-0: as given here\n"));
+    const Ran several = about({"--annotations", "a=x\\,y,b=", "--annotations", "c=\\n", "--labels", "app=web"});
+    CHECK_THAT(several.out, Catch::Contains("# annotations, when it was made: a=x,y, b=, c=\\\\n\n"));
+    for (const std::string labels : {"app", "a b=c", "a=b c", "a=b,a=c", "a=b,", "=b"}) {
+        INFO(labels);
+        CHECK(about({"--labels", labels}).status == 2);
+    }
+    CHECK(about({"--labels", "a=b", "--labels", "a=c"}).status == 2);
+    for (const std::string pod : {"", "web-0", "shop/", "/web", "a/b/c", "Shop/Web"}) {
+        INFO(pod);
+        const Ran refused = run({"policy", "show", file, "--pod", pod});
+        CHECK(refused.status == 2);
+        CHECK(refused.out.empty());
+    }
+    CHECK(run({"policy", "show", "--pod", "", "--socket", home.socket()}).status == 2);
     CHECK(about({"--qos", "best"}).status == 2);
     CHECK(run({"policy", "show", file, "--labels", "a=b"}).status == 2);
     CHECK(run({"policy", "show", "--pod", "shop/web-0", "--socket", home.socket()}).status == 1);

@@ -146,7 +146,7 @@ TEST_CASE("a damaged journal is set aside by its name, and the node observed fro
     }
     CHECK(contents(aside) == std::string(8192, 'x'));
 
-    Running service(home);
+    const Running service(home);
     fs::remove(aside); // whoever does this takes what limits are there for the originals
     service.signal(SIGHUP);
     CHECK(comes_true([&] { return home.top()["mode"] == "auto"; }));

@@ -47,8 +47,11 @@ std::expected<policy::Policy, int> load_policy(const std::string& file);
 // For CLI::Option::check(): "500ms", "10s", "5m", "2h", "7d".
 std::string check_duration(const std::string& text);
 
-// Error: no service has kept its state there.
+// Error: no service has kept its state there, or that cannot be seen. Makes nothing.
 Result<> check_state_dir(const std::string& directory);
+
+// The same error; where it is for want of rights, with what to do about that.
+Error with_rights_hint(Error error);
 
 // Adds --rung to `command`. What it checks is whether the ladder has that rung; whether the kernel has it,
 // Probes::as_asked says.

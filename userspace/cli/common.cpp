@@ -5,8 +5,10 @@
 #include <filesystem>
 
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "actuators/journal.hpp"
 #include "cli/commands.hpp"
 #include "core/parse.hpp"
 #include "core/text.hpp"
@@ -63,10 +65,24 @@ std::string check_duration(const std::string& text) {
     return duration ? std::string() : duration.error().message;
 }
 
+// A journal that is a link, whatever it leads to, is refused by whoever opens it.
 Result<> check_state_dir(const std::string& directory) {
+    const std::filesystem::path journal = std::filesystem::path(directory) / actuators::journal_file_name;
+    struct stat status{};
+    if (::lstat(journal.c_str(), &status) == 0) return {};
+    const int code = errno;
+    constexpr auto empty = "no service has kept its state in it";
+    if (code == ENOTDIR) return failure("{} is no directory: {}", directory, empty);
+    if (code != ENOENT) return system_failure(code, "{}", journal.string());
     std::error_code ignored;
-    if (std::filesystem::exists(directory, ignored)) return {};
-    return failure("{} is not there: no service has kept its state in it", directory);
+    if (!std::filesystem::exists(directory, ignored)) return failure("{} is not there: {}", directory, empty);
+    return failure("{} has no {}: {}", directory, actuators::journal_file_name, empty);
+}
+
+Error with_rights_hint(Error error) {
+    const bool is_denied = error.code == EACCES || error.code == EPERM;
+    if (is_denied && ::geteuid() != 0) error.message += ": run it as root";
+    return error;
 }
 
 void add_rungs(CLI::App& command, std::vector<std::string>& choices) {

@@ -19,17 +19,21 @@ struct Options {
     std::string format = "table";
 };
 
-int history(const Options& options) {
-    if (const auto there = check_state_dir(options.state_dir); !there) return fail(there.error());
+Result<std::vector<Change>> recorded(const Options& options) {
+    if (auto there = check_state_dir(options.state_dir); !there) return std::unexpected(there.error());
     const auto boot = service::boot_id();
-    if (!boot) return fail(boot.error());
+    if (!boot) return std::unexpected(boot.error());
     const auto journal = actuators::Journal::open_read_only(options.state_dir, *boot);
-    if (!journal) return fail(journal.error());
+    if (!journal) return std::unexpected(journal.error());
     std::optional<WallTime> since;
     if (!options.since.empty())
         since = std::chrono::time_point_cast<WallTime::duration>(sys::now().wall - *parse_duration(options.since));
-    const auto changes = journal->history(since);
-    if (!changes) return fail(changes.error());
+    return journal->history(since);
+}
+
+int history(const Options& options) {
+    const auto changes = recorded(options);
+    if (!changes) return fail(with_rights_hint(changes.error()));
     if (options.format == "json") {
         fmt::print("{}\n", views::changes_json(*changes));
     } else {

@@ -39,7 +39,7 @@ Result<Lines> by_service(const Options& options) {
 }
 
 Result<Lines> alone(const Options& options) {
-    // A journal that was never written has nothing to restore; none is made for that.
+    // None is made for that: what another directory's journal holds would seem to be nothing.
     if (auto there = check_state_dir(options.state_dir); !there) return std::unexpected(there.error());
     const auto lock = service::lock_state(options.state_dir, std::chrono::seconds(5));
     if (!lock) return std::unexpected(lock.error());
@@ -57,7 +57,7 @@ Result<Lines> alone(const Options& options) {
 int restore(const Options& options) {
     auto lines = by_service(options);
     if (!lines && service::no_service(lines.error())) lines = alone(options);
-    if (!lines) return fail(lines.error());
+    if (!lines) return fail(with_rights_hint(lines.error()));
     if (options.format == "json") {
         fmt::print("{}\n", views::to_text(views::restored_document(*lines)));
     } else {

@@ -2,12 +2,13 @@
 #include "service/lock.hpp"
 
 #include <string>
+#include <string_view>
 #include <thread>
 
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/parse.hpp"
 #include "sys/clock.hpp"
 #include "sys/files.hpp"
 #include "sys/own_files.hpp"
@@ -17,7 +18,7 @@ namespace {
 
 constexpr Nanoseconds between_tries = std::chrono::milliseconds(20);
 // A number and its newline are shorter.
-constexpr off_t longest_lock = 32;
+constexpr std::size_t longest_lock = 32;
 
 Result<> take_lock(const sys::Fd& file, const std::filesystem::path& path, Nanoseconds patience) {
     const MonoTime deadline = sys::now().mono + patience;
@@ -33,12 +34,22 @@ Result<> take_lock(const sys::Fd& file, const std::filesystem::path& path, Nanos
     return {};
 }
 
+bool is_pid(std::string_view text) {
+    if (text.ends_with('\n')) text.remove_suffix(1);
+    return parse_number(text).has_value();
+}
+
+// What is in a lock of ours: nothing as long as it is new, then who held it last.
+Result<> check_content(const sys::Fd& file, const std::filesystem::path& path) {
+    const auto text = sys::read_all(file, longest_lock);
+    if (text && (text->empty() || is_pid(*text))) return {};
+    if (!text && text.error().code != 0) return with_context(text.error(), "read {}", path.string());
+    return failure("{} holds no process id, as a lock of ours does: move it away, or name another state directory",
+                   path.string());
+}
+
 Result<> write_holder(const sys::Fd& file, const std::filesystem::path& path) {
-    struct stat status{};
-    if (::fstat(file.value(), &status) != 0) return system_failure(errno, "look at {}", path.string());
-    if (status.st_size > longest_lock)
-        return failure("{} has {} bytes, which no lock of ours has: move it away, or name another state directory",
-                       path.string(), status.st_size);
+    if (auto checked = check_content(file, path); !checked) return checked;
     const std::string pid = std::to_string(::getpid()) + "\n";
     if (::ftruncate(file.value(), 0) != 0 || ::pwrite(file.value(), pid.data(), pid.size(), 0) < 0)
         return system_failure(errno, "write {}", path.string());

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is said where a service is not there, or not as the file says.
+#include <grp.h>
+
+#include "actuators/journal.hpp"
 #include "fixtures.hpp"
+#include "service/boot.hpp"
 
 using namespace bpftune;
 using namespace bpftune::testing;
@@ -115,13 +119,56 @@ TEST_CASE("without a service policy show and top say so, and what it means", "[a
           alone + ": looking with probes of its own, nothing is tuned");
 }
 
-TEST_CASE("history of a place that is not there is an error", "[any-kernel]") {
+TEST_CASE("history and restore are an error where no service has kept its state, and leave all there as it is",
+          "[any-kernel]") {
     const TemporaryDirectory folder;
-    const std::string nowhere = folder / "no-state";
-    const Ran history = run({"history", "--state-dir", nowhere});
-    CHECK(history.status == 1);
-    CHECK(history.err == "bpftune-k8s: " + nowhere + " is not there: no service has kept its state in it\n");
-    CHECK_FALSE(fs::exists(nowhere));
+    const fs::path state = folder / "state";
+    const auto [what, wrong] = GENERATE(table<std::string, std::string>(
+        {{"nothing", " is not there"}, {"a file", " is no directory"}, {"another directory", " has no journal.db"}}));
+    if (what == "a file") write_text(state, "a file");
+    if (what == "another directory") {
+        fs::create_directory(state);
+        write_text(state / "lock", "a lock of others");
+    }
+    const std::string error = "bpftune-k8s: " + state.string() + wrong + ": no service has kept its state in it\n";
+    const std::string socket = folder / "none";
+    for (const Words& words :
+         {Words{"history"}, Words{"restore", "--socket", socket}, Words{"restore", "--dry-run", "--socket", socket}}) {
+        Words all = words;
+        all.insert(all.end(), {"--state-dir", state.string()});
+        const Ran ran = run(all);
+        CHECK(ran.status == 1);
+        CHECK(ran.out.empty());
+        CHECK(ran.err == error);
+    }
+    CHECK(fs::exists(state) == (what != "nothing"));
+    if (what == "a file") CHECK(contents(state) == "a file");
+    if (what == "another directory") {
+        CHECK(contents(state / "lock") == "a lock of others");
+        CHECK(std::distance(fs::directory_iterator(state), {}) == 1);
+    }
+}
+
+TEST_CASE("whoever may not look at the state of a service is told who may", "[any-kernel]") {
+    const TemporaryDirectory folder;
+    const bool listed = GENERATE(true, false);
+    fs::permissions(folder.path(), fs::perms{0755});
+    static_cast<void>(take(actuators::Journal::open(folder / "state", take(service::boot_id()))));
+    if (listed) fs::permissions(folder / "state", fs::perms{0755});
+    const auto as_nobody = [] {
+        constexpr uid_t nobody = 65534;
+        must(::setgroups(0, nullptr) == 0 && ::setresgid(nobody, nobody, nobody) == 0 &&
+                 ::setresuid(nobody, nobody, nobody) == 0,
+             "become nobody");
+    };
+    for (const std::string command : {"history", "restore"}) {
+        Words words{command, "--state-dir", folder / "state"};
+        if (command == "restore") words.insert(words.end(), {"--dry-run", "--socket", folder / "none"});
+        const Ran ran = run(words, as_nobody);
+        INFO(ran.err);
+        CHECK(ran.status == 1);
+        CHECK_THAT(ran.err, Catch::EndsWith(": Permission denied: run it as root\n"));
+    }
 }
 
 TEST_CASE("an address that is none is a wrong usage, and leaves nothing behind", "[any-kernel]") {

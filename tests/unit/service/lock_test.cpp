@@ -34,6 +34,8 @@ TEST_CASE("the lock of a state directory is had by one, and says by whom") {
     }
     CHECK(error_of(folder / "state") == "locked");
     CHECK(sys::read_file(folder / "state" / "lock") == ours + "\n");
+    std::ofstream(folder / "state" / "lock", std::ios::trunc) << std::flush; // cut short by a full disk
+    CHECK(error_of(folder / "state") == "locked");
 }
 
 TEST_CASE("a lock that is a link, or a file of somebody else's, is refused and what is in it stays") {
@@ -45,10 +47,11 @@ TEST_CASE("a lock that is a link, or a file of somebody else's, is refused and w
         std::filesystem::create_symlink("../precious", folder / "state" / "lock");
         CHECK_THAT(error_of(folder / "state"), Catch::Contains("lock is a link, which is not followed"));
     }
-    SECTION("a file") {
-        std::filesystem::copy_file(folder / "precious", folder / "state" / "lock");
-        CHECK_THAT(error_of(folder / "state"), Catch::Contains("has 45 bytes, which no lock of ours has"));
-        CHECK(sys::read_file(folder / "state" / "lock") == precious);
+    SECTION("a file, however short") {
+        const std::string content = GENERATE_COPY(std::string("short"), "\n", "12 34\n", "-1\n", "7\n\n", precious);
+        std::ofstream(folder / "state" / "lock") << content << std::flush;
+        CHECK_THAT(error_of(folder / "state"), Catch::Contains("lock holds no process id, as a lock of ours does"));
+        CHECK(sys::read_file(folder / "state" / "lock") == content);
     }
     SECTION("a pipe") {
         REQUIRE(::mkfifo((folder / "state" / "lock").c_str(), 0600) == 0);

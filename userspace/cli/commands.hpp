@@ -35,6 +35,13 @@ void add_measure(CLI::App& app, int& status);
 // "bpftune-k8s: <message>" on stderr; returns `failed`.
 int fail(const Error& error);
 
+// Error: not all that was printed has reached standard output. To be asked before the exit status says that it has.
+Result<> flush_output();
+
+// Before any file is opened: it would get the place of a standard stream that is closed, and what is printed would go
+// into it. Such a stream can be neither read nor written from then on.
+void keep_standard_streams();
+
 struct PolicyText {
     std::string name; // as in messages: that of the file, or <stdin>
     std::string text;

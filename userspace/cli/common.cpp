@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,6 +24,21 @@ int fail(const Error& error) {
     return failed;
 }
 
+Result<> flush_output() {
+    if (std::fflush(stdout) != 0) return system_failure(errno, "cannot write to standard output");
+    if (std::ferror(stdout) != 0) return failure("cannot write to standard output");
+    return {};
+}
+
+void keep_standard_streams() {
+    constexpr auto nothing = "/dev/null";
+    for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+        if (::fcntl(stream, F_GETFD) >= 0) continue;
+        // It gets the lowest that is free. For the other direction, so that using it fails; of stderr nobody is told.
+        (void)::open(nothing, stream == STDOUT_FILENO ? O_RDONLY : O_WRONLY);
+    }
+}
+
 namespace {
 
 // One byte past what is taken is enough to refuse it.
@@ -31,6 +47,7 @@ Result<std::string> read_standard_input() {
     for (std::array<char, 4096> part{}; text.size() <= policy::largest_file_bytes;) {
         const ssize_t length = ::read(STDIN_FILENO, part.data(), part.size());
         if (length == 0) break;
+        if (length < 0 && errno == EBADF) return failure("standard input is closed");
         if (length < 0) return system_failure(errno, "standard input");
         text.append(part.data(), static_cast<std::size_t>(length));
     }

@@ -7,6 +7,7 @@
 int main(int argc, char** argv) {
     using namespace bpftune;
     try {
+        cli::keep_standard_streams();
         CLI::App app("Sees the connections and packets that a Kubernetes node loses, says which kernel limit binds, "
                      "and raises it where a policy allows.",
                      "bpftune-k8s");
@@ -27,8 +28,9 @@ int main(int argc, char** argv) {
         try {
             app.parse(argc, argv);
         } catch (const CLI::ParseError& error) {
-            return app.exit(error) == 0 ? cli::done : cli::usage;
+            status = app.exit(error) == 0 ? cli::done : cli::usage;
         }
+        if (const auto written = cli::flush_output(); !written) return cli::fail(written.error());
         return status;
     } catch (const std::exception& error) {
         return cli::fail({error.what()});

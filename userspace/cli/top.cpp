@@ -114,10 +114,10 @@ Result<std::string> rendered(const views::Json& document, const Options& options
                                        .color = terminal});
 }
 
-void show(const std::string& text, const Options& options) {
+Result<> show(const std::string& text, const Options& options) {
     const bool refresh = options.format == "table" && !options.once && ::isatty(STDOUT_FILENO) != 0;
     fmt::print("{}{}", refresh ? "\x1b[H\x1b[2J" : "", text);
-    std::fflush(stdout);
+    return flush_output();
 }
 
 int top(const Options& options) {
@@ -130,7 +130,7 @@ int top(const Options& options) {
         if (!document) return fail(document.error());
         const auto text = rendered(*document, options);
         if (!text) return fail(text.error());
-        show(*text, options);
+        if (const auto shown = show(*text, options); !shown) return fail(shown.error());
     }
     return done;
 }

@@ -35,7 +35,8 @@ struct Report {
     std::vector<Unexpected> unexpected;        // of these
     std::vector<service::NamedInVain> in_vain; // by the policy
     std::vector<OtherService> services;        // that run here, as far as that may be seen
-    bool policy_is_valid = true;
+    std::string policy_error;                  // why the policy is refused; empty: it is not
+    bool lacks_runtime = false;                // one that was named, and does not answer
 };
 
 // Compared now, without a service: who has set it is for its log to tell, what was set at boot is in files.
@@ -59,17 +60,20 @@ constexpr int nothing = 2;
 Report examine(const std::vector<probes::RungChoice>& rungs, const std::string& cri_socket) {
     utsname name{};
     ::uname(&name);
+    const auto runtime = service::check_runtime_at(cri_socket);
     Report report = {.kernel = name.release,
                      .probes = probes::Probes::open({.rungs = rungs}),
                      .tunables = service::survey_tunables(),
                      .rights = service::survey_rights(),
-                     .pods = service::survey_pods(service::check_runtime_at(cri_socket)),
+                     .pods = service::survey_pods(runtime),
                      .to_grant = service::what_to_grant(),
                      .counted = {},
                      .expected = {},
                      .unexpected = {},
                      .in_vain = {},
-                     .services = {}};
+                     .services = {},
+                     .policy_error = {},
+                     .lacks_runtime = !runtime && !cri_socket.empty() && cri_socket != "none"};
     report.counted = service::count(report.probes);
     if (const auto present = sys::services_present())
         for (const sys::Service& each : *present) report.services.push_back({each.pid, each.state_dir});
@@ -83,7 +87,7 @@ int status_of(const Report& report) {
     const bool full = std::ranges::none_of(all_probes, blind) &&
                       std::ranges::all_of(report.tunables, &service::TunableReport::writable) &&
                       std::ranges::all_of(report.rights, &service::RightReport::held) && report.unexpected.empty() &&
-                      report.policy_is_valid;
+                      report.policy_error.empty() && !report.lacks_runtime;
     return full ? everything : less;
 }
 
@@ -140,6 +144,7 @@ views::Json document_of(const Report& report) {
                          {"grant", known(report.to_grant)},
                          {"counted", service::document_of(report.counted)}};
     if (!report.services.empty()) document["services"] = views::services_document(report.services);
+    if (!report.policy_error.empty()) document["policy_error"] = report.policy_error;
     if (!report.expected.empty()) document["unexpected"] = views::unexpected_document(report.unexpected);
     for (const service::NamedInVain& each : report.in_vain)
         document["without_effect"].push_back({{"sysctl", each.name}, {"why", each.why}});
@@ -147,8 +152,9 @@ views::Json document_of(const Report& report) {
 }
 
 void print_policy(const Report& report) {
-    if (report.expected.empty() && report.in_vain.empty()) return;
+    if (report.expected.empty() && report.in_vain.empty() && report.policy_error.empty()) return;
     fmt::print("\nEXPECTED OR NAMED BY THE POLICY\n");
+    if (!report.policy_error.empty()) fmt::print("  WRONG: it is refused, and nothing of it is looked at\n");
     for (const ExpectedSysctl& each : report.expected)
         if (each.is_met()) fmt::print("  {} is {}\n", each.name, each.expected);
     for (const Unexpected& wrong : report.unexpected) fmt::print("  WRONG: {}\n", controller::sentence(wrong));
@@ -197,11 +203,13 @@ struct Options {
 
 int doctor(const Options& options, bool required) {
     const auto policy = service::PolicyFile(options.policy, required).load();
-    if (!policy) fmt::print(stderr, "{}\n", policy.error().message);
-    if (!policy && required) return usage;
     Report report = examine(rungs_of(options.rungs), options.cri_socket);
-    report.policy_is_valid = policy.has_value();
-    if (policy) compare(report, *policy);
+    if (policy) {
+        compare(report, *policy);
+    } else {
+        (void)fail(policy.error());
+        report.policy_error = policy.error().message;
+    }
     if (const auto asked = report.probes.as_asked(); !asked) return fail(with_context(asked.error(), "--rung").error());
     if (options.format == "json") {
         fmt::print("{}\n", views::to_text(document_of(report)));

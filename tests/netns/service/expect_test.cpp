@@ -100,6 +100,21 @@ TEST_CASE("doctor compares what a policy expects, and a difference is a finding"
     CHECK(value.now() == 61);
 }
 
+TEST_CASE("doctor reports of the rest where the policy is refused, which is a finding", "[any-kernel]") {
+    const Home home;
+    home.set_policy("spec: 7\n");
+    const std::string file = home.policy();
+    const Ran ran = run({"doctor", "--policy", file});
+    CHECK(ran.status == 1);
+    CHECK(mentions(ran.out, ": works with less\n"));
+    CHECK(mentions(ran.out, "WRONG: it is refused"));
+    CHECK(ran.err.starts_with("bpftune-k8s: " + file + ":1:1: error: "));
+    const Ran json = run({"doctor", "-o", "json", "--policy", file});
+    CHECK(json.status == 1);
+    CHECK("bpftune-k8s: " + Json::parse(json.out)["policy_error"].get<std::string>() + '\n' == json.err);
+    CHECK(run({"doctor", "--policy", home / "none.yaml"}).status == 1);
+}
+
 TEST_CASE("a policy that expects something of a sysctl that does nothing on this kernel is told so", "[any-kernel]") {
     const LoneHome home;
     const std::string told = "net.ipv4.route.max_size does nothing here: IPv4 has no routing cache since 3.6";

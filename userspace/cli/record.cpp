@@ -67,6 +67,10 @@ private:
     sigset_t before_{};
 };
 
+std::string counted(std::uint64_t count, std::string_view what) {
+    return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+}
+
 class Recording {
 public:
     Recording(const Options& options, recording::LineWriter file)
@@ -74,7 +78,10 @@ public:
         if (!options.length.empty()) end_ = sys::now().mono + *parse_duration(options.length);
     }
 
-    [[nodiscard]] bool has_begun() const { return has_begun_; } // something is in the file
+    [[nodiscard]] bool is_empty() const { return snapshots_ == 0; } // there is nothing to replay in the file
+    [[nodiscard]] std::string summary() const {
+        return fmt::format("{}, {}", counted(snapshots_, "snapshot"), counted(decisions_, "decision"));
+    }
 
     Result<> run() {
         const auto service = service::begin_to_ask(socket_, R"({"command": "record"})");
@@ -121,12 +128,23 @@ private:
         return {};
     }
 
-    // Each time as much as there is, and no less: then it is in the file.
+    // Whole lines. Each time as much as there is, and no less: then it is in the file.
     Result<> put(std::string_view lines) {
         if (lines.empty()) return {};
-        has_begun_ = true;
-        auto written = file_.write(lines);
-        return written ? file_.flush() : written;
+        if (auto written = file_.write(lines); !written) return written;
+        if (auto flushed = file_.flush(); !flushed) return flushed;
+        while (!lines.empty()) {
+            const std::size_t end = std::min(lines.find('\n'), lines.size() - 1);
+            note(lines.substr(0, end));
+            lines.remove_prefix(end + 1);
+        }
+        return {};
+    }
+
+    void note(std::string_view line) {
+        const auto decisions = recording::decisions_in(line);
+        snapshots_ += decisions ? 1 : 0;
+        decisions_ += decisions.value_or(0);
     }
 
     Result<> from_probes() {
@@ -138,6 +156,8 @@ private:
         auto probes = probes::Probes::open({});
         service::PodNames pod_names;
         if (auto asked = pod_names.ask_runtime_at(cri_socket_); !asked) return asked;
+        fmt::print(stderr, "bpftune-k8s: no service answers at {}: looking with probes of its own, nothing is tuned\n",
+                   socket_);
         signals::Collector collector(probes, signals::this_node(), sys::now(), pod_names.naming());
         if (auto begun = put(encoder_.begin({.schema = recording::current_schema,
                                              .version = BPFTUNE_VERSION,
@@ -189,7 +209,8 @@ private:
     std::string cri_socket_;
     MonoTime end_;
     Waiting waiting_;
-    bool has_begun_ = false;
+    std::uint64_t snapshots_ = 0;
+    std::uint64_t decisions_ = 0;
 };
 
 int record(const Options& options) {
@@ -197,10 +218,14 @@ int record(const Options& options) {
     if (!file) return fail(file.error());
     Recording recording(options, std::move(*file));
     const auto recorded = recording.run();
-    if (recorded) return done;
     std::error_code ignored;
-    if (!recording.has_begun()) std::filesystem::remove(options.file, ignored); // ours: it was not there before
-    return fail(recorded.error());
+    if (recording.is_empty())
+        std::filesystem::remove(options.file, ignored); // ours: it was not there before
+    else
+        fmt::print("{}: {}\n", printable(options.file), recording.summary());
+    if (!recorded) return fail(recorded.error());
+    if (recording.is_empty()) return fail({"nothing was recorded: it ended before the first look at the node"});
+    return done;
 }
 
 } // namespace

@@ -74,6 +74,18 @@ std::string Encoder::reloaded(const policy::Policy& policy) {
 
 std::string Encoder::restored() { return R"({"restored":true})"; }
 
+// No text in the line has these quotes: there they have a backslash before them.
+std::optional<std::size_t> decisions_in(std::string_view line) {
+    if (!line.starts_with(R"({"tick":)") && !line.starts_with(R"({"pressure":)")) return std::nullopt;
+    constexpr std::string_view key = R"(,"step":)";
+    Step step;
+    if (const std::size_t at = line.rfind(key); at != std::string_view::npos) {
+        Cursor in(line.substr(at + key.size()));
+        recording::read(in, step);
+    }
+    return step.decisions.size();
+}
+
 // To measure takes as long as a snapshot of that size does: only when so much was added that it may matter.
 Result<> Decoder::check_memory(std::size_t grown) {
     grown_ += grown;

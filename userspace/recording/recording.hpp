@@ -14,7 +14,9 @@
 // recording/fields.hpp, times nanoseconds of CLOCK_MONOTONIC, wall-clock times milliseconds.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -80,6 +82,10 @@ private:
     Snapshot tick_; // the last one of each cause
     Snapshot pressure_;
 };
+
+// How many decisions the line of a snapshot has; nullopt: it is no such line. Nothing is kept, and what is wrong with
+// the line is left to a decoder.
+std::optional<std::size_t> decisions_in(std::string_view line);
 
 // What the lines of a recording may have a decoder hold. Snapshots and states grow line by line, so that each line
 // being short says nothing.

@@ -83,6 +83,10 @@ TEST_CASE("a recorded night is replayed to the same decisions, under its own pol
     recorder.end();
     const Json history = home.history();
     REQUIRE(history.size() >= 4);
+    const Json snapshots = replay(home / "night")["recording"]["snapshots"];
+    CHECK_THAT(recorder.out(),
+               Catch::StartsWith((home / "night").string() + ": " + snapshots.dump() + " snapshots, ") &&
+                   Catch::EndsWith(" decisions\n") && !Catch::Contains(" 0 decisions"));
 
     for (const Words& policy : {Words{}, Words{"--policy", home.policy().string()}}) {
         const Json replayed = replay(home / "night", policy);
@@ -165,10 +169,22 @@ TEST_CASE("without a service it records with probes of its own, for as long as w
                      home / "log");
     site.burst(listener, port);
     CHECK(recorder.wait() == 0);
+    CHECK_THAT(recorder.err(), Catch::Contains("no service answers at " + home.socket() + ": looking with probes"));
+    CHECK_THAT(recorder.out(), Catch::EndsWith(" snapshots, 0 decisions\n"));
     const Json replayed = replay(home / "alone");
     CHECK(replayed["recording"]["snapshots"] >= 2);
     CHECK(replayed["mode"] == "observe");
     CHECK(replayed["decisions"].empty());
+}
+
+TEST_CASE("a recording that ended before there was anything to record is an error, and no file", "[any-kernel]") {
+    const TemporaryDirectory folder;
+    const Ran ran = run({"record", folder / "file", "--for", "1ms", "--socket", folder / "none"});
+    CHECK(ran.status == 1);
+    CHECK(ran.out.empty());
+    CHECK_THAT(ran.err,
+               Catch::EndsWith("bpftune-k8s: nothing was recorded: it ended before the first look at the node\n"));
+    CHECK_FALSE(fs::exists(folder / "file"));
 }
 
 TEST_CASE("what cannot be replayed is said, and where", "[any-kernel]") {

@@ -111,6 +111,15 @@ TEST_CASE("every member of a snapshot and a step comes back") {
     }
 }
 
+TEST_CASE("the decisions of a line are counted without reading the rest of it") {
+    const auto step = filled<Step>();
+    CHECK(decisions_in(Encoder().step(filled<Snapshot>(), step)) == step.decisions.size());
+    CHECK(decisions_in(Encoder().step({}, {})) == 0U);
+    CHECK(decisions_in(R"({"tick":{"listeners")") == 0U);
+    CHECK_FALSE(decisions_in(Encoder().begin({})));
+    CHECK_FALSE(decisions_in(Encoder::restored()));
+}
+
 TEST_CASE("rows that come, change and go are told by what differs") {
     Encoder encoder;
     Decoder decoder;

@@ -2,6 +2,7 @@
 #include <exception>
 
 #include "cli/commands.hpp"
+#include "cli/refusal.hpp"
 #include "sys/host_proc.hpp"
 
 int main(int argc, char** argv) {
@@ -13,6 +14,7 @@ int main(int argc, char** argv) {
                      "bpftune-k8s");
         app.set_version_flag("--version", BPFTUNE_VERSION);
         app.require_subcommand(1);
+        app.failure_message(cli::refusal);
         int status = cli::done;
         cli::add_run(app, status);
         cli::add_top(app, status);

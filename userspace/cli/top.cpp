@@ -8,6 +8,7 @@
 
 #include "cli/commands.hpp"
 #include "core/parse.hpp"
+#include "core/text.hpp"
 #include "probes/probes.hpp"
 #include "service/api_client.hpp"
 #include "service/pod_names.hpp"
@@ -120,6 +121,13 @@ Result<> show(const std::string& text, const Options& options) {
     return flush_output();
 }
 
+std::string check_count(const std::string& text) {
+    constexpr std::size_t shown_columns = 20;
+    const auto count = parse_number(text);
+    if (count && *count > 0) return {};
+    return fmt::format("'{}' is not a whole number from 1", truncated(printable(text), shown_columns));
+}
+
 int top(const Options& options) {
     Source source(options);
     const std::uint64_t count = options.once ? 1 : options.count;
@@ -140,8 +148,8 @@ int top(const Options& options) {
 void add_top(CLI::App& app, int& status) {
     auto options = std::make_shared<Options>();
     CLI::App& command = *app.add_subcommand("top", "The live view: what is lost, where, and which limit binds");
-    command.add_flag("--once", options->once, "One look, then end");
-    command.add_option("-n", options->count, "Looks, then end")->type_name("COUNT")->check(CLI::PositiveNumber);
+    CLI::Option* once = command.add_flag("--once", options->once, "One look, then end");
+    command.add_option("-n", options->count, "Looks, then end")->type_name("COUNT")->check(check_count)->excludes(once);
     command.add_option("-d", options->delay, "Between two looks")
         ->type_name("DURATION")
         ->check(check_duration)

@@ -346,12 +346,20 @@ TEST_CASE("history and restore are empty where no service has changed anything",
 TEST_CASE("usage errors are exit 2, with nothing on stdout", "[any-kernel]") {
     const Words words =
         GENERATE(Words{}, Words{"dance"}, Words{"run", "--mode", "fast"}, Words{"run", "--interval", "1"},
-                 Words{"top", "-o", "xml"}, Words{"top", "-n", "0"}, Words{"policy", "check"},
+                 Words{"top", "-o", "xml"}, Words{"top", "--once", "-n", "3"}, Words{"policy", "check"},
                  Words{"history", "--since", "yesterday"}, Words{"restore", "--later"});
     const Ran ran = run(words);
     CHECK(ran.status == 2);
     CHECK(ran.out.empty());
     CHECK_FALSE(ran.err.empty());
+}
+
+TEST_CASE("a count of looks is a whole number from 1", "[any-kernel]") {
+    for (const std::string count : {"0", "-1", "1.5", "abc", "", "18446744073709551616"}) {
+        const Ran ran = run({"top", "-n", count});
+        CHECK(ran.status == 2);
+        CHECK(ran.err.starts_with("-n: '" + count + "' is not a whole number from 1\n"));
+    }
 }
 
 TEST_CASE("each rung that is asked for is taken, or refused with the kernel's reason and nothing else done") {

@@ -54,6 +54,10 @@ std::expected<policy::Policy, int> load_policy(const std::string& file);
 // For CLI::Option::check(): "500ms", "10s", "5m", "2h", "7d".
 std::string check_duration(const std::string& text);
 
+// The same: a path. "-" is none but where it is standard input: read_policy().
+std::string check_path(const std::string& text);
+std::string check_path_or_input(const std::string& text);
+
 // Error: no service has kept its state there, or that cannot be seen. Makes nothing.
 Result<> check_state_dir(const std::string& directory);
 

@@ -82,6 +82,13 @@ std::string check_duration(const std::string& text) {
     return duration ? std::string() : duration.error().message;
 }
 
+std::string check_path_or_input(const std::string& text) { return text.empty() ? "it is empty: a path is wanted" : ""; }
+
+std::string check_path(const std::string& text) {
+    constexpr auto no_stream = "it is neither standard input nor output here: for a file called '-' write ./-";
+    return text == "-" ? no_stream : check_path_or_input(text);
+}
+
 // A journal that is a link, whatever it leads to, is refused by whoever opens it.
 Result<> check_state_dir(const std::string& directory) {
     const std::filesystem::path journal = std::filesystem::path(directory) / actuators::journal_file_name;
@@ -126,7 +133,8 @@ void add_cri_socket(CLI::App& command, std::string& socket) {
         .add_option("--cri-socket", socket,
                     "The container runtime's, for the names of pods; or none (default: cri-dockerd's, k3s', CRI-O's, "
                     "containerd's, the first that answers)")
-        ->type_name("PATH|none");
+        ->type_name("PATH|none")
+        ->check(check_path);
 }
 
 std::size_t output_width() {

@@ -227,8 +227,9 @@ void add_doctor(CLI::App& app, int& status) {
         *app.add_subcommand("doctor", "What this kernel and these rights allow. Exit status: 0 everything, "
                                       "1 works with less, 2 cannot work");
     command.add_option("-o", options->format, "Format")->check(CLI::IsMember({"table", "json"}))->capture_default_str();
-    const auto* policy =
-        command.add_option("--policy", options->policy, "Policy whose `expect` is compared")->capture_default_str();
+    const auto* policy = command.add_option("--policy", options->policy, "Policy whose `expect` is compared")
+                             ->check(check_path)
+                             ->capture_default_str();
     add_cri_socket(command, options->cri_socket);
     add_rungs(command, options->rungs);
     command.callback([=, &status] { status = doctor(*options, policy->count() > 0); });

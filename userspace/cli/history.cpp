@@ -48,7 +48,7 @@ void add_history(CLI::App& app, int& status) {
     auto options = std::make_shared<Options>();
     CLI::App& command =
         *app.add_subcommand("history", "What was changed, when, for whom, why, with what evidence and outcome");
-    command.add_option("--state-dir", options->state_dir, "Of the service")->capture_default_str();
+    command.add_option("--state-dir", options->state_dir, "Of the service")->check(check_path)->capture_default_str();
     command.add_option("--since", options->since, "Not older than this")->type_name("DURATION")->check(check_duration);
     command.add_option("-o", options->format, "Format")->check(CLI::IsMember({"table", "json"}))->capture_default_str();
     command.callback([options, &status] { status = history(*options); });

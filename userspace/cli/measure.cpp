@@ -113,7 +113,8 @@ void add_measure(CLI::App& app, int& status) {
     command.add_option("--iperf3", options->iperf3_port, "Port of the iperf3 server there")
         ->check(CLI::Range(std::uint16_t{1}, std::uint16_t{65535}))
         ->capture_default_str();
-    command.add_option("--compare", options->compare, "An earlier -o json, to be shown beside this one");
+    command.add_option("--compare", options->compare, "An earlier -o json, to be shown beside this one")
+        ->check(check_path);
     command.add_option("-o", options->format, "Format")->check(CLI::IsMember({"table", "json"}))->capture_default_str();
     command.callback([options, &status] { status = run_measure(*options); });
 }

@@ -201,7 +201,8 @@ void add_show(CLI::App& command, int& status) {
     auto asked = std::make_shared<Asked>();
     CLI::App& shows = *command.add_subcommand("show", "The effective policy, every default filled in");
     CLI::Option* file =
-        shows.add_option("FILE", asked->file, "Policy file; none: what is in force in the running service");
+        shows.add_option("FILE", asked->file, "Policy file; none: what is in force in the running service")
+            ->check(check_path_or_input);
     shows.add_option("--socket", asked->socket, "Of the service")->capture_default_str();
     CLI::Option* pod = shows.add_option("--pod", asked->pod, "What applies to this pod, and from which line")
                            ->type_name("NAMESPACE/NAME");
@@ -227,7 +228,7 @@ void add_policy(CLI::App& app, int& status) {
     auto file = std::make_shared<std::string>();
 
     CLI::App& checks = *command.add_subcommand("check", "Validate: what it allows, or every problem with its place");
-    checks.add_option("FILE", *file, "Policy file; -: standard input")->required();
+    checks.add_option("FILE", *file, "Policy file; -: standard input")->required()->check(check_path_or_input);
     checks.callback([file, &status] { status = check(*file); });
 
     add_show(command, status);

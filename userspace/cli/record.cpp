@@ -235,7 +235,8 @@ void add_record(CLI::App& app, int& status) {
     CLI::App& command =
         *app.add_subcommand("record", "What is seen, and what the service decides on it, to a file for replay");
     command.add_option("FILE", options->file, "Made, for its owner alone; one that is there is left as it is")
-        ->required();
+        ->required()
+        ->check(check_path);
     command.add_option("--for", options->length, "Then end; else until it is interrupted")
         ->type_name("DURATION")
         ->check(check_duration);

@@ -140,9 +140,11 @@ int replay(const Options& options) {
 void add_replay(CLI::App& app, int& status) {
     auto options = std::make_shared<Options>();
     CLI::App& command = *app.add_subcommand("replay", "What a policy would have decided on a recording");
-    command.add_option("FILE", options->file, "Of record")->required();
-    CLI::Option* policy =
-        command.add_option("--policy", options->policy, "Policy file; none: that of then, with its reloads");
+    command.add_option("FILE", options->file, "Of record")->required()->check(check_path);
+    CLI::Option* policy = command
+                              .add_option("--policy", options->policy,
+                                          "Policy file; -: standard input; none: that of then, with its reloads")
+                              ->check(check_path_or_input);
     command.add_option("--mode", options->mode, "In place of the policy's")
         ->check(CLI::IsMember({"observe", "recommend", "auto"}))
         ->needs(policy);

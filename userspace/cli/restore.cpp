@@ -83,7 +83,7 @@ void add_restore(CLI::App& app, int& status) {
     command.add_flag("--dry-run", options->dry_run,
                      "Only say what would be done, what is in use, and what that would lose");
     command.add_flag("--now", options->now, "Whatever is in use: what has no room is lost");
-    command.add_option("--state-dir", options->state_dir, "Of the service")->capture_default_str();
+    command.add_option("--state-dir", options->state_dir, "Of the service")->check(check_path)->capture_default_str();
     command.add_option("--socket", options->socket, "Of the service")->capture_default_str();
     command.add_option("-o", options->format, "Format")->check(CLI::IsMember({"table", "json"}))->capture_default_str();
     command.callback([options, &status] { status = restore(*options); });

@@ -42,11 +42,15 @@ int run(Options& options) {
 void add_run(CLI::App& app, int& status) {
     auto options = std::make_shared<Options>();
     CLI::App& command = *app.add_subcommand("run", "The node service: observe, and tune what the policy allows");
-    command.add_option("--policy", options->policy,
-                       "Policy file (default " + options->config.policy.string() + "; none there: observe)");
+    command
+        .add_option("--policy", options->policy,
+                    "Policy file (default " + options->config.policy.string() + "; none there: observe)")
+        ->check(check_path);
     command.add_option("--mode", options->mode, "In place of the policy's spec.mode")
         ->check(CLI::IsMember({"observe", "recommend", "auto"}));
-    command.add_option("--state-dir", options->config.state_dir, "Journal and lock; created")->capture_default_str();
+    command.add_option("--state-dir", options->config.state_dir, "Journal and lock; created")
+        ->check(check_path)
+        ->capture_default_str();
     command.add_option("--socket", options->config.socket, "Local API")->capture_default_str();
     command.add_option("--listen", options->config.listen, "ADDRESS:PORT of /metrics, /healthz, /readyz; or none")
         ->check(check_listen)

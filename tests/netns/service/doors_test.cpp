@@ -354,6 +354,27 @@ TEST_CASE("usage errors are exit 2, with nothing on stdout", "[any-kernel]") {
     CHECK_FALSE(ran.err.empty());
 }
 
+TEST_CASE("a path that is empty, or - where that is no standard input, is a wrong usage", "[any-kernel]") {
+    const auto refused = [](Words words, const std::string& path) {
+        words.push_back(path);
+        const Ran ran = run(words);
+        INFO(words[0] << ' ' << ran.err);
+        CHECK(ran.status == 2);
+        CHECK(ran.out.empty());
+        CHECK_THAT(ran.err, Catch::Contains(path.empty() ? ": it is empty: a path is wanted\n"
+                                                         : ": for a file called '-' write ./-\n"));
+    };
+    for (const Words& words :
+         {Words{"record"}, Words{"replay"}, Words{"doctor", "--policy"}, Words{"doctor", "--cri-socket"},
+          Words{"run", "--policy"}, Words{"run", "--state-dir"}, Words{"history", "--state-dir"},
+          Words{"restore", "--state-dir"}, Words{"measure", "localhost", "--compare"}}) {
+        refused(words, "");
+        refused(words, "-");
+    }
+    for (const Words& words : {Words{"policy", "check"}, Words{"policy", "show"}, Words{"replay", "file", "--policy"}})
+        refused(words, "");
+}
+
 TEST_CASE("a count of looks is a whole number from 1", "[any-kernel]") {
     for (const std::string count : {"0", "-1", "1.5", "abc", "", "18446744073709551616"}) {
         const Ran ran = run({"top", "-n", count});

@@ -17,17 +17,22 @@ namespace bpftune::measure {
 namespace {
 
 constexpr std::size_t longest_host = 253; // of a name in the DNS
+constexpr std::size_t shown_columns = 20; // of what is wrong
 
 Result<std::uint16_t> parse_port(std::string_view text) {
     const auto port = parse_number(text);
     if (!port || *port == 0 || *port > std::numeric_limits<std::uint16_t>::max())
-        return failure("'{}' is no port: 1 to 65535", truncated(printable(text), 20));
+        return failure("'{}' is no port: 1 to 65535", truncated(printable(text), shown_columns));
     return static_cast<std::uint16_t>(*port);
 }
 
 } // namespace
 
 Result<Target> parse_target(std::string_view text) {
+    constexpr std::string_view after_scheme = "://";
+    if (const std::size_t scheme = text.find(after_scheme); scheme != std::string_view::npos)
+        return failure("HOST:PORT is expected, without '{}'",
+                       truncated(printable(text.substr(0, scheme + after_scheme.size())), shown_columns));
     Target target;
     const bool brackets = text.starts_with('[');
     const std::size_t host_end = brackets ? text.find(']') : text.find(':');

@@ -30,6 +30,8 @@ TEST_CASE("what is no target is told why") {
     CHECK(read(std::string(254, 'a')) == "error: HOST:PORT or [IPv6]:PORT is expected");
     CHECK(read(std::string_view("a\0b:80", 6)) == "error: HOST:PORT or [IPv6]:PORT is expected");
     CHECK(read("::1") == "error: an IPv6 address goes in brackets: [IPv6]:PORT");
+    CHECK(read("http://127.0.0.1:1/") == "error: HOST:PORT is expected, without 'http://'");
+    CHECK(read("\x1b[2J://a") == "error: HOST:PORT is expected, without '\\x1b[2J://'");
     CHECK(read("[::1:80") == "error: the '[' is not closed: [IPv6]:PORT");
     CHECK(read("[::1]80") == "error: after the ']' a ':' and the port are expected");
     CHECK(read("a:") == "error: '' is no port: 1 to 65535");

@@ -138,7 +138,7 @@ int top(const Options& options) {
         if (!document) return fail(document.error());
         const auto text = rendered(*document, options);
         if (!text) return fail(text.error());
-        if (const auto shown = show(*text, options); !shown) return fail(shown.error());
+        if (const auto written = show(*text, options); !written) return fail(written.error());
     }
     return done;
 }

@@ -74,9 +74,9 @@ std::string said_of(const Unknown& unknown) {
 } // namespace
 
 std::string refusal(const CLI::App* app, const CLI::Error& error) {
-    const std::string kind = error.get_name();
-    const auto unknown =
-        kind == "RequiredError" || kind == "ExtrasError" ? first_unknown(*app) : std::optional<Unknown>();
+    const auto code = static_cast<CLI::ExitCodes>(error.get_exit_code()); // its name may be the command's
+    const bool is_about_words = code == CLI::ExitCodes::RequiredError || code == CLI::ExitCodes::ExtrasError;
+    const auto unknown = is_about_words ? first_unknown(*app) : std::optional<Unknown>();
     if (!unknown) return CLI::FailureMessage::simple(app, error);
     return CLI::FailureMessage::simple(app, CLI::ParseError(said_of(*unknown), CLI::ExitCodes::ExtrasError));
 }

@@ -47,7 +47,6 @@ Result<std::string> read_standard_input() {
     for (std::array<char, 4096> part{}; text.size() <= policy::largest_file_bytes;) {
         const ssize_t length = ::read(STDIN_FILENO, part.data(), part.size());
         if (length == 0) break;
-        if (length < 0 && errno == EBADF) return failure("standard input is closed");
         if (length < 0) return system_failure(errno, "standard input");
         text.append(part.data(), static_cast<std::size_t>(length));
     }

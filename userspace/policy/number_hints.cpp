@@ -62,8 +62,8 @@ std::string size_meant(std::string_view text) {
     };
     const auto unit = std::ranges::find_if(units, is_meant);
     double number = 0;
-    const auto [stopped, error] = std::from_chars(text.data(), text.data() + end, number);
-    if (unit == units.end() || error != std::errc{} || stopped != text.data() + end || number > 1e6) return {};
+    const auto [stopped, error] = std::from_chars(text.begin(), text.begin() + end, number);
+    if (unit == units.end() || error != std::errc{} || stopped != text.begin() + end || number > 1e6) return {};
     const double kibibytes = std::ldexp(number, 10 * static_cast<int>(unit - units.begin()));
     if (number == std::floor(number)) return fmt::format("{}{}", static_cast<std::uint64_t>(number), *unit);
     return kibibytes == std::floor(kibibytes) ? fmt::format("{}KiB", static_cast<std::uint64_t>(kibibytes)) : "";

@@ -29,7 +29,10 @@ bool is_of_sudo(uid_t user) {
     return caller && *caller == user;
 }
 
+// In a directory that is sticky, as a tmpfs is by default, nobody moves or removes what is ours, and each file is
+// checked.
 bool others_write(const struct stat& file) {
+    if (S_ISDIR(file.st_mode) && (file.st_mode & S_ISVTX) != 0) return false;
     return (file.st_mode & S_IWOTH) != 0 || ((file.st_mode & S_IWGRP) != 0 && file.st_gid != 0);
 }
 

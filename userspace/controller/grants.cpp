@@ -64,9 +64,7 @@ template <class Socket> void Grants::add_units_of(const std::vector<Socket>& soc
     const auto add = [&](std::string_view name) {
         if (name.empty()) return;
         const auto [unit, is_new] = units_.try_emplace(name);
-        if (is_new)
-            unit->second = policy_.grant_for(
-                {.bound = host.names->bound, .unit = name, .is_name_unknown = host.names->is_name_unknown});
+        if (is_new) unit->second = of_unit(&host, name, true);
     };
     for (const Socket& socket : sockets) {
         if (socket.netns != host.names->netns) continue;
@@ -78,22 +76,23 @@ template <class Socket> void Grants::add_units_of(const std::vector<Socket>& soc
 template <class Socket> void Grants::add_others_of(const std::vector<Socket>& sockets) {
     for (const Socket& socket : sockets) {
         if (!socket.other) continue;
+        const auto& [pod, unit] = *socket.other;
         const bool is_known = !socket.is_owner_unknown;
-        if (!socket.other->pod && socket.netns != snapshot_.host) {
-            const Namespace* const in = find(socket.netns);
-            others_.insert_or_assign(socket.cookie,
-                                     policy_.grant_for({.bound = in != nullptr ? std::span(in->names->bound)
-                                                                               : std::span<const std::string>(),
-                                                        .unit = socket.other->unit,
-                                                        .is_owner_unknown = !is_known,
-                                                        .is_name_unknown = in == nullptr || in->names->is_name_unknown,
-                                                        .is_unit_unknown = !is_known}));
-            continue;
-        }
-        const Holder other{
-            .pod = &socket.other->pod, .unit = socket.other->unit, .is_known = is_known, .is_unsure = !is_known};
-        others_.insert_or_assign(socket.cookie, of(socket.netns, other));
+        const bool is_of_netns = !pod && socket.netns != snapshot_.host; // else what is known of its holders counts
+        const Holder holder{.pod = &pod, .unit = unit, .is_known = is_known, .is_unsure = !is_known};
+        others_.insert_or_assign(socket.cookie,
+                                 is_of_netns ? of_unit(find(socket.netns), unit, is_known) : of(socket.netns, holder));
     }
+}
+
+Grant Grants::of_unit(const Namespace* in, std::string_view unit, bool is_known) const {
+    policy::Subject subject{
+        .unit = unit, .is_owner_unknown = !is_known, .is_name_unknown = in == nullptr, .is_unit_unknown = !is_known};
+    if (in != nullptr) {
+        subject.bound = in->names->bound;
+        subject.is_name_unknown = in->names->is_name_unknown;
+    }
+    return policy_.grant_for(subject);
 }
 
 const Grants::Namespace* Grants::find(const NetnsId& netns) const {

@@ -53,6 +53,8 @@ private:
     }
     template <class Socket> void add_units_of(const std::vector<Socket>& sockets, const Namespace& host);
     template <class Socket> void add_others_of(const std::vector<Socket>& sockets);
+    // What is no pod's. `in`: nullptr: the namespace is not known; `is_known`: whether the unit is.
+    [[nodiscard]] policy::Grant of_unit(const Namespace* in, std::string_view unit, bool is_known) const;
     template <class Socket> [[nodiscard]] policy::Grant of_both(const Socket& socket) const;
     void add_holders_of_host(const Snapshot& snapshot);
     [[nodiscard]] policy::Grant of_pod(const Pod& pod, bool is_unsure) const;

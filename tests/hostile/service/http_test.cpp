@@ -22,6 +22,15 @@ std::function<void()> talker(const Attacked& attacked, std::string first, std::s
     };
 }
 
+// So many connections, each of which does a little at each turn.
+std::function<void()> dawdler(const Attacked& attacked, std::size_t count, std::function<bool(int, bool)> turn) {
+    auto connections = std::make_shared<Connections>(attacked.port(), count);
+    return [connections, turn = std::move(turn)] {
+        connections->each(turn);
+        std::this_thread::sleep_for(10ms);
+    };
+}
+
 } // namespace
 
 TEST_CASE("a body in chunks without end hurts nobody") {
@@ -46,35 +55,23 @@ TEST_CASE("header lines without end, and one line without end, hurt nobody") {
 
 TEST_CASE("headers that come byte by byte hurt nobody") {
     Attacked attacked;
-    Connections connections(attacked.port(), 200);
-    const Attacker attacker([&] {
-        connections.each([](int socket, bool is_new) {
-            return say(socket, is_new ? "GET /healthz HTTP/1.1\r\nX: " : "y") && hear(socket, 1);
-        });
-        std::this_thread::sleep_for(10ms);
-    });
+    const Attacker attacker(dawdler(attacked, 200, [](int socket, bool is_new) {
+        return say(socket, is_new ? "GET /healthz HTTP/1.1\r\nX: " : "y") && hear(socket, 1);
+    }));
     attacked.holds_out(attacker);
 }
 
 TEST_CASE("readers that take a byte at a time hurt nobody") {
     Attacked attacked;
-    Connections connections(attacked.port(), 200);
-    const Attacker attacker([&] {
-        connections.each([](int socket, bool is_new) {
-            return (!is_new || say(socket, "GET /metrics HTTP/1.1\r\n\r\n")) && hear(socket, 1);
-        });
-        std::this_thread::sleep_for(10ms);
-    });
+    const Attacker attacker(dawdler(attacked, 200, [](int socket, bool is_new) {
+        return (!is_new || say(socket, "GET /metrics HTTP/1.1\r\n\r\n")) && hear(socket, 1);
+    }));
     attacked.holds_out(attacker);
 }
 
 TEST_CASE("1,400 connections that say nothing hurt nobody") {
     Attacked attacked;
-    Connections connections(attacked.port(), 1400);
-    const Attacker attacker([&] {
-        connections.each([](int socket, bool) { return hear(socket, 1); });
-        std::this_thread::sleep_for(10ms);
-    });
+    const Attacker attacker(dawdler(attacked, 1400, [](int socket, bool) { return hear(socket, 1); }));
     attacked.holds_out(attacker);
 }
 
@@ -100,10 +97,6 @@ TEST_CASE("a service without a free descriptor goes on to answer, beside connect
     must(::prlimit(attacked.pid(), RLIMIT_NOFILE, nullptr, &none) == 0, "read its limit");
     none.rlim_cur = lowest_free;
     must(::prlimit(attacked.pid(), RLIMIT_NOFILE, &none, nullptr) == 0, "take its descriptors");
-    Connections connections(attacked.port(), 40);
-    const Attacker attacker([&] {
-        connections.each([](int socket, bool) { return hear(socket, 1); });
-        std::this_thread::sleep_for(10ms);
-    });
+    const Attacker attacker(dawdler(attacked, 40, [](int socket, bool) { return hear(socket, 1); }));
     attacked.holds_out(attacker);
 }

@@ -66,6 +66,16 @@ struct Feed {
     }
 };
 
+// The last reading of a listener whose queue has counted so many.
+probes::ListenerReading after_1000_overflows(Feed& feed) {
+    auto reading = listening(1, 80);
+    reading.overflows = 0;
+    feed.tick({netns(0)}, {reading});
+    reading.overflows = reading.drops = 1000;
+    CHECK(feed.tick({netns(1000)}, {reading}).listeners.at(0).overflows == 1000);
+    return reading;
+}
+
 std::uint64_t sum_of_overflows(const Snapshot& snapshot) {
     std::uint64_t sum = snapshot.tcp.at(0).overflows_of_closed;
     for (const Listener& listener : snapshot.listeners) sum += listener.overflows;
@@ -430,11 +440,7 @@ TEST_CASE("overflows that are known are not guessed from drops") {
 
 TEST_CASE("what a listener loses stays its own where its queue was pushed out and is made anew") {
     Feed feed;
-    auto reading = listening(1, 80);
-    reading.overflows = 0;
-    feed.tick({netns(0)}, {reading});
-    reading.overflows = reading.drops = 1000;
-    CHECK(feed.tick({netns(1000)}, {reading}).listeners.at(0).overflows == 1000);
+    auto reading = after_1000_overflows(feed);
     reading.overflows.reset(); // nobody knows
     CHECK(feed.tick({netns(1000)}, {reading}).listeners.at(0).overflows == 1000);
     reading.overflows = 0; // a new one
@@ -448,11 +454,7 @@ TEST_CASE("what a listener loses stays its own where its queue was pushed out an
 
 TEST_CASE("a queue that was made anew between two looks counts from nothing") {
     Feed feed;
-    auto reading = listening(1, 80);
-    reading.overflows = 0;
-    feed.tick({netns(0)}, {reading});
-    reading.overflows = reading.drops = 1000;
-    feed.tick({netns(1000)}, {reading});
+    auto reading = after_1000_overflows(feed);
     reading.overflows = 30;
     reading.drops = 1030;
     CHECK(feed.tick({netns(1030)}, {reading}).listeners.at(0).overflows == 1030);

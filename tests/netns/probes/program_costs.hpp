@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// What each BPF program of this machine has cost, by the kernel's own count; it counts while somebody holds a
+// What each BPF program of this process has cost, by the kernel's own count; it counts while somebody holds a
 // descriptor of bpf_enable_stats().
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <string>
 
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
-
-#include "sys/fd.hpp"
 
 namespace bpftune::testing {
 
@@ -22,14 +21,15 @@ struct ProgramCost {
 
 using ProgramCosts = std::map<__u32, ProgramCost>; // by id
 
+// Of those that this process holds: others load the same ones at any moment.
 inline ProgramCosts program_costs() {
     ProgramCosts found;
-    for (__u32 id = 0; bpf_prog_get_next_id(id, &id) == 0;) {
-        const sys::Fd program(bpf_prog_get_fd_by_id(id));
+    for (const auto& held : std::filesystem::directory_iterator("/proc/self/fd")) {
         bpf_prog_info info{};
         __u32 size = sizeof info;
-        if (program && bpf_obj_get_info_by_fd(program.value(), &info, &size) == 0)
-            found[id] = {.name = info.name, .nanoseconds = info.run_time_ns, .runs = info.run_cnt};
+        const bool is_program = held.is_symlink() && read_symlink(held.path()) == "anon_inode:bpf-prog";
+        if (is_program && bpf_obj_get_info_by_fd(std::stoi(held.path().filename()), &info, &size) == 0)
+            found[info.id] = {.name = info.name, .nanoseconds = info.run_time_ns, .runs = info.run_cnt};
     }
     return found;
 }

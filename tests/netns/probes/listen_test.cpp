@@ -21,14 +21,8 @@ std::uint64_t inode_of(const Process& process, int fd) {
     return info.st_ino;
 }
 
-// Of this test's namespace alone: the machine has other listeners.
-template <class T> std::vector<T> of(std::vector<T> events, const Namespace& netns) {
-    std::erase_if(events, [&](const T& event) { return event.netns.inode != netns.inode(); });
-    return events;
-}
-
 bool of_netns(const std::vector<NetnsId>& namespaces, const Namespace& netns) {
-    return std::ranges::find(namespaces, netns.inode(), &NetnsId::inode) != namespaces.end();
+    return std::ranges::any_of(namespaces, [&](const NetnsId& id) { return is_in(id, netns); });
 }
 
 // Clients whose last ACKs are lost: they believe to be connected, and their data then brings them all at once.
@@ -134,7 +128,7 @@ TEST_CASE("a socket that begins to listen is announced with the arguments of the
     if (is_blind(probes.sees_arrivals(), "calls of listen()")) return;
     const Namespace netns;
     const Process server(netns, [] { return static_cast<std::uint64_t>(listen_on("127.0.0.1", port, -1).release()); });
-    std::vector<ListenEvent> events = events_of<ListenEvent>(probes);
+    std::vector<ListenEvent> events = events_of<ListenEvent>(probes, netns);
     std::erase_if(events, [&](const ListenEvent& event) { return event.listener.netns.inode != netns.inode(); });
     REQUIRE(events.size() == 1);
     const auto& listener = events[0].listener;
@@ -159,8 +153,7 @@ TEST_CASE("whoever listens without end is announced so often, the rest is withhe
         netns.inside([] {
             for (std::uint64_t i = 0; i < calls; ++i) listen_on("127.0.0.1", port, 7);
         });
-        auto events = events_of<ListenEvent>(probes);
-        std::erase_if(events, [&](const auto& event) { return event.listener.netns.inode != netns.inode(); });
+        const auto events = events_of<ListenEvent>(probes, netns);
         return events.size() == most && probes.withheld_events() - withheld == calls - most &&
                probes.lost_events() == lost;
     }));
@@ -203,7 +196,7 @@ TEST_CASE("IPv6 listeners and the IPv4 connections that they take have addresses
     const auto connected = netns.inside([] { return clients(1, "127.0.0.1", port); });
     CHECK(listener_of(probes, netns, port).local.address == "::");
     if (is_blind(probes.sees_arrivals(), "arrivals")) return;
-    const auto queues = of(probes.queues().value(), netns);
+    const auto queues = seen_in(probes.queues().value(), netns);
     REQUIRE(queues.size() == 1);
     const bool by_listener = queues[0].cookie != 0;
     CHECK(queues[0].local == Endpoint{by_listener ? "::" : "127.0.0.1", port});
@@ -230,12 +223,12 @@ TEST_CASE("a queue under pressure is announced before the first drop") {
     const Namespace netns;
     const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 64); });
     const auto half = netns.inside([] { return clients(32, "127.0.0.1", port); });
-    CHECK(of(events_of<PressureEvent>(probes), netns).empty());
+    CHECK(events_of<PressureEvent>(probes, netns).empty());
     const auto more = netns.inside([] { return clients(1, "127.0.0.1", port); });
 
     pollfd waiting{.fd = probes.event_fd(), .events = POLLIN, .revents = 0};
     CHECK(::poll(&waiting, 1, 1000) == 1);
-    const auto events = of(events_of<PressureEvent>(probes), netns);
+    const auto events = events_of<PressureEvent>(probes, netns);
     REQUIRE(events.size() == 1);
     CHECK(events[0].depth == 33);
     CHECK(events[0].limit == 64);
@@ -252,7 +245,7 @@ TEST_CASE("a queue that would be full at once is announced at a quarter, and aga
     const Namespace netns;
     const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 64); });
     const auto connected = netns.inside([] { return clients(33, "127.0.0.1", port); });
-    const auto events = of(events_of<PressureEvent>(probes), netns);
+    const auto events = events_of<PressureEvent>(probes, netns);
     REQUIRE(events.size() == 2);
     CHECK(events[0].depth == 17);
     CHECK(events[1].depth == 33);
@@ -264,7 +257,7 @@ TEST_CASE("a queue that stays under pressure is announced once per interval") {
     const Namespace netns;
     const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 16); });
     const auto connected = netns.inside([] { return clients(17, "127.0.0.1", port); });
-    const auto events = of(events_of<PressureEvent>(probes), netns).size(); // of nine that may have been
+    const auto events = events_of<PressureEvent>(probes, netns).size(); // of nine that may have been
     CHECK(events >= 1);
     CHECK(events <= 2); // two CPUs at once
 }
@@ -277,7 +270,7 @@ TEST_CASE("past half of a limit that was raised meanwhile it is announced at onc
     std::vector<std::vector<sys::Fd>> connected;
     const auto more = [&](std::size_t count) {
         connected.push_back(netns.inside([&] { return clients(count, "127.0.0.1", port); }));
-        return of(events_of<PressureEvent>(probes), netns);
+        return events_of<PressureEvent>(probes, netns);
     };
     const std::size_t first = more(17).size();
     CHECK(first >= 1);
@@ -298,7 +291,7 @@ TEST_CASE("peak, floor and arrivals are those of the epoch") {
     const Namespace netns;
     const auto listener = netns.inside([] { return listen_on("127.0.0.1", port, 64); });
     const auto first = netns.inside([] { return clients(10, "127.0.0.1", port); });
-    auto queues = of(probes.queues().value(), netns);
+    auto queues = seen_in(probes.queues().value(), netns);
     REQUIRE(queues.size() == 1);
     CHECK(queues[0].arrivals == 10);
     CHECK(queues[0].epoch_arrivals == 10);
@@ -306,14 +299,14 @@ TEST_CASE("peak, floor and arrivals are those of the epoch") {
     CHECK(queues[0].epoch_floor == 0);
 
     const auto second = netns.inside([] { return clients(3, "127.0.0.1", port); });
-    queues = of(probes.queues().value(), netns);
+    queues = seen_in(probes.queues().value(), netns);
     CHECK(queues[0].arrivals == 13);
     CHECK(queues[0].epoch_arrivals == 3);
     CHECK(queues[0].epoch_peak == 13);
     CHECK(queues[0].epoch_floor == 10);
 
     CHECK(accept_all(listener) == 13);
-    queues = of(probes.queues().value(), netns);
+    queues = seen_in(probes.queues().value(), netns);
     CHECK(queues[0].arrivals == 13);
     CHECK(queues[0].epoch_arrivals == 0);
     CHECK(queues[0].epoch_peak == 0);
@@ -353,7 +346,7 @@ TEST_CASE("whoever is met at ever new addresses takes no queue from others, and 
     CHECK(of_netns(left_out, many));
     CHECK_FALSE(of_netns(left_out, one));
     CHECK(probes.lost_events() > 0);
-    const auto queues = of(probes.queues().value(), one);
+    const auto queues = seen_in(probes.queues().value(), one);
     REQUIRE(queues.size() == 1);
     CHECK(queues[0].arrivals == 2); // it is the same as before: nothing has taken its place
     CHECK(probes.queues_left_out().value().empty());

@@ -93,9 +93,9 @@ std::optional<Probes> open_on(Rung rung) {
 
 std::uint64_t arrivals_at(Probes& probes, const Namespace& netns, std::uint16_t port) {
     std::uint64_t sum = 0;
-    const auto queues = probes.queues().value();
+    const auto queues = seen_in(probes.queues().value(), netns);
     for (const QueueReading& queue : queues)
-        if (queue.netns.inode == netns.inode() && queue.local.port == port) sum += queue.arrivals;
+        if (queue.local.port == port) sum += queue.arrivals;
     return sum;
 }
 
@@ -260,8 +260,7 @@ TEST_CASE("a queue that was full before the probe came is announced by the SYN t
     if (!probes) return;
     CHECK_FALSE(netns.inside([&] { return connected_to(server); }).has_value());
 
-    std::vector<PressureEvent> events = events_of<PressureEvent>(*probes);
-    std::erase_if(events, [&](const PressureEvent& event) { return event.netns.inode != netns.inode(); });
+    const auto events = events_of<PressureEvent>(*probes, netns);
     REQUIRE(events.size() == 1);
     CHECK(events[0].cookie == cookie_of(listener));
     CHECK(events[0].local == Endpoint{"::", server.port});

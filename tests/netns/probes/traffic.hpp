@@ -18,6 +18,7 @@
 #include "netns/namespace.hpp"
 #include "probes/probes.hpp"
 #include "sys/procfs.hpp"
+#include "sys/sockets.hpp"
 
 namespace bpftune::testing {
 
@@ -195,31 +196,55 @@ inline std::uint64_t netstat(const Namespace& netns, const char* name) {
     return sys::netstat_value(netns.read("net/netstat"), "TcpExt", name).value_or(0);
 }
 
+// Whether what was seen in `seen` was in the test's `netns`. Others make namespaces meanwhile, of which an earlier one
+// may have had its inode.
+inline bool is_in(const NetnsId& seen, const Namespace& netns) {
+    if (seen.inode != netns.inode()) return false;
+    const std::uint64_t cookie = netns.inside([] {
+        const sys::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        return sys::netns_cookie(socket.value()).value_or(0);
+    });
+    return seen.cookie == 0 || cookie == 0 || seen.cookie == cookie;
+}
+
+template <class T> const NetnsId& netns_of(const T& seen) { return seen.netns; }
+inline const NetnsId& netns_of(const probes::ListenEvent& event) { return event.listener.netns; }
+
+// Of the test's namespace alone.
+template <class T> std::vector<T> seen_in(std::vector<T> all, const Namespace& netns) {
+    std::erase_if(all, [&](const T& one) { return !is_in(netns_of(one), netns); });
+    return all;
+}
+
 // Of the whole node.
 inline std::vector<probes::ListenerReading> listeners_of(probes::Probes& probes) {
     return probes.listeners(probes.namespaces().value()).value();
 }
 
 inline probes::ListenerReading listener_of(probes::Probes& probes, const Namespace& netns, std::uint16_t port) {
-    const auto listeners = listeners_of(probes);
+    const auto listeners = seen_in(listeners_of(probes), netns);
     for (const auto& listener : listeners)
-        if (listener.netns.inode == netns.inode() && listener.local.port == port) return listener;
+        if (listener.local.port == port) return listener;
     throw std::runtime_error("no such listener in the census");
 }
 
 inline probes::NetnsReading reading_of(probes::Probes& probes, const Namespace& netns) {
-    const auto readings = probes.namespaces().value();
-    for (const auto& reading : readings)
-        if (reading.netns.inode == netns.inode()) return reading;
+    const auto readings = seen_in(probes.namespaces().value(), netns);
+    if (!readings.empty()) return readings.front();
     throw std::runtime_error("no such namespace in the reading");
 }
 
+// Of the whole node.
 template <class T> std::vector<T> events_of(probes::Probes& probes) {
     std::vector<T> found;
     probes.drain([&](const probes::Event& event) {
         if (const auto* wanted = std::get_if<T>(&event)) found.push_back(*wanted);
     });
     return found;
+}
+
+template <class T> std::vector<T> events_of(probes::Probes& probes, const Namespace& netns) {
+    return seen_in(events_of<T>(probes), netns);
 }
 
 } // namespace bpftune::testing

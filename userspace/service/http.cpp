@@ -38,6 +38,8 @@ constexpr double cpu_share = 0.1;
 constexpr Nanoseconds cpu_burst = std::chrono::milliseconds(50);
 // Whose time has passed is let go of so soon after.
 constexpr Nanoseconds longest_wait = std::chrono::seconds(1);
+// Without a descriptor to spare, each connection has so long alone: it has to say its request, which may still come.
+constexpr Nanoseconds time_alone = std::chrono::milliseconds(1);
 // Until a call that failed for want of descriptors or memory is made again.
 constexpr Nanoseconds until_next_try = std::chrono::milliseconds(100);
 
@@ -70,7 +72,7 @@ struct HttpServer::Server {
     void accept_all(MonoTime now);
     void end(Connections& connections, Connections::iterator connection);
     void end_one_answered();
-    bool make_room();
+    bool make_room(MonoTime now);
     void serve_all();
     void serve(Connections::iterator connection);
     void let_go(MonoTime now);
@@ -94,7 +96,8 @@ void HttpServer::Server::run() {
 }
 
 void HttpServer::Server::wait() {
-    const bool may_accept = sys::now().mono >= next_accept;
+    const Nanoseconds until_accept = next_accept - sys::now().mono;
+    const bool may_accept = until_accept <= Nanoseconds::zero();
     std::vector<pollfd> awaited{{.fd = wake.value(), .events = POLLIN, .revents = 0}};
     const auto await = [&](const sys::Fd& fd, short events) {
         awaited.push_back({.fd = fd.value(), .events = events, .revents = 0});
@@ -102,7 +105,7 @@ void HttpServer::Server::wait() {
     if (may_accept) await(acceptor.listener(), POLLIN);
     for (const HttpConnection& one : asking) await(one.socket(), POLLIN);
     for (const HttpConnection& one : answered) await(one.socket(), one.is_sending() ? POLLOUT : POLLIN);
-    if (!wait_for(awaited, may_accept ? longest_wait : until_next_try)) std::this_thread::sleep_for(until_next_try);
+    if (!wait_for(awaited, may_accept ? longest_wait : until_accept)) std::this_thread::sleep_for(until_next_try);
 }
 
 // Without a descriptor only one.
@@ -111,11 +114,11 @@ void HttpServer::Server::accept_all(MonoTime now) {
         sys::Fd socket = acceptor.accept();
         if (!socket) {
             const bool is_usual = Acceptor::nobody_waits(errno);
-            if (!is_usual && !(acceptor.is_out_of_descriptors() && make_room())) next_accept = now + until_next_try;
+            if (!is_usual && !(acceptor.is_out_of_descriptors() && make_room(now))) next_accept = now + until_next_try;
             return;
         }
         if (asking.size() >= most_asking) end(asking, asking.begin());
-        serve(asking.emplace(asking.end(), std::move(socket), now + patience));
+        serve(asking.emplace(asking.end(), std::move(socket), now, now + patience));
     }
 }
 
@@ -130,13 +133,16 @@ void HttpServer::Server::end_one_answered() {
     end(answered, sent != answered.end() ? sent : answered.begin());
 }
 
-// Whether there was a connection to end for the next.
-bool HttpServer::Server::make_room() {
-    if (asking.empty() && answered.empty()) return false;
-    if (answered.empty())
-        end(asking, asking.begin());
-    else
+// Whether there was a connection to end for the next, or when there is one to end.
+bool HttpServer::Server::make_room(MonoTime now) {
+    if (!answered.empty())
         end_one_answered();
+    else if (!asking.empty() && now >= asking.front().begun() + time_alone)
+        end(asking, asking.begin());
+    else if (!asking.empty())
+        next_accept = asking.front().begun() + time_alone;
+    else
+        return false;
     return true;
 }
 

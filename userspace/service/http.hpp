@@ -9,7 +9,7 @@
 //                holds 160 KiB for a connection at most
 //   time         5 s for all of a connection, however busy it is; 1/10 of one core, with 50 ms at one go
 //   descriptors  one for a connection, and one that is kept for when there is no other: then one is answered after
-//                the other
+//                the other, each with 1 ms to say its request
 //
 // Nobody can be kept from filling the accept queue. Whose connection gets in then is the kernel's choice.
 //

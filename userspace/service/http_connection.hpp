@@ -14,7 +14,8 @@ namespace bpftune::service {
 
 class HttpConnection {
 public:
-    HttpConnection(sys::Fd socket, MonoTime deadline) : socket_(std::move(socket)), deadline_(deadline) {}
+    HttpConnection(sys::Fd socket, MonoTime now, MonoTime deadline)
+        : socket_(std::move(socket)), begun_(now), deadline_(deadline) {}
 
     // Takes some of what has come, and tells whether the request is whole by that.
     bool receive();
@@ -26,6 +27,7 @@ public:
     [[nodiscard]] bool is_sending() const { return answered_ && sent_ < head_.size() + body_->size(); }
     // The client has gone, has sent too much after its request, or its time has passed.
     [[nodiscard]] bool has_ended(MonoTime now) const { return ended_ || now >= deadline_; }
+    [[nodiscard]] MonoTime begun() const { return begun_; } // when it was accepted
     [[nodiscard]] const sys::Fd& socket() const { return socket_; }
     [[nodiscard]] sys::Fd take_socket() { return std::move(socket_); } // at the end
 
@@ -35,6 +37,7 @@ private:
     void send();
 
     sys::Fd socket_;
+    MonoTime begun_;
     MonoTime deadline_;
     std::string in_;
     std::string head_;

@@ -4,6 +4,7 @@
  * many were dropped or thrown out, the kernel counts.
  */
 #include "bpf/lib/kernel.h"
+#include "bpf/lib/event_rates.h"
 #include "bpf/lib/events.h"
 #include "bpf/lib/maps.h"
 #include "bpf/lib/net.h"
@@ -15,6 +16,13 @@ struct {
 	__type(key, __u64);
 	__type(value, struct conntrack_use);
 } uses SEC(".maps");
+
+/* A namespace has one in `event_interval_ns` at most. */
+static const struct rate_limits full_limits = {
+	.of_netns = 200,
+	.of_all = 1000,
+	.in_any_case = 16,
+};
 
 static __always_inline struct conntrack_use *use_of(struct net *net)
 {
@@ -42,7 +50,8 @@ int BPF_PROG(full, struct net *net)
 	struct conntrack_full_event *event;
 	__u64 now = bpf_ktime_get_ns();
 
-	if (!use || !event_is_due(&use->last_event, now))
+	if (!use || !event_is_due(&use->last_event, now) ||
+	    !event_is_within(&full_limits, netns_key(net), ABI_CONNTRACK_FULL_EVENT, now))
 		return 0;
 	event = reserve_event(sizeof(*event));
 	if (!event)

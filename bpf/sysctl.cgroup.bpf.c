@@ -5,6 +5,7 @@
  * comes before the handler, which may refuse the value.
  */
 #include "bpf/lib/kernel.h"
+#include "bpf/lib/event_rates.h"
 #include "bpf/lib/events.h"
 #include "bpf/lib/maps.h"
 #include "bpf/lib/net.h"
@@ -12,6 +13,12 @@
 #define MAX_WATCHED 64
 /* In one interval: a file for sysctl(8) that sets a name several times is seen whole. */
 #define WRITES_AT_ONCE 4
+
+static const struct rate_limits write_limits = {
+	.of_netns = 500,
+	.of_all = 2000,
+	.in_any_case = 64,
+};
 
 struct sysctl_name {
 	__u8 text[ABI_SYSCTL_NAME_SIZE]; /* below /proc/sys, filled with zeros */
@@ -58,7 +65,8 @@ static __always_inline bool may_send(const struct abi_netns *netns, __u64 sysctl
 		return false;
 	if (event_is_due(&entry->interval_begin, now))
 		entry->events = 0;
-	return entry->events++ < WRITES_AT_ONCE;
+	return entry->events++ < WRITES_AT_ONCE &&
+	       event_is_within(&write_limits, key.netns, ABI_SYSCTL_WRITE_EVENT, now);
 }
 
 static __always_inline void on_write(struct bpf_sysctl *ctx)

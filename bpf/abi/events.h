@@ -13,6 +13,7 @@ enum abi_event_kind {
 	ABI_BACKLOG_DROP_EVENT = 4,
 	ABI_CONNTRACK_FULL_EVENT = 5,
 	ABI_SYSCTL_WRITE_EVENT = 6,
+	ABI_EVENT_KINDS,
 };
 
 /* An accept queue has passed the share of its limit that the program was loaded with. By fentry

@@ -4,39 +4,20 @@
 #define BPFTUNE_LIB_LISTENING_H
 
 #include "bpf/lib/kernel.h"
+#include "bpf/lib/event_rates.h"
 #include "bpf/lib/events.h"
 #include "bpf/lib/maps.h"
 #include "bpf/lib/net.h"
-#include "bpf/lib/rate.h"
 #include "bpf/lib/syscall.h"
 
 DEFINE_ASKED_MAP;
 
-/* Whoever calls listen() without end costs no more than this: the census finds what is withheld,
- * and `asked` has its wish. More than any node has to see. */
-#define LISTEN_EVENTS_OF_NETNS 3000
-#define LISTEN_EVENTS_OF_ALL 6000
-
-/* By netns_key(). */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, MAX_NAMESPACES);
-	__type(key, __u64);
-	__type(value, struct rate);
-} listen_counts SEC(".maps");
-
-static struct rate listen_count_of_all;
-__u64 withheld_events;
-
-static __always_inline bool may_announce(struct net *net, __u64 now)
-{
-	struct rate fresh = {}, *of_netns;
-	__u64 key = netns_key(net);
-
-	of_netns = lookup_or_insert(&listen_counts, &key, &fresh);
-	return of_netns && count_within(of_netns, LISTEN_EVENTS_OF_NETNS, now) &&
-	       count_within(&listen_count_of_all, LISTEN_EVENTS_OF_ALL, now);
-}
+/* More than any node has to see. Of what is withheld `asked` has the wish. */
+static const struct rate_limits listen_limits = {
+	.of_netns = 3000,
+	.of_all = 6000,
+	.in_any_case = 16,
+};
 
 /* In the context of the process that called listen(). */
 static __always_inline void note_listening(struct sock *sk)
@@ -59,10 +40,9 @@ static __always_inline void note_listening(struct sock *sk)
 	/* The census knows the MPTCP socket that a process holds; this one is within it. */
 	if (is_subflow(sk))
 		return;
-	if (!may_announce(sk->__sk_common.skc_net.net, now)) {
-		__sync_fetch_and_add(&withheld_events, 1);
+	if (!event_is_within(&listen_limits, netns_key(sk->__sk_common.skc_net.net),
+			     ABI_LISTEN_EVENT, now))
 		return;
-	}
 	event = reserve_event(sizeof(*event));
 	if (!event)
 		return;

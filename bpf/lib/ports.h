@@ -4,12 +4,20 @@
 #define BPFTUNE_LIB_PORTS_H
 
 #include "bpf/lib/kernel.h"
+#include "bpf/lib/event_rates.h"
 #include "bpf/lib/events.h"
 #include "bpf/lib/maps.h"
 #include "bpf/lib/net.h"
 #include "bpf/lib/variations.h"
 
 DEFINE_PORT_FAILURES_MAP;
+
+/* A namespace has one in `event_interval_ns` at most. */
+static const struct rate_limits ports_limits = {
+	.of_netns = 200,
+	.of_all = 1000,
+	.in_any_case = 16,
+};
 
 /* In the context of the process that called connect(). */
 static __always_inline void note_port_failure(const struct sock *sk)
@@ -26,7 +34,8 @@ static __always_inline void note_port_failure(const struct sock *sk)
 	if (has_own_ports(sk))
 		__sync_fetch_and_add(&failures->own_ports, 1);
 	now = bpf_ktime_get_ns();
-	if (!event_is_due(&failures->last_event, now))
+	if (!event_is_due(&failures->last_event, now) ||
+	    !event_is_within(&ports_limits, key, ABI_PORTS_EXHAUSTED_EVENT, now))
 		return;
 	event = reserve_event(sizeof(*event));
 	if (!event)

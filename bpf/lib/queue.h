@@ -4,6 +4,7 @@
 #define BPFTUNE_LIB_QUEUE_H
 
 #include "bpf/lib/kernel.h"
+#include "bpf/lib/event_rates.h"
 #include "bpf/lib/events.h"
 #include "bpf/lib/net.h"
 #include "bpf/abi/queues.h"
@@ -17,6 +18,14 @@ const volatile __u32 pressure_per_1024 = 512;
  */
 const volatile __u64 fills_at_once_ns = 2 * 1000 * 1000;
 #define FEWEST_AT_ONCE 16
+
+/* A burst is told of as often as the limit doubles, and a queue that stays full once in
+ * `event_interval_ns`: a namespace with three of them is within this. */
+static const struct rate_limits pressure_limits = {
+	.of_netns = 600,
+	.of_all = 2000,
+	.in_any_case = 16,
+};
 
 __u32 epoch; /* moved on by user space */
 
@@ -119,6 +128,8 @@ static __always_inline void check_pressure(struct queue_stats *queue, struct net
 	if (!pressure_is_due(queue, depth, now))
 		return;
 	queue->event_limit = queue->limit;
+	if (!event_is_within(&pressure_limits, netns_key(net), ABI_PRESSURE_EVENT, now))
+		return;
 	send_pressure(queue, net, local, cookie, transparent, depth, now);
 }
 

@@ -14,9 +14,11 @@
 #include "bpf/lib/rate.h"
 #include "bpf/abi/queues.h"
 
-#define QUEUES_OF_NETNS 1024
-#define QUEUES_OF_ALL 2048
-#define QUEUES_IN_ANY_CASE 16 /* of one namespace: however many the others make */
+static const struct rate_limits queue_limits = {
+	.of_netns = 1024,
+	.of_all = 2048,
+	.in_any_case = 16,
+};
 
 /* By netns_key(). */
 struct {
@@ -36,9 +38,8 @@ static __always_inline bool may_make_queue(struct net *net)
 	__u64 key = netns_key(net), now = bpf_ktime_get_ns();
 
 	of_netns = lookup_or_insert(&queue_rates, &key, &fresh);
-	if (of_netns && count_within(&of_netns->rate, QUEUES_OF_NETNS, now) &&
-	    (of_netns->rate.count <= QUEUES_IN_ANY_CASE ||
-	     count_within(&queue_rate_of_all, QUEUES_OF_ALL, now))) {
+	if (of_netns &&
+	    count_within_limits(&of_netns->rate, &queue_rate_of_all, &queue_limits, now)) {
 		__sync_fetch_and_add(&queues_made, 1);
 		return true;
 	}

@@ -18,4 +18,18 @@ static __always_inline bool count_within(struct rate *rate, __u64 most, __u64 no
 	return rate->count++ < most;
 }
 
+/* What one namespace may have in an interval, and all of them; `in_any_case` of each, however many
+ * the others have. */
+struct rate_limits {
+	__u64 of_netns, of_all, in_any_case;
+};
+
+static __always_inline bool count_within_limits(struct rate *of_netns, struct rate *of_all,
+						const struct rate_limits *limits, __u64 now)
+{
+	return count_within(of_netns, limits->of_netns, now) &&
+	       (of_netns->count <= limits->in_any_case ||
+		count_within(of_all, limits->of_all, now));
+}
+
 #endif

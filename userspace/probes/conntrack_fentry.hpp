@@ -23,6 +23,7 @@ public:
     // Into readings of the other counters.
     Result<> fill_inserts(std::span<ConntrackReading> readings) const;
     [[nodiscard]] std::uint64_t lost_events() const { return object_->bss->lost_events; }
+    [[nodiscard]] std::uint64_t withheld_events() const { return object_->bss->withheld_events; }
 
     [[nodiscard]] const bpf_map* events() const { return object_->maps.events; }
 

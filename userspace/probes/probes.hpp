@@ -81,7 +81,7 @@ public:
     [[nodiscard]] int event_fd() const;
     bool drain(const std::function<void(const Event&)>& handle, Nanoseconds budget = std::chrono::seconds(10));
     [[nodiscard]] std::uint64_t lost_events() const; // that BPF could not pass on, or put into a queue
-    // Of sockets that began to listen, past what a second may have: the census finds those that are still there.
+    // Past what a namespace, or all of them, may cause in a second: the next reading or census finds what is still so.
     [[nodiscard]] std::uint64_t withheld_events() const;
 
     // Whether ListenerReading::last_ack_overflows is counted, so that `drops` less it is exactly the listener's part of

@@ -516,7 +516,8 @@ std::uint64_t Programs::lost_events() const {
 }
 
 std::uint64_t Programs::withheld_events() const {
-    return (listen_ ? listen_->withheld_events() : 0) + (tcp_state_ ? tcp_state_->bss->withheld_events : 0);
+    return (listen_ ? listen_->withheld_events() : 0) + (tcp_state_ ? tcp_state_->bss->withheld_events : 0) +
+           (conntrack_ ? conntrack_->withheld_events() : 0) + (sysctl_ ? sysctl_->bss->withheld_events : 0);
 }
 
 } // namespace bpftune::probes

@@ -167,6 +167,34 @@ TEST_CASE("whoever listens without end is announced so often, the rest is withhe
     CHECK(listener_of(probes, netns, port).asked == 9);
 }
 
+TEST_CASE("queues without end under pressure are announced so often, and those of others all the same", "[loud]") {
+    constexpr std::size_t most = 600; // in a second, of one namespace; 2,000 of all
+    auto probes = open_probes({.fills_at_once = Nanoseconds{0}, .event_interval = Nanoseconds{1}});
+    if (is_blind(probes.sees_arrivals(), "arrivals")) return;
+    const std::array<Namespace, 4> many;
+    const Namespace one;
+    const auto under_pressure = [](const Namespace& netns, std::size_t times) {
+        netns.inside([&] {
+            const auto listener = listen_on("127.0.0.1", port, 4);
+            const auto waiting = clients(3, "127.0.0.1", port); // of which the third is announced
+            for (std::size_t i = 1; i < times; ++i) {
+                const auto next = clients(1, "127.0.0.1", port);
+                const sys::Fd accepted = accept_one(listener);
+            }
+        });
+    };
+    CHECK(comes_true([&] {
+        const std::uint64_t withheld = probes.withheld_events(), lost = probes.lost_events();
+        for (const Namespace& netns : many) under_pressure(netns, most + 100);
+        under_pressure(one, 10);
+        const auto events = events_of<PressureEvent>(probes);
+        return seen_in(events, many[0]).size() == most && seen_in(events, many[3]).size() < most &&
+               seen_in(events, one).size() == 10 &&
+               probes.withheld_events() - withheld == 4 * (most + 100) + 10 - events.size() &&
+               probes.lost_events() == lost;
+    }));
+}
+
 TEST_CASE("the wish of a listener stays though more have come and gone meanwhile than there is room for", "[loud]") {
     constexpr int others = 17'000; // MAX_LISTENERS and some
     auto probes = open_probes();

@@ -44,8 +44,8 @@ public:
     explicit HostLock(Use use = Use::alone) : Lock("host-sysctl", use) {}
 };
 
-// What is done without end in one namespace takes room from the probes of all tests, and what counts the runs of a probe
-// counts for all namespaces: such a test is tagged "[loud]" and runs alone. Each test has this lock (quiet.cpp).
+// What is done without end in one namespace takes room from the probes of all tests, and what counts the runs of a
+// probe counts for all namespaces: such a test is tagged "[loud]" and runs alone. Each test has this lock (quiet.cpp).
 class QuietLock : Lock {
 public:
     explicit QuietLock(Use use) : Lock("quiet", use) {}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tests that run beside each other keep out of each other's way by locks of the whole machine.
+// Tests that run beside each other keep out of each other's way by locks of the whole machine. Who has several takes
+// them in this order: quiet, host, long way.
 #pragma once
 
 #include <cerrno>

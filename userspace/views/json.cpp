@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "views/json.hpp"
 
+#include <algorithm>
+#include <functional>
+#include <numeric>
 #include <type_traits>
+#include <vector>
 
 #include "core/text.hpp"
 #include "signals/catalog.hpp"
 #include "tunables/catalog.hpp"
 #include "views/text.hpp"
+#include "views/trouble.hpp"
 
 namespace bpftune::views {
 namespace {
@@ -30,9 +35,35 @@ Json to_json(const signals::Value& value) {
         value);
 }
 
+Trouble trouble_in(const signals::Table& table, const Snapshot& snapshot, std::size_t row) {
+    const auto number = [&](std::size_t signal) {
+        const signals::Value value = table.cell(snapshot, row, signal);
+        if (const auto* count = std::get_if<std::uint64_t>(&value)) return static_cast<double>(*count);
+        const auto* rate = std::get_if<double>(&value);
+        return rate != nullptr ? *rate : 0;
+    };
+    return trouble_of(table, number, [&](std::size_t signal) {
+        return !std::holds_alternative<std::monostate>(table.cell(snapshot, row, signal));
+    });
+}
+
+// At most so many, in their order: the most troubled.
+std::vector<std::size_t> shown_rows(const signals::Table& table, const Snapshot& snapshot) {
+    std::vector<std::size_t> rows(table.rows(snapshot));
+    std::iota(rows.begin(), rows.end(), std::size_t{0});
+    if (rows.size() <= most_rows) return rows;
+    std::vector<Trouble> troubles;
+    troubles.reserve(rows.size());
+    for (const std::size_t row : rows) troubles.push_back(trouble_in(table, snapshot, row));
+    std::ranges::stable_sort(rows, std::greater{}, [&](std::size_t row) { return troubles[row].key(); });
+    rows.resize(most_rows);
+    std::ranges::sort(rows);
+    return rows;
+}
+
 Json rows_of(const signals::Table& table, const Snapshot& snapshot) {
     Json rows = Json::array();
-    for (std::size_t row = 0; row < table.rows(snapshot); ++row) {
+    for (const std::size_t row : shown_rows(table, snapshot)) {
         Json object = Json::object();
         for (std::size_t signal = 0; signal < table.signals.size(); ++signal)
             object[std::string(table.signals[signal].json)] = to_json(table.cell(snapshot, row, signal));
@@ -93,8 +124,14 @@ Json top_document(const Snapshot& snapshot, const Top& top) {
     if (!top.restraints.empty()) document["held_by_policy"] = restraints_document(top.restraints);
     if (!top.others.empty()) document["other_services"] = services_document(top.others);
     if (top.no_service) document["no_service"] = *top.no_service;
-    for (const signals::Table& table : signals::catalog())
-        if (snapshot.source(table.probe) != Rung::none) document[std::string(table.json)] = rows_of(table, snapshot);
+    Json left_out = Json::object();
+    for (const signals::Table& table : signals::catalog()) {
+        if (snapshot.source(table.probe) == Rung::none) continue;
+        document[std::string(table.json)] = rows_of(table, snapshot);
+        if (const std::size_t count = table.rows(snapshot); count > most_rows)
+            left_out[std::string(table.json)] = count - most_rows;
+    }
+    if (!left_out.empty()) document["left_out"] = std::move(left_out);
     document["changes"] = changes_document(top.changes);
     return document;
 }

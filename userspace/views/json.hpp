@@ -3,6 +3,7 @@
 // without a service makes its own, so that there is one path to the screen.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <span>
 #include <string>
@@ -38,6 +39,9 @@ struct Top {
     std::optional<NamedBy> pods = {};
     std::optional<std::string> no_service = {}; // what was looked with instead, and what that means
 };
+
+// Of a table. What is left out is counted in the document's "left_out", by the table's key; it is the least troubled.
+inline constexpr std::size_t most_rows = 1000;
 
 // A table whose probe has no rung on this node has no key.
 Json top_document(const Snapshot& snapshot, const Top& top);

@@ -7,7 +7,6 @@
 #include <sstream>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <vector>
 
 #include <fmt/format.h>
@@ -18,44 +17,20 @@
 #include "views/grid.hpp"
 #include "views/history.hpp"
 #include "views/text.hpp"
+#include "views/trouble.hpp"
 
 namespace bpftune::views {
 namespace {
 
 using signals::Join;
-using signals::Rank;
 using signals::Signal;
 
 constexpr std::size_t changes_shown = 10;
 
-// How much a row deserves to be looked at.
-struct Trouble {
-    double loss_rate = 0;
-    double loss = 0;
-    double use = 0;
-    double limit = 0;
-
-    bool noted = false; // the row itself says what is wrong
-
-    [[nodiscard]] bool lossy() const { return loss_rate > 0 || loss > 0; }
-    [[nodiscard]] bool any() const { return lossy() || noted; }
-    [[nodiscard]] auto key() const { return std::tuple(loss_rate, any(), limit > 0 ? use / limit : 0, loss); }
-};
-
-Trouble trouble_of(const signals::Table& table, const Json& row) {
-    Trouble trouble;
-    for (const Signal& signal : table.signals) {
-        if (!signal.note.empty() && known_text(row, signal.json)) trouble.noted = true;
-        const double number = signal.rank == Rank::none ? 0 : number_of(row, signal.json);
-        switch (signal.rank) {
-        case Rank::none: break;
-        case Rank::loss_rate: trouble.loss_rate += number; break;
-        case Rank::loss: trouble.loss += number; break;
-        case Rank::use: trouble.use = number; break;
-        case Rank::limit: trouble.limit = number; break;
-        }
-    }
-    return trouble;
+Trouble trouble_in(const signals::Table& table, const Json& row) {
+    return trouble_of(
+        table, [&](std::size_t i) { return number_of(row, table.signals[i].json); },
+        [&](std::size_t i) { return known_text(row, table.signals[i].json).has_value(); });
 }
 
 // What a listener that loses connections is limited by, for people who have never heard of it.
@@ -99,6 +74,7 @@ struct Section {
     std::size_t lossy = 0;    // that many of them have lost something
     std::size_t troubled = 0; // or say what is wrong
     std::size_t shown = 0;
+    std::size_t left_out = 0; // that are not even here, the least troubled
     bool folded = false; // shares a line with others that are not shown
 };
 
@@ -135,12 +111,14 @@ Section section_of(const Json& top, const signals::Table& table, const Json& row
     Section section{.table = &table, .rows = {}};
     for (const Json& json : rows) {
         if (!json.is_object()) continue;
-        Row row{.json = &json, .trouble = trouble_of(table, json), .notes = {}};
+        Row row{.json = &json, .trouble = trouble_in(table, json), .notes = {}};
         row.notes = notes_of(top, table, row, width);
         section.lossy += row.trouble.lossy() ? 1 : 0;
         section.troubled += row.trouble.any() ? 1 : 0;
         section.rows.push_back(std::move(row));
     }
+    if (const Json* left_out = find(top, "left_out"))
+        section.left_out = static_cast<std::size_t>(std::max(0.0, number_of(*left_out, table.json)));
     std::ranges::stable_sort(section.rows, std::greater{}, [](const Row& row) { return row.trouble.key(); });
     return section;
 }
@@ -289,7 +267,7 @@ private:
 
 // "Listeners: 44, 2 with loss … 41 more without loss"
 std::string title_of(const Section& section) {
-    const std::size_t count = section.rows.size();
+    const std::size_t count = section.rows.size() + section.left_out;
     const std::size_t left = count - section.shown;
     const std::size_t lossy_left = section.lossy - std::min(section.lossy, section.shown);
     if (count == 0) return fmt::format("{}: none", section.table->title);
@@ -322,7 +300,7 @@ void print_sections(Screen& screen, const std::vector<Section>& sections, std::s
     for (const Section& section : sections) {
         if (section.folded) {
             folded += fmt::format("{}{}: {}", folded.empty() ? "Without loss: " : "; ", section.table->title,
-                                  section.rows.size());
+                                  section.rows.size() + section.left_out);
             continue;
         }
         screen.bold(title_of(section));

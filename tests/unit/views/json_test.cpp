@@ -6,6 +6,7 @@
 #include "signals/catalog.hpp"
 #include "tunables/catalog.hpp"
 #include "unit/views/sample.hpp"
+#include "views/table.hpp"
 
 namespace bpftune::views {
 namespace {
@@ -19,6 +20,24 @@ Snapshot one_listener() {
 }
 
 } // namespace
+
+TEST_CASE("of a table with more rows than are shown those that lose are, and the rest is counted") {
+    Snapshot snapshot = one_listener();
+    Listener quiet = sample_listener();
+    quiet.drops = 0;
+    quiet.overflows = 0;
+    quiet.overflows_per_second = 0;
+    snapshot.listeners.assign(most_rows + 500, quiet);
+    for (std::size_t i = 0; i < snapshot.listeners.size(); ++i) snapshot.listeners[i].inode = i;
+    snapshot.listeners.back().overflows = 7;
+    const Json top = top_document(snapshot, {.mode = "auto"});
+    REQUIRE(top["listeners"].size() == most_rows);
+    CHECK(top["listeners"].front()["inode"] == 0);
+    CHECK(top["listeners"].back()["overflows"] == 7);
+    CHECK(top["left_out"] == Json({{"listeners", 500}}));
+    CHECK(top_table(top, {.width = 100, .height = 20})->contains(": 1500, 1 with loss"));
+    CHECK_FALSE(top_document(one_listener(), {.mode = "auto"}).contains("left_out"));
+}
 
 TEST_CASE("top's JSON is the documented object") {
     const std::vector changes{sample_change()};

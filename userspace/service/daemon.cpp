@@ -80,6 +80,8 @@ constexpr Nanoseconds flow_interval = std::chrono::milliseconds(250);
 constexpr Nanoseconds burst_interval = std::chrono::milliseconds(20);
 // How long events are taken at one go. Those that are still to come wait until others have had their turn.
 constexpr Nanoseconds events_at_once = std::chrono::milliseconds(4);
+// 120 for probes, journal and policy, and what clients of the two doors may have.
+constexpr std::uint64_t descriptors_needed = 256;
 // `top` shows changes that are not older.
 constexpr auto recent = std::chrono::hours(1);
 // Of an answer so long, the document that it was made of has left some MiB in the heap.
@@ -809,6 +811,8 @@ int run(const Config& config) {
         spdlog::error("without any rights the node cannot be seen: {}", grant);
         return failed;
     }
+    if (const auto taken = sys::take_descriptors(descriptors_needed); !taken)
+        return stop_with(failed, "", taken.error());
     auto lock = lock_state(config.state_dir, std::chrono::seconds(2));
     if (!lock) return stop_with(failed, "", lock.error());
     const std::array inherited{lock->value()};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sys/own_process.hpp"
 
+#include <cerrno>
 #include <chrono>
 #include <filesystem>
 #include <sstream>
@@ -57,6 +58,18 @@ ProcessUse own_process() {
     rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) use.max_fds = limit.rlim_cur;
     return use;
+}
+
+Result<> take_descriptors(std::uint64_t needed) {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return system_failure(errno, "RLIMIT_NOFILE");
+    if (limit.rlim_max < needed)
+        return failure(
+            "RLIMIT_NOFILE lets it have {} descriptors, and it needs {}: LimitNOFILE of its unit, or ulimit -n",
+            limit.rlim_max, needed);
+    limit.rlim_cur = limit.rlim_max;
+    if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) return system_failure(errno, "RLIMIT_NOFILE");
+    return {};
 }
 
 } // namespace bpftune::sys

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is said where a service is not there, or not as the file says.
 #include <grp.h>
+#include <sys/resource.h>
 
 #include "actuators/journal.hpp"
 #include "fixtures.hpp"
@@ -205,4 +206,23 @@ TEST_CASE("whoever looks without a service asks the container runtime that an op
     CHECK(run(words).out.find("pods: named by " + top["pods"]["rung"].get<std::string>() + ": no container runtime") !=
           std::string::npos);
     CHECK(run({"record", home / "file", "--for", "3s", "--socket", home / "none", "--cri-socket", socket}).status == 0);
+}
+
+TEST_CASE("a service takes as many descriptors as it may have, and fewer than it needs is said", "[any-kernel]") {
+    const Home home;
+    home.set_policy(policy_text("few", "mode: observe"));
+    const auto limit_to = [](rlim_t soft, rlim_t hard) {
+        return [=] {
+            const rlimit few{.rlim_cur = soft, .rlim_max = hard};
+            ::setrlimit(RLIMIT_NOFILE, &few);
+        };
+    };
+    Running service(home, {.before = limit_to(64, 1024)});
+    CHECK(contents(fmt::format("/proc/{}/limits", service.pid())).contains("Max open files            1024 "));
+    service.signal(SIGTERM);
+    CHECK(service.wait() == 0);
+
+    Service refused(home, {.before = limit_to(64, 64)});
+    CHECK(refused.wait() == 1);
+    CHECK(mentions(refused.err(), "RLIMIT_NOFILE lets it have 64 descriptors, and it needs 256"));
 }

@@ -227,6 +227,11 @@ private:
     }
 };
 
+// Its second process.
+inline pid_t writer_of(const Service& service) {
+    return std::stoi(contents(fmt::format("/proc/{0}/task/{0}/children", service.pid())));
+}
+
 // A service that is ready.
 struct Running : Service {
     explicit Running(const Home& home) : Running(home, Settings{}) {}

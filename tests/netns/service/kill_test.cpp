@@ -58,10 +58,6 @@ void burst_until_killed(const Town& town, Service& service, std::chrono::microse
     while (!killed) town.bursts();
 }
 
-pid_t writer_of(const Service& service) {
-    return std::stoi(contents(fmt::format("/proc/{0}/task/{0}/children", service.pid())));
-}
-
 bool is_open(const Json& change) { return change["state"] == "applied" || change["state"] == "kept"; }
 
 } // namespace

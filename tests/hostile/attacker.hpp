@@ -3,8 +3,6 @@
 // 65534).
 #pragma once
 
-#include <functional>
-
 #include <grp.h>
 #include <sys/resource.h>
 
@@ -16,14 +14,17 @@ class Attacker {
 public:
     enum class Rights { none, root };
 
-    // `turn` is run again and again.
-    explicit Attacker(const std::function<void()>& turn, Rights rights = Rights::none) : pid_(::fork()) {
+    // `turn` is run again and again; in a namespace, if one is named.
+    template <class Turn> explicit Attacker(Turn turn, Rights rights = Rights::none, const Namespace* netns = nullptr)
+        : pid_(::fork()) {
         must(pid_ >= 0, "fork");
         if (pid_ != 0) return;
         try {
+            if (netns != nullptr) netns->enter();
             become(rights);
             while (true) turn();
-        } catch (const std::exception&) { // the service has ended, or goes_on() tells
+        } catch (const std::exception& error) { // the service has ended, or goes_on() tells
+            fmt::print(stderr, "attacker: {}\n", error.what());
             ::_exit(1);
         }
     }
@@ -39,9 +40,10 @@ public:
 
 private:
     static void become(Rights rights) {
-        constexpr rlim_t many = 4096;
-        constexpr rlimit descriptors{.rlim_cur = many, .rlim_max = many};
-        must(::setrlimit(RLIMIT_NOFILE, &descriptors) == 0, "have many descriptors");
+        rlimit descriptors{};
+        must(::getrlimit(RLIMIT_NOFILE, &descriptors) == 0, "know how many descriptors it may have");
+        descriptors.rlim_cur = descriptors.rlim_max;
+        must(::setrlimit(RLIMIT_NOFILE, &descriptors) == 0, "have as many");
         cpu_set_t one;
         CPU_ZERO(&one);
         CPU_SET(0, &one);

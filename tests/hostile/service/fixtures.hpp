@@ -38,51 +38,67 @@ inline std::uint64_t status_kib(pid_t pid, const std::string& field) {
     return std::stoull(status.substr(at + field.size() + 2));
 }
 
-// CPU time of the thread of this name, in seconds.
+// CPU time of a line of /proc/PID/stat, or of a thread's, in seconds.
+inline double cpu_time(const std::string& stat) {
+    std::istringstream fields(stat.substr(stat.rfind(')') + 2));
+    std::string skipped;
+    for (int i = 0; i < 11; ++i) fields >> skipped; // state to cmajflt
+    double user = 0;
+    double system = 0;
+    fields >> user >> system;
+    return (user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+}
+
+// Of the thread of this name.
 inline double cpu_of_thread(pid_t pid, const std::string& name) {
-    for (const auto& task : fs::directory_iterator(fmt::format("/proc/{}/task", pid))) {
-        const std::string stat = contents(task.path() / "stat");
-        if (!stat.contains("(" + name + ")")) continue;
-        std::istringstream fields(stat.substr(stat.rfind(')') + 2));
-        std::string skipped;
-        for (int i = 0; i < 11; ++i) fields >> skipped; // state to cmajflt
-        double user = 0;
-        double system = 0;
-        fields >> user >> system;
-        return (user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
-    }
+    for (const auto& task : fs::directory_iterator(fmt::format("/proc/{}/task", pid)))
+        if (const std::string stat = contents(task.path() / "stat"); stat.contains("(" + name + ")"))
+            return cpu_time(stat);
     throw std::runtime_error("no thread " + name);
 }
 
 class Attacked {
 public:
-    Attacked() {
-        home_.set_policy(policy_text("attacked", "mode: observe"));
-        service_ = std::make_unique<Running>(home_, Service::Settings{.listen = "127.0.0.1:0"});
+    explicit Attacked(const std::string& mode = "observe", const Program::Before& before = {}) {
+        home_.set_policy(policy_text("attacked", "mode: " + mode));
+        service_ = std::make_unique<Running>(home_, Service::Settings{.listen = "127.0.0.1:0", .before = before});
         port_ = http_port(*service_);
     }
 
     [[nodiscard]] std::uint16_t port() const { return port_; }
     [[nodiscard]] std::string socket() const { return home_.socket(); }
     [[nodiscard]] pid_t pid() const { return service_->pid(); }
+    [[nodiscard]] std::string state() const { return home_.state(); }
+    // User and system time of its two processes, in seconds.
+    [[nodiscard]] double cpu() const {
+        return cpu_time(contents(fmt::format("/proc/{}/stat", pid()))) +
+               cpu_time(contents(fmt::format("/proc/{}/stat", writer_of(*service_))));
+    }
 
-    // For three seconds others are answered, ticks go on, and the attack costs no more than it may. Then the service
-    // ends when it is told to.
-    void holds_out(const Attacker& attacker) {
-        for (int i = 0; i < 5; ++i) (void)top(); // which takes memory, by how much there is on this node
+    // For so long others are answered, and ticks go on.
+    void answers(const Attacker& attacker, Nanoseconds time, const std::function<void()>& meanwhile = {}) {
         const MonoTime begun = sys::now().mono;
-        const double cpu_before = cpu_of_thread(pid(), "http");
-        const std::uint64_t memory_before = status_kib(pid(), "RssAnon");
         MonoTime last_tick = begun;
-        for (std::string tick; sys::now().mono - begun < std::chrono::seconds(3);) {
+        for (std::string tick; sys::now().mono - begun < time;) {
             CHECK(within_time([&] { return is_healthy(); }));
             std::string now;
             CHECK(within_time([&] { return !(now = tick_of(top())).empty(); }));
             if (now != std::exchange(tick, now)) last_tick = sys::now().mono;
             CHECK(sys::now().mono - last_tick <= longest_between_ticks);
+            if (meanwhile) meanwhile();
             std::this_thread::sleep_for(std::chrono::milliseconds(100));
         }
         CHECK(attacker.goes_on());
+    }
+
+    // For three seconds others are answered, ticks go on, and an attack at the doors costs no more than it may. Then
+    // the service ends when it is told to.
+    void holds_out(const Attacker& attacker) {
+        for (int i = 0; i < 5; ++i) (void)top(); // which takes memory, by how much there is on this node
+        const MonoTime begun = sys::now().mono;
+        const double cpu_before = cpu_of_thread(pid(), "http");
+        const std::uint64_t memory_before = status_kib(pid(), "RssAnon");
+        answers(attacker, std::chrono::seconds(3));
         const double seconds = Seconds(sys::now().mono - begun).count();
         CHECK(cpu_of_thread(pid(), "http") - cpu_before < 0.1 * seconds + 0.1); // and what it may take at one go
         CHECK(status_kib(pid(), "RssAnon") < memory_before + std::uint64_t{16} * 1024);

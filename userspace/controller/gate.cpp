@@ -22,7 +22,8 @@ Decision decision(Decision::Act act, Wish wish) {
 }
 
 // How many there were, and forgets the others.
-std::size_t within_an_hour(std::map<ObjectKey, std::vector<MonoTime>>& times, const ObjectKey& key, MonoTime now) {
+template <class Key>
+std::size_t within_an_hour(std::map<Key, std::vector<MonoTime>>& times, const Key& key, MonoTime now) {
     const auto found = times.find(key);
     if (found == times.end()) return 0;
     std::erase_if(found->second, [&](MonoTime when) { return when <= now - std::chrono::hours(1); });
@@ -527,6 +528,16 @@ void Gate::say(Decision::Act act, Wish finding, std::string_view kind) {
     if (!is_silent(finding)) note(act, std::move(finding), kind);
 }
 
+// How many more of this namespace may be recorded now.
+std::size_t Gate::room_for_findings(const NetnsId& netns) {
+    const std::size_t own = within_an_hour(state_.findings, netns, now_);
+    if (own >= findings_an_hour_of_netns) return 0;
+    std::size_t all = 0;
+    for (const auto& [id, times] : state_.findings) all += within_an_hour(state_.findings, id, now_);
+    const std::size_t most = all < findings_an_hour ? findings_an_hour_of_netns : findings_an_hour_in_any_case;
+    return most - std::min(most, own);
+}
+
 void Gate::note(Decision::Act act, Wish finding, std::string_view kind) {
     const ObjectKey key = key_of(finding.tunable, finding.scope);
     Said& said = state_.said[key];
@@ -535,6 +546,10 @@ void Gate::note(Decision::Act act, Wish finding, std::string_view kind) {
     const bool grew = !tunables::row(finding.tunable).is_cpus && finding.to > finding.from && finding.to / 2 >= said.to;
     const bool news = said.why_kind != kind || grew || now_ >= said.when + reminder;
     if (!news) return;
+    const std::size_t room = room_for_findings(key.netns);
+    if (room == 0) return;
+    if (room == 1) finding.why += "; no more such findings of this network namespace are recorded within this hour";
+    state_.findings[key.netns].push_back(now_);
     said = {std::string(kind), std::max<std::uint64_t>(finding.to, 1), now_};
     if (act == Decision::Act::advise) finding.to = finding.from;
     decisions_.push_back(decision(act, std::move(finding)));

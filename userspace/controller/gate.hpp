@@ -172,6 +172,7 @@ private:
     bool fit_budget(Wish& wish);
     void write(const ObjectKey& key, Wish wish);
     void say(Decision::Act act, Wish finding, std::string_view kind);
+    [[nodiscard]] std::size_t room_for_findings(const NetnsId& netns);
     void note(Decision::Act act, Wish finding, std::string_view kind);
     void lower_lesser(Decision::Act act, const ObjectKey& object, std::uint64_t value);
     void lower(Decision::Act act, const ObjectKey& object, std::uint64_t value, const std::string& why,

@@ -26,6 +26,7 @@
 //     reaches the originals.
 //  8. While a flood lasts, no accept queue is raised past `flood_growth` times the limit that it had when the flood
 //     began, nor somaxconn for its sake, and nf_conntrack_max is raised for it once at most, to the next power of two.
+//  9. What writes nothing is recorded at most `findings_an_hour_of_netns` times in any hour of one network namespace.
 //
 // tests/unit/controller/properties_test.cpp holds the controller to each over random traces.
 #pragma once
@@ -51,6 +52,12 @@ inline constexpr std::uint64_t ramp_factor = 4;
 // Two raises of one object are at least this far apart, so that the first can show its effect; exempt are those that
 // answer a loss, correct the first one, or would come too late for a demand that has outgrown it.
 inline constexpr Nanoseconds cooldown = std::chrono::seconds(10);
+
+// Findings, which write nothing, that are recorded in any hour: of one network namespace; of all; of each in any case.
+// Each is some 1.5 KB of the journal, and a workload can have ever new objects. The last one says that no more follow.
+inline constexpr std::size_t findings_an_hour_of_netns = 100;
+inline constexpr std::size_t findings_an_hour = 1000;
+inline constexpr std::size_t findings_an_hour_in_any_case = 5;
 
 // No verdict before a trial has run for so long since its last raise.
 inline constexpr Nanoseconds trial_window = std::chrono::seconds(10);

@@ -143,9 +143,10 @@ struct State {
     std::map<ObjectKey, std::vector<MonoTime>> changes;   // in the last hour
     std::map<ObjectKey, std::vector<MonoTime>> reasserts; // the same: our value was put back over another's
     std::map<ObjectKey, Said> said;
-    std::map<ObjectKey, MonoTime> retry_after; // a write failed or just happened: not before this
-    std::map<std::uint64_t, Queue> queues;     // by listener cookie
-    std::set<ObjectKey> yielded;               // someone else's: left alone until restart or reload
+    std::map<NetnsId, std::vector<MonoTime>> findings; // in the last hour: rows of history that record no write
+    std::map<ObjectKey, MonoTime> retry_after;         // a write failed or just happened: not before this
+    std::map<std::uint64_t, Queue> queues;             // by listener cookie
+    std::set<ObjectKey> yielded;                       // someone else's: left alone until restart or reload
 };
 
 } // namespace bpftune::controller

@@ -47,10 +47,13 @@ void tend(Gate& gate) {
     }
 }
 
-void forget_gone(State& state, const Readings& readings) {
+void forget_gone(State& state, const Readings& readings, MonoTime now) {
     const auto is_gone = [&](const ObjectKey& object) { return readings.find(object) == nullptr; };
     const auto is_of_gone = [&](const auto& entry) { return is_gone(entry.first); };
     std::erase_if(state.said, is_of_gone);
+    std::erase_if(state.findings, [&](const auto& entry) {
+        return entry.second.empty() || entry.second.back() <= now - std::chrono::hours(1);
+    });
     std::erase_if(state.retry_after, is_of_gone);
     std::erase_if(state.changes, is_of_gone);
     std::erase_if(state.reasserts, is_of_gone);
@@ -78,7 +81,7 @@ std::vector<Decision> step(const policy::Policy& policy, State& state, const Sna
     if (tick) {
         undo_rule(gate);
         give_back_rule(gate);
-        forget_gone(state, gate.readings());
+        forget_gone(state, gate.readings(), now);
     }
     return gate.take();
 }
@@ -199,6 +202,7 @@ void adopt(State& state, const Adopted& adopted, MonoTime now) {
 void reloaded(State& state) {
     state.yielded.clear();
     state.said.clear();
+    state.findings.clear();
     state.retry_after.clear();
     state.back_offs.clear();
 }

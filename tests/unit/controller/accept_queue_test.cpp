@@ -2,11 +2,13 @@
 #include <catch2/catch.hpp>
 
 #include "controller/accept_queue.hpp"
+#include "controller/invariants.hpp"
 #include "controller/step.hpp"
 #include "controller/trial.hpp"
 
 using namespace bpftune;
 using namespace std::chrono_literals;
+using controller::findings_an_hour_of_netns;
 using controller::State;
 using policy::Mode;
 
@@ -193,6 +195,39 @@ TEST_CASE("does not raise a queue that stays full through a window, and says so 
           "accept queue of 0.0.0.0:8080 (nginx) stayed between 128 and 129 of 128 while the application "
           "accepted 100 a second: it is too slow, and a longer queue would only add delay; nothing raised");
     CHECK(act(automatic(), state, tick(nginx(), full, at(2s)), at(2s)).empty());
+}
+
+TEST_CASE("of ever new queues of one namespace so many are told of in an hour, and another's are all the same") {
+    State state;
+    const QueueWindow full{.length = 1s, .peak = 129, .floor = 128, .arrivals = 100, .accepted = 100, .overflows = 400};
+    auto made_anew = [&, cookie = std::uint64_t{1}](NetnsId netns) mutable {
+        Listener listener = nginx();
+        listener.netns = netns;
+        listener.cookie = cookie++;
+        listener.window = full;
+        return listener;
+    };
+    constexpr NetnsId other{.cookie = 8, .inode = 4026532248};
+    std::size_t told = 0;
+    std::string last;
+    std::size_t of_other = 0;
+    MonoTime now = at(0s);
+    for (int second = 1; second <= 30; ++second) {
+        now = at(second * 1s);
+        std::vector<Listener> listeners{made_anew(other)};
+        for (int i = 0; i < 10; ++i) listeners.push_back(made_anew(shop));
+        for (const Decision& each : act(automatic(), state, snapshot_of(Snapshot::Cause::tick, now, listeners), now)) {
+            of_other += each.scope.netns == other ? 1 : 0;
+            if (each.scope.netns != shop) continue;
+            ++told;
+            last = each.why;
+        }
+    }
+    CHECK(told == findings_an_hour_of_netns);
+    CHECK(last.ends_with("; no more such findings of this network namespace are recorded within this hour"));
+    CHECK(of_other == 30);
+    now += 1h;
+    CHECK(act(automatic(), state, snapshot_of(Snapshot::Cause::tick, now, {made_anew(shop)}), now).size() == 1);
 }
 
 TEST_CASE("does not raise a queue that fills slowly because the application is slower than its clients") {

@@ -29,6 +29,7 @@
 #include "recording/recording.hpp"
 #include "service/api.hpp"
 #include "service/boot.hpp"
+#include "service/burst_pace.hpp"
 #include "service/executor.hpp"
 #include "service/expected.hpp"
 #include "service/http.hpp"
@@ -76,7 +77,7 @@ constexpr double most_of_tick = 1.08;
 // While a buffer holds back a flow it is looked at so often: what a raise does shows in a few round trips.
 constexpr Nanoseconds flow_interval = std::chrono::milliseconds(250);
 // How soon after a pressure event the burst is looked at again, until it is over: bursts that come every few hundred
-// milliseconds then find the corrected limit.
+// milliseconds then find the corrected limit. At least: BurstPace::pause().
 constexpr Nanoseconds burst_interval = std::chrono::milliseconds(20);
 // How long events are taken at one go. Those that are still to come wait until others have had their turn.
 constexpr Nanoseconds events_at_once = std::chrono::milliseconds(4);
@@ -158,6 +159,7 @@ private:
     void on_events();
     void on_idle();
     void take_events();
+    bool act_on_burst(const probes::PressureEvent& event);
     void look_soon();
     void look_after_drop();
     void follow_bursts();
@@ -246,6 +248,7 @@ private:
     sd_event_source* idle_ = nullptr;
     sd_event_source* tick_timer_ = nullptr;
     sd_event_source* burst_timer_ = nullptr;
+    BurstPace burst_pace_;
     sd_event_source* flow_timer_ = nullptr;
     sd_event_source* policy_timer_ = nullptr;
     std::unique_ptr<ApiServer> api_;
@@ -494,6 +497,7 @@ void Daemon::tick() {
     arm(tick_timer_, config_.interval * between(least_of_tick, most_of_tick));
     looks_after_drop_ = looks_soon_ = false;
     if (std::exchange(trims_, false)) sys::trim_heap();
+    burst_pace_.forget(sys::now().mono);
     (void)writer_.catches_up({}); // what it wrote late is ours
     on_events(); // sockets that began to listen wake nobody, and are to be known before they are counted
     last_ = collector_.tick(sys::now());
@@ -593,20 +597,34 @@ void Daemon::take_events() {
     bool soon = false;
     bool later = false;
     const auto take = [&](const probes::Event& event) {
+        if (const auto* burst = std::get_if<probes::PressureEvent>(&event)) {
+            pressure |= act_on_burst(*burst);
+            return;
+        }
         soon |= std::holds_alternative<probes::ConntrackFullEvent>(event);
         later |= std::holds_alternative<probes::BacklogDropEvent>(event);
         if (const auto* write = std::get_if<probes::SysctlWriteEvent>(&event))
             soon |= controller::holds(state_, write->netns, write->sysctl) ||
                     controller::is_expected(last_, write->netns, write->sysctl);
-        const auto snapshot = collector_.on_event(event, sys::now());
-        if (!snapshot) return;
-        pressure = true;
-        act_on(*snapshot);
+        (void)collector_.on_event(event, sys::now());
     };
     probes_.drain(take, events_at_once);
     if (pressure && !is_armed(burst_timer_)) arm(burst_timer_, burst_interval); // others' bursts do not put it off
     if (soon) look_soon();
     if (later) look_after_drop();
+}
+
+// Whether it is one to follow.
+bool Daemon::act_on_burst(const probes::PressureEvent& event) {
+    if (!burst_pace_.has_turn(event.netns, sys::now().mono)) {
+        collector_.follow(event);
+        return true;
+    }
+    const Nanoseconds begun = sys::thread_cpu_time();
+    const auto snapshot = collector_.on_event(event, sys::now());
+    if (snapshot) act_on(*snapshot);
+    burst_pace_.took(event.netns, sys::thread_cpu_time() - begun, sys::now().mono);
+    return snapshot.has_value();
 }
 
 // Nothing that asks for a look puts off one that is due earlier.
@@ -624,10 +642,11 @@ void Daemon::look_after_drop() {
 }
 
 void Daemon::follow_bursts() {
+    const Nanoseconds begun = sys::thread_cpu_time();
     const auto snapshot = collector_.follow_bursts(sys::now());
     if (!snapshot) return;
     act_on(*snapshot);
-    arm(burst_timer_, burst_interval);
+    arm(burst_timer_, BurstPace::pause(sys::thread_cpu_time() - begun, burst_interval));
 }
 
 void Daemon::follow_flows() {

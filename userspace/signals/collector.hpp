@@ -40,6 +40,9 @@ public:
     // A snapshot to act on, for an event that asks for it.
     std::optional<Snapshot> on_event(const probes::Event& event, Now now);
 
+    // Only has that burst followed: follow_bursts() has it.
+    void follow(const probes::PressureEvent& event) { tcp_.follow(event); }
+
     // While a burst lasts, and once more after it: what has become of it. nullopt: no burst is being followed.
     std::optional<Snapshot> follow_bursts(Now now);
 

@@ -712,11 +712,11 @@ TcpTable::Tracked* TcpTable::found_pressed(const probes::PressureEvent& event) {
 
 bool TcpTable::knows_whose(const probes::PressureEvent& event) { return owner_of(event) != nullptr; }
 
-bool TcpTable::pressure(const probes::PressureEvent& event, Snapshot& snapshot) {
+std::optional<TcpTable::Pressed> TcpTable::note_pressure(const probes::PressureEvent& event) {
     Tracked* about = owner_of(event);
     const bool is_certain = about != nullptr && !about->shares;
     if (about == nullptr || (about->looked >= event.time && !is_pressed(about->row))) about = found_pressed(event);
-    if (about == nullptr) return false;
+    if (about == nullptr) return std::nullopt;
     Listener& row = about->row;
     const bool is_newer = event.time > row.read;
     if (is_newer) {
@@ -739,9 +739,15 @@ bool TcpTable::pressure(const probes::PressureEvent& event, Snapshot& snapshot) 
         if (is_certain) about->burst->arrivals = 0;
     }
     about->burst->peak = std::max(about->burst->peak, window.peak);
+    return Pressed{about, window};
+}
+
+bool TcpTable::pressure(const probes::PressureEvent& event, Snapshot& snapshot) {
+    const auto pressed = note_pressure(event);
+    if (!pressed) return false;
     for (const Tracked* tracked : listeners_of(event.netns)) {
         Listener shown = row_of(*tracked);
-        shown.window = tracked == about ? window : QueueWindow{};
+        shown.window = tracked == pressed->listener ? pressed->window : QueueWindow{};
         snapshot.listeners.push_back(std::move(shown));
     }
     return true;

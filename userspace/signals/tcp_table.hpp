@@ -75,6 +75,10 @@ public:
     // Rows of the listeners of the event's namespace; the window of the one that the event is about covers it, and a
     // burst is followed from now on. False: it cannot be told which, and nothing is to be done before the next tick.
     bool pressure(const probes::PressureEvent& event, Snapshot& snapshot);
+    // Only follows the burst, if it can be told whose that is.
+    void follow(const probes::PressureEvent& event) {
+        if (knows_whose(event)) (void)note_pressure(event);
+    }
 
     // Rows of the listeners of the namespaces in which bursts are being followed; the window of those that have one
     // covers it. Ends bursts that lasted longer than `longest`. False: none.
@@ -193,6 +197,11 @@ private:
     std::vector<Tracked*> at(const NetnsId& netns, const Endpoint& local, bool transparent);
     std::vector<Tracked*> owners(std::uint64_t cookie, const NetnsId& netns, const Endpoint& local, bool transparent,
                                  std::uint32_t limit);
+    struct Pressed {
+        const Tracked* listener;
+        QueueWindow window;
+    };
+    std::optional<Pressed> note_pressure(const probes::PressureEvent& event);
     Tracked* owner_of(const probes::PressureEvent& event);
     Tracked* found_pressed(const probes::PressureEvent& event);
     [[nodiscard]] Listener row_of(const Tracked& tracked) const;

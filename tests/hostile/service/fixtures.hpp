@@ -86,7 +86,7 @@ public:
             if (now != std::exchange(tick, now)) last_tick = sys::now().mono;
             CHECK(sys::now().mono - last_tick <= longest_between_ticks);
             if (meanwhile) meanwhile();
-            std::this_thread::sleep_for(std::chrono::milliseconds(100));
+            std::this_thread::sleep_for(std::chrono::milliseconds(200));
         }
         CHECK(attacker.goes_on());
     }

@@ -115,11 +115,13 @@ TEST_CASE("3,000 listeners, of which 500 have a thousand connections a second, h
     });
 }
 
-TEST_CASE("1,500 listeners a second that are made anew and overflow hurt nobody") {
-    hurts_nobody([] {
-        for (int i = 0; i < 15; ++i) {
-            const auto listener = listen_on("127.0.0.1", static_cast<std::uint16_t>(10'000 + i), 1);
-            const auto waiting = clients(4, "127.0.0.1", static_cast<std::uint16_t>(10'000 + i));
+TEST_CASE("1,500 listeners, each made anew every second and overflowing, hurt nobody") {
+    hurts_nobody([made = std::vector<sys::Fd>(1500), next = std::size_t{0}]() mutable {
+        for (int i = 0; i < 15; ++i, next = (next + 1) % made.size()) {
+            const auto at = static_cast<std::uint16_t>(10'000 + next);
+            made[next].reset();
+            made[next] = listen_on("127.0.0.1", at, 1);
+            const auto waiting = clients(4, "127.0.0.1", at);
         }
         std::this_thread::sleep_for(10ms);
     });

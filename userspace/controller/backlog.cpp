@@ -87,7 +87,8 @@ Wish finding_of(const Snapshot& snapshot, const SoftirqCpu& cpu, std::string why
 }
 
 // What is lost for want of a limit by the CPUs that have it to blame, since it has been set, of all that came to all
-// CPUs: the same before a raise and after it. What a CPU is told to have lost it lost in the window before.
+// CPUs: the same before a raise and after it. What a CPU is told to have lost it lost in the window before. Of packets,
+// of whatever size: these are what the limits count.
 template <class Blames> Measured measured(const Snapshot& snapshot, MonoTime since, Blames blames) {
     Measured all;
     for (const SoftirqCpu& cpu : snapshot.softirq) {

@@ -31,24 +31,28 @@ const SoftirqCpu* idlest_of(const Snapshot& snapshot, std::uint64_t cpus) {
     return found;
 }
 
-Measured measured(std::span<const CpuWork> work, std::uint64_t cpus, double packets_per_second, Nanoseconds length) {
+Measured measured(std::span<const CpuWork> work, std::uint64_t cpus, const ReceiveRate& received, Nanoseconds length) {
+    const auto in_all = [&](double rate) {
+        return static_cast<std::uint64_t>(std::llround(rate * Seconds(length).count()));
+    };
     Measured all{.length = length, .cpus = cpus};
     for (const CpuWork& each : work) {
         if (each.cpu >= most_cpus || (cpus >> each.cpu & 1) == 0) continue;
         all.losses += each.lost;
         all.softirq_us += each.softirq_us;
     }
-    all.demand = static_cast<std::uint64_t>(std::llround(packets_per_second * Seconds(length).count())) + all.losses;
+    all.demand = in_all(received.packets) + all.losses;
+    all.bytes = in_all(received.bytes);
     return all;
 }
 
-Measured measured_on_trial(const View& view, const ObjectKey& object, double packets_per_second) {
+Measured measured_on_trial(const View& view, const ObjectKey& object, const ReceiveRate& received) {
     const auto trial = view.state.trials.find({.object = object});
     if (trial == view.state.trials.end()) return {};
     std::vector<CpuWork> work;
     work.reserve(view.snapshot.softirq.size());
     for (const SoftirqCpu& cpu : view.snapshot.softirq) work.push_back(work_of(cpu, view.snapshot.interval));
-    return measured(work, trial->second.before.cpus, packets_per_second, view.snapshot.interval);
+    return measured(work, trial->second.before.cpus, received, view.snapshot.interval);
 }
 
 bool tries_other_cpus(const State& state) {

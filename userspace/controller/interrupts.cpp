@@ -123,15 +123,15 @@ namespace device_interrupts {
 
 void read(const View& view, std::vector<Reading>& readings) {
     for (const DeviceInterrupt& interrupt : view.snapshot.interrupts)
-        readings.push_back(
-            {.object = object_of(interrupt),
-             .netns_pid = interrupt.pid,
-             .interrupt = &interrupt,
-             .value = interrupt.cpus,
-             .read = interrupt.read,
-             .in_use = 0, // what waits goes on where it is
-             .measured = interrupt.cpus ? measured_on_trial(view, object_of(interrupt), interrupt.packets_per_second)
-                                        : Measured{}});
+        readings.push_back({.object = object_of(interrupt),
+                            .netns_pid = interrupt.pid,
+                            .interrupt = &interrupt,
+                            .value = interrupt.cpus,
+                            .read = interrupt.read,
+                            .in_use = 0, // what waits goes on where it is
+                            .measured = interrupt.cpus
+                                            ? measured_on_trial(view, object_of(interrupt), received_by(interrupt))
+                                            : Measured{}});
 }
 
 void rule(Gate& gate) {
@@ -159,7 +159,7 @@ void rule(Gate& gate) {
     }
     wish.to = std::uint64_t{1} << to->cpu;
     wish.reason.before = measured(snapshot.hot_cpu->each, wish.to | std::uint64_t{1} << hot->cpu,
-                                  interrupt->mean_packets_per_second, snapshot.hot_cpu->length);
+                                  mean_received_by(*interrupt), snapshot.hot_cpu->length);
     gate.raise(std::move(wish));
 }
 

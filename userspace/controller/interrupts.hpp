@@ -12,8 +12,8 @@
 //
 // irqbalance moves interrupts every ten seconds: where it runs, all are its own.
 //
-// The trial asks for more packets a second that the device received, or fewer that both CPUs lost, as that of rps_cpus
-// does (JudgedBy::throughput).
+// The trial asks for more bytes a second that the device received, or fewer packets that both CPUs lost, as that of
+// rps_cpus does (JudgedBy::throughput).
 #pragma once
 
 #include "controller/resource.hpp"

@@ -92,6 +92,7 @@ struct Measured {
     std::uint64_t lost_in_flood = 0; // of SYNs, after the raise: neither loss nor demand
     // Where throughput judges: in so long; of these CPUs the time that softirqs took, and the losses.
     Nanoseconds length{};
+    std::uint64_t bytes = 0; // that got through
     std::uint64_t softirq_us = 0;
     std::uint64_t cpus = 0;
 };

@@ -118,7 +118,7 @@ void judge(Gate& gate, const Bringer& bringer, const SoftirqCpu& hot) {
     if (device.mean_packets_per_second <= 0) return; // a look or two later
     const std::uint64_t concerned = wish.to | std::uint64_t{1} << hot.cpu;
     wish.reason.before =
-        measured(snapshot.hot_cpu->each, concerned, device.mean_packets_per_second, snapshot.hot_cpu->length);
+        measured(snapshot.hot_cpu->each, concerned, mean_received_by(device), snapshot.hot_cpu->length);
     gate.raise(std::move(wish));
 }
 
@@ -136,7 +136,7 @@ void read(const View& view, std::vector<Reading>& readings) {
                             .read = device.read,
                             .in_use = 0, // what waits goes on where it is
                             .measured = device.rps_cpus
-                                            ? measured_on_trial(view, object_of(device), device.packets_per_second)
+                                            ? measured_on_trial(view, object_of(device), received_by(device))
                                             : Measured{}});
 }
 

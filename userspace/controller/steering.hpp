@@ -12,9 +12,9 @@
 // among such it is the one by which they enter the node, if there is one, and a quarter of what the CPU processed will
 // do.
 //
-// It may make all worse: the trial asks for more packets a second that this device received, or fewer that the hot CPU
-// and those that were named lost (JudgedBy::throughput). What other devices bring these CPUs meanwhile can only speak
-// against it. A longer backlog, or longer turns, would speak for it: no two of these are on trial at once.
+// It may make all worse: the trial asks for more bytes a second that this device received, or fewer packets that the
+// hot CPU and those that were named lost (JudgedBy::throughput). What other devices bring these CPUs meanwhile can only
+// speak against it. A longer backlog, or longer turns, would speak for it: no two of these are on trial at once.
 #pragma once
 
 #include "controller/resource.hpp"

@@ -115,37 +115,43 @@ constexpr double most_softirq_time = 2;
 // So much of a loss is seen within the first window that is whole.
 constexpr std::uint64_t harm_per_1000 = 10;
 
-double taken_a_second(const Measured& side) {
-    return static_cast<double>(side.demand - side.losses) / Seconds(side.length).count();
+// Bytes, and no packets: what is taken faster is put together to larger ones (TSO of a local sender, GRO), each of
+// which takes longer. 9.2 Gbit/s in 24,300 packets became 12.6 in 24,900. Packets of one size tell the same by either.
+double bytes_a_second(const Measured& side) { return static_cast<double>(side.bytes) / Seconds(side.length).count(); }
+
+double softirq_us_a_megabyte(const Measured& side) {
+    return 1e6 * static_cast<double>(side.softirq_us) / static_cast<double>(std::max<std::uint64_t>(side.bytes, 1));
 }
 
-double softirq_us_each(const Measured& side) {
-    const std::uint64_t taken = std::max<std::uint64_t>(side.demand - side.losses, 1);
-    return static_cast<double>(side.softirq_us) / static_cast<double>(taken);
+std::string rate_text(double bytes_per_second) {
+    const double kilobits = 8 * bytes_per_second / 1e3;
+    if (kilobits < 1e3) return fmt::format("{:.2f} kbit/s", kilobits);
+    return kilobits < 1e6 ? fmt::format("{:.2f} Mbit/s", kilobits / 1e3) : fmt::format("{:.2f} Gbit/s", kilobits / 1e6);
 }
 
 std::string throughput_text(const Trial& trial) {
     const auto& [before, after] = std::pair<const Measured&, const Measured&>(trial.before, trial.after);
-    return fmt::format("{:.0f} packets a second, {:.0f} before, at {:.1f} us of softirqs each, {:.1f} before; lost {} "
-                       "of {}, {} of {} before",
-                       taken_a_second(after), taken_a_second(before), softirq_us_each(after), softirq_us_each(before),
-                       after.losses, after.demand, before.losses, before.demand);
+    return fmt::format("{}, {} before, at {:.2f} ms of softirqs for each MB, {:.2f} before; lost {} of {} packets, {} "
+                       "of {} before",
+                       rate_text(bytes_a_second(after)), rate_text(bytes_a_second(before)),
+                       softirq_us_a_megabyte(after) / 1e3, softirq_us_a_megabyte(before) / 1e3, after.losses,
+                       after.demand, before.losses, before.demand);
 }
 
 Verdict verdict_on_throughput(const Trial& trial, MonoTime now) {
     const Measured& before = trial.before;
     const Measured& after = trial.after;
-    if (before.length == Nanoseconds() || before.demand == 0)
+    if (before.length == Nanoseconds() || before.bytes == 0)
         return {Verdict::Kind::roll_back, "what it was like before is not known any more"};
     if (now >= trial.since + longest_trial) return {Verdict::Kind::roll_back, "it could not be measured since"};
     if (after.length == Nanoseconds()) return {};
     const bool harms = per_1000(after) > per_1000(before) + harm_per_1000;
     if (!harms && (now < trial.last_raise + trial_window || 2 * after.length < trial_window)) return {};
-    const double gain = taken_a_second(after) / taken_a_second(before);
+    const double gain = bytes_a_second(after) / bytes_a_second(before);
     const bool loses_more = per_1000(after) > per_1000(before);
     const bool loses_less =
         per_1000(before) > 0 && loss_ratio(after) <= worthwhile * loss_ratio(before) && gain >= slower;
-    const bool is_dear = softirq_us_each(after) > most_softirq_time * softirq_us_each(before);
+    const bool is_dear = softirq_us_a_megabyte(after) > most_softirq_time * softirq_us_a_megabyte(before);
     const bool helped = !loses_more && !is_dear && (gain >= faster || loses_less);
     return {helped ? Verdict::Kind::keep : Verdict::Kind::roll_back, throughput_text(trial)};
 }
@@ -165,10 +171,10 @@ std::vector<Evidence> evidence_of(const std::optional<RaisedFlows>& raised) {
 std::vector<Evidence> evidence_of(const Measured& before, const Measured& after) {
     if (before.length == Nanoseconds() || after.length == Nanoseconds()) return {};
     const auto rounded = [](double value) { return static_cast<std::uint64_t>(std::llround(value)); };
-    return {{"packets_per_second_before", rounded(taken_a_second(before))},
-            {"packets_per_second_after", rounded(taken_a_second(after))},
-            {"softirq_ns_each_before", rounded(1000 * softirq_us_each(before))},
-            {"softirq_ns_each_after", rounded(1000 * softirq_us_each(after))},
+    return {{"bytes_per_second_before", rounded(bytes_a_second(before))},
+            {"bytes_per_second_after", rounded(bytes_a_second(after))},
+            {"softirq_us_per_megabyte_before", rounded(softirq_us_a_megabyte(before))},
+            {"softirq_us_per_megabyte_after", rounded(softirq_us_a_megabyte(after))},
             {"loss_before_per_1000", per_1000(before)},
             {"loss_after_per_1000", per_1000(after)}};
 }
@@ -256,6 +262,7 @@ Measured measured(const Reading& reading, Trial& trial, bool mixed) {
             .use = std::max(before.use, more.use),
             .lost_in_flood = before.lost_in_flood + more.lost_in_flood,
             .length = before.length + more.length,
+            .bytes = before.bytes + more.bytes,
             .softirq_us = before.softirq_us + more.softirq_us,
             .cpus = more.cpus};
 }
@@ -269,6 +276,7 @@ void add(Trial& trial, const Measured& more, bool mixed) {
     trial.after.demand += more.demand;
     trial.after.lost_in_flood += more.lost_in_flood;
     trial.after.length += more.length;
+    trial.after.bytes += more.bytes;
     trial.after.softirq_us += more.softirq_us;
 }
 
@@ -387,7 +395,7 @@ Verdict verdict_on(const TrialKey& key, const Trial& trial, const Snapshot& snap
     // What was hours ago says nothing of what a change has made worse since.
     const bool is_fresh = trial.shows_after <= longest_trial;
     Guards before = trial.guards;
-    // Of throughput it is what the raise is for: what each packet takes is compared. What nobody has used takes none.
+    // Of throughput it is what the raise is for: what each byte takes is compared. What nobody has used takes none.
     const bool is_used = trial.raised || trial.after.use > trial.fitted || trial.after.losses > 0;
     if (by_throughput || !is_used) before.softirq.reset();
     std::string worse = is_fresh ? worsened(before, snapshot.guards, snapshot.memory_bytes) : std::string();

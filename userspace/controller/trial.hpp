@@ -32,12 +32,13 @@
 // net/ipv4/tcp.c, tcp_sendmsg_locked). Where none could be measured since, it is kept at last: what is not used costs
 // nothing.
 //
-// A trial that is judged by throughput (JudgedBy::throughput) compares the packets that got through to what it is
-// about, before and since, and what the CPUs that it is about lost: kept after a trial window where a twentieth more
-// got through in the same time, or half as many were lost, and no more of a thousand than before, at no more than twice
-// the softirq time for each; else rolled back, and at once where of a hundred one more is lost. The guard on softirq
-// time does not count: taking more CPUs is what it is for. Nothing is waited for: what does not come faster is no gain.
-// Where half of the window could not be measured in the longest time of a trial, it is rolled back as well.
+// A trial that is judged by throughput (JudgedBy::throughput) compares the bytes that got through to what it is about,
+// before and since, and the packets that the CPUs that it is about lost: kept after a trial window where a twentieth
+// more bytes got through in the same time, or half as many packets were lost, and no more of a thousand than before, at
+// no more than twice the softirq time for each byte; else rolled back, and at once where of a hundred one more is lost.
+// The guard on softirq time does not count: taking more CPUs is what it is for. Nothing is waited for: what does not
+// come faster is no gain. Where half of the window could not be measured in the longest time of a trial, it is rolled
+// back as well.
 //
 // A trial that nothing judges (JudgedBy::nothing) is kept at the next tick, as nothing that runs takes the value:
 // guards would tell of others. What it is raised for has to be proven before.

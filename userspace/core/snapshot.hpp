@@ -390,6 +390,12 @@ struct HotCpu {
     std::vector<CpuWork> each; // of these, by each CPU
 };
 
+// In a second.
+struct ReceiveRate {
+    double packets = 0;
+    double bytes = 0;
+};
+
 // A network device through which a hot CPU may get its packets, or whose steering was ours at any time: nobody looks
 // while no CPU is hot. All of its first receive queue is below /sys/class/net/DEVICE/queues/rx-0.
 struct SteeredDevice {
@@ -398,8 +404,10 @@ struct SteeredDevice {
     std::optional<Pod> pod;
     std::string name;
     std::uint32_t ifindex = 0;
-    double packets_per_second = 0;         // received since the look before; 0: there was none
-    double mean_packets_per_second = 0;    // in the last ten seconds or so of looks; 0: too little is known
+    double packets_per_second = 0;      // received since the look before; 0: there was none
+    double mean_packets_per_second = 0; // in the last ten seconds or so of looks; 0: too little is known
+    double bytes_per_second = 0;        // likewise, as is the next
+    double mean_bytes_per_second = 0;
     std::uint64_t queues = 0;              // receive queues
     bool is_hardware = false;              // packets enter the node by it; a bridge, VLAN or veth passes them on
     bool is_read_only = false;             // its namespace's sysfs: a container runtime mounts it so
@@ -417,8 +425,10 @@ struct DeviceInterrupt {
     int pid = 0;   // as in NetnsTcp
     std::string device;
     std::uint32_t ifindex = 0;
-    double packets_per_second = 0; // that the device received, as in SteeredDevice, as is the next
+    double packets_per_second = 0; // that the device received, as in SteeredDevice, as are the next
     double mean_packets_per_second = 0;
+    double bytes_per_second = 0;
+    double mean_bytes_per_second = 0;
     std::uint32_t irq = 0;             // its number
     std::string name;                  // as its driver has it: "virtio0-input.0"
     double per_second = 0;             // taken by the hot CPU since the look before; 0: there was none

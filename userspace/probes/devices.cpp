@@ -37,14 +37,13 @@ std::uint64_t queues_of(const sys::Fd& device) {
 }
 
 // nullopt: it is gone.
-Result<std::optional<DeviceReading>> look_at(const sys::Fd& sysfs, const sys::DevicePackets& found) {
+Result<std::optional<DeviceReading>> look_at(const sys::Fd& sysfs, const sys::DeviceReceived& found) {
     const auto device = sys::open_device(sysfs, found.name);
     const auto index = device ? sys::ifindex_of(*device) : std::unexpected(device.error());
     if (!index && (index.error().code == ENOENT || index.error().code == ENODEV)) return std::nullopt;
     if (!index) return std::unexpected(index.error());
     return DeviceReading{.name = found.name,
                          .ifindex = *index,
-                         .packets = found.packets,
                          .queues = queues_of(*device),
                          .is_hardware = has(*device, "device"),
                          .is_read_only = sys::is_read_only(sysfs),
@@ -59,8 +58,8 @@ Result<std::vector<DeviceReading>> read_devices(const sys::Visit& visit, const W
     std::vector<DeviceReading> devices;
     const auto text = sys::read_all(visit.counts);
     if (!text) return std::unexpected(text.error());
-    for (const sys::DevicePackets& each : sys::device_packets(*text)) {
-        if (each.name == "lo" || printable(each.name) != each.name || !wanted(each.name, each.packets)) continue;
+    for (const sys::DeviceReceived& each : sys::devices_received(*text)) {
+        if (each.name == "lo" || printable(each.name) != each.name || !wanted(each.name, each.received)) continue;
         auto reading = look_at(visit.sysfs, each);
         if (!reading) return std::unexpected(reading.error());
         if (*reading) devices.push_back(std::move(**reading));

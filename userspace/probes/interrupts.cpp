@@ -28,7 +28,7 @@ bool is_read_only(const fs::path& file) {
 }
 
 // What it is of; its own file is read later.
-void add_device(std::vector<InterruptReading>& readings, const sys::Fd& sysfs, const sys::DevicePackets& device) {
+void add_device(std::vector<InterruptReading>& readings, const sys::Fd& sysfs, const sys::DeviceReceived& device) {
     const std::string& name = device.name;
     if (printable(name) != name) return;
     const auto folder = sys::open_device(sysfs, name);
@@ -41,7 +41,7 @@ void add_device(std::vector<InterruptReading>& readings, const sys::Fd& sysfs, c
     for (const std::uint32_t irq : irqs)
         readings.push_back({.device = name,
                             .ifindex = *index,
-                            .packets = device.packets,
+                            .received = device.received,
                             .near = near_cpus ? std::optional(*near_cpus) : std::nullopt,
                             .irq = irq});
 }
@@ -73,7 +73,7 @@ Result<std::vector<InterruptReading>> read_interrupts(const sys::Visit& host, co
     std::vector<InterruptReading> readings;
     const auto devices = sys::read_all(host.counts);
     if (!devices) return std::unexpected(devices.error());
-    for (const sys::DevicePackets& device : sys::device_packets(*devices)) add_device(readings, host.sysfs, device);
+    for (const sys::DeviceReceived& device : sys::devices_received(*devices)) add_device(readings, host.sysfs, device);
     const auto counts = readings.empty() ? Result<std::string>() : sys::read_file(proc / "interrupts");
     if (!counts) return std::unexpected(counts.error());
     const auto lines = sys::interrupt_lines(*counts);

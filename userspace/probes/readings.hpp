@@ -198,8 +198,7 @@ struct NetnsReading {
 struct DeviceReading {
     std::string name;
     std::uint32_t ifindex = 0;
-    std::uint64_t packets = 0; // received
-    std::uint64_t queues = 0;  // receive queues
+    std::uint64_t queues = 0; // receive queues
     bool is_hardware = false;
     bool is_read_only = false;    // its sysfs
     bool is_denied = false;       // rps_cpus is another user's file
@@ -211,8 +210,8 @@ struct DeviceReading {
 struct InterruptReading {
     std::string device; // its name
     std::uint32_t ifindex = 0;
-    std::uint64_t packets = 0; // that it has received
-    std::optional<Cpus> near;  // as in DeviceReading
+    sys::Received received;
+    std::optional<Cpus> near; // as in DeviceReading
     std::uint32_t irq = 0;
     Cpus cpus;                                             // smp_affinity
     std::optional<Cpus> delivered_to;                      // effective_affinity; nullopt: this kernel does not tell
@@ -221,8 +220,8 @@ struct InterruptReading {
     std::vector<std::pair<unsigned, std::uint64_t>> taken; // by each CPU that is online, since boot
 };
 
-// Whether to look at a device, by its name and the packets that it has received.
-using WantsDevice = std::function<bool(std::string_view name, std::uint64_t packets)>;
+// Whether to look at a device, by its name and what it has received.
+using WantsDevice = std::function<bool(std::string_view name, const sys::Received& received)>;
 
 // What the sockets of a network namespace that processes hold have of the memory of TCP, and of UDP. Bytes.
 struct MemoryReading {

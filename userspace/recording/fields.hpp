@@ -96,10 +96,10 @@ RECORDED(SoftirqCpu, cpu, processed, dropped, flow_limited, time_squeeze, backlo
          packets_per_second, softirq_percent, idle_percent, needed_percent, window_processed, window_lost, lost);
 RECORDED(CpuWork, cpu, lost, softirq_us);
 RECORDED(HotCpu, cpu, length, processed, lost, softirq_us, each);
-RECORDED(SteeredDevice, netns, pid, pod, name, ifindex, packets_per_second, mean_packets_per_second, queues,
-         is_hardware, is_read_only, is_denied, has_more_cpus, near, rps_cpus, read);
-RECORDED(DeviceInterrupt, netns, pid, device, ifindex, packets_per_second, mean_packets_per_second, irq, name,
-         per_second, is_fixed, has_more_cpus, near, cpu, cpus, read);
+RECORDED(SteeredDevice, netns, pid, pod, name, ifindex, packets_per_second, mean_packets_per_second, bytes_per_second,
+         mean_bytes_per_second, queues, is_hardware, is_read_only, is_denied, has_more_cpus, near, rps_cpus, read);
+RECORDED(DeviceInterrupt, netns, pid, device, ifindex, packets_per_second, mean_packets_per_second, bytes_per_second,
+         mean_bytes_per_second, irq, name, per_second, is_fixed, has_more_cpus, near, cpu, cpus, read);
 RECORDED(StateEntries, entries, idle, timeout_seconds, needed_seconds);
 RECORDED(ConntrackStates, read, looked_at, tcp, udp, other, established, time_wait, close_wait);
 RECORDED(Conntrack, netns, pod, entries, limit, buckets, entries_per_second, inserts_per_second, drops, early_drops,
@@ -140,7 +140,7 @@ RECORDED(controller::Held, scope, original, current, since, written, raised, rai
 RECORDED(controller::Said, why_kind, to, when);
 RECORDED(controller::Queue, in_burst, raised, demand, sized, stuck, slow, refuses_clients);
 RECORDED(controller::TrialKey, object, minimum);
-RECORDED(controller::Measured, losses, demand, use, lost_in_flood, length, softirq_us, cpus);
+RECORDED(controller::Measured, losses, demand, use, lost_in_flood, length, bytes, softirq_us, cpus);
 RECORDED(controller::Trial, cause, since, last_raise, fitted, is_fitted_known, before, after, raised, shows_after,
          undecided, guards, values, verdict);
 RECORDED(controller::BackOff, roll_backs, until);

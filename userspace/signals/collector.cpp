@@ -297,8 +297,8 @@ void Collector::read_softirq(Snapshot& snapshot) {
 }
 
 void Collector::look_at_devices(const probes::NetnsReading& netns) {
-    const auto devices = probes_.devices(netns, [&](std::string_view name, std::uint64_t packets) {
-        return steered_.wants(netns.netns, name, packets);
+    const auto devices = probes_.devices(netns, [&](std::string_view name, const sys::Received& received) {
+        return steered_.wants(netns.netns, name, received);
     });
     if (devices) return steered_.update(netns, *devices);
     if (devices.error().code == ESTALE) steered_.gone(netns.netns);

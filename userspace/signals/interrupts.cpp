@@ -43,7 +43,7 @@ void Interrupts::begin(std::optional<unsigned> hot, MonoTime now) {
     if (hot != hot_) counts_.clear();
     hot_ = hot;
     now_ = now;
-    std::erase_if(packets_, [&](const auto& entry) { return now - entry.second.last() > longest_look; });
+    std::erase_if(received_, [&](const auto& entry) { return now - entry.second.last() > longest_look; });
     std::erase_if(counts_, [&](const auto& entry) { return now - entry.second.when > longest_look; });
     std::erase_if(known_, [&](const auto& entry) {
         return !held_.contains(entry.first) && now - entry.second.wanted > remembered;
@@ -52,6 +52,7 @@ void Interrupts::begin(std::optional<unsigned> hot, MonoTime now) {
         known.row.cpus.reset();
         known.row.per_second = 0;
         known.row.packets_per_second = 0;
+        known.row.bytes_per_second = 0;
     }
 }
 
@@ -78,12 +79,16 @@ void Interrupts::note(const probes::NetnsReading& host, const probes::InterruptR
     if (!is_kept && (!is_busy || known_.size() >= most_remembered)) return;
     Known& known = known_[place];
     if (is_busy || known.wanted == MonoTime()) known.wanted = now_;
+    const ReceiveRate now = received_.at(reading.ifindex).per_second().value_or(ReceiveRate());
+    const ReceiveRate mean = received_.at(reading.ifindex).mean_per_second().value_or(ReceiveRate());
     known.row = {.netns = host.netns,
                  .pid = host.pid,
                  .device = reading.device,
                  .ifindex = reading.ifindex,
-                 .packets_per_second = packets_.at(reading.ifindex).per_second().value_or(0),
-                 .mean_packets_per_second = packets_.at(reading.ifindex).mean_per_second().value_or(0),
+                 .packets_per_second = now.packets,
+                 .mean_packets_per_second = mean.packets,
+                 .bytes_per_second = now.bytes,
+                 .mean_bytes_per_second = mean.bytes,
                  .irq = reading.irq,
                  .name = reading.name,
                  .per_second = is_busy ? per_second : 0,
@@ -97,7 +102,7 @@ void Interrupts::note(const probes::NetnsReading& host, const probes::InterruptR
 
 void Interrupts::update(const probes::NetnsReading& host, std::span<const probes::InterruptReading> readings) {
     for (const probes::InterruptReading& reading : readings) {
-        packets_[reading.ifindex].add(reading.packets, now_); // once: the others of its device come too soon
+        received_[reading.ifindex].add(reading.received, now_); // once: the others of its device come too soon
         count(reading);
         note(host, reading);
     }

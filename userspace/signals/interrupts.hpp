@@ -75,7 +75,7 @@ private:
     std::map<Place, Count> counts_; // while a CPU is hot
     std::map<Place, Known> known_;
     std::map<Place, ObjectKey> held_;
-    std::map<std::uint32_t, PacketCount> packets_; // by index of the device; while anybody looks
+    std::map<std::uint32_t, ReceiveCount> received_; // by index of the device; while anybody looks
 };
 
 } // namespace bpftune::signals

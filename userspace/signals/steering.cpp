@@ -73,24 +73,28 @@ std::optional<HotCpu> HotCpus::tick(std::span<const SoftirqCpu> rows, Nanosecond
     return sum_of(looks_);
 }
 
-void PacketCount::add(std::uint64_t packets, MonoTime now) {
-    const bool is_another = !looks_.empty() && packets < looks_.back().packets; // device by this name
-    if (is_another) *this = {};
+void ReceiveCount::add(const sys::Received& received, MonoTime now) {
+    const auto is_another = [&](const sys::Received& before) { // device by this name
+        return received.packets < before.packets || received.bytes < before.bytes;
+    };
+    if (!looks_.empty() && is_another(looks_.back().received)) *this = {};
     if (!looks_.empty() && now - looks_.back().when < shortest_look) return;
-    looks_.push_back({packets, now});
+    looks_.push_back({received, now});
     // One look as old as the mean may be, or older: what is before it says nothing more.
     const auto old = [&](std::size_t i) { return now - looks_[i].when >= HotCpus::remembered; };
     while (looks_.size() > 2 && old(1)) looks_.erase(looks_.begin());
 }
 
-std::optional<double> PacketCount::per_second_since(std::size_t first) const {
+std::optional<ReceiveRate> ReceiveCount::per_second_since(std::size_t first) const {
     if (first + 1 >= looks_.size()) return std::nullopt;
     const Look& from = looks_[first];
     const Look& to = looks_.back();
-    return static_cast<double>(to.packets - from.packets) / Seconds(to.when - from.when).count();
+    const double seconds = Seconds(to.when - from.when).count();
+    return ReceiveRate{.packets = static_cast<double>(to.received.packets - from.received.packets) / seconds,
+                       .bytes = static_cast<double>(to.received.bytes - from.received.bytes) / seconds};
 }
 
-std::optional<double> PacketCount::mean_per_second() const {
+std::optional<ReceiveRate> ReceiveCount::mean_per_second() const {
     const bool is_long = !looks_.empty() && looks_.back().when - looks_.front().when >= shortest_mean;
     return is_long ? per_second_since(0) : std::nullopt;
 }
@@ -128,12 +132,12 @@ bool SteeredDevices::is_search_in(const NetnsId& netns) const {
 bool SteeredDevices::is_busy(const NetnsId& netns, std::string_view name) const {
     const auto count = counts_.find({netns, std::string(name)});
     return packets_per_second_ && count != counts_.end() &&
-           count->second.per_second().value_or(0) >= least_share * *packets_per_second_;
+           count->second.per_second().value_or(ReceiveRate()).packets >= least_share * *packets_per_second_;
 }
 
-bool SteeredDevices::wants(const NetnsId& netns, std::string_view name, std::uint64_t packets) {
+bool SteeredDevices::wants(const NetnsId& netns, std::string_view name, const sys::Received& received) {
     const bool is_ours = is_held(netns, name);
-    if (packets_per_second_ || is_ours) counts_[{netns, std::string(name)}].add(packets, now_);
+    if (packets_per_second_ || is_ours) counts_[{netns, std::string(name)}].add(received, now_);
     if (!is_ours && !is_busy(netns, name) && !is_search_in(netns)) return false;
     Round& round = rounds_.try_emplace(netns, Round{.began = now_}).first->second;
     const std::size_t number = round.wanted++;
@@ -224,8 +228,12 @@ std::vector<SteeredDevice> SteeredDevices::rows() const {
         rows.push_back(known.row);
         const auto count = counts_.find({place.first, known.row.name});
         if (count == counts_.end()) continue;
-        rows.back().packets_per_second = count->second.per_second().value_or(0);
-        rows.back().mean_packets_per_second = count->second.mean_per_second().value_or(0);
+        const ReceiveRate now = count->second.per_second().value_or(ReceiveRate());
+        const ReceiveRate mean = count->second.mean_per_second().value_or(ReceiveRate());
+        rows.back().packets_per_second = now.packets;
+        rows.back().mean_packets_per_second = mean.packets;
+        rows.back().bytes_per_second = now.bytes;
+        rows.back().mean_bytes_per_second = mean.bytes;
     }
     return rows;
 }

@@ -17,6 +17,7 @@
 #include "core/snapshot.hpp"
 #include "core/time.hpp"
 #include "probes/readings.hpp"
+#include "sys/procfs.hpp"
 
 namespace bpftune::signals {
 
@@ -31,24 +32,24 @@ private:
     std::deque<HotCpu> looks_; // of one CPU, oldest first: each of one interval
 };
 
-// How many packets a device has received, at looks that are a second or so apart.
-class PacketCount {
+// What a device has received, at looks that are a second or so apart.
+class ReceiveCount {
 public:
-    void add(std::uint64_t packets, MonoTime now);
+    void add(const sys::Received& received, MonoTime now);
     // Between the last two looks; nullopt: there was one.
-    [[nodiscard]] std::optional<double> per_second() const {
+    [[nodiscard]] std::optional<ReceiveRate> per_second() const {
         return looks_.size() < 2 ? std::nullopt : per_second_since(looks_.size() - 2);
     }
     // Over ten seconds, or longer where looks are further apart; nullopt: they do not cover three.
-    [[nodiscard]] std::optional<double> mean_per_second() const;
+    [[nodiscard]] std::optional<ReceiveRate> mean_per_second() const;
     [[nodiscard]] MonoTime last() const { return looks_.back().when; }
 
 private:
     struct Look {
-        std::uint64_t packets = 0;
+        sys::Received received;
         MonoTime when;
     };
-    [[nodiscard]] std::optional<double> per_second_since(std::size_t first) const;
+    [[nodiscard]] std::optional<ReceiveRate> per_second_since(std::size_t first) const;
 
     std::vector<Look> looks_; // oldest first
 };
@@ -65,7 +66,7 @@ public:
 
     // Whether it is to be looked at now: it brings a quarter of these or more, a packet being counted again by each
     // device that passes it on; or its steering is ours.
-    bool wants(const NetnsId& netns, std::string_view name, std::uint64_t packets);
+    bool wants(const NetnsId& netns, std::string_view name, const sys::Received& received);
 
     // The devices of a namespace that were wanted. Of those that are known and not among them only what is ours is
     // gone.
@@ -109,7 +110,7 @@ private:
 
     std::optional<double> packets_per_second_;
     MonoTime now_;
-    std::map<std::pair<NetnsId, std::string>, PacketCount> counts_; // while a CPU is hot, and of what is ours
+    std::map<std::pair<NetnsId, std::string>, ReceiveCount> counts_; // while a CPU is hot, and of what is ours
     std::map<Place, Known> known_;
     std::map<Place, ObjectKey> held_;
     std::map<NetnsId, Round> rounds_; // that are not at their end

@@ -190,8 +190,8 @@ std::vector<CpuInterrupts> cpus_interrupts(std::string_view text) {
 }
 
 // A name has neither blanks nor a colon in it (net/core/dev.c, dev_valid_name).
-std::vector<DevicePackets> device_packets(std::string_view text) {
-    std::vector<DevicePackets> devices;
+std::vector<DeviceReceived> devices_received(std::string_view text) {
+    std::vector<DeviceReceived> devices;
     take_until(text, '\n'); // two lines of titles
     take_until(text, '\n');
     while (!text.empty()) {
@@ -199,8 +199,10 @@ std::vector<DevicePackets> device_packets(std::string_view text) {
         std::string_view name = take_until(line, ':');
         name.remove_prefix(std::min(name.find_first_not_of(' '), name.size()));
         const auto words = words_of(line);
-        const auto packets = words.size() > 1 ? number(words[1], 10) : std::nullopt; // after the bytes
-        if (packets && !name.empty()) devices.push_back({std::string(name), *packets});
+        const auto bytes = words.empty() ? std::nullopt : number(words[0], 10);
+        const auto packets = words.size() > 1 ? number(words[1], 10) : std::nullopt;
+        if (bytes && packets && !name.empty())
+            devices.push_back({std::string(name), {.packets = *packets, .bytes = *bytes}});
     }
     return devices;
 }

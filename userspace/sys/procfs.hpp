@@ -81,14 +81,23 @@ struct CpuInterrupts {
 };
 std::vector<CpuInterrupts> cpus_interrupts(std::string_view text);
 
-// A line of /proc/net/dev: what a network device has received.
-struct DevicePackets {
-    std::string name; // raw bytes
+// What a network device has received since it was made. A packet that was put together, as a local sender hands TCP to
+// a veth, is one, with all of its bytes.
+struct Received {
     std::uint64_t packets = 0;
+    std::uint64_t bytes = 0;
 
-    bool operator==(const DevicePackets&) const = default;
+    bool operator==(const Received&) const = default;
 };
-std::vector<DevicePackets> device_packets(std::string_view text);
+
+// A line of /proc/net/dev (net/core/net-procfs.c, dev_seq_printf_stats).
+struct DeviceReceived {
+    std::string name; // raw bytes
+    Received received;
+
+    bool operator==(const DeviceReceived&) const = default;
+};
+std::vector<DeviceReceived> devices_received(std::string_view text);
 
 // A sysctl of several numbers: "4096\t131072\t33554432\n". Empty: it is something else.
 std::vector<std::uint64_t> sysctl_numbers(std::string_view text);

@@ -46,7 +46,7 @@ enum class Unit {
 enum class JudgedBy {
     losses,     // fewer per unit of demand
     rate,       // the connections that it was raised for are faster
-    throughput, // more packets get through in the same time, and no more of them are lost
+    throughput, // more bytes get through in the same time, and no more packets are lost
     nothing,    // what runs does not take it, so that is not seen: it is kept at once, which is said
 };
 

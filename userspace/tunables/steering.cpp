@@ -43,9 +43,10 @@ constexpr std::array rows{
             "packets",
         .derived =
             "Documentation/networking/scaling.rst: the CPUs that share the device's memory, without the one "
-            "that takes its interrupts where that has none to spare. The trial asks for a twentieth more packets "
-            "a second of this device, or half of what these CPUs and the one without time lose, at no more than twice "
-            "the softirq time of them for each packet.",
+            "that takes its interrupts where that has none to spare. The trial asks for a twentieth more bytes a "
+            "second of this device, or half of what these CPUs and the one without time lose, at no more than twice "
+            "the softirq time of them for each byte. Packets a second would not tell: those of TCP become larger where "
+            "they are taken faster.",
         .assumes = "There are several flows: one alone goes to one CPU, at any set. What the device brought before and "
                    "since is the same load, asking for as much as it gets. No backlog or budget is on trial meanwhile: "
                    "these wait for it, and it for them.",

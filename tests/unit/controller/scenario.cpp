@@ -549,8 +549,11 @@ void read_cpu(Step& step, const YAML::Node& node) {
 }
 
 void read_device(Step& step, const YAML::Node& node) {
-    const Fields fields(node, {"name", "packets"});
-    step.devices[text_of(fields.at("name"))] = static_cast<double>(number_of(fields.at("packets")));
+    const Fields fields(node, {"name", "packets", "each"});
+    const auto packets = static_cast<double>(number_of(fields.at("packets")));
+    std::uint64_t each = 1250; // 10,000 bits
+    fields.into(each, "each", number_of);
+    step.devices[text_of(fields.at("name"))] = {.packets = packets, .bytes = packets * static_cast<double>(each)};
 }
 
 void read_interrupt(Step& step, const YAML::Node& node) {
@@ -890,18 +893,21 @@ private:
             cpu = seen == step.cpus.end() ? SoftirqCpu{.cpu = cpu.cpu, .idle_percent = 100} : *seen;
         }
         for (auto& [object, device] : world_.queues) {
-            const auto seen = step.devices.find(device.name);
-            device.packets_per_second = seen == step.devices.end() ? 0 : seen->second;
-            device.mean_packets_per_second = device.packets_per_second;
+            receive(step, device.name, device);
         }
         for (auto& [object, interrupt] : world_.interrupts) {
             const auto seen = step.interrupts.find(interrupt.irq);
             interrupt.per_second = seen == step.interrupts.end() ? 0 : seen->second;
-            const auto device = step.devices.find(interrupt.device);
-            interrupt.packets_per_second = device == step.devices.end() ? 0 : device->second;
-            interrupt.mean_packets_per_second = interrupt.packets_per_second;
+            receive(step, interrupt.device, interrupt);
         }
         world_.guards = step.guards;
+    }
+
+    static void receive(const Step& step, const std::string& device, auto& row) {
+        const auto seen = step.devices.find(device);
+        const ReceiveRate rate = seen == step.devices.end() ? ReceiveRate() : seen->second;
+        row.packets_per_second = row.mean_packets_per_second = rate.packets;
+        row.bytes_per_second = row.mean_bytes_per_second = rate.bytes;
     }
 
     void take_buffers(const Step& step) {

@@ -36,7 +36,7 @@ struct Step {
     std::map<ObjectKey, Fragments> fragments; // without limits
     std::map<std::uint64_t, UdpSocket> udp;   // by cookie: what they lost, and how they looked
     std::vector<SoftirqCpu> cpus;
-    std::map<std::string, double> devices;      // by name: packets a second
+    std::map<std::string, ReceiveRate> devices; // by name
     std::map<std::uint32_t, double> interrupts; // by number: times a second
     NeighbourTable neighbours;
     std::vector<SocketMemory> socket_memory; // without limits

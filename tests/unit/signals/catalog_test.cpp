@@ -119,7 +119,8 @@ TEST_CASE("tables have the documented fields in the documented order, new ones b
           "close_wait_pid close_wait_held time_wait syn_sent syn_recv fin_wait1 fin_wait2 last_ack closing listening "
           "pod unit netns_name ");
     CHECK(tables[11].json == "steering");
-    CHECK(fields(tables[11]) == "netns device packets_per_second queues rps_cpus pod unit netns_name ");
+    CHECK(fields(tables[11]) ==
+          "netns device packets_per_second bytes_per_second queues rps_cpus pod unit netns_name ");
     CHECK(tables[12].json == "interrupts");
     CHECK(fields(tables[12]) == "irq name device per_second cpu cpus ");
 }

@@ -137,14 +137,19 @@ TEST_CASE("what a device received is told with its interrupts, while a CPU is ho
     interrupts.hold(object(24));
     for (int second = 0; second <= 4; ++second) {
         auto there = std::vector{interrupt(24, 0), interrupt(25, 0)};
-        for (auto& each : there) each.packets = static_cast<std::uint64_t>(second) * 500;
+        for (auto& each : there)
+            each.received = {.packets = static_cast<std::uint64_t>(second) * 500,
+                             .bytes = static_cast<std::uint64_t>(second) * 90000};
         interrupts.begin(std::nullopt, at(std::chrono::seconds(second)));
         interrupts.update(host, there);
     }
     CHECK(interrupts.rows().at(0).packets_per_second == 500);
     CHECK(interrupts.rows().at(0).mean_packets_per_second == 500);
+    CHECK(interrupts.rows().at(0).bytes_per_second == 90000);
+    CHECK(interrupts.rows().at(0).mean_bytes_per_second == 90000);
     interrupts.begin(std::nullopt, at(5s));
     CHECK(interrupts.rows().at(0).packets_per_second == 0);
+    CHECK(interrupts.rows().at(0).bytes_per_second == 0);
 }
 
 TEST_CASE("an interrupt of ours that its device has no more is gone, whoever has its number now") {

@@ -12,6 +12,8 @@ using namespace std::chrono_literals;
 constexpr NetnsId host{.cookie = 1, .inode = 4026531833};
 constexpr NetnsId pod{.cookie = 2, .inode = 4026532000};
 
+constexpr std::uint64_t bytes_each = 60; // of a packet
+
 MonoTime at(Nanoseconds time) { return MonoTime(1h + time); }
 
 std::vector<SoftirqCpu> cpus(double first, double second) {
@@ -27,7 +29,7 @@ probes::DeviceReading device(const char* name, std::uint32_t ifindex, std::uint6
 void look(SteeredDevices& devices, const probes::DeviceReading& there, std::uint64_t packets,
           const NetnsId& netns = host) {
     std::vector<probes::DeviceReading> read;
-    if (devices.wants(netns, there.name, packets)) read.push_back(there);
+    if (devices.wants(netns, there.name, {.packets = packets, .bytes = bytes_each * packets})) read.push_back(there);
     devices.update(probes::NetnsReading{.netns = netns, .pid = 7}, read);
 }
 
@@ -92,9 +94,9 @@ TEST_CASE("of a long time the last ten seconds count") {
 TEST_CASE("while no CPU is hot no device is wanted") {
     SteeredDevices devices;
     devices.begin(std::nullopt, at(1s));
-    CHECK_FALSE(devices.wants(host, "eth0", 1000));
+    CHECK_FALSE(devices.wants(host, "eth0", {.packets = 1000}));
     devices.begin(std::nullopt, at(2s));
-    CHECK_FALSE(devices.wants(host, "eth0", 900000));
+    CHECK_FALSE(devices.wants(host, "eth0", {.packets = 900000}));
     CHECK(devices.rows().empty());
 }
 
@@ -111,6 +113,7 @@ TEST_CASE("a device that brings a quarter of a hot CPU's packets is looked at fr
     CHECK(rows[0].netns == host);
     CHECK(rows[0].pid == 7);
     CHECK(rows[0].packets_per_second == Approx(30000));
+    CHECK(rows[0].bytes_per_second == Approx(30000 * bytes_each));
     CHECK(rows[0].rps_cpus == 0);
 }
 
@@ -133,21 +136,33 @@ TEST_CASE("where namespaces take turns a device's packets count until its next, 
 TEST_CASE("counts of another device by the same name are no packets of this one") {
     SteeredDevices devices;
     devices.begin(100000, at(1s));
-    CHECK_FALSE(devices.wants(host, "eth0", 900000));
+    CHECK_FALSE(devices.wants(host, "eth0", {.packets = 900000}));
     devices.begin(100000, at(2s));
-    CHECK_FALSE(devices.wants(host, "eth0", 50));
+    CHECK_FALSE(devices.wants(host, "eth0", {.packets = 50}));
     devices.begin(100000, at(3s));
-    CHECK(devices.wants(host, "eth0", 60050));
+    CHECK(devices.wants(host, "eth0", {.packets = 60050}));
+}
+
+TEST_CASE("bytes are of the packets that were received since, however large these have become") {
+    ReceiveCount count;
+    count.add({.packets = 1000, .bytes = 64000}, at(1s));
+    count.add({.packets = 2000, .bytes = 128000}, at(2s));
+    CHECK(count.per_second()->bytes == Approx(64000));
+    count.add({.packets = 3000, .bytes = 2128000}, at(3s));
+    CHECK(count.per_second()->packets == Approx(1000));
+    CHECK(count.per_second()->bytes == Approx(2000000));
+    count.add({.packets = 4000, .bytes = 0}, at(4s));
+    CHECK_FALSE(count.per_second()); // another device
 }
 
 TEST_CASE("a look that comes sooner than a second goes on with the last rate") {
     SteeredDevices devices;
     devices.begin(100000, at(1s));
-    CHECK_FALSE(devices.wants(host, "eth0", 0));
+    CHECK_FALSE(devices.wants(host, "eth0", {.packets = 0}));
     devices.begin(100000, at(1100ms));
-    CHECK_FALSE(devices.wants(host, "eth0", 90000)); // a burst
+    CHECK_FALSE(devices.wants(host, "eth0", {.packets = 90000})); // a burst
     devices.begin(100000, at(2s));
-    CHECK(devices.wants(host, "eth0", 100000));
+    CHECK(devices.wants(host, "eth0", {.packets = 100000}));
 }
 
 TEST_CASE("a device's mean is that of ten seconds or so, once three are known") {
@@ -158,7 +173,9 @@ TEST_CASE("a device's mean is that of ten seconds or so, once three are known") 
             devices.begin(100000, at(time));
             look(devices, device("eth0", 2), packets);
         }
-        return devices.rows().at(0).mean_packets_per_second;
+        const SteeredDevice row = devices.rows().at(0);
+        CHECK(row.mean_bytes_per_second == Approx(bytes_each * row.mean_packets_per_second));
+        return row.mean_packets_per_second;
     };
     CHECK(look_on(1s, 3s, 30000) == 0);
     CHECK(look_on(4s, 4s, 30000) == Approx(30000));
@@ -201,7 +218,7 @@ TEST_CASE("of many devices that are wanted a tick looks at a few, and the next o
         devices.begin(std::nullopt, at(time));
         std::vector<probes::DeviceReading> read;
         for (std::uint32_t index = 1; index <= 3 * most; ++index)
-            if (const std::string name = fmt::format("veth{}", index); devices.wants(host, name, 0))
+            if (const std::string name = fmt::format("veth{}", index); devices.wants(host, name, {.packets = 0}))
                 read.push_back(device(name.c_str(), index, 2));
         looks.push_back(read.size());
         devices.update(probes::NetnsReading{.netns = host, .pid = 7}, read);
@@ -217,12 +234,12 @@ TEST_CASE("what is ours is looked at at each tick, by the name that its device h
     devices.hold(queue_of(host, 2));
     devices.begin(std::nullopt, at(1s));
     CHECK(devices.holds_any_in(host));
-    CHECK(devices.wants(host, "eth9", 0)); // after a restart its name is not known
+    CHECK(devices.wants(host, "eth9", {.packets = 0})); // after a restart its name is not known
     look(devices, device("eth0", 2, 2), 0);
     CHECK(devices.rows().at(0).rps_cpus == 2);
     devices.begin(std::nullopt, at(2s));
-    CHECK_FALSE(devices.wants(host, "eth9", 0));
-    CHECK(devices.wants(host, "eth0", 0));
+    CHECK_FALSE(devices.wants(host, "eth9", {.packets = 0}));
+    CHECK(devices.wants(host, "eth0", {.packets = 0}));
     CHECK_FALSE(devices.rows().at(0).rps_cpus); // nobody has looked in this tick
 }
 
@@ -251,7 +268,7 @@ TEST_CASE("a device of ours that is not there any more, by whatever name, is gon
         devices.update({.netns = host}, {}); // by its name
         CHECK(devices.holds_any_in(host));
         devices.begin(std::nullopt, at(3s));
-        CHECK(devices.wants(host, "uplink", 0)); // as which it may be
+        CHECK(devices.wants(host, "uplink", {.packets = 0})); // as which it may be
         devices.update({.netns = host}, {});
     }
     SECTION("its name is another's") {
@@ -285,7 +302,7 @@ TEST_CASE(
     look(devices, device("eth0", 2, 2), 0);
     devices.let_go_unless(nobody, [](const ObjectKey&) { return true; });
     devices.begin(std::nullopt, at(100h));
-    CHECK_FALSE(devices.wants(host, "eth0", 0));
+    CHECK_FALSE(devices.wants(host, "eth0", {.packets = 0}));
     CHECK(devices.rows().size() == 1);
     devices.gone(host);
     CHECK(devices.rows().empty());

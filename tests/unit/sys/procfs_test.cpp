@@ -135,15 +135,17 @@ TEST_CASE("of each CPU that is online it is known what interrupts, softirqs and 
     CHECK(cpus_interrupts("cpu  1 1 1 1 1 1 1 1\ncpufreq 1 1 1 1 1 1 1 1\n").empty());
 }
 
-TEST_CASE("of each network device it is known how many packets it received, whatever its name") {
+TEST_CASE("of each network device it is known how many packets it received and of how many bytes, whatever its name") {
     const std::string titles = "Inter-|   Receive                                                |  Transmit\n"
                                " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets\n";
-    CHECK(device_packets(titles +
-                         "    lo: 1234 12 0 0 0 0 0 0 1234 12\n  eth0:99 7 0 0 0 0 0 0 1 1\n\x1b[0m|: 1 2 3\n") ==
-          std::vector<DevicePackets>{
-              {.name = "lo", .packets = 12}, {.name = "eth0", .packets = 7}, {.name = "\x1b[0m|", .packets = 2}});
-    for (const auto* text : {"", "\n", "\n\n", "\n\neth0\n", "\n\n: 1 2\n", "\n\neth0: 1\n", "\n\neth0: 1 x\n"})
-        CHECK(device_packets(text).empty());
+    CHECK(devices_received(titles +
+                           "    lo: 1234 12 0 0 0 0 0 0 1234 12\n  eth0:99 7 0 0 0 0 0 0 1 1\n\x1b[0m|: 1 2 3\n") ==
+          std::vector<DeviceReceived>{{.name = "lo", .received = {.packets = 12, .bytes = 1234}},
+                                      {.name = "eth0", .received = {.packets = 7, .bytes = 99}},
+                                      {.name = "\x1b[0m|", .received = {.packets = 2, .bytes = 1}}});
+    for (const auto* text :
+         {"", "\n", "\n\n", "\n\neth0\n", "\n\n: 1 2\n", "\n\neth0: 1\n", "\n\neth0: 1 x\n", "\n\neth0: x 1\n"})
+        CHECK(devices_received(text).empty());
 }
 
 TEST_CASE("softnet_stat counts what the limit of one flow dropped") {

@@ -47,9 +47,11 @@ constexpr std::array rows{
             "second of this device, or half of what these CPUs and the one without time lose, at no more than twice "
             "the softirq time of them for each byte. Packets a second would not tell: those of TCP become larger where "
             "they are taken faster.",
-        .assumes = "There are several flows: one alone goes to one CPU, at any set. What the device brought before and "
-                   "since is the same load, asking for as much as it gets. No backlog or budget is on trial meanwhile: "
-                   "these wait for it, and it for them.",
+        .assumes =
+            "There are several flows: one alone goes to one CPU, at any set. What the device brought before and "
+            "since is the same load, asking for as much as it gets. Of what it sends ACKs come back: where it receives "
+            "little else, their bytes do not tell how fast that is. No backlog or budget is on trial "
+            "meanwhile: these wait for it, and it for them.",
     },
 };
 

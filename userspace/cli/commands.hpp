@@ -38,8 +38,8 @@ int fail(const Error& error);
 // Error: not all that was printed has reached standard output. To be asked before the exit status says that it has.
 Result<> flush_output();
 
-// Before any file is opened: it would get the place of a standard stream that is closed, and what is printed would go
-// into it. Such a stream can be neither read nor written from then on.
+// Before any file is opened: it would get the place of a standard stream that was closed at the start, and what is
+// printed would go into it. Such a stream can be neither read nor written from then on.
 void keep_standard_streams();
 
 struct PolicyText {

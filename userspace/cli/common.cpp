@@ -30,12 +30,25 @@ Result<> flush_output() {
     return {};
 }
 
+namespace {
+
+// execve() closes what has FD_CLOEXEC: a descriptor that has it was opened since, by a library before main(). gRPC
+// tries whether there are eventfds, and leaves the one that it got open where that is 0.
+bool was_there_at_start(int stream) {
+    const int flags = ::fcntl(stream, F_GETFD);
+    return flags >= 0 && (flags & FD_CLOEXEC) == 0;
+}
+
+} // namespace
+
 void keep_standard_streams() {
-    constexpr auto nothing = "/dev/null";
     for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-        if (::fcntl(stream, F_GETFD) >= 0) continue;
-        // It gets the lowest that is free. For the other direction, so that using it fails; of stderr nobody is told.
-        (void)::open(nothing, stream == STDOUT_FILENO ? O_RDONLY : O_WRONLY);
+        if (was_there_at_start(stream)) continue;
+        // For the other direction, so that using it fails; of stderr nobody is told.
+        const int nothing = ::open("/dev/null", stream == STDOUT_FILENO ? O_RDONLY : O_WRONLY);
+        if (nothing < 0 || nothing == stream) continue;
+        ::dup2(nothing, stream);
+        ::close(nothing);
     }
 }
 

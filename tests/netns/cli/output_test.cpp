@@ -51,3 +51,9 @@ TEST_CASE("an output that is closed is an error where it is needed, and no file 
     CHECK_THAT(ran.err,
                Catch::StartsWith("bpftune-k8s: cannot write to ") && Catch::EndsWith(": Bad file descriptor\n"));
 }
+
+TEST_CASE("an input that is closed cannot be read, whatever a library has opened before", "[any-kernel]") {
+    const Ran ran = run({"policy", "check", "-"}, [] { ::close(STDIN_FILENO); });
+    CHECK(ran.status == 1);
+    CHECK(ran.err == "bpftune-k8s: standard input: Bad file descriptor\n");
+}

@@ -61,6 +61,7 @@ struct HttpServer::Server {
     Connections asking; // the thread's own, as are the next
     Connections answered;
     MonoTime next_accept;
+    Text page = text_of(landing_page(BPFTUNE_VERSION));
     std::mutex mutex; // over what follows
     Text metrics = text_of("");
     MonoTime deadline;
@@ -127,10 +128,11 @@ void HttpServer::Server::end(Connections& connections, Connections::iterator con
     connections.erase(connection);
 }
 
-// What is still being sent stays as long as possible: a scrape is not to be cut off by requests that are quick.
+// What is still being sent stays as long as possible: a scrape is not to be cut off by requests that are quick, nor by
+// those that read nothing.
 void HttpServer::Server::end_one_answered() {
     const auto sent = std::ranges::find_if_not(answered, &HttpConnection::is_sending);
-    end(answered, sent != answered.end() ? sent : answered.begin());
+    end(answered, sent != answered.end() ? sent : std::ranges::min_element(answered, {}, &HttpConnection::last_sent));
 }
 
 // Whether there was a connection to end for the next, or when there is one to end.
@@ -147,16 +149,16 @@ bool HttpServer::Server::make_room(MonoTime now) {
 }
 
 void HttpServer::Server::serve_all() {
-    for (HttpConnection& one : answered) one.go_on();
+    for (HttpConnection& one : answered) one.go_on(sys::now().mono);
     for (auto next = asking.begin(); next != asking.end();) serve(next++);
 }
 
 void HttpServer::Server::serve(Connections::iterator connection) {
     if (!connection->receive()) return;
     if (const auto request = parse_http(connection->request()))
-        connection->answer(respond(request->path), request->with_body);
+        connection->answer(respond(request->path), request->with_body, sys::now().mono);
     else
-        connection->answer(request.error(), true);
+        connection->answer(request.error(), true, sys::now().mono);
     if (answered.size() >= most_answered) end_one_answered();
     answered.splice(answered.end(), asking, connection);
 }
@@ -174,9 +176,9 @@ void HttpServer::Server::rest(Nanoseconds time) {
 
 HttpResponse HttpServer::Server::respond(std::string_view path) {
     constexpr std::string_view unavailable = "503 Service Unavailable";
+    if (path == "/") return {.body = page, .type = "text/html; charset=utf-8"};
     const std::scoped_lock lock(mutex);
     if (path == "/metrics") return {.body = metrics, .type = "text/plain; version=0.0.4; charset=utf-8"};
-    if (path == "/") return {.body = text_of(landing_page(BPFTUNE_VERSION)), .type = "text/html; charset=utf-8"};
     if (path == "/healthz") {
         if (sys::now().mono <= deadline) return text_response("200 OK", "ok\n");
         return text_response(unavailable, "no tick for too long\n");

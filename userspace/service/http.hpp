@@ -3,7 +3,8 @@
 // be any process of the node: whatever it does, others are answered, and no more is taken than this.
 //
 //   connections  64 that have not said all of their request, 16 that are answered, one request each; one more of
-//                either ends the oldest of its kind, of those answered one that was sent all
+//                either ends the oldest of its kind, of those answered one that was sent all, else the
+//                one that has taken nothing for longest
 //   bytes        8 KiB of a request, 64 KiB after it. A text is held once for all who are sent it, and a published
 //                one until the last of these is done: memory is at most 18 texts of /metrics and 1 MiB. The kernel
 //                holds 160 KiB for a connection at most

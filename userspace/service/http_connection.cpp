@@ -36,30 +36,33 @@ bool HttpConnection::receive() {
     return in_.size() > known && is_whole(in_, known);
 }
 
-void HttpConnection::answer(const HttpResponse& response, bool with_body) {
+void HttpConnection::answer(const HttpResponse& response, bool with_body, MonoTime now) {
     static const auto nothing = std::make_shared<const std::string>();
     head_ = head_of(response);
     body_ = with_body ? response.body : nothing;
     answered_ = true;
     in_ = {};
-    send();
+    send(now);
 }
 
-void HttpConnection::go_on() {
-    if (is_sending()) return send();
+void HttpConnection::go_on(MonoTime now) {
+    if (is_sending()) return send(now);
     std::array<char, taken_at_once> chunk{};
     unread_ += take(chunk.data(), chunk.size());
     ended_ |= unread_ > most_after_request;
 }
 
-void HttpConnection::send() {
+void HttpConnection::send(MonoTime now) {
     std::array parts{part_of(head_, sent_), part_of(*body_, sent_ - std::min(sent_, head_.size()))};
     msghdr message{};
     message.msg_iov = parts.data();
     message.msg_iovlen = parts.size();
     const ssize_t size = ::sendmsg(socket_.value(), &message, MSG_NOSIGNAL);
     ended_ = size < 0 && errno != EAGAIN && errno != EINTR;
-    if (size > 0) sent_ += static_cast<std::size_t>(size);
+    if (size > 0) {
+        sent_ += static_cast<std::size_t>(size);
+        last_sent_ = now;
+    }
     if (!is_sending()) ::shutdown(socket_.value(), SHUT_WR); // the client closes first
 }
 

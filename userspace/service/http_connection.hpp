@@ -20,11 +20,13 @@ public:
     // Takes some of what has come, and tells whether the request is whole by that.
     bool receive();
     [[nodiscard]] std::string_view request() const { return in_; } // until it is answered
-    void answer(const HttpResponse& response, bool with_body);
+    void answer(const HttpResponse& response, bool with_body, MonoTime now);
     // Goes on with what is to be sent, or takes what the client says after its request: nobody reads that.
-    void go_on();
+    void go_on(MonoTime now);
 
     [[nodiscard]] bool is_sending() const { return answered_ && sent_ < head_.size() + body_->size(); }
+    // When the kernel last took something to send: it goes on as the client reads.
+    [[nodiscard]] MonoTime last_sent() const { return last_sent_; }
     // The client has gone, has sent too much after its request, or its time has passed.
     [[nodiscard]] bool has_ended(MonoTime now) const { return ended_ || now >= deadline_; }
     [[nodiscard]] MonoTime begun() const { return begun_; } // when it was accepted
@@ -34,11 +36,12 @@ public:
 private:
     // Bytes that were received: 0 where there were none.
     std::size_t take(char* into, std::size_t most);
-    void send();
+    void send(MonoTime now);
 
     sys::Fd socket_;
     MonoTime begun_;
     MonoTime deadline_;
+    MonoTime last_sent_;
     std::string in_;
     std::string head_;
     std::shared_ptr<const std::string> body_; // shared by all that are told it

@@ -32,7 +32,8 @@
 #include "service/burst_pace.hpp"
 #include "service/executor.hpp"
 #include "service/expected.hpp"
-#include "service/http.hpp"
+#include "service/health.hpp"
+#include "service/http_door.hpp"
 #include "service/journal_at_start.hpp"
 #include "service/lock.hpp"
 #include "service/log_limit.hpp"
@@ -232,6 +233,7 @@ private:
     bool journal_stale_ = true; // something was recorded since its last checkpoint
     MonoTime next_journal_look_;
     bool ready_ = false; // every probe has settled
+    Health health_;
     recording::Encoder recording_;
     bool looks_after_drop_ = false; // the next tick is for it
     bool looks_soon_ = false;       // the next tick is for something that does not wait
@@ -252,7 +254,7 @@ private:
     sd_event_source* flow_timer_ = nullptr;
     sd_event_source* policy_timer_ = nullptr;
     std::unique_ptr<ApiServer> api_;
-    std::unique_ptr<HttpServer> http_;
+    HttpDoor http_;
 };
 
 // Where the writer cannot write, `auto` could only fail again and again.
@@ -377,12 +379,7 @@ Result<> Daemon::open_doors() {
     auto api = ApiServer::start(loop_.get(), config_.socket, [this](const std::string& line) { return answer(line); });
     if (!api) return std::unexpected(api.error());
     api_ = std::move(*api);
-    if (config_.listen == "none") return {};
-    auto http = HttpServer::start(config_.listen);
-    if (!http) return std::unexpected(http.error());
-    http_ = std::move(*http);
-    spdlog::info("metrics on port {}", http_->port());
-    return {};
+    return config_.listen == "none" ? Result<>() : http_.open(config_.listen, sys::now().mono);
 }
 
 void Daemon::log_probes() const {
@@ -566,11 +563,14 @@ bool Daemon::journal_is_due() {
 }
 
 void Daemon::publish() {
-    if (!http_) return;
-    http_->publish(metrics_.text(), sys::now().mono + missed_ticks * config_.interval);
-    if (!ready_) return;
-    const auto& error = executor_.journal_error();
-    http_->unready(error ? "no change can be recorded, so none is made: " + printable(*error) : "");
+    const MonoTime now = sys::now().mono;
+    health_.deadline = now + missed_ticks * config_.interval;
+    if (ready_) {
+        const auto& error = executor_.journal_error();
+        health_.unready = error ? "no change can be recorded, so none is made: " + printable(*error) : "";
+    }
+    http_.keep_trying(now);
+    if (http_.is_open()) http_.publish(metrics_.text(), health_);
 }
 
 void Daemon::act_on(const Snapshot& snapshot) {
@@ -700,6 +700,7 @@ std::string Daemon::top_text() {
                                                .policy_error = policy_error_,
                                                .mode_reason = mode_reason(),
                                                .journal_error = executor_.journal_error(),
+                                               .http_error = http_.error(),
                                                .unexpected = unexpected,
                                                .restraints = restraints,
                                                .others = others_.look(),

@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <list>
 #include <mutex>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -18,7 +20,6 @@
 #include "service/cpu_share.hpp"
 #include "service/http_connection.hpp"
 #include "service/landing_page.hpp"
-#include "service/listen_address.hpp"
 #include "sys/clock.hpp"
 #include "sys/fd.hpp"
 
@@ -43,7 +44,16 @@ constexpr Nanoseconds time_alone = std::chrono::milliseconds(1);
 // Until a call that failed for want of descriptors or memory is made again.
 constexpr Nanoseconds until_next_try = std::chrono::milliseconds(100);
 
-Text text_of(std::string text) { return std::make_shared<const std::string>(std::move(text)); }
+struct Published {
+    std::string metrics;
+    Health health;
+};
+
+// `fault`: empty where all is good.
+HttpResponse check_response(std::string_view fault, std::string_view good) {
+    return fault.empty() ? text_response("200 OK", fmt::format("{}\n", good))
+                         : text_response("503 Service Unavailable", fmt::format("{}\n", fault));
+}
 
 bool wait_for(std::vector<pollfd>& awaited, Nanoseconds longest) {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(longest);
@@ -61,11 +71,9 @@ struct HttpServer::Server {
     Connections asking; // the thread's own, as are the next
     Connections answered;
     MonoTime next_accept;
-    Text page = text_of(landing_page(BPFTUNE_VERSION));
+    Text page = std::make_shared<const std::string>(landing_page(BPFTUNE_VERSION));
     std::mutex mutex; // over what follows
-    Text metrics = text_of("");
-    MonoTime deadline;
-    Text unready = text_of("probes are being attached\n"); // empty: it is ready
+    std::shared_ptr<const Published> published = std::make_shared<const Published>();
     std::thread thread;
 
     void run();
@@ -78,6 +86,7 @@ struct HttpServer::Server {
     void serve(Connections::iterator connection);
     void let_go(MonoTime now);
     void rest(Nanoseconds time);
+    std::shared_ptr<const Published> now_published();
     HttpResponse respond(std::string_view path);
 };
 
@@ -174,31 +183,34 @@ void HttpServer::Server::rest(Nanoseconds time) {
     if (time > Nanoseconds::zero()) wait_for(awaited, std::min(time, longest_wait));
 }
 
-HttpResponse HttpServer::Server::respond(std::string_view path) {
-    constexpr std::string_view unavailable = "503 Service Unavailable";
-    if (path == "/") return {.body = page, .type = "text/html; charset=utf-8"};
+std::shared_ptr<const Published> HttpServer::Server::now_published() {
     const std::scoped_lock lock(mutex);
-    if (path == "/metrics") return {.body = metrics, .type = "text/plain; version=0.0.4; charset=utf-8"};
-    if (path == "/healthz") {
-        if (sys::now().mono <= deadline) return text_response("200 OK", "ok\n");
-        return text_response(unavailable, "no tick for too long\n");
-    }
-    if (path == "/readyz") {
-        if (unready->empty()) return text_response("200 OK", "ready\n");
-        return {.status = unavailable, .body = unready};
-    }
+    return published;
+}
+
+HttpResponse HttpServer::Server::respond(std::string_view path) {
+    if (path == "/") return {.body = page, .type = "text/html; charset=utf-8"};
+    const auto known = now_published();
+    if (path == "/metrics")
+        return {.body = Text(known, &known->metrics), .type = "text/plain; version=0.0.4; charset=utf-8"};
+    if (path == "/healthz") return check_response(known->health.fault(sys::now().mono), "ok");
+    if (path == "/readyz") return check_response(known->health.unready, "ready");
     return text_response("404 Not Found", "/, /metrics, /healthz or /readyz\n");
 }
 
-Result<std::unique_ptr<HttpServer>> HttpServer::start(std::string_view address) {
-    auto listener = listen_at(address, most_waiting);
+Result<std::unique_ptr<HttpServer>> HttpServer::start(const ListenAddress& address) {
+    auto listener = address.listen(most_waiting);
     if (!listener) return std::unexpected(listener.error());
     auto server = std::make_unique<Server>();
     server->port = port_of(*listener);
     server->acceptor = Acceptor(std::move(*listener));
     server->wake = sys::Fd(::eventfd(0, EFD_CLOEXEC));
     if (!server->wake) return system_failure(errno, "eventfd");
-    server->thread = std::thread([&state = *server] { state.run(); });
+    try {
+        server->thread = std::thread([&state = *server] { state.run(); });
+    } catch (const std::system_error& error) {
+        return system_failure(error.code().value(), "a thread for the HTTP port");
+    }
     return std::unique_ptr<HttpServer>(new HttpServer(std::move(server)));
 }
 
@@ -210,18 +222,10 @@ HttpServer::~HttpServer() {
     server_->thread.join();
 }
 
-void HttpServer::publish(std::string metrics, MonoTime deadline) {
-    Text text = text_of(std::move(metrics));
+void HttpServer::publish(std::string metrics, Health health) {
+    auto next = std::make_shared<const Published>(std::move(metrics), std::move(health));
     const std::scoped_lock lock(server_->mutex);
-    server_->metrics.swap(text); // the old one is freed when nobody waits for that
-    server_->deadline = deadline;
-}
-
-void HttpServer::unready(std::string why) {
-    if (!why.empty()) why += '\n';
-    const Text text = text_of(std::move(why));
-    const std::scoped_lock lock(server_->mutex);
-    server_->unready = text;
+    server_->published.swap(next); // the old one is freed when nobody waits for that
 }
 
 int HttpServer::port() const { return server_->port; }

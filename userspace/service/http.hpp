@@ -20,26 +20,24 @@
 
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "core/result.hpp"
-#include "core/time.hpp"
+#include "service/health.hpp"
+#include "service/listen_address.hpp"
 
 namespace bpftune::service {
 
 class HttpServer {
 public:
-    // `address`: as check_address() has it (service/listen_address.hpp); port 0 takes a free one.
-    static Result<std::unique_ptr<HttpServer>> start(std::string_view address);
+    // Error: of the code EADDRINUSE where another socket has the address.
+    static Result<std::unique_ptr<HttpServer>> start(const ListenAddress& address);
 
     HttpServer(const HttpServer&) = delete;
     HttpServer& operator=(const HttpServer&) = delete;
     ~HttpServer(); // waits for no client
 
-    // What /metrics says from now on; `deadline`: /healthz fails when nothing was published by then.
-    void publish(std::string metrics, MonoTime deadline);
-    // What /readyz says from now on; empty: it is ready.
-    void unready(std::string why);
+    // What /metrics says from now on, and /healthz and /readyz.
+    void publish(std::string metrics, Health health);
 
     [[nodiscard]] int port() const;
 

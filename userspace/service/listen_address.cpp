@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/listen_address.hpp"
 
+#include <cerrno>
 #include <charconv>
 #include <memory>
 #include <string>
+#include <system_error>
 
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -45,35 +47,25 @@ Result<Address> parse_address(std::string_view text) {
     return Address{std::string(host), port};
 }
 
-struct FreeAddresses {
-    void operator()(addrinfo* addresses) const { ::freeaddrinfo(addresses); }
-};
-
 // SO_REUSEADDR, so that a restart need not wait; not SO_REUSEPORT: two services would share one port, and each scrape
 // would meet either. Its connections have its buffers.
+// None: errno says why.
 sys::Fd listen_on(const addrinfo& address, int backlog) {
     sys::Fd socket(::socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     const auto set = [&](int level, int option, int value) {
         ::setsockopt(socket.value(), level, option, &value, sizeof value);
     };
+    if (!socket) return socket;
     set(SOL_SOCKET, SO_REUSEADDR, 1);
     set(SOL_SOCKET, SO_SNDBUF, send_buffer);
     set(SOL_SOCKET, SO_RCVBUF, receive_buffer);
     if (address.ai_family == AF_INET6) set(IPPROTO_IPV6, IPV6_V6ONLY, 0);
     const bool listens =
         ::bind(socket.value(), address.ai_addr, address.ai_addrlen) == 0 && ::listen(socket.value(), backlog) == 0;
-    return listens ? std::move(socket) : sys::Fd();
-}
-
-sys::Fd listen_on(const Address& address, int backlog) {
-    addrinfo hints{};
-    hints.ai_socktype = SOCK_STREAM;
-    addrinfo* resolved = nullptr;
-    if (::getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &hints, &resolved) != 0) return {};
-    const std::unique_ptr<addrinfo, FreeAddresses> addresses(resolved);
-    for (const addrinfo* one = resolved; one != nullptr; one = one->ai_next)
-        if (sys::Fd socket = listen_on(*one, backlog)) return socket;
-    return {};
+    const int code = errno;
+    if (!listens) socket.reset();
+    errno = code;
+    return socket;
 }
 
 } // namespace
@@ -84,14 +76,28 @@ Result<> check_address(std::string_view text) {
     return {};
 }
 
-Result<sys::Fd> listen_at(std::string_view text, int backlog) {
+Result<ListenAddress> ListenAddress::resolve(std::string_view text) {
     const auto address = parse_address(text);
     if (!address) return std::unexpected(address.error());
-    sys::Fd socket = listen_on(*address, backlog);
-    if (!socket)
-        return failure("cannot listen on {}: in use, or no address of this node; --listen chooses another",
-                       printable(text));
-    return socket;
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;
+    addrinfo* resolved = nullptr;
+    const int error = ::getaddrinfo(address->host.c_str(), std::to_string(address->port).c_str(), &hints, &resolved);
+    if (error != 0) return failure("cannot listen on {}: {}", printable(text), ::gai_strerror(error));
+    return ListenAddress(std::string(text), std::shared_ptr<const addrinfo>(resolved, [](const addrinfo* list) {
+                             ::freeaddrinfo(const_cast<addrinfo*>(list));
+                         }));
+}
+
+Result<sys::Fd> ListenAddress::listen(int backlog) const {
+    int code = 0;
+    for (const addrinfo* one = addresses_.get(); one != nullptr; one = one->ai_next) {
+        if (sys::Fd socket = listen_on(*one, backlog)) return socket;
+        if (code != EADDRINUSE) code = errno;
+    }
+    return std::unexpected(Error{fmt::format("cannot listen on {}: {}; --listen chooses another", printable(text_),
+                                             std::generic_category().message(code)),
+                                 code});
 }
 
 int port_of(const sys::Fd& socket) {

@@ -120,6 +120,7 @@ Json top_document(const Snapshot& snapshot, const Top& top) {
     if (top.policy_error) document["policy_error"] = *top.policy_error;
     if (top.mode_reason) document["mode_reason"] = *top.mode_reason;
     if (top.journal_error) document["journal_error"] = *top.journal_error;
+    if (top.http_error) document["http_error"] = *top.http_error;
     if (!snapshot.expected.empty()) document["unexpected"] = unexpected_document(top.unexpected);
     if (!top.restraints.empty()) document["held_by_policy"] = restraints_document(top.restraints);
     if (!top.others.empty()) document["other_services"] = services_document(top.others);

@@ -33,6 +33,7 @@ struct Top {
     std::optional<std::string> policy_error;       // why the last reload of the policy failed
     std::optional<std::string> mode_reason;        // why it is a lower one than was asked for
     std::optional<std::string> journal_error = {}; // why nothing can be recorded, and so nothing is written
+    std::optional<std::string> http_error = {};    // why no metrics are served, though they are wanted
     std::span<const Unexpected> unexpected = {};   // of the sysctls that the policy expects
     std::span<const Restraint> restraints = {};    // by the policy's entries and pods' annotations
     std::span<const OtherService> others = {};     // each takes what this one sets for somebody else's

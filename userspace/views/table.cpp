@@ -392,6 +392,8 @@ void print_header(Screen& screen, const Json& top, std::size_t width) {
         for (const std::string& line :
              wrapped("Nothing is written, because no change can be recorded: " + *reason, width))
             screen.alarm(line);
+    if (const auto reason = known_text(top, "http_error"))
+        for (const std::string& line : wrapped("No metrics are served: " + *reason, width)) screen.alarm(line);
     print_others(screen, top, width);
     print_restraints(screen, top, width);
     print_unexpected(screen, top, width);

@@ -13,6 +13,7 @@
 #include "paths.hpp"
 #include "service/api_client.hpp"
 #include "service/boot.hpp"
+#include "service/listen_address.hpp"
 
 using namespace bpftune;
 using namespace bpftune::testing;
@@ -261,15 +262,38 @@ TEST_CASE("a service without a free descriptor answers when it has one again, an
     none.reset();
 }
 
-TEST_CASE("a port that is taken is an error at start", "[any-kernel]") {
+TEST_CASE("a port that another process has is done without, which is said, and had when it is free", "[any-kernel]") {
+    const Home home;
+    home.set_policy(policy_text("http", "mode: auto"));
+    const Site site(4);
+    const auto listener = site.listen(port);
+    sys::Fd other = listen_on("127.0.0.1", 0, 1);
+    const auto at = static_cast<std::uint16_t>(service::port_of(other));
+    const std::string address = fmt::format("127.0.0.1:{}", at);
+    Running service(home, {.listen = address});
+
+    CHECK(home.top()["http_error"] ==
+          "cannot listen on " + address + ": Address already in use; --listen chooses another");
+    CHECK(mentions(run({"top", "--once", "--socket", home.socket()}).out, "No metrics are served: cannot listen on"));
+    CHECK(comes_true([&] {
+        site.burst(listener, port);
+        return limit_of(listener) > 4;
+    }));
+
+    other.reset();
+    REQUIRE(service.says(fmt::format("metrics on port {}: its address was free at last", at)));
+    CHECK(count_of(service.err(), "no metrics are served") == 1);
+    CHECK(get(at, "/readyz").starts_with("HTTP/1.1 200 "));
+    CHECK(home.top()["http_error"].is_null());
+}
+
+TEST_CASE("an address that is not this node's is an error at start", "[any-kernel]") {
     const Home home;
     home.set_policy(policy_text("http", "mode: observe"));
-    const Running first(home, {.listen = "127.0.0.1:0"});
-    const std::string address = fmt::format("127.0.0.1:{}", http_port(first));
-    const Ran second = run({"run", "--policy", home.policy(), "--state-dir", home / "state2", "--socket",
-                            home / "other.sock", "--listen", address});
-    CHECK(second.status == 1);
-    CHECK(second.err.find(address) != std::string::npos);
+    const Ran ran = run({"run", "--policy", home.policy(), "--state-dir", home.state(), "--socket", home.socket(),
+                         "--listen", "192.0.2.1:9810"});
+    CHECK(ran.status == 1);
+    CHECK(mentions(ran.err, "cannot listen on 192.0.2.1:9810: Cannot assign requested address"));
 }
 
 TEST_CASE("the socket answers what it does not understand with an error, and is the administrator's", "[any-kernel]") {

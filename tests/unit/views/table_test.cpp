@@ -347,6 +347,13 @@ TEST_CASE("a journal that takes no rows is above the tables") {
           "Nothing is written, because no change can be recorded: journal x: disk is full");
 }
 
+TEST_CASE("an HTTP port that is another's is above the tables") {
+    const Json top = top_document({}, {.mode = "auto", .http_error = "cannot listen on 127.0.0.1:9810"});
+    CHECK(line(*top_table(top, {}), "No metrics") == "No metrics are served: cannot listen on 127.0.0.1:9810");
+    CHECK(top.at("http_error") == "cannot listen on 127.0.0.1:9810");
+    CHECK_FALSE(top_document({}, {.mode = "auto"}).contains("http_error"));
+}
+
 TEST_CASE("escapes appear only where colour was asked for") {
     CHECK(table(sample_snapshot(), {}).find('\x1b') == std::string::npos);
     const std::string text = table(sample_snapshot(), {.color = true});

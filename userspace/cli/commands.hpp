@@ -12,6 +12,7 @@
 #include "core/result.hpp"
 #include "policy/policy.hpp"
 #include "probes/probes.hpp"
+#include "views/json.hpp"
 
 namespace bpftune::cli {
 
@@ -25,6 +26,7 @@ inline constexpr auto default_state_dir = "/var/lib/bpftune-k8s";
 void add_run(CLI::App& app, int& status);
 void add_top(CLI::App& app, int& status);
 void add_doctor(CLI::App& app, int& status);
+void add_health(CLI::App& app, int& status);
 void add_policy(CLI::App& app, int& status);
 void add_history(CLI::App& app, int& status);
 void add_restore(CLI::App& app, int& status);
@@ -71,6 +73,10 @@ std::vector<probes::RungChoice> rungs_of(const std::vector<std::string>& choices
 
 // Adds --cri-socket to `command`, for PodNames::ask_runtime_at().
 void add_cri_socket(CLI::App& command, std::string& socket);
+
+// What the service at `socket` says of itself (service/health.hpp). Error: it gave no answer within 2 s; or, with a
+// code, it could not be asked: none is there, or the rights are missing.
+Result<views::Json> ask_health(const std::string& socket);
 
 // Columns of the terminal, or of a plain table where standard output is none.
 std::size_t output_width();

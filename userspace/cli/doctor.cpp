@@ -35,6 +35,7 @@ struct Report {
     std::vector<Unexpected> unexpected;        // of these
     std::vector<service::NamedInVain> in_vain; // by the policy
     std::vector<OtherService> services;        // that run here, as far as that may be seen
+    std::optional<views::Json> service;        // what the one that was asked says of itself
     std::string policy_error;                  // why the policy is refused; empty: it is not
     bool lacks_runtime = false;                // one that was named, and does not answer
 };
@@ -72,12 +73,26 @@ Report examine(const std::vector<probes::RungChoice>& rungs, const std::string& 
                      .unexpected = {},
                      .in_vain = {},
                      .services = {},
+                     .service = {},
                      .policy_error = {},
                      .lacks_runtime = !runtime && !cri_socket.empty() && cri_socket != "none"};
     report.counted = service::count(report.probes);
     if (const auto present = sys::services_present())
         for (const sys::Service& each : *present) report.services.push_back({each.pid, each.state_dir});
     return report;
+}
+
+// nullopt: there is none, or it may not be asked.
+std::optional<views::Json> health_of_service(const std::string& socket) {
+    auto said = ask_health(socket);
+    if (said) return std::move(*said);
+    if (said.error().code != 0) return std::nullopt;
+    return views::Json{{"alive", false}, {"ready", false}, {"why", said.error().message}};
+}
+
+bool is_well(const views::Json& service) {
+    const views::Json* ready = views::find(service, "ready");
+    return ready != nullptr && *ready == true && views::find(service, "http_error") == nullptr;
 }
 
 int status_of(const Report& report) {
@@ -87,7 +102,8 @@ int status_of(const Report& report) {
     const bool full = std::ranges::none_of(all_probes, blind) &&
                       std::ranges::all_of(report.tunables, &service::TunableReport::writable) &&
                       std::ranges::all_of(report.rights, &service::RightReport::held) && report.unexpected.empty() &&
-                      report.policy_error.empty() && !report.lacks_runtime;
+                      report.policy_error.empty() && !report.lacks_runtime &&
+                      (!report.service || is_well(*report.service));
     return full ? everything : less;
 }
 
@@ -144,6 +160,7 @@ views::Json document_of(const Report& report) {
                          {"grant", known(report.to_grant)},
                          {"counted", service::document_of(report.counted)}};
     if (!report.services.empty()) document["services"] = views::services_document(report.services);
+    if (report.service) document["service"] = *report.service;
     if (!report.policy_error.empty()) document["policy_error"] = report.policy_error;
     if (!report.expected.empty()) document["unexpected"] = views::unexpected_document(report.unexpected);
     for (const service::NamedInVain& each : report.in_vain)
@@ -170,6 +187,15 @@ void print_services(const Report& report) {
         fmt::print("  WRONG: each takes what the others set for somebody else's: one is enough\n");
 }
 
+void print_service(const Report& report) {
+    if (!report.service) return;
+    fmt::print("\nTHE SERVICE THAT ANSWERS HERE\n");
+    if (is_well(*report.service)) fmt::print("  alive and ready\n");
+    if (const auto why = views::known_text(*report.service, "why")) fmt::print("  WRONG: {}\n", *why);
+    if (const auto error = views::known_text(*report.service, "http_error"))
+        fmt::print("  WRONG: no metrics are served: {}\n", *error);
+}
+
 void print(const Report& report) {
     fmt::print("kernel {}: {}\n\nPROBES\n", report.kernel, verdict(status_of(report)));
     for (const probes::Step& step : report.probes.ladder())
@@ -188,6 +214,7 @@ void print(const Report& report) {
     for (const std::string& line : service::lines_of(report.counted, namespaces_shown)) fmt::print("  {}\n", line);
     print_policy(report);
     print_services(report);
+    print_service(report);
     if (!report.to_grant.empty()) fmt::print("\nNo right is held: {}\n", report.to_grant);
     fmt::print("\nRIGHTS\n");
     for (const service::RightReport& right : report.rights)
@@ -197,6 +224,7 @@ void print(const Report& report) {
 struct Options {
     std::string format = "table";
     std::string cri_socket;
+    std::string socket = default_socket;
     std::vector<std::string> rungs;
     std::string policy = service::Config().policy;
 };
@@ -204,6 +232,7 @@ struct Options {
 int doctor(const Options& options, bool required) {
     const auto policy = service::PolicyFile(options.policy, required).load();
     Report report = examine(rungs_of(options.rungs), options.cri_socket);
+    report.service = health_of_service(options.socket);
     if (policy) {
         compare(report, *policy);
     } else {
@@ -230,6 +259,9 @@ void add_doctor(CLI::App& app, int& status) {
     const auto* policy = command.add_option("--policy", options->policy, "Policy whose `expect` is compared")
                              ->check(check_path)
                              ->capture_default_str();
+    command.add_option("--socket", options->socket, "Of the service, where one runs")
+        ->check(check_path)
+        ->capture_default_str();
     add_cri_socket(command, options->cri_socket);
     add_rungs(command, options->rungs);
     command.callback([=, &status] { status = doctor(*options, policy->count() > 0); });

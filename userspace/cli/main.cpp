@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
         cli::add_run(app, status);
         cli::add_top(app, status);
         cli::add_doctor(app, status);
+        cli::add_health(app, status);
         cli::add_policy(app, status);
         cli::add_history(app, status);
         cli::add_restore(app, status);

@@ -6,6 +6,7 @@
 //   {"command": "policy"}                    -> {"file": ..., "found": true, "policy": "<what is in force, as YAML>"}
 //   {"command": "policy", "pod": "shop/web-0"}
 //                                            -> {"file": ..., "about": [...], "policy": "<what that leaves this pod>"}
+//   {"command": "health"}                    -> {"alive": true, "ready": true, "why": null} (service/health.hpp)
 //   {"command": "record"}                    -> lines of a recording (recording/recording.hpp), without end
 //   anything else                            -> {"error": "..."}, which says where and why (service/request.hpp)
 //

@@ -796,6 +796,7 @@ ApiServer::Answer Daemon::answer(const std::string& line) {
     case Request::Command::restore: return {restore_text({.dry_run = request->dry_run, .now = request->now})};
     case Request::Command::record: return begin_recording();
     case Request::Command::policy: return {request->pod.empty() ? policy_text() : policy_text_for(request->pod)};
+    case Request::Command::health: return {views::to_text(health_document(health_, sys::now().mono, http_.error()))};
     }
     return {};
 }

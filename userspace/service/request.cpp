@@ -16,8 +16,9 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::array<std::string_view, 4> commands{"top", "restore", "record", "policy"}; // as Request::Command
-constexpr std::string_view known_commands = R"("top", "restore", "record" or "policy")";
+// As Request::Command.
+constexpr std::array<std::string_view, 5> commands{"top", "restore", "record", "policy", "health"};
+constexpr std::string_view known_commands = R"("top", "restore", "record", "policy" or "health")";
 
 struct Flag {
     std::string_view key;

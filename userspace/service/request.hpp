@@ -13,7 +13,7 @@ namespace bpftune::service {
 inline constexpr unsigned api_version = 1; // of a request that names none
 
 struct Request {
-    enum class Command { top, restore, record, policy };
+    enum class Command { top, restore, record, policy, health };
     Command command = Command::top;
     bool dry_run = false; // of `restore`
     bool now = false;     // of `restore`: whatever is in use

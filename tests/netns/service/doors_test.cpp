@@ -203,6 +203,9 @@ TEST_CASE("while no change can be recorded none is made, which is said everywher
     CHECK(mentions(get(at, "/readyz"), "no change can be recorded"));
     CHECK(mentions(get(at, "/metrics"), "bpftune_journal_writable 0\n"));
     CHECK(get(at, "/healthz").starts_with("HTTP/1.1 200 "));
+    CHECK(mentions(run({"health", "--ready", "--socket", home.socket()}).err,
+                   " is not ready: no change can be recorded"));
+    CHECK(run({"health", "--socket", home.socket()}).status == 0);
     for (int i = 0; i < 10; ++i) site.burst(listener, port);
     CHECK(limit_of(listener) == 8);
     CHECK(count_of(service.err(), "nothing is written until changes can be recorded again") == 1);
@@ -275,6 +278,12 @@ TEST_CASE("a port that another process has is done without, which is said, and h
     CHECK(home.top()["http_error"] ==
           "cannot listen on " + address + ": Address already in use; --listen chooses another");
     CHECK(mentions(run({"top", "--once", "--socket", home.socket()}).out, "No metrics are served: cannot listen on"));
+    const Ran ready = run({"health", "--ready", "--socket", home.socket()});
+    CHECK(ready.status == 0);
+    CHECK(mentions(ready.err, "bpftune-k8s: no metrics are served: cannot listen on " + address));
+    const Ran doctor = run({"doctor", "-o", "json", "--socket", home.socket()});
+    CHECK(doctor.status == 1);
+    CHECK(Json::parse(doctor.out)["service"]["http_error"] == home.top()["http_error"]);
     CHECK(comes_true([&] {
         site.burst(listener, port);
         return limit_of(listener) > 4;
@@ -285,6 +294,8 @@ TEST_CASE("a port that another process has is done without, which is said, and h
     CHECK(count_of(service.err(), "no metrics are served") == 1);
     CHECK(get(at, "/readyz").starts_with("HTTP/1.1 200 "));
     CHECK(home.top()["http_error"].is_null());
+    CHECK(run({"health", "--socket", home.socket()}).err.empty());
+    CHECK(mentions(run({"doctor", "--socket", home.socket()}).out, "ANSWERS HERE\n  alive and ready\n"));
 }
 
 TEST_CASE("an address that is not this node's is an error at start", "[any-kernel]") {
@@ -294,6 +305,35 @@ TEST_CASE("an address that is not this node's is an error at start", "[any-kerne
                          "--listen", "192.0.2.1:9810"});
     CHECK(ran.status == 1);
     CHECK(mentions(ran.err, "cannot listen on 192.0.2.1:9810: Cannot assign requested address"));
+}
+
+TEST_CASE("health says whether the service behind the socket is alive and ready, and does not wait for one that hangs",
+          "[any-kernel]") {
+    const Home home;
+    home.set_policy(policy_text("health", "mode: observe"));
+    const Ran none = run({"health", "--socket", home.socket()});
+    CHECK(none.status == 1);
+    CHECK(none.out.empty());
+    CHECK(none.err == "bpftune-k8s: connect to " + home.socket() + ": No such file or directory\n");
+
+    const Running service(home);
+    const Ran alive = run({"health", "--socket", home.socket()});
+    CHECK(alive.status == 0);
+    CHECK(alive.out == "alive\n");
+    CHECK(alive.err.empty());
+    const Ran ready = run({"health", "--ready", "--socket", home.socket()});
+    CHECK(ready.status == 0);
+    CHECK(ready.out == "ready\n");
+
+    service.signal(SIGSTOP);
+    const Ran hangs = run({"health", "--socket", home.socket()});
+    const Ran doctor = run({"doctor", "--socket", home.socket()});
+    service.signal(SIGCONT);
+    CHECK(mentions(doctor.out, "WRONG: " + home.socket() + ": the service gave no answer within 2 s"));
+    CHECK(hangs.status == 1);
+    CHECK(hangs.err ==
+          "bpftune-k8s: " + home.socket() + ": the service gave no answer within 2 s: it is stopped or very busy\n");
+    CHECK(comes_true([&] { return run({"health", "--socket", home.socket()}).status == 0; }));
 }
 
 TEST_CASE("the socket answers what it does not understand with an error, and is the administrator's", "[any-kernel]") {

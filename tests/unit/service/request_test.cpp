@@ -20,6 +20,7 @@ std::string error_of(std::string_view line) {
 
 TEST_CASE("each command is understood, with the version named or not") {
     CHECK(parse_request(R"({"command": "top"})")->command == Command::top);
+    CHECK(parse_request(R"({"command": "health"})")->command == Command::health);
     CHECK(parse_request(R"({"command": "record", "version": 1})")->command == Command::record);
     const auto restore = parse_request(R"({"command": "restore"})");
     CHECK(restore->command == Command::restore);
@@ -75,7 +76,7 @@ TEST_CASE("what is no request is told what is wrong, and where") {
     CHECK(error_of(std::string_view("{\"command\": \"top\"}\0 x", 21)).starts_with("column 19: "));
     CHECK(error_of(R"({"command": "top", "version": 1e999})").starts_with("no JSON object in one line: "));
     CHECK(error_of("[]").starts_with("the request is no object but of type array"));
-    CHECK(error_of("{}") == R"("command": missing; "top", "restore", "record" or "policy")");
+    CHECK(error_of("{}") == R"("command": missing; "top", "restore", "record", "policy" or "health")");
     CHECK(error_of(R"({"command": "restor"})").ends_with(R"(did you mean "restore"?)"));
 }
 

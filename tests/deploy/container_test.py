@@ -136,8 +136,14 @@ class Container(unittest.TestCase):
             self.assertEqual(netns.somaxconn(), 16)
 
     def becomes_ready(self, node, pod):
-        self.assertTrue(comes_true(lambda: self.answer(node, "/readyz") == 200), pod.log())
-        self.assertEqual(self.answer(node, "/healthz"), 200)
+        def holds(probe):  # as kubelet finds out
+            return pod.exec(*container_of(node.daemon_set)[probe]["exec"]["command"]).returncode == 0
+
+        self.assertTrue(comes_true(lambda: holds("readinessProbe")), pod.log())
+        self.assertTrue(holds("startupProbe"))
+        self.assertTrue(holds("livenessProbe"))
+        for path in ("/readyz", "/healthz", "/metrics"):
+            self.assertEqual(self.answer(node, path), 200)
 
     def mode_by_socket(self, node):
         """What a `bpftune-k8s` on the node itself is told."""

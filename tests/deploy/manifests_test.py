@@ -168,15 +168,25 @@ class Manifests(unittest.TestCase):
         self.assertEqual(resources["requests"].keys(), {"cpu", "memory"})
 
     @of_each
-    def test_probes_ask_what_the_service_answers(self, _, daemon_set):
+    def test_probes_ask_by_the_socket_that_no_other_process_can_have(self, _, daemon_set):
+        container = container_of(daemon_set)
+        asked = {
+            "startupProbe": ["bpftune-k8s", "health"],
+            "livenessProbe": ["bpftune-k8s", "health"],
+            "readinessProbe": ["bpftune-k8s", "health", "--ready"],
+        }
+        for probe, command in asked.items():
+            self.assertEqual(container[probe]["exec"]["command"], command)
+            # It waits 2 s to be connected and 2 s for the answer; kubelet waits 1 s unless told.
+            self.assertGreater(container[probe]["timeoutSeconds"], 4)
+
+    @of_each
+    def test_what_is_scraped_is_what_the_service_answers(self, _, daemon_set):
         answered = re.findall(r'path == "(/[a-z]+)"', (SOURCE / "userspace/service/http.cpp").read_text())
         container = container_of(daemon_set)
         (port,) = container["ports"]
         self.assertEqual(port["containerPort"], port["hostPort"])
         self.assertTrue(container["args"][2].endswith(f":{port['containerPort']}"))
-        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-            self.assertEqual(container[probe]["httpGet"]["port"], port["name"])
-            self.assertIn(container[probe]["httpGet"]["path"], answered)
         annotations = daemon_set["spec"]["template"]["metadata"]["annotations"]
         self.assertEqual(annotations["prometheus.io/port"], str(port["containerPort"]))
         self.assertIn(annotations["prometheus.io/path"], answered)

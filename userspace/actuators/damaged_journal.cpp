@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "actuators/damaged_journal.hpp"
 
+#include <algorithm>
 #include <system_error>
 
 #include "actuators/journal.hpp"
@@ -23,27 +24,48 @@ fs::path aside(const fs::path& directory, const std::string& boot_id, int number
            fmt::format("journal-damaged-{}{}.db", boot_id, number == 1 ? std::string() : fmt::format("-{}", number));
 }
 
+// The journal that was set aside as `path`, or its log where somebody has taken that away.
+std::optional<fs::path> left_of(const fs::path& path) {
+    for (const char* beside : {"", "-wal"})
+        if (fs::path name = path.string() + beside; is_there(name)) return name;
+    return std::nullopt;
+}
+
+// The next place. Where only the log of a journal is left to be moved, and the last one that was set aside has none, it
+// is that one's: whoever moved that did not come further.
+fs::path place_for(const fs::path& directory, const std::string& boot_id) {
+    int last = 0;
+    while (last < most_of_a_boot && left_of(aside(directory, boot_id, last + 1))) ++last;
+    const fs::path newest = aside(directory, boot_id, std::max(last, 1));
+    const bool is_begun = !is_there(directory / journal_file_name) && is_there(newest);
+    if (is_begun && !is_there(newest.string() + "-wal")) return newest;
+    return aside(directory, boot_id, std::min(last + 1, most_of_a_boot));
+}
+
 } // namespace
 
+// The journal first: from then on it is set aside, whatever else comes to be done. Its log alone is taken for what is
+// left of a damaged one (Journal::open), and its index is made again.
 Result<fs::path> set_journal_aside(const fs::path& directory, const std::string& boot_id) {
-    int number = 1;
-    while (number < most_of_a_boot && is_there(aside(directory, boot_id, number))) ++number;
     const fs::path from = directory / journal_file_name;
-    fs::path to = aside(directory, boot_id, number);
+    fs::path to = place_for(directory, boot_id);
     std::error_code error;
-    // The log first: beside a new journal it must not be found. The index is made again from it.
-    for (const char* beside : {"-wal", ""}) {
+    if (is_there(from))
+        for (const char* beside : {"-wal", "-shm"}) fs::remove(to.string() + beside, error); // of whose place it takes
+    for (const char* beside : {"", "-wal"}) {
         fs::rename(from.string() + beside, to.string() + beside, error);
         if (error && error != std::errc::no_such_file_or_directory)
-            return failure("set {} aside: {}", from.string() + beside, error.message());
+            return system_failure(error.value(), "set {} aside", from.string() + beside);
     }
     fs::remove(from.string() + "-shm", error);
     return to;
 }
 
 std::optional<fs::path> journal_set_aside(const fs::path& directory, const std::string& boot_id) {
-    fs::path first = aside(directory, boot_id, 1);
-    return is_there(first) ? std::optional(std::move(first)) : std::nullopt;
+    std::optional<fs::path> found;
+    for (int number = 1; number <= most_of_a_boot && !found; ++number)
+        found = left_of(aside(directory, boot_id, number));
+    return found;
 }
 
 } // namespace bpftune::actuators

@@ -281,6 +281,14 @@ Result<> make_file(const std::filesystem::path& directory) {
     if (!own) return std::unexpected(own.error());
     for (const char* beside : {"-wal", "-shm"})
         if (auto checked = sys::check_own_file(*own, std::string(journal_file_name) + beside); !checked) return checked;
+    const auto is_there = [&](const char* beside) {
+        return ::faccessat(own->fd.value(), (std::string(journal_file_name) + beside).c_str(), F_OK, 0) == 0;
+    };
+    // SQLite would delete that log.
+    if (!is_there("") && is_there("-wal"))
+        return std::unexpected(Error{fmt::format("damaged ({}-wal is there, and not what it is the log of)",
+                                                 (directory / journal_file_name).string()),
+                                     sqlite::damaged});
     const auto file = sys::open_own_file(*own, journal_file_name, 0640);
     return file ? Result<>() : std::unexpected(file.error());
 }
@@ -290,8 +298,18 @@ Result<> check_room(const std::string& path) {
     struct statvfs status{};
     if (::statvfs(path.c_str(), &status) != 0) return system_failure(errno, "its file system");
     const std::uint64_t free = (::geteuid() == 0 ? status.f_bfree : status.f_bavail) * status.f_frsize;
+    if ((status.f_flag & ST_RDONLY) != 0) return std::unexpected(Error{"its file system is read-only", EROFS});
     if (free >= Journal::least_room_bytes) return {};
-    return failure("{} KiB are free on its file system, {} are needed", free >> 10, Journal::least_room_bytes >> 10);
+    return std::unexpected(Error{
+        fmt::format("{} KiB are free on its file system, {} are needed", free >> 10, Journal::least_room_bytes >> 10),
+        ENOSPC});
+}
+
+// SQLite says that a file failed, or could not be opened, and not why.
+Error with_room(Error error, const std::string& path) {
+    if (error.code == 0 || error.code == sqlite::damaged) return error;
+    const auto room = check_room(path);
+    return room ? error : Error{fmt::format("{}: {}", error.message, room.error().message), room.error().code};
 }
 
 // Without a log beside it nobody has it open: it is complete in itself, and `immutable` keeps SQLite from making files.
@@ -308,11 +326,19 @@ Result<int> version_of(sqlite::Database& database) {
     const auto text = database.value("PRAGMA user_version");
     if (!text) return std::unexpected(text.error());
     const auto version = parse_number(*text);
-    if (!version) return with_context(version.error(), "user_version");
+    if (!version) return std::unexpected(Error{fmt::format("damaged (user_version {})", *text), sqlite::damaged});
     if (*version > schema_version)
         return failure("written by a newer version of bpftune-k8s (schema {}, this one knows {})", *version,
                        schema_version);
     return static_cast<int>(*version);
+}
+
+// In a file that has no version yet.
+Result<> make_tables(sqlite::Database& database) {
+    const auto there = database.value("SELECT count(*) FROM sqlite_master");
+    if (!there) return std::unexpected(there.error());
+    if (*there == "0") return database.run(schema);
+    return std::unexpected(Error{"damaged (tables, and no version)", sqlite::damaged});
 }
 
 Result<> prepare_database(sqlite::Database& database) {
@@ -323,7 +349,7 @@ Result<> prepare_database(sqlite::Database& database) {
     if (!mode) return std::unexpected(mode.error());
     if (*mode != "wal") return failure("this file system does not take SQLite's write-ahead log");
     if (auto set = database.run("PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0"); !set) return set;
-    if (*version == 0) return database.run(schema);
+    if (*version == 0) return make_tables(database);
     if (*version < 2)
         if (auto upgraded = database.run(from_schema_1); !upgraded) return upgraded;
     if (*version < 3)
@@ -349,6 +375,7 @@ struct Journal::Database {
     bool writable = false;
     int version = schema_version; // of a journal that is read only, its own
     struct stat file{};           // that is open for writing
+    std::optional<Error> closed;  // why there is nothing to write
     Statement insert, written, failed, gone, settle, yield, release, undo;
     Statement keep, begin_back, end_back, undo_back;
 
@@ -368,8 +395,13 @@ struct Journal::Database {
         return {};
     }
 
+    [[nodiscard]] Result<> check_writable(const char* what) const {
+        if (closed) return std::unexpected(*closed);
+        return writable ? Result<>() : failure("journal {}: {}: not open for writing", path, what);
+    }
+
     template <class... Values> Result<> run(Statement& statement, const char* what, const Values&... values) {
-        if (!writable) return failure("journal {}: {}: not open for writing", path, what);
+        if (auto ready = check_writable(what); !ready) return ready;
         const auto done = statement.bind(values...).run();
         if (!done) return with_context(done.error(), "journal {}: {}", path, what);
         return {};
@@ -384,7 +416,7 @@ struct Journal::Database {
 
     // All that `statements` does, or nothing of it.
     template <class Statements> Result<> at_one_go(Statements statements) {
-        if (!writable) return failure("journal {}: not open for writing", path);
+        if (auto ready = check_writable("begin"); !ready) return ready;
         if (auto begun = connection->run("BEGIN IMMEDIATE"); !begun)
             return with_context(begun.error(), "journal {}", path);
         Result<> done = statements();
@@ -414,6 +446,7 @@ struct Journal::Database {
 
     template <class Handle, class... Values>
     Result<> for_each_row(const char* sql, Handle handle, const Values&... values) {
+        if (closed) return std::unexpected(*closed);
         if (!connection) return {};
         auto statement = connection->prepare(sql);
         if (!statement) return with_context(statement.error(), "journal {}", path);
@@ -435,6 +468,19 @@ Journal::Journal(Journal&&) noexcept = default;
 Journal& Journal::operator=(Journal&&) noexcept = default;
 Journal::~Journal() = default;
 
+bool Journal::is_of_disk(const Error& error) {
+    constexpr std::array codes{ENOSPC, EDQUOT, EIO, EROFS};
+    return std::ranges::find(codes, error.code) != codes.end();
+}
+
+Journal Journal::closed(Error why) {
+    auto database = std::make_unique<Database>();
+    database->closed = std::move(why);
+    return Journal(std::move(database));
+}
+
+const std::optional<Error>& Journal::why_closed() const { return database_->closed; }
+
 Result<Journal> Journal::open(const std::filesystem::path& directory, std::string boot_id) {
     auto database = std::make_unique<Database>();
     database->path = (directory / journal_file_name).string();
@@ -445,7 +491,7 @@ Result<Journal> Journal::open(const std::filesystem::path& directory, std::strin
     if (!opened) return with_context(opened.error(), "journal {}", database->path);
     database->connection = std::move(*opened);
     if (const auto ready = database->prepare(); !ready)
-        return with_context(ready.error(), "journal {}", database->path);
+        return with_context(with_room(ready.error(), database->path), "journal {}", database->path);
     if (::stat(database->path.c_str(), &database->file) != 0)
         return system_failure(errno, "journal {}", database->path);
     return Journal(std::move(database));
@@ -502,6 +548,7 @@ Result<std::int64_t> Journal::begin(const Change& change) {
 Result<std::vector<std::int64_t>> Journal::begin(std::span<const Change> changes) {
     std::vector<std::int64_t> rows;
     if (changes.empty()) return rows;
+    if (auto ready = database_->check_writable("begin"); !ready) return std::unexpected(ready.error());
     if (auto place = database_->check_place(); !place) return std::unexpected(place.error());
     const auto done = database_->at_one_go([&]() -> Result<> {
         for (const Change& change : changes) {
@@ -598,7 +645,7 @@ Result<std::vector<Change>> Journal::history(std::optional<WallTime> since) cons
 }
 
 Result<> Journal::checkpoint() {
-    if (!database_->writable) return failure("journal {}: checkpoint: not open for writing", database_->path);
+    if (auto ready = database_->check_writable("checkpoint"); !ready) return ready;
     if (auto place = database_->check_place(); !place) return place;
     if (auto room = check_room(database_->path); !room)
         return with_context(room.error(), "journal {}", database_->path);

@@ -45,6 +45,9 @@ public:
     // start (actuators/damaged_journal.hpp).
     static constexpr int damaged = EUCLEAN;
 
+    // Whether the error is that of a disk that is full or fails: the same may work later.
+    static bool is_of_disk(const Error& error);
+
     // Creates `directory` (0750) and the database in it (journal.db, 0640) when they are not there. Deletes rows of
     // other boots that are more than 90 days older than the newest row, or not among the newest 100,000.
     static Result<Journal> open(const std::filesystem::path& directory, std::string boot_id);
@@ -52,6 +55,10 @@ public:
     // For `history`: changes no row and creates no journal; one that is not there is an empty one. A service may be
     // writing meanwhile. Where one has left its log behind (kill -9), SQLite's shared index is rebuilt beside it.
     static Result<Journal> open_read_only(const std::filesystem::path& directory, std::string boot_id);
+
+    // One that could not be opened, and why: whatever is asked of it fails with that.
+    static Journal closed(Error why);
+    [[nodiscard]] const std::optional<Error>& why_closed() const; // nullopt: it is open
 
     Journal(Journal&&) noexcept;
     Journal& operator=(Journal&&) noexcept;

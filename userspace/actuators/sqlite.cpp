@@ -9,11 +9,20 @@ std::unexpected<Error> is_damaged(std::string_view how) {
 }
 
 std::unexpected<Error> error_of(sqlite3* database) {
-    const int code = sqlite3_errcode(database);
-    if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) return is_damaged(sqlite3_errmsg(database));
-    const int system = sqlite3_system_errno(database);
-    if (code == SQLITE_CANTOPEN && system != 0) return system_failure(system, "{}", sqlite3_errmsg(database));
-    return failure("{}", sqlite3_errmsg(database));
+    const char* const message = sqlite3_errmsg(database);
+    switch (sqlite3_errcode(database)) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB: return is_damaged(message);
+    case SQLITE_FULL: return std::unexpected(Error{message, ENOSPC});
+    case SQLITE_IOERR: return std::unexpected(Error{message, EIO});
+    case SQLITE_READONLY: return std::unexpected(Error{message, EROFS});
+    case SQLITE_CANTOPEN:
+        if (const int system = sqlite3_system_errno(database); system != 0)
+            return system_failure(system, "{}", message);
+        break;
+    default: break;
+    }
+    return failure("{}", message);
 }
 
 } // namespace
@@ -86,8 +95,9 @@ Result<Statement> Database::prepare(std::string_view sql) {
 }
 
 Result<> Database::run(const char* sql) {
-    if (sqlite3_exec(handle(), sql, nullptr, nullptr, nullptr) != SQLITE_OK) return error_of(handle());
-    return {};
+    const int code = sqlite3_exec(handle(), sql, nullptr, nullptr, nullptr);
+    if (code == SQLITE_ERROR) return is_damaged(sqlite3_errmsg(handle())); // as in prepare()
+    return code == SQLITE_OK ? Result<>() : error_of(handle());
 }
 
 Result<std::string> Database::value(std::string_view sql) {

@@ -16,7 +16,8 @@
 
 namespace bpftune::actuators::sqlite {
 
-// The code of an error that says so: the file is no database of ours, or not whole.
+// The code of an error that says so: the file is no database of ours, or not whole. Others have ENOSPC, EIO or EROFS
+// where the disk is what fails, and errno where the file cannot be opened.
 inline constexpr int damaged = EUCLEAN;
 
 // One prepared statement. Bind the values in order, step through the rows; a statement that is not kept for later is

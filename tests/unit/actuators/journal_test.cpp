@@ -663,6 +663,84 @@ TEST_CASE("a database without the tables of a journal is a damaged one") {
     CHECK(opened.error().code == Journal::damaged);
 }
 
+TEST_CASE(
+    "a file that says to be of no version, or of one that it is not, is damaged, and none that is tried for ever") {
+    const TemporaryDirectory directory;
+    take(Journal::open(directory.path(), boot));
+    const std::string statement = GENERATE("PRAGMA user_version = 0", "PRAGMA user_version = -7",
+                                           "PRAGMA user_version = 0; ALTER TABLE changes RENAME TO others",
+                                           "PRAGMA user_version = 1", "PRAGMA user_version = 2; DROP TABLE changes");
+    INFO(statement);
+    execute(directory.path() / "journal.db", statement.c_str());
+    const auto opened = Journal::open(directory.path(), boot);
+    REQUIRE_FALSE(opened);
+    CHECK_THAT(opened.error().message, Catch::Contains("journal.db: damaged ("));
+    CHECK(opened.error().code == Journal::damaged);
+}
+
+TEST_CASE("a log without its journal is that of a damaged one, and stays") {
+    const TemporaryDirectory directory;
+    std::ofstream(directory / "journal.db-wal") << "log" << std::flush;
+    const auto opened = Journal::open(directory.path(), boot);
+    REQUIRE_FALSE(opened);
+    CHECK(opened.error().code == Journal::damaged);
+    CHECK_FALSE(std::filesystem::exists(directory / "journal.db"));
+    CHECK(std::filesystem::file_size(directory / "journal.db-wal") == 3);
+}
+
+TEST_CASE("a journal that is closed takes and tells nothing, and says why") {
+    Journal journal = Journal::closed({"the disk is full", ENOSPC});
+    CHECK(journal.why_closed()->message == "the disk is full");
+    const auto is_refused = [](const auto& result) {
+        REQUIRE_FALSE(result);
+        CHECK(result.error().message == "the disk is full");
+    };
+    const Change change = full_change();
+    is_refused(journal.begin(change));
+    is_refused(journal.begin(std::span(&change, 1)));
+    is_refused(journal.settle(key(change), ChangeState::kept));
+    is_refused(journal.holdings());
+    is_refused(journal.history());
+    is_refused(journal.checkpoint());
+    const TemporaryDirectory directory;
+    CHECK_FALSE(take(Journal::open(directory.path(), boot)).why_closed());
+}
+
+TEST_CASE("whoever is killed while a journal is set aside has it set aside, and the log goes to it later") {
+    const TemporaryDirectory directory;
+    const std::filesystem::path aside = directory / (std::string("journal-damaged-") + boot + ".db");
+    std::ofstream(directory / "journal.db-wal") << "log" << std::flush;
+    SECTION("after the first of its two names") {
+        std::ofstream(aside) << "journal" << std::flush;
+        CHECK(actuators::journal_set_aside(directory.path(), boot) == aside);
+        CHECK(take(actuators::set_journal_aside(directory.path(), boot)) == aside);
+    }
+    SECTION("before, which a new one begins with again") {
+        std::ofstream(directory / "journal.db") << "journal" << std::flush;
+        CHECK(take(actuators::set_journal_aside(directory.path(), boot)) == aside);
+    }
+    CHECK(std::filesystem::file_size(aside) == 7);
+    CHECK(std::filesystem::file_size(aside.string() + "-wal") == 3);
+    std::filesystem::remove(aside);
+    CHECK(actuators::journal_set_aside(directory.path(), boot) == aside.string() + "-wal");
+}
+
+TEST_CASE("a journal that is set aside is put to no log of another") {
+    const TemporaryDirectory directory;
+    const std::filesystem::path first = directory / (std::string("journal-damaged-") + boot + ".db");
+    std::ofstream(first.string() + "-wal") << "of one that was taken away" << std::flush;
+    for (int i = 2; i < 10; ++i) {
+        std::ofstream(directory / "journal.db") << i << std::flush;
+        const auto aside = take(actuators::set_journal_aside(directory.path(), boot));
+        CHECK(aside != first);
+        std::ofstream(aside.string() + "-wal") << "log" << std::flush;
+    }
+    std::ofstream(directory / "journal.db") << "last" << std::flush; // takes the ninth place
+    const auto aside = take(actuators::set_journal_aside(directory.path(), boot));
+    CHECK(std::filesystem::file_size(aside) == 4);
+    CHECK_FALSE(std::filesystem::exists(aside.string() + "-wal"));
+}
+
 TEST_CASE("a journal that is set aside keeps its log, and of one boot nine are kept") {
     const TemporaryDirectory directory;
     const auto set_aside = [&](const std::string& text) {

@@ -43,7 +43,7 @@ Result<Lines> alone(const Options& options) {
     if (auto there = check_state_dir(options.state_dir); !there) return std::unexpected(there.error());
     const auto lock = service::lock_state(options.state_dir, std::chrono::seconds(5));
     if (!lock) return std::unexpected(lock.error());
-    const std::array inherited{lock->value()};
+    const std::array inherited{lock->file.value()};
     auto writer = actuators::Writer::start(inherited);
     if (!writer) return with_context(writer.error(), "writer");
     const auto boot = service::boot_id();

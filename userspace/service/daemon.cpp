@@ -120,9 +120,9 @@ using Loop = std::unique_ptr<sd_event, LoopDeleter>;
 
 class Daemon {
 public:
-    Daemon(const Config& config, PolicyFile policy_file, policy::Policy policy, actuators::Journal journal,
-           actuators::Writer writer, std::string boot)
-        : config_(config), policy_file_(std::move(policy_file)), policy_(std::move(policy)),
+    Daemon(const Config& config, PolicyFile policy_file, policy::Policy policy, StateLock lock,
+           actuators::Journal journal, actuators::Writer writer, std::string boot)
+        : config_(config), policy_file_(std::move(policy_file)), policy_(std::move(policy)), lock_(std::move(lock)),
           journal_(std::move(journal)), writer_(std::move(writer)), boot_(std::move(boot)), metrics_(BPFTUNE_VERSION),
           probes_(probes::Probes::open(
               {.rungs = config.rungs,
@@ -151,8 +151,9 @@ private:
     Result<> open_loop();
     Result<> open_doors();
     Result<> ask_runtime();
-    void adopt();
-    void adopt(const actuators::Holding& holding);
+    enum class Adopt { as_left, anew };
+    void adopt(Adopt how);
+    void adopt(const actuators::Holding& holding, Adopt how);
     bool was_given_back(const actuators::Holding& holding, std::uint64_t value);
     void log_probes() const;
 
@@ -172,6 +173,8 @@ private:
     void say_what_does_nothing() const;
     void remember_changes();
     bool journal_is_due();
+    void look_at_journal();
+    void open_journal_again();
     void publish();
     ApiServer::Answer answer(const std::string& line);
     ApiServer::Answer begin_recording();
@@ -212,7 +215,9 @@ private:
     WallTime policy_loaded_ = sys::now().wall;
     std::optional<std::string> policy_error_; // of the last reload
     std::string missing_to_write_;            // as missing_to_write() has it
+    policy::Mode asked_mode_{};               // what mode() would be, if nothing kept it from it
     std::optional<std::string> mode_reason_;
+    StateLock lock_;
     actuators::Journal journal_;
     actuators::Writer writer_;
     std::string boot_;
@@ -232,7 +237,8 @@ private:
     bool changes_stale_ = true;
     bool journal_stale_ = true; // something was recorded since its last checkpoint
     MonoTime next_journal_look_;
-    bool ready_ = false; // every probe has settled
+    MonoTime next_opening_; // of one that is closed
+    bool ready_ = false;    // every probe has settled
     Health health_;
     recording::Encoder recording_;
     bool looks_after_drop_ = false; // the next tick is for it
@@ -259,12 +265,19 @@ private:
 
 // Where the writer cannot write, `auto` could only fail again and again.
 std::optional<std::string> Daemon::why_not_to_write() const {
-    if (missing_to_write_.empty()) return originals_lost(config_.state_dir, boot_);
-    return fmt::format("mode auto was asked for, but nothing can be written without {}: observing", missing_to_write_);
+    if (!missing_to_write_.empty())
+        return fmt::format("mode auto was asked for, but nothing can be written without {}: observing",
+                           missing_to_write_);
+    if (const auto& why = journal_.why_closed())
+        return fmt::format("no change can be recorded: {}. Observing until the journal can be opened, which is tried "
+                           "again and again",
+                           printable(why->message));
+    return originals_lost(config_.state_dir, boot_);
 }
 
 void Daemon::apply_mode() {
     if (config_.mode) policy_.mode = *config_.mode;
+    asked_mode_ = policy_.mode;
     mode_reason_.reset();
     if (policy_.mode != policy::Mode::automatic) return;
     mode_reason_ = why_not_to_write();
@@ -288,7 +301,7 @@ Result<> Daemon::start() {
     if (auto asked = ask_runtime(); !asked) return asked;
     sys::fetch_code();
     probes_.watch_sysctls(sysctls_of(policy_));
-    adopt();
+    adopt(Adopt::as_left);
     tick();
     (void)writer_.read(tunables::catalog().front().id,
                        {.netns = last_.host}); // its first time, before a burst waits for it
@@ -389,7 +402,8 @@ void Daemon::log_probes() const {
 }
 
 // Values that an earlier run left: held on, if they are still what it wrote. The controller's first tick finds out.
-void Daemon::adopt() {
+// What is on its way back to its original goes on back, or anew is as good as any other.
+void Daemon::adopt(Adopt how) {
     const auto holdings = journal_.holdings();
     if (!holdings) {
         spdlog::error("journal: nothing adopted: {}", holdings.error().message);
@@ -403,14 +417,13 @@ void Daemon::adopt() {
             ++undoing_; // nobody would raise it again: on its way back
             continue;
         }
-        // Who loads a policy after a restore wants to have it tuned again.
-        if (holding.undoing && ready_) (void)journal_.undoing(object, false);
-        adopt(holding);
+        if (holding.undoing && how == Adopt::anew) (void)journal_.undoing(object, false);
+        adopt(holding, how);
     }
     if (undoing_ > 0) spdlog::info("{} values go on back to their originals as their use falls", undoing_);
 }
 
-void Daemon::adopt(const actuators::Holding& holding) {
+void Daemon::adopt(const actuators::Holding& holding, Adopt how) {
     const auto original = tunables::value_of(holding.tunable, holding.original);
     const auto current = tunables::value_of(holding.tunable, holding.current);
     if (!original || !current) return;
@@ -447,7 +460,7 @@ void Daemon::adopt(const actuators::Holding& holding) {
                                 .original = *original,
                                 .current = value.value_or(*current),
                                 .evidence = holding.evidence};
-    adopted.undoing = holding.undoing && !ready_;
+    adopted.undoing = holding.undoing && how == Adopt::as_left;
     collector_.holds(object);
     if (on_trial) adopted.before_trial = tunables::value_of(holding.tunable, *holding.before_trial).value_or(*original);
     controller::adopt(state_, adopted, sys::now().mono);
@@ -519,7 +532,7 @@ void Daemon::tick() {
     executor_.settle_unknown(sys::now().mono);
     go_on_restoring();
     if (changes_stale_) remember_changes();
-    if (journal_is_due()) executor_.checkpoint();
+    if (journal_is_due()) look_at_journal();
     update_metrics();
     publish();
     spdlog::default_logger()->flush(); // says what was left out
@@ -560,6 +573,28 @@ bool Daemon::journal_is_due() {
     if (!std::exchange(journal_stale_, false) && !executor_.journal_error() && now < next_journal_look_) return false;
     next_journal_look_ = now + journal_look;
     return true;
+}
+
+void Daemon::look_at_journal() {
+    if (journal_.why_closed() && next_opening_ <= sys::now().mono) open_journal_again();
+    executor_.checkpoint();
+}
+
+// What an earlier run left is known only from here on, so nothing was written before. At most 1/50 of the time goes
+// into it: a large journal takes a while.
+void Daemon::open_journal_again() {
+    const MonoTime begun = sys::now().mono;
+    auto journal = open_journal(lock_, boot_);
+    const MonoTime now = sys::now().mono;
+    next_opening_ = now + restoring_share * (now - begun);
+    journal_ = journal ? std::move(*journal) : actuators::Journal::closed(journal.error());
+    if (!journal) return;
+    changes_stale_ = true;
+    policy_.mode = asked_mode_;
+    apply_mode();
+    adopt(Adopt::as_left);
+    if (api_->has_followers()) (void)begin_recording();
+    spdlog::info("journal: opened, mode {}", policy::to_string(mode()));
 }
 
 void Daemon::publish() {
@@ -668,7 +703,8 @@ void Daemon::reload(std::string_view why) {
     apply_mode();
     controller::reloaded(state_);
     probes_.watch_sysctls(sysctls_of(policy_));
-    if (std::exchange(restored_, false) || undoing_ > 0) adopt(); // what is left is known with its originals
+    // What is left is known with its originals; who loads a policy after a restore wants to have it tuned again.
+    if (std::exchange(restored_, false) || undoing_ > 0) adopt(Adopt::anew);
     api_->publish(recording::Encoder::reloaded(policy_));
     spdlog::info("policy: {}: '{}' loaded, mode {}", why, policy_.name, policy::to_string(mode()));
     say_what_does_nothing();
@@ -680,6 +716,7 @@ void Daemon::say_what_does_nothing() const {
 }
 
 void Daemon::remember_changes() {
+    if (journal_.why_closed()) return; // which the executor says
     if (auto changes = journal_.history(sys::now().wall - recent)) {
         changes_ = std::move(*changes);
         changes_stale_ = false;
@@ -836,16 +873,17 @@ int run(const Config& config) {
         return stop_with(failed, "", taken.error());
     auto lock = lock_state(config.state_dir, std::chrono::seconds(2));
     if (!lock) return stop_with(failed, "", lock.error());
-    const std::array inherited{lock->value()};
+    const std::array inherited{lock->file.value()};
     auto writer = actuators::Writer::start(inherited);
     if (!writer) return stop_with(failed, "writer", writer.error());
     const auto boot = boot_id();
     if (!boot) return stop_with(failed, "boot id", boot.error());
-    auto journal = open_journal(config.state_dir, *boot);
+    auto journal = open_journal_if_it_can_be(*lock, *boot);
     if (!journal) return stop_with(failed, "journal", journal.error());
 
     block_signals();
-    Daemon daemon(config, std::move(policy_file), std::move(*policy), std::move(*journal), std::move(*writer), *boot);
+    Daemon daemon(config, std::move(policy_file), std::move(*policy), std::move(*lock), std::move(*journal),
+                  std::move(*writer), *boot);
     if (const auto started = daemon.start(); !started) return stop_with(failed, "", started.error());
     const auto ended = daemon.loop();
     daemon.finish();

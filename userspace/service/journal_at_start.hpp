@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The journal when the service starts: one that is damaged is set aside, and the node is observed.
+// The journal when the service starts, on a disk that may be hurt: one that is damaged is set aside, and where it is of
+// this boot the node is observed; without a disk that takes anything the service begins without one.
 #pragma once
 
 #include <filesystem>
@@ -8,11 +9,16 @@
 
 #include "actuators/journal.hpp"
 #include "core/result.hpp"
+#include "service/lock.hpp"
 
 namespace bpftune::service {
 
-// Sets a damaged one aside, says so in the log, and begins a new one.
-Result<actuators::Journal> open_journal(const std::filesystem::path& state_dir, const std::string& boot_id);
+// Sets a damaged one aside, says so in the log, and begins a new one. The lock of its directory says then that changes
+// of this boot may be in it.
+Result<actuators::Journal> open_journal(StateLock& lock, const std::string& boot_id);
+
+// The same; where the disk is full or fails, a closed one: nothing can be written until it is opened.
+Result<actuators::Journal> open_journal_if_it_can_be(StateLock& lock, const std::string& boot_id);
 
 // Why nothing may be written in this boot: the originals of what was raised are in a journal that was set aside.
 std::optional<std::string> originals_lost(const std::filesystem::path& state_dir, const std::string& boot_id);

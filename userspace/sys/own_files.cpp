@@ -88,6 +88,10 @@ Result<OwnDirectory> open_own_directory(const std::filesystem::path& path) {
 Result<Fd> open_own_file(const OwnDirectory& directory, const std::string& name, mode_t mode) {
     const std::filesystem::path path = directory.path / name;
     Fd file(::openat(directory.fd.value(), name.c_str(), O_RDWR | O_CREAT | not_followed, mode));
+    if (!file && errno == EROFS) {
+        file = Fd(::openat(directory.fd.value(), name.c_str(), O_RDONLY | not_followed));
+        if (!file && errno == ENOENT) errno = EROFS; // it cannot be made
+    }
     if (!file && errno == ELOOP) return is_link(path, "move it away");
     if (!file) return system_failure(errno, "open {}", shown(path));
     const auto status = status_of(file, path);

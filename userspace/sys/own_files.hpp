@@ -24,7 +24,7 @@ struct OwnDirectory {
 Result<OwnDirectory> open_own_directory(const std::filesystem::path& path);
 
 // A regular file of it with this one name, to be read and written; made with `mode` where it is missing. It may have
-// been made by hand: nothing in it is changed.
+// been made by hand: nothing in it is changed. One on a file system that is read-only can be read alone.
 Result<Fd> open_own_file(const OwnDirectory& directory, const std::string& name, mode_t mode);
 
 // The same check of a file that need not be there.

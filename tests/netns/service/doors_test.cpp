@@ -67,6 +67,10 @@ public:
         }
     }
     void free() const { fs::remove(filler()); }
+    void set_read_only(bool is_read_only) const {
+        const unsigned long flags = MS_REMOUNT | (is_read_only ? MS_RDONLY : 0);
+        must(::mount(nullptr, path_.c_str(), nullptr, flags, nullptr) == 0, "mount a small disk again");
+    }
 
 private:
     [[nodiscard]] std::string filler() const { return path_ + "/filler"; }
@@ -218,6 +222,53 @@ TEST_CASE("while no change can be recorded none is made, which is said everywher
     }));
     CHECK(home.top()["journal_error"].is_null());
     CHECK(comes_true([&] { return get(at, "/readyz").starts_with("HTTP/1.1 200 "); }));
+}
+
+TEST_CASE("on a disk that takes nothing the service begins without a journal: it observes, says so, and goes on later",
+          "[any-kernel]") {
+    const Home home;
+    const SmallDisk disk(home.state());
+    home.set_policy(policy_text("full", "mode: auto", "    net.core.somaxconn: {max: 65535}\n"));
+    const Site site;
+    const auto listener = site.listen(port);
+    const auto [has_run_before, is_read_only] =
+        GENERATE(table<bool, bool>({{false, false}, {true, false}, {true, true}}));
+    if (has_run_before) {
+        Running service(home);
+        site.burst(listener, port);
+        REQUIRE(comes_true([&] { return limit_of(listener) > 8 && limit_of(listener) == somaxconn_in(site.netns); }));
+        service.signal(SIGTERM);
+        REQUIRE(service.wait() == 0);
+    }
+    is_read_only ? disk.set_read_only(true) : disk.fill();
+    const std::uint64_t before = limit_of(listener);
+    Running service(home, {.listen = "127.0.0.1:0"});
+    const std::uint16_t at = http_port(service);
+    CHECK(service.says("; nothing is written until changes can be recorded again"));
+    CHECK(service.err().contains("KiB are free on its file system, 64 are needed; nothing is") == !is_read_only);
+    CHECK(service.err().contains("its file system is read-only; nothing is written until") == is_read_only);
+    CHECK(home.top()["mode"] == "observe");
+    CHECK_THAT(home.top()["mode_reason"].get<std::string>(), Catch::StartsWith("no change can be recorded: journal "));
+    CHECK(home.top()["journal_error"].is_string());
+    CHECK(mentions(get(at, "/readyz"), "no change can be recorded"));
+    CHECK(mentions(get(at, "/metrics"), "bpftune_journal_writable 0\n"));
+    CHECK(get(at, "/healthz").starts_with("HTTP/1.1 200 "));
+    CHECK(home.restored().status == 1); // nothing is known of what was raised
+    for (int i = 0; i < 10; ++i) site.burst(listener, port, 4 * before);
+    CHECK(limit_of(listener) == before);
+
+    is_read_only ? disk.set_read_only(false) : disk.free();
+    REQUIRE(service.says("changes are recorded again"));
+    CHECK(comes_true([&] { return get(at, "/readyz").starts_with("HTTP/1.1 200 "); }));
+    CHECK(home.top()["mode"] == "auto");
+    CHECK(home.top()["mode_reason"].is_null());
+    CHECK(service.err().contains("adopted: net.core.somaxconn") == has_run_before);
+    REQUIRE(comes_true([&] {
+        site.burst(listener, port, 4 * before);
+        return limit_of(listener) > before;
+    }));
+    for (const Json& line : home.restore()) CHECK(line["result"] == "restored");
+    CHECK(somaxconn_in(site.netns) == 8);
 }
 
 TEST_CASE("metrics tell which policy is in force, and whether the last one was taken", "[any-kernel]") {

@@ -148,6 +148,25 @@ TEST_CASE("a damaged journal is set aside by its name, and the node observed fro
     CHECK(comes_true([&] { return home.top()["mode"] == "auto"; }));
 }
 
+TEST_CASE("a journal that a power failure damaged keeps nothing from being written after it", "[any-kernel]") {
+    const Home home;
+    home.set_policy(automatic);
+    fs::create_directory(home.state());
+    fs::permissions(home.state(), fs::perms{0755});
+    const std::string earlier = "00000000-0000-4000-8000-000000000001";
+    write_text(home.state() + "/journal.db", std::string(8192, 'x'));
+    write_text(home.state() + "/lock", "712       \n" + earlier + "\n");
+    for (int start = 0; start < 2; ++start) {
+        Running service(home);
+        const std::string aside = home.state() + "/journal-damaged-" + earlier + ".db";
+        CHECK(service.err().contains("set aside as " + aside) == (start == 0));
+        CHECK(home.top()["mode"] == "auto");
+        CHECK(contents(aside) == std::string(8192, 'x'));
+        service.kill();
+    }
+    CHECK((fs::status(home.state()).permissions() & fs::perms::others_all) == fs::perms::none);
+}
+
 TEST_CASE("the node's own limits are put back after kill -9, by restore or by the next service when it ends",
           "[any-kernel]") {
     const LoneHome home;

@@ -3,6 +3,7 @@
 // no document in between, and a member that is not there costs nothing but a comparison.
 #pragma once
 
+#include <algorithm>
 #include <charconv>
 #include <concepts>
 #include <map>
@@ -153,7 +154,7 @@ template <class T> void write(std::string& out, const T& value, const T& known) 
 
 // --- Reading ---------------------------------------------------------------------------------------------------------
 
-// What a line may add to what it is read into. A node with 40,000 listeners has half of it at once.
+// What a line may add to what it is read into. A node with 40,000 listeners has most of it at once.
 inline constexpr std::size_t most_grown_bytes = std::size_t{64} << 20;
 
 // Goes through one line. After the first error nothing is taken any more, and what was read is not to be used.
@@ -215,16 +216,24 @@ template <class Read> void read_list(Cursor& in, Read read_one) {
     in.expect(']');
 }
 
+// Room is made for more than one: what it takes counts, not what is in it.
+template <class T> void add_row(Cursor& in, std::vector<T>& rows) {
+    if (rows.size() == rows.capacity()) {
+        const std::size_t more = std::max<std::size_t>(1, rows.size());
+        in.grow(more * sizeof(T));
+        if (!in.ok()) return;
+        rows.reserve(rows.size() + more);
+    }
+    rows.emplace_back();
+}
+
 template <class T> void read_rows(Cursor& in, std::vector<T>& rows) {
     std::size_t i = 0;
     read_list(in, [&] {
         if (in.next() == '{') {
-            if (i == rows.size()) {
-                in.grow(sizeof(T));
-                if (!in.ok()) return;
-                rows.emplace_back();
-            }
-            return read(in, rows[i++]);
+            if (i == rows.size()) add_row(in, rows);
+            if (in.ok()) read(in, rows[i++]);
+            return;
         }
         std::size_t as_before = 0;
         in.number(as_before);
@@ -352,8 +361,11 @@ template <class T> std::size_t held_bytes(const T& value) {
     } else if constexpr (is_set<T>) {
         for (const auto& element : value) add(element);
         bytes += value.size() * node_bytes;
-    } else if constexpr (is_vector<T> || is_array<T>) {
-        for (const auto& element : value) add(element);
+    } else if constexpr (is_vector<T>) {
+        bytes = value.capacity() * sizeof(typename T::value_type); // a list that was long once, and is not any more
+        for (const auto& element : value) bytes += held_bytes(element);
+    } else if constexpr (is_array<T>) {
+        for (const auto& element : value) bytes += held_bytes(element);
     }
     return bytes;
 }

@@ -9,6 +9,8 @@
 namespace bpftune::recording {
 namespace {
 
+constexpr std::size_t longest_name = 4096; // of a file: each decision that an entry of its has held back names it
+
 Result<> whole(const Cursor& in) {
     if (!in.ok()) return std::unexpected(in.error());
     if (!in.at_end()) return failure("more than one value on the line");
@@ -36,6 +38,7 @@ Origin origin_of(const policy::Policy& policy) {
 }
 
 Result<policy::Policy> policy_of(const std::vector<std::string>& lines, const Origin& origin) {
+    if (origin.file.size() > longest_name) return failure("the recorded policy: its file has no such name");
     std::string text;
     for (const std::string& line : lines) text.append(line) += '\n';
     auto parsed = policy::parse(text);
@@ -91,8 +94,9 @@ Result<> Decoder::check_memory(std::size_t grown) {
     grown_ += grown;
     if (grown_ <= most_grown_bytes / 2) return {};
     grown_ = 0;
-    const std::size_t held = held_bytes(tick_) + held_bytes(pressure_) + held_bytes(header_);
-    if (held <= most_held_bytes) return {};
+    held_ = recording::held_bytes(tick_) + recording::held_bytes(pressure_) + recording::held_bytes(header_) +
+            recording::held_bytes(step_) + recording::held_bytes(policy_) + recording::held_bytes(origin_);
+    if (held_ <= most_held_bytes) return {};
     return failure("what is recorded takes more than {} MiB", most_held_bytes >> 20);
 }
 

@@ -87,17 +87,21 @@ private:
 // the line is left to a decoder.
 std::optional<std::size_t> decisions_in(std::string_view line);
 
-// What the lines of a recording may have a decoder hold. Snapshots and states grow line by line, so that each line
-// being short says nothing.
+// What the lines of a recording may have a decoder hold, and whoever keeps what came of them. Snapshots and states grow
+// line by line, so that each line being short says nothing.
 inline constexpr std::size_t most_held_bytes = std::size_t{128} << 20;
 
-// Whatever it is given, it takes less than 256 MiB.
+// Whatever it is given, it takes less than 288 MiB: the most that is held, what may have been added since that was
+// measured, what a line may add, and as much again while it is moved to where there is room.
 class Decoder {
 public:
     enum class Line { header, step, reloaded, restored };
 
     // What the line is; the functions below then have what it says. Text that is not fit to show is made so.
     Result<Line> read(std::string_view line);
+
+    // About what it holds: as last measured, and what may have been added since.
+    [[nodiscard]] std::size_t held_bytes() const { return held_ + grown_; }
 
     [[nodiscard]] const Header& header() const { return header_; }
     [[nodiscard]] const Snapshot& snapshot() const { return *snapshot_; }
@@ -108,7 +112,8 @@ public:
 private:
     Result<> check_memory(std::size_t grown);
 
-    std::size_t grown_ = 0; // since it was last measured what is held
+    std::size_t held_ = 0;  // as last measured
+    std::size_t grown_ = 0; // since then
     Header header_;
     Snapshot tick_;
     Snapshot pressure_;

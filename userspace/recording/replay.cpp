@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "controller/step.hpp"
+#include "recording/json.hpp"
 #include "tunables/codec.hpp"
 
 namespace bpftune::recording {
@@ -40,6 +41,12 @@ ChangeState state_after(const Decision& decision, const Outcome& outcome) {
     std::unreachable();
 }
 
+// Of what a change keeps, all that is not in itself.
+std::size_t outside_of(const Change& change) {
+    return held_bytes(change.scope) + held_bytes(change.boot) + held_bytes(change.original) + held_bytes(change.from) +
+           held_bytes(change.to) + held_bytes(change.why) + held_bytes(change.evidence);
+}
+
 Losses& operator+=(Losses& sum, const Losses& more) {
     sum.recorded += more.recorded;
     sum.replayed += more.replayed;
@@ -58,17 +65,29 @@ Result<> Replay::take(std::string_view line) {
     case Decoder::Line::restored: restore(); break;
     case Decoder::Line::step: step(); break;
     }
-    if (report_.decisions.size() > most_reported || report_.limits.size() > most_reported)
-        return failure("more than {} decisions or objects that they are about", most_reported);
-    return {};
+    return check_memory();
+}
+
+std::size_t Replay::kept_bytes() const {
+    return kept_outside_ + report_.decisions.capacity() * sizeof(Replayed) +
+           report_.limits.size() * (node_bytes + sizeof(decltype(report_.limits)::value_type));
+}
+
+Result<> Replay::check_memory() const {
+    if (decoder_.held_bytes() + kept_bytes() <= most_held_bytes) return {};
+    return failure("what is recorded, and decided on it, takes more than {} MiB", most_held_bytes >> 20);
 }
 
 Result<> Replay::begin() {
     begun_ = true;
     header_ = decoder_.header();
     state_ = header_.state;
-    for (const auto& [object, held] : state_.held)
+    header_.state = {}; // which goes on changing
+    kept_outside_ += held_bytes(header_) + held_bytes(state_);
+    for (const auto& [object, held] : state_.held) {
         report_.limits[object] = {held.scope, held.original, held.current, held.current};
+        kept_outside_ += held_bytes(held.scope);
+    }
     if (own_policy_) {
         policy_ = *own_policy_;
         return {};
@@ -115,6 +134,7 @@ void Replay::step() {
     for (const Decision& decision : decisions) {
         note(decision, then);
         if (is_write(decision)) settle(decision, then);
+        if (!check_memory()) return;
     }
 }
 
@@ -146,6 +166,7 @@ void Replay::note(const Decision& decision, const Step& then) {
         state_after(decision, live != nullptr ? live->outcome : Outcome{Outcome::Kind::written, 0, {}});
     const bool also_then = std::ranges::find(then.decisions, decision) != then.decisions.end();
     report_.decisions.push_back({tunables::change_of(decision, report_.last.wall, state), also_then});
+    kept_outside_ += outside_of(report_.decisions.back().change);
     if (decision.act != Decision::Act::yield && decision.act != Decision::Act::release) return;
     Limit& limit = limit_of(decision);
     limit.replayed = limit.recorded = decision.to;
@@ -153,8 +174,10 @@ void Replay::note(const Decision& decision, const Step& then) {
 
 Limit& Replay::limit_of(const Decision& decision) {
     const ObjectKey object = key_of(decision.tunable, decision.scope);
-    return report_.limits.try_emplace(object, decision.scope, decision.from, decision.from, decision.from)
-        .first->second;
+    const auto [limit, is_new] =
+        report_.limits.try_emplace(object, decision.scope, decision.from, decision.from, decision.from);
+    if (is_new) kept_outside_ += held_bytes(decision.scope);
+    return limit->second;
 }
 
 void Replay::count_losses(const Snapshot& recorded, const Snapshot& shown) {

@@ -52,19 +52,17 @@ struct Report {
     std::vector<Replayed> decisions;
 };
 
-// Decisions, and objects, of one replay; a node makes some hundreds in a night.
-inline constexpr std::size_t most_reported = 100'000;
-
 class Replay {
 public:
     // nullopt: the policy of then, with every change of it.
     explicit Replay(std::optional<policy::Policy> policy) : own_policy_(std::move(policy)) {}
 
-    // The lines of a recording in their order; the first one is its header. Error: it is none, or larger than any
-    // (most_held_bytes, most_reported).
+    // The lines of a recording in their order; the first one is its header. Error: it is none, or larger than any: what
+    // is kept of it and of what was decided on it takes more than most_held_bytes. A node makes some hundreds of
+    // decisions in a night, there is room for 100,000.
     Result<> take(std::string_view line);
 
-    [[nodiscard]] const Header& header() const { return header_; } // the first one
+    [[nodiscard]] const Header& header() const { return header_; } // the first one, but for its state
     [[nodiscard]] const policy::Policy& policy() const { return policy_; }
     [[nodiscard]] const controller::State& state() const { return state_; }
     [[nodiscard]] const Report& report() const { return report_; }
@@ -73,6 +71,8 @@ private:
     Result<> begin();
     Result<> reload();
     void restore();
+    [[nodiscard]] std::size_t kept_bytes() const;
+    [[nodiscard]] Result<> check_memory() const;
     void step();
     void settle(const Decision& decision, const Step& then);
     void note(const Decision& decision, const Step& then);
@@ -88,6 +88,7 @@ private:
     WhatIf what_if_;
     controller::State state_;
     Report report_;
+    std::size_t kept_outside_ = 0; // of the report's rows, and of the header: texts and lists
 };
 
 } // namespace bpftune::recording

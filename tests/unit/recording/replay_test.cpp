@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <random>
+#include <utility>
 
 #include <catch2/catch.hpp>
 
@@ -58,6 +59,16 @@ Replay replayed(const Live& live, std::optional<policy::Policy> policy = {}) {
         REQUIRE(taken);
     }
     return replay;
+}
+
+constexpr auto too_much = "what is recorded, and decided on it, takes more than 128 MiB";
+constexpr std::size_t large = std::size_t{4} << 20; // of a text
+
+// What is said of the first line that is refused.
+std::string error_of(Replay& replay, const std::vector<std::string>& lines) {
+    for (const std::string& line : lines)
+        if (const auto taken = replay.take(line); !taken) return taken.error().message;
+    return {};
 }
 
 // Random traffic, hands and failures.
@@ -235,4 +246,35 @@ TEST_CASE("after everything was put back nothing is written until the policy is 
 TEST_CASE("a recording begins with its header") {
     Replay replay({});
     CHECK(replay.take(recording::Encoder::restored()).error().message == "a recording begins with its header");
+}
+
+TEST_CASE("decisions that take more memory than a recording may are refused, however short its lines are") {
+    Live live = web_server(Mode::observe);
+    live.world.listeners.at(101).pod = Pod{.ns = "shop", .name = std::string(large, 'x')};
+    Replay replay(policy_in(Mode::recommend));
+    std::string error;
+    for (int i = 0; i < 100 && error.empty(); ++i) {
+        live.now += 2h; // said again
+        flash(live, 400);
+        if (i > 0) CHECK(live.lines.back().size() < 1000);
+        error = error_of(replay, std::exchange(live.lines, {}));
+    }
+    CHECK(error == too_much);
+}
+
+TEST_CASE("limits that were set then count with all that names their objects") {
+    Live live;
+    live.policy = policy_in(Mode::observe);
+    live.begin_recording();
+    Replay replay({});
+    REQUIRE(error_of(replay, live.lines).empty());
+    std::string error;
+    recording::Encoder encoder;
+    for (std::uint64_t i = 1; i < 50 && error.empty(); ++i) {
+        Decision raise{.tunable = TunableId::listener_backlog, .scope = {.netns = pod}, .from = 128, .to = 1024};
+        raise.scope.listener = ListenerRef{.cookie = i, .local = {std::string(large, 'x'), 80}};
+        const recording::Settled settled{.decision = 0, .outcome = {Outcome::Kind::written, 1024, {}}, .now = {}};
+        error = error_of(replay, {encoder.step({}, {.now = {}, .decisions = {raise}, .settled = {settled}})});
+    }
+    CHECK(error == too_much);
 }

@@ -251,8 +251,10 @@ TEST_CASE("snapshots that grow without end, line by line, are refused") {
     Decoder decoder;
     std::string error;
     std::size_t lines = 0;
-    for (std::size_t known = 0; error.empty() && lines < 10'000; known += 20'000, ++lines) {
-        const auto read = decoder.read(fmt::format(R"({{"tick":{{"listeners":[{}{}]}},"step":{{}}}})", known, rows));
+    for (; error.empty() && lines < 10'000; ++lines) {
+        const char* const list = lines % 2 == 0 ? "listeners" : "tcp";
+        const std::size_t known = lines / 2 * 20'000;
+        const auto read = decoder.read(fmt::format(R"({{"tick":{{"{}":[{}{}]}},"step":{{}}}})", list, known, rows));
         if (!read) error = read.error().message;
     }
     CHECK(error == "what is recorded takes more than 128 MiB");
@@ -271,4 +273,27 @@ TEST_CASE("what comes and goes for a long time is read, however much it is in al
         must_read(decoder, encoder.step(with_listeners({1}), {}));
         grown += 5'000 * sizeof(Listener);
     }
+}
+
+TEST_CASE("lists that were long once count as what they take, empty as they are now") {
+    const std::string rows = [] {
+        std::string text = "{}";
+        for (int i = 1; i < 32'768; ++i) text += ",{}";
+        return text;
+    }();
+    Decoder decoder;
+    std::string error;
+    for (const char* cause : {"tick", "pressure"})
+        for (const char* list : {"listeners", "tcp", "buffers", "udp", "conntrack", "fragments", "steered"})
+            for (const std::string& content : {rows, std::string()})
+                if (const auto read =
+                        decoder.read(fmt::format(R"({{"{}":{{"{}":[{}]}},"step":{{}}}})", cause, list, content));
+                    !read && error.empty())
+                    error = read.error().message;
+    CHECK(error == "what is recorded takes more than 128 MiB");
+}
+
+TEST_CASE("what a policy's file was called is no place for more than a name") {
+    CHECK(policy_of(lines_of(policy::Policy()), {.file = std::string(4096, 'x'), .lines = {}}));
+    CHECK_FALSE(policy_of(lines_of(policy::Policy()), {.file = std::string(4097, 'x'), .lines = {}}));
 }

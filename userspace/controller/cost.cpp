@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "controller/gate.hpp"
+#include "controller/tenant.hpp"
 #include "tunables/catalog.hpp"
 
 namespace bpftune::controller {
@@ -78,8 +79,16 @@ std::uint64_t charged_bytes(const Gate& gate, const std::optional<ObjectKey>& ex
     return sum;
 }
 
+std::uint64_t charged_bytes(const Gate& gate, const Tenant& tenant, const ObjectKey& except) {
+    std::uint64_t sum = 0;
+    for (const auto& [object, held] : gate.state().held)
+        if (object != except && held.tenant.account == tenant.account) sum += cost_of(object, held, gate).charged_bytes;
+    return sum;
+}
+
 void note_use(Gate& gate) {
     for (auto& [object, held] : gate.state().held) {
+        if (gate.snapshot().names_of(object.netns) != nullptr) held.tenant = tenant_of(gate, object, held.scope);
         const Reading* reading = gate.readings().find(object);
         if (reading != nullptr && reading->charged)
             held.used = *reading->charged - std::min(*reading->charged, held.original);

@@ -39,10 +39,12 @@ std::uint64_t beyond(std::uint64_t original, std::uint64_t limit, const std::vec
 
 // What is charged for everything that is held, except for one object if one is named.
 std::uint64_t charged_bytes(const Gate& gate, const std::optional<ObjectKey>& except = std::nullopt);
+// The same of what is one tenant's.
+std::uint64_t charged_bytes(const Gate& gate, const Tenant& tenant, const ObjectKey& except);
 // The same of all, outside of a step.
 std::uint64_t charged_bytes(const State& state, const UnitBytes& of_kernel);
 
-// At a tick: what of each object is in use now. What was not looked at stays.
+// At a tick: what of each object is in use now, and whose it is. What was not looked at stays.
 void note_use(Gate& gate);
 
 } // namespace bpftune::controller

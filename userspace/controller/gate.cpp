@@ -9,6 +9,7 @@
 #include "controller/conflict.hpp"
 #include "controller/cost.hpp"
 #include "controller/flood.hpp"
+#include "controller/tenant.hpp"
 #include "tunables/catalog.hpp"
 #include "tunables/codec.hpp"
 #include "tunables/undo.hpp"
@@ -254,6 +255,7 @@ Held Gate::after(const Wish& wish) const {
     const Held* ours = held(key_of(wish.tunable, wish.scope));
     Held next = ours != nullptr ? *ours : Held{.original = wish.from};
     next.scope = wish.scope;
+    next.tenant = tenant_of(*this, key_of(wish.tunable, wish.scope), wish.scope);
     next.current = wish.to;
     next.since = now_;
     if (!is_bystander(wish.reason.trial, key_of(wish.tunable, wish.scope))) {
@@ -285,31 +287,47 @@ bool Gate::fit_flood(Wish& wish) {
     return true;
 }
 
-std::uint64_t Gate::left_of_budget(const ObjectKey& object) const {
-    const std::uint64_t spent = charged_bytes(*this, object);
+// Until it is judged, what corrects it included.
+bool Gate::is_first_raise(const ObjectKey& object) const {
+    const Held* ours = held(object);
+    if (ours == nullptr || cost_of(object, *ours, *this).charged_bytes == 0) return true;
+    const Trial* trial = trial_with(state_, object);
+    return trial != nullptr && trial->values.at(object) == ours->original;
+}
+
+// Who has nothing else may go past its share with a first raise, but not leave nothing to others.
+Gate::Room Gate::room_for(const ObjectKey& object, const Tenant& tenant) const {
     const std::uint64_t budget = policy_.budget_bytes(snapshot_.memory_bytes);
-    return budget - std::min(budget, spent);
+    const std::uint64_t left = budget - std::min(budget, charged_bytes(*this, object));
+    Room room{.bytes = left, .of = "memoryBudget"};
+    if (tenant.is_node()) return room;
+    const std::uint64_t own = charged_bytes(*this, tenant, object);
+    const std::uint64_t share = policy_.share_bytes(snapshot_.memory_bytes);
+    std::uint64_t left_of_share = share - std::min(share, own);
+    if (own == 0 && is_first_raise(object)) left_of_share = std::max(left_of_share, left / first_raise_part);
+    if (left_of_share < left) room = {.bytes = left_of_share, .of = "tenantShare of " + tenant.name};
+    return room;
 }
 
 // As much of it as there is room for.
-std::uint64_t Gate::within_budget(Wish wish) const {
+std::uint64_t Gate::within_room(Wish wish, const Room& room) const {
     const ObjectKey object = key_of(wish.tunable, wish.scope);
-    const std::uint64_t left = left_of_budget(object);
-    while (wish.to > wish.from && cost_of(object, after(wish), *this).charged_bytes > left)
+    while (wish.to > wish.from && cost_of(object, after(wish), *this).charged_bytes > room.bytes)
         wish.to = std::bit_floor(wish.to - 1);
     return wish.to;
 }
 
 bool Gate::fit_budget(Wish& wish) {
     const ObjectKey object = key_of(wish.tunable, wish.scope);
-    const std::uint64_t left = left_of_budget(object);
     const std::uint64_t wanted = wish.to;
-    const Cost whole = cost_of(object, after(wish), *this);
-    wish.to = within_budget(wish);
+    const Held next = after(wish);
+    const Cost whole = cost_of(object, next, *this);
+    const Room room = room_for(object, next.tenant);
+    wish.to = within_room(wish, room);
     if (wish.to == wanted) return true;
 
     const std::string refusal =
-        fmt::format("{} would cost {}, memoryBudget has {} left", wanted, to_string(whole), size_text(left));
+        fmt::format("{} would cost {}, {} has {} left", wanted, to_string(whole), room.of, size_text(room.bytes));
     if (wish.to > wish.from) {
         wish.why += "; " + refusal;
         return true;
@@ -326,8 +344,10 @@ std::optional<std::string> Gate::why_no_further(Wish wish) const {
     if (const Say say = say_on(wish); say.mode != policy::Mode::automatic) return "its " + mode_text(say);
     wish.to = std::min(wish.to, bounds_of(wish).max);
     if (!is_room(wish)) return max_text(wish);
-    wish.to = within_budget(wish);
-    if (!is_room(wish)) return "memoryBudget has no room";
+    const ObjectKey object = key_of(wish.tunable, wish.scope);
+    const Room room = room_for(object, tenant_of(*this, object, wish.scope));
+    wish.to = within_room(wish, room);
+    if (!is_room(wish)) return room.of + " has no room";
     return std::nullopt;
 }
 
@@ -413,8 +433,8 @@ std::optional<std::string> Gate::refusal_to_put_back(const ObjectKey& object, st
         return "; not put back: it was to be rolled back";
     if (const std::uint64_t max = bounds_of(object).max; held.current > max)
         return fmt::format("; not put back: the policy's max is {}", tunables::text_of(object.tunable, max));
-    if (charged_bytes(*this) > policy_.budget_bytes(snapshot_.memory_bytes))
-        return "; not put back: the raises that stand are past memoryBudget";
+    if (const Room room = room_for(object, held.tenant); cost_of(object, held, *this).charged_bytes > room.bytes)
+        return "; not put back: the raises that stand are past " + room.of;
     if (const std::size_t times = within_an_hour(state_.reasserts, object, now_); times >= reasserts_an_hour)
         return fmt::format("; it was put back {} times within an hour, and is not again", times);
     if (changes_of(object) + raise_and_roll_back > changes_an_hour)

@@ -167,8 +167,14 @@ private:
     std::size_t changes_of(const ObjectKey& key);
     bool fit_bounds(Wish& wish);
     [[nodiscard]] Held after(const Wish& wish) const;
-    [[nodiscard]] std::uint64_t left_of_budget(const ObjectKey& object) const;
-    [[nodiscard]] std::uint64_t within_budget(Wish wish) const;
+    // What an object may be charged with at most.
+    struct Room {
+        std::uint64_t bytes = 0;
+        std::string of; // "memoryBudget", "tenantShare of default/web-1"
+    };
+    [[nodiscard]] Room room_for(const ObjectKey& object, const Tenant& tenant) const;
+    [[nodiscard]] bool is_first_raise(const ObjectKey& object) const;
+    [[nodiscard]] std::uint64_t within_room(Wish wish, const Room& room) const;
     bool fit_budget(Wish& wish);
     void write(const ObjectKey& key, Wish wish);
     void say(Decision::Act act, Wish finding, std::string_view kind);

@@ -17,7 +17,8 @@
 //     loss is reason enough: a demand that comes and goes cannot raise and roll back for ever.
 //  5. No raise takes the memory of all raises together past the budget: of each, what its forecast expects to be used,
 //     or what is in use, whichever is more (cost.hpp). What grows beyond its forecast is counted, and ends further
-//     raises.
+//     raises. Nor does one take those of one tenant (tenant.hpp) past its share of the budget, except a first one of
+//     who has nothing else, and that to half of what others have left of the budget at most.
 //  6. In observe and recommend nothing is written, not even a roll-back. That goes by the lowest of spec, the first
 //  entry
 //     that matches, and the pod's annotation, of the object as of the socket that a raise is for; with what is not
@@ -49,6 +50,8 @@ inline constexpr std::size_t reasserts_an_hour = 3;
 inline constexpr std::size_t ramp_after = 3;
 inline constexpr Nanoseconds ramp_pause = std::chrono::hours(1);
 inline constexpr std::uint64_t ramp_factor = 4;
+// A first raise past its tenant's share leaves the others this part of what they had left of the budget.
+inline constexpr std::uint64_t first_raise_part = 2;
 // Two raises of one object are at least this far apart, so that the first can show its effect; exempt are those that
 // answer a loss, correct the first one, or would come too late for a demand that has outgrown it.
 inline constexpr Nanoseconds cooldown = std::chrono::seconds(10);

@@ -29,9 +29,18 @@ struct Undo {
     std::string why;
 };
 
+// Whose account raises are charged to, beside the node's (tenant.hpp).
+struct Tenant {
+    std::string account; // the same for all that is its; empty: the node's own, which has no share
+    std::string name;    // "default/web-1", "nginx.service"
+
+    [[nodiscard]] bool is_node() const { return account.empty(); }
+};
+
 // An object whose value is ours.
 struct Held {
     Scope scope;
+    Tenant tenant;                  // as last known
     std::uint64_t original = 0;     // before our first write
     std::uint64_t current = 0;      // what we wrote last
     MonoTime since;                 // when that was decided

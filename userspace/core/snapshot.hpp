@@ -676,6 +676,9 @@ struct NetnsNames {
     std::string unit;               // of systemd, that its processes are in; empty: none, or it is a pod's
     bool is_owner_unknown = false;  // nobody can say yet whether it is a pod's, or which one's
     bool is_name_unknown = false;   // the mount table, which says what it is bound to, was not read
+    // The uid, as the node counts, that made the user namespace that it is in. nullopt: it is in the node's own, or
+    // that is not known.
+    std::optional<std::uint32_t> user_ns_owner;
 
     bool operator==(const NetnsNames&) const = default;
 };

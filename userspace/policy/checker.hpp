@@ -88,7 +88,8 @@ private:
     void metadata(const Element* value, Policy& policy);
     void spec(const Element* value, Policy& policy);
     void budget(const Element* value, Policy& policy);
-    void percentage(const Element& value, Policy& policy);
+    void tenant_share(const Element* value, Policy& policy);
+    void percentage(const Element& value, const Key& key, std::string_view whole, double& ratio); // a part of `whole`
     void size(const Element& value, Policy& policy);
     template <class Take> void tunables(const Element* value, Take take);
     void tunable(const Element& value, const Tunable& row, TunablePolicy& out);

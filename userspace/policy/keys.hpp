@@ -13,6 +13,7 @@ enum class Kind {
     choice,      // one of `choices`
     name,        // RFC 1123 label
     budget,      // "2%" or "512MiB"
+    percentage,  // "10%"
     count,       // whole number, in the range of its tunable
     number,      // whole number, `least` to `most`
     duration,    // "24h", or `never`
@@ -184,6 +185,12 @@ inline constexpr std::array spec_keys{
         .kind = Kind::budget,
         .help = "Memory that all raises together may take, by the use they expect: a part of the node's, or a size.",
         .fallback = "2%"},
+    Key{.name = "tenantShare",
+        .kind = Kind::percentage,
+        .help =
+            "The part of memoryBudget that the raises of one tenant may take: of a pod, else of a user's or a unit's "
+            "network namespaces. Its first raise may take more.",
+        .fallback = "10%"},
     Key{.name = "tunables",
         .kind = Kind::tunables,
         .help = "Bounds by tunable. One that is not named keeps the defaults; some must be named to be changed at all.",

@@ -63,6 +63,7 @@ std::string expected(const Key& key) {
     case Kind::choice: return (key.choices.size() == 1 ? "" : "one of ") + list_of(key.choices);
     case Kind::name: return fmt::format("a name such as {}", key.example);
     case Kind::budget: return "a percentage such as 2% or a size such as 512MiB";
+    case Kind::percentage: return fmt::format("a percentage such as {}", key.fallback);
     case Kind::count:
     case Kind::number: return "a whole number";
     case Kind::duration: return "a duration such as 24h, or never";
@@ -419,18 +420,18 @@ void Checker::expect(const Element* value, Policy& policy) {
     });
 }
 
-void Checker::percentage(const Element& value, Policy& policy) {
+void Checker::percentage(const Element& value, const Key& key, std::string_view whole, double& ratio) {
     const std::string_view text = value.text;
-    const auto ratio = ratio_of_percent(text.substr(0, text.size() - 1));
-    if (!ratio)
-        problem(value, "write a number such as 2% or 0.5%, with at most three decimals",
-                "memoryBudget '{}' is no percentage", shown(text));
-    else if (*ratio > 1)
-        problem(value, "write at most 100%", "memoryBudget {} is more than the node's memory", shown(text));
-    else if (*ratio <= 0)
-        problem(value, "to change nothing, write 'mode: observe'", "memoryBudget {} allows no raise", shown(text));
+    const auto given = text.ends_with('%') ? ratio_of_percent(text.substr(0, text.size() - 1)) : std::nullopt;
+    if (!given)
+        problem(value, fmt::format("write a number such as {} or 0.5%, with at most three decimals", key.fallback),
+                "{} '{}' is no percentage", key.name, shown(text));
+    else if (*given > 1)
+        problem(value, "write at most 100%", "{} {} is more than {}", key.name, shown(text), whole);
+    else if (*given <= 0)
+        problem(value, "to change nothing, write 'mode: observe'", "{} {} allows no raise", key.name, shown(text));
     else
-        policy.memory_budget_ratio = *ratio;
+        ratio = *given;
 }
 
 void Checker::size(const Element& value, Policy& policy) {
@@ -453,7 +454,14 @@ void Checker::size(const Element& value, Policy& policy) {
 void Checker::budget(const Element* value, Policy& policy) {
     const Key& key = key_named(spec_keys, "memoryBudget");
     if (value == nullptr || !is(*value, Element::Kind::scalar, key.name, expected(key))) return;
-    value->text.ends_with('%') ? percentage(*value, policy) : size(*value, policy);
+    value->text.ends_with('%') ? percentage(*value, key, "the node's memory", policy.memory_budget_ratio)
+                               : size(*value, policy);
+}
+
+void Checker::tenant_share(const Element* value, Policy& policy) {
+    const Key& key = key_named(spec_keys, "tenantShare");
+    if (value == nullptr || !is(*value, Element::Kind::scalar, key.name, expected(key))) return;
+    percentage(*value, key, "memoryBudget", policy.tenant_share);
 }
 
 void Checker::metrics(const Element* value, Policy& policy) {
@@ -495,6 +503,7 @@ void Checker::spec(const Element* value, Policy& policy) {
     if (const auto text = choice(given.find("onConflict"), key_named(spec_keys, "onConflict")))
         policy.on_conflict = *text == to_string(OnConflict::reassert) ? OnConflict::reassert : OnConflict::yield;
     budget(given.find("memoryBudget"), policy);
+    tenant_share(given.find("tenantShare"), policy);
     tunables(given.find("tunables"),
              [&](const Element& bounds, const Tunable& row) { tunable(bounds, row, policy.of(row.id)); });
     metrics(given.find("metrics"), policy);

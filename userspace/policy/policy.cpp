@@ -164,6 +164,10 @@ std::uint64_t Policy::budget_bytes(std::uint64_t memory_bytes) const {
     return static_cast<std::uint64_t>(static_cast<double>(memory_bytes) * memory_budget_ratio);
 }
 
+std::uint64_t Policy::share_bytes(std::uint64_t memory_bytes) const {
+    return static_cast<std::uint64_t>(static_cast<double>(budget_bytes(memory_bytes)) * tenant_share);
+}
+
 std::optional<std::string> sysctl_path(std::string_view name) {
     constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:@+/";
     if (name.find_first_not_of(letters) != std::string_view::npos) return std::nullopt;

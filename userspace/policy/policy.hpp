@@ -113,6 +113,7 @@ struct Policy {
     OnConflict on_conflict = OnConflict::yield;
     double memory_budget_ratio = 0.02;                // of the node's memory, 0 to 1
     std::optional<std::uint64_t> memory_budget_bytes; // if the file gives an absolute size instead
+    double tenant_share = 0.1;                        // of that budget, for each tenant's raises, 0 to 1
     std::uint64_t max_series = 1000;                  // of /metrics
     std::vector<TunablePolicy> tunables = unnamed();  // by TunableId
     std::vector<PodRule> pods;                        // the first that matches counts
@@ -151,6 +152,8 @@ struct Policy {
 
     // For all raises together: no more than the node has. `memory_bytes`: the node's; 0: unknown.
     [[nodiscard]] std::uint64_t budget_bytes(std::uint64_t memory_bytes) const;
+    // The part of it for those of one tenant.
+    [[nodiscard]] std::uint64_t share_bytes(std::uint64_t memory_bytes) const;
 };
 
 } // namespace bpftune::policy

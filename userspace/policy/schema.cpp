@@ -147,6 +147,7 @@ ordered_json list_of(const Key& key, const tunables::Tunable* tunable) {
 }
 
 // Up to 100%, and sizes to the digits of the largest.
+constexpr auto percentage_pattern = "^0*(100(\\.0{1,3})?|[0-9]{1,2}(\\.[0-9]{1,3})?)%$";
 constexpr auto budget_pattern = "^0*((100(\\.0{1,3})?|[0-9]{1,2}(\\.[0-9]{1,3})?)%|[0-9]{1,13}KiB|[0-9]{1,10}MiB|"
                                 "[0-9]{1,7}GiB)$";
 
@@ -155,6 +156,7 @@ ordered_json type_of(const Key& key, const tunables::Tunable* tunable) {
     case Kind::choice: return one_of(key.choices);
     case Kind::name: return {{"type", "string"}, {"pattern", "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"}};
     case Kind::budget: return {{"type", "string"}, {"pattern", budget_pattern}};
+    case Kind::percentage: return {{"type", "string"}, {"pattern", percentage_pattern}};
     case Kind::count: return count_of(tunable);
     case Kind::number: return number_of(key.least, key.most);
     case Kind::duration:

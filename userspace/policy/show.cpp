@@ -13,14 +13,20 @@
 
 namespace bpftune::policy {
 
+namespace {
+
 // The inverse of what `parse` takes: percentages have three decimals at most, sizes whole KiB.
+std::string percent_text(double ratio) {
+    std::string percent = fmt::format("{:.3f}", ratio * 100);
+    percent.erase(percent.find_last_not_of('0') + 1);
+    if (percent.ends_with('.')) percent.pop_back();
+    return percent + "%";
+}
+
+} // namespace
+
 std::string budget_text(const Policy& policy) {
-    if (!policy.memory_budget_bytes) {
-        std::string percent = fmt::format("{:.3f}", policy.memory_budget_ratio * 100);
-        percent.erase(percent.find_last_not_of('0') + 1);
-        if (percent.ends_with('.')) percent.pop_back();
-        return percent + "%";
-    }
+    if (!policy.memory_budget_bytes) return percent_text(policy.memory_budget_ratio);
     constexpr std::array units{"KiB", "MiB", "GiB"};
     std::uint64_t size = *policy.memory_budget_bytes >> 10;
     std::size_t unit = 0;
@@ -114,21 +120,22 @@ std::string entry_of(const PodRule& rule) {
 
 std::string show(const Policy& policy) {
     const std::string labels = policy.labels.empty() ? "" : fmt::format("  labels: {}\n", map_of(policy.labels));
-    std::string out =
-        fmt::format("apiVersion: {}\n"
-                    "kind: {}\n"
-                    "metadata:\n"
-                    "  name: \"{}\"\n"
-                    "{}"
-                    "spec:\n"
-                    "  mode: {}\n"
-                    "  onExit: {}\n"
-                    "  onConflict: {}\n"
-                    "  memoryBudget: {}\n"
-                    "  metrics: {{maxSeries: {}}}\n"
-                    "  tunables:\n",
-                    api_versions[0], kinds[0], policy.name, labels, to_string(policy.mode), to_string(policy.on_exit),
-                    to_string(policy.on_conflict), budget_text(policy), policy.max_series);
+    std::string out = fmt::format("apiVersion: {}\n"
+                                  "kind: {}\n"
+                                  "metadata:\n"
+                                  "  name: \"{}\"\n"
+                                  "{}"
+                                  "spec:\n"
+                                  "  mode: {}\n"
+                                  "  onExit: {}\n"
+                                  "  onConflict: {}\n"
+                                  "  memoryBudget: {}\n"
+                                  "  tenantShare: {}\n"
+                                  "  metrics: {{maxSeries: {}}}\n"
+                                  "  tunables:\n",
+                                  api_versions[0], kinds[0], policy.name, labels, to_string(policy.mode),
+                                  to_string(policy.on_exit), to_string(policy.on_conflict), budget_text(policy),
+                                  percent_text(policy.tenant_share), policy.max_series);
     const Policy defaults;
     for (const tunables::Tunable& row : tunables::catalog()) out += line_of(policy, defaults, row);
     if (!policy.expect.empty()) out += "  expect:\n";

@@ -95,7 +95,8 @@ TEST_CASE("a queue whose raise does not fit the memory budget is left alone, and
     const Home home;
     const Site site;
     const auto listener = site.listen(port);
-    home.set_policy(policy_text("tuning", "mode: auto\n  memoryBudget: 4KiB")); // less than one connection
+    home.set_policy(
+        policy_text("tuning", "mode: auto\n  memoryBudget: 4KiB\n  tenantShare: 100%")); // less than one connection
     const Running service(home);
     std::string why; // of the first refusal; what comes after it has other reasons
     REQUIRE(comes_true([&] {

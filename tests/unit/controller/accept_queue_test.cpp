@@ -408,6 +408,7 @@ TEST_CASE("raises no further than the memory budget goes, and says what it would
     State state;
     policy::Policy policy = allowing_backlog();
     policy.memory_budget_bytes = 1024 * 1024; // 204 waiting connections of 5 KiB
+    policy.tenant_share = 1;
     const auto decisions = act(policy, state, pressure(nginx(), 65, at(0s)), at(0s));
     CHECK(writes(decisions) ==
           std::vector<Written>{{TunableId::somaxconn, 128, 512}, {TunableId::listener_backlog, 128, 256}});
@@ -518,6 +519,7 @@ TEST_CASE("what was adopted is charged with the use that it was raised for, all 
           at(0s));
     policy::Policy policy = allowing_backlog();
     policy.memory_budget_bytes = 2 << 20; // one queue of 512: 384 x 5 KiB more
+    policy.tenant_share = 1;
     const auto decisions = act(policy, state, pressure(nginx(), 65, at(1s)), at(1s));
     const auto raised = writes(decisions);
     CHECK((std::ranges::find(raised, Written{TunableId::listener_backlog, 128, 512}) != raised.end()) == known);

@@ -42,6 +42,8 @@ struct Ledger {
         std::uint64_t value = 0;
         std::uint64_t expected = 0; // the most that one of its raises was made for
         std::uint64_t used = 0;     // at the last tick
+        std::string tenant;         // as last told; empty: the node
+        std::optional<Pod> pod;     // whose it was at the last write
     };
     std::map<ObjectKey, Ours> ours;
     std::map<ObjectKey, Ours> taken; // ours until someone else set it, and not given up since
@@ -92,6 +94,7 @@ private:
         policy.mode = dice_.one_of({Mode::automatic, Mode::automatic, Mode::automatic, Mode::recommend, Mode::observe});
         policy.on_conflict = dice_.one_of({OnConflict::yield, OnConflict::reassert});
         policy.memory_budget_bytes = dice_.one_of<std::uint64_t>({1 << 18, 1 << 22, 1 << 28});
+        policy.tenant_share = dice_.one_of({0.1, 0.1, 0.4, 1.0});
         for (auto& tunable : policy.tunables) {
             if (dice_.once_in(3)) tunable.named = true;
             if (dice_.once_in(4)) tunable.max = 2 * dice_.between(32, 1 << 15);
@@ -275,11 +278,15 @@ private:
     }
 
     void decide(const Snapshot& snapshot) {
+        seen_ = &snapshot;
         note_floods(snapshot);
         const auto back_offs = state_.back_offs;
-        if (snapshot.cause == Snapshot::Cause::tick) note_use();
+        if (snapshot.cause == Snapshot::Cause::tick) {
+            note_use();
+            note_tenants(snapshot);
+        }
         const auto decisions = controller::step(policy_, state_, snapshot, now_);
-        check_budget(decisions);
+        check_budget(decisions, snapshot);
         if (dice_.once_in(40)) meddle(); // between the snapshot and the write
         for (const Decision& decision : decisions) {
             check(decision, back_offs);
@@ -334,6 +341,7 @@ private:
         tell(decision, outcome);
         controller::settle(state_, decision, outcome, now_);
         if (outcome.kind == Outcome::Kind::gone) let_go(object);
+        if (const auto held = ledger_.ours.find(object); held != ledger_.ours.end()) note_owner(decision, held->second);
         if (outcome.kind != Outcome::Kind::written) return;
         check_changes(object);
         Ledger::Ours& ours = ledger_.ours.try_emplace(object, decision.from, decision.to).first->second;
@@ -347,6 +355,7 @@ private:
                 flooded->second = std::max(flooded->second, decision.to);
         } else if (decision.act == Decision::Act::write) {
             ledger_.undo.erase(object);
+            note_owner(decision, ours);
             ours.expected = std::max(ours.expected, evidence_of(decision, "expected_use"));
             ledger_.before_trial.try_emplace(object, decision.from);
             ledger_.last_raise[object] = now_;
@@ -568,8 +577,54 @@ private:
             }
     }
 
+    // Whose account it is, as far as the snapshot tells. `pod`: whose it was.
+    static std::string tenant_in(const Snapshot& snapshot, const ObjectKey& object, const std::optional<Pod>& pod) {
+        if (object.tunable == TunableId::conntrack_max || object.tunable == TunableId::conntrack_buckets) return {};
+        const auto listener = std::ranges::find(snapshot.listeners, object.listener_cookie, &Listener::cookie);
+        const bool is_there = object.listener_cookie != 0 && listener != snapshot.listeners.end();
+        const NetnsNames* names = snapshot.names_of(object.netns);
+        const auto owner = is_there && listener->pod        ? listener->pod
+                           : names != nullptr && names->pod ? names->pod
+                                                            : pod;
+        if (owner) return "pod " + owner->uid;
+        if (object.netns == World::host) return is_there ? listener->unit : "";
+        return fmt::to_string(object.netns.cookie);
+    }
+
+    void note_owner(const Decision& decision, Ledger::Ours& ours) {
+        if (decision.act != Decision::Act::write) return;
+        ours.pod = decision.scope.pod;
+        ours.tenant = tenant_in(*seen_, key_of(decision.tunable, decision.scope), ours.pod);
+    }
+
+    void note_tenants(const Snapshot& snapshot) {
+        for (auto* objects : {&ledger_.ours, &ledger_.taken})
+            for (auto& [object, ours] : *objects)
+                if (snapshot.names_of(object.netns) != nullptr) ours.tenant = tenant_in(snapshot, object, ours.pod);
+    }
+
+    // `all`: what is charged, the raise included. `before`: the object as it was.
+    void check_share(const std::map<ObjectKey, Ledger::Ours>& all, const ObjectKey& object,
+                     const std::optional<Ledger::Ours>& before) {
+        const Ledger::Ours& ours = all.at(object);
+        const std::uint64_t own = bytes_of(object, ours);
+        if (ours.tenant.empty() || own == 0) return;
+        std::uint64_t spent = 0, of_tenant = 0; // by others, of all and of these the tenant's
+        for (const auto& [other, held] : all) {
+            if (other == object) continue;
+            spent += bytes_of(other, held);
+            if (held.tenant == ours.tenant) of_tenant += bytes_of(other, held);
+        }
+        if (of_tenant + own <= policy_.share_bytes(world_.memory_bytes)) return;
+        const auto trial = ledger_.before_trial.find(object);
+        const bool is_on_trial = trial != ledger_.before_trial.end() && trial->second == ours.original;
+        const bool is_first = !before || bytes_of(object, *before) == 0 || is_on_trial;
+        if (of_tenant > 0 || !is_first) return fail("a raise past the tenant's share");
+        if (own > (policy_.budget_bytes(world_.memory_bytes) - spent) / 2) fail("a first raise that leaves too little");
+    }
+
     // What the raises of one step come to, one after the other, together with all that stand.
-    void check_budget(const std::vector<Decision>& decisions) {
+    void check_budget(const std::vector<Decision>& decisions, const Snapshot& snapshot) {
         auto all = ledger_.ours;
         const std::uint64_t budget = policy_.budget_bytes(world_.memory_bytes);
         for (const Decision& decision : decisions) {
@@ -577,15 +632,19 @@ private:
             using enum Decision::Act;
             if (decision.act == yield || decision.act == forget || decision.act == release) all.erase(object);
             if (!is_write(decision)) continue;
+            const auto known = all.find(object);
+            const auto before = known != all.end() ? std::optional(known->second) : std::nullopt;
             Ledger::Ours& ours = all.try_emplace(object, decision.from, decision.to).first->second;
             ours.value = decision.to;
             if (decision.act != Decision::Act::write) continue;
+            ours.tenant = tenant_in(snapshot, object, decision.scope.pod);
             ours.expected = std::max(ours.expected, evidence_of(decision, "expected_use"));
             const std::uint64_t own = bytes_of(object, ours);
             if (evidence_of(decision, "cost_bytes") != own) fail("a raise that is charged with another cost");
             std::uint64_t spent = 0;
             for (const auto& [other, held] : all) spent += bytes_of(other, held);
             if (own > 0 && spent > budget) fail("a raise past the memory budget");
+            check_share(all, object, before);
         }
     }
 
@@ -614,6 +673,7 @@ private:
     State state_;
     Owners owners_;
     Ledger ledger_;
+    const Snapshot* seen_ = nullptr; // that was decided on last
     Style style_ = Style::calm;
     MonoTime now_ = MonoTime(1h);
     std::uint64_t cookies_ = 100;

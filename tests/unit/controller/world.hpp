@@ -32,6 +32,7 @@ public:
     std::map<NetnsId, std::vector<std::string>> names; // that namespaces are bound under
     std::map<NetnsId, Pod> pods_in;                    // of these: whose they are, without a container
     std::map<NetnsId, std::string> units_in;
+    std::map<NetnsId, std::uint32_t> users_in; // that made the user namespaces that they are in
     std::set<NetnsId> unknown_owners;
     bool may_have_pods = false;
     std::vector<PodFacts> pods;                  // in the order of their UIDs
@@ -353,6 +354,7 @@ private:
         NetnsNames row{.netns = netns, .bound = bound, .is_owner_unknown = unknown_owners.contains(netns)};
         if (const auto pod = pods_in.find(netns); pod != pods_in.end()) row.pod = pod->second;
         if (const auto unit = units_in.find(netns); unit != units_in.end()) row.unit = unit->second;
+        if (const auto user = users_in.find(netns); user != users_in.end()) row.user_ns_owner = user->second;
         return row;
     }
 };

@@ -127,6 +127,7 @@ TEST_CASE("every key is read") {
                                            "  onExit: restore\n"
                                            "  onConflict: reassert\n"
                                            "  memoryBudget: 512MiB\n"
+                                           "  tenantShare: 25%\n"
                                            "  metrics: {maxSeries: 5000}\n"
                                            "  tunables:\n"
                                            "    listener.backlog: {min: 128, max: 4096, mode: recommend}\n"));
@@ -135,6 +136,7 @@ TEST_CASE("every key is read") {
     CHECK(policy.on_exit == OnExit::restore);
     CHECK(policy.on_conflict == OnConflict::reassert);
     CHECK(policy.memory_budget_bytes == 512u << 20);
+    CHECK(policy.tenant_share == Approx(0.25));
     CHECK(policy.max_series == 5000);
     const TunablePolicy& backlog = policy.of(TunableId::listener_backlog);
     CHECK(backlog == TunablePolicy{.named = true, .mode = Mode::recommend, .min = 128, .max = 4096});
@@ -166,6 +168,16 @@ TEST_CASE("a budget is a percentage or a size") {
         {{"2%", 0.02}, {"0.5%", 0.005}, {"100%", 1.0}, {"100.0%", 1.0}, {"0.001%", 0.00001}, {"\"7%\"", 0.07}}));
     CHECK(parsed(with_spec("  memoryBudget: " + text + "\n")).memory_budget_ratio == Approx(ratio));
     CHECK(parsed(with_spec("  memoryBudget: 1GiB\n")).memory_budget_bytes == 1u << 30);
+}
+
+TEST_CASE("a tenant's share is a percentage of the budget, and nothing else") {
+    const auto [text, ratio] =
+        GENERATE(table<std::string, double>({{"10%", 0.1}, {"0.5%", 0.005}, {"100%", 1.0}, {"\"7%\"", 0.07}}));
+    CHECK(parsed(with_spec("  tenantShare: " + text + "\n")).tenant_share == Approx(ratio));
+    for (const std::string refused : {"0%", "101%", "10", "1MiB", "%", "-1%", "1.2345%", "\"\"", "[]", "nan%"}) {
+        CAPTURE(refused);
+        CHECK(problems(with_spec("  tenantShare: " + refused + "\n")) == 1);
+    }
 }
 
 TEST_CASE("what is no budget is refused") {

@@ -70,4 +70,7 @@ TEST_CASE("a budget is never more than the node's memory, however it is written"
     policy.memory_budget_bytes = 64ULL << 30;
     CHECK(policy.budget_bytes(memory) == memory);
     CHECK(policy.budget_bytes(0) == 64ULL << 30);
+    CHECK(policy.share_bytes(memory) == memory / 10);
+    policy.tenant_share = 1;
+    CHECK(policy.share_bytes(memory) == memory);
 }

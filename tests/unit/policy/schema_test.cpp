@@ -92,6 +92,11 @@ TEST_CASE("the schema has the keys that the parser takes, and no others") {
     const json parsed = json::parse(schema());
     CHECK(parsed.at("$schema") == "https://json-schema.org/draft/2020-12/schema");
     same_keys(parsed, file_keys);
+    const std::regex share(properties(properties(parsed, "spec"), "tenantShare").at("pattern").get<std::string>());
+    for (const std::string text : {"10%", "0.5%", "100%", "100.001%", "101%", "10", "1MiB", "%", "1.1234%"}) {
+        CAPTURE(text);
+        CHECK(std::regex_match(text, share) == parse(with_spec("  tenantShare: " + text + "\n")).has_value());
+    }
     const json& tunables = properties(properties(parsed, "spec"), "tunables");
     CHECK(tunables.at("additionalProperties") == false);
     CHECK(tunables.at("properties").size() == tunables::catalog().size());

@@ -58,6 +58,7 @@ public:
             policy.memory_budget_bytes = (below(1 << 20) + 1) << (10 + 10 * below(3));
         else
             policy.memory_budget_ratio = static_cast<double>(below(100'000) + 1) / 1000 / 100;
+        if (chance()) policy.tenant_share = static_cast<double>(below(100'000) + 1) / 1000 / 100;
         if (chance()) policy.max_series = 1000 + below(99'001);
         for (const tunables::Tunable& row : tunables::catalog())
             if (chance()) bounds(row, policy.of(row.id));
@@ -267,6 +268,7 @@ TEST_CASE("the policy that holds without a file is shown with every default") {
         "  onExit: keep\n"
         "  onConflict: yield\n"
         "  memoryBudget: 2%\n"
+        "  tenantShare: 10%\n"
         "  metrics: {maxSeries: 1000}\n"
         "  tunables:\n"
         "    net.core.somaxconn: {max: 65535, mode: auto, shrinkAfter: never}\n"

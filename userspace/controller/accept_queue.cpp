@@ -271,9 +271,10 @@ void grant_others(Gate& gate, const Snapshot& snapshot, const Listener& cause, s
         if (undecided != nullptr && !undecided->values.contains(object_of(cause))) continue;
         const Listener now = up_to_date(gate, other);
         Wish shared = wish;
-        shared.event.reset();                            // its reaction time is not theirs
-        shared.expected = {headroom * demand_of(other)}; // nor is its demand
-        shared.evidence = evidence_of_bystander(now);    // nor what speaks for it
+        shared.event.reset();                         // its reaction time is not theirs
+        shared.evidence = evidence_of_bystander(now); // nor what speaks for it
+        // What is granted is charged: it may be used as the one who asks does.
+        shared.expected = {std::max(wish.expected.front(), headroom * demand_of(other))};
         grant(gate, now, granted(now, somaxconn), somaxconn, shared);
     }
 }

@@ -102,11 +102,12 @@ template <class Blames> Measured measured(const Snapshot& snapshot, MonoTime sin
 void fill(Reading& reading, const Snapshot& snapshot, MonoTime since) {
     std::uint64_t most = 0;
     bool pressed = false;
+    std::vector<std::uint64_t>& charged = reading.charged_each.emplace();
     for (const SoftirqCpu& cpu : snapshot.softirq) {
         if (cpu.backlog_limit > 0) reading.value = cpu.backlog_limit; // the node's
         const std::uint64_t waiting = cpu.backlog.value_or(0);
         most = std::max(most, waiting);
-        reading.charged_each.push_back(waiting);
+        charged.push_back(waiting);
         pressed |= cpu.window_lost > 0;
     }
     reading.in_use = most;

@@ -287,7 +287,8 @@ Reading reading_of_limit(const Snapshot& snapshot, const Asked& asked) {
     if (snapshot.conntrack.empty()) return reading;
     reading.value = snapshot.conntrack.front().limit; // the node's
     reading.in_use = asked.of_limit.used;
-    for (const Conntrack& table : snapshot.conntrack) reading.charged_each.push_back(table.entries);
+    std::vector<std::uint64_t>& charged = reading.charged_each.emplace();
+    for (const Conntrack& table : snapshot.conntrack) charged.push_back(table.entries);
     return reading;
 }
 
@@ -301,6 +302,7 @@ Reading reading_of_buckets(const Snapshot& snapshot, const Asked& asked) {
                     .measured = asked.chains};
     if (snapshot.conntrack.empty()) return reading;
     if (snapshot.conntrack.front().buckets > 0) reading.value = snapshot.conntrack.front().buckets;
+    reading.charged = reading.value; // allocated at once
     reading.in_use = asked.of_limit.used;
     return reading;
 }

@@ -92,8 +92,8 @@ void note_use(Gate& gate) {
         const Reading* reading = gate.readings().find(object);
         if (reading != nullptr && reading->charged)
             held.used = *reading->charged - std::min(*reading->charged, held.original);
-        else if (reading != nullptr && !reading->charged_each.empty())
-            held.used = beyond(held.original, no_limit, reading->charged_each);
+        else if (reading != nullptr && reading->charged_each)
+            held.used = beyond(held.original, no_limit, *reading->charged_each);
     }
 }
 

@@ -2,9 +2,9 @@
 // What raises cost the node in memory.
 //
 // A limit takes no memory; what is in use beyond the original one does. A raise is charged with the use that its
-// forecast expects, headroom included, before it was rounded to a power of two; when more is in use, with that. The
-// worst case is that everyone who is held to the limit fills it. Bytes for each unit: this kernel's, else the
-// catalog's.
+// forecast expects, headroom included, before it was rounded to a power of two; when more is in use, with that. What is
+// not used any more is released after a while (give_back.hpp). The worst case is that everyone who is held to the limit
+// fills it. Bytes for each unit: this kernel's, else the catalog's.
 #pragma once
 
 #include <cstdint>

@@ -472,6 +472,8 @@ void Gate::write(const ObjectKey& key, Wish wish) {
     const Held& held = state_.held[key] = after(wish);
     const Cost cost = cost_of(key, held, *this);
     if (!held.expected.empty()) wish.evidence.push_back({std::string(expected_use), std::ranges::max(held.expected)});
+    if (held.expected.size() > 1)
+        wish.evidence.push_back({std::string(expected_of_all), beyond(held.original, held.current, held.expected)});
     wish.evidence.push_back({"cost_bytes", cost.charged_bytes});
     wish.evidence.push_back({"worst_case_bytes", cost.worst_bytes});
     state_.changes[key].push_back(now_);

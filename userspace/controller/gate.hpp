@@ -26,6 +26,9 @@ namespace bpftune::controller {
 
 // The evidence of a write that says what use is expected: after a restart the raise is charged by it.
 inline constexpr std::string_view expected_use = "expected_use";
+// Of several who are held to the limit, what all of them expect beyond the original; that above is of the one with
+// most.
+inline constexpr std::string_view expected_of_all = "expected_of_all";
 
 struct Wish {
     TunableId tunable{};

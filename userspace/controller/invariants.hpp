@@ -52,6 +52,8 @@ inline constexpr Nanoseconds ramp_pause = std::chrono::hours(1);
 inline constexpr std::uint64_t ramp_factor = 4;
 // A first raise past its tenant's share leaves the others this part of what they had left of the budget.
 inline constexpr std::uint64_t first_raise_part = 2;
+// A charge that was not used for so long is released, as far as that.
+inline constexpr Nanoseconds release_after = std::chrono::minutes(10);
 // Two raises of one object are at least this far apart, so that the first can show its effect; exempt are those that
 // answer a loss, correct the first one, or would come too late for a demand that has outgrown it.
 inline constexpr Nanoseconds cooldown = std::chrono::seconds(10);

@@ -47,7 +47,7 @@ struct Reading {
     std::optional<Use> use;              // of the window, for how much of it is needed; nullopt: not looked at
     // In use in the window: what it is charged by; nullopt: not looked at. Of several who are held to it: by each.
     std::optional<std::uint64_t> charged;
-    std::vector<std::uint64_t> charged_each;
+    std::optional<std::vector<std::uint64_t>> charged_each;
     std::uint64_t sharers = 1;         // who may each fill it (Tunable::sharers)
     Measured measured;                 // what the window adds to a trial of it
     std::optional<RaisedFlows> raised; // what has become of the connections that it was raised for

@@ -77,6 +77,7 @@ std::vector<Decision> step(const policy::Policy& policy, State& state, const Sna
     judge_trials(gate, snapshot);
     if (tick) minimum_rule(gate);
     watch_use(gate);
+    if (tick) release_rule(gate);
     for (const Resource& resource : resources()) resource.rule(gate);
     if (tick) {
         undo_rule(gate);
@@ -87,6 +88,8 @@ std::vector<Decision> step(const policy::Policy& policy, State& state, const Sna
 }
 
 namespace {
+
+constexpr std::size_t most_adopted_uses = 100'000;
 
 // Until an answer: whatever is read of the object by then is older than what it has.
 constexpr Nanoseconds longest_wait = std::chrono::hours(24 * 365);
@@ -156,6 +159,22 @@ void unanswered(State& state, const Decision& decision, MonoTime now) {
 
 namespace {
 
+// As many as expected the most as come to what all of them did.
+std::vector<std::uint64_t> adopted_use(const Adopted& adopted) {
+    const auto evidence = [&](std::string_view name) {
+        const auto found = std::ranges::find(adopted.evidence, name, &Evidence::name);
+        return found != adopted.evidence.end() ? std::optional(found->value) : std::nullopt;
+    };
+    const std::uint64_t most = evidence(expected_use).value_or(adopted.current);
+    std::vector<std::uint64_t> uses{most};
+    const std::uint64_t one = beyond(adopted.original, adopted.current, uses);
+    const std::uint64_t all = std::max(evidence(expected_of_all).value_or(one), one);
+    if (one == 0) return uses;
+    for (std::uint64_t left = all - one; left > 0 && uses.size() < most_adopted_uses; left -= std::min(left, one))
+        uses.push_back(adopted.original + std::min(left, one));
+    return uses;
+}
+
 // Whose trial an adopted change was on: what follows another, or was granted its share with what bounds it, shares the
 // trial of that one. What bounds others was raised for one of these, or for the policy's min.
 TrialKey adopted_trial(const State& state, TunableId tunable, const Scope& scope) {
@@ -174,13 +193,12 @@ TrialKey adopted_trial(const State& state, TunableId tunable, const Scope& scope
 
 void adopt(State& state, const Adopted& adopted, MonoTime now) {
     const ObjectKey key = key_of(adopted.tunable, adopted.scope);
-    const auto use = std::ranges::find(adopted.evidence, expected_use, &Evidence::name);
     state.held[key] = {.scope = adopted.scope,
                        .original = adopted.original,
                        .current = adopted.current,
                        .since = now,
                        .written = now,
-                       .expected = {use != adopted.evidence.end() ? use->value : adopted.current}};
+                       .expected = adopted_use(adopted)};
     if (adopted.undoing) state.held[key].undo = Undo{adopted.original, "a restore was begun"};
     if (adopted.undoing || !adopted.before_trial) return;
     // What was lost before is not known any more: it is judged as a forecast, by whether it is used without loss.

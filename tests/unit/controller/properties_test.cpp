@@ -286,6 +286,7 @@ private:
             note_tenants(snapshot);
         }
         const auto decisions = controller::step(policy_, state_, snapshot, now_);
+        note_releases(decisions);
         check_budget(decisions, snapshot);
         if (dice_.once_in(40)) meddle(); // between the snapshot and the write
         for (const Decision& decision : decisions) {
@@ -356,7 +357,7 @@ private:
         } else if (decision.act == Decision::Act::write) {
             ledger_.undo.erase(object);
             note_owner(decision, ours);
-            ours.expected = std::max(ours.expected, evidence_of(decision, "expected_use"));
+            ours.expected = evidence_of(decision, "expected_use");
             ledger_.before_trial.try_emplace(object, decision.from);
             ledger_.last_raise[object] = now_;
         } else {
@@ -571,6 +572,7 @@ private:
         for (auto* objects : {&ledger_.ours, &ledger_.taken})
             for (auto& [object, ours] : *objects) {
                 if (object.tunable == TunableId::conntrack_max) ours.used = world_.tables.at(World::host).entries;
+                if (object.tunable == TunableId::conntrack_buckets) ours.used = world_.conntrack_buckets;
                 const auto listener = world_.listeners.find(object.listener_cookie);
                 if (object.tunable == TunableId::listener_backlog && listener != world_.listeners.end())
                     ours.used = listener->second.window.peak;
@@ -588,6 +590,8 @@ private:
                                                             : pod;
         if (owner) return "pod " + owner->uid;
         if (object.netns == World::host) return is_there ? listener->unit : "";
+        if (names != nullptr && names->user_ns_owner)
+            return fmt::format("user {} {}", *names->user_ns_owner, names->unit);
         return fmt::to_string(object.netns.cookie);
     }
 
@@ -638,13 +642,39 @@ private:
             ours.value = decision.to;
             if (decision.act != Decision::Act::write) continue;
             ours.tenant = tenant_in(snapshot, object, decision.scope.pod);
-            ours.expected = std::max(ours.expected, evidence_of(decision, "expected_use"));
+            expect(object, ours, evidence_of(decision, "expected_use"));
             const std::uint64_t own = bytes_of(object, ours);
             if (evidence_of(decision, "cost_bytes") != own) fail("a raise that is charged with another cost");
             std::uint64_t spent = 0;
             for (const auto& [other, held] : all) spent += bytes_of(other, held);
             if (own > 0 && spent > budget) fail("a raise past the memory budget");
             check_share(all, object, before);
+        }
+    }
+
+    // What is not charged any more is what was not used for so long.
+    void check_release(const ObjectKey& object, std::uint64_t expected) {
+        if (now_ < ledger_.last_raise[object] + controller::release_after) return fail("a charge is released too soon");
+        for (const auto& [when, used] : ledger_.used[object])
+            if (when > now_ - controller::release_after && used > expected) fail("released what was in use");
+    }
+
+    void expect(const ObjectKey& object, Ledger::Ours& ours, std::uint64_t expected) {
+        if (expected < ours.expected) check_release(object, expected);
+        ours.expected = expected;
+    }
+
+    // Before the raises of the same step. Of what is raised in it, its evidence tells.
+    void note_releases(const std::vector<Decision>& decisions) {
+        for (auto& [object, ours] : ledger_.ours) {
+            const auto held = state_.held.find(object);
+            const bool is_raised = std::ranges::any_of(decisions, [&](const Decision& decision) {
+                return decision.act == Decision::Act::write && key_of(decision.tunable, decision.scope) == object;
+            });
+            if (held == state_.held.end() || is_raised) continue;
+            const auto& expected = held->second.expected;
+            const std::uint64_t most = expected.empty() ? 0 : std::ranges::max(expected);
+            if (most < ours.expected) expect(object, ours, most);
         }
     }
 

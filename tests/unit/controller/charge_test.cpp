@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is charged to the memory budget: whatever is granted, for as long as it is used.
+#include <catch2/catch.hpp>
+
+#include "controller/invariants.hpp"
+#include "unit/controller/servers.hpp"
+
+using namespace bpftune;
+using namespace bpftune::testing;
+using namespace std::chrono_literals;
+
+namespace {
+
+std::uint64_t places(const Servers& node, std::uint64_t first, std::uint64_t last) {
+    std::uint64_t sum = 0;
+    for (std::uint64_t each = first; each <= last; ++each) sum += node.world.listeners.at(each).limit - 128;
+    return sum;
+}
+
+void tick_for(Servers& node, Nanoseconds length) {
+    for (Nanoseconds passed{}; passed < length; passed += 1s) node.tick();
+}
+
+} // namespace
+
+TEST_CASE("what is granted along with another's raise is charged, so idle listeners do not stand past the budget") {
+    Servers node;
+    node.policy.memory_budget_bytes = 8 * mebibyte;
+    node.policy.tenant_share = 1;
+    constexpr std::uint64_t all = 19; // the first has the burst
+    for (std::uint64_t i = 1; i <= all; ++i) node.add(i, netns(1));
+    node.burst(node.world.listeners.at(1), 300);
+    CHECK(node.world.listeners.at(1).limit == 1024);
+    CHECK(node.charged(2, all) > 0);
+    CHECK(node.charged(1, all) <= 8 * mebibyte);
+    // Of the place that each has more, half at least is charged: limits are rounded up to a power of two.
+    CHECK(places(node, 2, all) * 5120 / 2 <= node.charged(2, all) + all * 128 * 5120);
+}
+
+TEST_CASE("a charge that is not used any more is released, and the limit stays") {
+    Servers node;
+    Listener& listener = node.add(1);
+    node.burst(listener, 600);
+    const std::uint32_t limit = listener.limit;
+    const std::uint64_t charged = node.charged(1, 1);
+    REQUIRE(charged > 0);
+    tick_for(node, controller::release_after - 10s);
+    CHECK(node.charged(1, 1) == charged);
+    tick_for(node, 20s);
+    CHECK(node.charged(1, 1) == 0);
+    CHECK(listener.limit == limit);
+
+    SECTION("what is used of it later counts again") {
+        listener.window = {.length = 1s, .peak = 400};
+        node.tick_as_it_is();
+        CHECK(node.charged(1, 1) == (400 - 128) * 5120);
+    }
+}
+
+TEST_CASE("a charge that is used now and then stays, as far as that needs") {
+    Servers node;
+    Listener& listener = node.add(1);
+    node.burst(listener, 600);
+    const std::uint64_t charged = node.charged(1, 1);
+    for (int i = 0; i < 20; ++i) {
+        tick_for(node, 59s);
+        listener.window = {.length = 1s, .peak = 200, .arrivals = 200, .accepted = 200};
+        node.tick_as_it_is();
+    }
+    CHECK(node.charged(1, 1) == (512 - 128) * 5120); // twice 200, as a power of two
+    CHECK(node.charged(1, 1) < charged);
+}
+
+TEST_CASE("buckets are allocated, so their charge stays as long as they do") {
+    Servers node;
+    node.policy.of(TunableId::conntrack_max).min = 65536;
+    node.world.tables[World::host] = {.netns = World::host, .entries = 100};
+    node.tick();
+    REQUIRE(node.world.conntrack_buckets > 8192);
+    tick_for(node, controller::release_after + 20s);
+    CHECK(node.charged_for({TunableId::conntrack_max, World::host}) == 0);
+    CHECK(node.charged_for({TunableId::conntrack_buckets, World::host}) == (node.world.conntrack_buckets - 8192) * 8);
+}
+
+TEST_CASE("connections that no buffer holds back any more are not charged with it") {
+    Servers node;
+    const NetnsId in = netns(1);
+    const ObjectKey object{TunableId::tcp_rmem, in};
+    controller::adopt(node.state,
+                      {.tunable = object.tunable,
+                       .scope = {.netns = in},
+                       .original = 1 << 20,
+                       .current = 4 << 20,
+                       .evidence = {{"expected_use", 1 << 20}}},
+                      MonoTime(1h));
+    node.world.names[in] = {};
+    TcpBuffers& row = node.world.buffers[in];
+    row.netns = in;
+    row.rmem_max = 4 << 20;
+    row.receiving = HeldBack{.flows = 3};
+    node.tick();
+    CHECK(node.charged_for(object) == 3 * (3 << 20));
+    row.receiving = HeldBack{};
+    node.tick();
+    CHECK(node.charged_for(object) == 0);
+}
+
+TEST_CASE("what several expect is adopted as all of them") {
+    Servers node;
+    const ObjectKey object{TunableId::conntrack_max, World::host};
+    controller::adopt(node.state,
+                      {.tunable = object.tunable,
+                       .scope = {.netns = World::host},
+                       .original = 20000,
+                       .current = 65536,
+                       .evidence = {{"expected_use", 30000}, {"expected_of_all", 25000}}},
+                      MonoTime(1h));
+    CHECK(node.charged_for(object) == 25000 * 512);
+}

@@ -101,8 +101,10 @@ struct netns_record {
 	__u32 own_connections;		      /* its connections are in a table of its own */
 	__u32 tcp_mibs_known;
 	__u64 tcp_mibs[ABI_TCP_MIB_COUNT];
+	__u32 in_user_ns;    /* whether it is in a user namespace that is not the node's */
+	__u32 user_ns_owner; /* the uid that made that, as the node counts */
 };
-ABI_SIZE(struct netns_record, 400);
+ABI_SIZE(struct netns_record, 408);
 ABI_OFFSET(struct netns_record, mibs, 24);
 ABI_OFFSET(struct netns_record, pid, 168);
 ABI_OFFSET(struct netns_record, rmem_default, 192);

@@ -182,7 +182,17 @@ struct ctl_table_header {
 	struct ctl_table *ctl_table;
 };
 
+typedef struct {
+	__u32 val;
+} kuid_t;
+
+struct user_namespace {
+	struct user_namespace *parent;
+	kuid_t owner;
+};
+
 struct net {
+	struct user_namespace *user_ns;
 	struct ns_common ns;
 	struct netns_core core;
 	struct netns_mib mib;

@@ -171,6 +171,9 @@ static __always_inline int write_netns(struct bpf_iter_meta *meta, struct net *n
 		record->tw_reuse_delay = net->ipv4.sysctl_tcp_tw_reuse_delay;
 	BPF_CORE_READ_INTO(&record->congestion, net, ipv4.tcp_congestion_control, name);
 	fragments(record, net);
+	/* The node's own user namespace alone has no parent. */
+	record->in_user_ns = BPF_CORE_READ(net, user_ns, parent) != NULL;
+	record->user_ns_owner = BPF_CORE_READ(net, user_ns, owner.val);
 	record->own_connections = has_own_connections(row);
 	record->mem_errors_known = udp_mib_index[ABI_UDP_MIB_MEMERRORS] >= 0;
 	record->tcp_mibs_known = tcp_mib_index[ABI_TCP_MIB_OUTSEGS] >= 0 &&

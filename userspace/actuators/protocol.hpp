@@ -70,8 +70,10 @@ struct Answer {
     std::uint64_t netns_cookie = 0; // visit only, as are these
     sys::NetnsSysctls sysctls;
     sys::ConntrackTimeouts timeouts;
-    std::uint32_t has_timeouts = 0; // 0 or 1
-    std::array<char, 932> error{};
+    std::uint32_t has_timeouts = 0; // 0 or 1, as the next
+    std::uint32_t in_user_ns = 0;   // whether sys::Visit has:
+    std::uint32_t user_ns_owner = 0;
+    std::array<char, 924> error{};
 };
 inline constexpr std::size_t most_passed = 5; // descriptors with one answer
 static_assert(sizeof(sys::NetnsSysctls) == 16 && sizeof(sys::ConntrackTimeouts) == 32 && sizeof(Answer) == 1024 &&

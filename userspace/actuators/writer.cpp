@@ -197,6 +197,7 @@ Result<sys::Visit> Writer::visit(const NetnsId& netns, const sys::NetnsHint& hin
     const auto answer = ask(request, &passed);
     if (!answer) return std::unexpected(answer.error());
     sys::Visit visit{.id = {.cookie = answer->netns_cookie, .inode = netns.inode},
+                     .user_ns_owner = answer->in_user_ns != 0 ? std::optional(answer->user_ns_owner) : std::nullopt,
                      .sysctls = answer->sysctls,
                      .socket = {},
                      .netstat = {},

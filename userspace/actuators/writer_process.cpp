@@ -120,6 +120,8 @@ Answer visit(const Request& request, Passed& passed) {
     Answer done = answer(Outcome::Kind::written, 0, 0, {});
     done.netns_cookie = visit->id.cookie;
     done.sysctls = visit->sysctls;
+    done.in_user_ns = visit->user_ns_owner ? 1 : 0;
+    done.user_ns_owner = visit->user_ns_owner.value_or(0);
     done.has_timeouts = visit->timeouts ? 1 : 0;
     done.timeouts = visit->timeouts.value_or(sys::ConntrackTimeouts{});
     return done;

@@ -40,7 +40,8 @@ constexpr std::uint64_t least_raise = 4;
 // Not what stays unknown as long as no runtime tells it.
 bool is_of_somebody_new(policy::Unknown unknown) {
     using policy::Unknown;
-    return unknown == Unknown::owner || unknown == Unknown::pod || unknown == Unknown::annotation;
+    return unknown == Unknown::owner || unknown == Unknown::pod || unknown == Unknown::annotation ||
+           unknown == Unknown::user_ns;
 }
 
 // Where there is no ratio, the rule knows what is worth a write.

@@ -14,8 +14,11 @@ using policy::Grant;
 
 bool says_something(const PodFacts& facts) { return facts.annotations.contains(std::string(policy::mode_annotation)); }
 
+bool may_be_made_by_user(const NetnsNames& names) { return names.is_user_ns_unknown || names.is_made_by_user(); }
+
 bool says_nothing_more(const policy::Policy& policy, const Snapshot& snapshot) {
-    return policy.pods.empty() && !snapshot.may_have_pods && std::ranges::none_of(snapshot.pods, says_something);
+    return policy.pods.empty() && !snapshot.may_have_pods && std::ranges::none_of(snapshot.pods, says_something) &&
+           std::ranges::none_of(snapshot.netns_names, may_be_made_by_user);
 }
 
 bool is_same_pod(const Pod& a, const Pod& b) {
@@ -33,16 +36,8 @@ Grants::Grants(const policy::Policy& policy, const Snapshot& snapshot)
     pods_.reserve(snapshot.pods.size());
     for (const PodFacts& facts : snapshot.pods) pods_.push_back(policy.grant_for({.pod = &facts.pod, .facts = &facts}));
     namespaces_.reserve(snapshot.netns_names.size());
-    for (const NetnsNames& names : snapshot.netns_names) {
-        const bool is_unsure = may_ask && names.is_owner_unknown;
-        namespaces_.push_back({.names = &names,
-                               .grant = names.pod ? of_pod(*names.pod, is_unsure)
-                                                  : policy.grant_for({.bound = names.bound,
-                                                                      .unit = names.unit,
-                                                                      .is_owner_unknown = names.is_owner_unknown,
-                                                                      .is_name_unknown = names.is_name_unknown,
-                                                                      .may_ask = is_unsure})});
-    }
+    for (const NetnsNames& names : snapshot.netns_names)
+        namespaces_.push_back({.names = &names, .grant = of_names(names)});
     add_holders_of_host(snapshot);
     add_others_of(snapshot.listeners);
     add_others_of(snapshot.udp);
@@ -108,6 +103,24 @@ Grant Grants::of_pod(const Pod& pod, bool is_unsure) const {
     return pods_[static_cast<std::size_t>(facts - snapshot_.pods.data())];
 }
 
+Grant Grants::of_names(const NetnsNames& names) const {
+    const bool is_unsure = snapshot_.may_have_pods && names.is_owner_unknown;
+    if (names.pod && !may_be_made_by_user(names)) return of_pod(*names.pod, is_unsure);
+    policy::Subject subject{.may_ask = is_unsure, .is_user_ns_unknown = names.is_user_ns_unknown};
+    if (names.is_made_by_user()) subject.user_ns_owner = names.user_ns_owner;
+    if (names.pod) {
+        subject.pod = &*names.pod;
+        subject.facts = names.pod->uid.empty() ? nullptr : snapshot_.facts_of(*names.pod);
+        return policy_.grant_for(subject);
+    }
+    subject.bound = names.bound;
+    subject.unit = names.unit;
+    subject.is_owner_unknown = names.is_owner_unknown || names.is_user_ns_unknown;
+    subject.is_name_unknown = names.is_name_unknown;
+    subject.is_unit_unknown = names.is_user_ns_unknown;
+    return policy_.grant_for(subject);
+}
+
 const Grant& Grants::of(const NetnsId& netns) const {
     if (is_spec_alone_) return all_;
     const Namespace* known = find(netns);
@@ -130,6 +143,7 @@ Grant Grants::of(const NetnsId& netns, const std::optional<Pod>& pod) const { re
 Grant Grants::of(const NetnsId& netns, const Holder& holder) const {
     if (is_spec_alone_) return all_;
     const Namespace* known = find(netns);
+    if (known != nullptr && may_be_made_by_user(*known->names)) return known->grant; // whoever holds it
     if (holder.pod->has_value()) {
         const bool is_its_own = known != nullptr && known->names->pod && is_same_pod(*known->names->pod, **holder.pod);
         return is_its_own ? known->grant : of_pod(**holder.pod, holder.is_unsure && snapshot_.may_have_pods);
@@ -156,7 +170,9 @@ void Grants::restrain(const Grant& grant, const std::string& name, std::vector<R
                             policy_.mode != policy::Mode::observe;
     const policy::Mode mode = std::min(policy_.mode, grant.mode());
     if (mode == policy_.mode && !is_bounded) return;
-    const std::string by = policy::held_by(policy_, grant);
+    // Of users there may be many: one restraint for all.
+    const std::string by =
+        grant.unnamed ? "left alone: in user namespaces that no entry of pods names" : policy::held_by(policy_, grant);
     auto found = std::ranges::find(out, by, &Restraint::by);
     if (found == out.end()) found = out.insert(out.end(), {.by = by, .mode = std::string(policy::to_string(mode))});
     if (++found->count <= most_names) found->names.push_back(name);

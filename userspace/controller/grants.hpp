@@ -58,6 +58,7 @@ private:
     template <class Socket> [[nodiscard]] policy::Grant of_both(const Socket& socket) const;
     void add_holders_of_host(const Snapshot& snapshot);
     [[nodiscard]] policy::Grant of_pod(const Pod& pod, bool is_unsure) const;
+    [[nodiscard]] policy::Grant of_names(const NetnsNames& names) const;
     [[nodiscard]] policy::Grant of(const NetnsId& netns, const Holder& holder) const;
     [[nodiscard]] const Namespace* find(const NetnsId& netns) const;
     [[nodiscard]] std::string name_of(const Namespace& of) const;

@@ -124,6 +124,7 @@ std::string_view to_string(Unknown unknown) {
     case Unknown::qos: return "its pod's class of service is not known";
     case Unknown::netns: return "how its network namespace is called is not known: the mount table was not read";
     case Unknown::unit: return "its systemd unit is not known";
+    case Unknown::user_ns: return "whether a user made its network namespace is not known yet";
     }
     std::unreachable();
 }

@@ -3,6 +3,7 @@
 // be told whether the entry matches.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <span>
@@ -43,6 +44,10 @@ struct Subject {
     bool is_name_unknown = false;  // of its network namespace
     bool is_unit_unknown = false;  // which unit's it is if it is no pod's
     bool may_ask = false;          // it may be a pod that asks for less, which is not known yet
+    // Of a network namespace that is in no user namespace of the node's, and no pod's sandbox: who made that. Only an
+    // entry that names it grants anything.
+    std::optional<std::uint32_t> user_ns_owner;
+    bool is_user_ns_unknown = false; // whether it is such a one
 };
 
 // What it would take to tell whether an entry matches.
@@ -57,6 +62,7 @@ enum class Unknown {
     qos,
     netns, // how its network namespace is called
     unit,
+    user_ns, // whether it is in a user namespace that is not the node's
 };
 
 struct Matched {

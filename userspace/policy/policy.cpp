@@ -63,7 +63,7 @@ Mode Policy::most_of(TunableId id) const {
 }
 
 Mode Grant::mode() const {
-    if (unknown != Unknown::nothing) return Mode::observe;
+    if (unknown != Unknown::nothing || unnamed) return Mode::observe;
     Mode lowest = annotated ? policy::mode(*annotated).value_or(Mode::observe) : Mode::automatic;
     if (rule != nullptr) lowest = std::min(lowest, rule->mode);
     return other != nullptr ? std::min(lowest, other->mode()) : lowest;
@@ -76,7 +76,7 @@ Grant Grant::alone() const {
 }
 
 bool Grant::is_in_doubt() const {
-    if (unknown != Unknown::nothing) return true;
+    if (unknown != Unknown::nothing || unnamed) return true;
     return annotated && !policy::mode(*annotated) && (rule == nullptr || rule->mode != Mode::observe);
 }
 
@@ -98,6 +98,10 @@ Grant Policy::grant_for(const Subject& subject) const {
     const bool is_all = grant.unknown == Unknown::nothing || grant.unknown == Unknown::labels ||
                         grant.unknown == Unknown::pod_namespace;
     if (subject.may_ask && !is_observed && is_all) grant.unknown = Unknown::annotation;
+    const bool is_named = grant.rule != nullptr && !grant.rule->match.is_all();
+    if (is_named || is_observed || grant.unknown != Unknown::nothing) return grant;
+    if (subject.is_user_ns_unknown) grant.unknown = Unknown::user_ns;
+    grant.unnamed = subject.user_ns_owner;
     return grant;
 }
 
@@ -108,7 +112,10 @@ std::string place_of(const Policy& policy, const PodRule& rule) {
 }
 
 std::string held_by(const Policy& policy, const Grant& grant) {
-    if (grant.unknown == Unknown::annotation) return fmt::format("left alone: {}", to_string(grant.unknown));
+    if (grant.unknown == Unknown::annotation || grant.unknown == Unknown::user_ns)
+        return fmt::format("left alone: {}", to_string(grant.unknown));
+    if (grant.unnamed)
+        return fmt::format("left alone: in a user namespace of uid {}: named by no entry of pods", *grant.unnamed);
     if (grant.unknown != Unknown::nothing)
         return fmt::format("left alone: {} may be about it, and {}", place_of(policy, *grant.rule),
                            to_string(grant.unknown));

@@ -69,11 +69,13 @@ struct Grant {
     const PodRule* rule = nullptr;        // the first that matches, or of which that can't be told; nullptr: none
     Unknown unknown = Unknown::nothing;   // why it can't be told: then nothing is granted
     std::optional<std::string> annotated; // what the pod says of itself, if anything
+    std::optional<std::uint32_t> unnamed; // who made its user namespace: no entry names it, and nothing is granted
     const Grant* other = nullptr;         // of who else has a hand on it, and has none: the lower of both counts
 
     [[nodiscard]] Mode mode() const;   // the most
     [[nodiscard]] Grant alone() const; // without the other
-    // Whether what holds it back is news to who wrote policy and pod: it can't be told, or the annotation is no mode.
+    // Whether what holds it back is news to who wrote policy and pod: it can't be told, no entry names what needs one,
+    // or the annotation is no mode.
     // Alone, as the next.
     [[nodiscard]] bool is_in_doubt() const;
     [[nodiscard]] const PodRule* told() const { return unknown == Unknown::nothing ? rule : nullptr; }

@@ -29,7 +29,7 @@ void add_facts(const PodFacts& facts, std::string_view how, std::vector<std::str
 }
 
 std::string entry_text(const Policy& policy, const Grant& grant) {
-    if (grant.unknown != Unknown::nothing) return held_by(policy, grant);
+    if (grant.unknown != Unknown::nothing || grant.unnamed) return held_by(policy, grant);
     if (grant.rule == nullptr)
         return policy.pods.empty() ? "the policy has no entries of pods" : "no entry of pods is about it: spec holds";
     return fmt::format("{} is about it: mode {}", place_of(policy, *grant.rule), to_string(grant.rule->mode));

@@ -23,6 +23,7 @@ Result<NetnsReading> reading_of(const sys::Visit& visit) {
     const std::uint64_t of_the_visit = visit.socket ? 1 : 0;
     reading.has_sockets = sys::sockstat_value(*sockstat, "sockets", "used").value_or(2) > of_the_visit;
     reading.netns = visit.id;
+    reading.user_ns_owner = visit.user_ns_owner;
     take_sysctls(reading, visit.sysctls);
     if (!visit.socket) return reading;
     if (const auto stat = ctnetlink_stat(visit.socket)) reading.conntrack = *stat;

@@ -162,6 +162,7 @@ std::optional<NetnsReading::Segments> segments_of(const netns_record& record) {
 NetnsReading netns_reading(const netns_record& record) {
     return {.netns = netns_id(record.netns),
             .pid = static_cast<int>(record.pid),
+            .user_ns_owner = record.in_user_ns != 0 ? std::optional(record.user_ns_owner) : std::nullopt,
             .somaxconn = record.somaxconn,
             .max_syn_backlog = record.max_syn_backlog,
             .syncookies = record.syncookies,

@@ -90,6 +90,7 @@ bool ProcNamespaces::look_into(NetnsReading& reading) {
         return visit.error().code != ESTALE;
     }
     reading.netns = known = visit->id;
+    reading.user_ns_owner = visit->user_ns_owner;
     take_sysctls(reading, visit->sysctls);
     return true;
 }

@@ -124,6 +124,8 @@ struct SysctlWriteEvent {
 struct NetnsReading {
     NetnsId netns;
     int pid = 0; // a process in it; 0: none found
+    // Who made the user namespace that it is in (sys::user_ns_owner); nullopt: that is the node's own, or not known.
+    std::optional<std::uint32_t> user_ns_owner;
     std::optional<std::uint32_t> somaxconn;
     std::uint32_t max_syn_backlog = 0; // known where somaxconn is, as are these
     std::uint32_t syncookies = 1;

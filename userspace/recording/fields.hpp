@@ -111,7 +111,7 @@ RECORDED(NeighbourTable, family, entries, gc_thresh1, gc_thresh2, gc_thresh3, re
          window_made, lost);
 RECORDED(SysctlWrite, time, netns, sysctl, value, more, pid, command, text);
 RECORDED(ExpectedSysctl, name, sysctl, expected, found, absent, why_not);
-RECORDED(NetnsNames, netns, bound, pod, unit, is_owner_unknown, is_name_unknown, user_ns_owner);
+RECORDED(NetnsNames, netns, bound, pod, unit, is_owner_unknown, is_name_unknown, user_ns_owner, is_user_ns_unknown);
 RECORDED(PodFacts, pod, source, qos, labels, annotations, is_incomplete);
 RECORDED(MemoryHolder, netns, pid, pod, bytes, still_bytes, close_wait_bytes);
 RECORDED(SocketMemory, pool, page_bytes, bytes, fullest_bytes, low_bytes, pressure_bytes, high_bytes, pressures, lost,

@@ -218,6 +218,7 @@ void Collector::read_names() {
     if (!bound) note(bound.error());
     for (const probes::NetnsReading& reading : namespaces_) {
         NetnsNames names{.netns = reading.netns, .bound = {}, .is_name_unknown = !bound};
+        names.user_ns_owner = reading.user_ns_owner;
         const auto all = bound ? *bound : std::span<const sys::BoundNetns>();
         for (const auto& each : std::ranges::equal_range(all, reading.netns.inode, {}, &sys::BoundNetns::inode))
             if (auto name = printable(each.name()); std::ranges::find(names.bound, name) == names.bound.end())
@@ -227,12 +228,15 @@ void Collector::read_names() {
     std::ranges::sort(names_, {}, &NetnsNames::netns);
 }
 
-// Those of a namespace that a snapshot is about.
+// Those of a namespace that a snapshot is about. One that is too new is known at the next look.
 void Collector::name(Snapshot& snapshot, const NetnsId& netns) const {
-    const auto names = std::ranges::lower_bound(names_, netns, {}, &NetnsNames::netns);
-    if (names == names_.end() || names->netns != netns) return;
     const auto at = std::ranges::lower_bound(snapshot.netns_names, netns, {}, &NetnsNames::netns);
-    if (at == snapshot.netns_names.end() || at->netns != netns) snapshot.netns_names.insert(at, *names);
+    if (at != snapshot.netns_names.end() && at->netns == netns) return;
+    const auto names = std::ranges::lower_bound(names_, netns, {}, &NetnsNames::netns);
+    if (names != names_.end() && names->netns == netns)
+        snapshot.netns_names.insert(at, *names);
+    else
+        snapshot.netns_names.insert(at, {.netns = netns, .is_name_unknown = true, .is_user_ns_unknown = true});
 }
 
 void Collector::name_listeners(Snapshot& snapshot) const {

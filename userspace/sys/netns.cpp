@@ -12,8 +12,10 @@
 #include <linux/capability.h>
 #include <linux/magic.h>
 #include <linux/netlink_diag.h>
+#include <linux/nsfs.h>
 #include <linux/sock_diag.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -35,6 +37,9 @@ constexpr const char* own_path = "/proc/thread-self/ns/net";
 // It and its children are in the init namespaces, whatever process 1 is and shows. PF_KTHREAD: include/linux/sched.h.
 constexpr pid_t kthreadd = 2;
 constexpr unsigned long kernel_thread_flag = 0x00200000;
+
+// The node's own user namespace: include/linux/proc_ns.h.
+constexpr ino_t init_user_ns = 0xEFFFFFFD;
 
 std::string path_of(pid_t pid) { return fmt::format("/proc/{}/ns/net", pid); }
 
@@ -176,6 +181,15 @@ Result<NetnsId> netns_of(pid_t pid) {
 Result<NetnsId> init_netns() {
     if (auto kernel = check_is_kernel_thread(kthreadd); !kernel) return std::unexpected(kernel.error());
     return netns_of(kthreadd);
+}
+
+std::optional<std::uint32_t> user_ns_owner(const Fd& netns) {
+    const Fd user_ns(::ioctl(netns.value(), NS_GET_USERNS));
+    struct stat status{};
+    if (!user_ns || ::fstat(user_ns.value(), &status) != 0 || status.st_ino == init_user_ns) return std::nullopt;
+    uid_t owner = 0;
+    if (::ioctl(user_ns.value(), NS_GET_OWNER_UID, &owner) != 0) return std::nullopt;
+    return owner;
 }
 
 Result<Fd> find_netns(const NetnsId& id, const NetnsHint& hint) {

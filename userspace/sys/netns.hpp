@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include <sys/types.h>
@@ -24,6 +25,10 @@ Result<NetnsId> netns_of(pid_t pid);
 // in a container it may be anything, and a security module may guard it. Error: kthreadd is not visible (in a
 // container: without hostPID), so the init namespace cannot be told.
 Result<NetnsId> init_netns();
+
+// The uid, as the caller's user namespace counts, that made the user namespace which owns it (ioctl_ns(2)). nullopt:
+// that is the node's own, or the kernel does not tell.
+std::optional<std::uint32_t> user_ns_owner(const Fd& netns);
 
 // Where to look for a namespace first; what is found there is checked all the same.
 struct NetnsHint {

@@ -58,6 +58,7 @@ Result<Visit> visit_netns(const NetnsId& id, const NetnsHint& hint, const Wanted
     const auto sysctls = read_sysctls();
     if (!sysctls) return std::unexpected(sysctls.error());
     Visit visit{.id = *here,
+                .user_ns_owner = user_ns_owner(*netns),
                 .sysctls = *sysctls,
                 .socket = {},
                 .netstat = {},

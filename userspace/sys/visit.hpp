@@ -42,7 +42,8 @@ struct Wanted {
 
 // Close what it brings soon: it holds the namespace.
 struct Visit {
-    NetnsId id; // its cookie as read there; 0: this kernel has none to read
+    NetnsId id;                                 // its cookie as read there; 0: this kernel has none to read
+    std::optional<std::uint32_t> user_ns_owner; // as user_ns_owner() tells
     NetnsSysctls sysctls;
     Fd socket;                                 // Netlink::none: none
     Fd netstat;                                // its /proc/net/netstat, as is

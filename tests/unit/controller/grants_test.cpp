@@ -178,3 +178,30 @@ TEST_CASE("where names are not known, entries about pods are told, and by a name
     CHECK(of(8).unknown == policy::Unknown::netns); // a unit's
     CHECK(of(1).unknown == policy::Unknown::netns); // the node's
 }
+
+TEST_CASE("of namespaces that users made one restraint tells, and a pod's sandbox is none of them") {
+    Snapshot snapshot = a_node();
+    for (NetnsNames& names : snapshot.netns_names)
+        if (names.pod) names.user_ns_owner = 0; // with a user namespace, as hostUsers: false has it
+    std::ranges::find(snapshot.netns_names, NetnsId{.cookie = 7, .inode = 7}, &NetnsNames::netns)->bound = {"cni-1"};
+    for (std::uint32_t uid = 1000; uid < 1003; ++uid)
+        snapshot.netns_names.push_back({.netns = {.cookie = uid, .inode = uid}, .user_ns_owner = uid});
+    const policy::Policy policy = with({});
+    const Grants grants(policy, snapshot);
+    CHECK(grants.of(NetnsId{.cookie = 7, .inode = 7}).mode() == policy::Mode::automatic);
+    CHECK(grants.of(NetnsId{.cookie = 2, .inode = 2}).mode() == policy::Mode::observe); // made within the pod
+    CHECK(grants.of(NetnsId{.cookie = 1000, .inode = 1000}).mode() == policy::Mode::observe);
+    CHECK(grants.of(host).mode() == policy::Mode::automatic);
+    const auto restraints = grants.restraints();
+    REQUIRE(restraints.size() == 1);
+    CHECK(restraints[0].by == "left alone: in user namespaces that no entry of pods names");
+    CHECK(restraints[0].count == 4 + 3);
+}
+
+TEST_CASE("a socket in a namespace that a user made is held to that, whoever holds it") {
+    Snapshot snapshot = a_node();
+    snapshot.netns_names.push_back({.netns = {.cookie = 9, .inode = 9}, .user_ns_owner = 1000});
+    const Listener listener{.netns = {.cookie = 9, .inode = 9}, .pid = 7, .pod = snapshot.pods.front().pod};
+    const policy::Policy policy = with({{.match = {.ns = "payments"}}});
+    CHECK(Grants(policy, snapshot).of(listener).mode() == policy::Mode::observe);
+}

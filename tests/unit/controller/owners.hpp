@@ -66,6 +66,7 @@ struct Owner {
     PodFacts facts;    // of a pod, all of them
     std::string bound; // of what is none, as the next
     std::string unit;
+    std::optional<std::uint32_t> user; // who made the user namespace that it is in
     Known known = Known::all;
     bool is_waited_for = false; // on a node with pods: it may be told in a moment that it asks for less
 
@@ -79,7 +80,9 @@ public:
     // Of a namespace that is new, whose it is. The node's own is nobody's.
     void settle(const NetnsId& netns, Dice& dice) {
         const auto [owner, is_new] = namespaces_.try_emplace(netns);
-        if (is_new && netns != World::host) owner->second = random(dice);
+        if (!is_new || netns == World::host) return;
+        owner->second = random(dice);
+        if (dice.once_in(4)) owner->second.user = dice.one_of<std::uint32_t>({0, 1000, 65534});
     }
 
     // In the node's own namespace each listener has a holder of its own. In some there another has a hand, process 1,
@@ -106,6 +109,8 @@ public:
         world.pods_in.clear();
         world.units_in.clear();
         world.unknown_owners.clear();
+        world.users_in.clear();
+        world.unread.clear();
         world.pods.clear();
         world.may_have_pods = may_have_pods_;
         for (const auto& [netns, owner] : namespaces_) show_namespace(world, netns, owner);
@@ -137,12 +142,14 @@ public:
             bounds.mode = std::min(bounds.mode, policy::mode(own->second).value_or(policy::Mode::observe));
         for (const policy::PodRule& entry : policy.pods) {
             if (!is_about(entry.match, owner)) continue;
+            if (owner.user && entry.match == policy::Match{}) break;
             const policy::TunablePolicy& more = entry.tunables[static_cast<std::size_t>(id)];
             bounds.mode = std::min(bounds.mode, entry.mode);
             if (more.named) bounds.mode = std::min(bounds.mode, more.mode);
             if (more.named) bounds.max = std::min(bounds.max, more.max);
             return bounds;
         }
+        if (owner.user) bounds.mode = policy::Mode::observe;
         return bounds;
     }
 
@@ -216,7 +223,13 @@ private:
     }
 
     static void show_namespace(World& world, const NetnsId& netns, const Owner& owner) {
-        if (owner.known == Owner::Known::nothing) return;
+        if (owner.known == Owner::Known::nothing) {
+            if (!owner.user) return;
+            world.unread.insert(netns);
+            world.names[netns] = {};
+            return;
+        }
+        if (owner.user) world.users_in[netns] = *owner.user;
         world.names[netns] = owner.bound.empty() ? std::vector<std::string>{} : std::vector{owner.bound};
         if (owner.known == Owner::Known::nobody || owner.is_waited_for) world.unknown_owners.insert(netns);
         if (!owner.is_shown()) return;

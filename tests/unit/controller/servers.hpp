@@ -78,6 +78,9 @@ public:
         return controller::cost_of(object, held->second, controller::Gate(policy, state, snapshot, now_)).charged_bytes;
     }
 
+    // Why, of the last decision of all.
+    [[nodiscard]] const std::string& told() const { return told_; }
+
     // What those with these numbers are charged with.
     [[nodiscard]] std::uint64_t charged(std::uint64_t first, std::uint64_t last) {
         const Snapshot snapshot = world.tick(now_, std::chrono::seconds(1));
@@ -104,6 +107,7 @@ private:
     std::optional<Decision> decide(const Snapshot& snapshot, std::uint64_t listener) {
         std::optional<Decision> last;
         for (const Decision& decision : controller::step(policy, state, snapshot, now_)) {
+            told_ = decision.why;
             if (is_write(decision)) settle(state, decision, world.write(decision), now_);
             if (decision.scope.listener && decision.scope.listener->cookie == listener) last = decision;
         }
@@ -111,6 +115,7 @@ private:
     }
 
     MonoTime now_ = MonoTime(std::chrono::hours(1));
+    std::string told_;
 };
 
 } // namespace bpftune::testing

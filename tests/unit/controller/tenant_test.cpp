@@ -117,3 +117,30 @@ TEST_CASE("whose account a raise is charged to") {
         CHECK(node.account_of(5).empty());
     }
 }
+
+TEST_CASE("for what a user made nothing is written, and why is told") {
+    Servers node;
+    Listener& listener = node.add(1);
+    node.world.users_in[listener.netns] = 1000;
+    node.burst(listener, 300);
+    CHECK(listener.limit == 128);
+    CHECK(node.state.held.empty());
+    CHECK_THAT(node.told(), Catch::EndsWith("left alone: in a user namespace of uid 1000: named by no entry of pods"));
+
+    let_user_in(node);
+    node.world.units_in[listener.netns] = "user@1000.service";
+    node.burst(listener, 300);
+    CHECK(listener.limit == 512);
+}
+
+TEST_CASE("one that is too new is left alone until it is known whether a user made it, which is no news") {
+    Servers node;
+    Listener& listener = node.add(1);
+    node.world.unread.insert(listener.netns);
+    node.burst(listener, 300);
+    CHECK(listener.limit == 128);
+    CHECK(node.told().empty());
+    node.world.unread.clear();
+    node.burst(listener, 300);
+    CHECK(listener.limit == 512);
+}

@@ -33,6 +33,7 @@ public:
     std::map<NetnsId, Pod> pods_in;                    // of these: whose they are, without a container
     std::map<NetnsId, std::string> units_in;
     std::map<NetnsId, std::uint32_t> users_in; // that made the user namespaces that they are in
+    std::set<NetnsId> unread;                  // too new: nothing is known of these yet
     std::set<NetnsId> unknown_owners;
     bool may_have_pods = false;
     std::vector<PodFacts> pods;                  // in the order of their UIDs
@@ -351,6 +352,7 @@ private:
     }
 
     [[nodiscard]] NetnsNames names_of(const NetnsId& netns, const std::vector<std::string>& bound) const {
+        if (unread.contains(netns)) return {.netns = netns, .is_name_unknown = true, .is_user_ns_unknown = true};
         NetnsNames row{.netns = netns, .bound = bound, .is_owner_unknown = unknown_owners.contains(netns)};
         if (const auto pod = pods_in.find(netns); pod != pods_in.end()) row.pod = pod->second;
         if (const auto unit = units_in.find(netns); unit != units_in.end()) row.unit = unit->second;

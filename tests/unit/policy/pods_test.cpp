@@ -316,3 +316,34 @@ TEST_CASE("there are no more entries than can be looked at in each step") {
     REQUIRE_FALSE(refused);
     CHECK(refused.error().at(0).message == "more than 256 entries of pods");
 }
+
+TEST_CASE("what a user made is left alone unless an entry names it") {
+    const std::vector<std::string> bound{"lab-1"};
+    const Subject subject{.bound = bound, .unit = "user@1000.service", .user_ns_owner = 1000};
+    const PodFacts facts = facts_of_web();
+    const Subject of_pod{.pod = &web, .facts = &facts, .user_ns_owner = 65534};
+    CHECK(mode_of(*parse(with_spec("  mode: auto\n")), subject) == Mode::observe);
+    CHECK(mode_of(*parse(with_spec("  mode: auto\n")), of_pod) == Mode::observe);
+    for (const std::string others : {"{}", "{unit: nginx.service}"}) {
+        const Policy policy = with_pods("    - match: " + others + "\n");
+        CHECK(mode_of(policy, subject) == Mode::observe);
+        CHECK(mode_of(policy, of_pod) == Mode::observe);
+        const Grant grant = policy.grant_for(subject);
+        CHECK(grant.is_in_doubt());
+        CHECK(held_by(policy, grant) == "left alone: in a user namespace of uid 1000: named by no entry of pods");
+    }
+    for (const std::string named : {"{unit: \"user@*\"}", "{netns: lab-1}", "{netns: \"*\"}"})
+        CHECK(mode_of(with_pods("    - match: " + named + "\n"), subject) == Mode::automatic);
+    for (const std::string named : {"{namespace: shop}", "{labels: {app: web}}"})
+        CHECK(mode_of(with_pods("    - match: " + named + "\n"), of_pod) == Mode::automatic);
+    const Policy observed = with_pods("    - match: {}\n      mode: observe\n");
+    CHECK(held_by(observed, observed.grant_for(subject)) == "held by line 8 of the policy");
+}
+
+TEST_CASE("where it is not known yet whether a user made it, nothing is granted but by an entry that names it") {
+    const Policy spec_alone = *parse(with_spec("  mode: auto\n"));
+    const Subject subject{.unit = "nginx.service", .is_user_ns_unknown = true};
+    CHECK(mode_of(spec_alone, subject) == Mode::observe);
+    CHECK(unknown_of(spec_alone, subject) == Unknown::user_ns);
+    CHECK(mode_of(with_pods("    - match: {unit: nginx.service}\n"), subject) == Mode::automatic);
+}

@@ -384,6 +384,15 @@ TEST_CASE("a walk counts if all of its parts were walked, each to its end") {
     CHECK_FALSE(socket_walk({})->whole);
 }
 
+TEST_CASE("who made the user namespace of a network namespace is known where that is not the node's") {
+    netns_record raw{.kind = ABI_NETNS_RECORD, .user_ns_owner = 7};
+    CHECK_FALSE(netns_reading(raw).user_ns_owner.has_value());
+    raw.in_user_ns = 1;
+    CHECK(netns_reading(raw).user_ns_owner == 7U);
+    raw.user_ns_owner = 0;
+    CHECK(netns_reading(raw).user_ns_owner == 0U);
+}
+
 TEST_CASE("segments are known where the kernel says where they are counted") {
     netns_record raw{.kind = ABI_NETNS_RECORD};
     raw.tcp_mibs[ABI_TCP_MIB_OUTSEGS] = 50;

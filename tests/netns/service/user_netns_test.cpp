@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// Network namespaces that somebody who may do nothing made for himself, in a user namespace of his own.
+#include <array>
+#include <net/if.h>
+#include <sys/ioctl.h>
+
+#include "fixtures.hpp"
+#include "netns/cgroup.hpp"
+
+using namespace bpftune;
+using namespace bpftune::testing;
+
+namespace {
+
+constexpr std::uint16_t port = 8080;
+constexpr uid_t nobody = 65534;
+
+void bring_loopback_up() {
+    const sys::Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    ifreq request{};
+    std::ranges::copy(std::string_view("lo"), request.ifr_name);
+    request.ifr_flags = IFF_UP;
+    must(::ioctl(socket.value(), SIOCSIFFLAGS, &request) == 0, "bring loopback up");
+}
+
+// `unshare -Urn` as nobody, in this cgroup, with a server whose queue is too short for its clients until the object's
+// end.
+class UserNetns {
+public:
+    explicit UserNetns(const Cgroup& cgroup) {
+        std::array<int, 2> told{};
+        must(::pipe2(told.data(), O_CLOEXEC) == 0, "pipe");
+        pid_ = ::fork();
+        must(pid_ >= 0, "fork");
+        if (pid_ == 0) overflow(cgroup, told[1]);
+        ::close(told[1]);
+        const sys::Fd from(told[0]);
+        must(::read(from.value(), &inode_, sizeof inode_) == sizeof inode_, "make a namespace as nobody");
+    }
+    UserNetns(const UserNetns&) = delete;
+    UserNetns& operator=(const UserNetns&) = delete;
+    ~UserNetns() {
+        ::kill(pid_, SIGKILL);
+        ::waitpid(pid_, nullptr, 0);
+    }
+
+    [[nodiscard]] std::uint64_t inode() const { return inode_; }
+    [[nodiscard]] std::uint64_t somaxconn() const {
+        const Process look([this] {
+            const sys::Fd netns(::open(fmt::format("/proc/{}/ns/net", pid_).c_str(), O_RDONLY | O_CLOEXEC));
+            must(::setns(netns.value(), CLONE_NEWNET) == 0, "enter it");
+            return take(sys::read_number("/proc/sys/net/core/somaxconn"));
+        });
+        return look.value();
+    }
+
+private:
+    [[noreturn]] static void overflow(const Cgroup& cgroup, int told) {
+        try {
+            cgroup.enter();
+            must(::setresgid(nobody, nobody, nobody) == 0 && ::setresuid(nobody, nobody, nobody) == 0, "become nobody");
+            ::prctl(PR_SET_PDEATHSIG, SIGKILL); // a change of credentials clears it
+            must(::unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0, "unshare");
+            bring_loopback_up();
+            must(sys::write_file("/proc/sys/net/core/somaxconn", "8").has_value(), "set somaxconn");
+            const sys::Fd listener = listen_on("127.0.0.1", port, 1000);
+            struct stat status{};
+            must(::stat("/proc/self/ns/net", &status) == 0, "stat the namespace");
+            const std::uint64_t inode = status.st_ino;
+            must(::write(told, &inode, sizeof inode) == sizeof inode, "tell it");
+            while (true) {
+                const auto connected = clients(40, "127.0.0.1", port);
+                static_cast<void>(await(listener, POLLIN, 1000));
+                accept_all(listener);
+                std::this_thread::sleep_for(std::chrono::milliseconds(100));
+            }
+        } catch (const std::exception&) {
+            ::_exit(1);
+        }
+    }
+
+    pid_t pid_ = -1;
+    std::uint64_t inode_ = 0;
+};
+
+Json somaxconn_row(const Home& home, const UserNetns& in) {
+    for (const Json& row : home.history())
+        if (row["tunable"] == "net.core.somaxconn" && row["scope"]["netns"] == in.inode()) return row;
+    return nullptr;
+}
+
+struct Unit {
+    Hierarchy hierarchy{CgroupVersion::v2};
+    std::string name = random_name("bpftune-") + ".scope";
+    Cgroup cgroup{hierarchy, name};
+};
+
+} // namespace
+
+TEST_CASE("a network namespace that a user made is left alone, and history says who and why") {
+    const Home home;
+    const Unit unit;
+    const UserNetns user(unit.cgroup);
+    home.set_policy("apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: users}\n"
+                    "spec:\n  mode: recommend\n"); // of everybody, so nothing is written
+    const Running service(home);
+    std::string why;
+    REQUIRE(comes_true([&] {
+        const Json row = somaxconn_row(home, user);
+        if (row.is_object()) why = row["why"];
+        return !why.empty();
+    }));
+    CHECK_THAT(why, Catch::EndsWith("left alone: in a user namespace of uid 65534: named by no entry of pods"));
+}
+
+TEST_CASE("a network namespace that a user made is tuned where an entry names its unit") {
+    const Home home;
+    const Unit unit, other;
+    const UserNetns named(unit.cgroup), unnamed(other.cgroup);
+    home.set_policy(policy_text_for("{match: {unit: " + unit.name + "}}", "users", "mode: auto"));
+    const Running service(home);
+    INFO(home.history().dump(1) << service.err());
+    CHECK(comes_true([&] { return named.somaxconn() > 8; }));
+    CHECK(unnamed.somaxconn() == 8);
+}

@@ -28,7 +28,7 @@ constexpr std::ptrdiff_t most_killed_of_one = 4; // network namespace
 constexpr Nanoseconds left_alone = std::chrono::minutes(5);
 constexpr std::size_t most_silent = 4096;
 
-[[noreturn]] void serve_requests(int socket, const ListenerProcess::Serve& serve, pid_t parent) {
+[[noreturn]] void serve_requests(int socket, const Serve& serve, pid_t parent) {
     ::prctl(PR_SET_NAME, "bpftune-listen", 0, 0, 0);
     // Nothing else of the writer's: neither its way to the service, by which that sees it end, nor the instance's lock.
     if (socket > STDERR_FILENO + 1) ::close_range(STDERR_FILENO + 1, static_cast<unsigned>(socket) - 1, 0);

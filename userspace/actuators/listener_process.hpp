@@ -7,14 +7,13 @@
 #pragma once
 
 #include <cerrno>
-#include <functional>
 #include <map>
 #include <optional>
 #include <string>
 
 #include <sys/types.h>
 
-#include "actuators/protocol.hpp"
+#include "actuators/serve.hpp"
 #include "core/result.hpp"
 #include "core/time.hpp"
 #include "sys/fd.hpp"
@@ -27,9 +26,7 @@ inline constexpr int not_tried = ETIME;
 
 class ListenerProcess {
 public:
-    using Serve = std::function<Answer(const Request&)>; // in the process
-
-    explicit ListenerProcess(Serve serve) : serve_(std::move(serve)) {}
+    explicit ListenerProcess(Serve serve) : serve_(std::move(serve)) {} // by it, in the process
     ListenerProcess(const ListenerProcess&) = delete;
     ListenerProcess& operator=(const ListenerProcess&) = delete;
     ~ListenerProcess() = default; // it ends with this process

@@ -16,13 +16,9 @@
 #include <unistd.h>
 
 #include "actuators/listener_process.hpp"
-#include "actuators/nudge.hpp"
-#include "actuators/object.hpp"
-#include "actuators/protocol.hpp"
+#include "actuators/serve.hpp"
 #include "sys/capabilities.hpp"
 #include "sys/code.hpp"
-#include "sys/module_types.hpp"
-#include "tunables/codec.hpp"
 
 namespace bpftune::actuators {
 namespace {
@@ -77,98 +73,6 @@ Result<> prepare(int socket, std::span<const int> inherit, pid_t parent) {
     return {};
 }
 
-Answer read(const tunables::Tunable& tunable, const Scope& scope) {
-    const auto value = read_object(tunable, scope);
-    if (value) return answer(Outcome::Kind::written, *value, 0, {});
-    return refusal(value.error());
-}
-
-Answer in_use(const tunables::Tunable& tunable, const Scope& scope) {
-    const auto use = use_of_object(tunable, scope);
-    if (use) return answer(Outcome::Kind::written, *use, 0, {});
-    return refusal(use.error());
-}
-
-Answer write(const tunables::Tunable& tunable, const Request& request) {
-    const auto [from, to] = std::pair(request.from, request.to);
-    if (to < tunable.kernel_min || to > tunable.kernel_max)
-        return refusal({fmt::format("{}: {} is not within {} and {}", tunable.name, tunables::text_of(tunable, to),
-                                    tunables::text_of(tunable, tunable.kernel_min),
-                                    tunables::text_of(tunable, tunable.kernel_max)),
-                        ERANGE});
-    const Scope scope = scope_of(request);
-    const Outcome outcome = request.operation == Operation::lower ? lower_object(tunable, scope, from, to)
-                                                                  : write_object(tunable, scope, from, to);
-    return answer(outcome.kind, outcome.value, 0, outcome.error);
-}
-
-using Passed = std::vector<sys::Fd>; // go with the answer
-
-Answer visit(const Request& request, Passed& passed) {
-    if (request.netlink > sys::Netlink::netfilter)
-        return refusal({fmt::format("netlink socket {} is none of the writer's", std::to_underlying(request.netlink))});
-    const auto path_size = std::min<std::size_t>(request.netns_path_size, request.netns_path.size());
-    auto visit = sys::visit_netns({.cookie = request.netns_cookie, .inode = request.netns_inode},
-                                  {.pid = request.netns_pid, .path = {request.netns_path.data(), path_size}},
-                                  {.socket = request.netlink,
-                                   .counters = request.counters != 0,
-                                   .timeouts = request.timeouts != 0,
-                                   .devices = request.devices != 0});
-    if (!visit) return refusal(visit.error());
-    for (sys::Fd* fd : {&visit->socket, &visit->netstat, &visit->sockstat, &visit->counts, &visit->sysfs})
-        if (*fd) passed.push_back(std::move(*fd));
-    Answer done = answer(Outcome::Kind::written, 0, 0, {});
-    done.netns_cookie = visit->id.cookie;
-    done.sysctls = visit->sysctls;
-    done.in_user_ns = visit->user_ns_owner ? 1 : 0;
-    done.user_ns_owner = visit->user_ns_owner.value_or(0);
-    done.has_timeouts = visit->timeouts ? 1 : 0;
-    done.timeouts = visit->timeouts.value_or(sys::ConntrackTimeouts{});
-    return done;
-}
-
-Answer conntrack_types(Passed& passed) {
-    auto types = sys::conntrack_types();
-    if (!types) return refusal(types.error());
-    passed.push_back(std::move(*types));
-    return answer(Outcome::Kind::written, 0, 0, {});
-}
-
-Answer nudged(const Request& request) {
-    const auto done = nudge(scope_of(request), request.nudge_link);
-    return done ? answer(Outcome::Kind::written, 0, 0, {}) : refusal(done.error());
-}
-
-Answer on_tunable(const Request& request) {
-    if (request.tunable >= tunables::catalog().size())
-        return refusal({fmt::format("tunable {} is not in the catalog", request.tunable)});
-    const tunables::Tunable& tunable = tunables::catalog()[request.tunable];
-    if (request.operation == Operation::read) return read(tunable, scope_of(request));
-    if (request.operation == Operation::in_use) return in_use(tunable, scope_of(request));
-    return write(tunable, request);
-}
-
-bool is_about_socket(const Request& request) {
-    return request.tunable < tunables::catalog().size() && is_of_socket(tunables::catalog()[request.tunable].id);
-}
-
-// `passed`: the descriptors that go with the answer.
-Answer serve(const Request& request, std::size_t size, ListenerProcess& listeners, Passed& passed) {
-    if (size != sizeof request || request.version != protocol_version)
-        return refusal(
-            {fmt::format("a request of {} bytes, version {}, is none of the writer's", size, request.version)});
-    switch (request.operation) {
-    case Operation::read:
-    case Operation::write:
-    case Operation::lower:
-    case Operation::in_use: return is_about_socket(request) ? listeners.ask(request) : on_tunable(request);
-    case Operation::visit: return visit(request, passed);
-    case Operation::conntrack_types: return conntrack_types(passed);
-    case Operation::nudge: return nudged(request);
-    }
-    return refusal({fmt::format("operation {} is none of the writer's", static_cast<unsigned>(request.operation))});
-}
-
 bool send(int socket, const Answer& answer, const Passed& passed = {}) {
     iovec place{.iov_base = const_cast<Answer*>(&answer), .iov_len = sizeof answer};
     alignas(cmsghdr) std::array<char, CMSG_SPACE(most_passed * sizeof(int))> control{};
@@ -193,7 +97,8 @@ bool send(int socket, const Answer& answer, const Passed& passed = {}) {
 } // namespace
 
 void run_writer_process(int socket, std::span<const int> inherit, pid_t parent) {
-    ListenerProcess listeners(on_tunable);
+    ListenerProcess listeners(serve_tunable);
+    const Serve socket_of = [&](const Request& request) { return listeners.ask(request); };
     auto prepared = prepare(socket, inherit, parent);
     if (prepared) prepared = listeners.start();
     const bool told = send(socket, prepared ? answer(Outcome::Kind::written, 0, 0, {}) : refusal(prepared.error()));
@@ -203,7 +108,7 @@ void run_writer_process(int socket, std::span<const int> inherit, pid_t parent) 
         if (size < 0 && errno == EINTR) continue;
         if (size <= 0) break;
         Passed passed; // closed here as soon as they are on their way
-        Answer reply = serve(request, static_cast<std::size_t>(size), listeners, passed);
+        Answer reply = serve(request, static_cast<std::size_t>(size), socket_of, passed);
         reply.sequence = request.sequence;
         if (!send(socket, reply, passed)) break;
     }

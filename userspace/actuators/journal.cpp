@@ -14,6 +14,7 @@
 
 #include "actuators/sqlite.hpp"
 #include "core/parse.hpp"
+#include "core/text.hpp"
 #include "sys/own_files.hpp"
 #include "tunables/catalog.hpp"
 #include "tunables/codec.hpp"
@@ -220,7 +221,7 @@ Result<Row> read_row(const Statement& statement) {
     row.undoing = reader.number<int>() != 0;
     change.scope.queue = read_queue(reader);
     const auto known = change_state(state);
-    if (!known) return failure("row {}: \"{}\" is no state", change.id, state);
+    if (!known) return failure("row {}: \"{}\" is no state", change.id, printable(state));
     change.state = *known;
     return row;
 }
@@ -356,7 +357,7 @@ Result<> prepare_database(sqlite::Database& database) {
         if (auto upgraded = database.run(from_schema_2); !upgraded) return upgraded;
     const auto check = database.value("PRAGMA quick_check(1)");
     if (!check) return std::unexpected(check.error());
-    if (*check != "ok") return std::unexpected(Error{fmt::format("damaged ({})", *check), sqlite::damaged});
+    if (*check != "ok") return sqlite::is_damaged(*check);
     return {};
 }
 
@@ -623,7 +624,7 @@ Result<std::vector<Holding>> Journal::holdings() const {
     const auto add = [&](const Row& row) -> Result<> {
         if (row.tunable == nullptr)
             return failure("row {} holds {}, which this version of bpftune-k8s does not know", row.change.id,
-                           row.tunable_name);
+                           printable(row.tunable_name));
         holdings.add(row);
         return {};
     };

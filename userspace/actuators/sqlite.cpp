@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "actuators/sqlite.hpp"
 
+#include <cerrno>
+
+#include "core/text.hpp"
+
 namespace bpftune::actuators::sqlite {
 namespace {
 
-std::unexpected<Error> is_damaged(std::string_view how) {
-    return std::unexpected(Error{fmt::format("damaged ({})", how), damaged});
-}
-
 std::unexpected<Error> error_of(sqlite3* database) {
-    const char* const message = sqlite3_errmsg(database);
+    const std::string message = printable(sqlite3_errmsg(database));
     switch (sqlite3_errcode(database)) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB: return is_damaged(message);
@@ -26,6 +26,10 @@ std::unexpected<Error> error_of(sqlite3* database) {
 }
 
 } // namespace
+
+std::unexpected<Error> is_damaged(std::string_view how) {
+    return std::unexpected(Error{fmt::format("damaged ({})", printable(how)), damaged});
+}
 
 Result<bool> Statement::step() {
     const int code = bind_error_ == SQLITE_OK ? sqlite3_step(statement_.get()) : bind_error_;

@@ -19,6 +19,8 @@ namespace bpftune::actuators::sqlite {
 // The code of an error that says so: the file is no database of ours, or not whole. Others have ENOSPC, EIO or EROFS
 // where the disk is what fails, and errno where the file cannot be opened.
 inline constexpr int damaged = EUCLEAN;
+// What SQLite says of a file may have bytes of that: it is made safe to print, as in all errors of these classes.
+std::unexpected<Error> is_damaged(std::string_view how);
 
 // One prepared statement. Bind the values in order, step through the rows; a statement that is not kept for later is
 // done with when it is destroyed, a kept one by `reset`.

@@ -741,6 +741,18 @@ TEST_CASE("a journal that is set aside is put to no log of another") {
     CHECK_FALSE(std::filesystem::exists(aside.string() + "-wal"));
 }
 
+TEST_CASE("what the file of a journal says is made safe to print in errors") {
+    const TemporaryDirectory directory;
+    auto journal = take(Journal::open(directory.path(), boot));
+    take(journal.begin(full_change()));
+    execute(directory.path() / "journal.db", "UPDATE changes SET state = 'x' || char(27) || '[2J'");
+    REQUIRE_FALSE(journal.history());
+    CHECK_THAT(journal.history().error().message, Catch::EndsWith(R"("x\x1b[2J" is no state)"));
+    execute(directory.path() / "journal.db", "UPDATE changes SET state = 'kept', tunable = char(27)");
+    REQUIRE_FALSE(journal.holdings());
+    CHECK_THAT(journal.holdings().error().message, Catch::Contains(R"(holds \x1b, which)"));
+}
+
 TEST_CASE("a journal that is set aside keeps its log, and of one boot nine are kept") {
     const TemporaryDirectory directory;
     const auto set_aside = [&](const std::string& text) {

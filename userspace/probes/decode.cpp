@@ -18,7 +18,11 @@ namespace {
 
 constexpr std::array<std::uint8_t, 12> mapped_prefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-MonoTime mono(__u64 nanoseconds) { return MonoTime(Nanoseconds(static_cast<std::int64_t>(nanoseconds))); }
+// No machine runs for 146 years. What is added to such a time, or taken from it, still fits.
+constexpr __u64 latest = (__u64{1} << 62) - 1;
+MonoTime mono(__u64 nanoseconds) {
+    return MonoTime(Nanoseconds(static_cast<std::int64_t>(std::min(nanoseconds, latest))));
+}
 
 // The bytes as a T, if there are enough: nothing says that they are aligned for it.
 template <class T> std::optional<T> as(std::span<const std::byte> bytes) {

@@ -52,6 +52,17 @@ TEST_CASE("a process name of sixteen bytes without an end is taken whole") {
     CHECK(listener_reading(listener).command == std::string(16, 'x'));
 }
 
+TEST_CASE("a time that no machine reaches leaves room to reckon with") {
+    using namespace std::chrono_literals;
+    for (const __u64 nanoseconds : {~__u64{0}, __u64{1} << 63, (__u64{1} << 63) - 1}) {
+        udp_record record{.kind = ABI_UDP_RECORD};
+        record.lost_at = nanoseconds;
+        const MonoTime lost_at = udp_reading(record).lost_at;
+        CHECK(lost_at > MonoTime{});
+        CHECK(lost_at + 24h > lost_at);
+    }
+}
+
 TEST_CASE("an unknown wish is not a wish for nothing") {
     abi_listener listener{};
     CHECK_FALSE(listener_reading(listener).asked.has_value());

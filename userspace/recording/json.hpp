@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <concepts>
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <set>
@@ -15,6 +17,7 @@
 #include <vector>
 
 #include "core/result.hpp"
+#include "core/time.hpp"
 #include "recording/fields.hpp"
 
 namespace bpftune::recording {
@@ -205,6 +208,9 @@ private:
 
 inline constexpr std::size_t node_bytes = 48; // of a map or a set, about
 
+// Of times since boot or since 1970, and of what lies between: 146 years, so that of any two the sum fits as well.
+inline constexpr Nanoseconds longest_time{(std::int64_t{1} << 62) - 1};
+
 // What is not mentioned stays as it is in `value`.
 template <class T> void read(Cursor& in, T& value);
 
@@ -281,6 +287,14 @@ inline void read_name(Cursor& in, TunableId& value) {
         in.fail(fmt::format("'{}' is not known here", key));
 }
 
+template <Duration T> void read_duration(Cursor& in, T& value) {
+    typename T::rep count{};
+    in.number(count);
+    if (count < 0 || T(count) > std::chrono::floor<T>(longest_time))
+        return in.fail("a time that none of a recording is");
+    value = T(count);
+}
+
 template <class T> void read_container(Cursor& in, T& value) {
     value.clear();
     read_list(in, [&] {
@@ -316,13 +330,11 @@ template <class T> void read(Cursor& in, T& value) {
     } else if constexpr (std::is_enum_v<T>) {
         read_name(in, value);
     } else if constexpr (Duration<T>) {
-        typename T::rep count{};
-        in.number(count);
-        value = T(count);
+        read_duration(in, value);
     } else if constexpr (Time<T>) {
-        typename T::rep count{};
-        in.number(count);
-        value = T(typename T::duration(count));
+        typename T::duration since{};
+        read_duration(in, since);
+        value = T(since);
     } else if constexpr (is_optional<T>) {
         if (in.take("null")) return value.reset();
         if (!value) value.emplace();

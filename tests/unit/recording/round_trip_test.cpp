@@ -218,6 +218,19 @@ TEST_CASE("what is no line of a recording is refused, with its place") {
     CHECK(error_of(R"({"recording":{}})") == "recorded with schema 0 by version ?: this program reads schema 2");
 }
 
+TEST_CASE("a time that none of a recording can be is refused: sums of two would not fit") {
+    const auto tick = [](std::string_view interval) {
+        return fmt::format(R"({{"tick":{{"interval":{}}}}})", interval);
+    };
+    const std::string refused = ": a time that none of a recording is";
+    CHECK(error_of(tick("4611686018427387903")) == "no error");
+    CHECK_THAT(error_of(tick("4611686018427387904")), Catch::EndsWith(refused));
+    CHECK_THAT(error_of(tick("-1")), Catch::EndsWith(refused));
+    CHECK(error_of(R"({"tick":{"time":{"mono":4611686018427387903,"wall":4611686018427}}})") == "no error");
+    CHECK_THAT(error_of(R"({"tick":{"time":{"mono":-9223372036854775808}}})"), Catch::EndsWith(refused));
+    CHECK_THAT(error_of(R"({"tick":{"time":{"wall":4611686018428}}})"), Catch::EndsWith(refused));
+}
+
 TEST_CASE("no line that was cut or changed crashes, and none takes more than it says") {
     auto snapshot = filled<Snapshot>();
     snapshot.cause = Snapshot::Cause::tick;

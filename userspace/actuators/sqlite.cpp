@@ -12,7 +12,7 @@ std::unexpected<Error> error_of(sqlite3* database) {
     const std::string message = printable(sqlite3_errmsg(database));
     switch (sqlite3_errcode(database)) {
     case SQLITE_CORRUPT:
-    case SQLITE_NOTADB: return is_damaged(message);
+    case SQLITE_NOTADB: return is_damaged(sqlite3_errmsg(database));
     case SQLITE_FULL: return std::unexpected(Error{message, ENOSPC});
     case SQLITE_IOERR: return std::unexpected(Error{message, EIO});
     case SQLITE_READONLY: return std::unexpected(Error{message, EROFS});

@@ -75,7 +75,7 @@ struct Section {
     std::size_t troubled = 0; // or say what is wrong
     std::size_t shown = 0;
     std::size_t left_out = 0; // that are not even here, the least troubled
-    bool folded = false; // shares a line with others that are not shown
+    bool folded = false;      // shares a line with others that are not shown
 };
 
 // What was last said of a listener, where that was that no value would help: `history` has the same words.

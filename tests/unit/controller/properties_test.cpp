@@ -622,7 +622,8 @@ private:
         if (of_tenant + own <= policy_.share_bytes(world_.memory_bytes)) return;
         const auto trial = ledger_.before_trial.find(object);
         const bool is_on_trial = trial != ledger_.before_trial.end() && trial->second == ours.original;
-        const bool is_first = !before || bytes_of(object, *before) == 0 || is_on_trial;
+        const bool is_first =
+            !before || bytes_of(object, *before) == 0 || is_on_trial || is_released_down_to(object, ours.original);
         if (of_tenant > 0 || !is_first) return fail("a raise past the tenant's share");
         if (own > (policy_.budget_bytes(world_.memory_bytes) - spent) / 2) fail("a first raise that leaves too little");
     }
@@ -652,11 +653,20 @@ private:
         }
     }
 
+    // Whether more was in use in the time after which that may be charged no more.
+    bool is_used_past(const ObjectKey& object, std::uint64_t expected) {
+        return std::ranges::any_of(ledger_.used[object], [&](const auto& use) {
+            return use.first > now_ - controller::release_after && use.second > expected;
+        });
+    }
+    bool is_released_down_to(const ObjectKey& object, std::uint64_t expected) {
+        return now_ >= ledger_.last_raise[object] + controller::release_after && !is_used_past(object, expected);
+    }
+
     // What is not charged any more is what was not used for so long.
     void check_release(const ObjectKey& object, std::uint64_t expected) {
         if (now_ < ledger_.last_raise[object] + controller::release_after) return fail("a charge is released too soon");
-        for (const auto& [when, used] : ledger_.used[object])
-            if (when > now_ - controller::release_after && used > expected) fail("released what was in use");
+        if (is_used_past(object, expected)) fail("released what was in use");
     }
 
     void expect(const ObjectKey& object, Ledger::Ours& ours, std::uint64_t expected) {
@@ -666,16 +676,19 @@ private:
 
     // Before the raises of the same step. Of what is raised in it, its evidence tells.
     void note_releases(const std::vector<Decision>& decisions) {
-        for (auto& [object, ours] : ledger_.ours) {
-            const auto held = state_.held.find(object);
-            const bool is_raised = std::ranges::any_of(decisions, [&](const Decision& decision) {
+        const auto is_raised = [&](const ObjectKey& object) {
+            return std::ranges::any_of(decisions, [&](const Decision& decision) {
                 return decision.act == Decision::Act::write && key_of(decision.tunable, decision.scope) == object;
             });
-            if (held == state_.held.end() || is_raised) continue;
-            const auto& expected = held->second.expected;
-            const std::uint64_t most = expected.empty() ? 0 : std::ranges::max(expected);
-            if (most < ours.expected) expect(object, ours, most);
-        }
+        };
+        for (auto* objects : {&ledger_.ours, &ledger_.taken})
+            for (auto& [object, ours] : *objects) {
+                const auto held = state_.held.find(object);
+                if (held == state_.held.end() || is_raised(object)) continue;
+                const auto& expected = held->second.expected;
+                const std::uint64_t most = expected.empty() ? 0 : std::ranges::max(expected);
+                if (most < ours.expected) expect(object, ours, most);
+            }
     }
 
     void check_originals() {

@@ -16,6 +16,7 @@ std::string line_of(const service::Request& request) {
     case Command::top: line["command"] = "top"; break;
     case Command::restore: line = {{"command", "restore"}, {"dry_run", request.dry_run}, {"now", request.now}}; break;
     case Command::record: line["command"] = "record"; break;
+    case Command::health: line["command"] = "health"; break;
     case Command::policy:
         line["command"] = "policy";
         if (!request.pod.empty()) line["pod"] = request.pod;

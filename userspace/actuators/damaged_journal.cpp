@@ -36,7 +36,7 @@ std::optional<fs::path> left_of(const fs::path& path) {
 fs::path place_for(const fs::path& directory, const std::string& boot_id) {
     int last = 0;
     while (last < most_of_a_boot && left_of(aside(directory, boot_id, last + 1))) ++last;
-    const fs::path newest = aside(directory, boot_id, std::max(last, 1));
+    fs::path newest = aside(directory, boot_id, std::max(last, 1));
     const bool is_begun = !is_there(directory / journal_file_name) && is_there(newest);
     if (is_begun && !is_there(newest.string() + "-wal")) return newest;
     return aside(directory, boot_id, std::min(last + 1, most_of_a_boot));

@@ -683,7 +683,7 @@ struct NetnsNames {
 
     // Whether somebody made it in a user namespace of his own: a pod's sandbox is bound to a file, where only root
     // binds.
-    [[nodiscard]] bool is_made_by_user() const { return user_ns_owner && !(pod && !bound.empty()); }
+    [[nodiscard]] bool is_made_by_user() const { return user_ns_owner && (!pod || bound.empty()); }
 
     bool operator==(const NetnsNames&) const = default;
 };

@@ -83,7 +83,7 @@ Owners::Netns* Owners::note(const NetnsId& id) {
 void Owners::note_namespaces(const Snapshot& snapshot) {
     for (const NetnsNames& row : snapshot.netns_names) {
         Netns* netns = note(row.netns);
-        if (netns == nullptr) continue;
+        if (netns == nullptr || row.is_user_ns_unknown) continue; // nothing was read of that one yet
         netns->is_name_unknown = row.is_name_unknown;
         if (row.is_name_unknown) continue;
         netns->is_bound = !row.bound.empty();

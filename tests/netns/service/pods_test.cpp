@@ -80,7 +80,11 @@ TEST_CASE("what an entry holds back is said with its line, in history and in top
         return !history.empty() && history[0]["why"].get<std::string>().ends_with("mode is recommend, " + words);
     }));
     CHECK(limit_of(listener) == 8);
-    const Json held = row_where(home.top()["held_by_policy"], {{"by", words}});
+    Json held;
+    REQUIRE(comes_true([&] { // from the next tick on
+        held = row_where(home.top()["held_by_policy"], {{"by", words}});
+        return !held.is_null();
+    }));
     CHECK(held["mode"] == "recommend");
     CHECK(held["names"] == Json{site.netns.name()});
 }

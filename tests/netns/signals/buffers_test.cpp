@@ -153,7 +153,7 @@ TEST_CASE("a send buffer that the application set is no sysctl's") {
 TEST_CASE("a size that the application asked for and did not get whole is told by its being twice the node's most") {
     Watcher watcher(1s);
     if (is_unseen(watcher)) return;
-    const HostSysctl small("/proc/sys/net/core/wmem_max", 212'992); // Linux 7.2's is more than is on the way here
+    const HostSysctl wmem("/proc/sys/net/core/wmem_max", 212'992); // Linux 7.2's is more than is on the way here
     const Far far;
     constexpr int asked = 1 << 30; // more than any machine gives
     SECTION("to receive") {

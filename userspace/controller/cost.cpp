@@ -79,10 +79,12 @@ std::uint64_t charged_bytes(const Gate& gate, const std::optional<ObjectKey>& ex
     return sum;
 }
 
-std::uint64_t charged_bytes(const Gate& gate, const Tenant& tenant, const ObjectKey& except) {
+std::uint64_t charged_bytes(const Gate& gate, const Tenant& tenant, const ObjectKey& except, Charged which) {
     std::uint64_t sum = 0;
-    for (const auto& [object, held] : gate.state().held)
-        if (object != except && held.tenant.account == tenant.account) sum += cost_of(object, held, gate).charged_bytes;
+    for (const auto& [object, held] : gate.state().held) {
+        if (object == except || held.tenant.account != tenant.account) continue;
+        if (which == Charged::all || held.raised) sum += cost_of(object, held, gate).charged_bytes;
+    }
     return sum;
 }
 

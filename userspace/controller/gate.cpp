@@ -288,26 +288,23 @@ bool Gate::fit_flood(Wish& wish) {
     return true;
 }
 
-// Until it is judged, what corrects it included.
-bool Gate::is_first_raise(const ObjectKey& object) const {
-    const Held* ours = held(object);
-    if (ours == nullptr || cost_of(object, *ours, *this).charged_bytes == 0) return true;
-    const Trial* trial = trial_with(state_, object);
-    return trial != nullptr && trial->values.at(object) == ours->original;
-}
-
-// Who has nothing else may go past its share with a first raise, but not leave nothing to others.
+// A small node's share may be too small for any raise: one object of a tenant may go past it, but not leave nothing to
+// others. What was raised with it only because it waits in the same namespace takes nothing from that.
 Gate::Room Gate::room_for(const ObjectKey& object, const Tenant& tenant) const {
-    const std::uint64_t budget = policy_.budget_bytes(snapshot_.memory_bytes);
-    const std::uint64_t left = budget - std::min(budget, charged_bytes(*this, object));
+    const std::uint64_t left = left_of_budget(object);
     Room room{.bytes = left, .of = "memoryBudget"};
     if (tenant.is_node()) return room;
-    const std::uint64_t own = charged_bytes(*this, tenant, object);
     const std::uint64_t share = policy_.share_bytes(snapshot_.memory_bytes);
-    std::uint64_t left_of_share = share - std::min(share, own);
-    if (own == 0 && is_first_raise(object)) left_of_share = std::max(left_of_share, left / first_raise_part);
+    std::uint64_t left_of_share = share - std::min(share, charged_bytes(*this, tenant, object, Charged::all));
+    if (charged_bytes(*this, tenant, object, Charged::raised_for_itself) <= share)
+        left_of_share = std::max(left_of_share, left - left / parts_with_one_for_others);
     if (left_of_share < left) room = {.bytes = left_of_share, .of = "tenantShare of " + tenant.name};
     return room;
+}
+
+std::uint64_t Gate::left_of_budget(const ObjectKey& object) const {
+    const std::uint64_t budget = policy_.budget_bytes(snapshot_.memory_bytes);
+    return budget - std::min(budget, charged_bytes(*this, object));
 }
 
 // As much of it as there is room for.
@@ -434,8 +431,8 @@ std::optional<std::string> Gate::refusal_to_put_back(const ObjectKey& object, st
         return "; not put back: it was to be rolled back";
     if (const std::uint64_t max = bounds_of(object).max; held.current > max)
         return fmt::format("; not put back: the policy's max is {}", tunables::text_of(object.tunable, max));
-    if (const Room room = room_for(object, held.tenant); cost_of(object, held, *this).charged_bytes > room.bytes)
-        return "; not put back: the raises that stand are past " + room.of;
+    if (cost_of(object, held, *this).charged_bytes > left_of_budget(object))
+        return "; not put back: the raises that stand are past memoryBudget";
     if (const std::size_t times = within_an_hour(state_.reasserts, object, now_); times >= reasserts_an_hour)
         return fmt::format("; it was put back {} times within an hour, and is not again", times);
     if (changes_of(object) + raise_and_roll_back > changes_an_hour)
@@ -551,14 +548,20 @@ void Gate::say(Decision::Act act, Wish finding, std::string_view kind) {
     if (!is_silent(finding)) note(act, std::move(finding), kind);
 }
 
-// How many more of this namespace may be recorded now.
-std::size_t Gate::room_for_findings(const NetnsId& netns) {
-    const std::size_t own = within_an_hour(state_.findings, netns, now_);
-    if (own >= findings_an_hour_of_netns) return 0;
+// The node's own limits are few. Whoever makes namespaces for himself, which are left alone, has one allowance for all.
+bool Gate::take_room_for(Wish& finding, const NetnsId& netns) {
+    const NetnsNames* names = snapshot_.names_of(netns);
+    const NetnsId whose = names != nullptr && names->is_made_by_user() ? NetnsId{} : netns;
+    const std::size_t own = within_an_hour(state_.findings, whose, now_);
+    if (own >= findings_an_hour_of_netns) return false;
     std::size_t all = 0;
     for (const auto& [id, times] : state_.findings) all += within_an_hour(state_.findings, id, now_);
     const std::size_t most = all < findings_an_hour ? findings_an_hour_of_netns : findings_an_hour_in_any_case;
-    return most - std::min(most, own);
+    if (own >= most) return false;
+    if (own + 1 == most)
+        finding.why += "; no more such findings of this network namespace are recorded within this hour";
+    state_.findings[whose].push_back(now_);
+    return true;
 }
 
 void Gate::note(Decision::Act act, Wish finding, std::string_view kind) {
@@ -569,10 +572,7 @@ void Gate::note(Decision::Act act, Wish finding, std::string_view kind) {
     const bool grew = !tunables::row(finding.tunable).is_cpus && finding.to > finding.from && finding.to / 2 >= said.to;
     const bool news = said.why_kind != kind || grew || now_ >= said.when + reminder;
     if (!news) return;
-    const std::size_t room = room_for_findings(key.netns);
-    if (room == 0) return;
-    if (room == 1) finding.why += "; no more such findings of this network namespace are recorded within this hour";
-    state_.findings[key.netns].push_back(now_);
+    if (tunables::row(key.tunable).kind != tunables::Kind::host_sysctl && !take_room_for(finding, key.netns)) return;
     said = {std::string(kind), std::max<std::uint64_t>(finding.to, 1), now_};
     if (act == Decision::Act::advise) finding.to = finding.from;
     decisions_.push_back(decision(act, std::move(finding)));

@@ -176,12 +176,12 @@ private:
         std::string of; // "memoryBudget", "tenantShare of default/web-1"
     };
     [[nodiscard]] Room room_for(const ObjectKey& object, const Tenant& tenant) const;
-    [[nodiscard]] bool is_first_raise(const ObjectKey& object) const;
+    [[nodiscard]] std::uint64_t left_of_budget(const ObjectKey& object) const;
     [[nodiscard]] std::uint64_t within_room(Wish wish, const Room& room) const;
     bool fit_budget(Wish& wish);
     void write(const ObjectKey& key, Wish wish);
     void say(Decision::Act act, Wish finding, std::string_view kind);
-    [[nodiscard]] std::size_t room_for_findings(const NetnsId& netns);
+    bool take_room_for(Wish& finding, const NetnsId& netns);
     void note(Decision::Act act, Wish finding, std::string_view kind);
     void lower_lesser(Decision::Act act, const ObjectKey& object, std::uint64_t value);
     void lower(Decision::Act act, const ObjectKey& object, std::uint64_t value, const std::string& why,

@@ -17,8 +17,8 @@
 //     loss is reason enough: a demand that comes and goes cannot raise and roll back for ever.
 //  5. No raise takes the memory of all raises together past the budget: of each, what its forecast expects to be used,
 //     or what is in use, whichever is more (cost.hpp). What grows beyond its forecast is counted, and ends further
-//     raises. Nor does one take those of one tenant (tenant.hpp) past its share of the budget, except a first one of
-//     who has nothing else, and that to half of what others have left of the budget at most.
+//     raises. Nor does one take those of one tenant (tenant.hpp) past its share of the budget, except one object's of
+//     a tenant, and that to three quarters of what others have left of the budget at most.
 //  6. In observe and recommend nothing is written, not even a roll-back. That goes by the lowest of spec, the first
 //  entry
 //     that matches, and the pod's annotation, of the object as of the socket that a raise is for; with what is not
@@ -27,7 +27,8 @@
 //     reaches the originals.
 //  8. While a flood lasts, no accept queue is raised past `flood_growth` times the limit that it had when the flood
 //     began, nor somaxconn for its sake, and nf_conntrack_max is raised for it once at most, to the next power of two.
-//  9. What writes nothing is recorded at most `findings_an_hour_of_netns` times in any hour of one network namespace.
+//  9. What writes nothing is recorded at most `findings_an_hour_of_netns` times in any hour of one network namespace,
+//     but for the node's own limits, which are few.
 //
 // tests/unit/controller/properties_test.cpp holds the controller to each over random traces.
 #pragma once
@@ -50,8 +51,9 @@ inline constexpr std::size_t reasserts_an_hour = 3;
 inline constexpr std::size_t ramp_after = 3;
 inline constexpr Nanoseconds ramp_pause = std::chrono::hours(1);
 inline constexpr std::uint64_t ramp_factor = 4;
-// A first raise past its tenant's share leaves the others this part of what they had left of the budget.
-inline constexpr std::uint64_t first_raise_part = 2;
+// A raise past its tenant's share leaves the others one of so many parts of what they had left of the budget: a
+// quarter.
+inline constexpr std::uint64_t parts_with_one_for_others = 4;
 // A charge that was not used for so long is released, as far as that.
 inline constexpr Nanoseconds release_after = std::chrono::minutes(10);
 // Two raises of one object are at least this far apart, so that the first can show its effect; exempt are those that

@@ -21,10 +21,12 @@ Tenant of_pod(const Pod& pod) {
 
 Tenant of_unit(std::string_view unit) { return {.account = fmt::format("unit {}", unit), .name = std::string(unit)}; }
 
-Tenant of_user(std::uint32_t uid, const std::string& unit) {
-    return {.account = fmt::format("user {} {}", uid, unit),
-            .name = unit.empty() ? fmt::format("uid {}", uid) : fmt::format("uid {} in {}", uid, unit)};
+Tenant of_user(std::uint32_t uid) {
+    return {.account = fmt::format("user {}", uid), .name = fmt::format("uid {}", uid)};
 }
+
+// Whoever is looked for, is in no unit, or has ended: all of these together.
+Tenant of_nobody_known() { return {.account = "nobody known", .name = "holders that are not known"}; }
 
 Tenant of_netns(const NetnsId& netns, const NetnsNames* names) {
     const bool is_bound = names != nullptr && !names->bound.empty();
@@ -55,8 +57,10 @@ Tenant tenant_of(const Gate& gate, const ObjectKey& object, const Scope& scope) 
     if (holder.pod != nullptr && *holder.pod) return of_pod(**holder.pod);
     if (names != nullptr && names->pod) return of_pod(*names->pod);
     if (scope.pod) return of_pod(*scope.pod);
-    if (object.netns == snapshot.host) return holder.unit.empty() ? Tenant{} : of_unit(holder.unit);
-    if (names != nullptr && names->user_ns_owner) return of_user(*names->user_ns_owner, names->unit);
+    if (object.netns == snapshot.host && !holder.unit.empty()) return of_unit(holder.unit);
+    if (object.netns == snapshot.host) return is_of_socket(object.tunable) ? of_nobody_known() : Tenant{};
+    if (names != nullptr && names->user_ns_owner)
+        return names->unit.empty() ? of_user(*names->user_ns_owner) : of_unit(names->unit);
     return of_netns(object.netns, names);
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whose raises are summed up for the policy's tenantShare.
 //
-// A pod is one tenant, as is all that is known to be one unit's in the node's own network namespace. Elsewhere a user
-// and a unit are one, however many network namespaces are made for them in user namespaces of their own; any other
-// network namespace is a tenant by itself. The node's own limits are nobody's.
+// A pod is one tenant. So is a systemd unit, of its sockets in the node's own network namespace and of all network
+// namespaces that are made within it in user namespaces of their own: whoever has many user ids to make these by
+// (subuid) is one all the same. Sockets of the node's whose holder is not known are one together. Any other network
+// namespace is a tenant by itself. The node's own limits are nobody's.
 #pragma once
 
 #include "controller/state.hpp"

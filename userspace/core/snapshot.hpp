@@ -681,9 +681,9 @@ struct NetnsNames {
     std::optional<std::uint32_t> user_ns_owner;
     bool is_user_ns_unknown = false; // it is too new: nothing was read of it yet
 
-    // Whether somebody made it in a user namespace of his own: a pod's sandbox is bound to a file, where only root
+    // Whether somebody made it in a user namespace of his own: what a runtime made is bound to a file, where only root
     // binds.
-    [[nodiscard]] bool is_made_by_user() const { return user_ns_owner && (!pod || bound.empty()); }
+    [[nodiscard]] bool is_made_by_user() const { return user_ns_owner && bound.empty(); }
 
     bool operator==(const NetnsNames&) const = default;
 };

@@ -100,6 +100,8 @@ constexpr Nanoseconds patience_at_end = std::chrono::seconds(10);
 constexpr int restoring_share = 50;
 // Where that fails as a whole, it is tried again after.
 constexpr Nanoseconds restoring_retry = std::chrono::minutes(1);
+// A journal that could not be opened is tried again; a disk that fails may take long to say so.
+constexpr Nanoseconds least_until_opening = std::chrono::seconds(10);
 
 std::uint64_t microseconds(Nanoseconds time) {
     return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(time).count());
@@ -237,8 +239,8 @@ private:
     bool changes_stale_ = true;
     bool journal_stale_ = true; // something was recorded since its last checkpoint
     MonoTime next_journal_look_;
-    MonoTime next_opening_; // of one that is closed
-    bool ready_ = false;    // every probe has settled
+    MonoTime next_opening_ = sys::now().mono + least_until_opening; // of one that is closed
+    bool ready_ = false;                                            // every probe has settled
     Health health_;
     recording::Encoder recording_;
     bool looks_after_drop_ = false; // the next tick is for it
@@ -586,7 +588,7 @@ void Daemon::open_journal_again() {
     const MonoTime begun = sys::now().mono;
     auto journal = open_journal(lock_, boot_);
     const MonoTime now = sys::now().mono;
-    next_opening_ = now + restoring_share * (now - begun);
+    next_opening_ = now + std::max(least_until_opening, restoring_share * (now - begun));
     journal_ = journal ? std::move(*journal) : actuators::Journal::closed(journal.error());
     if (!journal) return;
     changes_stale_ = true;

@@ -46,7 +46,8 @@ std::optional<Content> content_of(std::string_view text) {
     if (!pid) return std::nullopt;
     content.pid = *pid;
     const std::string_view rest = text.substr(std::min(end + 1, text.size()));
-    if (rest.empty()) return content; // of an earlier version
+    // Of an earlier version; or what a power failure left of the first time that a boot was noted.
+    if (rest.find_first_not_of('\0') == std::string_view::npos) return content;
     if (rest.size() != boot_width + 1 || rest.back() != '\n') return std::nullopt;
     const std::string_view boot = without_blanks(rest.substr(0, boot_width));
     if (boot.empty()) return content;

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <sstream>
 #include <system_error>
+#include <utility>
 
 #include <sys/resource.h>
 #include <unistd.h>
@@ -67,8 +68,10 @@ Result<> take_descriptors(std::uint64_t needed) {
         return failure(
             "RLIMIT_NOFILE lets it have {} descriptors, and it needs {}: LimitNOFILE of its unit, or ulimit -n",
             limit.rlim_max, needed);
-    limit.rlim_cur = limit.rlim_max;
-    if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) return system_failure(errno, "RLIMIT_NOFILE");
+    const rlim_t before = std::exchange(limit.rlim_cur, limit.rlim_max);
+    // Refused where fs.nr_open was set below the hard limit since (kernel/sys.c, do_prlimit).
+    if (before != limit.rlim_max && ::setrlimit(RLIMIT_NOFILE, &limit) != 0 && before < needed)
+        return system_failure(errno, "RLIMIT_NOFILE lets it have {} descriptors, and it needs {}", before, needed);
     return {};
 }
 

@@ -11,8 +11,8 @@ namespace bpftune::sys {
 
 ProcessUse own_process();
 
-// Lets it have as many descriptors as it may: raises the soft RLIMIT_NOFILE to the hard one. Error: that is fewer than
-// `needed`.
+// Lets it have as many descriptors as it may: raises the soft RLIMIT_NOFILE to the hard one. Error: those that it may
+// have then are fewer than `needed`.
 Result<> take_descriptors(std::uint64_t needed);
 
 } // namespace bpftune::sys

@@ -98,6 +98,7 @@ TEST_CASE("connections that no buffer holds back any more are not charged with i
     row.netns = in;
     row.rmem_max = 4 << 20;
     row.receiving = HeldBack{.flows = 3};
+    node.policy.of(TunableId::tcp_rmem).max = 4 << 20; // no more is asked for
     node.tick();
     CHECK(node.charged_for(object) == 3 * (3 << 20));
     row.receiving = HeldBack{};

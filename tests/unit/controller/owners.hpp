@@ -140,16 +140,17 @@ public:
         const bool is_heard = owner.known == Owner::Known::all || owner.is_waited_for;
         if (is_heard && own != owner.facts.annotations.end())
             bounds.mode = std::min(bounds.mode, policy::mode(own->second).value_or(policy::Mode::observe));
+        const bool is_made_by_user = owner.user && owner.bound.empty();
         for (const policy::PodRule& entry : policy.pods) {
             if (!is_about(entry.match, owner)) continue;
-            if (owner.user && entry.match == policy::Match{}) break;
+            if (is_made_by_user && entry.match == policy::Match{}) break;
             const policy::TunablePolicy& more = entry.tunables[static_cast<std::size_t>(id)];
             bounds.mode = std::min(bounds.mode, entry.mode);
             if (more.named) bounds.mode = std::min(bounds.mode, more.mode);
             if (more.named) bounds.max = std::min(bounds.max, more.max);
             return bounds;
         }
-        if (owner.user) bounds.mode = policy::Mode::observe;
+        if (is_made_by_user) bounds.mode = policy::Mode::observe;
         return bounds;
     }
 

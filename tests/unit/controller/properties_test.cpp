@@ -589,9 +589,10 @@ private:
                            : names != nullptr && names->pod ? names->pod
                                                             : pod;
         if (owner) return "pod " + owner->uid;
-        if (object.netns == World::host) return is_there ? listener->unit : "";
+        if (object.netns == World::host && is_there && !listener->unit.empty()) return "unit " + listener->unit;
+        if (object.netns == World::host) return object.listener_cookie != 0 ? "nobody known" : "";
         if (names != nullptr && names->user_ns_owner)
-            return fmt::format("user {} {}", *names->user_ns_owner, names->unit);
+            return names->unit.empty() ? fmt::format("user {}", *names->user_ns_owner) : "unit " + names->unit;
         return fmt::to_string(object.netns.cookie);
     }
 
@@ -608,24 +609,24 @@ private:
     }
 
     // `all`: what is charged, the raise included. `before`: the object as it was.
-    void check_share(const std::map<ObjectKey, Ledger::Ours>& all, const ObjectKey& object,
-                     const std::optional<Ledger::Ours>& before) {
+    void check_share(const std::map<ObjectKey, Ledger::Ours>& all, const ObjectKey& object) {
         const Ledger::Ours& ours = all.at(object);
         const std::uint64_t own = bytes_of(object, ours);
         if (ours.tenant.empty() || own == 0) return;
-        std::uint64_t spent = 0, of_tenant = 0; // by others, of all and of these the tenant's
+        std::uint64_t spent = 0, of_tenant = 0, for_itself = 0; // by others, of all and of these the tenant's
         for (const auto& [other, held] : all) {
             if (other == object) continue;
             spent += bytes_of(other, held);
-            if (held.tenant == ours.tenant) of_tenant += bytes_of(other, held);
+            if (held.tenant != ours.tenant) continue;
+            of_tenant += bytes_of(other, held);
+            const auto known = state_.held.find(other);
+            if (known != state_.held.end() && known->second.raised) for_itself += bytes_of(other, held);
         }
-        if (of_tenant + own <= policy_.share_bytes(world_.memory_bytes)) return;
-        const auto trial = ledger_.before_trial.find(object);
-        const bool is_on_trial = trial != ledger_.before_trial.end() && trial->second == ours.original;
-        const bool is_first =
-            !before || bytes_of(object, *before) == 0 || is_on_trial || is_released_down_to(object, ours.original);
-        if (of_tenant > 0 || !is_first) return fail("a raise past the tenant's share");
-        if (own > (policy_.budget_bytes(world_.memory_bytes) - spent) / 2) fail("a first raise that leaves too little");
+        const std::uint64_t share = policy_.share_bytes(world_.memory_bytes);
+        if (of_tenant + own <= share) return;
+        if (for_itself > share) return fail("a raise past the tenant's share");
+        const std::uint64_t left = policy_.budget_bytes(world_.memory_bytes) - spent;
+        if (own > left - left / controller::parts_with_one_for_others) fail("a raise that leaves too little to others");
     }
 
     // What the raises of one step come to, one after the other, together with all that stand.
@@ -637,8 +638,6 @@ private:
             using enum Decision::Act;
             if (decision.act == yield || decision.act == forget || decision.act == release) all.erase(object);
             if (!is_write(decision)) continue;
-            const auto known = all.find(object);
-            const auto before = known != all.end() ? std::optional(known->second) : std::nullopt;
             Ledger::Ours& ours = all.try_emplace(object, decision.from, decision.to).first->second;
             ours.value = decision.to;
             if (decision.act != Decision::Act::write) continue;
@@ -649,24 +648,15 @@ private:
             std::uint64_t spent = 0;
             for (const auto& [other, held] : all) spent += bytes_of(other, held);
             if (own > 0 && spent > budget) fail("a raise past the memory budget");
-            check_share(all, object, before);
+            check_share(all, object);
         }
-    }
-
-    // Whether more was in use in the time after which that may be charged no more.
-    bool is_used_past(const ObjectKey& object, std::uint64_t expected) {
-        return std::ranges::any_of(ledger_.used[object], [&](const auto& use) {
-            return use.first > now_ - controller::release_after && use.second > expected;
-        });
-    }
-    bool is_released_down_to(const ObjectKey& object, std::uint64_t expected) {
-        return now_ >= ledger_.last_raise[object] + controller::release_after && !is_used_past(object, expected);
     }
 
     // What is not charged any more is what was not used for so long.
     void check_release(const ObjectKey& object, std::uint64_t expected) {
         if (now_ < ledger_.last_raise[object] + controller::release_after) return fail("a charge is released too soon");
-        if (is_used_past(object, expected)) fail("released what was in use");
+        for (const auto& [when, used] : ledger_.used[object])
+            if (when > now_ - controller::release_after && used > expected) fail("released what was in use");
     }
 
     void expect(const ObjectKey& object, Ledger::Ours& ours, std::uint64_t expected) {

@@ -42,7 +42,8 @@ TEST_CASE("the lock of a state directory is had by one, and says by whom") {
     }
     CHECK(error_of(folder / "state") == "locked");
     CHECK(first_line(folder / "state" / "lock") == ours);
-    const std::string content = GENERATE(std::string(), std::string(48, '\0')); // what a hurt disk leaves of it
+    const std::string content = GENERATE(std::string(), std::string(48, '\0'),
+                                         "712\n" + std::string(44, '\0')); // what a hurt disk leaves of it
     std::ofstream(folder / "state" / "lock", std::ios::trunc) << content << std::flush;
     CHECK(error_of(folder / "state") == "locked");
     CHECK(first_line(folder / "state" / "lock") == ours);

@@ -599,6 +599,8 @@ Value hot_seconds(const Snapshot& snapshot, const SoftirqCpu& cpu) {
     return is_hot ? Value(Seconds(snapshot.hot_cpu->length).count()) : Value();
 }
 
+Value softirq_ratio(const SoftirqCpu& cpu) { return cpu.softirq_percent ? Value(*cpu.softirq_percent / 100) : Value(); }
+
 constexpr std::array softirq{
     Row<SoftirqCpu>{{.name = "softirq.cpu",
                      .kind = label,
@@ -673,7 +675,6 @@ constexpr std::array softirq{
     Row<SoftirqCpu>{{.name = "softirq.softirq_percent",
                      .kind = gauge,
                      .json = "softirq_percent",
-                     .metric = "bpftune_softirq_time_percent",
                      .column = "TIME %",
                      .width = 6,
                      .help = "Percent of the CPU's time in the last second or so that interrupts and softirqs took, or "
@@ -729,6 +730,13 @@ constexpr std::array softirq{
          .sparse = true},
         nullptr,
         hot_seconds},
+    Row<SoftirqCpu>{{.name = "softirq.softirq_ratio",
+                     .kind = gauge,
+                     .json = "softirq_ratio",
+                     .metric = "bpftune_softirq_time_ratio",
+                     .help = "softirq_percent as a part: 1 is all of the CPU's time.",
+                     .source = "/proc/stat"},
+                    softirq_ratio},
 };
 
 constexpr std::array steering{

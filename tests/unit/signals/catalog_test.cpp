@@ -79,7 +79,7 @@ TEST_CASE("tables have the documented fields in the documented order, new ones b
     CHECK(tables[3].json == "softirq");
     CHECK(fields(tables[3]) ==
           "cpu processed dropped time_squeeze backlog_limit backlog packets_per_second softirq_percent "
-          "flow_limited budget budget_usecs idle_percent needed_percent hot_seconds ");
+          "flow_limited budget budget_usecs idle_percent needed_percent hot_seconds softirq_ratio ");
     CHECK(tables[4].json == "conntrack");
     CHECK(fields(tables[4]) == "netns entries limit entries_per_second inserts_per_second drops early_drops "
                                "insert_failed nat_exhausted clashes chain_too_long clash full_in_seconds buckets "

@@ -78,7 +78,7 @@ TEST_CASE("a CSV line shows as it is read") {
     CHECK(*top_csv(top_document(snapshot, {.mode = "auto", .policy_error = {}})) ==
           "2026-11-21T22:00:00.123Z,softirq,,,,,,,,,,,,,,,,,,,,,,,,,,,0,,,,,,,,,,,,,,,,,,,,,1,15,0,1000,,0.0,,0,,,,,,,"
           ",,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"
-          ",,,,,,,\r\n");
+          ",,,,,,,,\r\n");
 }
 
 TEST_CASE("CSV of any bytes is well formed and safe to show") {

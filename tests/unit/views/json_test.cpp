@@ -64,7 +64,7 @@ TEST_CASE("top's JSON is the documented object") {
         R"("pod":{"namespace":"shop","name":"web-0","container":null},"unit":null,"netns_name":null}],)"
         R"("softirq":[{"cpu":0,"processed":15,"dropped":0,"time_squeeze":0,"backlog_limit":1000,"backlog":0,"packets_per_second":0.0,"softirq_percent":null,)"
         R"("flow_limited":0,"budget":null,"budget_usecs":null,)"
-        R"("idle_percent":null,"needed_percent":null,"hot_seconds":null}],)"
+        R"("idle_percent":null,"needed_percent":null,"hot_seconds":null,"softirq_ratio":null}],)"
         R"("conntrack":[{"netns":4026532247,"entries":20000,"limit":20000,"entries_per_second":950.0,)"
         R"("inserts_per_second":null,"drops":16013,"early_drops":0,"insert_failed":0,)"
         R"("nat_exhausted":0,"clashes":0,"chain_too_long":0,"clash":null,"full_in_seconds":0.0,)"

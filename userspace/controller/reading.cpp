@@ -3,10 +3,22 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "controller/resource.hpp"
 
 namespace bpftune::controller {
+namespace {
+
+// The memory of the last ones, for the next: 2 MiB at 5,000 listeners, which the kernel would have to map and clear
+// anew at each step.
+struct Spare {
+    std::vector<Reading> readings;
+    std::size_t most = 0; // that were in it
+};
+thread_local Spare spare; // NOLINT(cppcoreguidelines-avoid-non-const-global-variables): no step sees what was in it
+
+} // namespace
 
 Scope Reading::scope() const {
     if (listener != nullptr) return scope_of(*listener);
@@ -19,9 +31,11 @@ Scope Reading::scope() const {
             .pod = pod != nullptr ? *pod : std::nullopt};
 }
 
-Readings::Readings(const View& view) {
+Readings::Readings(const View& view) : readings_(std::exchange(spare.readings, {})) {
     const Snapshot& snapshot = view.snapshot;
-    readings_.reserve(snapshot.listeners.size() + 2 * snapshot.tcp.size() + snapshot.conntrack.size() + 2);
+    // At most one of a resource for each row: what is not used of it is never touched.
+    const std::size_t of_namespaces = snapshot.tcp.size() + snapshot.buffers.size() + snapshot.conntrack.size();
+    readings_.reserve(snapshot.listeners.size() + snapshot.udp.size() + (of_namespaces + 8) * resources().size());
     for (const Resource& resource : resources()) resource.read(view, readings_);
     order_.resize(readings_.size());
     std::iota(order_.begin(), order_.end(), 0U);
@@ -31,6 +45,16 @@ Readings::Readings(const View& view) {
 
 Readings::Readings(const Snapshot& snapshot)
     : Readings(View{.snapshot = snapshot, .state = State{}, .asks = [](auto, const auto&) { return true; }}) {}
+
+Readings::~Readings() {
+    const std::size_t size = readings_.size();
+    spare.most = std::max(spare.most, size);
+    if (spare.most > 4 * size + 1000)
+        spare.most = 0; // for many more than there are now: it goes back
+    else
+        spare.readings = std::move(readings_);
+    spare.readings.clear();
+}
 
 const Reading* Readings::find(const ObjectKey& object) const {
     const auto found =

@@ -71,6 +71,9 @@ public:
     explicit Readings(const View& view);
     // Of values alone: nothing is known of what was before, and everyone asks.
     explicit Readings(const Snapshot& snapshot);
+    Readings(const Readings&) = delete;
+    Readings& operator=(const Readings&) = delete;
+    ~Readings();
 
     [[nodiscard]] const Reading* find(const ObjectKey& object) const; // nullptr: it is gone, or was not looked at
     [[nodiscard]] std::span<const Reading> all() const { return readings_; } // in no order

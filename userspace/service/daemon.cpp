@@ -512,7 +512,7 @@ void Daemon::tick() {
     burst_pace_.forget(sys::now().mono);
     (void)writer_.catches_up({}); // what it wrote late is ours
     on_events(); // sockets that began to listen wake nobody, and are to be known before they are counted
-    last_ = collector_.tick(sys::now());
+    last_ = collector_.tick(sys::now(), std::move(last_));
     last_.expected = read_expected(policy_, last_.host);
     take_events(); // who changed a value while it was read is among them
     last_.sysctl_writes = collector_.sysctl_writes();

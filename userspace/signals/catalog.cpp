@@ -1988,18 +1988,20 @@ constexpr std::array tcp_rows{
     netns_name_row<NetnsTcp>("tcp.netns_name"),
 };
 
-std::string identity(const NetnsId& id) { return fmt::format("{}.{}", id.cookie, id.inode); }
-std::string identity(const Listener& l) { return fmt::format("{}/{}.{}", identity(l.netns), l.cookie, l.inode); }
-std::string identity(const NetnsTcp& n) { return identity(n.netns); }
-std::string identity(const TcpBuffers& b) { return identity(b.netns); }
-std::string identity(const UdpSocket& u) { return fmt::format("{}/{}", identity(u.netns), u.cookie); }
-std::string identity(const Fragments& f) { return fmt::format("{}/{}", identity(f.netns), to_string(f.family)); }
-std::string identity(const SocketMemory& m) { return std::string(to_string(m.pool)); }
-std::string identity(const SoftirqCpu& c) { return std::to_string(c.cpu); }
-std::string identity(const SteeredDevice& d) { return fmt::format("{}/{}", identity(d.netns), d.ifindex); }
-std::string identity(const DeviceInterrupt& i) { return fmt::format("{}/{}", i.ifindex, i.irq); }
-std::string identity(const NeighbourTable& n) { return std::string(to_string(n.family)); }
-std::string identity(const Conntrack& c) { return identity(c.netns); }
+Identity identity(const NetnsId& id, std::uint64_t of_it = 0, std::uint64_t more = 0) {
+    return {id.cookie, id.inode, of_it, more};
+}
+Identity identity(const Listener& l) { return identity(l.netns, l.cookie, l.inode); }
+Identity identity(const NetnsTcp& n) { return identity(n.netns); }
+Identity identity(const TcpBuffers& b) { return identity(b.netns); }
+Identity identity(const UdpSocket& u) { return identity(u.netns, u.cookie); }
+Identity identity(const Fragments& f) { return identity(f.netns, static_cast<std::uint64_t>(f.family)); }
+Identity identity(const SocketMemory& m) { return {static_cast<std::uint64_t>(m.pool)}; }
+Identity identity(const SoftirqCpu& c) { return {c.cpu}; }
+Identity identity(const SteeredDevice& d) { return identity(d.netns, d.ifindex); }
+Identity identity(const DeviceInterrupt& i) { return {i.ifindex, i.irq}; }
+Identity identity(const NeighbourTable& n) { return {static_cast<std::uint64_t>(n.family)}; }
+Identity identity(const Conntrack& c) { return identity(c.netns); }
 
 template <const auto& rows> constexpr auto signals_of = [] {
     std::array<Signal, rows.size()> signals{};

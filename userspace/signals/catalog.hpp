@@ -4,6 +4,7 @@
 // the Snapshot.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -79,6 +80,9 @@ enum class Labels {
     protocol,
 };
 
+// Numbers by which an object is told from every other one of its table.
+using Identity = std::array<std::uint64_t, 4>;
+
 struct Table {
     std::string_view json;  // key in `top -o json`: "listeners"
     std::string_view title; // heading in `top`
@@ -88,7 +92,7 @@ struct Table {
     std::size_t (*rows)(const Snapshot&);
     Value (*cell)(const Snapshot&, std::size_t row, std::size_t signal);
     // Stable for one object as long as it lives: what a counter's history hangs on.
-    std::string (*identity)(const Snapshot&, std::size_t row);
+    Identity (*identity)(const Snapshot&, std::size_t row);
 };
 
 std::span<const Table> catalog();

@@ -57,6 +57,13 @@ bool may_be_asked_later(const Error& error) {
     return error.code != ESTALE && !sys::is_denied(error) && error.code != ENOENT && error.code != EPROTONOSUPPORT;
 }
 
+// Unless most of it was for many more than there are now.
+template <class T> void take_room(std::vector<T>& to, std::vector<T>& from) {
+    if (from.capacity() > 2 * from.size()) return;
+    to = std::move(from);
+    to.clear();
+}
+
 } // namespace
 
 Collector::Collector(probes::Probes& probes, Node node, Now now, Naming name_owners)
@@ -184,11 +191,13 @@ void Collector::look_at_udp_ports(Snapshot& snapshot, Now now) {
         note(port.error());
 }
 
-Snapshot Collector::tick(Now now) {
+Snapshot Collector::tick(Now now, Snapshot&& spent) {
     problems_.clear();
     node_reader_.tick(now.mono);
     forget_writes(now.mono);
     Snapshot snapshot = blank(Snapshot::Cause::tick, now);
+    take_room(snapshot.listeners, spent.listeners);
+    take_room(snapshot.tcp, spent.tcp);
     probes_.ask_for_memory(socket_memory_.is_worth_a_look(node_reader_.pools()));
     refresh(now, next_census_);
     tcp_.tick(snapshot, now.mono);

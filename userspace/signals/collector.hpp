@@ -34,8 +34,10 @@ public:
     // last.
     Collector(probes::Probes& probes, Node node, Now now, Naming name_owners = {});
 
-    // Everything, with rates since the last tick. What could not be read is missing, and `problems` says so.
-    Snapshot tick(Now now);
+    // Everything, with rates since the last tick. What could not be read is missing, and `problems` says so. `spent`:
+    // one that nobody needs any more, whose memory is taken: to map and clear megabytes each second costs more than to
+    // fill them.
+    Snapshot tick(Now now, Snapshot&& spent = {});
 
     // A snapshot to act on, for an event that asks for it.
     std::optional<Snapshot> on_event(const probes::Event& event, Now now);

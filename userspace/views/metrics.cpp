@@ -144,7 +144,7 @@ void Metrics::forget_rows(TableSeries& of_table, std::size_t rows, MonoTime now)
     if (of_table.rows.size() <= rows) return;
     std::erase_if(of_table.rows, [&](const auto& entry) { return now - entry.second.seen > gone_remembered; });
     if (of_table.rows.size() <= rows + most_gone) return;
-    std::vector<std::pair<MonoTime, std::string>> gone;
+    std::vector<std::pair<MonoTime, signals::Identity>> gone;
     for (const auto& [identity, counted] : of_table.rows)
         if (counted.seen != now) gone.emplace_back(counted.seen, identity);
     std::ranges::sort(gone);

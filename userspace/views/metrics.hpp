@@ -83,9 +83,17 @@ private:
         std::vector<std::uint64_t> values;
         MonoTime seen;
     };
+    struct IdentityHash {
+        std::size_t operator()(const signals::Identity& identity) const {
+            std::size_t hash = 0;
+            for (const std::uint64_t number : identity) hash = (hash ^ number) * 0x9e3779b97f4a7c15;
+            return hash ^ (hash >> 32);
+        }
+    };
     struct TableSeries {
         std::map<Labels, Series> by_labels;
-        std::unordered_map<std::string, Counted> rows; // by identity; those that were gone a short while ago as well
+        // Those that were gone a short while ago as well.
+        std::unordered_map<signals::Identity, Counted, IdentityHash> rows;
     };
 
     using Signals = std::bitset<128>;                    // of one table

@@ -183,7 +183,7 @@ TEST_CASE("one object keeps its identity while its values change, and two differ
     snapshot.listeners[0].cookie = 1;
     snapshot.listeners[1].cookie = 2;
     const Table& listeners = catalog()[0];
-    const std::string first = listeners.identity(snapshot, 0);
+    const Identity first = listeners.identity(snapshot, 0);
     CHECK(first != listeners.identity(snapshot, 1));
     snapshot.listeners[0].queue = 9;
     snapshot.listeners[0].pod = Pod{"shop", "web-0", "nginx", ""};

@@ -9,6 +9,7 @@ using namespace bpftune::testing;
 namespace {
 
 constexpr std::uint16_t sidecar_port = 8081;
+constexpr std::uint16_t nginx_port = 8082;
 
 // By namespace and label: other pods that this machine may have are left alone.
 std::string tunes_shop_alone(const std::string& more = {}) {
@@ -21,6 +22,15 @@ PodSpec web_with_sidecar(const ContainerRuntime& runtime, const std::string& ns,
     return pod;
 }
 
+// Its master holds the socket, its workers serve it.
+ContainerSpec nginx() {
+    const std::string config = "daemon off; user root; pid /tmp/nginx.pid; error_log stderr; events {} http { "
+                               "access_log off; server { listen " +
+                               std::to_string(nginx_port) + " backlog=4096; return 204; } }";
+    const std::string start = "echo '" + config + "' > /tmp/nginx.conf && exec /bin/nginx -c /tmp/nginx.conf";
+    return {.name = "front", .command = {"/bin/sh", "-c", start}};
+}
+
 // Bursts that a queue of 128 cannot hold, until the pod ends.
 PodSpec load(const ContainerRuntime& runtime, unsigned number, const std::string& target) {
     return {.ns = "load",
@@ -31,10 +41,10 @@ PodSpec load(const ContainerRuntime& runtime, unsigned number, const std::string
                                         "--connections", "600", "--bursts", "1000", "--every", "500ms"}}}};
 }
 
-std::string programs() { return server_program() + " " + build_dir + "/burst-client"; }
+std::string programs() { return server_program() + " " + build_dir + "/burst-client nginx"; }
 
-Json pod_json(const std::string& ns, const Json& container) {
-    return {{"namespace", ns}, {"name", "web-0"}, {"container", container}};
+Json pod_json(const std::string& ns, const Json& container, const std::string& name = "web-0") {
+    return {{"namespace", ns}, {"name", name}, {"container", container}};
 }
 
 Json listener_of(const Json& top, const std::string& ns, const std::string& container) {
@@ -64,7 +74,9 @@ TEST_CASE("an overflow is its pod's and container's, and only who the policy sel
     Running service(home, asking(runtime));
     CHECK(service.says("pods: containerd 1."));
 
-    const auto shop = must_be(runtime.pods().run(web_with_sidecar(runtime, "shop", 1)));
+    PodSpec shop_spec = web_with_sidecar(runtime, "shop", 1);
+    shop_spec.containers.push_back(nginx());
+    const auto shop = must_be(runtime.pods().run(shop_spec));
     const auto pay = must_be(runtime.pods().run(web_with_sidecar(runtime, "pay", 2)));
     const auto load_of_shop = must_be(runtime.pods().run(load(runtime, 3, shop.address)));
     must_be(runtime.pods().run(load(runtime, 4, pay.address)));
@@ -73,20 +85,38 @@ TEST_CASE("an overflow is its pod's and container's, and only who the policy sel
     const Json left = await_row(home, "pay", [](const Json& row) { return row["overflows"] > 0; });
     CHECK(left["limit"] == 128);
     CHECK(left["somaxconn"] == 128);
-    const Json top = home.top();
+    Json top;
+    CHECK(comes_true([&] { // the census finds who has no connections
+        top = home.top();
+        return listener_of(top, "shop", "sidecar").is_object() && listener_of(top, "shop", "front").is_object();
+    }));
     CHECK(listener_of(top, "shop", "sidecar")["port"] == sidecar_port);
     CHECK(listener_of(top, "shop", "sidecar")["overflows"] == 0);
+    CHECK(listener_of(top, "shop", "front")["port"] == nginx_port);
     const Json netns = row_where(top["tcp"], {{"netns", raised["netns"]}});
     CHECK(netns["pod"] == pod_json("shop", nullptr));
     CHECK(!home.history().empty());
     for (const Json& change : home.history())
         CHECK(change["scope"]["pod"] == Json{{"namespace", "shop"}, {"name", "web-0"}});
 
-    // What is true stays so while nobody can be asked.
+    // What is true stays so while nobody can be asked, and who comes after that is known.
     runtime.stop();
     CHECK(service.says("is still taken for true"));
     CHECK(listener_of(home.top(), "shop", "web").is_object());
     runtime.start();
+    PodSpec later = web(runtime, "shop", 5);
+    later.name = "later";
+    later.annotations = {{"bpftune-k8s.io/mode", "observe"}};
+    const auto since = must_be(runtime.pods().run(later));
+    const auto knows_later = [&] {
+        return row_where(home.top()["listeners"], {{"pod", pod_json("shop", "web", "later")}}).is_object();
+    };
+    const bool came_to_be_known = comes_true(knows_later);
+    INFO(home.top().dump() << service.err());
+    CHECK(came_to_be_known);
+    must_be(runtime.pods().remove(since.sandbox));
+    CHECK(comes_true([&] { return !knows_later(); }));
+    CHECK(listener_of(home.top(), "shop", "web").is_object());
 
     must_be(runtime.pods().remove(load_of_shop.sandbox)); // what is in use is not taken back at once
     await_row(home, "shop", [arrivals = Json()](const Json& row) mutable {
@@ -123,8 +153,9 @@ TEST_CASE("a pod in the node's own network is known by the process that listens"
 
 TEST_CASE("a pod that asks to be left alone is, from its first moment and from the service's") {
     ContainerRuntime runtime(programs());
-    const Home home;
-    // The entry matches by the cgroup alone, before the runtime has told anything.
+    // The entry matches by the cgroup alone, before the runtime has told anything: other tests' pods as well, if they
+    // ran.
+    const LoneHome home;
     home.set_policy(
         policy_text_for("{match: {qos: BestEffort}}", "shop", "mode: auto", "    net.core.somaxconn: {min: 1024}\n"));
     const auto make = [&](const std::string& name, unsigned number, bool asks) {

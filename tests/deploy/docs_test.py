@@ -39,7 +39,30 @@ def clone_in(folder):
     return clone
 
 
+def documents():
+    """What is YAML on the page."""
+    return re.findall(r"```yaml\n(.*?)```\n", PAGE.read_text(), re.DOTALL)
+
+
+# Debian's Prometheus is built without it, and so cannot check it.
+DISCOVERY = re.compile(r"    kubernetes_sd_configs:\n(?: {6}.*\n)+")
+HEAD = "apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: page}\n"
+
+
 class Page(unittest.TestCase):
+    def test_every_piece_of_a_policy_or_a_configuration_is_one_that_its_program_takes(self):
+        for text in documents():
+            with tempfile.TemporaryDirectory() as folder, self.subTest(text=text):
+                file = pathlib.Path(folder) / "file.yaml"
+                checks = {
+                    "spec:": ([BUILD / "bpftune-k8s", "policy", "check", file], HEAD + text),
+                    "scrape_configs:": (["promtool", "check", "config", file], text),
+                }
+                command, whole = checks[text.splitlines()[0]]
+                file.write_text(DISCOVERY.sub("", whole))
+                said = subprocess.run(command, capture_output=True, text=True, check=False)
+                self.assertEqual(said.returncode, 0, said.stdout + said.stderr)
+
     def test_every_block_of_commands_is_run_or_says_why_not(self):
         page = PAGE.read_text()
         self.assertEqual(page.count("```sh\n"), len(blocks()))

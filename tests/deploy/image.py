@@ -10,7 +10,8 @@ from manifests import SOURCE
 
 
 def make(archive, **environment):
-    command = [SOURCE / "scripts/image", "--output", archive]
+    """In a network namespace of its own, where nothing can be fetched from."""
+    command = ["unshare", "--net", SOURCE / "scripts/image", "--output", archive]
     subprocess.run(command, check=True, env=environment or None, stdout=subprocess.PIPE)
 
 

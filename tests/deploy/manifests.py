@@ -2,15 +2,18 @@
 """The rendered manifests, for the tests that read them and for those that run what they say."""
 
 import functools
+import os
 import pathlib
 import subprocess
 import tempfile
+import unittest
 
 import yaml
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 KUBERNETES = SOURCE / "deploy/kubernetes"
 KUBECTL = SOURCE / "scripts/kubectl"
+CANNOT_BE_HAD = 77  # exit status
 OVERLAYS = ("observe", "canary", "auto")
 COMPONENTS = ("crio", "ipv6", "k3s", "pod-monitor", "seccomp")
 
@@ -18,8 +21,11 @@ COMPONENTS = ("crio", "ipv6", "k3s", "pod-monitor", "seccomp")
 def objects_of(folder):
     """What `kubectl kustomize` makes of a folder."""
     command = [KUBECTL, "kustomize", folder]
-    text = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return list(yaml.load_all(text, Loader=yaml.CSafeLoader))
+    made = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+    if made.returncode == CANNOT_BE_HAD and os.environ.get("CI") != "true":
+        raise unittest.SkipTest("no kubectl can be had here")
+    made.check_returncode()
+    return list(yaml.load_all(made.stdout, Loader=yaml.CSafeLoader))
 
 
 @functools.cache

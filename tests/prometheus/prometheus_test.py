@@ -242,9 +242,13 @@ def test_promtool_finds_the_alerts_right_and_their_cases_come_out_as_said():
         assert {quiet for name, quiet in cases if name == alert} == {"", " []"}, f"{alert}: a case is missing"
 
 
-def panels_of(dashboard):
+def text_of(dashboard):
     with open(os.path.join(SOURCE, f"deploy/grafana/{dashboard}.json"), encoding="utf-8") as file:
-        return json.load(file)["panels"]
+        return file.read()
+
+
+def panels_of(dashboard):
+    return json.loads(text_of(dashboard))["panels"]
 
 
 def queries_of(dashboard):
@@ -256,6 +260,14 @@ def queries_of(dashboard):
                 query = query.replace(variable, value)
             assert "$" not in query, query
             yield panel["title"], query
+
+
+def test_the_variables_of_the_dashboards_have_values_to_choose_from():
+    with scraped() as (address, server):
+        for dashboard in DASHBOARDS:
+            for metric, label in re.findall(r"label_values\((\w+), (\w+)\)", text_of(dashboard)):
+                values = server.ask(f"label/{label}/values", **{"match[]": metric})
+                assert values == [address], f"{dashboard}: {label} of {metric} is {values}"
 
 
 def test_every_query_of_the_dashboards_shows_something_of_a_service_that_has_seen_losses():

@@ -4,10 +4,10 @@
 namespace bpftune::service {
 
 views::Json health_document(const Health& health, MonoTime now, const std::optional<std::string>& http_error) {
-    const bool alive = health.fault(now).empty();
-    const bool ready = alive && health.unready.empty();
-    views::Json document{{"schema", views::schema}, {"alive", alive}, {"ready", ready}, {"why", nullptr}};
-    if (!ready) document["why"] = alive ? health.unready : health.fault(now);
+    const std::string_view why_not = health.why_not_ready(now);
+    views::Json document{
+        {"schema", views::schema}, {"alive", health.fault(now).empty()}, {"ready", why_not.empty()}, {"why", nullptr}};
+    if (!why_not.empty()) document["why"] = why_not;
     if (http_error) document["http_error"] = *http_error;
     return document;
 }

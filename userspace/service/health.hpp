@@ -19,6 +19,12 @@ struct Health {
     [[nodiscard]] std::string_view fault(MonoTime now) const {
         return now <= deadline ? std::string_view() : "no tick for too long";
     }
+
+    // Why it is not ready; empty: it is. Whoever is not alive is not ready.
+    [[nodiscard]] std::string_view why_not_ready(MonoTime now) const {
+        const std::string_view dead = fault(now);
+        return dead.empty() ? unready : dead;
+    }
 };
 
 // {"schema": 1, "alive": true, "ready": false, "why": ...}; with "http_error" where the HTTP port cannot be had.

@@ -194,7 +194,7 @@ HttpResponse HttpServer::Server::respond(std::string_view path) {
     if (path == "/metrics")
         return {.body = Text(known, &known->metrics), .type = "text/plain; version=0.0.4; charset=utf-8"};
     if (path == "/healthz") return check_response(known->health.fault(sys::now().mono), "ok");
-    if (path == "/readyz") return check_response(known->health.unready, "ready");
+    if (path == "/readyz") return check_response(known->health.why_not_ready(sys::now().mono), "ready");
     return text_response("404 Not Found", "/, /metrics, /healthz or /readyz\n");
 }
 

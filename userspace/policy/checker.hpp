@@ -36,6 +36,11 @@ std::string range_of(const Tunable& tunable); // a hint: "net.core.somaxconn tak
 std::string number_hint(std::string_view text, const Tunable& tunable);
 std::string budget_hint(std::string_view digits);
 
+// Of one set of CPUs none is the least of. `tunable`: whose bounds the key is among, if any's.
+inline bool applies_to(const Key& key, const Tunable* tunable) {
+    return tunable == nullptr || !tunable->is_cpus || key.name != "min";
+}
+
 inline const Key& key_named(std::span<const Key> keys, std::string_view name) {
     return *std::ranges::find(keys, name, &Key::name);
 }
@@ -70,8 +75,8 @@ private:
 
     bool is(const Element& node, Element::Kind kind, std::string_view name, const std::string& wanted);
     template <class Take> void entries(const Element& map, Take take);
-    Fields fields(const Element& map, std::span<const Key> keys, std::string_view where);
-    std::string_view unknown_key(const Element& key, std::span<const Key> keys, std::string_view where);
+    Fields fields(const Element& map, std::span<const Key> keys, std::string_view where, const Tunable* of = nullptr);
+    std::string_view unknown_key(const Element& key, std::span<const std::string_view> known, std::string_view where);
     void unknown_tunable(const Element& key);
 
     std::optional<Mode> mode(const Element* value, std::span<const Key> keys);

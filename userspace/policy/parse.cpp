@@ -40,9 +40,10 @@ std::optional<double> ratio_of_percent(std::string_view text) {
     return percent / 100;
 }
 
-std::vector<std::string_view> names(std::span<const Key> keys) {
+std::vector<std::string_view> names(std::span<const Key> keys, const Tunable* of = nullptr) {
     std::vector<std::string_view> out;
-    for (const Key& key : keys) out.push_back(key.name);
+    for (const Key& key : keys)
+        if (applies_to(key, of)) out.push_back(key.name);
     return out;
 }
 
@@ -114,13 +115,13 @@ bool Checker::is_free_of_controls(const Element& value, std::string_view text) {
     return false;
 }
 
-Fields Checker::fields(const Element& map, std::span<const Key> keys, std::string_view where) {
+Fields Checker::fields(const Element& map, std::span<const Key> keys, std::string_view where, const Tunable* of) {
     Fields out;
     std::vector<std::string_view> meant; // by misspelt keys: those are not missing as well
     entries(map, [&](const Element& key, const Element& value) {
         const auto known = std::ranges::find(keys, std::string_view(key.text), &Key::name);
         if (known == keys.end())
-            meant.push_back(unknown_key(key, keys, where));
+            meant.push_back(unknown_key(key, names(keys, of), where));
         else
             out.set(known->name, value);
     });
@@ -132,8 +133,8 @@ Fields Checker::fields(const Element& map, std::span<const Key> keys, std::strin
 }
 
 // Returns the key that was probably meant, or an empty view.
-std::string_view Checker::unknown_key(const Element& key, std::span<const Key> keys, std::string_view where) {
-    const std::vector<std::string_view> known = names(keys);
+std::string_view Checker::unknown_key(const Element& key, std::span<const std::string_view> known,
+                                      std::string_view where) {
     const std::string_view start = std::string_view(key.text).substr(0, key.text.find_first_of(":= "));
     const std::string_view near = nearest(key.text, known);
     std::string hint = "known here: " + list_of(known);
@@ -286,7 +287,7 @@ void Checker::tunable(const Element& value, const Tunable& row, TunablePolicy& o
     out.named = true;
     if (value.kind == Element::Kind::null) return; // "listener.backlog:" names it, no more
     if (!is(value, Element::Kind::map, row.name, std::string(tunable_example))) return;
-    const Fields given = fields(value, tunable_keys, row.name);
+    const Fields given = fields(value, tunable_keys, row.name, &row);
     out.mode = mode(given.find("mode"), tunable_keys).value_or(out.mode);
     only_what_applies(given, row);
     shrink_after(given.find("shrinkAfter"), out);

@@ -53,7 +53,7 @@ void Checker::lowered_tunable(const Element& value, const Tunable& row, TunableP
     out = {.named = true, .max = row.kernel_max};
     if (value.kind == Element::Kind::null || !is(value, Element::Kind::map, row.name, std::string(tunable_example)))
         return;
-    const Fields given = fields(value, pod_tunable_keys, fmt::format("{} of an entry of pods", row.name));
+    const Fields given = fields(value, pod_tunable_keys, fmt::format("{} of an entry of pods", row.name), &row);
     out.mode = mode(given.find("mode"), pod_tunable_keys).value_or(out.mode);
     only_what_applies(given, row);
     shrink_after(given.find("shrinkAfter"), out);

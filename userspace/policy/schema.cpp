@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/parse.hpp"
+#include "policy/checker.hpp"
 #include "policy/keys.hpp"
 #include "tunables/codec.hpp"
 #include "tunables/device_settings.hpp"
@@ -171,11 +172,6 @@ ordered_json type_of(const Key& key, const tunables::Tunable* tunable) {
     case Kind::annotations: return labels_of(key);
     }
     std::unreachable();
-}
-
-// Of one set of CPUs none is the least of.
-bool applies_to(const Key& key, const tunables::Tunable* tunable) {
-    return tunable == nullptr || !tunable->is_cpus || key.name != "min";
 }
 
 // `tunable`: whose bounds these keys are, if any's.

@@ -5,6 +5,7 @@
 
 #include <expected>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -34,7 +35,11 @@ void add_record(CLI::App& app, int& status);
 void add_replay(CLI::App& app, int& status);
 void add_measure(CLI::App& app, int& status);
 
-// "bpftune-k8s: <message>" on stderr; returns `failed`.
+// "bpftune-k8s: <message>" on stderr, in one line. Names of files and processes are in it as they are, or escaped
+// already: what of it a terminal would obey is escaped here.
+void tell(std::string_view message);
+
+// Tells it; returns `failed`.
 int fail(const Error& error);
 
 // Error: not all that was printed has reached standard output. To be asked before the exit status says that it has.

@@ -16,11 +16,14 @@
 #include "policy/keys.hpp"
 #include "policy/parse.hpp"
 #include "sys/files.hpp"
+#include "views/text.hpp"
 
 namespace bpftune::cli {
 
+void tell(std::string_view message) { fmt::print(stderr, "bpftune-k8s: {}\n", views::terminal_safe(message)); }
+
 int fail(const Error& error) {
-    fmt::print(stderr, "bpftune-k8s: {}\n", error.message);
+    tell(error.message);
     return failed;
 }
 

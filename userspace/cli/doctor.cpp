@@ -236,7 +236,7 @@ int doctor(const Options& options, bool required) {
     if (policy) {
         compare(report, *policy);
     } else {
-        (void)fail(policy.error());
+        fmt::print(stderr, "bpftune-k8s: {}\n", policy.error().message); // several lines, safe to print (PolicyFile)
         report.policy_error = policy.error().message;
     }
     if (const auto asked = report.probes.as_asked(); !asked) return fail(with_context(asked.error(), "--rung").error());

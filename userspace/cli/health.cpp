@@ -26,8 +26,7 @@ int health(const Options& options) {
         return fail({fmt::format("the service at {} is not {}: {}", printable(options.socket), state,
                                  views::text_of(*document, "why"))});
     fmt::print("{}\n", state);
-    if (const auto error = views::known_text(*document, "http_error"))
-        fmt::print(stderr, "bpftune-k8s: no metrics are served: {}\n", *error);
+    if (const auto error = views::known_text(*document, "http_error")) tell("no metrics are served: " + *error);
     return done;
 }
 

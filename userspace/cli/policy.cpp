@@ -43,7 +43,7 @@ int show_in_force(const std::string& socket) {
     if (!answer && service::no_service(answer.error())) {
         const std::string alone =
             fmt::format("no service answers at {}: this is what holds without a policy file", socket);
-        fmt::print(stderr, "bpftune-k8s: {}\n", alone);
+        tell(alone);
         print_comment(alone);
         fmt::print("{}", policy::show({}));
         return done;

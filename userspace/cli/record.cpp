@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 
@@ -156,8 +155,7 @@ private:
         auto probes = probes::Probes::open({});
         service::PodNames pod_names;
         if (auto asked = pod_names.ask_runtime_at(cri_socket_); !asked) return asked;
-        fmt::print(stderr, "bpftune-k8s: no service answers at {}: looking with probes of its own, nothing is tuned\n",
-                   socket_);
+        tell(fmt::format("no service answers at {}: looking with probes of its own, nothing is tuned", socket_));
         signals::Collector collector(probes, signals::this_node(), sys::now(), pod_names.naming());
         if (auto begun = put(encoder_.begin({.schema = recording::current_schema,
                                              .version = BPFTUNE_VERSION,

@@ -79,7 +79,7 @@ private:
             alone_ = fmt::format("no service answers at {}: looking with probes of its own, nothing is tuned", socket_);
         else
             alone_ = "--rung: looking with probes of its own, not with those of a service";
-        fmt::print(stderr, "bpftune-k8s: {}\n", alone_);
+        tell(alone_);
         return {};
     }
 

@@ -42,7 +42,10 @@ Result<policy::Policy> policy_of(const std::vector<std::string>& lines, const Or
     std::string text;
     for (const std::string& line : lines) text.append(line) += '\n';
     auto parsed = policy::parse(text);
-    if (!parsed) return failure("the recorded policy:\n{}", policy::render("policy", text, parsed.error()));
+    if (!parsed) {
+        const policy::Diagnostic& first = parsed.error().front();
+        return failure("the recorded policy, line {}, column {}: {}", first.line, first.column, first.message);
+    }
     parsed->file.value = origin.file;
     for (std::size_t i = 0; i < std::min(parsed->pods.size(), origin.lines.size()); ++i)
         parsed->pods[i].line.value = origin.lines[i];

@@ -355,10 +355,7 @@ Result<> prepare_database(sqlite::Database& database) {
         if (auto upgraded = database.run(from_schema_1); !upgraded) return upgraded;
     if (*version < 3)
         if (auto upgraded = database.run(from_schema_2); !upgraded) return upgraded;
-    const auto check = database.value("PRAGMA quick_check(1)");
-    if (!check) return std::unexpected(check.error());
-    if (*check != "ok") return sqlite::is_damaged(*check);
-    return {};
+    return database.check();
 }
 
 Result<> delete_old_rows(sqlite::Database& database, const std::string& boot) {

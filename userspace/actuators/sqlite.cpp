@@ -8,11 +8,34 @@
 namespace bpftune::actuators::sqlite {
 namespace {
 
+int last_errno_of(sqlite3_file* file) {
+    int code = 0;
+    if (file != nullptr && file->pMethods != nullptr)
+        file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &code);
+    return code;
+}
+
+// errno of the last call on the database's file, or on its log, that failed; 0: none has, since it was opened.
+int last_errno(sqlite3* database) {
+    sqlite3_file* file = nullptr;
+    sqlite3_file* log = nullptr;
+    sqlite3_file_control(database, nullptr, SQLITE_FCNTL_FILE_POINTER, &file);
+    sqlite3_file_control(database, nullptr, SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    const int code = last_errno_of(file);
+    return code != 0 ? code : last_errno_of(log);
+}
+
+std::unexpected<Error> damaged_or_not_read(sqlite3* database, std::string_view how) {
+    const int code = last_errno(database);
+    if (code == 0) return std::unexpected(Error{fmt::format("damaged ({})", printable(how)), damaged});
+    return std::unexpected(Error{fmt::format("it cannot be read: {}", std::generic_category().message(code)), EIO});
+}
+
 std::unexpected<Error> error_of(sqlite3* database) {
     const std::string message = printable(sqlite3_errmsg(database));
     switch (sqlite3_errcode(database)) {
     case SQLITE_CORRUPT:
-    case SQLITE_NOTADB: return is_damaged(sqlite3_errmsg(database));
+    case SQLITE_NOTADB: return damaged_or_not_read(database, sqlite3_errmsg(database));
     case SQLITE_FULL: return std::unexpected(Error{message, ENOSPC});
     case SQLITE_IOERR: return std::unexpected(Error{message, EIO});
     case SQLITE_READONLY: return std::unexpected(Error{message, EROFS});
@@ -26,10 +49,6 @@ std::unexpected<Error> error_of(sqlite3* database) {
 }
 
 } // namespace
-
-std::unexpected<Error> is_damaged(std::string_view how) {
-    return std::unexpected(Error{fmt::format("damaged ({})", printable(how)), damaged});
-}
 
 Result<bool> Statement::step() {
     const int code = bind_error_ == SQLITE_OK ? sqlite3_step(statement_.get()) : bind_error_;
@@ -93,14 +112,15 @@ Result<Statement> Database::prepare(std::string_view sql) {
     sqlite3_stmt* statement = nullptr;
     const int code = sqlite3_prepare_v3(handle(), sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT,
                                         &statement, nullptr);
-    if (code == SQLITE_ERROR) return is_damaged(sqlite3_errmsg(handle())); // our SQL is right: its tables are others
+    // Our SQL is right: its tables are others.
+    if (code == SQLITE_ERROR) return damaged_or_not_read(handle(), sqlite3_errmsg(handle()));
     if (code != SQLITE_OK) return error_of(handle());
     return Statement(statement);
 }
 
 Result<> Database::run(const char* sql) {
     const int code = sqlite3_exec(handle(), sql, nullptr, nullptr, nullptr);
-    if (code == SQLITE_ERROR) return is_damaged(sqlite3_errmsg(handle())); // as in prepare()
+    if (code == SQLITE_ERROR) return damaged_or_not_read(handle(), sqlite3_errmsg(handle())); // as in prepare()
     return code == SQLITE_OK ? Result<>() : error_of(handle());
 }
 
@@ -110,6 +130,14 @@ Result<std::string> Database::value(std::string_view sql) {
     const auto row = statement->step();
     if (!row) return std::unexpected(row.error());
     return *row ? statement->text(0) : std::string();
+}
+
+// It ends at the first finding: what it could not read is one of them, in words.
+Result<> Database::check() {
+    const auto found = value("PRAGMA quick_check(1)");
+    if (!found) return std::unexpected(found.error());
+    if (*found == "ok") return {};
+    return damaged_or_not_read(handle(), *found);
 }
 
 } // namespace bpftune::actuators::sqlite

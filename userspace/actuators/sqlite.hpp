@@ -17,10 +17,10 @@
 namespace bpftune::actuators::sqlite {
 
 // The code of an error that says so: the file is no database of ours, or not whole. Others have ENOSPC, EIO or EROFS
-// where the disk is what fails, and errno where the file cannot be opened.
+// where the disk is what fails, and errno where the file cannot be opened. What could not be read is not damaged,
+// though SQLite says so (SQLITE_IOERR_CORRUPTFS becomes SQLITE_CORRUPT): it has EIO. What SQLite says of a file may
+// have bytes of that: it is made safe to print.
 inline constexpr int damaged = EUCLEAN;
-// What SQLite says of a file may have bytes of that: it is made safe to print, as in all errors of these classes.
-std::unexpected<Error> is_damaged(std::string_view how);
 
 // One prepared statement. Bind the values in order, step through the rows; a statement that is not kept for later is
 // done with when it is destroyed, a kept one by `reset`.
@@ -70,6 +70,7 @@ public:
     Result<Statement> prepare(std::string_view sql);
     Result<> run(const char* sql);                   // any number of statements, results ignored
     Result<std::string> value(std::string_view sql); // first column of the first row
+    Result<> check();                                // quick_check: Error: damaged, or it could not be read
 
     [[nodiscard]] sqlite3* handle() const { return database_.get(); }
 

@@ -81,6 +81,47 @@ void execute(const std::filesystem::path& file, const char* sql) {
     sqlite3_close(database);
 }
 
+// While it lives no read gets what is past `from` in a file whose name ends so: a disk with a bad sector.
+class BadSector {
+public:
+    BadSector(const std::string& file, off_t from) {
+        file_ = file;
+        from_ = from;
+        set("pread", reinterpret_cast<sqlite3_syscall_ptr>(&pread_of));
+        set("pread64", reinterpret_cast<sqlite3_syscall_ptr>(&pread_of));
+        set("read", reinterpret_cast<sqlite3_syscall_ptr>(&read_of));
+    }
+    BadSector(const BadSector&) = delete;
+    BadSector& operator=(const BadSector&) = delete;
+    ~BadSector() {
+        for (const char* name : {"pread", "pread64", "read"}) set(name, nullptr);
+    }
+
+private:
+    static void set(const char* name, sqlite3_syscall_ptr call) {
+        sqlite3_vfs* const vfs = sqlite3_vfs_find(nullptr);
+        vfs->xSetSystemCall(vfs, name, call);
+    }
+    static bool is_bad(int fd, off_t end) {
+        std::error_code ignored;
+        const auto path = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd), ignored);
+        return path.string().ends_with(file_) && end > from_;
+    }
+    static ssize_t pread_of(int fd, void* bytes, std::size_t size, off_t offset) {
+        if (!is_bad(fd, offset + static_cast<off_t>(size))) return ::pread(fd, bytes, size, offset);
+        errno = EIO;
+        return -1;
+    }
+    static ssize_t read_of(int fd, void* bytes, std::size_t size) {
+        if (!is_bad(fd, ::lseek(fd, 0, SEEK_CUR) + static_cast<off_t>(size))) return ::read(fd, bytes, size);
+        errno = EIO;
+        return -1;
+    }
+
+    static inline std::string file_;
+    static inline off_t from_ = 0;
+};
+
 } // namespace
 
 TEST_CASE("keeps every field of a change") {
@@ -652,6 +693,30 @@ TEST_CASE("a journal that was cut short is refused") {
     REQUIRE_FALSE(opened);
     CHECK(opened.error().message.find("damaged") != std::string::npos);
     CHECK(opened.error().code == Journal::damaged);
+}
+
+TEST_CASE("a journal that cannot be read is not a damaged one, and is read when the disk can be") {
+    const TemporaryDirectory directory;
+    for (const std::string state : {"left", "copied"}) std::filesystem::create_directory(directory / state);
+    {
+        auto journal = take(Journal::open(directory / "left", boot));
+        for (int i = 0; i < 200; ++i) take(journal.begin(full_change()));
+        ok(journal.checkpoint());
+        take(journal.begin(full_change()));
+        for (const std::string file : {"journal.db", "journal.db-wal"}) // as a service that is killed leaves them
+            std::filesystem::copy_file(directory / "left" / file, directory / "copied" / file);
+    }
+    const auto [file, from] = GENERATE(
+        table<std::string, off_t>({{"journal.db", 0}, {"journal.db", 4096}, {"journal.db", 12288}, {"-wal", 0}}));
+    INFO(file << " from " << from);
+    {
+        const BadSector bad(file, from);
+        const auto opened = Journal::open(directory / "copied", boot);
+        REQUIRE_FALSE(opened);
+        INFO(opened.error().message);
+        CHECK(Journal::is_of_disk(opened.error()));
+    }
+    CHECK(history(take(Journal::open(directory / "copied", boot))).size() == 201);
 }
 
 TEST_CASE("a database without the tables of a journal is a damaged one") {

@@ -884,6 +884,9 @@ int run(const Config& config) {
     if (!journal) return stop_with(failed, "journal", journal.error());
 
     block_signals();
+    if (lock->has_closed)
+        spdlog::info("{}: closed to others than its owner and group, as the state directory of a service is",
+                     printable(config.state_dir.string()));
     Daemon daemon(config, std::move(policy_file), std::move(*policy), std::move(*lock), std::move(*journal),
                   std::move(*writer), *boot);
     if (const auto started = daemon.start(); !started) return stop_with(failed, "", started.error());

@@ -89,24 +89,40 @@ Result<> take_lock(const sys::Fd& file, const std::filesystem::path& path, Nanos
     return {};
 }
 
-// A directory that others use as well, named by mistake, is not to be closed to them.
-bool has_only_ours(const std::filesystem::path& directory) {
+enum class Holds { nothing, ours_alone, others };
+
+bool is_of_ours(const std::filesystem::directory_entry& entry) {
     std::error_code error;
+    const std::string name = entry.path().filename();
+    const bool is_named = name == lock_name || name.starts_with("journal.db") || name.starts_with("journal-damaged-");
+    return is_named && std::filesystem::is_regular_file(entry.symlink_status(error));
+}
+
+// A directory that others use as well, named by mistake, is not to be closed to them.
+Holds held_by(const std::filesystem::path& directory) {
+    std::error_code error;
+    Holds holds = Holds::nothing;
     for (std::filesystem::directory_iterator entry(directory, error), end; !error && entry != end;
          entry.increment(error)) {
-        const std::string name = entry->path().filename();
-        if (name != lock_name && !name.starts_with("journal")) return false;
+        if (!is_of_ours(*entry)) return Holds::others;
+        holds = Holds::ours_alone;
     }
-    return !error;
+    return error ? Holds::others : holds;
 }
 
 // Where fs.protected_hardlinks is 0 anybody may give a file that he can reach a second name, and one of ours that has
 // two is refused. A directory that is not ours stays as it is, and so does one that cannot be changed.
-void close_to_others(const sys::OwnDirectory& directory) {
+//
+// One that is empty is taken for ours, before anything is in it: so kubelet makes the folder of a hostPath volume
+// (DirectoryOrCreate), 0755, and nothing tells that from one that was named by mistake. Nobody loses what is in it, a
+// name for a service's state is meant for that service alone (initdb(1) and StateDirectory= of systemd close it too),
+// and the log says so. Others could put nothing into it: else it has been refused (sys/own_files.hpp), or is sticky.
+bool close_to_others(const sys::OwnDirectory& directory, Holds what) {
     struct stat status{};
-    if (::fstat(directory.fd.value(), &status) != 0 || status.st_uid != ::geteuid()) return;
-    if ((status.st_mode & S_IRWXO) == 0 || (status.st_mode & S_ISVTX) != 0 || !has_only_ours(directory.path)) return;
-    (void)::fchmod(directory.fd.value(), status.st_mode & 07777 & ~S_IRWXO);
+    if (::fstat(directory.fd.value(), &status) != 0 || status.st_uid != ::geteuid()) return false;
+    const bool is_open = (status.st_mode & S_IRWXO) != 0 && (status.st_mode & S_ISVTX) == 0;
+    if (!is_open || held_by(directory.path) != what) return false;
+    return ::fchmod(directory.fd.value(), status.st_mode & 07777 & ~S_IRWXO) == 0;
 }
 
 } // namespace
@@ -114,15 +130,16 @@ void close_to_others(const sys::OwnDirectory& directory) {
 Result<StateLock> lock_state(const std::filesystem::path& state_dir, Nanoseconds patience) {
     const auto directory = sys::open_own_directory(state_dir);
     if (!directory) return with_context(directory.error(), "state directory");
-    close_to_others(*directory);
+    const bool has_closed = close_to_others(*directory, Holds::nothing);
     auto file = sys::open_own_file(*directory, lock_name, 0640);
     if (!file) return with_context(file.error(), "lock");
-    StateLock lock{.file = std::move(*file), .path = state_dir / lock_name, .boot = {}};
+    StateLock lock{.file = std::move(*file), .path = state_dir / lock_name, .boot = {}, .has_closed = has_closed};
     if (auto taken = take_lock(lock.file, lock.path, patience); !taken) return std::unexpected(taken.error());
     auto content = read_content(lock.file, lock.path);
     if (!content) return std::unexpected(content.error());
     lock.boot = std::move(content->boot);
-    (void)write_content(lock, lock.boot.value_or("")); // only for others to be told who has it
+    lock.has_closed |= close_to_others(*directory, Holds::ours_alone); // the lock is ours: so is the directory
+    (void)write_content(lock, lock.boot.value_or(""));                 // only for others to be told who has it
     return lock;
 }
 

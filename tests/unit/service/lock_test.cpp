@@ -72,7 +72,7 @@ TEST_CASE("the lock keeps the boot that was noted in it last, and is never cut")
     CHECK(std::filesystem::file_size(folder / "lock") == size);
 }
 
-TEST_CASE("a state directory of ours is closed to others, one that is not ours alone stays as it is") {
+TEST_CASE("a state directory of ours, or an empty one, is closed to others, and one that is not ours alone is not") {
     const TemporaryDirectory folder;
     const auto [mode, other_file, after] = GENERATE(table<unsigned, std::string, unsigned>({
         {0755, "", 0750},
@@ -83,9 +83,12 @@ TEST_CASE("a state directory of ours is closed to others, one that is not ours a
         {01777, "", 01777},
     }));
     INFO(other_file);
+        {0755, "journal", 0755},
     if (!other_file.empty()) std::ofstream(folder / other_file) << std::flush;
     std::filesystem::permissions(folder.path(), std::filesystem::perms{mode});
-    CHECK(error_of(folder.path()) == "locked");
+    const auto lock = lock_state(folder.path(), Nanoseconds(0));
+    REQUIRE(lock);
+    CHECK(lock->has_closed == (mode != after));
     struct stat status{};
     REQUIRE(::stat(folder.path().c_str(), &status) == 0);
     CHECK((status.st_mode & 07777) == after);
@@ -94,6 +97,14 @@ TEST_CASE("a state directory of ours is closed to others, one that is not ours a
 TEST_CASE("a lock that is a link, or a file of somebody else's, is refused and what is in it stays") {
     const TemporaryDirectory folder;
     const std::string precious = "this is no lock of ours, and must not be cut\n";
+TEST_CASE("a directory that others may write is refused, empty as it is, and stays as it is") {
+    const TemporaryDirectory folder;
+    std::filesystem::permissions(folder.path(), std::filesystem::perms{0777});
+    CHECK_THAT(error_of(folder.path()), Catch::Contains("can be written by others than its owner (mode 0777)"));
+    CHECK(std::filesystem::is_empty(folder.path()));
+    CHECK(std::filesystem::status(folder.path()).permissions() == std::filesystem::perms{0777});
+}
+
     std::ofstream(folder / "precious") << precious << std::flush;
     std::filesystem::create_directory(folder / "state");
     SECTION("a link") {
@@ -107,7 +118,9 @@ TEST_CASE("a lock that is a link, or a file of somebody else's, is refused and w
         CHECK_THAT(error_of(folder / "state"), Catch::Contains("lock holds no process id, as a lock of ours does"));
         CHECK(sys::read_file(folder / "state" / "lock") == content);
     }
+        std::filesystem::permissions(folder / "state", std::filesystem::perms{0755});
     SECTION("a pipe") {
+        CHECK(std::filesystem::status(folder / "state").permissions() == std::filesystem::perms{0755});
         REQUIRE(::mkfifo((folder / "state" / "lock").c_str(), 0600) == 0);
         CHECK_THAT(error_of(folder / "state"), Catch::Contains("lock is not a regular file"));
     }

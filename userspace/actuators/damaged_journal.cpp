@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <system_error>
 
+#include <fcntl.h>
+
 #include "actuators/journal.hpp"
+#include "sys/fd.hpp"
 
 namespace bpftune::actuators {
 namespace {
@@ -42,13 +45,23 @@ fs::path place_for(const fs::path& directory, const std::string& boot_id) {
     return aside(directory, boot_id, std::min(last + 1, most_of_a_boot));
 }
 
+// 0640, as a journal.
+Result<fs::path> say_that_none_was_there(fs::path aside) {
+    const sys::Fd file(::open(aside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640));
+    if (!file) return system_failure(errno, "make {}", aside.string());
+    return aside;
+}
+
 } // namespace
 
 // The journal first: from then on it is set aside, whatever else comes to be done. Its log alone is taken for what is
 // left of a damaged one (Journal::open), and its index is made again.
 Result<fs::path> set_journal_aside(const fs::path& directory, const std::string& boot_id) {
     const fs::path from = directory / journal_file_name;
+    const bool is_left = left_of(from).has_value();
+    if (auto before = journal_set_aside(directory, boot_id); before && !is_left) return std::move(*before);
     fs::path to = place_for(directory, boot_id);
+    if (!is_left) return say_that_none_was_there(std::move(to));
     std::error_code error;
     if (is_there(from))
         for (const char* beside : {"-wal", "-shm"}) fs::remove(to.string() + beside, error); // of whose place it takes
@@ -66,6 +79,11 @@ std::optional<fs::path> journal_set_aside(const fs::path& directory, const std::
     for (int number = 1; number <= most_of_a_boot && !found; ++number)
         found = left_of(aside(directory, boot_id, number));
     return found;
+}
+
+bool is_empty(const fs::path& aside) {
+    std::error_code error;
+    return fs::file_size(aside, error) == 0 && !error;
 }
 
 } // namespace bpftune::actuators

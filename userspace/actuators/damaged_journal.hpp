@@ -13,11 +13,15 @@ namespace bpftune::actuators {
 
 // Renames journal.db of `directory`, and the log beside it, to journal-damaged-BOOT.db, or -2 to -9, whose place the
 // next one takes: no more are kept of one boot. Where only its log is there the rest is: it was set aside before, or is
-// gone. Its new path. The boot is the last one that changes may have been written to it in.
+// gone. Where neither is, and none was set aside before, an empty file says so. Its new path. The boot is the last one
+// that changes may have been written to it in.
 Result<std::filesystem::path> set_journal_aside(const std::filesystem::path& directory, const std::string& boot_id);
 
 // The first one of this boot that was set aside and is still there, or the log of one.
 std::optional<std::filesystem::path> journal_set_aside(const std::filesystem::path& directory,
                                                        const std::string& boot_id);
+
+// Whether nothing was in it: the journal was missing, or empty.
+bool is_empty(const std::filesystem::path& aside);
 
 } // namespace bpftune::actuators

@@ -7,6 +7,7 @@
 #include <map>
 #include <utility>
 
+#include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -276,20 +277,39 @@ std::string uri(const std::string& path) {
     return text;
 }
 
+// nullopt: it is not there.
+Result<std::optional<off_t>> size_of(const sys::OwnDirectory& directory, const std::string& name) {
+    struct stat status{};
+    if (::fstatat(directory.fd.value(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) return status.st_size;
+    if (errno == ENOENT) return std::nullopt;
+    return system_failure(errno, "look at {}", (directory.path / name).string());
+}
+
+Result<> check_that_one_may_begin(const sys::OwnDirectory& directory, Journal::IfNone if_none) {
+    const std::string name = journal_file_name;
+    const auto size = size_of(directory, name);
+    if (!size) return std::unexpected(size.error());
+    if (size->value_or(0) > 0) return {};
+    const auto log = size_of(directory, name + "-wal");
+    if (!log) return std::unexpected(log.error());
+    const std::string path = (directory.path / name).string();
+    // SQLite would delete that log.
+    if (log->value_or(0) > 0)
+        return std::unexpected(
+            Error{fmt::format("damaged ({}-wal is there, and not what it is the log of)", path), sqlite::damaged});
+    if (if_none == Journal::IfNone::begin) return {};
+    return std::unexpected(
+        Error{fmt::format("{} is {}, and changes of this boot were recorded in it", path, *size ? "empty" : "missing"),
+              sqlite::damaged});
+}
+
 // sqlite3_open() would make it with a mode of its own choice, follow a link, and wait for a pipe.
-Result<> make_file(const std::filesystem::path& directory) {
+Result<> make_file(const std::filesystem::path& directory, Journal::IfNone if_none) {
     const auto own = sys::open_own_directory(directory);
     if (!own) return std::unexpected(own.error());
     for (const char* beside : {"-wal", "-shm"})
         if (auto checked = sys::check_own_file(*own, std::string(journal_file_name) + beside); !checked) return checked;
-    const auto is_there = [&](const char* beside) {
-        return ::faccessat(own->fd.value(), (std::string(journal_file_name) + beside).c_str(), F_OK, 0) == 0;
-    };
-    // SQLite would delete that log.
-    if (!is_there("") && is_there("-wal"))
-        return std::unexpected(Error{fmt::format("damaged ({}-wal is there, and not what it is the log of)",
-                                                 (directory / journal_file_name).string()),
-                                     sqlite::damaged});
+    if (auto may = check_that_one_may_begin(*own, if_none); !may) return may;
     const auto file = sys::open_own_file(*own, journal_file_name, 0640);
     return file ? Result<>() : std::unexpected(file.error());
 }
@@ -335,14 +355,15 @@ Result<int> version_of(sqlite::Database& database) {
 }
 
 // In a file that has no version yet.
-Result<> make_tables(sqlite::Database& database) {
+Result<> make_tables(sqlite::Database& database, Journal::IfNone if_none) {
     const auto there = database.value("SELECT count(*) FROM sqlite_master");
     if (!there) return std::unexpected(there.error());
-    if (*there == "0") return database.run(schema);
-    return std::unexpected(Error{"damaged (tables, and no version)", sqlite::damaged});
+    if (*there == "0" && if_none == Journal::IfNone::begin) return database.run(schema);
+    return std::unexpected(
+        Error{fmt::format("damaged ({} tables, and no version)", *there == "0" ? "no" : *there), sqlite::damaged});
 }
 
-Result<> prepare_database(sqlite::Database& database) {
+Result<> prepare_database(sqlite::Database& database, Journal::IfNone if_none) {
     sqlite3_busy_timeout(database.handle(), busy_ms);
     const auto version = version_of(database);
     if (!version) return std::unexpected(version.error());
@@ -350,7 +371,7 @@ Result<> prepare_database(sqlite::Database& database) {
     if (!mode) return std::unexpected(mode.error());
     if (*mode != "wal") return failure("this file system does not take SQLite's write-ahead log");
     if (auto set = database.run("PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0"); !set) return set;
-    if (*version == 0) return make_tables(database);
+    if (*version == 0) return make_tables(database, if_none);
     if (*version < 2)
         if (auto upgraded = database.run(from_schema_1); !upgraded) return upgraded;
     if (*version < 3)
@@ -377,8 +398,8 @@ struct Journal::Database {
     Statement insert, written, failed, gone, settle, yield, release, undo;
     Statement keep, begin_back, end_back, undo_back;
 
-    Result<> prepare() {
-        if (auto ready = prepare_database(*connection); !ready) return ready;
+    Result<> prepare(IfNone if_none) {
+        if (auto ready = prepare_database(*connection, if_none); !ready) return ready;
         if (auto deleted = delete_old_rows(*connection, boot); !deleted) return deleted;
         for (const auto& [statement, sql] :
              {std::pair{&insert, insert_change}, std::pair{&written, mark_written}, std::pair{&failed, mark_failed},
@@ -479,16 +500,16 @@ Journal Journal::closed(Error why) {
 
 const std::optional<Error>& Journal::why_closed() const { return database_->closed; }
 
-Result<Journal> Journal::open(const std::filesystem::path& directory, std::string boot_id) {
+Result<Journal> Journal::open(const std::filesystem::path& directory, std::string boot_id, IfNone if_none) {
     auto database = std::make_unique<Database>();
     database->path = (directory / journal_file_name).string();
     database->boot = std::move(boot_id);
     database->writable = true;
-    if (const auto made = make_file(directory); !made) return with_context(made.error(), "journal");
+    if (const auto made = make_file(directory, if_none); !made) return with_context(made.error(), "journal");
     auto opened = sqlite::Database::open(database->path, SQLITE_OPEN_READWRITE);
     if (!opened) return with_context(opened.error(), "journal {}", database->path);
     database->connection = std::move(*opened);
-    if (const auto ready = database->prepare(); !ready)
+    if (const auto ready = database->prepare(if_none); !ready)
         return with_context(with_room(ready.error(), database->path), "journal {}", database->path);
     if (::stat(database->path.c_str(), &database->file) != 0)
         return system_failure(errno, "journal {}", database->path);

@@ -41,16 +41,20 @@ inline constexpr auto journal_file_name = "journal.db"; // of the state director
 
 class Journal {
 public:
-    // The code of the error where what is there is no journal, or not whole any more. The service sets it aside at its
-    // start (actuators/damaged_journal.hpp).
+    // The code of the error where what is there is no journal, or not whole any more; or nothing, where one has to be.
+    // The service sets it aside at its start (actuators/damaged_journal.hpp).
     static constexpr int damaged = EUCLEAN;
+
+    // One that is missing, or empty: whether it is begun, or was there and is as good as damaged.
+    enum class IfNone { begin, refuse };
 
     // Whether the error is that of a disk that is full or fails: the same may work later.
     static bool is_of_disk(const Error& error);
 
-    // Creates `directory` (0750) and the database in it (journal.db, 0640) when they are not there. Deletes rows of
-    // other boots that are more than 90 days older than the newest row, or not among the newest 100,000.
-    static Result<Journal> open(const std::filesystem::path& directory, std::string boot_id);
+    // Creates `directory` (0750) and the database in it (journal.db, 0640) when they are not there, if it may. Deletes
+    // rows of other boots that are more than 90 days older than the newest row, or not among the newest 100,000.
+    static Result<Journal> open(const std::filesystem::path& directory, std::string boot_id,
+                                IfNone if_none = IfNone::begin);
 
     // For `history`: changes no row and creates no journal; one that is not there is an empty one. A service may be
     // writing meanwhile. Where one has left its log behind (kill -9), SQLite's shared index is rebuilt beside it.

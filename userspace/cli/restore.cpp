@@ -9,6 +9,7 @@
 #include "cli/commands.hpp"
 #include "service/api_client.hpp"
 #include "service/boot.hpp"
+#include "service/journal_at_start.hpp"
 #include "service/lock.hpp"
 #include "service/restoring.hpp"
 #include "views/json.hpp"
@@ -48,7 +49,7 @@ Result<Lines> alone(const Options& options) {
     if (!writer) return with_context(writer.error(), "writer");
     const auto boot = service::boot_id();
     if (!boot) return std::unexpected(boot.error());
-    auto journal = actuators::Journal::open(options.state_dir, *boot);
+    auto journal = actuators::Journal::open(options.state_dir, *boot, service::if_none(*lock, *boot));
     if (!journal) return std::unexpected(journal.error());
     return service::restore_lines(
         *journal, *writer, {.dry_run = options.dry_run, .now = options.now, .patience = longest_wait_for_writer});

@@ -135,7 +135,8 @@ public:
                .conntrack_types = [this] { return writer_.conntrack_types(); }})),
           collector_(probes_, signals::this_node(), sys::now(), pod_names_.naming()),
           executor_(
-              journal_, writer_, state_, [this](TunableId id, ChangeState state) { metrics_.changed(id, state); },
+              journal_, writer_, state_, [this] { return note_boot(lock_, boot_); },
+              [this](TunableId id, ChangeState state) { metrics_.changed(id, state); },
               [this](Nudge what, const Scope& scope) -> Result<> {
                   const auto link = probes_.nudge(what);
                   if (!link) return std::unexpected(link.error());
@@ -176,6 +177,7 @@ private:
     void remember_changes();
     bool journal_is_due();
     void look_at_journal();
+    void keep_lock();
     void open_journal_again();
     void publish();
     ApiServer::Answer answer(const std::string& line);
@@ -500,6 +502,7 @@ void Daemon::finish() {
         if (const auto left = lines ? std::ranges::count_if(*lines, views::is_left) : 0; left > 0)
             spdlog::warn("{} values are not back yet: the next start or `restore` goes on", left);
     }
+    keep_lock();
     if (const auto done = journal_.checkpoint(); !done) spdlog::warn("journal: {}", done.error().message);
     spdlog::info("stopped");
 }
@@ -579,7 +582,13 @@ bool Daemon::journal_is_due() {
 
 void Daemon::look_at_journal() {
     if (journal_.why_closed() && next_opening_ <= sys::now().mono) open_journal_again();
+    keep_lock();
     executor_.checkpoint();
+}
+
+// Without it a power failure may leave the node observed for a boot: nothing to stop for.
+void Daemon::keep_lock() {
+    if (const auto kept = keep_boot(lock_); !kept) spdlog::warn("lock: {}", kept.error().message);
 }
 
 // What an earlier run left is known only from here on, so nothing was written before. At most 1/50 of the time goes
@@ -875,6 +884,9 @@ int run(const Config& config) {
         return stop_with(failed, "", taken.error());
     auto lock = lock_state(config.state_dir, std::chrono::seconds(2));
     if (!lock) return stop_with(failed, "", lock.error());
+    if (lock->has_closed)
+        spdlog::info("{}: closed to others than its owner and group, as the state directory of a service is",
+                     printable(config.state_dir.string()));
     const std::array inherited{lock->file.value()};
     auto writer = actuators::Writer::start(inherited);
     if (!writer) return stop_with(failed, "writer", writer.error());
@@ -884,9 +896,6 @@ int run(const Config& config) {
     if (!journal) return stop_with(failed, "journal", journal.error());
 
     block_signals();
-    if (lock->has_closed)
-        spdlog::info("{}: closed to others than its owner and group, as the state directory of a service is",
-                     printable(config.state_dir.string()));
     Daemon daemon(config, std::move(policy_file), std::move(*policy), std::move(*lock), std::move(*journal),
                   std::move(*writer), *boot);
     if (const auto started = daemon.start(); !started) return stop_with(failed, "", started.error());

@@ -123,13 +123,19 @@ void Executor::forget(const Decision& decision) {
     recorded(journal_.release(key_of(decision.tunable, decision.scope)), "forget");
 }
 
+// A journal that takes no rows is asked again once in a tick, not for each of a burst's events.
+Result<std::vector<std::int64_t>> Executor::begin(std::span<const Change> changes) {
+    if (journal_error_) return failure("{}", *journal_error_);
+    if (auto announced = announce_(); !announced) return std::unexpected(announced.error());
+    return journal_.begin(changes);
+}
+
 // No row, no write: what cannot be undone is not done. A burst waits for these values: first all rows, at one go, then
 // all values, and then what became of them.
 void Executor::write(std::span<const Decision> decisions) {
     std::vector<Change> changes;
     for (const Decision& decision : decisions) changes.push_back(change_now(decision, state_of_written(decision)));
-    // A journal that takes no rows is asked again once in a tick, not for each of a burst's events.
-    const auto rows = journal_error_ ? failure("{}", *journal_error_) : journal_.begin(changes);
+    const auto rows = begin(changes);
     if (!rows) {
         for (const Decision& decision : decisions) not_journalled(decision, rows.error());
         return;

@@ -21,15 +21,17 @@ namespace bpftune::service {
 
 class Executor {
 public:
+    using Announce = std::function<Result<>()>;
     using OnChange = std::function<void(TunableId, ChangeState)>;
     using NudgeFlows = std::function<Result<>(Nudge, const Scope&)>;
 
-    // `on_change` is told each state that a change reaches. `nudge`: lets the running connections of a namespace have
-    // what was raised, or no more than before where that was rolled back (Tunable::nudge).
-    Executor(actuators::Journal& journal, actuators::Writer& writer, controller::State& state, OnChange on_change,
-             NudgeFlows nudge)
-        : journal_(journal), writer_(writer), state_(state), on_change_(std::move(on_change)),
-          nudge_(std::move(nudge)) {}
+    // `announce`: says, before a change is recorded whose original is needed again, that there are such (note_boot); an
+    // error forbids it. `on_change` is told each state that a change reaches. `nudge`: lets the running connections of
+    // a namespace have what was raised, or no more than before where that was rolled back (Tunable::nudge).
+    Executor(actuators::Journal& journal, actuators::Writer& writer, controller::State& state, Announce announce,
+             OnChange on_change, NudgeFlows nudge)
+        : journal_(journal), writer_(writer), state_(state), announce_(std::move(announce)),
+          on_change_(std::move(on_change)), nudge_(std::move(nudge)) {}
 
     // In their order. What fails is journalled, logged, and told to the controller; it stops nothing else, but that
     // raises in a row are journalled all or none.
@@ -64,6 +66,7 @@ private:
     [[nodiscard]] Answered answered(Outcome outcome) const;
     [[nodiscard]] ChangeState state_of_written(const Decision& decision) const;
     void carry_out_next(std::span<const Decision> next);
+    Result<std::vector<std::int64_t>> begin(std::span<const Change> changes);
     // What came of something that was asked of the journal. The first failure in a row is logged, and the end of them.
     void recorded(const Result<>& result, std::string_view what);
     void say(const Decision& decision, ChangeState state);
@@ -85,6 +88,7 @@ private:
     actuators::Journal& journal_;
     actuators::Writer& writer_;
     controller::State& state_;
+    Announce announce_;
     OnChange on_change_;
     NudgeFlows nudge_;
     std::optional<std::string> journal_error_;

@@ -144,8 +144,21 @@ Result<StateLock> lock_state(const std::filesystem::path& state_dir, Nanoseconds
 }
 
 Result<> note_boot(StateLock& lock, const std::string& boot_id) {
+    if (lock.boot == boot_id) return {};
     if (auto written = write_content(lock, boot_id); !written) return written;
     lock.boot = boot_id;
+    lock.is_boot_kept = false;
+    return {};
+}
+
+// With its name, which may be as new.
+Result<> keep_boot(StateLock& lock) {
+    if (lock.is_boot_kept) return {};
+    const std::filesystem::path directory = lock.path.parent_path();
+    const sys::Fd folder(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!folder || ::fdatasync(lock.file.value()) != 0 || ::fsync(folder.value()) != 0)
+        return system_failure(errno, "keep {}", lock.path.string());
+    lock.is_boot_kept = true;
     return {};
 }
 

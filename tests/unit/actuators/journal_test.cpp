@@ -745,12 +745,29 @@ TEST_CASE(
 
 TEST_CASE("a log without its journal is that of a damaged one, and stays") {
     const TemporaryDirectory directory;
+    const bool is_empty = GENERATE(false, true); // or missing
+    if (is_empty) std::ofstream(directory / "journal.db") << std::flush;
     std::ofstream(directory / "journal.db-wal") << "log" << std::flush;
     const auto opened = Journal::open(directory.path(), boot);
     REQUIRE_FALSE(opened);
     CHECK(opened.error().code == Journal::damaged);
-    CHECK_FALSE(std::filesystem::exists(directory / "journal.db"));
+    CHECK(std::filesystem::exists(directory / "journal.db") == is_empty);
     CHECK(std::filesystem::file_size(directory / "journal.db-wal") == 3);
+}
+
+TEST_CASE("where changes were recorded a journal that is missing or empty is begun by nobody") {
+    const TemporaryDirectory directory;
+    const bool is_empty = GENERATE(false, true);
+    if (is_empty) std::ofstream(directory / "journal.db") << std::flush;
+    const auto opened = Journal::open(directory.path(), boot, Journal::IfNone::refuse);
+    REQUIRE_FALSE(opened);
+    CHECK(opened.error().code == Journal::damaged);
+    CHECK(opened.error().message == "journal: " + (directory / "journal.db").string() +
+                                        (is_empty ? " is empty" : " is missing") +
+                                        ", and changes of this boot were recorded in it");
+    CHECK(std::filesystem::exists(directory / "journal.db") == is_empty);
+    take(Journal::open(directory.path(), boot));
+    take(Journal::open(directory.path(), boot, Journal::IfNone::refuse));
 }
 
 TEST_CASE("a journal that is closed takes and tells nothing, and says why") {
@@ -788,6 +805,19 @@ TEST_CASE("whoever is killed while a journal is set aside has it set aside, and 
     CHECK(std::filesystem::file_size(aside.string() + "-wal") == 3);
     std::filesystem::remove(aside);
     CHECK(actuators::journal_set_aside(directory.path(), boot) == aside.string() + "-wal");
+}
+
+TEST_CASE("a journal that is not there is remembered once, by an empty file in the place of one that is set aside") {
+    const TemporaryDirectory directory;
+    const std::filesystem::path aside = directory / (std::string("journal-damaged-") + boot + ".db");
+    for (int i = 0; i < 2; ++i) {
+        CHECK(take(actuators::set_journal_aside(directory.path(), boot)) == aside);
+        CHECK(actuators::is_empty(aside));
+        CHECK(actuators::journal_set_aside(directory.path(), boot) == aside);
+    }
+    std::ofstream(aside) << "journal" << std::flush;
+    CHECK(take(actuators::set_journal_aside(directory.path(), boot)) == aside);
+    CHECK_FALSE(actuators::is_empty(aside));
 }
 
 TEST_CASE("a journal that is set aside is put to no log of another") {

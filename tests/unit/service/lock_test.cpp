@@ -57,6 +57,9 @@ TEST_CASE("the lock keeps the boot that was noted in it last, and is never cut")
         CHECK_FALSE(lock->boot);
         REQUIRE(note_boot(*lock, boot));
         CHECK(lock->boot == boot);
+        CHECK_FALSE(lock->is_boot_kept);
+        REQUIRE(keep_boot(*lock));
+        CHECK(lock->is_boot_kept);
     }
     const auto size = std::filesystem::file_size(folder / "lock");
     for (int i = 0; i < 2; ++i) {
@@ -80,10 +83,10 @@ TEST_CASE("a state directory of ours, or an empty one, is closed to others, and 
         {0711, "", 0710},
         {0700, "", 0700},
         {0755, "somebody's", 0755},
+        {0755, "journal", 0755},
         {01777, "", 01777},
     }));
     INFO(other_file);
-        {0755, "journal", 0755},
     if (!other_file.empty()) std::ofstream(folder / other_file) << std::flush;
     std::filesystem::permissions(folder.path(), std::filesystem::perms{mode});
     const auto lock = lock_state(folder.path(), Nanoseconds(0));
@@ -94,9 +97,6 @@ TEST_CASE("a state directory of ours, or an empty one, is closed to others, and 
     CHECK((status.st_mode & 07777) == after);
 }
 
-TEST_CASE("a lock that is a link, or a file of somebody else's, is refused and what is in it stays") {
-    const TemporaryDirectory folder;
-    const std::string precious = "this is no lock of ours, and must not be cut\n";
 TEST_CASE("a directory that others may write is refused, empty as it is, and stays as it is") {
     const TemporaryDirectory folder;
     std::filesystem::permissions(folder.path(), std::filesystem::perms{0777});
@@ -105,6 +105,9 @@ TEST_CASE("a directory that others may write is refused, empty as it is, and sta
     CHECK(std::filesystem::status(folder.path()).permissions() == std::filesystem::perms{0777});
 }
 
+TEST_CASE("a lock that is a link, or a file of somebody else's, is refused and what is in it stays") {
+    const TemporaryDirectory folder;
+    const std::string precious = "this is no lock of ours, and must not be cut\n";
     std::ofstream(folder / "precious") << precious << std::flush;
     std::filesystem::create_directory(folder / "state");
     SECTION("a link") {
@@ -115,12 +118,12 @@ TEST_CASE("a directory that others may write is refused, empty as it is, and sta
         const std::string content = GENERATE_COPY(std::string("short"), "\n", "12 34\n", "-1\n", "7\n\n",
                                                   "7\nno boot\n", "7\n" + std::string(36, 'x') + "\n", precious);
         std::ofstream(folder / "state" / "lock") << content << std::flush;
+        std::filesystem::permissions(folder / "state", std::filesystem::perms{0755});
         CHECK_THAT(error_of(folder / "state"), Catch::Contains("lock holds no process id, as a lock of ours does"));
+        CHECK(std::filesystem::status(folder / "state").permissions() == std::filesystem::perms{0755});
         CHECK(sys::read_file(folder / "state" / "lock") == content);
     }
-        std::filesystem::permissions(folder / "state", std::filesystem::perms{0755});
     SECTION("a pipe") {
-        CHECK(std::filesystem::status(folder / "state").permissions() == std::filesystem::perms{0755});
         REQUIRE(::mkfifo((folder / "state" / "lock").c_str(), 0600) == 0);
         CHECK_THAT(error_of(folder / "state"), Catch::Contains("lock is not a regular file"));
     }

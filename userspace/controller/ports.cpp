@@ -97,7 +97,11 @@ Reading reading_of(const Snapshot& snapshot, const NetnsTcp& row, std::uint16_t 
     if (!row.local_ports) return reading;
     reading.value = value_in_force(row);
     reading.ceiling = most_of(snapshot, row, listening);
-    reading.charged = std::min(row.time_wait_sockets, count_of(*row.local_ports));
+    const std::uint64_t taken = std::min(row.time_wait_sockets, count_of(*row.local_ports));
+    reading.use = Use{.used = value_for(taken, row),
+                      .wanted = value_for(least_factor * taken, row),
+                      .pressed = row.window_ports_exhausted > 0};
+    reading.charged = reading.use->used;
     return reading;
 }
 

@@ -106,6 +106,32 @@ TEST_CASE("connections that no buffer holds back any more are not charged with i
     CHECK(node.charged_for(object) == 0);
 }
 
+TEST_CASE("ports are charged by how many more sockets in TIME_WAIT have one than the original range has") {
+    Servers node;
+    const NetnsId in = netns(1);
+    const ObjectKey object{TunableId::ip_local_port_range, in};
+    controller::Adopted adopted{
+        .tunable = object.tunable, .scope = {.netns = in}, .original = 65536 - 60000, .current = 65536 - 50000};
+    node.world.names[in] = {};
+    NetnsTcp& row = node.world.ports[in] = {.netns = in, .local_ports = LocalPorts{.first = 50000, .last = 60999}};
+
+    SECTION("where more do than a raise expected") {
+        adopted.evidence = {{"expected_use", adopted.original}};
+        controller::adopt(node.state, adopted, MonoTime(1h));
+        row.time_wait_sockets = 4000;
+        node.tick();
+        CHECK(node.charged_for(object) == (4000 - 1000) * 256);
+    }
+    SECTION("where fewer do for a while, by twice as many as had one") {
+        controller::adopt(node.state, adopted, MonoTime(1h));
+        row.time_wait_sockets = 1500;
+        tick_for(node, controller::release_after - 10s);
+        CHECK(node.charged_for(object) == (11000 - 1000) * 256);
+        tick_for(node, 20s);
+        CHECK(node.charged_for(object) == (3000 - 1000) * 256);
+    }
+}
+
 TEST_CASE("what several expect is adopted as all of them") {
     Servers node;
     const ObjectKey object{TunableId::conntrack_max, World::host};

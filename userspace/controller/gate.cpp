@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <numeric>
 
 #include <fmt/format.h>
 
@@ -48,6 +49,13 @@ bool is_of_somebody_new(policy::Unknown unknown) {
 bool is_too_little(const Wish& wish) {
     if (!tunables::is_quantity(wish.tunable)) return false;
     return wish.reason.cause != Cause::minimum && (wish.to - wish.from) * least_raise < wish.from;
+}
+
+// The next size to be tried where one has no room in the budget: the power of two below it, or, of what a number is
+// short of another, half as much more. Words, switches and CPUs have no smaller size.
+std::uint64_t smaller(const Wish& wish) {
+    if (tunables::is_quantity(wish.tunable)) return std::bit_floor(wish.to - 1);
+    return tunables::row(wish.tunable).counts_down_from != 0 ? std::midpoint(wish.from, wish.to) : wish.from;
 }
 
 std::string to_text(const Wish& wish) { return tunables::text_of(wish.tunable, wish.to); }
@@ -311,7 +319,7 @@ std::uint64_t Gate::left_of_budget(const ObjectKey& object) const {
 std::uint64_t Gate::within_room(Wish wish, const Room& room) const {
     const ObjectKey object = key_of(wish.tunable, wish.scope);
     while (wish.to > wish.from && cost_of(object, after(wish), *this).charged_bytes > room.bytes)
-        wish.to = std::bit_floor(wish.to - 1);
+        wish.to = smaller(wish);
     return wish.to;
 }
 

@@ -7,6 +7,7 @@
 
 #include "sys/files.hpp"
 #include "sys/procfs.hpp"
+#include "tunables/codec.hpp"
 #include "tunables/undo.hpp"
 
 namespace bpftune::actuators {
@@ -21,29 +22,33 @@ Outcome outcome_of(const Error& error) {
         .kind = error.code == ESTALE ? Outcome::Kind::gone : Outcome::Kind::failed, .value = 0, .error = error.message};
 }
 
-template <class Object>
-Outcome not_taken(const Object& object, std::uint64_t from, std::uint64_t to, std::uint64_t got) {
+template <class Object> Outcome not_taken(const Tunable& tunable, const Object& object, std::uint64_t from,
+                                          std::uint64_t to, std::uint64_t got) {
+    const auto text = [&](std::uint64_t value) { return tunables::text_of(tunable, value); };
     const auto undone = object.set(from);
     return {.kind = Outcome::Kind::failed,
             .value = got,
-            .error = fmt::format("wrote {}, but {} was read back; {}", to, got,
-                                 undone ? fmt::format("put {} back", from)
-                                        : fmt::format("putting {} back failed: {}", from, undone.error().message))};
+            .error =
+                fmt::format("wrote {}, but {} was read back; {}", text(to), text(got),
+                            undone ? fmt::format("put {} back", text(from))
+                                   : fmt::format("putting {} back failed: {}", text(from), undone.error().message))};
 }
 
-template <class Object> Outcome compare_and_set(const Object& object, std::uint64_t from, std::uint64_t to) {
+template <class Object>
+Outcome compare_and_set(const Tunable& tunable, const Object& object, std::uint64_t from, std::uint64_t to) {
     const auto before = object.value();
     if (!before) return outcome_of(before.error());
     if (*before != from) return {.kind = Outcome::Kind::conflict, .value = *before, .error = {}};
     if (const auto set = object.set(to); !set) return outcome_of(set.error());
     const auto after = object.value();
     if (!after) return outcome_of(after.error());
-    if (*after != to) return not_taken(object, from, to, *after);
+    if (*after != to) return not_taken(tunable, object, from, to, *after);
     return {.kind = Outcome::Kind::written, .value = *after, .error = {}};
 }
 
-template <class Object> Outcome compare_and_set(const Result<Object>& object, std::uint64_t from, std::uint64_t to) {
-    return object ? compare_and_set(*object, from, to) : outcome_of(object.error());
+template <class Object>
+Outcome compare_and_set(const Tunable& tunable, const Result<Object>& object, std::uint64_t from, std::uint64_t to) {
+    return object ? compare_and_set(tunable, *object, from, to) : outcome_of(object.error());
 }
 
 template <class Object> Result<std::uint64_t> value_of(const Result<Object>& object) {
@@ -137,7 +142,7 @@ template <class Socket>
 Outcome lower_socket(const Tunable& tunable, const Result<Socket>& socket, std::uint64_t from, std::uint64_t to) {
     if (!socket) return outcome_of(socket.error());
     const auto refused = no_room(tunable, socket->in_use(), to);
-    return refused ? *refused : compare_and_set(*socket, from, to);
+    return refused ? *refused : compare_and_set(tunable, *socket, from, to);
 }
 
 } // namespace
@@ -151,17 +156,17 @@ Result<std::uint64_t> read_object(const Tunable& tunable, const Scope& scope) {
 }
 
 Outcome write_object(const Tunable& tunable, const Scope& scope, std::uint64_t from, std::uint64_t to) {
-    if (tunable.kind == Kind::listener) return compare_and_set(ListeningSocket::fetch(scope), from, to);
-    if (tunable.kind == Kind::udp_buffer) return compare_and_set(ReceiveBuffer::fetch(scope), from, to);
+    if (tunable.kind == Kind::listener) return compare_and_set(tunable, ListeningSocket::fetch(scope), from, to);
+    if (tunable.kind == Kind::udp_buffer) return compare_and_set(tunable, ReceiveBuffer::fetch(scope), from, to);
     if (tunable.kind == Kind::rx_queue) {
         // No device has begun with any: one that has is ours, unless somebody has set it, which is compared.
         const auto is = from == 0 ? ReceiveQueue::Is::anybodys : ReceiveQueue::Is::ours;
-        return compare_and_set(ReceiveQueue::open(tunable, scope, is), from, to);
+        return compare_and_set(tunable, ReceiveQueue::open(tunable, scope, is), from, to);
     }
-    if (tunable.kind == Kind::interrupt) return compare_and_set(Interrupt::open(tunable, scope), from, to);
+    if (tunable.kind == Kind::interrupt) return compare_and_set(tunable, Interrupt::open(tunable, scope), from, to);
     if (tunable.in_use == InUse::lower_limit && to < from) // the kernel would only say EINVAL
         if (const auto refused = no_room(tunable, lower_limit_of(tunable, scope), to)) return *refused;
-    return compare_and_set(Sysctl::open(tunable, scope, Sysctl::For::writing), from, to);
+    return compare_and_set(tunable, Sysctl::open(tunable, scope, Sysctl::For::writing), from, to);
 }
 
 Result<std::uint64_t> use_of_object(const Tunable& tunable, const Scope& scope) {

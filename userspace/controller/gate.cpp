@@ -284,14 +284,14 @@ bool Gate::fit_flood(Wish& wish) {
     const std::uint64_t most = most_in_flood(*flood);
     if (wish.to <= most) return true;
     if (most <= wish.from) {
-        wish.why += fmt::format("; not raised to {}: a flood is no demand ({})", wish.to, flood->evidence);
+        wish.why += fmt::format("; not raised to {}: a flood is no demand ({})", to_text(wish), flood->evidence);
         Wish finding = wish;
         finding.to = wish.from; // one that grows is no news
         advise(std::move(finding), "flood");
         return false;
     }
-    wish.why +=
-        fmt::format("; {} would be needed, {} is as far as a flood is followed ({})", wish.to, most, flood->evidence);
+    wish.why += fmt::format("; {} would be needed, {} is as far as a flood is followed ({})", to_text(wish),
+                            tunables::text_of(wish.tunable, most), flood->evidence);
     wish.to = most;
     return true;
 }
@@ -332,8 +332,8 @@ bool Gate::fit_budget(Wish& wish) {
     wish.to = within_room(wish, room);
     if (wish.to == wanted) return true;
 
-    const std::string refusal =
-        fmt::format("{} would cost {}, {} has {} left", wanted, to_string(whole), room.of, size_text(room.bytes));
+    const std::string refusal = fmt::format("{} would cost {}, {} has {} left", tunables::text_of(wish.tunable, wanted),
+                                            to_string(whole), room.of, size_text(room.bytes));
     if (wish.to > wish.from) {
         wish.why += "; " + refusal;
         return true;
@@ -408,7 +408,9 @@ void Gate::lower_lesser(Decision::Act act, const ObjectKey& object, std::uint64_
     const std::uint64_t original = state_.held.at(object).original;
     const std::uint64_t to = std::min(tunables::following(lesser->id, value, original, held->original), value);
     if (to >= held->current) return;
-    lower(act, key, to, fmt::format("{} goes to {}: this one follows it", tunables::row(object.tunable).name, value),
+    lower(act, key, to,
+          fmt::format("{} goes to {}: this one follows it", tunables::row(object.tunable).name,
+                      tunables::text_of(object.tunable, value)),
           {});
 }
 

@@ -7,6 +7,7 @@
 
 #include "core/words.hpp"
 #include "tunables/catalog.hpp"
+#include "tunables/codec.hpp"
 #include "tunables/undo.hpp"
 
 namespace bpftune::controller {
@@ -56,7 +57,8 @@ std::string reason_to_wait(const Gate& gate, const ObjectKey& object, std::uint6
     if (const auto bounded = largest_waiting(gate, object); bounded && bounded->held->current > value) {
         const auto& [other, held] = *bounded;
         return fmt::format("{} stays at {} for now",
-                           object_text(other.tunable, tunables::row(other.tunable).name, held->scope), held->current);
+                           object_text(other.tunable, tunables::row(other.tunable).name, held->scope),
+                           tunables::text_of(other.tunable, held->current));
     }
     const auto in_use = in_use_now(gate, object);
     if (!in_use) return "what is in use is not known";

@@ -34,9 +34,10 @@ std::string described(const Decision& decision) {
                        tunables::text_of(decision.tunable, decision.to));
 }
 
-std::string reason_of(const Outcome& outcome) {
+std::string reason_of(const Decision& decision, const Outcome& outcome) {
     if (outcome.kind != Outcome::Kind::conflict) return outcome.error;
-    return fmt::format("it was {} by then: someone else's, not written", outcome.value);
+    return fmt::format("it was {} by then: someone else's, not written",
+                       tunables::text_of(decision.tunable, outcome.value));
 }
 
 // What comes next: raises in a row at one go, but those that an event waits for do not wait for others' rows; any other
@@ -192,7 +193,7 @@ void Executor::finish_roll_back(const Decision& decision, const Outcome& outcome
     case Outcome::Kind::gone: recorded(journal_.release(object), "gone"); break;
     case Outcome::Kind::conflict: // the next tick says whose it is now
     case Outcome::Kind::failed:
-        spdlog::warn("not rolled back: {}: {}", described(decision), reason_of(outcome));
+        spdlog::warn("not rolled back: {}: {}", described(decision), reason_of(decision, outcome));
         recorded(journal_.not_rolled_back(object), "not rolled back");
         break;
     }
@@ -208,7 +209,7 @@ void Executor::finish(const Decision& decision, std::int64_t row, const Outcome&
     switch (outcome.kind) {
     case Outcome::Kind::written: written(decision, row, now); break;
     case Outcome::Kind::conflict:
-    case Outcome::Kind::failed: not_written(decision, row, reason_of(outcome)); break;
+    case Outcome::Kind::failed: not_written(decision, row, reason_of(decision, outcome)); break;
     case Outcome::Kind::gone: gone(decision, row); break;
     }
 }

@@ -89,7 +89,6 @@ constexpr std::array rows{
         .kernel_min = 0,
         .kernel_max = int_max,
         .follows = TunableId::netdev_budget_usecs,
-        .most_per_unit = int_max,
         .binds_with_leader = true,
         .default_max = 4800,
         .default_shrink_after = std::nullopt,

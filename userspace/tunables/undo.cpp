@@ -43,9 +43,12 @@ std::uint64_t in_proportion(std::uint64_t value, std::uint64_t to, std::uint64_t
 
 std::uint64_t following(TunableId tunable, std::uint64_t leader, std::uint64_t original_leader,
                         std::uint64_t original) {
-    const std::uint64_t most = row(tunable).most_per_unit;
+    const Tunable& follower = row(tunable);
+    const std::uint64_t proportional = in_proportion(original, leader, original_leader);
+    if (follower.binds_with_leader) return std::min(proportional, follower.kernel_max); // of another unit
+    const std::uint64_t most = follower.most_per_unit;
     const std::uint64_t least = (leader + most - 1) / most;
-    return std::clamp(in_proportion(original, leader, original_leader), std::min(least, leader), leader);
+    return std::clamp(proportional, std::min(least, leader), leader);
 }
 
 } // namespace bpftune::tunables

@@ -26,8 +26,8 @@ bool is_less(TunableId tunable, std::uint64_t to, std::uint64_t from);
 std::uint64_t in_proportion(std::uint64_t value, std::uint64_t to, std::uint64_t of);
 
 // What keeps `tunable`, which was `original`, as it was to the one that it follows (Tunable::follows), which was
-// `original_leader` and is `leader` now: the same ratio, at most Tunable::most_per_unit. An `original_leader` of 0 was
-// no limit: one each.
+// `original_leader` and is `leader` now: the same ratio, at most Tunable::most_per_unit, and no more than `leader`,
+// unless it is of another unit (Tunable::binds_with_leader). An `original_leader` of 0 was no limit: one each.
 std::uint64_t following(TunableId tunable, std::uint64_t leader, std::uint64_t original_leader, std::uint64_t original);
 
 } // namespace bpftune::tunables

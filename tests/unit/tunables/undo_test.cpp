@@ -43,6 +43,9 @@ TEST_CASE("buckets follow a limit with the chains that they had, of 8 at most, i
 
 TEST_CASE("what has a proportion to what it follows keeps it exactly") {
     CHECK(following(TunableId::netdev_budget, 16000, 8000, 300) == 600);
+    CHECK(following(TunableId::netdev_budget, 400, 200, 300) == 600); // packets may be more than microseconds
+    CHECK(following(TunableId::netdev_budget, 200, 400, 600) == 300);
+    CHECK(following(TunableId::netdev_budget, 200, 100, 2147483647) == 2147483647);
     CHECK(following(TunableId::tcp_mem_pressure, 12000, 6000, 4000) == 8000);
     CHECK(following(TunableId::tcp_mem_pressure, 6000, 12000, 8001) == 4001);
 }

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <ranges>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -216,11 +216,17 @@ std::string reason_to_stay(const Gate& gate, const ObjectKey& object, const Tria
     return {};
 }
 
-// What can be taken back now; the rest stays on the list of the trial for later ticks. The reverse of how they were
-// raised: what is bounded goes before what bounds it, what follows before what it follows.
+// In the order in which they are lowered, as by `restore`.
+std::vector<std::pair<ObjectKey, std::uint64_t>> in_lowering_order(const Trial& trial) {
+    std::vector<std::pair<ObjectKey, std::uint64_t>> values(trial.values.rbegin(), trial.values.rend());
+    std::ranges::stable_sort(values, {}, [](const auto& each) { return tunables::lowering_rank(each.first.tunable); });
+    return values;
+}
+
+// What can be taken back now; the rest stays on the list of the trial for later ticks.
 void take_back(Gate& gate, const TrialKey& key, Trial& trial) {
     std::vector<ObjectKey> stay;
-    for (const auto& [object, value] : std::views::reverse(trial.values)) {
+    for (const auto& [object, value] : in_lowering_order(trial)) {
         const std::string why = reason_to_stay(gate, object, trial, value);
         if (!why.empty()) {
             keep(gate, key, trial, object, why);

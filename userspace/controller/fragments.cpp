@@ -53,8 +53,8 @@ Reading reading_of(const Snapshot& snapshot, const Fragments& row) {
             .pod = &row.pod,
             .value = row.limit_bytes,
             .read = snapshot.time.mono,
-            .in_use = 0, // those that wait stay when it is lowered
-            .charged = row.fullest_bytes,
+            .in_use = 0,                  // those that wait stay when it is lowered
+            .charged = row.fullest_bytes, // more may have been between two looks: how much is needed is not seen
             .measured = measured(row)};
 }
 

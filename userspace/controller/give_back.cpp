@@ -14,8 +14,6 @@
 namespace bpftune::controller {
 namespace {
 
-constexpr std::uint64_t headroom = 2; // of what is in use, where no rule says how much it takes
-
 // As much as keeps it as it was to what it follows. Where that is someone else's by now: all.
 std::uint64_t following(const Gate& gate, const ObjectKey& leader, const ObjectKey& object, const Held& held) {
     if (gate.state().yielded.contains(leader)) return held.current;
@@ -57,12 +55,6 @@ void give_back(Gate& gate, const ObjectKey& object, Held& held) {
         held.calm = {.since = gate.now()};
 }
 
-// Where it is not seen how much is needed, what is in use counts.
-std::optional<Use> use_of(const Reading& reading) {
-    if (reading.use || !reading.charged) return reading.use;
-    return Use{.used = *reading.charged, .wanted = headroom * *reading.charged};
-}
-
 } // namespace
 
 void watch_use(Gate& gate) {
@@ -70,9 +62,8 @@ void watch_use(Gate& gate) {
         Calm& calm = held.calm;
         if (calm.since < held.since) calm = {.since = held.since}; // raised, or adopted, since
         const Reading* reading = gate.readings().find(object);
-        const auto seen = reading != nullptr ? use_of(*reading) : std::nullopt;
-        if (!seen) continue;
-        const Use& use = *seen;
+        if (reading == nullptr || !reading->use) continue;
+        const Use& use = *reading->use;
         if (use.pressed) {
             calm = {.since = gate.now()};
             continue;
@@ -90,7 +81,7 @@ void release_rule(Gate& gate) {
     for (auto& [object, held] : gate.state().held) {
         if (gate.now() < held.calm.since + release_after || trial_with(gate.state(), object) != nullptr) continue;
         const Reading* reading = gate.readings().find(object);
-        if (reading == nullptr || !use_of(*reading)) continue;
+        if (reading == nullptr || !reading->use) continue;
         const std::uint64_t needed = std::max(held.calm.used, held.calm.wanted);
         for (std::uint64_t& expected : held.expected) expected = std::min(expected, needed);
     }

@@ -44,7 +44,7 @@ struct Reading {
     std::optional<std::uint64_t> ceiling = no_limit;
 
     std::optional<std::uint64_t> in_use; // now: what has to fit when it is lowered; nullopt: not known
-    std::optional<Use> use;              // of the window, for how much of it is needed; nullopt: not looked at
+    std::optional<Use> use;              // of the window, for how much of it is needed; nullopt: not seen
     // In use in the window: what it is charged by; nullopt: not looked at. Of several who are held to it: by each.
     std::optional<std::uint64_t> charged;
     std::optional<std::vector<std::uint64_t>> charged_each;

@@ -106,6 +106,21 @@ TEST_CASE("connections that no buffer holds back any more are not charged with i
     CHECK(node.charged_for(object) == 0);
 }
 
+TEST_CASE("fragments may fill their table between two looks, so its charge stays as long as the raise") {
+    Servers node;
+    const ObjectKey object{TunableId::ipfrag_high_thresh, netns(1)};
+    controller::adopt(node.state,
+                      {.tunable = object.tunable,
+                       .scope = {.netns = object.netns},
+                       .original = 4 * mebibyte,
+                       .current = 8 * mebibyte},
+                      MonoTime(1h));
+    node.world.names[object.netns] = {};
+    node.world.fragments[object] = {.netns = object.netns, .fullest_bytes = mebibyte, .limit_bytes = 8 * mebibyte};
+    tick_for(node, controller::release_after + 20s);
+    CHECK(node.charged_for(object) == 4 * mebibyte);
+}
+
 TEST_CASE("ports are charged by how many more sockets in TIME_WAIT have one than the original range has") {
     Servers node;
     const NetnsId in = netns(1);

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
+#include <unordered_set>
 
 #include <fmt/format.h>
 
@@ -43,10 +43,26 @@ std::vector<std::uint64_t> filled(const HeldBack& held, std::uint64_t value) {
     return std::vector<std::uint64_t>(held.flows, value);
 }
 
-// What is not at its limit is not looked at, so less than that is not known.
-Use use_of(const HeldBack& held) {
-    const std::uint64_t used = step_factor * held.most_in_round_trip;
-    return {.used = used, .wanted = std::bit_ceil(used), .pressed = held.flows > 0 || held.raised.has_value()};
+bool has_connections(const TcpStates& states) {
+    return states.established + states.fin_wait1 + states.fin_wait2 + states.close_wait + states.last_ack +
+               states.closing >
+           0;
+}
+
+// What the connections hold that nothing holds back is not looked at, and any of them may come to fill its buffer: that
+// a limit is not used is seen only in a namespace that has none.
+std::unordered_set<NetnsId> without_connections(const Snapshot& snapshot) {
+    std::unordered_set<NetnsId> found;
+    for (const NetnsTcp& row : snapshot.tcp)
+        if (row.states && !has_connections(*row.states)) found.insert(row.netns);
+    return found;
+}
+
+void add_use(Reading& reading, const std::optional<HeldBack>& held, bool is_without_connections) {
+    const bool is_held_back = held && (held->flows > 0 || held->raised);
+    const bool is_unused = is_without_connections && !is_held_back;
+    reading.use = Use{.pressed = !is_unused};
+    if (is_unused) reading.charged_each.emplace();
 }
 
 Reading reading_of(const Snapshot& snapshot, const TcpBuffers& row, const Way& way) {
@@ -60,8 +76,7 @@ Reading reading_of(const Snapshot& snapshot, const TcpBuffers& row, const Way& w
     const std::optional<HeldBack>& held = row.*way.held_back;
     if (!held) return reading;
     reading.raised = held->raised;
-    if (snapshot.cause == Snapshot::Cause::tick) reading.use = use_of(*held);
-    if (reading.value) reading.charged_each = filled(*held, *reading.value);
+    if (reading.value && held->flows > 0) reading.charged_each = filled(*held, *reading.value);
     return reading;
 }
 
@@ -145,8 +160,13 @@ void show_value(TcpBuffers& row, const Way& way, std::uint64_t value) {
 namespace buffers {
 
 void read(const View& view, std::vector<Reading>& readings) {
+    const bool tick = view.snapshot.cause == Snapshot::Cause::tick;
+    const auto empty = tick ? without_connections(view.snapshot) : std::unordered_set<NetnsId>();
     for (const TcpBuffers& row : view.snapshot.buffers)
-        for (const Way& way : ways) readings.push_back(reading_of(view.snapshot, row, way));
+        for (const Way& way : ways) {
+            Reading& reading = readings.emplace_back(reading_of(view.snapshot, row, way));
+            if (tick) add_use(reading, row.*way.held_back, empty.contains(row.netns));
+        }
 }
 
 void rule(Gate& gate) {

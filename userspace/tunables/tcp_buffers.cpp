@@ -24,7 +24,8 @@ constexpr std::string_view assumes =
     "shorter than the 0.25 to 0.5 s between two looks, or that come in bursts.";
 constexpr std::string_view memory =
     "each byte of it, for each connection that is held back: so much waits in the kernel where the other side, or the "
-    "application, stalls. At worst: in every connection that is looked at";
+    "application, stalls. Charged for as long as the namespace has any connection, since those that are not held back "
+    "may come to hold as much, and that is not looked at. At worst: in every connection that is looked at";
 
 // What is the same of both.
 constexpr Tunable largest_of(Tunable buffer) {

@@ -82,28 +82,69 @@ TEST_CASE("buckets are allocated, so their charge stays as long as they do") {
     CHECK(node.charged_for({TunableId::conntrack_buckets, World::host}) == (node.world.conntrack_buckets - 8192) * 8);
 }
 
-TEST_CASE("connections that no buffer holds back any more are not charged with it") {
-    Servers node;
-    const NetnsId in = netns(1);
-    const ObjectKey object{TunableId::tcp_rmem, in};
-    controller::adopt(node.state,
-                      {.tunable = object.tunable,
-                       .scope = {.netns = in},
-                       .original = 1 << 20,
-                       .current = 4 << 20,
-                       .evidence = {{"expected_use", 1 << 20}}},
-                      MonoTime(1h));
-    node.world.names[in] = {};
-    TcpBuffers& row = node.world.buffers[in];
-    row.netns = in;
-    row.rmem_max = 4 << 20;
-    row.receiving = HeldBack{.flows = 3};
-    node.policy.of(TunableId::tcp_rmem).max = 4 << 20; // no more is asked for
-    node.tick();
-    CHECK(node.charged_for(object) == 3 * (3 << 20));
-    row.receiving = HeldBack{};
-    node.tick();
-    CHECK(node.charged_for(object) == 0);
+namespace {
+
+// A namespace whose connections may receive into 4 MiB, which was 1 MiB, and was expected to be used to 2.
+class Receivers : public Servers {
+public:
+    static constexpr ObjectKey object{TunableId::tcp_rmem, {.cookie = 1, .inode = 4026532001}};
+
+    Receivers() {
+        controller::adopt(state,
+                          {.tunable = object.tunable,
+                           .scope = {.netns = object.netns},
+                           .original = mebibyte,
+                           .current = 4 * mebibyte,
+                           .evidence = {{"expected_use", 2 * mebibyte}}},
+                          MonoTime(1h));
+        policy.of(object.tunable).max = 4 * mebibyte; // no more is asked for
+        world.names[object.netns] = {};
+        TcpBuffers& row = world.buffers[object.netns];
+        row.netns = object.netns;
+        row.rmem_max = 4 * mebibyte;
+    }
+
+    // So many, of which those are held back.
+    void tick_with(std::uint64_t connections, std::uint64_t held_back) {
+        world.ports[object.netns] = {.netns = object.netns, .states = TcpStates{.established = connections}};
+        world.buffers.at(object.netns).receiving = HeldBack{.flows = held_back};
+        tick();
+    }
+
+    [[nodiscard]] std::uint64_t limit() const { return *world.buffers.at(object.netns).rmem_max; }
+};
+
+} // namespace
+
+TEST_CASE("connections that no buffer holds back any more may fill it still, so its charge stays until none is left") {
+    Receivers node;
+    node.tick_with(3, 3);
+    CHECK(node.charged_for(Receivers::object) == 3 * (3 * mebibyte));
+    node.tick_with(3, 0);
+    tick_for(node, controller::release_after + 20s);
+    CHECK(node.charged_for(Receivers::object) == 3 * (3 * mebibyte));
+    node.tick_with(0, 0);
+    CHECK(node.charged_for(Receivers::object) == mebibyte); // as expected of a raise
+    tick_for(node, controller::release_after + 20s);
+    CHECK(node.charged_for(Receivers::object) == 0);
+    CHECK(node.limit() == 4 * mebibyte);
+}
+
+TEST_CASE("a buffer that connections may fill is not given back, though nothing is seen of what they hold") {
+    Receivers node;
+    node.policy.of(TunableId::tcp_rmem).shrink_after = 20min;
+    node.tick_with(1, 0);
+    tick_for(node, 1h);
+    CHECK(node.limit() == 4 * mebibyte);
+    node.tick_with(0, 0);
+    tick_for(node, 21min);
+    CHECK(node.limit() == 2 * mebibyte);
+
+    SECTION("nor where the sockets of its namespace are not counted") {
+        node.world.ports.at(Receivers::object.netns).states.reset();
+        tick_for(node, 1h);
+        CHECK(node.limit() == 2 * mebibyte);
+    }
 }
 
 TEST_CASE("fragments may fill their table between two looks, so its charge stays as long as the raise") {

@@ -12,6 +12,7 @@
 #include "controller/gate.hpp"
 #include "controller/hot_cpu.hpp"
 #include "core/cpus.hpp"
+#include "core/words.hpp"
 #include "tunables/codec.hpp"
 
 namespace bpftune::controller {
@@ -30,6 +31,11 @@ std::uint64_t others(const Snapshot& snapshot, const SteeredDevice& device) {
     for (const SoftirqCpu& each : snapshot.softirq)
         if (each.cpu < most_cpus && each.cpu != snapshot.hot_cpu->cpu) cpus |= std::uint64_t{1} << each.cpu;
     return cpus & device.near.value_or(cpus) & ~snapshot.isolated_cpus;
+}
+
+// Two of different namespaces may have one name.
+std::string name_of(const Snapshot& snapshot, const SteeredDevice& device) {
+    return device.netns == snapshot.host ? device.name : device.name + " of " + netns_text(device.netns, device.pod);
 }
 
 // By which the hot CPU gets most of its packets, and whether that is plain.
@@ -63,7 +69,7 @@ Wish finding_of(const Snapshot& snapshot, const SteeredDevice& device, const Sof
         .why = fmt::format("packets take {:.0f} % of CPU {}, and have for {:.0f} s, while CPU {} has {:.0f} % to "
                            "spare; {} received {:.0f} a second of the {:.0f} that it processed",
                            percent, hot.cpu, Seconds(snapshot.hot_cpu->length).count(), idle.cpu, *idle.idle_percent,
-                           device.name, device.packets_per_second, hot.packets_per_second),
+                           name_of(snapshot, device), device.packets_per_second, hot.packets_per_second),
         .evidence = {{"cpu", hot.cpu},
                      {"needed_percent", static_cast<std::uint64_t>(std::lround(percent))},
                      {"idle_cpu", idle.cpu},
@@ -75,11 +81,11 @@ Wish finding_of(const Snapshot& snapshot, const SteeredDevice& device, const Sof
 }
 
 // Why nothing is set; empty: nothing speaks against it.
-std::string obstacle(const Bringer& bringer, const SoftirqCpu& hot) {
+std::string obstacle(const Snapshot& snapshot, const Bringer& bringer, const SoftirqCpu& hot) {
     const SteeredDevice& device = *bringer.device;
     if (bringer.rival != nullptr)
         return fmt::format("but {} received {:.0f}: which of the two brings them to this CPU is not known",
-                           bringer.rival->name, bringer.rival->packets_per_second);
+                           name_of(snapshot, *bringer.rival), bringer.rival->packets_per_second);
     if (device.has_more_cpus)
         return fmt::format("its rps_cpus has a CPU past {} in it, and is left alone", most_cpus - 1);
     if (device.queues > 1)
@@ -103,7 +109,7 @@ void judge(Gate& gate, const Bringer& bringer, const SoftirqCpu& hot) {
     if (tries_other_cpus(gate.state()) || backlogs::is_on_trial(gate.state(), snapshot.host)) return;
     Wish wish = finding_of(snapshot, device, hot, *idle);
     const bool is_named = gate.mode_of(object_of(device)) != policy::Mode::observe;
-    if (const std::string why_not = obstacle(bringer, hot); !why_not.empty()) {
+    if (const std::string why_not = obstacle(snapshot, bringer, hot); !why_not.empty()) {
         wish.why += "; " + why_not;
         if (is_named) gate.advise(std::move(wish), "no device");
         return;

@@ -222,6 +222,7 @@ void add_device(World& world, Names& names, const YAML::Node& node) {
         device.rps_cpus.reset();
     else
         fields.into(device.rps_cpus, "cpus", cpus_of);
+    if (const auto own = world.pods_in.find(device.netns); own != world.pods_in.end()) device.pod = own->second;
     fields.into(device.near, "near", cpus_of);
     device.is_hardware = fields.has("hardware");
     device.is_read_only = fields.has("read_only");

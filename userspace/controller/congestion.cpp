@@ -28,12 +28,35 @@ std::optional<std::uint64_t> value_in(const TcpBuffers& row) {
     return row.congestion_control ? tunables::known_value(tunable, *row.congestion_control) : std::nullopt;
 }
 
-Reading reading_of(const Snapshot& snapshot, const TcpBuffers& row) {
+bool is_listed(const Snapshot& snapshot, std::string_view word) {
+    return snapshot.allowed_congestion_control &&
+           fmt::format(" {} ", *snapshot.allowed_congestion_control).contains(fmt::format(" {} ", word));
+}
+
+// Of the host's list, each a bit.
+std::uint64_t listed(const Snapshot& snapshot) {
+    const auto words = tunables::row(tunable).words;
+    std::uint64_t bits = 0;
+    for (std::size_t i = 0; i < words.size(); ++i)
+        if (is_listed(snapshot, words[i])) bits |= std::uint64_t{1} << i;
+    return bits;
+}
+
+// The kernel refuses what is not listed everywhere but in the host's own namespace, the present one too once another is
+// in its place (net/ipv4/tcp_cong.c, tcp_set_default_congestion_control).
+std::uint64_t words_in(const Snapshot& snapshot, const TcpBuffers& row, std::uint64_t allowed) {
+    if (row.netns == snapshot.host) return no_limit;
+    const auto present = value_in(row);
+    return present && (allowed >> *present & 1) != 0 ? allowed : 0;
+}
+
+Reading reading_of(const Snapshot& snapshot, const TcpBuffers& row, std::uint64_t allowed) {
     Reading reading{.object = object_of(row),
                     .netns_pid = row.pid,
                     .pod = &row.pod,
                     .value = value_in(row),
                     .read = snapshot.time.mono,
+                    .words = words_in(snapshot, row, allowed),
                     .in_use = 0};
     if (row.losing) reading.raised = row.losing->raised;
     return reading;
@@ -83,11 +106,32 @@ bool may_be_our_doing(const Gate& gate) {
     return std::ranges::any_of(state.trials, is_on_trial) || std::ranges::any_of(state.changes, is_fresh);
 }
 
-// The kernel refuses it everywhere but in the host's own namespace.
-bool is_allowed(const Snapshot& snapshot, const NetnsId& netns) {
-    return netns == snapshot.host ||
-           (snapshot.allowed_congestion_control &&
-            fmt::format(" {} ", *snapshot.allowed_congestion_control).contains(fmt::format(" {} ", best)));
+// Why the kernel would not take it, or not take the present one back.
+std::string why_not(const Snapshot& snapshot, const TcpBuffers& row, std::uint64_t value) {
+    std::string why = "only the host can allow it";
+    if (is_listed(snapshot, tunables::text_of(tunable, value)))
+        why = fmt::format("it could not be taken back to {}, which only the host can allow", *row.congestion_control);
+    return fmt::format("{}: net.ipv4.tcp_allowed_congestion_control lists {}", why,
+                       snapshot.allowed_congestion_control.value_or("what is not known"));
+}
+
+constexpr std::string_view not_allowed = "not allowed";
+
+// Whether there is a policy's min that is not tried for that, which is said.
+bool is_min_refused(Gate& gate, const TcpBuffers& row) {
+    if (!gate.policy().of(tunable).min) return false; // entries of pods have none
+    const Reading& reading = *gate.readings().find(object_of(row));
+    const auto min = gate.bounds_of(reading.object).min;
+    if (!min || !reading.value || *reading.value >= *min || reading.takes_word(*min)) return false;
+    gate.advise({.tunable = tunable,
+                 .scope = reading.scope(),
+                 .from = *reading.value,
+                 .to = *reading.value,
+                 .why = fmt::format("{} is below the policy's min, {}; not set: {}", *row.congestion_control,
+                                    tunables::text_of(tunable, *min), why_not(gate.snapshot(), row, *min)),
+                 .demand = reading.object},
+                not_allowed);
+    return true;
 }
 
 void judge(Gate& gate, const TcpBuffers& row) {
@@ -98,15 +142,13 @@ void judge(Gate& gate, const TcpBuffers& row) {
         return;
     if (trial_with(gate.state(), object) != nullptr) return;
     Wish wish = wish_of(reading, row);
-    if (is_allowed(gate.snapshot(), row.netns)) {
+    if (reading.takes_word(wish.to)) {
         gate.raise(std::move(wish));
         return;
     }
+    wish.why += fmt::format("; {} may help, and {}", best, why_not(gate.snapshot(), row, wish.to));
     wish.to = wish.from;
-    wish.why += fmt::format("; {} may help, and only the host can allow it: net.ipv4.tcp_allowed_congestion_control "
-                            "lists {}",
-                            best, gate.snapshot().allowed_congestion_control.value_or("what is not known"));
-    gate.advise(std::move(wish), "not allowed");
+    gate.advise(std::move(wish), not_allowed);
 }
 
 } // namespace
@@ -114,13 +156,16 @@ void judge(Gate& gate, const TcpBuffers& row) {
 namespace congestion_control {
 
 void read(const View& view, std::vector<Reading>& readings) {
-    for (const TcpBuffers& row : view.snapshot.buffers) readings.push_back(reading_of(view.snapshot, row));
+    const std::uint64_t allowed = listed(view.snapshot);
+    for (const TcpBuffers& row : view.snapshot.buffers) readings.push_back(reading_of(view.snapshot, row, allowed));
 }
 
 // At ticks alone, which know what the host allows.
 void rule(Gate& gate) {
-    if (gate.snapshot().cause != Snapshot::Cause::tick || may_be_our_doing(gate)) return;
-    for (const TcpBuffers& row : gate.snapshot().buffers) judge(gate, row);
+    if (gate.snapshot().cause != Snapshot::Cause::tick) return;
+    const bool may_be_ours = may_be_our_doing(gate);
+    for (const TcpBuffers& row : gate.snapshot().buffers)
+        if (!is_min_refused(gate, row) && !may_be_ours) judge(gate, row);
 }
 
 void show(const std::function<std::optional<std::uint64_t>(const ObjectKey&)>& value_of, Snapshot& snapshot) {

@@ -66,6 +66,7 @@ private:
         const auto min = gate_.bounds_of(reading.object).min;
         if (!min || *reading.value >= *min || tunables::means_no_limit(reading.object.tunable, *reading.value))
             return std::nullopt;
+        if (!tunables::row(reading.object.tunable).words.empty() && !reading.takes_word(*min)) return std::nullopt;
         return std::min(*min, std::max(*reading.ceiling, raised_ceiling(reading)));
     }
 

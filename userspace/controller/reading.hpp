@@ -42,6 +42,8 @@ struct Reading {
     MonoTime read;                      // when
     // The kernel lets no more than this through now; nullopt: not known, and nothing may be raised.
     std::optional<std::uint64_t> ceiling = no_limit;
+    // Of words (Tunable::words), each a bit: those that it takes there now, and would take the present one back after.
+    std::uint64_t words = no_limit;
 
     std::optional<std::uint64_t> in_use; // now: what has to fit when it is lowered; nullopt: not known
     std::optional<Use> use;              // of the window, for how much of it is needed; nullopt: not seen
@@ -55,6 +57,7 @@ struct Reading {
     Nanoseconds shows_after{}; // a change of it tells on what is lost only after so long
 
     [[nodiscard]] Scope scope() const;
+    [[nodiscard]] bool takes_word(std::uint64_t value) const { return (words >> value & 1) != 0; }
 };
 
 // What readings are made from. `asks`: whether the demand of a namespace counts for the node's object, which an entry

@@ -43,7 +43,7 @@ constexpr std::array rows{
         .source = "net/ipv4/tcp_cong.c (tcp_set_default_congestion_control, tcp_set_congestion_control), "
                   "net/ipv4/tcp_bbr.c",
         .formula = "bbr, where the namespace has cubic or reno and a connection lost packets for a second that had "
-                   "not waited, and the host's tcp_allowed_congestion_control lists it; not while a size of "
+                   "not waited, and the host's tcp_allowed_congestion_control lists both; not while a size of "
                    "tcp_rmem or tcp_wmem is on trial anywhere on the node, nor in the 10 s after one was changed. Kept "
                    "where these connections get faster by a twentieth",
         .derived =

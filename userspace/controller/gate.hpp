@@ -53,8 +53,9 @@ struct Wish {
 
 class Gate {
 public:
-    // A write that failed is not tried again before.
+    // A write that failed is not tried again before; doubled by each further one that failed in a row, to an hour.
     static constexpr Nanoseconds retry = std::chrono::minutes(1);
+    static constexpr Nanoseconds longest_retry = std::chrono::hours(1);
     // A value that was another one than the snapshot said is looked at again first.
     static constexpr Nanoseconds look_again = std::chrono::seconds(1);
     // What is new is known by then, mostly: before, it is not worth a word that it is not.

@@ -55,6 +55,7 @@ void forget_gone(State& state, const Readings& readings, MonoTime now) {
         return entry.second.empty() || entry.second.back() <= now - std::chrono::hours(1);
     });
     std::erase_if(state.retry_after, is_of_gone);
+    std::erase_if(state.failures, is_of_gone);
     std::erase_if(state.changes, is_of_gone);
     std::erase_if(state.reasserts, is_of_gone);
     std::erase_if(state.floods, is_of_gone);
@@ -124,6 +125,17 @@ void settle_not_written(State& state, const Decision& decision, const ObjectKey&
     if (held.original == decision.from) state.held.erase(key);
 }
 
+// A roll-back has no row of its own, and is not left for long: what is to be undone harms somebody.
+Nanoseconds pause_after(State& state, const Decision& decision, const Outcome& outcome) {
+    if (outcome.kind != Outcome::Kind::failed) return Gate::look_again;
+    if (decision.act == Decision::Act::roll_back) return Gate::retry;
+    unsigned& failures = state.failures[key_of(decision.tunable, decision.scope)];
+    Nanoseconds pause = Gate::retry;
+    for (unsigned i = 0; i < failures && pause < Gate::longest_retry; ++i) pause *= 2;
+    ++failures;
+    return std::min(pause, Gate::longest_retry);
+}
+
 } // namespace
 
 void settle(State& state, const Decision& decision, const Outcome& outcome, MonoTime now) {
@@ -136,6 +148,7 @@ void settle(State& state, const Decision& decision, const Outcome& outcome, Mono
     held->second.since = std::min(held->second.since, now); // no answer is waited for any more
     end_wait(state, key, now);
     const bool lowers = decision.act == Decision::Act::roll_back || decision.act == Decision::Act::give_back;
+    if (outcome.kind == Outcome::Kind::written) state.failures.erase(key);
     if (outcome.kind == Outcome::Kind::written && lowers) return settle_lowered(state, key, now);
     if (outcome.kind == Outcome::Kind::written) return settle_written(state, key, held->second, now);
 
@@ -146,7 +159,7 @@ void settle(State& state, const Decision& decision, const Outcome& outcome, Mono
         return;
     }
     settle_not_written(state, decision, key);
-    state.retry_after[key] = now + (outcome.kind == Outcome::Kind::failed ? Gate::retry : Gate::look_again);
+    state.retry_after[key] = now + pause_after(state, decision, outcome);
 }
 
 void unanswered(State& state, const Decision& decision, MonoTime now) {
@@ -222,6 +235,7 @@ void reloaded(State& state) {
     state.said.clear();
     state.findings.clear();
     state.retry_after.clear();
+    state.failures.clear();
     state.back_offs.clear();
 }
 

@@ -72,6 +72,9 @@ void name_what_there_is(Request& request) {
     static const std::array sockets{own_socket(SOCK_STREAM), own_socket(SOCK_DGRAM)};
     if (request.netns_inode == 0) request.netns_inode = here.inode;
     if (request.netns_cookie == 0) request.netns_cookie = here.cookie;
+    if (request.operation == Operation::namespaces && request.asked[0] == 0) request.asked[0] = ::getpid();
+    const bool is_look = request.operation == Operation::descriptors || request.operation == Operation::sockets;
+    if (is_look && request.listener_pid == 0) request.listener_pid = ::getpid();
     if (request.listener_cookie == 0 || request.listener_cookie > sockets.size()) return;
     const Own& own = sockets.at(request.listener_cookie - 1);
     request.listener_cookie = own.cookie;
@@ -91,6 +94,7 @@ void must_be_an_answer(const Answer& answer, const Request& request) {
     fuzz::must(answer.version == protocol_version, "an answer has a version");
     fuzz::must(answer.kind <= static_cast<std::uint32_t>(Outcome::Kind::failed), "an answer is of a kind");
     fuzz::must(answer.error_size <= answer.error.size(), "an error is no longer than it may be");
+    fuzz::must(answer.found_count <= answer.found.size(), "no more is found than there is room for");
     const bool writes = request.operation == Operation::write || request.operation == Operation::lower;
     if (!writes || answer.kind != static_cast<std::uint32_t>(Outcome::Kind::written)) return;
     const tunables::Tunable& tunable = tunables::catalog()[request.tunable];
@@ -111,7 +115,7 @@ void fuzz::run(std::span<const std::byte> bytes) {
     const std::size_t files = sys::numbered_entries("/proc/self/fd").value().size();
     {
         Passed passed;
-        const Answer answer = serve(request, std::max(sizeof request, begin + bytes.size()), serve_tunable, passed);
+        const Answer answer = serve(request, std::max(sizeof request, begin + bytes.size()), serve_apart, passed);
         must_be_an_answer(answer, request);
         must(passed.size() <= most_passed, "no more is passed than fits");
         must(passed.empty() || answer.kind == static_cast<std::uint32_t>(Outcome::Kind::written),

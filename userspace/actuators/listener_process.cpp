@@ -89,17 +89,21 @@ std::optional<std::string> ListenerProcess::reason_to_refuse(const Request& requ
     return std::nullopt;
 }
 
+ListenerProcess::Subject ListenerProcess::subject_of(const Request& request) {
+    const bool is_look = request.operation == Operation::descriptors || request.operation == Operation::sockets;
+    return is_look ? Subject(0, request.listener_pid) : Subject(request.listener_cookie, 0);
+}
+
 bool ListenerProcess::is_left_alone(const Request& request, MonoTime now) const {
+    const Subject subject = subject_of(request);
+    const auto is_holder = [&](int pid) { return pid > 0 && pid == request.listener_pid; };
     const bool locked = std::ranges::any_of(killed_, [&](const auto& killed) {
         const Request& other = killed.second;
-        return other.listener_cookie == request.listener_cookie ||
-               (other.listener_pid > 0 && other.listener_pid == request.listener_pid);
+        return subject_of(other) == subject || is_holder(other.listener_pid);
     });
     return locked || std::ranges::any_of(silent_, [&](const auto& entry) {
-               const auto& [listener, silent] = entry;
-               const bool is_it =
-                   listener == request.listener_cookie || (silent.pid > 0 && silent.pid == request.listener_pid);
-               return is_it && now < silent.until;
+               const auto& [other, silent] = entry;
+               return (other == subject || is_holder(silent.pid)) && now < silent.until;
            });
 }
 
@@ -128,8 +132,9 @@ Answer ListenerProcess::wait_for_answer(const Request& request, MonoTime begun) 
 void ListenerProcess::leave_alone(const Request& request, MonoTime now) {
     std::erase_if(silent_, [&](const auto& entry) { return entry.second.until <= now; });
     std::erase_if(allowances_, [&](const auto& entry) { return entry.second.left(now) == most_allowance; });
+    const Subject subject = subject_of(request);
     if (silent_.size() < most_silent)
-        silent_[request.listener_cookie] = {.until = now + left_alone, .pid = request.listener_pid};
+        silent_[subject] = {.until = now + left_alone, .pid = subject.second == 0 ? request.listener_pid : 0};
 }
 
 // The kernel may take its time to end it; another can be had at once.
@@ -147,7 +152,7 @@ void ListenerProcess::kill(const Request& request) {
 void ListenerProcess::reap() {
     std::erase_if(killed_, [this](const auto& killed) {
         if (::waitpid(killed.first, nullptr, WNOHANG) == 0) return false;
-        silent_.erase(killed.second.listener_cookie);
+        silent_.erase(subject_of(killed.second));
         return true;
     });
 }

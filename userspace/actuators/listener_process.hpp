@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests about listening sockets go to a process of the writer's own. Their holders are anybody, and can make it wait
-// in the kernel for as long as they like: pidfd_getfd() waits while a holder is in exec() (exec_update_lock,
-// kernel/fork.c), listen() for the socket's lock, and not even SIGKILL ends that (lock_sock(), net/core/sock.c). A
-// request that takes too long costs that listener its tuning, many of them their network namespace, and nobody else:
-// this process is killed and another forked.
+// Requests about listening sockets, and about the descriptors of processes, go to a process of the writer's own. Their
+// holders are anybody, and can make it wait in the kernel for as long as they like: pidfd_getfd() waits while a holder
+// is in exec() (exec_update_lock, kernel/fork.c), listen() for the socket's lock, and not even SIGKILL ends that
+// (lock_sock(), net/core/sock.c); and whoever looks at a link in /proc/PID/fd has the file in hand for a moment: where
+// its holder closes it just then, its end is his to wait for, with SO_LINGER for hours. A request that takes too long
+// costs that listener its tuning, or that process a look, many of them their network namespace, or all looks for some
+// seconds, and nobody else: this process is killed and another forked.
 #pragma once
 
 #include <cerrno>
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include <sys/types.h>
 
@@ -42,9 +45,11 @@ public:
 
 private:
     static constexpr Nanoseconds most_allowance = std::chrono::milliseconds(1200);
+    // What a request is about: a socket, by its cookie; or 0 and the process whose descriptors are looked at.
+    using Subject = std::pair<std::uint64_t, int>;
     struct Silent {
         MonoTime until;
-        int pid = 0; // the holder, as far as is known
+        int pid = 0; // of a socket: the holder, as far as is known
     };
 
     // For what gives no answer.
@@ -55,6 +60,7 @@ private:
         void use(Nanoseconds used, MonoTime now);
     };
 
+    static Subject subject_of(const Request& request);
     std::optional<std::string> reason_to_refuse(const Request& request, MonoTime now);
     [[nodiscard]] bool is_left_alone(const Request& request, MonoTime now) const;
     Answer wait_for_answer(const Request& request, MonoTime begun);
@@ -65,10 +71,10 @@ private:
     Serve serve_;
     pid_t pid_ = -1;
     sys::Fd socket_;
-    std::map<pid_t, Request> killed_;               // and not ended yet, with what each was asked
-    std::map<std::uint64_t, Silent> silent_;        // by listener
+    std::map<pid_t, Request> killed_; // and not ended yet, with what each was asked
+    std::map<Subject, Silent> silent_;
     Allowance allowance_;                           // of all
-    std::map<std::uint32_t, Allowance> allowances_; // by namespace, as far as used
+    std::map<std::uint32_t, Allowance> allowances_; // by namespace, as far as used; 0: of looks at descriptors
 };
 
 } // namespace bpftune::actuators

@@ -16,11 +16,12 @@
 
 #include "core/change.hpp"
 #include "core/result.hpp"
+#include "sys/process_links.hpp"
 #include "sys/visit.hpp"
 
 namespace bpftune::actuators {
 
-inline constexpr std::uint32_t protocol_version = 7;
+inline constexpr std::uint32_t protocol_version = 8;
 
 enum class Operation : std::uint32_t {
     read = 1,
@@ -30,7 +31,14 @@ enum class Operation : std::uint32_t {
     lower = 5,  // a write that looks at what is in use first
     in_use = 6, // how much of it is, now
     nudge = 7,  // running connections take what was raised
+    // What links of /proc are (sys/process_links.hpp), in numbers alone:
+    namespaces = 8,  // of the processes `asked`
+    descriptors = 9, // `asked`, of the process `listener_pid`
+    sockets = 10,    // of the process `listener_pid`, from `listener_fd` on
 };
+
+inline constexpr std::size_t most_asked = 64;
+static_assert(most_asked >= sys::OpenSockets::most);
 
 struct Request {
     std::uint32_t version = protocol_version;
@@ -53,12 +61,13 @@ struct Request {
     std::uint32_t queue = 0;            // Scope::queue, with the next two
     std::uint32_t ifindex = 0;          // 0: none
     std::array<char, IF_NAMESIZE> device{};
-    std::uint32_t unused = 0;
+    std::uint32_t asked_count = 0;
     std::uint64_t from = 0; // write and lower only
     std::uint64_t to = 0;
     std::uint64_t sequence = 0; // of this writer's requests, from 1
+    std::array<std::int32_t, most_asked> asked{};
 };
-static_assert(sizeof(Request) == 384 && std::is_trivially_copyable_v<Request>);
+static_assert(sizeof(Request) == 640 && std::is_trivially_copyable_v<Request>);
 
 struct Answer {
     std::uint32_t version = protocol_version;
@@ -73,11 +82,15 @@ struct Answer {
     std::uint32_t has_timeouts = 0; // 0 or 1, as the next
     std::uint32_t in_user_ns = 0;   // whether sys::Visit has:
     std::uint32_t user_ns_owner = 0;
-    std::array<char, 924> error{};
+    std::uint32_t found_count = 0; // of what links are
+    std::uint32_t looked_at = 0;   // sockets only, as the next: sys::OpenSockets
+    std::int32_t next = -1;        // -1: none
+    std::array<sys::LinkTarget, most_asked> found{};
+    std::array<char, 912> error{};
 };
 inline constexpr std::size_t most_passed = 5; // descriptors with one answer
-static_assert(sizeof(sys::NetnsSysctls) == 16 && sizeof(sys::ConntrackTimeouts) == 32 && sizeof(Answer) == 1024 &&
-              std::is_trivially_copyable_v<Answer>);
+static_assert(sizeof(sys::NetnsSysctls) == 16 && sizeof(sys::ConntrackTimeouts) == 32 &&
+              sizeof(sys::LinkTarget) == 16 && sizeof(Answer) == 2048 && std::is_trivially_copyable_v<Answer>);
 
 inline Answer answer(Outcome::Kind kind, std::uint64_t value, int code, std::string_view error) {
     Answer answer{.kind = static_cast<std::uint32_t>(kind), .code = code, .value = value};

@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <span>
 #include <utility>
 
 #include "actuators/nudge.hpp"
 #include "actuators/object.hpp"
 #include "sys/module_types.hpp"
+#include "sys/process_links.hpp"
 #include "tunables/catalog.hpp"
 #include "tunables/codec.hpp"
 
@@ -74,6 +76,26 @@ Answer nudged(const Request& request) {
     return done ? answer(Outcome::Kind::written, 0, 0, {}) : refusal(done.error());
 }
 
+std::span<const std::int32_t> asked(const Request& request) {
+    return std::span(request.asked).first(std::min<std::size_t>(request.asked_count, most_asked));
+}
+
+Answer told(std::span<const sys::LinkTarget> targets) {
+    Answer done = answer(Outcome::Kind::written, 0, 0, {});
+    done.found_count = static_cast<std::uint32_t>(std::min(targets.size(), done.found.size()));
+    std::ranges::copy(targets.first(done.found_count), done.found.begin());
+    return done;
+}
+
+Answer sockets(const Request& request) {
+    const auto open = sys::sockets_of(request.listener_pid, request.listener_fd);
+    if (!open) return refusal(open.error());
+    Answer done = told(open->sockets);
+    done.looked_at = static_cast<std::uint32_t>(open->looked_at);
+    done.next = open->next.value_or(-1);
+    return done;
+}
+
 bool is_about_socket(const Request& request) {
     return request.tunable < tunables::catalog().size() && is_of_socket(tunables::catalog()[request.tunable].id);
 }
@@ -89,7 +111,14 @@ Answer serve_tunable(const Request& request) {
     return write(tunable, request);
 }
 
-Answer serve(const Request& request, std::size_t size, const Serve& socket, Passed& passed) {
+Answer serve_apart(const Request& request) {
+    if (request.operation == Operation::sockets) return sockets(request);
+    if (request.operation == Operation::descriptors)
+        return told(sys::descriptors_of(request.listener_pid, asked(request)));
+    return serve_tunable(request);
+}
+
+Answer serve(const Request& request, std::size_t size, const Serve& apart, Passed& passed) {
     if (size != sizeof request || request.version != protocol_version)
         return refusal(
             {fmt::format("a request of {} bytes, version {}, is none of the writer's", size, request.version)});
@@ -97,10 +126,13 @@ Answer serve(const Request& request, std::size_t size, const Serve& socket, Pass
     case Operation::read:
     case Operation::write:
     case Operation::lower:
-    case Operation::in_use: return is_about_socket(request) ? socket(request) : serve_tunable(request);
+    case Operation::in_use: return is_about_socket(request) ? apart(request) : serve_tunable(request);
     case Operation::visit: return visit(request, passed);
     case Operation::conntrack_types: return conntrack_types(passed);
     case Operation::nudge: return nudged(request);
+    case Operation::namespaces: return told(sys::namespaces_of(asked(request)));
+    case Operation::descriptors:
+    case Operation::sockets: return apart(request);
     }
     return refusal({fmt::format("operation {} is none of the writer's", static_cast<unsigned>(request.operation))});
 }

@@ -17,8 +17,11 @@ using Passed = std::vector<sys::Fd>; // go with the answer
 // One about a tunable: read, write, lower, in_use.
 Answer serve_tunable(const Request& request);
 
-// Any. `size`: of the message, which may be another one than a request has. `socket` answers to those about a tunable
-// of a socket, which may take long (actuators/listener_process.hpp).
-Answer serve(const Request& request, std::size_t size, const Serve& socket, Passed& passed);
+// One that may take long: about a tunable of a socket, or the descriptors of a process.
+Answer serve_apart(const Request& request);
+
+// Any. `size`: of the message, which may be another one than a request has. `apart` answers to those that may take long
+// (actuators/listener_process.hpp).
+Answer serve(const Request& request, std::size_t size, const Serve& apart, Passed& passed);
 
 } // namespace bpftune::actuators

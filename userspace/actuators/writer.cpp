@@ -43,6 +43,9 @@ std::string described(const Request& request) {
     case Operation::visit: return fmt::format("a visit to net:[{}]", request.netns_inode);
     case Operation::conntrack_types: return "the types of nf_conntrack";
     case Operation::nudge: return fmt::format("the connections of net:[{}]", request.netns_inode);
+    case Operation::namespaces: return fmt::format("the network namespaces of {} processes", request.asked_count);
+    case Operation::descriptors:
+    case Operation::sockets: return fmt::format("the descriptors of process {}", request.listener_pid);
     case Operation::read:
     case Operation::write:
     case Operation::lower:
@@ -213,6 +216,42 @@ Result<sys::Visit> Writer::visit(const NetnsId& netns, const sys::NetnsHint& hin
     if (passed.size() != expected.size()) return failure("the writer did not pass on what was asked for");
     for (std::size_t i = 0; i < expected.size(); ++i) *expected[i] = std::move(passed[i]);
     return visit;
+}
+
+Result<std::vector<sys::LinkTarget>> Writer::namespaces(std::span<const pid_t> pids) {
+    return targets({.operation = Operation::namespaces}, pids);
+}
+
+Result<std::vector<sys::LinkTarget>> Writer::descriptors(pid_t pid, std::span<const int> fds) {
+    return targets({.operation = Operation::descriptors, .listener_pid = pid}, fds);
+}
+
+Result<std::vector<sys::LinkTarget>> Writer::targets(Request request, std::span<const std::int32_t> asked) {
+    std::vector<sys::LinkTarget> targets;
+    targets.reserve(asked.size());
+    while (!asked.empty()) {
+        const auto part = asked.first(std::min(asked.size(), most_asked));
+        asked = asked.subspan(part.size());
+        request.asked_count = static_cast<std::uint32_t>(part.size());
+        std::ranges::copy(part, request.asked.begin());
+        const auto answer = ask(request);
+        if (!answer) return std::unexpected(answer.error());
+        if (answer->found_count != part.size()) return failure("the writer did not say all that was asked for");
+        targets.insert(targets.end(), answer->found.begin(),
+                       answer->found.begin() + static_cast<std::ptrdiff_t>(part.size()));
+    }
+    return targets;
+}
+
+Result<sys::OpenSockets> Writer::sockets(pid_t pid, int from) {
+    const auto answer = ask({.operation = Operation::sockets, .listener_pid = pid, .listener_fd = from});
+    if (!answer) return std::unexpected(answer.error());
+    if (answer->found_count > answer->found.size() || (answer->next >= 0 && answer->next <= from))
+        return failure("the writer said what was not asked for");
+    const auto end = answer->found.begin() + static_cast<std::ptrdiff_t>(answer->found_count);
+    return sys::OpenSockets{.sockets = {answer->found.begin(), end},
+                            .next = answer->next >= 0 ? std::optional(answer->next) : std::nullopt,
+                            .looked_at = answer->looked_at};
 }
 
 Result<sys::Fd> Writer::conntrack_types() {

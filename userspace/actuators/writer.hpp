@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The writer: the one process that enters namespaces, fetches descriptors and writes. It is single-threaded, so setns()
-// needs no care; it takes a closed set of typed requests (read, write, nudge, visit, types), checks identity and bounds
-// itself, and answers with what it read back.
+// needs no care; it takes a closed set of typed requests (read, write, nudge, visit, types, links of processes), checks
+// identity and bounds itself, and answers with what it read back.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +19,7 @@
 #include "core/result.hpp"
 #include "core/time.hpp"
 #include "sys/fd.hpp"
+#include "sys/process_links.hpp"
 #include "sys/visit.hpp"
 
 namespace bpftune::actuators {
@@ -59,6 +60,12 @@ public:
     // sys::visit_netns() by the writer, with its rights.
     Result<sys::Visit> visit(const NetnsId& netns, const sys::NetnsHint& hint, const sys::Wanted& wanted);
 
+    // sys::ProcessLooks by the writer, with its rights: one request for each 64 of what is asked for, and for each part
+    // of a process's sockets. Error: it could not look; of sockets(), also what sys::sockets_of() has.
+    Result<std::vector<sys::LinkTarget>> namespaces(std::span<const pid_t> pids);
+    Result<std::vector<sys::LinkTarget>> descriptors(pid_t pid, std::span<const int> fds);
+    Result<sys::OpenSockets> sockets(pid_t pid, int from);
+
     // sys::module_types() of nf_conntrack by the writer, with its rights.
     Result<sys::Fd> conntrack_types();
 
@@ -85,6 +92,7 @@ private:
     Writer(pid_t pid, sys::Fd socket) : pid_(pid), socket_(std::move(socket)) {}
     Result<Answer> ask(const Request& request, std::vector<sys::Fd>* passed = nullptr); // a refusal is an error
     Result<Answer> exchange(const Request& request, std::vector<sys::Fd>* passed = nullptr);
+    Result<std::vector<sys::LinkTarget>> targets(Request request, std::span<const std::int32_t> asked);
     Result<> send(Request request);
     Result<Answer> receive(std::vector<sys::Fd>* passed = nullptr); // `passed`: the descriptors that came with it
     bool is_answer(const Answer& answer, std::int64_t size) const;  // to what was asked first

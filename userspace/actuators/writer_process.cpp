@@ -97,8 +97,8 @@ bool send(int socket, const Answer& answer, const Passed& passed = {}) {
 } // namespace
 
 void run_writer_process(int socket, std::span<const int> inherit, pid_t parent) {
-    ListenerProcess listeners(serve_tunable);
-    const Serve socket_of = [&](const Request& request) { return listeners.ask(request); };
+    ListenerProcess listeners(serve_apart);
+    const Serve apart = [&](const Request& request) { return listeners.ask(request); };
     auto prepared = prepare(socket, inherit, parent);
     if (prepared) prepared = listeners.start();
     const bool told = send(socket, prepared ? answer(Outcome::Kind::written, 0, 0, {}) : refusal(prepared.error()));
@@ -108,7 +108,7 @@ void run_writer_process(int socket, std::span<const int> inherit, pid_t parent) 
         if (size < 0 && errno == EINTR) continue;
         if (size <= 0) break;
         Passed passed; // closed here as soon as they are on their way
-        Answer reply = serve(request, static_cast<std::size_t>(size), socket_of, passed);
+        Answer reply = serve(request, static_cast<std::size_t>(size), apart, passed);
         reply.sequence = request.sequence;
         if (!send(socket, reply, passed)) break;
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kube/processes.hpp"
 
+#include <array>
+#include <cerrno>
 #include <utility>
 
 #include "sys/process.hpp"
@@ -14,7 +16,7 @@ template <class T> std::optional<T> known(Result<T>&& result) {
 
 class OfProc : public Processes {
 public:
-    explicit OfProc(std::filesystem::path proc) : proc_(std::move(proc)) {}
+    OfProc(sys::ProcessLooks looks, std::filesystem::path proc) : looks_(std::move(looks)), proc_(std::move(proc)) {}
 
     std::optional<CgroupOwner> owner(int pid) override {
         const auto cgroups = sys::cgroups_of(pid, proc_);
@@ -22,19 +24,28 @@ public:
     }
     std::optional<MonoTime> started(int pid) override { return known(sys::start_of(pid, proc_)); }
     std::optional<int> process_of(int thread) override { return known(sys::process_of(thread, proc_)); }
-    std::optional<std::uint32_t> netns_inode(int pid) override { return known(sys::netns_inode_of(pid, proc_)); }
+    std::optional<std::uint32_t> netns_inode(int pid) override {
+        const auto found = looks_.namespaces(std::array{pid});
+        if (!found || found->empty() || found->front().inode == 0) return std::nullopt;
+        return static_cast<std::uint32_t>(found->front().inode);
+    }
     std::optional<bool> holds_socket(int pid, int fd, std::uint64_t inode) override {
-        return known(sys::holds_socket(pid, fd, inode, proc_));
+        const auto found = looks_.descriptors(pid, std::array{fd});
+        if (!found || found->empty()) return std::nullopt;
+        const sys::LinkTarget& target = found->front();
+        if (target.code != 0 && target.code != ENOENT) return std::nullopt;
+        return target.inode == inode;
     }
 
 private:
+    sys::ProcessLooks looks_;
     std::filesystem::path proc_;
 };
 
 } // namespace
 
-std::unique_ptr<Processes> processes_of(std::filesystem::path proc) {
-    return std::make_unique<OfProc>(std::move(proc));
+std::unique_ptr<Processes> processes_of(sys::ProcessLooks looks, std::filesystem::path proc) {
+    return std::make_unique<OfProc>(std::move(looks), std::move(proc));
 }
 
 } // namespace bpftune::kube

@@ -9,6 +9,7 @@
 
 #include "core/time.hpp"
 #include "kube/cgroup_path.hpp"
+#include "sys/process_links.hpp"
 
 namespace bpftune::kube {
 
@@ -19,7 +20,7 @@ public:
     Processes& operator=(const Processes&) = delete;
     virtual ~Processes() = default;
 
-    // nullopt: it has gone, or is closed to us.
+    // nullopt: it has gone, is closed to us, or could not be looked at just now.
     virtual std::optional<CgroupOwner> owner(int pid) = 0;
     virtual std::optional<MonoTime> started(int pid) = 0;
     virtual std::optional<int> process_of(int thread) = 0; // its first thread's number
@@ -27,6 +28,8 @@ public:
     virtual std::optional<bool> holds_socket(int pid, int fd, std::uint64_t inode) = 0;
 };
 
-std::unique_ptr<Processes> processes_of(std::filesystem::path proc = "/proc");
+// `looks`: by whoever may see their namespaces and sockets.
+std::unique_ptr<Processes> processes_of(sys::ProcessLooks looks = sys::own_looks(),
+                                        std::filesystem::path proc = "/proc");
 
 } // namespace bpftune::kube

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "probes/conntrack.hpp"
 
+#include <array>
 #include <unordered_map>
 
 #include <fcntl.h>
@@ -15,9 +16,9 @@ namespace {
 
 constexpr auto stat_file = "net/stat/nf_conntrack";
 
-bool is_in(int directory, const std::filesystem::path& netns, std::uint32_t inode) {
+bool is_own(const std::filesystem::path& proc, std::uint32_t netns_inode) {
     struct stat info{};
-    return ::fstatat(directory, netns.c_str(), &info, 0) == 0 && info.st_ino == inode;
+    return ::stat((proc / "thread-self/ns/net").c_str(), &info) == 0 && info.st_ino == netns_inode;
 }
 
 Result<sys::ConntrackStat> parsed_file(const std::filesystem::path& path) {
@@ -62,21 +63,34 @@ ConntrackReading ConntrackReader::widen_known(const NetnsReading& netns) {
     return reading;
 }
 
-Result<sys::ConntrackStat> ConntrackReader::in_procfs(const NetnsReading& netns) const {
-    // The directory stays that of one process, also when its number is used again. Our own takes no right.
-    const bool own = is_in(AT_FDCWD, proc_ / "thread-self/ns/net", netns.netns.inode);
+// nullopt: the namespace has no such process any more, or no table.
+Result<std::optional<sys::ConntrackStat>> ConntrackReader::in_procfs(const NetnsReading& netns) const {
+    // The directory stays that of one process, and shows nothing when that has ended: so where something is read, the
+    // number was no other's when it was asked for. Our own takes no right.
+    const bool own = is_own(proc_, netns.netns.inode);
     const auto path = proc_ / (own ? "thread-self" : std::to_string(netns.pid));
     const sys::Fd process(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (!process || !is_in(process.value(), "ns/net", netns.netns.inode)) return failure("its process is gone");
-    return parsed_file(proc_ / "self/fd" / std::to_string(process.value()) / stat_file);
+    if (!process) return std::nullopt;
+    if (!own) {
+        const auto found = looks_.namespaces(std::array{netns.pid});
+        if (!found) return std::unexpected(found.error());
+        if (found->front().inode != netns.netns.inode) return std::nullopt;
+    }
+    const auto stat = parsed_file(proc_ / "self/fd" / std::to_string(process.value()) / stat_file);
+    return stat ? std::optional(*stat) : std::nullopt;
 }
 
-std::vector<ConntrackReading> ConntrackReader::by_procfs(std::span<const NetnsReading> namespaces) {
+Result<std::vector<ConntrackReading>> ConntrackReader::by_procfs(std::span<const NetnsReading> namespaces) {
     std::vector<ConntrackReading> readings;
     for (const NetnsReading& netns : namespaces) {
         if (netns.conntrack) readings.push_back(widen_known(netns));
         if (!netns.path.empty()) continue;
-        if (const auto stat = in_procfs(netns)) readings.push_back(widen(netns.netns, *stat));
+        const auto stat = in_procfs(netns);
+        if (!stat) {
+            counters_.end_of_reading_keeping_gone();
+            return std::unexpected(stat.error());
+        }
+        if (*stat) readings.push_back(widen(netns.netns, **stat));
     }
     counters_.end_of_reading();
     return readings;

@@ -16,7 +16,8 @@ namespace bpftune::probes {
 
 class NetlinkListeners {
 public:
-    NetlinkListeners(const std::filesystem::path& proc, Visitor visit) : visit_(std::move(visit)), holders_(proc) {}
+    NetlinkListeners(const std::filesystem::path& proc, Visitor visit, sys::ProcessLooks looks)
+        : visit_(std::move(visit)), holders_(proc, std::move(looks)) {}
 
     // Without namespaces that are gone by now, or that our rights do not open.
     Result<std::vector<ListenerReading>> read(std::span<const NetnsReading> namespaces);

@@ -33,9 +33,12 @@ constexpr int readings_until_quiet = 60;
 
 struct Probes::State {
     explicit State(const Options& chosen)
-        : proc(chosen.proc_root), rungs(chosen.rungs), programs(chosen), namespaces(chosen.proc_root, chosen.visit),
-          bound(chosen.visit), names(chosen.proc_root), listeners(chosen.proc_root, chosen.visit),
-          conntrack(chosen.proc_root, chosen.visit), visit(chosen.visit) {
+        : State(chosen, chosen.looks ? *chosen.looks : sys::own_looks(chosen.proc_root)) {}
+    State(const Options& chosen, const sys::ProcessLooks& looks)
+        : proc(chosen.proc_root), rungs(chosen.rungs), programs(chosen),
+          namespaces(chosen.proc_root, chosen.visit, looks), bound(chosen.visit), names(chosen.proc_root),
+          listeners(chosen.proc_root, chosen.visit, looks), conntrack(chosen.proc_root, chosen.visit, looks),
+          visit(chosen.visit) {
         taken.fill(Rung::none);
     }
 

@@ -18,6 +18,7 @@
 #include "probes/readings.hpp"
 #include "sys/module_types.hpp"
 #include "sys/mounts.hpp"
+#include "sys/process_links.hpp"
 #include "sys/visit.hpp"
 
 namespace bpftune::probes {
@@ -45,6 +46,7 @@ struct Options {
     std::filesystem::path proc_root = "/proc";
     // What takes more rights than reading does: by the thread that reads; the service has its writer do it.
     Visitor visit = sys::visit_netns;
+    std::optional<sys::ProcessLooks> looks = {}; // nullopt: with the rights of the caller
     std::function<Result<sys::Fd>()> conntrack_types = sys::conntrack_types;
 };
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "probes/proc_namespaces.hpp"
 
-#include <cerrno>
 #include <string>
 
 #include <sys/stat.h>
@@ -13,12 +12,10 @@
 namespace bpftune::probes {
 namespace {
 
-Result<std::uint32_t> netns_inode(const std::filesystem::path& process) {
+// Of the calling thread, which takes no right.
+std::optional<std::uint32_t> own_inode(const std::filesystem::path& proc) {
     struct stat info{};
-    if (::stat((process / "ns/net").c_str(), &info) != 0) return system_failure(errno, "stat {}", process.string());
-    // Without the right to follow it 5.10 does not fail: the path stays at the folder (fs/proc/namespaces.c,
-    // proc_ns_get_link). A namespace is a regular file.
-    if (!S_ISREG(info.st_mode)) return system_failure(EACCES, "follow {}/ns/net", process.string());
+    if (::stat((proc / "thread-self/ns/net").c_str(), &info) != 0) return std::nullopt;
     return static_cast<std::uint32_t>(info.st_ino);
 }
 
@@ -68,15 +65,17 @@ void take_sysctls(NetnsReading& reading, const sys::NetnsSysctls& sysctls) {
 }
 
 // The lowest process of each.
-std::map<std::uint32_t, int> ProcNamespaces::processes_by_netns() {
+Result<std::map<std::uint32_t, int>> ProcNamespaces::processes_by_netns() {
+    const auto pids = sys::numbered_entries(proc_).value_or(std::vector<int>{});
+    const auto targets = looks_.namespaces(pids);
+    if (!targets) return std::unexpected(targets.error());
     std::map<std::uint32_t, int> processes;
-    for (const int pid : sys::numbered_entries(proc_).value_or(std::vector<int>{})) {
-        const auto inode = netns_inode(proc_ / std::to_string(pid));
-        if (inode) processes.try_emplace(*inode, pid);
-        if (!inode && sys::is_denied(inode.error())) ++unseen_.processes;
+    for (std::size_t i = 0; i < pids.size(); ++i) {
+        const sys::LinkTarget& target = (*targets)[i];
+        if (target.inode != 0) processes.try_emplace(static_cast<std::uint32_t>(target.inode), pids[i]);
+        if (target.is_closed()) ++unseen_.processes;
     }
-    // Our own is known without any right.
-    if (const auto own = netns_inode(proc_ / "thread-self")) processes.try_emplace(*own, 0);
+    if (const auto own = own_inode(proc_)) processes.try_emplace(*own, 0);
     return processes;
 }
 
@@ -98,16 +97,17 @@ bool ProcNamespaces::look_into(NetnsReading& reading) {
 Result<std::vector<NetnsReading>> ProcNamespaces::read() {
     unseen_ = {};
     const auto processes = processes_by_netns();
-    if (processes.empty()) return failure("no process shows its network namespace in {}", proc_.string());
+    if (!processes) return std::unexpected(processes.error());
+    if (processes->empty()) return failure("no process shows its network namespace in {}", proc_.string());
     std::vector<NetnsReading> readings;
-    for (const auto& [inode, pid] : processes) {
+    for (const auto& [inode, pid] : *processes) {
         auto reading = counters_of(proc_ / (pid == 0 ? "thread-self" : std::to_string(pid)));
         if (!reading) continue; // it ended meanwhile
         reading->netns.inode = inode;
         reading->pid = pid;
         if (look_into(*reading)) readings.push_back(*reading);
     }
-    std::erase_if(known_, [&](const auto& known) { return !processes.contains(known.first); });
+    std::erase_if(known_, [&](const auto& known) { return !processes->contains(known.first); });
     return readings;
 }
 

@@ -22,10 +22,12 @@ void take_sysctls(NetnsReading& reading, const sys::NetnsSysctls& sysctls);
 
 class ProcNamespaces {
 public:
-    ProcNamespaces(std::filesystem::path proc, Visitor visit) : proc_(std::move(proc)), visit_(std::move(visit)) {}
+    ProcNamespaces(std::filesystem::path proc, Visitor visit, sys::ProcessLooks looks)
+        : proc_(std::move(proc)), visit_(std::move(visit)), looks_(std::move(looks)) {}
 
     // Every namespace that a process is in. Where it cannot be visited its sysctls are unknown, and its cookie is the
-    // one that it had. Costs up to 0.2 ms per namespace, and a stat per process.
+    // one that it had. Costs up to 0.2 ms per namespace, and a readlink per process. Error: also where processes could
+    // not be looked at.
     Result<std::vector<NetnsReading>> read();
 
     // Of the last reading.
@@ -36,11 +38,12 @@ public:
     [[nodiscard]] const Unseen& unseen() const { return unseen_; }
 
 private:
-    std::map<std::uint32_t, int> processes_by_netns();
+    Result<std::map<std::uint32_t, int>> processes_by_netns();
     bool look_into(NetnsReading& reading);
 
     std::filesystem::path proc_;
     Visitor visit_;
+    sys::ProcessLooks looks_;
     std::map<std::uint32_t, NetnsId> known_; // by inode
     Unseen unseen_;
 };

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <memory>
 #include <random>
+#include <span>
 #include <vector>
 
 #include <linux/capability.h>
@@ -54,6 +55,7 @@
 #include "sys/code.hpp"
 #include "sys/heap.hpp"
 #include "sys/own_process.hpp"
+#include "sys/process_links.hpp"
 #include "tunables/catalog.hpp"
 #include "tunables/codec.hpp"
 #include "views/json.hpp"
@@ -132,8 +134,9 @@ public:
                .own_pid = writer_.pid(),
                .visit = [this](const NetnsId& netns, const sys::NetnsHint& hint,
                                const sys::Wanted& wanted) { return writer_.visit(netns, hint, wanted); },
+               .looks = looks_of_writer(),
                .conntrack_types = [this] { return writer_.conntrack_types(); }})),
-          collector_(probes_, signals::this_node(), sys::now(), pod_names_.naming()),
+          pod_names_(looks_of_writer()), collector_(probes_, signals::this_node(), sys::now(), pod_names_.naming()),
           executor_(
               journal_, writer_, state_, [this] { return note_boot(lock_, boot_); },
               [this](TunableId id, ChangeState state) { metrics_.changed(id, state); },
@@ -151,6 +154,7 @@ public:
     void finish();
 
 private:
+    sys::ProcessLooks looks_of_writer();
     Result<> open_loop();
     Result<> open_doors();
     Result<> ask_runtime();
@@ -267,6 +271,12 @@ private:
     HttpDoor http_;
 };
 
+sys::ProcessLooks Daemon::looks_of_writer() {
+    return {.namespaces = [this](std::span<const pid_t> pids) { return writer_.namespaces(pids); },
+            .descriptors = [this](pid_t pid, std::span<const int> fds) { return writer_.descriptors(pid, fds); },
+            .sockets = [this](pid_t pid, int from) { return writer_.sockets(pid, from); }};
+}
+
 // Where the writer cannot write, `auto` could only fail again and again.
 std::optional<std::string> Daemon::why_not_to_write() const {
     if (!missing_to_write_.empty())
@@ -294,9 +304,9 @@ Result<> Daemon::start() {
     if (auto asked = probes_.as_asked(); !asked) return with_context(asked.error(), "--rung");
     missing_to_write_ = missing_to_write(); // by the writer, which was forked with the same rights
     apply_mode();
-    // What enters and writes is the writer's; this process only goes on reading what is attached, and the conntrack
-    // tables of namespaces, which it tells apart by /proc/PID/ns/net (CAP_SYS_PTRACE). Before any thread.
-    constexpr std::array needed{CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_SYS_PTRACE};
+    // What enters, writes and looks into processes is the writer's; this process only goes on reading what is attached,
+    // and what /proc shows to everybody. With CAP_SYS_PTRACE it could write the writer's memory. Before any thread.
+    constexpr std::array needed{CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN};
     others_.begin(config_.state_dir);
     in_new_netns_ = values_in_new_netns(); // with the rights that are dropped now
     if (auto dropped = sys::keep_capabilities(needed); !dropped) return dropped;

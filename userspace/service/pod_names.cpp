@@ -24,8 +24,8 @@ std::optional<kube::CriClient::Options> runtime_at(const std::string& socket) {
 
 } // namespace
 
-PodNames::PodNames()
-    : owners_(kube::processes_of(), kube::Pods(kube::PodLogs(), [this] {
+PodNames::PodNames(sys::ProcessLooks looks)
+    : owners_(kube::processes_of(std::move(looks)), kube::Pods(kube::PodLogs(), [this] {
                   if (client_) client_->ask();
               })) {}
 

@@ -10,13 +10,15 @@
 #include "kube/cri_client.hpp"
 #include "kube/owners.hpp"
 #include "signals/collector.hpp"
+#include "sys/process_links.hpp"
 #include "views/json.hpp"
 
 namespace bpftune::service {
 
 class PodNames {
 public:
-    PodNames(); // as long as no runtime is asked, pods are known by the names of their logs
+    // As long as no runtime is asked, pods are known by the names of their logs. `looks`: as processes_of().
+    explicit PodNames(sys::ProcessLooks looks = sys::own_looks());
     PodNames(const PodNames&) = delete;
     PodNames& operator=(const PodNames&) = delete;
 

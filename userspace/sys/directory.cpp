@@ -19,7 +19,7 @@ struct Close {
 };
 using Folder = std::unique_ptr<DIR, Close>;
 
-Result<std::vector<int>> numbers_in(const Folder& open, const std::string& name, std::size_t most) {
+Result<std::vector<int>> numbers_in(const Folder& open, const std::string& name, std::size_t most, int from = 0) {
     if (!open) return system_failure(errno, "open {}", name);
     std::vector<int> numbers;
     while (numbers.size() < most) {
@@ -30,7 +30,7 @@ Result<std::vector<int>> numbers_in(const Folder& open, const std::string& name,
         const std::string_view text = entry->d_name;
         int number = 0;
         const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-        if (error == std::errc{} && end == text.data() + text.size() && number >= 0) numbers.push_back(number);
+        if (error == std::errc{} && end == text.data() + text.size() && number >= from) numbers.push_back(number);
     }
     std::ranges::sort(numbers);
     return numbers;
@@ -40,6 +40,13 @@ Result<std::vector<int>> numbers_in(const Folder& open, const std::string& name,
 
 Result<std::vector<int>> numbered_entries(const std::filesystem::path& directory, std::size_t most) {
     return numbers_in(Folder(::opendir(directory.c_str())), directory.string(), most);
+}
+
+Result<std::vector<int>> descriptors_from(const std::filesystem::path& directory, int from, std::size_t most) {
+    const Folder open(::opendir(directory.c_str()));
+    constexpr long dots = 2; // "." and ".." have the first places, each descriptor its own (fs/proc/fd.c)
+    if (open && from > 0) ::seekdir(open.get(), from + dots);
+    return numbers_in(open, directory.string(), most, std::max(from, 0));
 }
 
 Result<std::vector<int>> numbered_entries(const Fd& above, const char* path) {

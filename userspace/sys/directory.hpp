@@ -17,7 +17,10 @@ namespace bpftune::sys {
 Result<std::vector<int>> numbered_entries(const std::filesystem::path& directory,
                                           std::size_t most = std::numeric_limits<std::size_t>::max());
 
-// The same of a directory below another one.
+// Of a /proc/PID/fd those from descriptor `from` on, the first `most`: at once, however many are before them.
+Result<std::vector<int>> descriptors_from(const std::filesystem::path& directory, int from, std::size_t most);
+
+// All such entries of a directory below another one.
 Result<std::vector<int>> numbered_entries(const Fd& above, const char* path);
 
 } // namespace bpftune::sys

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sys/process.hpp"
 
-#include <array>
 #include <charconv>
 
 #include <unistd.h>
@@ -19,26 +18,7 @@ constexpr std::size_t largest_cgroups = std::size_t{64} << 10;
 
 fs::path of(const fs::path& proc, pid_t pid) { return proc / std::to_string(pid); }
 
-Result<std::uint64_t> linked_inode(const fs::path& link, std::string_view kind) {
-    std::array<char, 64> target{};
-    const ssize_t size = ::readlink(link.c_str(), target.data(), target.size());
-    if (size < 0) return system_failure(errno, "{}", link.string());
-    const auto inode = inode_in_link(std::string_view(target.data(), static_cast<std::size_t>(size)), kind);
-    if (!inode) return std::unexpected(Error{fmt::format("{} is no {}", link.string(), kind), 0});
-    return *inode;
-}
-
 } // namespace
-
-std::optional<std::uint64_t> inode_in_link(std::string_view target, std::string_view kind) {
-    constexpr std::string_view open = ":[";
-    if (!target.starts_with(kind) || !target.ends_with(']')) return std::nullopt;
-    target.remove_prefix(kind.size());
-    target.remove_suffix(1);
-    if (!target.starts_with(open)) return std::nullopt;
-    const auto inode = parse_number(target.substr(open.size()));
-    return inode ? std::optional(*inode) : std::nullopt;
-}
 
 Result<std::string> cgroups_of(pid_t pid, const fs::path& proc) {
     return read_file(of(proc, pid) / "cgroup", largest_cgroups);
@@ -54,19 +34,6 @@ Result<pid_t> process_of(pid_t thread, const fs::path& proc) {
     const auto process = parse_number(std::string_view(*status).substr(begin, status->find('\n', begin) - begin));
     if (!process) return failure("{} does not say whose thread it is", file.string());
     return static_cast<pid_t>(*process);
-}
-
-Result<std::uint32_t> netns_inode_of(pid_t pid, const fs::path& proc) {
-    const auto inode = linked_inode(of(proc, pid) / "ns/net", "net");
-    if (!inode) return std::unexpected(inode.error());
-    return static_cast<std::uint32_t>(*inode);
-}
-
-Result<bool> holds_socket(pid_t pid, int fd, std::uint64_t inode, const fs::path& proc) {
-    const auto found = linked_inode(of(proc, pid) / "fd" / std::to_string(fd), "socket");
-    if (found) return *found == inode;
-    if (found.error().code == 0 || found.error().code == ENOENT) return false;
-    return std::unexpected(found.error());
 }
 
 // The 22nd field. The command, the 2nd, may hold anything but is the last in parentheses.

@@ -12,7 +12,7 @@
 
 #include "netns/cgroup.hpp"
 #include "sys/clock.hpp"
-#include "sys/process.hpp"
+#include "sys/process_links.hpp"
 #include "sys/sockets.hpp"
 
 using namespace bpftune;
@@ -46,6 +46,12 @@ private:
         return static_cast<std::uint32_t>(about.st_ino);
     }
 };
+
+std::uint32_t netns_inode_of(pid_t pid) {
+    const std::uint64_t inode = sys::namespaces_of(std::array{pid})[0].inode;
+    must(inode != 0, "see a network namespace");
+    return static_cast<std::uint32_t>(inode);
+}
 
 Snapshot snapshot_of(const Listener& listener) {
     Snapshot snapshot;
@@ -133,12 +139,12 @@ TEST_CASE("a thread that its process has sent into a namespace does not tell who
         Snapshot snapshot;
         snapshot.time = sys::now();
         snapshot.tcp.resize(1);
-        snapshot.tcp[0].netns = {.cookie = 1, .inode = sys::netns_inode_of(pid).value()};
+        snapshot.tcp[0].netns = {.cookie = 1, .inode = netns_inode_of(pid)};
         snapshot.tcp[0].pid = pid;
         owners.name(snapshot, sys::now().mono);
         return snapshot.tcp[0].pod;
     };
-    REQUIRE(sys::netns_inode_of(thread).value() != sys::netns_inode_of(agent.pid()).value());
+    REQUIRE(netns_inode_of(thread) != netns_inode_of(agent.pid()));
     CHECK(pod_by(thread) == std::nullopt);
     CHECK(pod_by(agent.pid()) == Pod{"", pod.uid, "", pod.uid});
 }

@@ -91,7 +91,7 @@ TEST_CASE("two rungs of time_wait agree under the same traffic") {
     connect_and_close(netns, listener, port, 10);
 
     const auto by_iterator = reading_of(probes, netns);
-    const auto all = ProcNamespaces("/proc", sys::visit_netns).read().value();
+    const auto all = ProcNamespaces("/proc", sys::visit_netns, sys::own_looks()).read().value();
     const auto by_procfs = std::ranges::find(all, netns.inode(), [](const auto& one) { return one.netns.inode; });
     REQUIRE(by_procfs != all.end());
     CHECK(by_procfs->pid == resident.pid());

@@ -5,13 +5,9 @@
 #include <thread>
 
 #include <catch2/catch.hpp>
-#include <fcntl.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "sys/clock.hpp"
-#include "sys/fd.hpp"
 #include "temporary_directory.hpp"
 
 using namespace bpftune;
@@ -19,16 +15,12 @@ using namespace bpftune::sys;
 
 namespace fs = std::filesystem;
 
-TEST_CASE("a process says its cgroups, its namespace and when it started") {
+TEST_CASE("a process says its cgroups and when it started") {
     CHECK(cgroups_of(::getpid()).value().find(":/") != std::string::npos);
-    struct stat own{};
-    REQUIRE(::stat("/proc/self/ns/net", &own) == 0);
-    CHECK(netns_inode_of(::getpid()) == static_cast<std::uint32_t>(own.st_ino));
     CHECK(start_of(::getpid()).value() <= now().mono);
     CHECK(start_of(1).value() < now().mono - std::chrono::seconds(1));
     constexpr pid_t nobody = 0x7fffffff;
     CHECK(cgroups_of(nobody).error().code == ENOENT);
-    CHECK(netns_inode_of(nobody).error().code == ENOENT);
     CHECK_FALSE(start_of(nobody));
 }
 
@@ -49,17 +41,6 @@ TEST_CASE("a thread says whose it is, whatever its process is called") {
     std::ofstream(proc / "7/status") << "Name:\ta\n";
     CHECK_FALSE(process_of(7, proc.path()));
     CHECK_FALSE(process_of(9, proc.path()));
-}
-
-TEST_CASE("a descriptor is a socket by its inode number alone") {
-    const Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    struct stat about{};
-    REQUIRE(::fstat(socket.value(), &about) == 0);
-    CHECK(holds_socket(::getpid(), socket.value(), about.st_ino).value());
-    CHECK_FALSE(holds_socket(::getpid(), socket.value(), about.st_ino + 1).value());
-    const Fd file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-    CHECK_FALSE(holds_socket(::getpid(), file.value(), about.st_ino).value());
-    CHECK_FALSE(holds_socket(::getpid(), 65000, about.st_ino).value());
 }
 
 TEST_CASE("when a process started is told whatever it is called") {

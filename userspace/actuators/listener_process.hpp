@@ -2,10 +2,10 @@
 // Requests about listening sockets, and about the descriptors of processes, go to a process of the writer's own. Their
 // holders are anybody, and can make it wait in the kernel for as long as they like: pidfd_getfd() waits while a holder
 // is in exec() (exec_update_lock, kernel/fork.c), listen() for the socket's lock, and not even SIGKILL ends that
-// (lock_sock(), net/core/sock.c); and whoever looks at a link in /proc/PID/fd has the file in hand for a moment: where
-// its holder closes it just then, its end is his to wait for, with SO_LINGER for hours. A request that takes too long
-// costs that listener its tuning, or that process a look, many of them their network namespace, or all looks for some
-// seconds, and nobody else: this process is killed and another forked.
+// (lock_sock(), net/core/sock.c). Whoever looks at /proc/PID/fd/N has the file in hand for a moment (fs/proc/fd.c,
+// proc_fd_link): closed just then, it is for him to end, and by SO_LINGER that may take long. A request that takes too
+// long costs that listener its tuning, or that process a look, many of them their network namespace, or all looks for
+// some seconds, and nobody else: this process is killed and another forked.
 #pragma once
 
 #include <cerrno>

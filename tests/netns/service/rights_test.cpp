@@ -98,8 +98,8 @@ TEST_CASE("with the capabilities that the service keeps nobody gets at its write
 TEST_CASE("below BPF a namespace of another user's process is found, and its listener's holder named") {
     const Home home;
     home.set_policy(policy_text("rights", "mode: observe"));
-    const Stranger stranger;
     const Running service(home, {.more = below_bpf});
+    const Stranger stranger; // what was there at the start was seen with all rights
     Json row;
     CHECK(comes_true([&] {
         row = stranger.listener_in(home.top());

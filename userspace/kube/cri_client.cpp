@@ -176,12 +176,16 @@ void CriClient::Worker::wait_to_retry() {
 
 // In a thread of its own: each event asks for a listing. Where the runtime ends them, all is begun again.
 void CriClient::Worker::watch(CriConnection& connection) {
-    const auto ended = connection.watch([&] {
-        const std::scoped_lock lock(mutex);
-        known.state.events = true;
-        asked = true;
-        stirs.notify_one();
-    });
+    auto ended = CriConnection::Events::ended;
+    try {
+        ended = connection.watch([&] {
+            const std::scoped_lock lock(mutex);
+            known.state.events = true;
+            asked = true;
+            stirs.notify_one();
+        });
+    } catch (const std::exception&) { // no memory is to be had just now
+    }
     if (ended == CriConnection::Events::not_served) return;
     const std::scoped_lock lock(mutex);
     events_ended = true;

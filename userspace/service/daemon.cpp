@@ -795,7 +795,7 @@ std::string Daemon::policy_text() const {
 }
 
 std::string Daemon::policy_text_for(std::string_view pod) const {
-    const auto shown = shown_for(policy_, last_, pod);
+    const auto shown = shown_for(policy_, last_, pod, pod_names_.runtime().listing.get());
     if (!shown) return views::to_text({{"error", shown.error().message}});
     return views::to_text({{"schema", views::schema},
                            {"file", printable(policy_file_.path().string())},

@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <condition_variable>
 #include <exception>
-#include <iterator>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -19,29 +18,14 @@
 #include "core/text.hpp"
 #include "core/time.hpp"
 #include "kube/cri_connection.hpp"
+#include "kube/cri_sockets.hpp"
 #include "sys/clock.hpp"
 #include "sys/fd.hpp"
 
 namespace bpftune::kube {
 namespace {
 
-std::vector<std::filesystem::path> those_that_are_there(const std::vector<std::filesystem::path>& paths) {
-    std::vector<std::filesystem::path> there;
-    std::error_code ignored;
-    std::ranges::copy_if(paths, std::back_inserter(there),
-                         [&](const auto& path) { return std::filesystem::exists(path, ignored); });
-    return there;
-}
-
-std::string name_all(const std::vector<std::filesystem::path>& paths) {
-    std::string text;
-    for (const auto& path : paths) text += (text.empty() ? "" : ", ") + printable(path.native());
-    return text;
-}
-
-std::string none_at(const std::vector<std::filesystem::path>& paths) {
-    return fmt::format("no container runtime at {}", name_all(paths));
-}
+std::string none_at(const CriSockets& sockets) { return fmt::format("no container runtime at {}", sockets.names()); }
 
 } // namespace
 
@@ -67,7 +51,9 @@ private:
 } // namespace
 
 struct CriClient::Worker {
-    explicit Worker(Options chosen) : options(std::move(chosen)) {}
+    using Path = CriSockets::Path;
+    using Answer = CriSockets::Answer;
+    explicit Worker(Options chosen) : options(std::move(chosen)), sockets(options.sockets) {}
 
     const Options options;
     sys::Fd wake;     // an eventfd: `known` has changed
@@ -76,23 +62,30 @@ struct CriClient::Worker {
     bool stops = false;
     bool asked = false;
     bool events_ended = false;        // the connection goes on without them
-    CriConnection* current = nullptr; // whose calls are to be cancelled
+    CriConnection* current = nullptr; // whose calls are to be cancelled, as those of the next
+    CriConnection* other = nullptr;   // that another runtime is asked over meanwhile
     Known known;
-    std::size_t next = 0;               // the worker's own, as are the next two: which of the sockets that are there
+    CriSockets sockets;                 // the worker's own, as are the next five
+    Path wanted;                        // which is tried next, if it is there
     MonoTime tried;                     // when the last listing or connection began
     std::chrono::milliseconds retry{0}; // how long it waits before the next connection
+    MonoTime next_look;                 // when others are asked, and the pause before they are again
+    std::chrono::milliseconds look_pause{0};
     std::thread thread;
 
     void run();
     void serve();
-    void serve(CriConnection& connection, const std::filesystem::path& socket);
-    bool list(CriConnection& connection, const std::filesystem::path& socket);
+    std::optional<Path> serve(const Path& socket);
+    std::optional<Path> serve(CriConnection& connection, const Path& socket);
+    bool list(CriConnection& connection, const Path& socket);
+    std::optional<Path> better_than(const Path& used);
+    void ask_other(const Path& socket);
     bool wait_for_turn();
     void wait_to_retry();
     void watch(CriConnection& connection);
     void publish(CriState state, std::shared_ptr<const Listing> listing);
-    void fail(const std::filesystem::path& socket, const std::string& why);
-    void use(CriConnection* connection);
+    void fail(const Path& socket, const std::string& why, Answer answer = Answer::none);
+    void use(CriConnection*& as, CriConnection* connection);
     void stop();
 };
 
@@ -115,44 +108,86 @@ void CriClient::Worker::run() {
     }
 }
 
-// One connection, as long as it is of use.
+// One connection, as long as it is of use, and those that are better.
 void CriClient::Worker::serve() {
+    const auto there = sockets.there();
     tried = sys::now().mono;
-    const auto there = those_that_are_there(options.sockets);
-    if (there.empty()) return fail({}, none_at(options.sockets));
-    const std::filesystem::path& socket = there[next % there.size()];
+    if (there.empty()) return fail({}, none_at(sockets));
+    const auto found = std::ranges::find(there, wanted);
+    std::optional<Path> socket = found != there.end() ? *found : there.front();
+    while (socket) socket = serve(*socket);
+}
+
+// The socket that is to be served in its place; nullopt: that is not known.
+std::optional<CriSockets::Path> CriClient::Worker::serve(const Path& socket) {
+    tried = sys::now().mono;
     const auto connection = CriConnection::open(socket, options.owner, options.deadline);
     if (!connection) {
-        ++next;
-        return fail(socket, connection.error().message);
+        fail(socket, connection.error().message);
+        wanted = sockets.after(socket);
+        return std::nullopt;
     }
-    use(connection->get());
-    const AtEnd leaves([this] { use(nullptr); });
-    serve(**connection, socket);
+    use(current, connection->get());
+    const AtEnd leaves([this] { use(current, nullptr); });
+    return serve(**connection, socket);
 }
 
-void CriClient::Worker::serve(CriConnection& connection, const std::filesystem::path& socket) {
+std::optional<CriSockets::Path> CriClient::Worker::serve(CriConnection& connection, const Path& socket) {
     if (!list(connection, socket)) {
-        ++next;
-        return;
+        wanted = sockets.after(socket);
+        return std::nullopt;
     }
+    wanted = socket;
+    next_look = {};
+    look_pause = {};
     const std::jthread watcher([&] { watch(connection); });
     const AtEnd ends_it([&] { connection.cancel(); });
-    while (wait_for_turn() && list(connection, socket)) {
+    while (wait_for_turn()) {
+        if (auto better = better_than(socket)) return better;
+        if (!list(connection, socket)) break;
     }
+    return std::nullopt;
 }
 
-bool CriClient::Worker::list(CriConnection& connection, const std::filesystem::path& socket) {
+bool CriClient::Worker::list(CriConnection& connection, const Path& socket) {
     tried = sys::now().mono;
     auto listing = connection.list();
     if (!listing) {
-        fail(socket, listing.error().message);
+        fail(socket, listing.error().message, connection.is_no_runtime() ? Answer::no_runtime : Answer::none);
         return false;
     }
+    sockets.note(socket, CriSockets::answer_of(*listing));
     auto told = known.listing && *known.listing == *listing ? known.listing
                                                             : std::make_shared<const Listing>(std::move(*listing));
-    publish({.socket = socket, .connected = true, .listings = known.state.listings + 1}, std::move(told));
+    publish({.socket = socket,
+             .connected = true,
+             .unheard = sockets.may_another_know(socket),
+             .listings = known.state.listings + 1},
+            std::move(told));
     return true;
+}
+
+// Another socket than this, which answers, where that is the kubelet's runtime. nullopt: none that is known.
+std::optional<CriSockets::Path> CriClient::Worker::better_than(const Path& used) {
+    const MonoTime now = sys::now().mono;
+    if (now < next_look && !sockets.has_better_come(used)) return std::nullopt;
+    look_pause = std::clamp(2 * look_pause, options.first_retry, options.last_retry);
+    next_look = now + look_pause;
+    for (const Path& socket : sockets.others_to_ask(used)) {
+        ask_other(socket);
+        if (sockets.is_preferred(socket, used)) return socket;
+    }
+    return std::nullopt;
+}
+
+void CriClient::Worker::ask_other(const Path& socket) {
+    const auto connection = CriConnection::open(socket, options.owner, options.deadline);
+    if (!connection) return sockets.note(socket, Answer::none);
+    use(other, connection->get());
+    const AtEnd leaves([this] { use(other, nullptr); });
+    const auto listing = (*connection)->list();
+    const Answer none = (*connection)->is_no_runtime() ? Answer::no_runtime : Answer::none;
+    sockets.note(socket, listing ? CriSockets::answer_of(*listing) : none);
 }
 
 // Whether another listing of this connection follows.
@@ -200,15 +235,18 @@ void CriClient::Worker::publish(CriState state, std::shared_ptr<const Listing> l
 }
 
 // What was known stays so. A call that was cancelled is no news.
-void CriClient::Worker::fail(const std::filesystem::path& socket, const std::string& why) {
+void CriClient::Worker::fail(const Path& socket, const std::string& why, Answer answer) {
+    if (!socket.empty()) sockets.note(socket, answer);
     const std::string error = socket.empty() ? why : printable(socket.native()) + " " + why;
-    publish({.socket = socket, .error = error, .listings = known.state.listings}, known.listing);
+    publish(
+        {.socket = socket, .unheard = sockets.may_another_know({}), .error = error, .listings = known.state.listings},
+        known.listing);
 }
 
-void CriClient::Worker::use(CriConnection* connection) {
+void CriClient::Worker::use(CriConnection*& as, CriConnection* connection) {
     const std::scoped_lock lock(mutex);
-    current = connection;
-    known.state.events = false; // of another connection
+    as = connection;
+    if (&as == &current) known.state.events = events_ended = false; // of another connection
     if (stops && connection != nullptr) connection->cancel();
 }
 
@@ -216,7 +254,8 @@ void CriClient::Worker::stop() {
     {
         const std::scoped_lock lock(mutex);
         stops = true;
-        if (current != nullptr) current->cancel();
+        for (CriConnection* connection : {current, other})
+            if (connection != nullptr) connection->cancel();
         stirs.notify_one();
     }
     thread.join();
@@ -232,14 +271,15 @@ Result<std::unique_ptr<CriClient>> CriClient::start(Options options) {
 
 Result<> check_runtime(const CriClient::Options& options) {
     std::string errors;
-    for (const std::filesystem::path& socket : those_that_are_there(options.sockets)) {
+    const CriSockets sockets(options.sockets);
+    for (const std::filesystem::path& socket : sockets.there()) {
         const auto connection = CriConnection::open(socket, options.owner, options.deadline);
         const auto listing = connection ? (*connection)->list() : std::unexpected(connection.error());
         if (listing) return {};
         errors +=
             fmt::format("{}{} {}", errors.empty() ? "" : "; ", printable(socket.native()), listing.error().message);
     }
-    return failure("{}", errors.empty() ? none_at(options.sockets) : errors);
+    return failure("{}", errors.empty() ? none_at(sockets) : errors);
 }
 
 CriClient::CriClient(std::unique_ptr<Worker> worker) : worker_(std::move(worker)) {}

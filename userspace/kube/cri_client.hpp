@@ -27,6 +27,7 @@ struct CriState {
     std::filesystem::path socket; // the one in use, or last tried; empty: none is there
     bool connected = false;       // the last listing was answered
     bool events = false;          // the runtime tells of its changes; else it is asked from time to time
+    bool unheard = false;         // the runtime of a socket that is there has not answered: it may know more pods
     std::string error;            // why the last listing was not; printable, one line
     std::uint64_t listings = 0;   // answered so far
 
@@ -36,9 +37,10 @@ struct CriState {
 class CriClient {
 public:
     struct Options {
-        std::vector<std::filesystem::path> sockets = usual_cri_sockets(); // the first that answers
-        uid_t owner = 0;                                                  // who alone may own the socket and serve it
-        std::chrono::milliseconds deadline{2000};                         // of each call
+        std::vector<std::filesystem::path> sockets =
+            usual_cri_sockets();                            // the first that answers: kube/cri_sockets.hpp
+        uid_t owner = 0;                                    // who alone may own the socket and serve it
+        std::chrono::milliseconds deadline{2000};           // of each call
         std::chrono::milliseconds least_pause{200};         // from the beginning of one listing to the next
         std::chrono::milliseconds poll{10'000};             // a listing at least so often
         std::chrono::milliseconds poll_with_events{60'000}; // the same, where the runtime tells of its changes

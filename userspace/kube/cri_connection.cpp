@@ -112,6 +112,7 @@ struct CriConnection::Channel {
     std::chrono::milliseconds deadline;
     cri::VersionResponse version; // once the runtime has told it
     bool has_version = false;
+    bool is_no_runtime = false;
     std::mutex mutex; // over what follows
     std::set<grpc::ClientContext*> calls;
     bool cancelled = false;
@@ -151,6 +152,7 @@ grpc::Status CriConnection::Channel::read_version() {
     call.context.set_deadline(std::chrono::system_clock::now() + deadline);
     const grpc::Status status = stub->Version(&call.context, {}, &version);
     has_version = status.ok();
+    is_no_runtime = status.error_code() == grpc::UNIMPLEMENTED;
     return status;
 }
 
@@ -206,6 +208,8 @@ Result<Listing> CriConnection::list() {
     grpc::ProtoBufferReader container_reader(&containers);
     return to_listing(channel_->version, sandbox_reader, container_reader);
 }
+
+bool CriConnection::is_no_runtime() const { return channel_->is_no_runtime; }
 
 CriConnection::Events CriConnection::watch(const std::function<void()>& happened) {
     if (!tells_everybody(channel_->version)) return Events::not_served;

@@ -27,6 +27,7 @@ public:
 
     // All sandboxes and containers. After an error the connection is of no more use.
     Result<Listing> list();
+    [[nodiscard]] bool is_no_runtime() const; // who serves it has said so: it knows no CRI v1
 
     enum class Events { ended, not_served };
     // After the first listing. Calls `happened` for each event of the runtime, until the runtime ends it. Not of one

@@ -60,14 +60,31 @@ std::function<bool(const CriClient::Known&)> has_pods(std::size_t count) {
     return [=](const auto& known) { return known.listing && known.listing->sandboxes.size() == count; };
 }
 
+std::function<bool(const CriClient::Known&)> is_at(const std::filesystem::path& socket) {
+    return [=](const auto& known) { return known.state.connected && known.state.socket == socket; };
+}
+
+sockaddr_un address_at(const std::filesystem::path& path) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
+    return address;
+}
+
+// There, and refuses: nobody listens.
+sys::Fd refusing_socket(const std::filesystem::path& path) {
+    sys::Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const sockaddr_un address = address_at(path);
+    REQUIRE(::bind(socket.value(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+    return socket;
+}
+
 // Connections to it are taken, answered with `answer`, and kept open.
 class RawServer {
 public:
     RawServer(const std::filesystem::path& path, std::string answer)
         : listener_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)), answer_(std::move(answer)) {
-        sockaddr_un address{};
-        address.sun_family = AF_UNIX;
-        std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
+        const sockaddr_un address = address_at(path);
         REQUIRE(::bind(listener_.value(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
         REQUIRE(::listen(listener_.value(), 8) == 0);
         thread_ = std::thread([this] { run(); });
@@ -311,4 +328,96 @@ TEST_CASE("the first socket that is there is taken") {
     chosen.sockets.push_back(directory / "second.sock");
     const auto client = started(chosen);
     CHECK(wait_for(*client, is_connected).state.socket == directory / "second.sock");
+}
+
+TEST_CASE("a better socket that comes to be there later is taken, whether it has pods yet or not") {
+    const TemporaryDirectory directory;
+    const FakeRuntime idle(directory / "second.sock", {.name = "idle"});
+    auto chosen = options(directory / "first.sock");
+    chosen.sockets.push_back(directory / "second.sock");
+    chosen.first_retry = chosen.last_retry = 24h; // but for its coming nobody would look again
+    const auto client = started(chosen);
+    wait_for(*client, is_at(directory / "second.sock"));
+    client->ask();
+    wait_for(*client, [](const auto& known) { return known.state.listings >= 2; });
+
+    FakeRuntime late(directory / "first.sock");
+    const bool has_one = GENERATE(true, false);
+    if (has_one) late.add_pod("web");
+    client->ask();
+    CHECK(wait_for(*client, is_at(directory / "first.sock")).listing->runtime == "fake 1.2");
+    late.add_pod("db");
+    client->ask(); // it is the one that is asked from now on
+    wait_for(*client, has_pods(has_one ? 2 : 1));
+}
+
+TEST_CASE("where the runtime that answers has no pods, one that has is taken") {
+    const TemporaryDirectory directory;
+    FakeRuntime empty(directory / "first.sock", {.name = "empty"});
+    FakeRuntime kubelets(directory / "second.sock");
+    kubelets.add_pod("web");
+    if (GENERATE(true, false)) empty.add_pod("gone").set_state(testing::cri::SANDBOX_NOTREADY);
+    auto chosen = options(directory / "first.sock");
+    chosen.sockets.push_back(directory / "second.sock");
+    const auto client = started(chosen);
+    wait_for(*client, is_connected);
+    client->ask();
+    CHECK(wait_for(*client, is_at(directory / "second.sock")).listing->sandboxes[0].name == "web");
+}
+
+TEST_CASE("a runtime that has pods is kept, whatever others there are") {
+    const TemporaryDirectory directory;
+    FakeRuntime kubelets(directory / "first.sock");
+    kubelets.add_pod("web");
+    FakeRuntime other(directory / "second.sock", {.name = "other"});
+    other.add_pod("other");
+    auto chosen = options(directory / "first.sock");
+    chosen.sockets.push_back(directory / "second.sock");
+    chosen.poll = 1ms;
+    const auto client = started(chosen);
+    const auto known = wait_for(*client, [](const auto& is) { return is.state.listings >= 20; });
+    CHECK(known.state.socket == directory / "first.sock");
+    CHECK_FALSE(known.state.unheard);
+    CHECK(other.listings() == 0);
+}
+
+TEST_CASE("as long as one that has no pods answers, another that has not answered may know more") {
+    const TemporaryDirectory directory;
+    sys::Fd starting = refusing_socket(directory / "first.sock");
+    FakeRuntime second(directory / "second.sock");
+    auto chosen = options(directory / "first.sock");
+    chosen.sockets.push_back(directory / "second.sock");
+    const auto client = started(chosen);
+    CHECK(wait_for(*client, is_connected).state.unheard);
+    SECTION("it comes to answer") {
+        starting = {};
+        std::filesystem::remove(directory / "first.sock");
+        FakeRuntime first(directory / "first.sock");
+        first.add_pod("web");
+        client->ask();
+        CHECK_FALSE(wait_for(*client, is_at(directory / "first.sock")).state.unheard);
+    }
+    SECTION("this one comes to have pods") {
+        second.add_pod("web");
+        client->ask();
+        CHECK_FALSE(wait_for(*client, has_pods(1)).state.unheard);
+    }
+}
+
+TEST_CASE("a socket that is there and does not answer may be a runtime's, and one that knows no CRI is none's") {
+    const TemporaryDirectory directory;
+    const auto path = directory / "cri.sock";
+    sys::Fd refusing;
+    std::unique_ptr<FakeRuntime> runtime;
+    bool expected = false;
+    SECTION("not there") {}
+    SECTION("it refuses") {
+        refusing = refusing_socket(path);
+        expected = true;
+    }
+    SECTION("it knows no CRI") {
+        runtime = std::make_unique<FakeRuntime>(path, testing::RuntimeKind{.speaks_cri = false});
+    }
+    const auto client = started(options(path));
+    CHECK(wait_for(*client, has_error).state.unheard == expected);
 }

@@ -25,6 +25,7 @@ struct RuntimeKind {
     std::string version = "1.2";
     // To who watches its events; nothing: it tells them.
     std::optional<grpc::Status> answers_watchers = grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "no events");
+    bool speaks_cri = true;
 };
 
 class FakeRuntime final : public cri::RuntimeService::Service {
@@ -84,6 +85,7 @@ public:
 
 private:
     grpc::Status Version(grpc::ServerContext*, const cri::VersionRequest*, cri::VersionResponse* version) override {
+        if (!kind_.speaks_cri) return {grpc::StatusCode::UNIMPLEMENTED, "unknown service"};
         version->set_runtime_name(kind_.name);
         version->set_runtime_version(kind_.version);
         return grpc::Status::OK;

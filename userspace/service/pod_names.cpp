@@ -35,14 +35,13 @@ Result<> PodNames::ask_runtime_at(const std::string& socket) {
     auto client = kube::CriClient::start(std::move(*options));
     if (!client) return with_context(client.error(), "container runtime");
     client_ = std::move(*client);
+    is_named_ = !socket.empty();
     return {};
 }
 
 void PodNames::take() {
     known_ = client_->take();
-    const kube::CriState& state = known_.state;
-    const bool is_silent = known_.listing ? !state.connected : state.error.empty();
-    owners_.take(known_.listing, is_silent);
+    owners_.take(known_.listing, is_awaited(known_, is_named_));
 }
 
 void PodNames::name(Snapshot& snapshot) {
@@ -75,7 +74,15 @@ std::string in_words(const kube::CriClient::Known& known) {
     std::string words = fmt::format("{} at {}", known.listing->runtime, printable(state.socket.native()));
     if (const std::string left_out = to_string(known.listing->left_out); !left_out.empty())
         words += fmt::format("; left out: {}", left_out);
+    if (state.unheard) words += "; another runtime's socket is there and has not answered, and this one has no pods";
     return words;
+}
+
+bool is_awaited(const kube::CriClient::Known& known, bool is_named) {
+    const kube::CriState& state = known.state;
+    if (state.connected) return state.unheard;
+    const bool has_been_tried = !state.error.empty();
+    return is_named || !has_been_tried || known.listing != nullptr || state.unheard;
 }
 
 bool waits_for_names(const Snapshot& snapshot) {

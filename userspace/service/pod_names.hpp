@@ -47,11 +47,16 @@ private:
     kube::Owners owners_;
     kube::CriClient::Known known_; // as of the last snapshot
     std::string told_;
+    bool is_named_ = false; // which runtime is asked, by an option
     std::unique_ptr<kube::CriClient> client_;
 };
 
 // "containerd 1.6.20 at /run/containerd/containerd.sock", or why the pods' names are not had there.
 std::string in_words(const kube::CriClient::Known& known);
+
+// Whether a runtime that has not answered may know who is new: one that did before, one that an option names, or one
+// whose socket is there. Where none is there nobody is waited for.
+bool is_awaited(const kube::CriClient::Known& known, bool is_named);
 
 // Whether somebody is not known yet.
 bool waits_for_names(const Snapshot& snapshot);

@@ -113,6 +113,37 @@ bool read_pod_folder(const Path& path, std::size_t at, CgroupOwner& owner) {
     return true;
 }
 
+// Those that run as root and give none of their cgroups away but as containers.
+constexpr std::array<std::string_view, 8> runtime_units{"containerd.service", "crio.service",       "docker.service",
+                                                        "kubelet.service",    "k3s.service",        "k3s-agent.service",
+                                                        "rke2-agent.service", "rke2-server.service"};
+
+// Whether nobody but the system chooses what is right below it: slices cannot be given away (systemd's
+// CGROUP_DELEGATION). "kubelet" and "k3s" are what these make at the root.
+bool is_of_system(std::string_view name, bool is_at_root) {
+    if (name.ends_with(slice) || is_kubepods(name) || qos_of(name)) return true;
+    if (is_at_root && (name == "kubelet" || name == "k3s")) return true;
+    return std::ranges::find(runtime_units, name) != runtime_units.end();
+}
+
+std::size_t names_in_common(const Path& a, const Path& b) {
+    if (a.above != b.above) return 0;
+    return static_cast<std::size_t>(std::ranges::mismatch(a.names, b.names).in1 - a.names.begin());
+}
+
+// Whether the pod that this name is of can be nobody's invention: from the root on, or from one of those that the
+// reader is below as well, which is his container's. `own`: the reader's cgroups.
+bool is_trusted(const Path& path, std::size_t at, const std::vector<Path>& own) {
+    std::size_t roots = 0;
+    for (const Path& each : own) roots = std::max(roots, names_in_common(path, each));
+    for (std::size_t root = 0; root <= std::min(roots, at); ++root) {
+        std::size_t i = root;
+        while (i < at && is_of_system(path.names[i], i == root)) ++i;
+        if (i == at) return true;
+    }
+    return false;
+}
+
 // "cri-containerd-ID.scope", "crio-ID", "ID": a runtime's process that watches a container (conmon) is not in it.
 bool read_container(std::string_view name, CgroupOwner& owner) {
     take_suffix(name, ".scope");
@@ -140,11 +171,13 @@ bool is_of_user(std::string_view name) {
     return name == "user.slice" || (name.starts_with("user@") && name.ends_with(".service"));
 }
 
-bool read_pod(const Path& path, CgroupOwner& owner) {
+bool read_pod(const Path& path, const std::vector<Path>& own, CgroupOwner& owner) {
     for (std::size_t i = 0; i < path.names.size(); ++i) {
         if (is_of_user(path.names[i])) return false;
-        if (read_both(path.names[i], owner)) return true;
-        if (!read_pod_slice(path.names[i], owner) && !read_pod_folder(path, i, owner)) continue;
+        const bool is_both = read_both(path.names[i], owner);
+        if (!is_both && !read_pod_slice(path.names[i], owner) && !read_pod_folder(path, i, owner)) continue;
+        if (!is_trusted(path, i, own)) return false;
+        if (is_both) return true;
         if (i + 1 < path.names.size()) (void)read_container(path.names[i + 1], owner);
         return true;
     }
@@ -164,29 +197,47 @@ std::string unit_of(const Path& path) {
     return is_unit ? printable(unit) : std::string();
 }
 
-} // namespace
+// Of the text of /proc/PID/cgroup.
+struct Line {
+    std::string_view controllers; // empty: v2's, which is the last
+    Path path;
+};
 
-CgroupOwner parse_cgroup_path(std::string_view text) {
-    const Path path = split(text);
-    CgroupOwner owner;
-    if (!read_pod(path, owner)) owner = {};
-    if (owner.pod_uid.empty()) owner.unit = unit_of(path);
-    return owner;
-}
-
-CgroupOwner parse_cgroups(std::string_view text) {
-    CgroupOwner owner;
+std::vector<Line> lines_of(std::string_view text) {
+    std::vector<Line> lines;
     while (!text.empty()) {
         const std::string_view line = text.substr(0, text.find('\n'));
         text.remove_prefix(std::min(line.size() + 1, text.size()));
         const std::size_t first = line.find(':');
         const std::size_t second = first == std::string_view::npos ? first : line.find(':', first + 1);
         if (second == std::string_view::npos) continue;
-        const std::string_view controllers = line.substr(first + 1, second - first - 1);
-        CgroupOwner found = parse_cgroup_path(line.substr(second + 1));
+        lines.push_back({line.substr(first + 1, second - first - 1), split(line.substr(second + 1))});
+    }
+    return lines;
+}
+
+CgroupOwner owner_of(const Path& path, const std::vector<Path>& own) {
+    CgroupOwner owner;
+    if (!read_pod(path, own, owner)) owner = {};
+    if (owner.pod_uid.empty()) owner.unit = unit_of(path);
+    return owner;
+}
+
+} // namespace
+
+CgroupOwner parse_cgroup_path(std::string_view path, std::string_view own) {
+    return owner_of(split(path), {split(own)});
+}
+
+CgroupOwner parse_cgroups(std::string_view text, std::string_view own) {
+    std::vector<Path> own_paths;
+    for (Line& line : lines_of(own)) own_paths.push_back(std::move(line.path));
+    CgroupOwner owner;
+    for (const Line& line : lines_of(text)) {
+        CgroupOwner found = owner_of(line.path, own_paths);
         if (found.is_of_pod()) return found;
-        const bool is_v2 = controllers.empty(); // the last line
-        if (controllers == "name=systemd" || (is_v2 && owner.unit.empty())) owner.unit = std::move(found.unit);
+        const bool is_v2 = line.controllers.empty();
+        if (line.controllers == "name=systemd" || (is_v2 && owner.unit.empty())) owner.unit = std::move(found.unit);
     }
     return owner;
 }

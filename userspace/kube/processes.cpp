@@ -3,7 +3,10 @@
 
 #include <array>
 #include <cerrno>
+#include <string>
 #include <utility>
+
+#include <unistd.h>
 
 #include "sys/process.hpp"
 
@@ -16,11 +19,12 @@ template <class T> std::optional<T> known(Result<T>&& result) {
 
 class OfProc : public Processes {
 public:
-    OfProc(sys::ProcessLooks looks, std::filesystem::path proc) : looks_(std::move(looks)), proc_(std::move(proc)) {}
+    OfProc(sys::ProcessLooks looks, std::filesystem::path proc)
+        : looks_(std::move(looks)), proc_(std::move(proc)), own_(sys::cgroups_of(::getpid(), proc_).value_or("")) {}
 
     std::optional<CgroupOwner> owner(int pid) override {
         const auto cgroups = sys::cgroups_of(pid, proc_);
-        return cgroups ? std::optional(parse_cgroups(*cgroups)) : std::nullopt;
+        return cgroups ? std::optional(parse_cgroups(*cgroups, own_)) : std::nullopt;
     }
     std::optional<MonoTime> started(int pid) override { return known(sys::start_of(pid, proc_)); }
     std::optional<int> process_of(int thread) override { return known(sys::process_of(thread, proc_)); }
@@ -40,6 +44,7 @@ public:
 private:
     sys::ProcessLooks looks_;
     std::filesystem::path proc_;
+    std::string own_; // cgroups of this process
 };
 
 } // namespace

@@ -72,16 +72,14 @@ TEST_CASE("a pod and its container are told by all spellings of their cgroups") 
          "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice/kubelet-kubepods-burstable-pod" +
              uid_in_slice + ".slice/cri-containerd-" + id + ".scope",
          {uid, id, "cri-containerd", burstable}},
-        {"kind seen from outside, v1",
-         "/docker/" + other_id + "/kubelet/kubepods/pod" + uid + "/" + id,
-         {uid, id, "", guaranteed}},
-        {"kind seen from outside, v2",
-         "/system.slice/docker-" + other_id + ".scope/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod" +
-             uid_in_slice + ".slice/cri-containerd-" + id + ".scope",
-         {uid, id, "cri-containerd", guaranteed}},
-        {"minikube in docker",
-         "/docker/" + other_id + "/kubepods/besteffort/pod" + uid + "/" + id,
+        {"a slice of the kubelet's own above",
+         "/podruntime.slice/podruntime-kubepods.slice/podruntime-kubepods-pod" + uid_in_slice + ".slice/crio-" + id +
+             ".scope",
+         {uid, id, "crio", guaranteed}},
+        {"the kubelet's driver below its runtime's service",
+         "/system.slice/k3s.service/kubepods/besteffort/pod" + uid + "/" + id,
          {uid, id, "", best_effort}},
+        {"Docker Desktop", "/kubepods/kubepods/besteffort/pod" + uid + "/" + id, {uid, id, "", best_effort}},
         {"a static pod's UID has no dashes",
          "/kubepods/burstable/pod" + static_uid + "/" + id,
          {static_uid, id, "", burstable}},
@@ -151,6 +149,27 @@ TEST_CASE("what is no pod is known by its unit, and users choose no names for th
          unit("user@1000.service")},
         {"the same where the slices are not shown", "/../user@1000.service/kubepods/pod" + uid + "/" + id,
          unit("user@1000.service")},
+        {"a service's pod by name", "/system.slice/a.service/kubepods/burstable/pod" + uid + "/" + id,
+         unit("a.service")},
+        {"the same by systemd's names",
+         "/system.slice/a.service/kubepods.slice/" + slice("") + "/cri-containerd-" + id + ".scope", unit("a.service")},
+        {"the same by containerd's own", "/system.slice/a.service/" + slice("") + ":cri-containerd:" + id,
+         unit("a.service")},
+        {"the same with a runtime's service of its own",
+         "/system.slice/a.service/containerd.service/kubepods/pod" + uid + "/" + id, unit("a.service")},
+        {"the same with the kubelet's root of its own", "/system.slice/a.service/kubelet/kubepods/pod" + uid + "/" + id,
+         unit("a.service")},
+        {"the same where the reader is in a cgroup namespace",
+         "/../../../../system.slice/a.service/kubepods/burstable/pod" + uid + "/" + id, unit("a.service")},
+        {"a container's pod by name", "/machine.slice/libpod-" + id + ".scope/kubepods/pod" + uid + "/" + id,
+         unit("libpod-" + id + ".scope")},
+        {"the same of LXC", "/lxc.payload.web/kubepods/pod" + uid + "/" + id, {}},
+        {"kind seen from outside, v1", "/docker/" + other_id + "/kubelet/kubepods/pod" + uid + "/" + id, {}},
+        {"kind seen from outside, v2",
+         "/system.slice/docker-" + other_id + ".scope/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod" +
+             uid_in_slice + ".slice/cri-containerd-" + id + ".scope",
+         unit("docker-" + other_id + ".scope")},
+        {"minikube in docker", "/docker/" + other_id + "/kubepods/besteffort/pod" + uid + "/" + id, {}},
         {"a pod of nobody", "/system.slice/a.service/pod" + uid + "/" + id, unit("a.service")},
         {"the same at the root", "/pod" + uid + "/" + id, {}},
         {"the same by class", "/burstable/pod" + uid + "/" + id, {}},
@@ -167,6 +186,23 @@ TEST_CASE("what is no pod is known by its unit, and users choose no names for th
     }));
     INFO(spelling.what << ": " << spelling.path);
     CHECK(parse_cgroup_path(spelling.path) == spelling.owner);
+}
+
+TEST_CASE("a cluster in a container is one to whoever is in that container as well") {
+    const std::string node = "/docker/" + other_id;
+    const std::string pod = node + "/kubelet/kubepods/burstable/pod" + uid + "/" + id;
+    const CgroupOwner in_pod{uid, id, "", burstable};
+    const std::string own = GENERATE_COPY(node + "/kubelet/kubepods/pod" + other_uid + "/" + other_id,
+                                          node + "/system.slice/bpftune-k8s.service", node);
+    CHECK(parse_cgroup_path(pod, own) == in_pod);
+    CHECK(parse_cgroups("4:memory:" + pod + "\n", "5:cpu:/\n4:memory:" + own + "\n") == in_pod);
+    // What is not the node's there is as untrusted as it is elsewhere.
+    const std::string service = "/system.slice/a.service/kubepods/pod" + uid + "/" + id;
+    CHECK_FALSE(parse_cgroup_path(node + service, own).is_of_pod());
+    CHECK(parse_cgroup_path(service, own) == unit("a.service"));
+    CHECK_FALSE(parse_cgroup_path("/docker/" + id + "/kubepods/pod" + uid + "/" + id, own).is_of_pod());
+    CHECK_FALSE(parse_cgroup_path(pod, "/.." + own).is_of_pod());
+    CHECK_FALSE(parse_cgroup_path(pod, "/docker").is_of_pod());
 }
 
 TEST_CASE("of several hierarchies the first that has a pod tells it, and systemd's own the unit") {

@@ -75,7 +75,7 @@ void Owners::name(Snapshot& snapshot, MonoTime now) {
 Owners::Netns* Owners::note(const NetnsId& id) {
     if (id == host_) return nullptr;
     const auto [entry, is_new] = netns_.try_emplace(id);
-    if (is_new) entry->second.since = entry->second.began = now_;
+    if (is_new) entry->second.since = entry->second.began = time_.mono;
     entry->second.seen = turn_;
     return &entry->second;
 }
@@ -99,10 +99,13 @@ void Owners::note_namespaces(const Snapshot& snapshot) {
 bool Owners::is_due(const NetnsId& id, const Netns& netns) const {
     if (netns.pid == 0) return false;
     const bool is_another = netns.pid != netns.looked_at;
-    const Nanoseconds age = now_ - netns.began;
-    if (is_of_pod(netns.owner))
-        return is_another && (id.cookie == 0 || age < (netns.may_be_of_runtime() ? longest_making : young));
+    if (is_of_pod(netns.owner)) return is_another && (id.cookie == 0 || is_young(netns));
     return is_another || (expects_pods_ && now_ - netns.since < settling);
+}
+
+// Whether it may be another pod's than that of the process that was found in it.
+bool Owners::is_young(const Netns& netns) const {
+    return now_ - netns.began < (netns.may_be_of_runtime() ? longest_making : young);
 }
 
 // Whether it may be a pod's though no process of one has been found in it.
@@ -127,6 +130,11 @@ void Owners::look_at_namespaces(Turn& turn) {
     }
 }
 
+bool Owners::is_of_known_pod(const NetnsId& id) const {
+    const auto netns = netns_.find(id);
+    return netns != netns_.end() && is_of_pod(netns->second.owner);
+}
+
 template <class Socket> void Owners::look_at_sockets(const std::vector<Socket>& sockets, Turn& turn) {
     std::vector<std::pair<const Socket*, Held*>> due;
     for (const Socket& socket : sockets) {
@@ -141,10 +149,16 @@ template <class Socket> void Owners::look_at_sockets(const std::vector<Socket>& 
     for (const auto& [socket, held] : due) {
         if (turn.is_over()) break;
         ++next_socket_;
-        OwnerPtr owner = turn.holder_of({.pid = socket->pid, .fd = socket->fd, .inode = socket->inode}, held->since);
-        if (!owner) continue;
+        const bool is_netns_asked = socket->netns != host_ && !is_of_known_pod(socket->netns);
+        auto holder = turn.holder_of({.pid = socket->pid,
+                                      .fd = socket->fd,
+                                      .inode = socket->inode,
+                                      .netns = is_netns_asked ? socket->netns.inode : 0},
+                                     held->since);
+        if (!holder.owner) continue;
         held->looked_at = held->pid;
-        held->owner = std::move(owner);
+        held->owner = std::move(holder.owner);
+        held->is_inside = holder.is_inside;
     }
 }
 
@@ -156,12 +170,13 @@ void Owners::look_at_connecting(const Snapshot& snapshot, Turn& turn) {
         // Another failure under this number may be another process's.
         if (held.pid != row.ports_exhausted_pid || held.since != row.ports_exhausted_at)
             held = {.pid = row.ports_exhausted_pid, .since = row.ports_exhausted_at, .owner = nullptr, .seen = turn_};
-        if (!held.owner && now_ - held.since < settling) held.owner = turn.holder_of({.pid = held.pid}, held.since);
+        if (!held.owner && now_ - held.since < settling)
+            held.owner = turn.holder_of({.pid = held.pid}, held.since).owner;
     }
 }
 
-// Of a namespace in which no process of a pod is found, a listener that a pod holds tells it. Not where the host's own
-// may be the one.
+// Of a namespace in which no process of a pod is found, a listener tells it that a pod holds which is in there itself:
+// a service mesh holds sockets in the namespaces of others. Not where the host's own may be the one.
 template <class Socket> void Owners::adopt_namespaces(const std::vector<Socket>& sockets) {
     if (!host_.known()) return;
     for (const Socket& socket : sockets) {
@@ -170,7 +185,7 @@ template <class Socket> void Owners::adopt_namespaces(const std::vector<Socket>&
         if (netns == netns_.end() || held == sockets_.end() || is_of_pod(netns->second.owner)) continue;
         const bool may_be_anothers = netns->second.is_bound || netns->second.is_name_unknown; // by its name
         if (may_be_anothers && !netns->second.is_of_runtime) continue;
-        if (is_of_pod(held->second.owner)) netns->second.owner = held->second.owner;
+        if (held->second.is_inside) netns->second.owner = held->second.owner;
     }
 }
 
@@ -190,6 +205,7 @@ void Owners::resolve(Owner& owner) {
     }
     const Pods::Found found = pods_.find(cgroup.pod_uid, cgroup.qos, time_);
     owner.pod = found.facts->pod;
+    owner.pod_known_since = found.since;
     owner.is_unsure = found.is_waited_for;
     if (cgroup.container_id.empty()) return;
     if (!owner.container) owner.container = pods_.container_name(cgroup.container_id);
@@ -214,6 +230,8 @@ Owners::Who Owners::whose(const NetnsId& id) {
         named_.insert(who.pod->uid);
     }
     who.is_unknown |= !owner.cgroup.is_of_pod() && is_settling(netns);
+    // A pod is no older than its namespace: whoever was there before may have entered that of another.
+    who.is_unknown |= owner.pod && is_young(netns) && owner.pod_known_since < netns.began;
     return who;
 }
 
@@ -221,7 +239,7 @@ void Owners::look_at_init(const Snapshot& snapshot, Turn& turn) {
     const auto is_held = [](const auto& socket) { return socket.is_held_by_init; };
     if (init_ || (std::ranges::none_of(snapshot.listeners, is_held) && std::ranges::none_of(snapshot.udp, is_held)))
         return;
-    init_ = turn.holder_of({.pid = sys::init_process}, now_);
+    init_ = turn.holder_of({.pid = sys::init_process}, now_).owner;
 }
 
 // `holder`: of the process that is named for it; nullptr: not known.
@@ -244,7 +262,8 @@ template <class Socket> void Owners::name_socket(Socket& socket) {
     if (holder != nullptr) resolve(*holder);
     if (holder != nullptr && holder->pod && (!who.pod || who.pod->uid == holder->pod->uid)) {
         named_.insert(holder->pod->uid);
-        who = {.pod = holder->pod, .unit = {}, .is_unknown = holder->is_unsure};
+        const bool may_be_anothers = who.is_unknown && (who.pod || !held->second.is_inside); // the namespace
+        who = {.pod = holder->pod, .unit = {}, .is_unknown = holder->is_unsure || may_be_anothers};
     } else if (holder != nullptr && !who.pod) {
         who.unit = holder->cgroup.unit;
         who.is_unknown |= holder->is_unsure;

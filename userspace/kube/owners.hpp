@@ -64,6 +64,8 @@ private:
         int looked_at = 0;
         MonoTime since;
         OwnerPtr owner;
+        bool is_inside =
+            false; // of a socket in a namespace whose pod was not known then: its holder is in that as well
         std::uint64_t seen = 0;
     };
     struct Who {
@@ -75,7 +77,9 @@ private:
     void note_namespaces(const Snapshot& snapshot);
     Netns* note(const NetnsId& netns);
     [[nodiscard]] bool is_due(const NetnsId& id, const Netns& netns) const;
+    [[nodiscard]] bool is_young(const Netns& netns) const;
     [[nodiscard]] bool is_settling(const Netns& netns) const;
+    [[nodiscard]] bool is_of_known_pod(const NetnsId& id) const;
     void look_at_namespaces(Turn& turn);
     template <class Socket> void look_at_sockets(const std::vector<Socket>& sockets, Turn& turn);
     void look_at_init(const Snapshot& snapshot, Turn& turn);

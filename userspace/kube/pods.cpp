@@ -40,14 +40,17 @@ Pods::Found Pods::find(const std::string& uid, std::optional<QosClass> qos, Now 
     has_seen_any_ = true;
     const auto [entry, is_new] = pods_.try_emplace(uid);
     Known& pod = entry->second;
-    if (is_new) pod.facts.pod = {.ns = "", .name = uid, .container = "", .uid = uid};
+    if (is_new) {
+        pod.facts.pod = {.ns = "", .name = uid, .container = "", .uid = uid};
+        pod.since = now.mono;
+    }
     if (qos) pod.facts.qos = qos;
     pod.used = now.mono;
     look_up(pod, now);
     const bool is_named = pod.facts.source == PodSource::runtime;
     const bool may_come = !is_named && (is_awaited_ || (pod.missed && now.mono - *pod.missed < patience));
     if (may_come) ask();
-    return {&pod.facts, may_come};
+    return {.facts = &pod.facts, .is_waited_for = may_come, .since = pod.since};
 }
 
 void Pods::look_up(Known& pod, Now now) {

@@ -30,6 +30,7 @@ public:
     struct Found {
         const PodFacts* facts = nullptr; // until the next forget()
         bool is_waited_for = false;      // the runtime may know more in a moment
+        MonoTime since;                  // when it was looked for first
     };
     Found find(const std::string& uid, std::optional<QosClass> qos, Now now);
 
@@ -54,6 +55,7 @@ private:
         PodFacts facts;
         std::uint64_t listing = 0;      // with which the runtime was last looked through for it
         std::optional<MonoTime> missed; // when the runtime was first found not to have it
+        MonoTime since;                 // when it was looked for first
         MonoTime used;
     };
     void look_up(Known& pod, Now now);

@@ -28,14 +28,16 @@ Turn::Inside Turn::in_netns(int thread, std::uint32_t inode) {
     return {.is_visiting = *process != thread && its_own.has_value()};
 }
 
-OwnerPtr Turn::holder_of(const Socket& socket, MonoTime since) {
-    if (!take_look()) return nullptr;
+Turn::Holder Turn::holder_of(const Socket& socket, MonoTime since) {
+    if (!take_look()) return {};
     const Seen& seen = look_at(socket.pid);
-    if (!seen.started || *seen.started > since) return nullptr;
+    if (!seen.started || *seen.started > since) return {};
+    const bool is_asked = socket.netns != 0 && seen.owner && seen.owner->cgroup.is_of_pod();
+    const bool is_inside = is_asked && processes_.netns_inode(socket.pid) == socket.netns;
     if (socket.fd >= 0 && socket.inode != 0 &&
         !processes_.holds_socket(socket.pid, socket.fd, socket.inode).value_or(true))
-        return nullptr;
-    return seen.owner;
+        return {};
+    return {.owner = seen.owner, .is_inside = is_inside};
 }
 
 } // namespace bpftune::kube

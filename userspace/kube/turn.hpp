@@ -20,6 +20,7 @@ struct Owner {
     std::optional<std::string> container; // its name; nullopt: the runtime has not told it
     // As of the last turn that asked.
     std::optional<Pod> pod;
+    MonoTime pod_known_since;   // of `pod`
     bool is_unsure = false;     // whose it is, for only the runtime can tell, or may know more in a moment
     std::uint64_t resolved = 0; // which turn that was
 
@@ -43,14 +44,19 @@ public:
     };
     Inside in_netns(int thread, std::uint32_t inode);
 
-    // That of the process that held a socket at `since`. nullptr: as above. By its descriptor, where that is shown to
-    // us; and its number is no other's, as it had started by then.
+    // That of the process that held a socket at `since`. By its descriptor, where that is shown to us; and its number
+    // is no other's, as it had started by then.
     struct Socket {
         int pid = 0;
         int fd = -1; // -1: not known
         std::uint64_t inode = 0;
+        std::uint32_t netns = 0; // its own, where it is of interest whether the process is in it as well; else 0
     };
-    OwnerPtr holder_of(const Socket& socket, MonoTime since);
+    struct Holder {
+        OwnerPtr owner;         // nullptr: as above
+        bool is_inside = false; // the process is in `netns`
+    };
+    Holder holder_of(const Socket& socket, MonoTime since);
 
 private:
     struct Seen {

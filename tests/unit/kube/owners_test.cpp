@@ -475,6 +475,69 @@ TEST_CASE("one that a plugin's pod was in before its own is not the plugin's") {
     CHECK(service.tick({{netns_a, 70}}).tcp[0].pod->uid == uid_a);
 }
 
+TEST_CASE("a pod that was there before a namespace is not certain to be whose that is, as long as another may come") {
+    Service service;
+    const bool is_bound = GENERATE(true, false); // as its runtime does
+    const auto look = [&](int pid, std::vector<Listener> listeners = {}) {
+        service.now.mono += 1s;
+        Snapshot made = service.snapshot(Snapshot::Cause::tick, std::move(listeners));
+        made.tcp = {Service::row(host, 1), Service::row(netns_a, pid)};
+        made.netns_names = {{.netns = netns_a, .bound = {}}};
+        if (is_bound) made.netns_names[0].bound = {"cni-1b9d6bcd-3b1d-4e5f-9a0b-1c2d3e4f5a6b"};
+        service.owners.name(made, service.now.mono);
+        return made;
+    };
+    // The agent of a CNI plugin: in the node's own network, or in one of its own.
+    const bool is_on_host = GENERATE(true, false);
+    service.runs(50, pod(uid_b), is_on_host ? host : netns_b, {7});
+    const std::vector<Listener> own{listener(is_on_host ? host : netns_b, 7, 50)};
+    service.tick(is_on_host ? std::vector<std::pair<NetnsId, int>>{{host, 1}}
+                            : std::vector<std::pair<NetnsId, int>>{{netns_b, 50}},
+                 own);
+
+    service.runs(60, pod(uid_b), netns_a, {8}); // its iptables
+    std::vector<Listener> all = own;
+    all.push_back(listener(netns_a, 8, 60));
+    Snapshot made = look(60, all);
+    CHECK(made.netns_names[0].pod->uid == uid_b); // shown all the same
+    CHECK(made.netns_names[0].is_owner_unknown);
+    CHECK(made.listeners[1].is_owner_unknown);
+    CHECK_FALSE(made.listeners[0].is_owner_unknown);
+    SECTION("another comes") {
+        service.runs(70, pod(uid_a), netns_a);
+        made = look(70, own);
+        CHECK(made.netns_names[0].pod->uid == uid_a);
+        CHECK_FALSE(made.netns_names[0].is_owner_unknown);
+    }
+    SECTION("nobody does") {
+        service.now.mono += is_bound ? 4min : 30s;
+        CHECK_FALSE(look(60, own).netns_names[0].is_owner_unknown);
+    }
+}
+
+TEST_CASE("a listener that a process elsewhere holds tells nothing of whose its namespace is") {
+    Service service;
+    service.runs(50, pod(uid_b), netns_b, {7}); // a service mesh's, for all pods of the node
+    const auto look = [&](int pid) {
+        return service.tick({{netns_a, pid}, {netns_b, 50}}, {listener(netns_a, 7, 50)});
+    };
+    service.tick({{netns_b, 50}});
+    Snapshot made = service.event({listener(netns_a, 7, 50)});
+    for (int i = 0; i < 2; ++i, made = look(0)) {
+        CHECK(made.netns_names[0].pod == std::nullopt);
+        CHECK(made.netns_names[0].is_owner_unknown);
+        CHECK(made.listeners[0].pod->uid == uid_b);
+        CHECK(made.listeners[0].is_owner_unknown); // the namespace's pod, which has a say in it
+    }
+    service.runs(70, pod(uid_a), netns_a);
+    made = look(70);
+    CHECK(made.netns_names[0].pod->uid == uid_a);
+    CHECK_FALSE(made.netns_names[0].is_owner_unknown);
+    CHECK(made.listeners[0].pod->uid == uid_a);
+    CHECK(made.listeners[0].other == OtherHolder{.pod = Pod{"", uid_b, "", uid_b}, .unit = {}});
+    CHECK_FALSE(made.listeners[0].is_owner_unknown);
+}
+
 TEST_CASE("without a cookie a namespace is another one where its process is") {
     Service service;
     const NetnsId unnamed{.cookie = 0, .inode = netns_a.inode};

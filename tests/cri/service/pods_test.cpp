@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The service among real pods of a real container runtime: whose a loss is, and whom a policy lets it tune.
 #include "cri/service/web.hpp"
+#include "netns/service/pod_logs.hpp"
 #include "recording/file.hpp"
 
 using namespace bpftune;
@@ -153,20 +154,24 @@ TEST_CASE("a pod in the node's own network is known by the process that listens"
 
 TEST_CASE("a pod that asks to be left alone is, from its first moment and from the service's") {
     ContainerRuntime runtime(programs());
-    // The entry matches by the cgroup alone, before the runtime has told anything: other tests' pods as well, if they
-    // ran.
-    const LoneHome home;
-    home.set_policy(
-        policy_text_for("{match: {qos: BestEffort}}", "shop", "mode: auto", "    net.core.somaxconn: {min: 1024}\n"));
+    const Home home;
+    // The entry matches by the names of their logs, before the runtime has told anything.
+    const std::string ns = own_kubernetes_namespace();
+    const TemporaryDirectory logs;
+    home.set_policy(policy_text_for("{match: {namespace: " + ns + "}}", "shop", "mode: auto",
+                                    "    net.core.somaxconn: {min: 1024}\n"));
     const auto make = [&](const std::string& name, unsigned number, bool asks) {
-        PodSpec pod = web_with_sidecar(runtime, "shop", number);
+        PodSpec pod = web_with_sidecar(runtime, ns, number);
         pod.name = name;
+        add_pod_log(logs.path(), ns, name, pod.uid);
         if (asks) pod.annotations = {{"bpftune-k8s.io/mode", "observe"}};
         must_be(runtime.pods().run(pod));
     };
     make("before-left-alone", 1, true);
     make("before", 2, false);
-    const Running service(home, asking(runtime));
+    Service::Settings settings = asking(runtime);
+    settings.before = with_var_log(logs.path());
+    const Running service(home, settings);
     make("since-left-alone", 3, true);
     make("since", 4, false);
     const auto somaxconn_of = [&](const std::string& name) {

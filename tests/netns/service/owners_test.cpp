@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whose listeners and namespaces are, by the cgroups of real processes.
-#include <sys/mount.h>
-
 #include "fixtures.hpp"
 #include "netns/cgroup.hpp"
+#include "netns/service/pod_logs.hpp"
 
 using namespace bpftune;
 using namespace bpftune::testing;
@@ -51,14 +50,15 @@ bool shows(const Home& home, const Json& listener, const Json& pod) {
     });
 }
 
-// Before the program starts: this folder is /var/log, for it alone.
+// Before the program starts: this folder is /var/log, for it alone; and it asks no runtime that the machine may have.
 Service::Settings with_logs(const fs::path& folder) {
-    return {.before = [folder] {
-        must(::unshare(CLONE_NEWNS) == 0, "unshare mounts");
-        must(::mount("none", "/", nullptr, MS_SLAVE | MS_REC, nullptr) == 0, "keep mounts to itself");
-        must(::mount(folder.c_str(), "/var/log", nullptr, MS_BIND, nullptr) == 0, "put its own /var/log there");
-    }};
+    return {.more = {"--cri-socket", "none"}, .before = with_var_log(folder)};
 }
+
+struct NamedPod : PodCgroup {
+    std::string ns = own_kubernetes_namespace();
+    std::string name = "web-0";
+};
 
 } // namespace
 
@@ -89,7 +89,7 @@ TEST_CASE("a pod that comes while the service runs has its name by its logs, wha
     const Cgroup cgroup(hierarchy, pod.path());
     const auto [ns, name, shown_ns, shown_name] = GENERATE(table<std::string, std::string, std::string, std::string>(
         {{"shop", "web-0", "shop", "web-0"}, {"\x1b[2J\n", "\"a\\\xff", "\\x1b[2J\\x0a", "\"a\\\\\\xff"}}));
-    fs::create_directory(logs / "pods" / (ns + "_" + name + "_" + pod.uid));
+    add_pod_log(logs.path(), ns, name, pod.uid);
     const Namespace netns;
     const Process server = server_in(netns, cgroup);
     CHECK(
@@ -169,12 +169,15 @@ TEST_CASE("containers of one pod that share a port are told apart") {
 
 TEST_CASE("what is changed for a pod says so, also of one that has come since the last tick") {
     const Home home;
-    // Of a pod whose UID alone is known.
-    home.set_policy(policy_text_for("{match: {qos: BestEffort}}", "owners", "mode: auto"));
-    const Running service(home, {.interval = "1m", .before = with_logs(home / "").before});
+    const NamedPod pod;
+    const TemporaryDirectory logs;
+    add_pod_log(logs.path(), pod.ns, pod.name, pod.uid);
+    home.set_policy(policy_text_for("{match: {namespace: " + pod.ns + "}}", "owners", "mode: auto"));
+    Service::Settings settings = with_logs(logs.path());
+    settings.interval = "1m";
+    const Running service(home, settings);
     if (is_blind(sees_arrivals(home), "pressure")) return;
     const Hierarchy hierarchy(CgroupVersion::v2);
-    const PodCgroup pod;
     const Cgroup cgroup(hierarchy, pod.path());
     const Namespace netns;
     netns.write("sys/net/core/somaxconn", "8");
@@ -197,5 +200,32 @@ TEST_CASE("what is changed for a pod says so, also of one that has come since th
         return !change.is_null();
     }));
     INFO(change.dump());
-    CHECK(change["scope"]["pod"] == Json{{"namespace", ""}, {"name", pod.uid}});
+    CHECK(change["scope"]["pod"] == Json{{"namespace", pod.ns}, {"name", pod.name}});
+}
+
+TEST_CASE("policy show tells what holds for a pod that is here, by its name or its UID", "[any-kernel]") {
+    const Home home;
+    const NamedPod pod;
+    const TemporaryDirectory logs;
+    add_pod_log(logs.path(), pod.ns, pod.name, pod.uid);
+    home.set_policy(policy_text_for("{match: {namespace: " + pod.ns + "}, mode: recommend}", "owners", "mode: auto"));
+    const Hierarchy hierarchy(CgroupVersion::v2);
+    const Cgroup cgroup(hierarchy, pod.path());
+    const Namespace netns;
+    const Process server = server_in(netns, cgroup);
+    const Running service(home, with_logs(logs.path()));
+    const std::string called = pod.ns + "/" + pod.name;
+    const auto show = [&](const std::string& name) {
+        return run({"policy", "show", "--pod", name, "--socket", home.socket()});
+    };
+    REQUIRE(comes_true([&] { return show(called).status == 0; })); // from the first look on
+    const Ran shown = show(called);
+    CHECK_THAT(shown.out, Catch::StartsWith("# in force: " + home.policy().string() + "\n# pod " + called +
+                                            ": known by logs, BestEffort\n"
+                                            "# policy.yaml:6 is about it: mode recommend\n"));
+    CHECK_THAT(shown.out, Catch::Contains("\n  mode: recommend\n"));
+    CHECK(show(pod.uid).out == shown.out);
+    write_text(home / "shown.yaml", shown.out); // what is left of the policy is one
+    CHECK(run({"policy", "check", home / "shown.yaml"}).status == 0);
+    CHECK(show(pod.ns + "/other").status == 1);
 }

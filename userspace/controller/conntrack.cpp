@@ -4,11 +4,16 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include "controller/flood.hpp"
 #include "controller/gate.hpp"
+#include "controller/tenant.hpp"
 #include "core/words.hpp"
 
 namespace bpftune::controller {
@@ -103,8 +108,18 @@ Reason reason_of(const Conntrack& table, const Gate& gate) {
             .before = gate.readings().find(limit_of(snapshot))->measured};
 }
 
+void ask_for_table(const Gate& gate, Wish& wish, std::vector<Tenant> tenants) {
+    ask_for(wish, std::move(tenants));
+    const Reading* limit = gate.readings().find(limit_of(gate.snapshot()));
+    wish.reason.before = limit->measured_for(wish.reason.trial.tenant);
+}
+
 // The demand of one table, by its namespace; the limit is the node's.
 ObjectKey demand_at(const Conntrack& table) { return {TunableId::conntrack_max, table.netns}; }
+
+Tenant tenant_with(const Snapshot& snapshot, const Conntrack& table) {
+    return tenant_in(snapshot, table.netns, table.pod);
+}
 
 std::string name_of(const Conntrack& table) { return netns_text(table.netns, table.pod); }
 
@@ -194,43 +209,80 @@ std::uint64_t buckets_for(const Snapshot& snapshot) {
     return std::bit_ceil(static_cast<std::uint64_t>(std::ceil(std::min(entries, largest_table))));
 }
 
+// `worst`: who lost most for want of buckets.
+Wish wish_for_chains(const Gate& gate, const Conntrack& worst) {
+    const Snapshot& snapshot = gate.snapshot();
+    const std::uint64_t lost = worst.window_chain_too_long;
+    const std::uint64_t entries = all_entries(snapshot);
+    const std::uint64_t to = std::max(buckets_for(snapshot), next_step(worst.buckets));
+    return {.tunable = TunableId::conntrack_buckets,
+            .scope = {.netns = snapshot.host, .pod = worst.pod},
+            .from = worst.buckets,
+            .to = to,
+            .why = fmt::format("{} connections of {} refused because hash chains are too long: {} entries in {} "
+                               "buckets; the table itself has room",
+                               lost, name_of(worst), entries, worst.buckets),
+            .expected = {to}, // allocated at once
+            .evidence = {{"chain_too_long", lost}, {"entries", entries}, {"buckets", worst.buckets}},
+            .reason = {.trial = {.object = buckets_of(snapshot)},
+                       .cause = Cause::loss,
+                       .fitted = entries,
+                       .before = gate.readings().find(buckets_of(snapshot))->measured},
+            .demand = demand_at(worst),
+            .urgent = true};
+}
+
 // A connection whose hash chain is longer than 50 to 80 is refused, however much room the table has
 // (net/netfilter/nf_conntrack_core.c, __nf_conntrack_confirm: MIN_CHAINLEN, MAX_CHAINLEN; 5.15 and later).
 void chain_rule(Gate& gate, const Snapshot& snapshot) {
-    const auto lost = [&](const Conntrack& table) { return asks(gate, table) ? table.window_chain_too_long : 0; };
-    const auto worst = std::ranges::max_element(snapshot.conntrack, {}, lost);
-    if (worst == snapshot.conntrack.end() || lost(*worst) == 0 || worst->buckets == 0) return;
-    const std::uint64_t entries = all_entries(snapshot);
-    const std::uint64_t to = std::max(buckets_for(snapshot), next_step(worst->buckets));
-    gate.raise({.tunable = TunableId::conntrack_buckets,
-                .scope = {.netns = snapshot.host, .pod = worst->pod},
-                .from = worst->buckets,
-                .to = to,
-                .why = fmt::format("{} connections of {} refused because hash chains are too long: {} entries in {} "
-                                   "buckets; the table itself has room",
-                                   lost(*worst), name_of(*worst), entries, worst->buckets),
-                .expected = {to}, // allocated at once
-                .evidence = {{"chain_too_long", lost(*worst)}, {"entries", entries}, {"buckets", worst->buckets}},
-                .reason = {.trial = {.object = buckets_of(snapshot)},
-                           .cause = Cause::loss,
-                           .fitted = entries,
-                           .before = gate.readings().find(buckets_of(snapshot))->measured},
-                .demand = demand_at(*worst),
-                .urgent = true});
+    const Conntrack* worst = nullptr;
+    Askers askers;
+    for (const Conntrack& table : snapshot.conntrack) {
+        const std::uint64_t lost = table.window_chain_too_long;
+        if (lost == 0 || !asks(gate, table)) continue;
+        askers.add(tenant_with(snapshot, table), lost);
+        if (worst == nullptr || lost > worst->window_chain_too_long) worst = &table;
+    }
+    if (worst == nullptr || worst->buckets == 0) return;
+    Wish wish = wish_for_chains(gate, *worst);
+    ask_for(wish, askers.alone());
+    gate.raise(std::move(wish));
 }
 
-// The table has one limit for the node; it is written in the init network namespace, for everyone.
-void raise_table(Gate& gate, const Conntrack& table, Wish wish) {
+// The table has one limit for the node; it is written in the init network namespace, for everyone. True: it is.
+bool raise_table(Gate& gate, const Conntrack& table, Wish wish) {
     const std::uint64_t chain = std::max<std::uint64_t>(1, table.buckets > 0 ? table.limit / table.buckets : 1);
     Wish buckets = wish;
+    buckets.askers.clear(); // beside their entries they take little
     const std::uint64_t limit = gate.raise(std::move(wish));
-    if (limit == table.limit || table.buckets == 0) return;
+    if (limit == table.limit) return false;
+    if (table.buckets == 0) return true;
     buckets.tunable = TunableId::conntrack_buckets;
     buckets.from = table.buckets;
     buckets.to = std::min(std::bit_ceil(limit / chain), gate.bounds_of(buckets).max);
     buckets.expected = {buckets.to}; // allocated at once
     buckets.why = fmt::format("nf_conntrack_max goes to {}: chains stay at {}", limit, chain);
     gate.raise(std::move(buckets));
+    return true;
+}
+
+// Of several tables the one that wants most.
+struct Fullest {
+    const Conntrack* table = nullptr;
+    Wish wish;
+};
+
+void take_larger(Fullest& fullest, const Conntrack& table, Wish wish) {
+    if (wish.to > fullest.wish.to) fullest = {.table = &table, .wish = std::move(wish)};
+}
+
+// The node's own demand is not held to what tenants have left, and does not let them have more.
+void raise_larger(Gate& gate, Fullest of_node, Fullest of_tenants) {
+    const bool do_tenants_want_more =
+        of_tenants.wish.to > of_node.wish.to &&
+        (of_node.table == nullptr || gate.within_shares(of_tenants.wish) > of_node.wish.to);
+    if (do_tenants_want_more && raise_table(gate, *of_tenants.table, std::move(of_tenants.wish))) return;
+    if (of_node.table != nullptr) raise_table(gate, *of_node.table, std::move(of_node.wish));
 }
 
 double begun_in(const Conntrack& table, double seconds) {
@@ -239,17 +291,22 @@ double begun_in(const Conntrack& table, double seconds) {
 
 // What one interval of the tables that ask says of their limit, and of the hash chains that all of them share.
 struct Asked {
-    Measured tables;
+    Measured of_node; // what tenants lose is none of its own, but what they use has shown that there is use for it
+    std::map<std::string, Measured> of_tenants; // by account
     Measured chains;
     Use of_limit;
     bool refused_by_chains = false;
 };
 
-void add(Asked& asked, const Conntrack& table, Nanoseconds interval) {
+void add(Asked& asked, const Snapshot& snapshot, const Conntrack& table) {
+    const Nanoseconds interval = snapshot.interval;
     const auto begun = static_cast<std::uint64_t>(std::llround(begun_in(table, Seconds(interval).count())));
-    asked.tables.losses += table.window_lost();
-    asked.tables.demand += begun + table.window_lost();
-    asked.tables.use = std::max(asked.tables.use, table.entries); // the limit is compared with each table by itself
+    const Tenant tenant = tenant_with(snapshot, table);
+    Measured& of = tenant.is_node() ? asked.of_node : asked.of_tenants[tenant.account];
+    of.losses += table.window_lost();
+    of.demand += begun + table.window_lost();
+    of.use = std::max(of.use, table.entries); // the limit is compared with each table by itself
+    asked.of_node.use = std::max(asked.of_node.use, table.entries);
     asked.chains.losses += table.window_chain_too_long;
     asked.chains.demand += begun + table.window_chain_too_long;
     const Need need = need_of(table, interval);
@@ -264,7 +321,7 @@ Asked asked_of(const View& view) {
     for (const Conntrack& table : snapshot.conntrack) {
         asked.of_limit.used = std::max(asked.of_limit.used, table.entries);
         if (view.asks(TunableId::conntrack_max, table.netns))
-            add(asked, table, snapshot.interval);
+            add(asked, snapshot, table);
         else // nothing is raised for it, but what it has in use keeps its place
             asked.of_limit.wanted =
                 std::max(asked.of_limit.wanted, size_for({.entries = static_cast<double>(table.entries)}));
@@ -283,7 +340,8 @@ Reading reading_of_limit(const Snapshot& snapshot, const Asked& asked) {
                     .read = snapshot.time.mono,
                     .use = seen(snapshot, asked.of_limit),
                     .sharers = std::max<std::uint64_t>(snapshot.conntrack.size(), 1),
-                    .measured = asked.tables};
+                    .measured = asked.of_node,
+                    .measured_of_tenants = asked.of_tenants};
     if (snapshot.conntrack.empty()) return reading;
     reading.value = snapshot.conntrack.front().limit; // the node's
     reading.in_use = asked.of_limit.used;
@@ -351,14 +409,16 @@ std::optional<Wish> wish_of(Gate& gate, const Conntrack& seen) {
     if (table.seen_once && is_mostly_unanswered(table)) wish.to = std::min(wish.to, next_step(table.limit));
     if (gate.is_on_ramp(limit_of(snapshot))) wish.to = std::max(wish.to, ramp_factor * table.limit);
     if (is_first_look(gate, table) || !gate.fit_flood(wish)) return std::nullopt;
+    if (const Tenant tenant = tenant_with(snapshot, table); !tenant.is_node()) ask_for_table(gate, wish, {tenant});
     return wish;
 }
 
 void rule(Gate& gate) {
     const Snapshot& snapshot = gate.snapshot();
     if (snapshot.cause != Snapshot::Cause::tick || gate.puts_back(limit_of(snapshot))) return;
-    const Conntrack* fullest = nullptr;
-    Wish largest;
+    Fullest of_node;
+    Fullest of_tenants;
+    Askers askers;
     for (const Conntrack& seen : snapshot.conntrack) {
         if (!asks(gate, seen)) continue;
         const Conntrack table = at_this_limit(seen, snapshot.interval);
@@ -367,11 +427,13 @@ void rule(Gate& gate) {
                    table.flood, gate.now());
         say_clashes(gate, table);
         auto wish = wish_of(gate, seen);
-        if (!wish || wish->to <= largest.to) continue;
-        largest = std::move(*wish);
-        fullest = &seen;
+        if (!wish) continue;
+        const bool is_of_node = wish->askers.empty();
+        if (!is_of_node) askers.add(wish->askers.front(), wish->to);
+        take_larger(is_of_node ? of_node : of_tenants, seen, std::move(*wish));
     }
-    if (fullest != nullptr) raise_table(gate, *fullest, std::move(largest));
+    if (of_tenants.table != nullptr) ask_for_table(gate, of_tenants.wish, askers.alone());
+    raise_larger(gate, std::move(of_node), std::move(of_tenants));
     chain_rule(gate, snapshot);
 }
 

@@ -2,6 +2,12 @@
 // The conntrack table: net.netfilter.nf_conntrack_max of the node, and the buckets that follow it.
 //
 // nf_conntrack_max is one number that is compared with each network namespace's own count, so the fullest one decides.
+// At worst everybody fills his table to what that one needed:
+//
+//   (raised to - original) x bytes of an entry x network namespaces
+//
+// For the node's own table, which has pods with hostNetwork and what is forwarded, this is told, and what is expected
+// is charged. Where tenants alone ask, it has to fit into their shares (Gate::within_shares()).
 //
 //   size = entries that there will be / 0.7, as a power of two
 //

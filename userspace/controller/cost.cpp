@@ -90,7 +90,9 @@ std::uint64_t charged_bytes(const Gate& gate, const Tenant& tenant, const Object
 
 void note_use(Gate& gate) {
     for (auto& [object, held] : gate.state().held) {
-        if (gate.snapshot().names_of(object.netns) != nullptr) held.tenant = tenant_of(gate, object, held.scope);
+        const bool is_of_node = tunables::row(object.tunable).kind == tunables::Kind::host_sysctl; // see tenant.hpp
+        if (!is_of_node && gate.snapshot().names_of(object.netns) != nullptr)
+            held.tenant = tenant_of(gate, object, held.scope);
         const Reading* reading = gate.readings().find(object);
         if (reading != nullptr && reading->charged)
             held.used = *reading->charged - std::min(*reading->charged, held.original);

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <bit>
 #include <numeric>
+#include <ranges>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -58,6 +60,20 @@ std::uint64_t smaller(const Wish& wish) {
     return tunables::row(wish.tunable).counts_down_from != 0 ? std::midpoint(wish.from, wish.to) : wish.from;
 }
 
+std::string names_of(const std::vector<Tenant>& tenants) {
+    const std::string& first = tenants.front().name;
+    if (tenants.size() == 1) return first;
+    if (tenants.size() == 2) return fmt::format("{} and {}", first, tenants.back().name);
+    return fmt::format("{} and {} others", first, tenants.size() - 1);
+}
+
+// "354.7 MiB if all 3 namespaces filled it"
+std::string worst_text(const Cost& cost) {
+    const std::string size = size_text(cost.worst_bytes);
+    return cost.sharers > 1 ? fmt::format("{} if all {} {} filled it", size, cost.sharers, cost.of)
+                            : fmt::format("{} if it were full", size);
+}
+
 std::string to_text(const Wish& wish) { return tunables::text_of(wish.tunable, wish.to); }
 
 // Whether `found` allows more than `ours`. Sets of CPUs are not more or less: another one is somebody's choice.
@@ -66,6 +82,11 @@ bool is_wider(TunableId tunable, std::uint64_t found, std::uint64_t ours) {
 }
 
 } // namespace
+
+void ask_for(Wish& wish, std::vector<Tenant> tenants) {
+    wish.reason.trial.tenant = tenants.empty() ? std::string() : tenants.front().account;
+    wish.askers = std::move(tenants);
+}
 
 Gate::Gate(const policy::Policy& policy, State& state, const Snapshot& snapshot, MonoTime now)
     : policy_(policy), state_(state), snapshot_(snapshot), now_(now), grants_(policy, snapshot),
@@ -225,7 +246,8 @@ bool Gate::fit_trials(Wish& wish) {
     if (joined != state_.trials.end() && !joined->second.verdict.empty()) return false;
     if (const Trial* trial = trial_with(state_, object); trial != nullptr && !trial->verdict.empty()) return false;
 
-    if (changes_of(object) + raise_and_roll_back > changes_an_hour) {
+    const std::size_t most = wish.reason.trial.tenant.empty() ? changes_an_hour : changes_an_hour_for_tenants;
+    if (changes_of(object) + raise_and_roll_back > most) {
         wish.why += fmt::format("; not raised to {}: changed often enough within an hour", to_text(wish));
         advise(wish, "often");
         return false;
@@ -259,12 +281,17 @@ bool Gate::fit_bounds(Wish& wish) {
     return true;
 }
 
+std::vector<Tenant> Gate::payers_of(const Wish& wish) const {
+    if (!wish.askers.empty()) return wish.askers;
+    return {tenant_of(*this, key_of(wish.tunable, wish.scope), wish.scope)};
+}
+
 // The object as the wish would leave it. What an earlier raise expected is not forgotten.
 Held Gate::after(const Wish& wish) const {
     const Held* ours = held(key_of(wish.tunable, wish.scope));
     Held next = ours != nullptr ? *ours : Held{.original = wish.from};
     next.scope = wish.scope;
-    next.tenant = tenant_of(*this, key_of(wish.tunable, wish.scope), wish.scope);
+    next.tenant = payers_of(wish).front();
     next.current = wish.to;
     next.since = now_;
     if (!is_bystander(wish.reason.trial, key_of(wish.tunable, wish.scope))) {
@@ -310,38 +337,71 @@ Gate::Room Gate::room_for(const ObjectKey& object, const Tenant& tenant) const {
     return room;
 }
 
+// Of all of them together.
+Gate::Room Gate::room_for(const ObjectKey& object, const std::vector<Tenant>& payers) const {
+    Room room = room_for(object, payers.front());
+    if (payers.size() == 1) return room;
+    const std::uint64_t left = left_of_budget(object);
+    for (const Tenant& payer : payers | std::views::drop(1)) {
+        if (room.bytes >= left) break;
+        room.bytes += room_for(object, payer).bytes;
+    }
+    return {.bytes = std::min(room.bytes, left), .of = "tenantShare of " + names_of(payers)};
+}
+
 std::uint64_t Gate::left_of_budget(const ObjectKey& object) const {
     const std::uint64_t budget = policy_.budget_bytes(snapshot_.memory_bytes);
     return budget - std::min(budget, charged_bytes(*this, object));
 }
 
-// As much of it as there is room for.
-std::uint64_t Gate::within_room(Wish wish, const Room& room) const {
+// As much of it as there is room for: of what it is charged with, or takes at worst.
+std::uint64_t Gate::within_room(Wish wish, const Room& room, std::uint64_t Cost::* bytes) const {
     const ObjectKey object = key_of(wish.tunable, wish.scope);
-    while (wish.to > wish.from && cost_of(object, after(wish), *this).charged_bytes > room.bytes)
-        wish.to = smaller(wish);
+    while (wish.to > wish.from && cost_of(object, after(wish), *this).*bytes > room.bytes) wish.to = smaller(wish);
     return wish.to;
+}
+
+// False: to nothing, and that has been said.
+bool Gate::hold_to(Wish& wish, std::uint64_t most, const std::string& refusal, std::string_view kind) {
+    if (most > wish.from) {
+        wish.to = most;
+        wish.why += "; " + refusal;
+        return true;
+    }
+    wish.why += "; not raised: " + refusal;
+    advise(wish, kind);
+    return false;
+}
+
+std::uint64_t Gate::within_shares(const Wish& wish) const {
+    const bool is_by_budget_alone = policy_.tenant_share >= 1;
+    if (wish.askers.empty() || is_by_budget_alone) return wish.to;
+    return within_room(wish, room_for(key_of(wish.tunable, wish.scope), wish.askers), &Cost::worst_bytes);
+}
+
+// What one has raised all who are held to it may fill.
+bool Gate::fit_shares(Wish& wish) {
+    const std::uint64_t most = within_shares(wish);
+    if (most == wish.to) return true;
+    const ObjectKey object = key_of(wish.tunable, wish.scope);
+    const Room room = room_for(object, wish.askers);
+    const std::string refusal = fmt::format(
+        "{} would take {}, and {} alone ask{} for it: {} has {} left; a larger tenantShare, or a min in the "
+        "policy, allows more",
+        to_text(wish), worst_text(cost_of(object, after(wish), *this)), names_of(wish.askers),
+        wish.askers.size() == 1 ? "s" : "", room.of, size_text(room.bytes));
+    return hold_to(wish, most, refusal, "shares");
 }
 
 bool Gate::fit_budget(Wish& wish) {
     const ObjectKey object = key_of(wish.tunable, wish.scope);
-    const std::uint64_t wanted = wish.to;
-    const Held next = after(wish);
-    const Cost whole = cost_of(object, next, *this);
-    const Room room = room_for(object, next.tenant);
-    wish.to = within_room(wish, room);
-    if (wish.to == wanted) return true;
-
-    const std::string refusal = fmt::format("{} would cost {}, {} has {} left", tunables::text_of(wish.tunable, wanted),
-                                            to_string(whole), room.of, size_text(room.bytes));
-    if (wish.to > wish.from) {
-        wish.why += "; " + refusal;
-        return true;
-    }
-    wish.to = wanted;
-    wish.why += "; not raised: " + refusal;
-    advise(wish, "budget");
-    return false;
+    const Room room = room_for(object, payers_of(wish));
+    const std::uint64_t most = within_room(wish, room, &Cost::charged_bytes);
+    if (most == wish.to) return true;
+    const Cost whole = cost_of(object, after(wish), *this);
+    const std::string refusal = fmt::format("{} would cost {}, {} has {} left", to_text(wish), to_string(whole),
+                                            room.of, size_text(room.bytes));
+    return hold_to(wish, most, refusal, "budget");
 }
 
 std::optional<std::string> Gate::why_no_further(Wish wish) const {
@@ -350,9 +410,9 @@ std::optional<std::string> Gate::why_no_further(Wish wish) const {
     if (const Say say = say_on(wish); say.mode != policy::Mode::automatic) return "its " + mode_text(say);
     wish.to = std::min(wish.to, bounds_of(wish).max);
     if (!is_room(wish)) return max_text(wish);
-    const ObjectKey object = key_of(wish.tunable, wish.scope);
-    const Room room = room_for(object, tenant_of(*this, object, wish.scope));
-    wish.to = within_room(wish, room);
+    const Room room = room_for(key_of(wish.tunable, wish.scope), payers_of(wish));
+    wish.to = within_shares(wish);
+    wish.to = within_room(wish, room, &Cost::charged_bytes);
     if (!is_room(wish)) return room.of + " has no room";
     return std::nullopt;
 }
@@ -395,7 +455,9 @@ void Gate::step_back(const ObjectKey& object, std::uint64_t value, const std::st
     const Held* held = this->held(object);
     if (held == nullptr || just_failed(object) || mode_of(object, true) != policy::Mode::automatic) return;
     if (now_ < held->since + cooldown || trial_with(state_, object) != nullptr || puts_back(object)) return;
-    if (changes_of(object) >= changes_an_hour) return;
+    const bool is_of_node = tunables::row(object.tunable).kind == tunables::Kind::host_sysctl;
+    const bool is_for_tenants = is_of_node && !held->tenant.is_node();
+    if (changes_of(object) >= (is_for_tenants ? changes_an_hour_for_tenants : changes_an_hour)) return;
     lower(Decision::Act::give_back, object, value, why, std::move(evidence));
 }
 
@@ -504,7 +566,7 @@ std::uint64_t Gate::raise(Wish wish) {
         return from;
     }
     const std::uint64_t wanted = wish.to;
-    if (!fit_flood(wish) || !fit_bounds(wish) || !fit_budget(wish)) return from;
+    if (!fit_flood(wish) || !fit_bounds(wish) || !fit_shares(wish) || !fit_budget(wish)) return from;
     if (is_too_little(wish)) {
         wish.why += "; that is less than a quarter more: not raised";
         if (wish.to < wanted) advise(std::move(wish), "too little");

@@ -45,11 +45,19 @@ struct Wish {
     ObjectKey demand; // whose demand it is for: what a flood is kept under
     // The socket that needs it, whose holder may be held to less than the namespace of the object; nullopt: nobody's.
     std::optional<ObjectKey> asker;
+    // Of one of the node's limits: the tenants who alone ask for it (ask_for()). Empty: the node itself does, or who
+    // does is not known.
+    std::vector<Tenant> askers;
     bool urgent = false; // exempt from the cooldown
     // What the application asked for is granted, or it asked for nothing: that belongs to the tunable that bounds it,
     // and needs no opt-in.
     bool within_asked = false;
 };
+
+// `tenants`: who alone asks for it, if anybody does (Askers::alone()).
+void ask_for(Wish& wish, std::vector<Tenant> tenants);
+
+struct Cost;
 
 class Gate {
 public:
@@ -70,6 +78,10 @@ public:
 
     // Holds a wish to what a flood is worth. False: to nothing, and that has been said.
     bool fit_flood(Wish& wish);
+
+    // As far as the shares of those who alone ask for it go if everybody filled it: `wish.to` or less; all of it where
+    // nobody is held to a share.
+    [[nodiscard]] std::uint64_t within_shares(const Wish& wish) const;
 
     // Takes a raise back, to the value that its object had before, unless the mode allows no write now or the last try
     // failed a moment ago.
@@ -170,6 +182,7 @@ private:
     bool fit_trials(Wish& wish);
     std::size_t changes_of(const ObjectKey& key);
     bool fit_bounds(Wish& wish);
+    [[nodiscard]] std::vector<Tenant> payers_of(const Wish& wish) const;
     [[nodiscard]] Held after(const Wish& wish) const;
     // What an object may be charged with at most.
     struct Room {
@@ -177,8 +190,11 @@ private:
         std::string of; // "memoryBudget", "tenantShare of default/web-1"
     };
     [[nodiscard]] Room room_for(const ObjectKey& object, const Tenant& tenant) const;
+    [[nodiscard]] Room room_for(const ObjectKey& object, const std::vector<Tenant>& payers) const;
     [[nodiscard]] std::uint64_t left_of_budget(const ObjectKey& object) const;
-    [[nodiscard]] std::uint64_t within_room(Wish wish, const Room& room) const;
+    [[nodiscard]] std::uint64_t within_room(Wish wish, const Room& room, std::uint64_t Cost::* bytes) const;
+    bool hold_to(Wish& wish, std::uint64_t most, const std::string& refusal, std::string_view kind);
+    bool fit_shares(Wish& wish);
     bool fit_budget(Wish& wish);
     void write(const ObjectKey& key, Wish wish);
     void say(Decision::Act act, Wish finding, std::string_view kind);

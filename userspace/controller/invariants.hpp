@@ -18,7 +18,10 @@
 //  5. No raise takes the memory of all raises together past the budget: of each, what its forecast expects to be used,
 //     or what is in use, whichever is more (cost.hpp). What grows beyond its forecast is counted, and ends further
 //     raises. Nor does one take those of one tenant (tenant.hpp) past its share of the budget, except one object's of
-//     a tenant, and that to three quarters of what others have left of the budget at most.
+//     a tenant, and that to three quarters of what others have left of the budget at most. One of the node's limits
+//     that tenants alone ask for is raised no further than what they have left so pays for if everybody filled it, and
+//     only while that and its roll-back are within `changes_an_hour_for_tenants`: the rest is for the node's own
+//     demand.
 //  6. In observe and recommend nothing is written, not even a roll-back. That goes by the lowest of spec, the first
 //  entry
 //     that matches, and the pod's annotation, of the object as of the socket that a raise is for; with what is not
@@ -30,7 +33,8 @@
 //  9. What writes nothing is recorded at most `findings_an_hour_of_netns` times in any hour of one network namespace,
 //     but for the node's own limits, which are few.
 //
-// tests/unit/controller/properties_test.cpp holds the controller to each over random traces.
+// tests/unit/controller/properties_test.cpp holds the controller to each over random traces, and shares_test.cpp to
+// what 5 says of tenants alone.
 #pragma once
 
 #include <cstdint>
@@ -44,6 +48,8 @@ namespace bpftune::controller {
 inline constexpr std::size_t changes_an_hour = 8;
 // Nothing is given back after so many: what is left of them is for the demand that may come.
 inline constexpr std::size_t give_backs_an_hour = 4;
+// What is done for tenants alone to one of the node's limits leaves room for a raise of the node's own.
+inline constexpr std::size_t changes_an_hour_for_tenants = 6;
 // Who sets a value at intervals is met three times, and then is right.
 inline constexpr std::size_t reasserts_an_hour = 3;
 // A demand that outgrew so many raises in a row, each within the pause after the one before, is a ramp, whose end is

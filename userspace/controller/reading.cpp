@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <string>
 #include <utility>
 
 #include "controller/resource.hpp"
@@ -29,6 +30,12 @@ Scope Reading::scope() const {
             .netns_pid = netns_pid,
             .listener = std::nullopt,
             .pod = pod != nullptr ? *pod : std::nullopt};
+}
+
+Measured Reading::measured_for(const std::string& tenant) const {
+    if (tenant.empty() || !measured_of_tenants) return measured;
+    const auto own = measured_of_tenants->find(tenant);
+    return own != measured_of_tenants->end() ? own->second : Measured{};
 }
 
 Readings::Readings(const View& view) : readings_(std::exchange(spare.readings, {})) {

@@ -6,9 +6,11 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <map>
 #include <optional>
 #include <ranges>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "controller/state.hpp"
@@ -50,14 +52,17 @@ struct Reading {
     // In use in the window: what it is charged by; nullopt: not looked at. Of several who are held to it: by each.
     std::optional<std::uint64_t> charged;
     std::optional<std::vector<std::uint64_t>> charged_each;
-    std::uint64_t sharers = 1;         // who may each fill it (Tunable::sharers)
-    Measured measured;                 // what the window adds to a trial of it
+    std::uint64_t sharers = 1; // who may each fill it (Tunable::sharers)
+    Measured measured;         // what the window adds to a trial of it
+    // The same to one that is for one tenant, by its account; nullopt: that is not told apart, or nobody's.
+    std::optional<std::map<std::string, Measured>> measured_of_tenants;
     std::optional<RaisedFlows> raised; // what has become of the connections that it was raised for
     Counts counts = Counts::yes;
     Nanoseconds shows_after{}; // a change of it tells on what is lost only after so long
 
     [[nodiscard]] Scope scope() const;
     [[nodiscard]] bool takes_word(std::uint64_t value) const { return (words >> value & 1) != 0; }
+    [[nodiscard]] Measured measured_for(const std::string& tenant) const; // TrialKey::tenant
 };
 
 // What readings are made from. `asks`: whether the demand of a namespace counts for the node's object, which an entry

@@ -10,6 +10,7 @@
 
 #include "controller/cost.hpp"
 #include "controller/gate.hpp"
+#include "controller/tenant.hpp"
 #include "core/words.hpp"
 
 namespace bpftune::controller {
@@ -131,10 +132,24 @@ Wish finding_of(const Limits& limits, const SocketMemory& row, const Snapshot& s
     return wish;
 }
 
+// Whose demand it is, where one network namespace holds half of it or more; nullptr: several have it, or that is not
+// known.
+const MemoryHolder* holder_alone(const SocketMemory& row) {
+    return row.largest && 2 * row.largest->bytes >= row.bytes ? &*row.largest : nullptr;
+}
+
 struct Obstacle {
     std::string_view kind;
     std::string why;
 };
+
+std::optional<Obstacle> left_out(const Gate& gate, const Limits& limits, const SocketMemory& row) {
+    const MemoryHolder* holder = holder_alone(row);
+    if (holder == nullptr || gate.asks(limits.most.tunable, holder->netns)) return std::nullopt;
+    return Obstacle{"left out", fmt::format("{}; not raised for that one: an entry of pods or its annotation holds it "
+                                            "to less, or a user has made it for himself",
+                                            holds_text(gate.snapshot(), row))};
+}
 
 std::optional<Obstacle> leak_in(const Snapshot& snapshot, const SocketMemory& row) {
     if (!row.held_bytes || !row.still_bytes)
@@ -173,6 +188,7 @@ void raise_others(Gate& gate, const Limits& limits, const SocketMemory& row, con
         wish.from = value;
         wish.to = std::min(value * to / raised.from, gate.bounds_of(ObjectKey{other.tunable, wish.scope.netns}).max);
         wish.expected.clear(); // the pages are charged once
+        wish.askers.clear();   // and by the same
         wish.why = fmt::format("the third number goes to {}: this one keeps its proportion to it", to);
         gate.raise(std::move(wish));
     }
@@ -186,6 +202,7 @@ void judge(Gate& gate, const Limits& limits, const SocketMemory& row) {
     if (!row.held_bytes && row.near_for < seen_by) return;
     Wish wish = finding_of(limits, row, snapshot);
     auto obstacle = leak_in(snapshot, row);
+    if (!obstacle) obstacle = left_out(gate, limits, row);
     if (!obstacle) obstacle = no_memory_for(snapshot, row, factor * row.high_bytes);
     if (obstacle) {
         wish.why += "; " + obstacle->why;
@@ -198,6 +215,10 @@ void judge(Gate& gate, const Limits& limits, const SocketMemory& row) {
                    .cause = Cause::loss,
                    .fitted = pages(row, row.limit_bytes()),
                    .before = measured(row)};
+    Askers askers;
+    if (const MemoryHolder* holder = holder_alone(row))
+        askers.add(tenant_in(snapshot, holder->netns, holder->pod), wish.to);
+    ask_for(wish, askers.alone());
     const Wish raised = wish;
     if (const std::uint64_t to = gate.raise(std::move(wish)); to > raised.from)
         raise_others(gate, limits, row, raised, to);

@@ -12,6 +12,9 @@
 // is raised; nor where it is not known. And only where the node has twice as much memory free as the raise adds, and
 // its tasks do not wait for memory. The guards judge the raise as any other: one that TCP outgrows at once is taken
 // back.
+//
+// Where one network namespace has half of the pool or more the demand is its own: it is left out where an entry of the
+// policy says so, or a user has made it, and else held to its tenant's share. Who spreads it over several is not found.
 #pragma once
 
 #include "controller/resource.hpp"

@@ -12,6 +12,7 @@
 #include "controller/cost.hpp"
 #include "controller/flood.hpp"
 #include "controller/gate.hpp"
+#include "controller/tenant.hpp"
 #include "controller/trial.hpp"
 #include "controller/udp_buffers.hpp"
 #include "core/words.hpp"
@@ -53,8 +54,12 @@ struct Needing {
     std::uint64_t most = 0;             // of these
     std::string who;                    // needs that
     std::string why;                    // in words that go before those on what is to be done
+    Askers askers;                      // whose they are
 
-    void add(std::uint64_t buffer, std::size_t sockets = 1) { buffers.insert(buffers.end(), sockets, buffer); }
+    void add(const Tenant& tenant, std::uint64_t buffer, std::size_t sockets = 1) {
+        buffers.insert(buffers.end(), sockets, buffer);
+        askers.add(tenant, buffer);
+    }
 };
 
 std::string name_of(const UdpSocket& socket) {
@@ -87,7 +92,7 @@ Needing needing_datagrams(const Gate& gate, TunableId tunable, bool set_by_appli
         if (socket.set_by_application != set_by_application || !gate.asks(tunable, socket)) continue;
         const auto need = need_of(gate, socket, buffer);
         if (!need || need->proof < least) continue;
-        needing.add(need->buffer);
+        needing.add(tenant_in(gate.snapshot(), socket.netns, socket.pod), need->buffer);
         if (need->buffer <= needing.most) continue;
         needing.most = need->buffer;
         needing.who = name_of(socket);
@@ -108,7 +113,7 @@ Needing needing_connections(const Gate& gate, const Ceiling& ceiling, std::uint6
         if (!held || held->at_ceiling.value_or(0) == 0 || !held->largest_at_ceiling) continue;
         if (!gate.asks(ceiling.tunable, row.netns)) continue;
         needing.most = next_try * doubled * value;
-        needing.add(needing.most, *held->at_ceiling);
+        needing.add(tenant_in(gate.snapshot(), row.netns, row.pod), needing.most, *held->at_ceiling);
         const HeldFlow& flow = *held->largest_at_ceiling;
         if (fastest != nullptr && flow.bytes_per_second <= fastest->bytes_per_second) continue;
         fastest = &flow;
@@ -149,6 +154,7 @@ void raise(Gate& gate, TunableId tunable, std::uint64_t value, std::uint64_t eac
     for (const std::uint64_t buffer : needing.buffers) wish.expected.push_back(units(buffer));
     wish.why += fmt::format(
         ". It is for sockets that are made after it: running ones keep theirs until {} starts again", needing.who);
+    ask_for(wish, needing.askers.alone());
     gate.raise(std::move(wish));
 }
 
@@ -179,6 +185,7 @@ Needing needing_more(const Gate& gate, const Ceiling& ceiling, std::uint64_t val
     Needing& first = datagrams.most >= connections.most ? datagrams : connections;
     const Needing& other = &first == &datagrams ? connections : datagrams;
     first.buffers.insert(first.buffers.end(), other.buffers.begin(), other.buffers.end());
+    first.askers.add(other.askers);
     return std::move(first);
 }
 

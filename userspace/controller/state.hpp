@@ -40,7 +40,7 @@ struct Tenant {
 // An object whose value is ours.
 struct Held {
     Scope scope;
-    Tenant tenant;                  // as last known
+    Tenant tenant;                  // as last known; of the node's own limits see tenant.hpp
     std::uint64_t original = 0;     // before our first write
     std::uint64_t current = 0;      // what we wrote last
     MonoTime since;                 // when that was decided
@@ -78,6 +78,9 @@ struct Queue {
 struct TrialKey {
     ObjectKey object;
     bool minimum = false;
+    // Of one of the node's limits, if tenants alone ask for it, the account of the one that asks for most: nobody
+    // else's demand waits for a back-off of that one. Empty: the node's.
+    std::string tenant;
 
     auto operator<=>(const TrialKey&) const = default;
 };

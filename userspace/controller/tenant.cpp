@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "controller/tenant.hpp"
 
+#include <algorithm>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -51,17 +54,47 @@ Holder holder_of(const Reading* reading) {
 
 Tenant tenant_of(const Gate& gate, const ObjectKey& object, const Scope& scope) {
     if (tunables::row(object.tunable).kind == tunables::Kind::host_sysctl) return {};
-    const Snapshot& snapshot = gate.snapshot();
-    const NetnsNames* names = snapshot.names_of(object.netns);
     const Holder holder = holder_of(gate.readings().find(object));
     if (holder.pod != nullptr && *holder.pod) return of_pod(**holder.pod);
-    if (names != nullptr && names->pod) return of_pod(*names->pod);
+    if (object.netns != gate.snapshot().host) return tenant_in(gate.snapshot(), object.netns, scope.pod);
     if (scope.pod) return of_pod(*scope.pod);
-    if (object.netns == snapshot.host && !holder.unit.empty()) return of_unit(holder.unit);
-    if (object.netns == snapshot.host) return is_of_socket(object.tunable) ? of_nobody_known() : Tenant{};
+    if (!holder.unit.empty()) return of_unit(holder.unit);
+    return is_of_socket(object.tunable) ? of_nobody_known() : Tenant{};
+}
+
+Tenant tenant_in(const Snapshot& snapshot, const NetnsId& netns, const std::optional<Pod>& otherwise) {
+    if (netns == snapshot.host) return {};
+    const NetnsNames* names = snapshot.names_of(netns);
+    if (names != nullptr && names->pod) return of_pod(*names->pod);
+    if (otherwise) return of_pod(*otherwise);
     if (names != nullptr && names->user_ns_owner)
         return names->unit.empty() ? of_user(*names->user_ns_owner) : of_unit(names->unit);
-    return of_netns(object.netns, names);
+    return of_netns(netns, names);
+}
+
+void Askers::add(const Tenant& tenant, std::uint64_t wanted) {
+    if (tenant.is_node()) {
+        is_of_node_ = true;
+        return;
+    }
+    Asker& asker = by_account_.try_emplace(tenant.account, tenant).first->second;
+    asker.wanted = std::max(asker.wanted, wanted);
+}
+
+void Askers::add(const Askers& others) {
+    is_of_node_ |= others.is_of_node_;
+    for (const auto& [account, asker] : others.by_account_) add(asker.tenant, asker.wanted);
+}
+
+std::vector<Tenant> Askers::alone() const {
+    if (is_of_node_) return {};
+    std::vector<const Asker*> askers;
+    for (const auto& [account, asker] : by_account_) askers.push_back(&asker);
+    std::ranges::stable_sort(askers, std::greater{}, &Asker::wanted);
+    askers.resize(std::min(askers.size(), most));
+    std::vector<Tenant> tenants;
+    for (const Asker* asker : askers) tenants.push_back(asker->tenant);
+    return tenants;
 }
 
 } // namespace bpftune::controller

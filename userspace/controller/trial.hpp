@@ -43,6 +43,9 @@
 // A trial that nothing judges (JudgedBy::nothing) is kept at the next tick, as nothing that runs takes the value:
 // guards would tell of others. What it is raised for has to be proven before.
 //
+// What is raised for one tenant alone is judged by that tenant's demand where it is told apart, and what is for the
+// node by no loss of tenants': who loses at any limit has no raise of others taken back.
+//
 // Where a change tells on what is lost only after a while (Reading::shows_after), as a timeout does, nothing is
 // measured before, and both windows begin then.
 //

@@ -140,7 +140,7 @@ RECORDED(controller::Held, scope, tenant, original, current, since, written, rai
          untested);
 RECORDED(controller::Said, why_kind, to, when);
 RECORDED(controller::Queue, in_burst, raised, demand, sized, stuck, slow, refuses_clients);
-RECORDED(controller::TrialKey, object, minimum);
+RECORDED(controller::TrialKey, object, minimum, tenant);
 RECORDED(controller::Measured, losses, demand, use, lost_in_flood, length, bytes, softirq_us, cpus);
 RECORDED(controller::Trial, cause, since, last_raise, fitted, is_fitted_known, before, after, raised, shows_after,
          undecided, guards, values, verdict);

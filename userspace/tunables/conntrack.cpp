@@ -36,7 +36,7 @@ constexpr std::array rows{
             "for each entry: struct nf_conn in the slab of this kernel (`/sys/kernel/slab/nf_conntrack`), and 128 "
             "bytes for its extensions, struct nf_ct_ext (nf_conntrack_extend.c, NF_CT_EXT_PREALLOC). Charged: what "
             "each network namespace is expected to hold, headroom included. At worst: every network namespace "
-            "that has a table fills it",
+            "that has a table fills it, which a tenant's share has to pay for where tenants alone ask for more",
         .serves = "conntrack.drops",
         .help = "Connections that the table may hold: one number for the node, compared with each network namespace's "
                 "own count.",

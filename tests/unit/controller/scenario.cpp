@@ -321,16 +321,21 @@ void add_owners(World& world, Names& names, const Fields& fields) {
     if (fields.has("units"))
         for (const auto& each : fields.at("units"))
             world.units_in[names.netns(text_of(each.first))] = text_of(each.second);
+    if (fields.has("users"))
+        for (const auto& each : fields.at("users"))
+            world.users_in[names.netns(text_of(each.first))] = small_number_of(each.second);
     if (fields.has("unknown"))
         for (const YAML::Node& each : items_of(fields.at("unknown")))
             world.unknown_owners.insert(names.netns(text_of(each)));
+    if (fields.has("unread"))
+        for (const YAML::Node& each : items_of(fields.at("unread"))) world.unread.insert(names.netns(text_of(each)));
 }
 
 World world_of(const YAML::Node& node, Names& names) {
-    const Fields fields(node, {"pods",   "units",      "unknown",    "listener",  "conntrack",  "buffers",
-                               "udp",    "backlog",    "ports",      "fragments", "neighbours", "socket_memory",
-                               "device", "sizes",      "allowed",    "fast_open", "memory",     "syncookies",
-                               "entry",  "connection", "interrupts", "irqbalance"});
+    const Fields fields(node, {"pods",   "units",      "unknown",    "listener",   "conntrack",  "buffers",
+                               "udp",    "backlog",    "ports",      "fragments",  "neighbours", "socket_memory",
+                               "device", "sizes",      "allowed",    "fast_open",  "memory",     "syncookies",
+                               "entry",  "connection", "interrupts", "irqbalance", "users",      "unread"});
     World world;
     add_owners(world, names, fields);
     if (fields.has("listener"))

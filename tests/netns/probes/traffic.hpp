@@ -133,10 +133,12 @@ inline void send_at_one_go(const Namespace& from, const char* address, std::uint
     });
 }
 
+inline void track_connections_here() {
+    shell("nft 'add table ip t; add chain ip t c { type filter hook output priority 0; }; "
+          "add rule ip t c ct state invalid drop'");
+}
 inline void track_connections(const Namespace& netns) {
-    shell("ip netns exec " + netns.name() +
-          " nft 'add table ip t; add chain ip t c { type filter hook output "
-          "priority 0; }; add rule ip t c ct state invalid drop'");
+    netns.inside([] { track_connections_here(); });
 }
 
 // One entry for each port.

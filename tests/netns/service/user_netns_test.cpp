@@ -23,19 +23,26 @@ void bring_loopback_up() {
     must(::ioctl(socket.value(), SIOCSIFFLAGS, &request) == 0, "bring loopback up");
 }
 
-// `unshare -Urn` as nobody, in this cgroup, with a server whose queue is too short for its clients until the object's
-// end.
+enum class Short { queue, table }; // what is too short for the clients: their server's, or that of connections
+
+// As `unshare -r`.
+void become_root_of_user_ns() {
+    must(::prctl(PR_SET_DUMPABLE, 1) == 0, "own /proc/self");
+    must(sys::write_file("/proc/self/uid_map", fmt::format("0 {} 1", nobody)).has_value(), "map nobody");
+}
+
+// `unshare -Urn` as nobody, in this cgroup, with a server and more clients than it takes until the object's end.
 class UserNetns {
 public:
-    explicit UserNetns(const Cgroup& cgroup) {
+    explicit UserNetns(const Cgroup& cgroup, Short what = Short::queue) {
         std::array<int, 2> told{};
         must(::pipe2(told.data(), O_CLOEXEC) == 0, "pipe");
         pid_ = ::fork();
         must(pid_ >= 0, "fork");
-        if (pid_ == 0) overflow(cgroup, told[1]);
+        if (pid_ == 0) overflow(cgroup, what, told[1]);
         ::close(told[1]);
         const sys::Fd from(told[0]);
-        must(::read(from.value(), &inode_, sizeof inode_) == sizeof inode_, "make a namespace as nobody");
+        must(::read(from.value(), &made_, sizeof made_) == sizeof made_, "make a namespace as nobody");
     }
     UserNetns(const UserNetns&) = delete;
     UserNetns& operator=(const UserNetns&) = delete;
@@ -44,11 +51,11 @@ public:
         ::waitpid(pid_, nullptr, 0);
     }
 
-    [[nodiscard]] std::uint64_t inode() const { return inode_; }
+    [[nodiscard]] std::uint64_t inode() const { return made_.inode; }
     // Whether this kernel shows sysctls of net/core to namespaces of users: Linux 6.1 does not, 6.12 does.
     [[nodiscard]] bool has_somaxconn() const {
-        if (inode_ == 0) WARN("no somaxconn in namespaces of users here");
-        return inode_ != 0;
+        if (!made_.has_somaxconn) WARN("no somaxconn in namespaces of users here");
+        return made_.has_somaxconn;
     }
     [[nodiscard]] std::uint64_t somaxconn() const {
         const Process look([this] {
@@ -60,7 +67,12 @@ public:
     }
 
 private:
-    [[noreturn]] static void overflow(const Cgroup& cgroup, int told) {
+    struct Made {
+        std::uint64_t inode = 0;
+        bool has_somaxconn = false;
+    };
+
+    [[noreturn]] static void overflow(const Cgroup& cgroup, Short what, int told) {
         try {
             cgroup.enter();
             must(::setresgid(nobody, nobody, nobody) == 0 && ::setresuid(nobody, nobody, nobody) == 0, "become nobody");
@@ -68,13 +80,17 @@ private:
             must(::unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0, "unshare");
             bring_loopback_up();
             const char* const somaxconn = "/proc/sys/net/core/somaxconn";
-            const bool is_shown = ::access(somaxconn, F_OK) == 0;
+            const bool is_shown = what == Short::queue && ::access(somaxconn, F_OK) == 0;
             must(!is_shown || sys::write_file(somaxconn, "8").has_value(), "set somaxconn");
+            if (what == Short::table) {
+                become_root_of_user_ns();
+                track_connections_here();
+            }
             const sys::Fd listener = listen_on("127.0.0.1", port, 1000);
             struct stat status{};
             must(::stat("/proc/self/ns/net", &status) == 0, "stat the namespace");
-            const std::uint64_t inode = is_shown ? status.st_ino : 0;
-            must(::write(told, &inode, sizeof inode) == sizeof inode, "tell it");
+            const Made made{.inode = status.st_ino, .has_somaxconn = is_shown};
+            must(::write(told, &made, sizeof made) == sizeof made, "tell it");
             while (true) {
                 const auto connected = clients(40, "127.0.0.1", port);
                 static_cast<void>(await(listener, POLLIN, 1000));
@@ -87,13 +103,21 @@ private:
     }
 
     pid_t pid_ = -1;
-    std::uint64_t inode_ = 0;
+    Made made_;
 };
 
 Json somaxconn_row(const Home& home, const UserNetns& in) {
     for (const Json& row : home.history())
         if (row["tunable"] == "net.core.somaxconn" && row["scope"]["netns"] == in.inode()) return row;
     return nullptr;
+}
+
+bool tells_of_table(const Home& home, std::uint64_t inode) {
+    for (const Json& row : home.history())
+        if (row["tunable"] == "net.netfilter.nf_conntrack_max" &&
+            row["why"].get<std::string>().contains(fmt::format("netns {} ", inode)))
+            return true;
+    return false;
 }
 
 struct Unit {
@@ -131,4 +155,27 @@ TEST_CASE("a network namespace that a user made is tuned where an entry names it
     INFO(home.history().dump(1) << service.err());
     CHECK(comes_true([&] { return named.somaxconn() > 8; }));
     CHECK(unnamed.somaxconn() == 8);
+}
+
+TEST_CASE("nf_conntrack_max is raised for no connection table that a user has made and filled, but for another") {
+    const LoneHome home;
+    if (!fs::exists(conntrack_max)) return; // nf_conntrack is not loaded
+    const NodeValue max(conntrack_max, 100);
+    const Unit unit;
+    const UserNetns user(unit.cgroup, Short::table);
+    home.set_policy("apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: users}\n"
+                    "spec:\n  mode: recommend\n"); // of everybody, so nothing is written
+    const Running service(home);
+    REQUIRE(comes_true([&] {
+        const Json row = row_where(home.top()["conntrack"], {{"netns", user.inode()}});
+        return row.is_object() && row["drops"] > 0;
+    }));
+
+    const Site site;
+    track_connections(site.netns);
+    const auto listener = site.listen(port);
+    const auto connected = site.connect(200, port);
+    INFO(home.top()["conntrack"].dump(1) << home.history().dump(1) << service.err());
+    CHECK(comes_true([&] { return tells_of_table(home, site.netns.inode()); }));
+    CHECK_FALSE(tells_of_table(home, user.inode()));
 }

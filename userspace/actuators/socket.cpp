@@ -5,6 +5,7 @@
 #include <array>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <linux/capability.h>
@@ -15,6 +16,7 @@
 #include "sys/directory.hpp"
 #include "sys/netns.hpp"
 #include "sys/sockets.hpp"
+#include "sys/whole_search.hpp"
 
 namespace bpftune::actuators {
 namespace {
@@ -35,13 +37,14 @@ Result<sys::Fd> fetch_if_same(const ListenerRef& ref, pid_t pid, int fd) {
 // How far one is looked for: it is told apart from "gone" where that was not far enough.
 struct Search {
     MonoTime deadline;
-    std::size_t most = 0; // descriptors of each process, the lowest
+    std::size_t most = 0;                         // descriptors of each process, the lowest
+    std::vector<std::uint64_t>* others = nullptr; // the inodes of all sockets that it comes upon
 };
 constexpr std::size_t few_descriptors = 1024; // a server listens before it has clients
 constexpr std::size_t most_descriptors = 65536;
 
 Result<sys::Fd> fetch_by_inode(const ListenerRef& ref, pid_t pid, const Search& search) {
-    const auto fd = sys::find_socket(pid, ref.inode, search.most, search.deadline);
+    const auto fd = sys::find_socket(pid, ref.inode, search.most, search.deadline, search.others);
     if (!fd && (denied(fd.error()) || fd.error().code == ETIME)) return std::unexpected(fd.error());
     if (!fd || !*fd) return gone("process {} does not hold it", pid);
     return fetch_if_same(ref, pid, **fd);
@@ -57,14 +60,24 @@ void those_of_namespace_first(std::vector<pid_t>& pids, const NetnsId& netns) {
     });
 }
 
+// By this process. What is gone by that counts as gone only where the kernel does not list it either.
+sys::WholeSearch& last_search() {
+    static sys::WholeSearch last;
+    return last;
+}
+
 // The process that the hint names may have ended or passed the socket on.
 Result<sys::Fd> fetch_from_any(const ListenerRef& ref, const NetnsId& netns, Search search) {
+    if (last_search().misses(ref.inode, sys::now().mono))
+        return gone("no process holds the socket {} any more", ref.inode);
     auto pids = sys::numbered_entries("/proc");
     if (!pids) return std::unexpected(pids.error());
     those_of_namespace_first(*pids, netns);
     int hidden = 0;
+    std::vector<std::uint64_t> others;
     for (const std::size_t most : {few_descriptors, most_descriptors}) {
         search.most = most;
+        search.others = most == most_descriptors ? &others : nullptr;
         hidden = 0;
         for (const pid_t pid : *pids) {
             auto socket = fetch_by_inode(ref, pid, search);
@@ -74,7 +87,10 @@ Result<sys::Fd> fetch_from_any(const ListenerRef& ref, const NetnsId& netns, Sea
     }
     // What is closed even to these rights is guarded by a security module: no pod.
     const bool all_rights = sys::has_capability(CAP_SYS_PTRACE) && sys::has_capability(CAP_DAC_READ_SEARCH);
-    if (hidden == 0 || all_rights) return gone("no process holds the socket {} any more", ref.inode);
+    if (hidden == 0 || all_rights) {
+        last_search().ended(std::move(others), sys::now().mono);
+        return gone("no process holds the socket {} any more", ref.inode);
+    }
     return system_failure(EACCES,
                           "look for socket {}: {} processes do not show theirs (it takes CAP_SYS_PTRACE and "
                           "CAP_DAC_READ_SEARCH)",
@@ -105,12 +121,19 @@ Result<bool> is_still_there(const ListenerRef& ref, const Scope& scope, IsListed
 
 // Only what the kernel does not list any more is gone: a descriptor may be where no process shows it.
 Result<sys::Fd> fetch_named(const ListenerRef& ref, const Scope& scope, IsListed is_listed) {
+    const bool was_missed = last_search().misses(ref.inode, sys::now().mono);
     auto socket = fetch_shown(ref, scope.netns);
+    if (socket) last_search().reached(ref.inode, sys::now().mono);
     if (socket || socket.error().code != ESTALE) return socket;
     const auto there = is_still_there(ref, scope, is_listed);
     if (!there)
         return with_context(there.error(), "{}; whether it is there still is not known", socket.error().message);
     if (!*there) return socket;
+    if (was_missed) { // not looked for by itself: somebody may have received it since
+        last_search().reached(ref.inode, sys::now().mono);
+        socket = fetch_shown(ref, scope.netns);
+        if (socket || socket.error().code != ESTALE) return socket;
+    }
     return std::unexpected(Error{"it is there still, but no process shows its descriptor: that is in flight over a "
                                  "socket, held by io_uring or the kernel itself, or of a process that a security "
                                  "module guards; left as it is",

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <set>
 #include <sstream>
+#include <utility>
+#include <vector>
 
 #include <fcntl.h>
 #include <libmnl/libmnl.h>
@@ -23,11 +25,13 @@
 
 #include "core/parse.hpp"
 #include "sys/capabilities.hpp"
+#include "sys/clock.hpp"
 #include "sys/directory.hpp"
 #include "sys/files.hpp"
 #include "sys/mounts.hpp"
 #include "sys/netlink.hpp"
 #include "sys/sockets.hpp"
+#include "sys/whole_search.hpp"
 
 namespace bpftune::sys {
 namespace {
@@ -120,21 +124,54 @@ std::unexpected<Error> no_identity(std::uint32_t inode) {
 // module: no pod, and nothing to hope for.
 bool is_hidden(int error) { return (error == EACCES || error == EPERM) && !has_capability(CAP_SYS_PTRACE); }
 
-Result<Fd> find_by_process(std::uint32_t inode) {
+// "net:[4026531840]"
+std::optional<std::uint32_t> netns_inode(std::string_view target) {
+    constexpr std::string_view before = "net:[";
+    if (!target.starts_with(before) || !target.ends_with(']')) return std::nullopt;
+    const auto number = parse_number(target.substr(before.size(), target.size() - before.size() - 1));
+    return number ? std::optional(static_cast<std::uint32_t>(*number)) : std::nullopt;
+}
+
+// `others`: is given the inodes of those that were come upon before.
+Result<Fd> find_by_process(std::uint32_t inode, std::vector<std::uint64_t>& others) {
     const auto pids = numbered_entries("/proc");
     if (!pids) return std::unexpected(pids.error());
-    const std::string wanted = fmt::format("net:[{}]", inode);
     int hidden = 0;
     for (const pid_t pid : *pids) {
         std::array<char, 64> target{};
         const std::string path = path_of(pid);
         const ssize_t size = ::readlink(path.c_str(), target.data(), target.size());
         if (size < 0 && is_hidden(errno)) ++hidden;
-        if (size <= 0 || std::string_view(target.data(), static_cast<std::size_t>(size)) != wanted) continue;
+        if (size <= 0) continue;
+        const auto found = netns_inode({target.data(), static_cast<std::size_t>(size)});
+        if (found) others.push_back(*found);
+        if (found != inode) continue;
         if (auto netns = open_netns(path, inode)) return netns;
     }
     if (hidden == 0) return std::unexpected(Error{fmt::format("no process is in net:[{}]", inode), ESTALE});
     return system_failure(EACCES, "look for net:[{}]: {} processes do not show theirs", inode, hidden);
+}
+
+Result<Fd> find_by_hint(const NetnsId& id, const NetnsHint& hint) {
+    if (hint.pid > 0)
+        if (auto netns = open_netns(path_of(hint.pid), id.inode)) return netns;
+    if (!hint.path.empty())
+        if (auto netns = open_bound(hint.path, id.inode)) return netns;
+    if (auto netns = open_netns(own_path, id.inode)) return netns;
+    return std::unexpected(Error{fmt::format("net:[{}] is not where it was", id.inode), ESTALE});
+}
+
+// `others` as above.
+Result<Fd> find_bound(std::uint32_t inode, std::vector<std::uint64_t>& others) {
+    for (const MountView& view : mount_views("/proc")) {
+        const auto mounts = read_file(view.mountinfo);
+        if (!mounts) continue;
+        const auto all = bound_namespaces(*mounts);
+        for (const BoundNetns& each : all) others.push_back(each.inode);
+        for (const BoundNetns& each : std::ranges::equal_range(all, inode, {}, &BoundNetns::inode))
+            if (auto bound = open_bound(view.root + each.path, inode)) return bound;
+    }
+    return std::unexpected(Error{fmt::format("net:[{}] is bound to no file", inode), ESTALE});
 }
 
 // Flags are the 9th field of /proc/PID/stat; the command, the 2nd, may hold anything but is the last in parentheses.
@@ -194,20 +231,15 @@ std::optional<std::uint32_t> user_ns_owner(const Fd& netns) {
 
 Result<Fd> find_netns(const NetnsId& id, const NetnsHint& hint) {
     if (!id.known()) return std::unexpected(Error{"the network namespace is not known", ESTALE});
-    if (hint.pid > 0)
-        if (auto netns = open_netns(path_of(hint.pid), id.inode)) return netns;
-    if (!hint.path.empty())
-        if (auto netns = open_bound(hint.path, id.inode)) return netns;
-    if (auto netns = open_netns(own_path, id.inode)) return netns;
-    auto netns = find_by_process(id.inode);
+    static thread_local WholeSearch last;
+    auto netns = find_by_hint(id, hint);
+    if (netns) last.reached(id.inode, now().mono);
+    if (netns || last.misses(id.inode, now().mono)) return netns;
+    std::vector<std::uint64_t> others;
+    netns = find_by_process(id.inode, others);
     if (netns) return netns;
-    for (const MountView& view : mount_views("/proc")) {
-        const auto mounts = read_file(view.mountinfo);
-        if (!mounts) continue;
-        const auto all = bound_namespaces(*mounts);
-        for (const BoundNetns& each : std::ranges::equal_range(all, id.inode, {}, &BoundNetns::inode))
-            if (auto bound = open_bound(view.root + each.path, id.inode)) return bound;
-    }
+    if (auto bound = find_bound(id.inode, others)) return bound;
+    if (netns.error().code == ESTALE) last.ended(std::move(others), now().mono);
     return netns;
 }
 

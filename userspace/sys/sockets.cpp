@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/parse.hpp"
 #include "sys/clock.hpp"
 #include "sys/directory.hpp"
 
@@ -32,6 +33,14 @@ template <class T> Result<T> option(int socket, int level, int name, const char*
     socklen_t size = sizeof value;
     if (::getsockopt(socket, level, name, &value, &size) != 0) return system_failure(errno, "read {}", what);
     return value;
+}
+
+// "socket:[4711]"
+std::optional<std::uint64_t> socket_inode(std::string_view target) {
+    constexpr std::string_view before = "socket:[";
+    if (!target.starts_with(before) || !target.ends_with(']')) return std::nullopt;
+    const auto number = parse_number(target.substr(before.size(), target.size() - before.size() - 1));
+    return number ? std::optional(*number) : std::nullopt;
 }
 
 } // namespace
@@ -116,9 +125,9 @@ Result<Fd> fetch_descriptor(pid_t pid, int fd) {
     return system_failure(code, "fetch descriptor {} of process {}{}", fd, pid, hint);
 }
 
-Result<std::optional<int>> find_socket(pid_t pid, std::uint64_t inode, std::size_t most, MonoTime deadline) {
+Result<std::optional<int>> find_socket(pid_t pid, std::uint64_t inode, std::size_t most, MonoTime deadline,
+                                       std::vector<std::uint64_t>* others) {
     const std::string directory = fmt::format("/proc/{}/fd", pid);
-    const std::string wanted = fmt::format("socket:[{}]", inode);
     const auto descriptors = numbered_entries(directory, most);
     if (!descriptors) return std::unexpected(descriptors.error());
     for (std::size_t i = 0; i < descriptors->size(); ++i) {
@@ -128,7 +137,10 @@ Result<std::optional<int>> find_socket(pid_t pid, std::uint64_t inode, std::size
         std::array<char, 64> target{};
         const ssize_t size = ::readlink(fmt::format("{}/{}", directory, fd).c_str(), target.data(), target.size());
         if (size < 0 && (errno == EACCES || errno == EPERM)) return system_failure(errno, "read {}/{}", directory, fd);
-        if (size > 0 && std::string_view(target.data(), static_cast<std::size_t>(size)) == wanted) return fd;
+        if (size <= 0) continue;
+        const auto found = socket_inode({target.data(), static_cast<std::size_t>(size)});
+        if (found == inode) return fd;
+        if (found && others != nullptr) others->push_back(*found);
     }
     return std::nullopt;
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include <sys/types.h>
 
@@ -58,7 +59,9 @@ Result<Fd> fetch_descriptor(pid_t pid, int fd);
 
 // The first of the lowest `most` descriptors of `pid` that is the socket with this inode; nullopt: none is. Error
 // codes: ESRCH or ENOENT if there is no such process; EACCES without CAP_DAC_READ_SEARCH or CAP_SYS_PTRACE; ETIME at
-// `deadline`: a table may have a million descriptors, and many processes may share it.
-Result<std::optional<int>> find_socket(pid_t pid, std::uint64_t inode, std::size_t most, MonoTime deadline);
+// `deadline`: a table may have a million descriptors, and many processes may share it. `others`: is given the inodes of
+// all sockets that were come upon before.
+Result<std::optional<int>> find_socket(pid_t pid, std::uint64_t inode, std::size_t most, MonoTime deadline,
+                                       std::vector<std::uint64_t>* others = nullptr);
 
 } // namespace bpftune::sys

@@ -93,6 +93,7 @@ constexpr const char* end_roll_back = "UPDATE changes SET held = 0, " WITH_VERDI
 constexpr const char* undo_roll_back = "UPDATE changes SET state = 'applied', confirmed = 1 WHERE " ON_TRIAL;
 constexpr const char* settle_object = "UPDATE changes SET state = ?6, held = ?7 WHERE " OF_OBJECT;
 constexpr const char* undo_object = "UPDATE changes SET undoing = ?6 WHERE " OF_OBJECT;
+constexpr const char* undo_all = "UPDATE changes SET undoing = 1 WHERE held = 1 AND boot = ?1";
 constexpr const char* release_object =
     "UPDATE changes SET held = 0, "
     "why = CASE state WHEN 'applied' THEN why || '; kept: what it was for is gone' ELSE why END, "
@@ -396,7 +397,7 @@ struct Journal::Database {
     struct stat file{};           // that is open for writing
     std::optional<Error> closed;  // why there is nothing to write
     Statement insert, written, failed, gone, settle, yield, release, undo;
-    Statement keep, begin_back, end_back, undo_back;
+    Statement keep, begin_back, end_back, undo_back, undo_each;
 
     Result<> prepare(IfNone if_none) {
         if (auto ready = prepare_database(*connection, if_none); !ready) return ready;
@@ -406,7 +407,7 @@ struct Journal::Database {
               std::pair{&gone, mark_gone}, std::pair{&settle, settle_object}, std::pair{&yield, yield_object},
               std::pair{&release, release_object}, std::pair{&undo, undo_object}, std::pair{&keep, keep_object},
               std::pair{&begin_back, begin_roll_back}, std::pair{&end_back, end_roll_back},
-              std::pair{&undo_back, undo_roll_back}}) {
+              std::pair{&undo_back, undo_roll_back}, std::pair{&undo_each, undo_all}}) {
             auto prepared = connection->prepare(sql);
             if (!prepared) return std::unexpected(prepared.error());
             *statement = std::move(*prepared);
@@ -636,6 +637,10 @@ Result<> Journal::let_go(const ObjectKey& object, const std::string& why) {
 Result<> Journal::undoing(const ObjectKey& object, bool undoing) {
     return database_->run_of(object, database_->undo, "undoing", bits(undoing));
 }
+
+Result<> Journal::all_undoing() { return database_->run(database_->undo_each, "undoing", database_->boot); }
+
+Result<> Journal::at_one_go(const std::function<Result<>()>& records) { return database_->at_one_go(records); }
 
 Result<std::vector<Holding>> Journal::holdings() const {
     Holdings holdings;

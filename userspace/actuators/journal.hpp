@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -109,6 +110,12 @@ public:
     // The object is on its way back to its original (Holding::undoing), until a row is begun for it, or it is told that
     // it is not any more. Its rows stay held.
     Result<> undoing(const ObjectKey& object, bool undoing);
+
+    // The same of all that is held.
+    Result<> all_undoing();
+
+    // All that `records` records, or nothing of it: what is told of one object, of many.
+    Result<> at_one_go(const std::function<Result<>()>& records);
 
     // In the order of their first rows. A tunable that this version does not know is an error: it could not be undone.
     [[nodiscard]] Result<std::vector<Holding>> holdings() const;

@@ -2,8 +2,11 @@
 #include "actuators/restore.hpp"
 
 #include <algorithm>
+#include <map>
+#include <span>
 #include <string_view>
 #include <tuple>
+#include <unordered_map>
 #include <utility>
 
 #include "core/parse.hpp"
@@ -67,29 +70,50 @@ std::string limit_name(const tunables::Tunable& row) {
     return name;
 }
 
+// How many objects are recorded at one go, so that the log of the journal has each of its pages once for all of them.
+constexpr std::size_t recorded_at_once = 64;
+
 class Restoration {
 public:
     // `held`: all that is, also what is not to be restored this time.
     Restoration(Journal& journal, Writer& writer, const RestoreOptions& options, const std::vector<Holding>& held)
-        : journal_(journal), writer_(writer), options_(options), held_(held),
-          deadline_(sys::now().mono + options.patience) {}
+        : journal_(journal), writer_(writer), options_(options), held_(held), begun_(sys::now().mono) {
+        for (const Holding& each : held)
+            if (tunables::row(each.tunable).bounded_by) bounded_[{each.tunable, each.scope.netns}].push_back(&each);
+    }
 
     void restore(const Holding& holding) {
-        (void)writer_.catches_up(std::max(deadline_ - sys::now().mono, Nanoseconds::zero()));
+        const MonoTime now = sys::now().mono;
+        if (options_.longest && now - begun_ >= *options_.longest) return add(result(holding, Kind::not_reached));
+        (void)writer_.catches_up(std::max(begun_ + options_.patience - now, Nanoseconds::zero()));
         Restored one = planned(holding);
         if (!options_.dry_run && is_plan(one)) write(one);
         if (one.kind == Kind::foreign && is_of_socket(holding.tunable))
             one.error = set_anew(holding.tunable, one.found);
-        const auto recorded = options_.dry_run ? Result<>{} : record(one);
-        if (!recorded) {
-            one.error = fmt::format("{}, but not recorded: {}", to_string(one.kind), recorded.error().message);
-            one.kind = Kind::failed;
-        }
-        done_.push_back(std::move(one));
+        const bool has_own_row = one.kind == Kind::lowered; // which is not marked as the others are
+        add(std::move(one));
+        if (has_own_row || done_.size() - recorded_ >= recorded_at_once) record();
     }
-    std::vector<Restored> take() { return std::move(done_); }
+    std::vector<Restored> take() {
+        record();
+        return std::move(done_);
+    }
 
 private:
+    // Of a holding: the first of its rows is no other's.
+    static std::int64_t id_of(const Holding& holding) { return holding.rows.front(); }
+
+    void add(Restored one) {
+        places_[id_of(one.holding)] = done_.size();
+        done_.push_back(std::move(one));
+    }
+
+    // nullptr: its turn has not come.
+    const Restored* done(const Holding& holding) const {
+        const auto place = places_.find(id_of(holding));
+        return place != places_.end() ? &done_[place->second] : nullptr;
+    }
+
     static bool is_plan(const Restored& one) {
         return one.kind == Kind::would_restore || one.kind == Kind::would_lower;
     }
@@ -136,36 +160,33 @@ private:
     }
 
     // What a held object has after this, as far as this has come or is planned; nullopt: it is ours no more.
-    std::optional<std::uint64_t> value_left(const Holding& holding) {
-        const auto done =
-            std::ranges::find(done_, holding.rows, [](const Restored& each) { return each.holding.rows; });
-        const Restored& one = done != done_.end() ? *done : planned(holding);
+    static std::optional<std::uint64_t> value_left(const Restored& one) {
         const bool gone = one.kind == Kind::foreign || one.kind == Kind::gone;
         return gone ? std::nullopt : std::optional(value_after(one));
     }
 
-    bool is_back(const Holding& holding) const {
-        return std::ranges::any_of(done_, [&](const Restored& each) {
-            const bool back =
-                each.kind == Kind::restored || each.kind == Kind::would_restore || each.kind == Kind::unchanged;
-            return back && each.holding.rows == holding.rows;
-        });
+    // The same of one that another bounds, whose turn is before that one's; 0: nothing of it is in the way.
+    std::uint64_t bounded_left(const Holding& holding) const {
+        const Restored* one = done(holding);
+        if (one == nullptr) return tunables::value_of(holding.tunable, holding.current).value_or(0);
+        const bool is_back =
+            one->kind == Kind::restored || one->kind == Kind::would_restore || one->kind == Kind::unchanged;
+        return is_back ? 0 : value_left(*one).value_or(0);
     }
 
     // What stays larger than the one that bounds it could be set neither to a step nor to its original any more.
     std::uint64_t largest_bounded(Restored& bound) {
         const auto* bounded = tunables::bounded_by(bound.holding.tunable);
         if (bounded == nullptr) return 0;
-        std::uint64_t largest = 0;
-        for (const Holding& each : held_) {
-            const bool is_bounded = each.tunable == bounded->id && each.scope.netns == bound.holding.scope.netns;
-            const std::uint64_t left = is_bounded && !is_back(each) ? value_left(each).value_or(0) : 0;
-            if (left <= largest) continue;
-            largest = left;
-            bound.needed_by =
-                fmt::format("{}, which stays at {}", object_text(each.tunable, bounded->name, each.scope), left);
-        }
-        return largest;
+        const auto those = bounded_.find({bounded->id, bound.holding.scope.netns});
+        if (those == bounded_.end()) return 0;
+        const Holding* largest =
+            std::ranges::max(those->second, {}, [&](const Holding* each) { return bounded_left(*each); });
+        const std::uint64_t left = bounded_left(*largest);
+        if (left > 0)
+            bound.needed_by = fmt::format("{}, which stays at {}",
+                                          object_text(largest->tunable, bounded->name, largest->scope), left);
+        return left;
     }
 
     // For as much as the one that it follows keeps; where that is not ours to put back, for what is in use.
@@ -173,7 +194,10 @@ private:
         const TunableId tunable = one.holding.tunable;
         const std::uint64_t room = tunables::room_for(leader, use);
         const auto leading = std::ranges::find(held_, leader, &Holding::tunable);
-        const auto left = leading == held_.end() ? std::nullopt : value_left(*leading);
+        const Restored* before_it = leading == held_.end() ? nullptr : done(*leading);
+        const auto left = leading == held_.end() ? std::nullopt
+                          : before_it != nullptr ? value_left(*before_it)
+                                                 : value_left(planned(*leading));
         if (!left) {
             const auto now = writer_.read(leader, one.holding.scope);
             return tunables::following(tunable, room, now.value_or(0), original);
@@ -250,6 +274,20 @@ private:
         return step;
     }
 
+    // What was added since.
+    void record() {
+        const std::span<Restored> those = std::span(done_).subspan(std::exchange(recorded_, done_.size()));
+        if (options_.dry_run || those.empty()) return;
+        const auto recorded = journal_.at_one_go([&]() -> Result<> {
+            for (const Restored& one : those)
+                if (auto done = record(one); !done) return done;
+            return {};
+        });
+        if (recorded) return;
+        for (Restored& one : those)
+            fail(one, fmt::format("{}, but not recorded: {}", to_string(one.kind), recorded.error().message));
+    }
+
     Result<> record(const Restored& restored) {
         const ObjectKey object = key_of(restored.holding.tunable, restored.holding.scope);
         switch (restored.kind) {
@@ -260,6 +298,7 @@ private:
         case Kind::failed: return journal_.undoing(object, true); // whoever can goes on with it
         case Kind::foreign: return record_foreign(object, restored);
         case Kind::gone: return journal_.release(object);
+        case Kind::not_reached: // is marked already
         case Kind::would_restore:
         case Kind::would_lower: return {};
         }
@@ -276,8 +315,11 @@ private:
     Writer& writer_;
     const RestoreOptions& options_;
     const std::vector<Holding>& held_;
-    const MonoTime deadline_; // of waiting for the writer
+    const MonoTime begun_;
+    std::map<std::pair<TunableId, NetnsId>, std::vector<const Holding*>> bounded_; // what others bound
     std::vector<Restored> done_;
+    std::size_t recorded_ = 0;                             // of those
+    std::unordered_map<std::int64_t, std::size_t> places_; // among them, by id_of()
 };
 
 // What bounds others, or is never less than they, comes after them; what follows others as well.
@@ -285,6 +327,12 @@ bool restored_before(const Holding& a, const Holding& b) {
     const int rank_of_a = tunables::lowering_rank(a.tunable);
     const int rank_of_b = tunables::lowering_rank(b.tunable);
     return std::tuple(rank_of_a, a.tunable, b.rows.back()) < std::tuple(rank_of_b, b.tunable, a.rows.back());
+}
+
+void begin_with(std::vector<Holding>& holdings, std::int64_t row) {
+    const auto first = std::ranges::find_if(
+        holdings, [&](const Holding& holding) { return std::ranges::find(holding.rows, row) != holding.rows.end(); });
+    if (first != holdings.end()) std::ranges::rotate(holdings, first);
 }
 
 } // namespace
@@ -300,6 +348,7 @@ std::string_view to_string(Restored::Kind kind) {
     case Kind::gone: return "gone";
     case Kind::foreign: return "foreign";
     case Kind::failed: return "failed";
+    case Kind::not_reached: return "not_reached";
     }
     std::unreachable();
 }
@@ -307,7 +356,10 @@ std::string_view to_string(Restored::Kind kind) {
 Result<std::vector<Restored>> restore(Journal& journal, Writer& writer, const RestoreOptions& options) {
     auto holdings = journal.holdings();
     if (!holdings) return with_context(holdings.error(), "restore");
+    // What cannot be recorded is put back all the same.
+    if (!options.dry_run && !options.only_begun) (void)journal.all_undoing();
     std::ranges::sort(*holdings, restored_before);
+    begin_with(*holdings, options.first);
     Restoration restoration(journal, writer, options, *holdings);
     for (const Holding& holding : *holdings)
         if (holding.undoing || !options.only_begun) restoration.restore(holding);

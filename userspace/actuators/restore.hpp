@@ -21,9 +21,10 @@ struct Restored {
                        // can reach it now
         unchanged,     // it already was the original: the service died before its write
         gone,          // the namespace or socket is no longer there
-        foreign, // `found` is neither what we wrote nor the original: someone else's, left alone; of a listener its
-                 // application's, which called listen() again: `error` says so
-        failed,  // `error`
+        foreign,     // `found` is neither what we wrote nor the original: someone else's, left alone; of a listener its
+                     // application's, which called listen() again: `error` says so
+        failed,      // `error`
+        not_reached, // the time there was is over (RestoreOptions::longest): not looked at, and held on
     };
 
     Holding holding;
@@ -41,13 +42,19 @@ struct RestoreOptions {
     bool now = false;        // whatever is in use
     bool only_begun = false; // what an earlier one could not put back whole (Holding::undoing)
     Nanoseconds patience{};  // with a writer that is busy, in all; without, what comes after that fails
+    // No object is begun after so long; one that is begun takes as long as its requests do.
+    std::optional<Nanoseconds> longest = {};
+    // A row (Holding::rows) of the object to begin with, where that is there: those after it follow, then those before.
+    std::int64_t first = 0;
 };
 
 // Listeners first, while their namespaces' somaxconn still lets them have their originals; then nf_conntrack_max before
 // the buckets that follow it; else newest first. What cannot go back whole goes as far as tunables::way_back says, is
 // held on, and marked as `undoing`. Somaxconn stays above the listeners that stay. Looks at what is in use when it
-// comes to each, and once more as it writes. The journal is updated unless `dry_run`. An error here means that the
-// journal could not be read; what went wrong with one object is in its row.
+// comes to each, and once more as it writes. The journal is updated unless `dry_run`: first all that is to go back is
+// marked, so that whoever is killed meanwhile leaves the rest to the next; what became of an object may be recorded
+// some objects later. What hangs costs what Writer::write() says, and nobody else. An error here means that the journal
+// could not be read; what went wrong with one object is in its row.
 Result<std::vector<Restored>> restore(Journal& journal, Writer& writer, const RestoreOptions& options = {});
 
 } // namespace bpftune::actuators

@@ -54,6 +54,7 @@
 #include "sys/clock.hpp"
 #include "sys/code.hpp"
 #include "sys/heap.hpp"
+#include "sys/netns.hpp"
 #include "sys/own_process.hpp"
 #include "sys/process_links.hpp"
 #include "tunables/catalog.hpp"
@@ -94,14 +95,28 @@ constexpr std::size_t large_answer = std::size_t{1} << 20;
 constexpr auto journal_look = std::chrono::minutes(1);
 // A health check that found no tick for so many intervals fails.
 constexpr int missed_ticks = 5;
-// An answer of the writer is waited for by everything else; at the end nothing else is left to do, within the time that
-// systemd gives (TimeoutStopSec).
+// An answer of the writer is waited for by everything else; at the end nothing else is left to do.
 constexpr Nanoseconds patience_in_loop = std::chrono::seconds(1);
 constexpr Nanoseconds patience_at_end = std::chrono::seconds(10);
-// What is left to be put back is looked at on each tick, but for at most 1/50 of the time.
+// No object is begun later than that, and the last one may take patience_at_end: both are within the 30 s that systemd
+// and Kubernetes give (TimeoutStopSec, terminationGracePeriodSeconds). What is left then is the next start's.
+constexpr Nanoseconds restoring_at_end = std::chrono::seconds(15);
+// Of the loop's time, for who asks for a restore; and for each look at what is left to be put back: on each tick, but
+// for at most 1/50 of the time, as long as one puts something back for 1/5.
+constexpr Nanoseconds restoring_on_request = std::chrono::seconds(3);
+constexpr Nanoseconds restoring_at_once = std::chrono::milliseconds(200);
 constexpr int restoring_share = 50;
+constexpr int restoring_share_of_many = 5;
 // Where that fails as a whole, it is tried again after.
 constexpr Nanoseconds restoring_retry = std::chrono::minutes(1);
+// How many lines of what was put back at the end are logged.
+constexpr std::size_t most_restored_logged = 100;
+// How long values that an earlier run left are looked at: before the service is ready, and later. The others are taken
+// for what the journal says until the next tick reads them.
+constexpr Nanoseconds adopting_at_start = std::chrono::seconds(10);
+constexpr Nanoseconds adopting_in_loop = std::chrono::seconds(1);
+// What was forgotten in a tick is looked for so long in each: who has ended is hard to find.
+constexpr Nanoseconds looking_for_gone = std::chrono::milliseconds(50);
 // A journal that could not be opened is tried again; a disk that fails may take long to say so.
 constexpr Nanoseconds least_until_opening = std::chrono::seconds(10);
 
@@ -159,8 +174,9 @@ private:
     Result<> open_doors();
     Result<> ask_runtime();
     enum class Adopt { as_left, anew };
-    void adopt(Adopt how);
-    void adopt(const actuators::Holding& holding, Adopt how);
+    void adopt(Adopt how, Nanoseconds longest);
+    void adopt(const std::vector<actuators::Holding>& holdings, Adopt how, Nanoseconds longest);
+    void adopt(const actuators::Holding& holding, Adopt how, bool looks);
     bool was_given_back(const actuators::Holding& holding, std::uint64_t value);
     void log_probes() const;
 
@@ -188,7 +204,9 @@ private:
     ApiServer::Answer begin_recording();
     std::string top_text();
     std::string restore_text(const actuators::RestoreOptions& options);
+    void put_back_at_end();
     void go_on_restoring();
+    static bool is_progress(const views::RestoreLine& line);
     [[nodiscard]] std::optional<std::string> mode_reason() const;
     [[nodiscard]] std::string policy_text() const;
     [[nodiscard]] std::string policy_text_for(std::string_view pod) const;
@@ -235,6 +253,8 @@ private:
     bool restored_ = false;   // on request: what is left of it is the journal's until the policy is reloaded
     std::size_t undoing_ = 0; // values that are to go back as their use falls
     MonoTime next_restoring_;
+    std::int64_t restored_next_ = 0; // the row that the next look begins with
+    bool sees_node_ = false;         // its processes: else what is only out of sight looks gone
     probes::Probes probes_;
     PodNames pod_names_;
     signals::Collector collector_;
@@ -308,14 +328,15 @@ Result<> Daemon::start() {
     // and what /proc shows to everybody. With CAP_SYS_PTRACE it could write the writer's memory. Before any thread.
     constexpr std::array needed{CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN};
     others_.begin(config_.state_dir);
-    in_new_netns_ = values_in_new_netns(); // with the rights that are dropped now
+    in_new_netns_ = values_in_new_netns(); // with the rights that are dropped now, as is the next
+    sees_node_ = sys::init_netns().has_value();
     if (auto dropped = sys::keep_capabilities(needed); !dropped) return dropped;
     if (auto opened = open_loop(); !opened) return opened;
     if (auto opened = open_doors(); !opened) return opened;
     if (auto asked = ask_runtime(); !asked) return asked;
     sys::fetch_code();
     probes_.watch_sysctls(sysctls_of(policy_));
-    adopt(Adopt::as_left);
+    adopt(Adopt::as_left, adopting_at_start);
     tick();
     (void)writer_.read(tunables::catalog().front().id,
                        {.netns = last_.host}); // its first time, before a burst waits for it
@@ -417,14 +438,27 @@ void Daemon::log_probes() const {
 
 // Values that an earlier run left: held on, if they are still what it wrote. The controller's first tick finds out.
 // What is on its way back to its original goes on back, or anew is as good as any other.
-void Daemon::adopt(Adopt how) {
+void Daemon::adopt(Adopt how, Nanoseconds longest) {
     const auto holdings = journal_.holdings();
     if (!holdings) {
         spdlog::error("journal: nothing adopted: {}", holdings.error().message);
         return;
     }
+    bool adopted = false;
+    const auto adopt_all = [&]() -> Result<> {
+        adopted = true;
+        adopt(*holdings, how, longest);
+        return {};
+    };
+    (void)journal_.at_one_go(adopt_all);
+    if (!adopted) (void)adopt_all(); // though nothing can be recorded
+    if (undoing_ > 0) spdlog::info("{} values go on back to their originals as their use falls", undoing_);
+}
+
+void Daemon::adopt(const std::vector<actuators::Holding>& holdings, Adopt how, Nanoseconds longest) {
+    const MonoTime begun = sys::now().mono;
     undoing_ = 0;
-    for (const actuators::Holding& holding : *holdings) {
+    for (const actuators::Holding& holding : holdings) {
         const ObjectKey object = key_of(holding.tunable, holding.scope);
         if (state_.held.contains(object) || state_.yielded.contains(object)) continue;
         if (holding.undoing && policy_.mode_within_asked(holding.tunable) != policy::Mode::automatic) {
@@ -432,19 +466,27 @@ void Daemon::adopt(Adopt how) {
             continue;
         }
         if (holding.undoing && how == Adopt::anew) (void)journal_.undoing(object, false);
-        adopt(holding, how);
+        adopt(holding, how, sys::now().mono - begun < longest);
     }
-    if (undoing_ > 0) spdlog::info("{} values go on back to their originals as their use falls", undoing_);
 }
 
-void Daemon::adopt(const actuators::Holding& holding, Adopt how) {
+void Daemon::adopt(const actuators::Holding& holding, Adopt how, bool looks) {
     const auto original = tunables::value_of(holding.tunable, holding.original);
     const auto current = tunables::value_of(holding.tunable, holding.current);
     if (!original || !current) return;
-    const auto value = writer_.read(holding.tunable, holding.scope);
-    if (!value && value.error().code == ESTALE) return; // gone; history keeps the row
+    const bool may_be_other = !holding.confirmed || holding.rolling_back || holding.giving_back;
+    const auto value = looks || may_be_other ? writer_.read(holding.tunable, holding.scope) : current;
     const ObjectKey object = key_of(holding.tunable, holding.scope);
+    if (!value && value.error().code == ESTALE) { // gone
+        if (sees_node_) (void)journal_.release(object);
+        return;
+    }
     if (!collector_.sees(object)) return; // nothing can be decided on it here: `restore` puts it back
+    if (holding.undoing && value && *value == *original) {
+        // It died between the write that put it back and the journal.
+        (void)journal_.settle(object, ChangeState::restored);
+        return;
+    }
     if (holding.giving_back && value && was_given_back(holding, *value)) return;
     bool on_trial = holding.before_trial.has_value();
     if (value && *value != *current && !holding.confirmed &&
@@ -501,20 +543,23 @@ Result<> Daemon::loop() {
 }
 
 void Daemon::finish() {
-    sd_notify(0, "STOPPING=1");
-    if (policy_.on_exit == policy::OnExit::restore) {
-        writer_.set_patience(patience_at_end);
-        const auto lines = restore_lines(journal_, writer_, {.patience = patience_at_end});
-        if (!lines)
-            spdlog::error("restore: {}", lines.error().message);
-        else
-            spdlog::info("restored:\n{}", views::restored_table(*lines, 120));
-        if (const auto left = lines ? std::ranges::count_if(*lines, views::is_left) : 0; left > 0)
-            spdlog::warn("{} values are not back yet: the next start or `restore` goes on", left);
-    }
+    sd_notify(0, "STOPPING=1"); // which ends systemd's watchdog too, and begins TimeoutStopSec
+    if (policy_.on_exit == policy::OnExit::restore) put_back_at_end();
     keep_lock();
     if (const auto done = journal_.checkpoint(); !done) spdlog::warn("journal: {}", done.error().message);
     spdlog::info("stopped");
+}
+
+void Daemon::put_back_at_end() {
+    writer_.set_patience(patience_at_end);
+    const auto lines = restore_lines(journal_, writer_, {.patience = patience_at_end, .longest = restoring_at_end});
+    if (!lines) {
+        spdlog::error("restore: {}", lines.error().message);
+        return;
+    }
+    spdlog::info("restored:\n{}", views::restored_log(*lines, most_restored_logged));
+    if (const auto left = std::ranges::count_if(*lines, views::is_left); left > 0)
+        spdlog::warn("{} values are not back yet: the next start or `restore` goes on", left);
 }
 
 void Daemon::tick() {
@@ -545,6 +590,7 @@ void Daemon::tick() {
     act_on(last_);
     if (collector_.follows_flows()) arm(flow_timer_, flow_interval);
     executor_.settle_unknown(sys::now().mono);
+    if (executor_.settle_forgotten(looking_for_gone)) changes_stale_ = journal_stale_ = true;
     go_on_restoring();
     if (changes_stale_) remember_changes();
     if (journal_is_due()) look_at_journal();
@@ -613,7 +659,7 @@ void Daemon::open_journal_again() {
     changes_stale_ = true;
     policy_.mode = asked_mode_;
     apply_mode();
-    adopt(Adopt::as_left);
+    adopt(Adopt::as_left, adopting_in_loop);
     if (api_->has_followers()) (void)begin_recording();
     spdlog::info("journal: opened, mode {}", policy::to_string(mode()));
 }
@@ -725,7 +771,7 @@ void Daemon::reload(std::string_view why) {
     controller::reloaded(state_);
     probes_.watch_sysctls(sysctls_of(policy_));
     // What is left is known with its originals; who loads a policy after a restore wants to have it tuned again.
-    if (std::exchange(restored_, false) || undoing_ > 0) adopt(Adopt::anew);
+    if (std::exchange(restored_, false) || undoing_ > 0) adopt(Adopt::anew, adopting_in_loop);
     api_->publish(recording::Encoder::reloaded(policy_));
     spdlog::info("policy: {}: '{}' loaded, mode {}", why, policy_.name, policy::to_string(mode()));
     say_what_does_nothing();
@@ -772,6 +818,7 @@ std::string Daemon::top_text() {
 std::string Daemon::restore_text(const actuators::RestoreOptions& options) {
     const auto lines = restore_lines(journal_, writer_, options);
     if (!lines) return views::to_text({{"error", lines.error().message}});
+    trims_ |= lines->size() * sizeof(views::RestoreLine) >= large_answer;
     if (!options.dry_run) {
         state_ = {};
         policy_.mode = policy::Mode::observe;
@@ -803,20 +850,31 @@ std::string Daemon::policy_text_for(std::string_view pod) const {
                            {"policy", shown->policy}});
 }
 
+bool Daemon::is_progress(const views::RestoreLine& line) {
+    return line.result != "in_use" && line.result != "failed" && line.result != "not_reached";
+}
+
 void Daemon::go_on_restoring() {
     const MonoTime begun = sys::now().mono;
     if (undoing_ == 0 || begun < next_restoring_) return;
-    const auto lines = restore_lines(journal_, writer_, {.only_begun = true});
-    next_restoring_ = sys::now().mono + restoring_share * (sys::now().mono - begun);
-    if (!lines) {
-        spdlog::error("restore: {}", lines.error().message);
-        next_restoring_ += restoring_retry;
+    const auto restored = actuators::restore(
+        journal_, writer_, {.only_begun = true, .longest = restoring_at_once, .first = restored_next_});
+    const MonoTime now = sys::now().mono;
+    if (!restored) {
+        spdlog::error("restore: {}", restored.error().message);
+        next_restoring_ = now + restoring_share * (now - begun) + restoring_retry;
         return;
     }
-    if (std::ranges::count(*lines, "failed", &views::RestoreLine::result) > 0) next_restoring_ += restoring_retry;
-    undoing_ = static_cast<std::size_t>(std::ranges::count_if(*lines, views::is_left));
-    for (const views::RestoreLine& line : *lines) {
-        if (line.result == "in_use") continue;
+    const auto next = std::ranges::find(*restored, actuators::Restored::Kind::not_reached, &actuators::Restored::kind);
+    restored_next_ = next == restored->end() ? 0 : next->holding.rows.front();
+    const auto lines = lines_of(*restored);
+    undoing_ = static_cast<std::size_t>(std::ranges::count_if(lines, views::is_left));
+    const bool is_many = next != restored->end() && std::ranges::any_of(lines, is_progress);
+    next_restoring_ = now + (is_many ? restoring_share_of_many : restoring_share) * (now - begun);
+    if (next == restored->end() && std::ranges::count(lines, "failed", &views::RestoreLine::result) > 0)
+        next_restoring_ += restoring_retry;
+    for (const views::RestoreLine& line : lines) {
+        if (line.result == "in_use" || line.result == "not_reached") continue;
         changes_stale_ = true;
         spdlog::info("{}: {} of {}: {} -> {}{}{}", line.result, line.tunable, line.object, line.found,
                      line.to.empty() ? line.found : line.to, line.detail.empty() ? "" : ": ", line.detail);
@@ -851,7 +909,8 @@ ApiServer::Answer Daemon::answer(const std::string& line) {
     if (!request) return {views::to_text({{"error", request.error().message}})};
     switch (request->command) {
     case Request::Command::top: return {top_text()};
-    case Request::Command::restore: return {restore_text({.dry_run = request->dry_run, .now = request->now})};
+    case Request::Command::restore:
+        return {restore_text({.dry_run = request->dry_run, .now = request->now, .longest = restoring_on_request})};
     case Request::Command::record: return begin_recording();
     case Request::Command::policy: return {request->pod.empty() ? policy_text() : policy_text_for(request->pod)};
     case Request::Command::health: return {views::to_text(health_document(health_, sys::now().mono, http_.error()))};

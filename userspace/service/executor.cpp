@@ -101,7 +101,7 @@ void Executor::carry_out_next(std::span<const Decision> next) {
         recorded(journal_.yielded(object, decision.why), "yield");
         on_change_(decision.tunable, ChangeState::yielded);
         break;
-    case Decision::Act::forget: forget(decision); break;
+    case Decision::Act::forget: forgotten_.push_back(decision); break;
     case Decision::Act::release:
         spdlog::info("released: {}: {}", described(decision), decision.why);
         recorded(journal_.let_go(object, decision.why), "release");
@@ -114,6 +114,17 @@ void Executor::say(const Decision& decision, ChangeState state) {
     const auto row = journal_.begin(change_now(decision, state));
     recorded(row ? Result<>() : std::unexpected(row.error()), "begin");
     on_change_(decision.tunable, state);
+}
+
+bool Executor::settle_forgotten(Nanoseconds longest) {
+    const bool any = !forgotten_.empty();
+    const MonoTime deadline = sys::now().mono + longest;
+    while (!forgotten_.empty()) {
+        forget(forgotten_.front());
+        forgotten_.pop_front();
+        if (sys::now().mono >= deadline) break;
+    }
+    return any;
 }
 
 // Only what is really gone needs no undoing: a namespace without processes can still be bound to a file.

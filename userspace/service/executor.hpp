@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <optional>
 #include <span>
@@ -41,6 +42,10 @@ public:
     // What became of writes that were not answered, by reading: for history, `restore` and the controller, which does
     // not go by what it sees of them until then.
     void settle_unknown(MonoTime now);
+
+    // Looks for what was decided to be forgotten, and lets go of what is really gone, until `longest` is over; the rest
+    // has its turn in the next call, its rows stay held. Whether there was anything.
+    bool settle_forgotten(Nanoseconds longest);
 
     // Why the journal takes no rows; nullopt: it does. Nothing is written meanwhile, nor tried.
     [[nodiscard]] const std::optional<std::string>& journal_error() const { return journal_error_; }
@@ -95,6 +100,7 @@ private:
     std::span<const Decision> step_; // being carried out
     std::vector<recording::Settled> settled_;
     std::vector<Unknown> unknown_;
+    std::deque<Decision> forgotten_;
 };
 
 } // namespace bpftune::service

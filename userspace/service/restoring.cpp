@@ -57,6 +57,7 @@ std::string detail_of(const Restored& restored) {
     case Kind::gone:
     case Kind::foreign:
     case Kind::failed: return restored.error;
+    case Kind::not_reached: return "its turn did not come in the time there was";
     }
     std::unreachable();
 }
@@ -75,14 +76,18 @@ views::RestoreLine line_of(const Restored& restored) {
 
 } // namespace
 
+std::vector<views::RestoreLine> lines_of(const std::vector<Restored>& restored) {
+    std::vector<views::RestoreLine> lines;
+    lines.reserve(restored.size());
+    for (const Restored& object : restored) lines.push_back(line_of(object));
+    return lines;
+}
+
 Result<std::vector<views::RestoreLine>> restore_lines(actuators::Journal& journal, actuators::Writer& writer,
                                                       const actuators::RestoreOptions& options) {
     const auto restored = actuators::restore(journal, writer, options);
     if (!restored) return std::unexpected(restored.error());
-    std::vector<views::RestoreLine> lines;
-    lines.reserve(restored->size());
-    for (const Restored& object : *restored) lines.push_back(line_of(object));
-    return lines;
+    return lines_of(*restored);
 }
 
 } // namespace bpftune::service

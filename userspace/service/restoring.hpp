@@ -12,6 +12,8 @@
 
 namespace bpftune::service {
 
+std::vector<views::RestoreLine> lines_of(const std::vector<actuators::Restored>& restored);
+
 Result<std::vector<views::RestoreLine>> restore_lines(actuators::Journal& journal, actuators::Writer& writer,
                                                       const actuators::RestoreOptions& options);
 

@@ -14,6 +14,8 @@
 namespace bpftune::views {
 namespace {
 
+constexpr std::size_t log_width = 120;
+
 std::string words(std::string text) {
     std::ranges::replace(text, '_', ' ');
     return terminal_safe(text);
@@ -42,10 +44,27 @@ std::string summary(std::span<const RestoreLine> lines) {
     return text;
 }
 
+// Each line, and below it whose value it was.
+std::string table_of(std::span<const RestoreLine> lines, std::size_t width) {
+    const std::vector<Column> columns{
+        {"RESULT", 13, true}, {"TUNABLE", 22, true}, {"FOUND", 7}, {"IN USE", 7}, {"TO", 7}, {"ORIGINAL", 8}};
+    std::vector<std::vector<Cell>> rows;
+    for (const RestoreLine& line : lines) rows.push_back(cells_of(line));
+    const std::vector<std::string> shown = grid(columns, rows, width);
+    std::string out = shown.front() + "\n";
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+        out += shown[i + 1] + "\n";
+        for (const std::string& part : wrapped(details(lines[i]), width > 4 ? width - 4 : 1))
+            out += "    " + part + "\n";
+    }
+    return out;
+}
+
 } // namespace
 
 bool is_left(const RestoreLine& line) {
-    return line.result == "lowered" || line.result == "in_use" || line.result == "failed";
+    return line.result == "lowered" || line.result == "in_use" || line.result == "failed" ||
+           line.result == "not_reached";
 }
 
 Json restored_document(std::span<const RestoreLine> lines) {
@@ -79,20 +98,17 @@ Result<std::vector<RestoreLine>> parse_restored(std::string_view text) {
     return lines;
 }
 
+std::string restored_log(std::span<const RestoreLine> lines, std::size_t most) {
+    if (lines.size() <= most) return restored_table(lines, log_width);
+    std::vector<RestoreLine> shown;
+    for (const RestoreLine& line : lines)
+        if (is_left(line) && line.result != "not_reached" && shown.size() < most) shown.push_back(line);
+    return (shown.empty() ? std::string() : table_of(shown, log_width)) + summary(lines) + "\n";
+}
+
 std::string restored_table(std::span<const RestoreLine> lines, std::size_t width) {
     if (lines.empty()) return "nothing to restore\n";
-    const std::vector<Column> columns{
-        {"RESULT", 13, true}, {"TUNABLE", 22, true}, {"FOUND", 7}, {"IN USE", 7}, {"TO", 7}, {"ORIGINAL", 8}};
-    std::vector<std::vector<Cell>> rows;
-    for (const RestoreLine& line : lines) rows.push_back(cells_of(line));
-    const std::vector<std::string> shown = grid(columns, rows, width);
-    std::string out = shown.front() + "\n";
-    for (std::size_t i = 0; i < lines.size(); ++i) {
-        out += shown[i + 1] + "\n";
-        for (const std::string& part : wrapped(details(lines[i]), width > 4 ? width - 4 : 1))
-            out += "    " + part + "\n";
-    }
-    return out + truncated(summary(lines), width) + "\n";
+    return table_of(lines, width) + truncated(summary(lines), width) + "\n";
 }
 
 } // namespace bpftune::views

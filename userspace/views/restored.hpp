@@ -18,7 +18,8 @@ struct RestoreLine {
     std::string found;    // what it was when restore came; empty: not known
     std::string to;       // what it is now, or would be; empty: as found
     std::string in_use; // of it when restore came: connections that wait, entries; empty: nothing of its own, not known
-    std::string result; // restored, would_restore, lowered, would_lower, in_use, unchanged, gone, foreign or failed
+    std::string result; // restored, would_restore, lowered, would_lower, in_use, unchanged, gone, foreign, failed or
+                        // not_reached
     std::string detail; // the error, what would be lost, why it stays; or empty
 };
 
@@ -34,5 +35,9 @@ Result<std::vector<RestoreLine>> parse_restored(std::string_view text);
 // A table, with whose value it was and what went wrong below each row, and a last line that counts the results. Lines
 // end in a newline.
 std::string restored_table(std::span<const RestoreLine> lines, std::size_t width);
+
+// The same for a log: of more than `most` lines only so many of what is left though it was looked at, and how many
+// there are of each result.
+std::string restored_log(std::span<const RestoreLine> lines, std::size_t most);
 
 } // namespace bpftune::views

@@ -465,6 +465,85 @@ TEST_CASE("what the writer is too busy to put back stays held, and is put back a
     CHECK(somaxconn_in(other) == original);
 }
 
+TEST_CASE("what is not reached in the time there was stays held, and is to go back") {
+    const TemporaryDirectory directory;
+    const Namespace netns;
+    const auto original = somaxconn_in(netns);
+    Server server(netns, 64);
+    auto writer = take(Writer::start());
+    auto journal = take(Journal::open(directory.path(), boot));
+    apply(journal, writer, TunableId::somaxconn, scope_of(netns), original, 8192);
+    apply(journal, writer, TunableId::listener_backlog, server.scope(), 64, 512);
+
+    const bool dry_run = GENERATE(true, false);
+    const auto none = take(restore(journal, writer, {.dry_run = dry_run, .longest = Nanoseconds::zero()}));
+    CHECK(kinds(none) == Kinds(2, Restored::Kind::not_reached));
+    CHECK(somaxconn_in(netns) == 8192);
+    const auto held = take(journal.holdings());
+    REQUIRE(held.size() == 2);
+    for (const actuators::Holding& each : held) CHECK(each.undoing == !dry_run);
+    if (dry_run) return;
+
+    CHECK(kinds(take(restore(journal, writer, {.only_begun = true}))) == Kinds(2, Restored::Kind::restored));
+    CHECK(somaxconn_in(netns) == original);
+    CHECK(server.facts().limit == 64);
+}
+
+TEST_CASE("restore begins where it is told to, and a somaxconn whose listeners come later waits for them") {
+    const TemporaryDirectory directory;
+    const Namespace netns;
+    netns.write("sys/net/core/somaxconn", "64");
+    Server server(netns, 64);
+    auto writer = take(Writer::start());
+    auto journal = take(Journal::open(directory.path(), boot));
+    apply(journal, writer, TunableId::somaxconn, scope_of(netns), 64, 1024);
+    apply(journal, writer, TunableId::listener_backlog, server.scope(), 64, 512);
+    const auto first = take(journal.holdings()).front().rows.front();
+
+    const auto all = take(restore(journal, writer, {.first = first}));
+    REQUIRE(kinds(all) == Kinds{Restored::Kind::lowered, Restored::Kind::restored});
+    CHECK(all[0].holding.tunable == TunableId::somaxconn);
+    CHECK(all[0].needed_by.ends_with("which stays at 512"));
+    CHECK(server.facts().limit == 64);
+    CHECK(somaxconn_in(netns) == 512);
+    CHECK(kinds(take(restore(journal, writer, {.only_begun = true}))) == Kinds{Restored::Kind::restored});
+    CHECK(somaxconn_in(netns) == 64);
+}
+
+TEST_CASE("who is killed while it restores leaves the rest to the next") {
+    constexpr std::size_t count = 200;
+    const TemporaryDirectory directory;
+    const Namespace netns;
+    std::vector<sys::Fd> sockets;
+    for (std::size_t i = 0; i < count; ++i) sockets.push_back(listening(netns, 64));
+    {
+        auto writer = take(Writer::start());
+        auto journal = take(Journal::open(directory.path(), boot));
+        for (const sys::Fd& each : sockets)
+            apply(journal, writer, TunableId::listener_backlog, scope_of_listener(netns, each), 64, 512);
+    }
+    const auto left = [&] { return take(take(Journal::open_read_only(directory.path(), boot)).holdings()); };
+    const pid_t pid = ::fork();
+    REQUIRE(pid >= 0);
+    if (pid == 0) {
+        auto writer = take(Writer::start());
+        auto journal = take(Journal::open(directory.path(), boot));
+        (void)restore(journal, writer);
+        ::_exit(0);
+    }
+    (void)comes_true([&] { return left().size() < count; });
+    REQUIRE(::kill(pid, SIGKILL) == 0);
+    REQUIRE(::waitpid(pid, nullptr, 0) == pid);
+    for (const actuators::Holding& each : left()) CHECK(each.undoing);
+
+    auto writer = take(Writer::start());
+    auto journal = take(Journal::open(directory.path(), boot));
+    for (const Restored& one : take(restore(journal, writer)))
+        CHECK((one.kind == Restored::Kind::restored || one.kind == Restored::Kind::unchanged));
+    for (const sys::Fd& each : sockets) CHECK(take(sys::accept_queue(each.value())).limit == 64);
+    CHECK(take(journal.holdings()).empty());
+}
+
 TEST_CASE("after kill -9 at any moment restore finds the originals") {
     const TemporaryDirectory directory;
     const Namespace netns;

@@ -632,6 +632,42 @@ TEST_CASE("what is to go back is held with its original, until something else is
     CHECK(take(journal.holdings())[0].original == "128");
 }
 
+TEST_CASE("all that is held can be said to go back") {
+    const TemporaryDirectory directory;
+    take(take(Journal::open(directory.path(), other_boot)).begin(somaxconn_change(6, "128", "1024")));
+    auto journal = take(Journal::open(directory.path(), boot));
+    const Change over = somaxconn_change(7, "128", "1024");
+    take(journal.begin(over));
+    ok(journal.settle(key(over), ChangeState::restored));
+    for (const std::uint32_t netns : {8U, 9U}) take(journal.begin(somaxconn_change(netns, "128", "1024")));
+    ok(journal.all_undoing());
+    const auto held = take(journal.holdings());
+    REQUIRE(held.size() == 2);
+    for (const Holding& each : held) CHECK(each.undoing);
+    auto of_other_boot = take(Journal::open(directory.path(), other_boot));
+    CHECK_FALSE(only_holding(of_other_boot).undoing);
+}
+
+TEST_CASE("what is recorded at one go is recorded as a whole or not at all") {
+    const TemporaryDirectory directory;
+    auto journal = take(Journal::open(directory.path(), boot));
+    const Change first = somaxconn_change(7, "128", "1024");
+    const Change second = somaxconn_change(8, "128", "1024");
+    take(journal.begin(first));
+    take(journal.begin(second));
+    const auto release_both = [&](const Result<>& end) {
+        return journal.at_one_go([&] {
+            ok(journal.release(key(first)));
+            ok(journal.release(key(second)));
+            return end;
+        });
+    };
+    CHECK(release_both(failure("something else")).error().message == "something else");
+    CHECK(take(journal.holdings()).size() == 2);
+    ok(release_both({}));
+    CHECK(take(journal.holdings()).empty());
+}
+
 TEST_CASE("a journal of a newer version is refused") {
     const TemporaryDirectory directory;
     take(Journal::open(directory.path(), boot));

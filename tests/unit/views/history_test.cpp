@@ -122,4 +122,18 @@ would restore  net.netfilter.nf_conntrack_max  131072       -     -     65536
     CHECK_FALSE(is_left(lines[0]));
 }
 
+TEST_CASE("of many values a log has those that are left, and how many there are of each result") {
+    std::vector<RestoreLine> lines(40, {"listener.backlog", "netns 7", "8", "64", "8", "", "restored", ""});
+    lines.push_back({"listener.backlog", "netns 8", "8", "64", "", "", "failed", "no answer"});
+    lines.push_back({"listener.backlog", "netns 9", "8", "", "", "", "not_reached", ""});
+    CHECK(restored_log(std::span(lines).first(2), 2) == restored_table(std::span(lines).first(2), 120));
+    CHECK(restored_log(lines, 10) == R"(RESULT  TUNABLE           FOUND  IN USE  TO  ORIGINAL
+failed  listener.backlog     64       -   -         8
+    netns 8: no answer
+42 values: 1 failed, 1 not reached, 40 restored
+)");
+    CHECK(restored_log(std::span(lines).first(40), 10) == "40 values: 40 restored\n");
+    CHECK(is_left(lines.back()));
+}
+
 } // namespace bpftune::views

@@ -34,7 +34,6 @@ constexpr std::size_t most_answered = 16;
 // Then those who ask have their turn: who has just connected may need a moment for its request, on a busy node.
 constexpr std::size_t accepted_at_once = 16;
 constexpr int most_waiting = 128; // until they are accepted
-constexpr Nanoseconds patience = std::chrono::seconds(5);
 constexpr double cpu_share = 0.1;
 constexpr Nanoseconds cpu_burst = std::chrono::milliseconds(50);
 // Whose time has passed is let go of so soon after.
@@ -66,6 +65,7 @@ bool wait_for(std::vector<pollfd>& awaited, Nanoseconds longest) {
 struct HttpServer::Server {
     Acceptor acceptor;
     sys::Fd wake; // an eventfd: look at `ends`
+    Nanoseconds patience = default_patience;
     int port = 0;
     std::atomic<bool> ends = false;
     Connections asking; // the thread's own, as are the next
@@ -198,11 +198,12 @@ HttpResponse HttpServer::Server::respond(std::string_view path) {
     return text_response("404 Not Found", "/, /metrics, /healthz or /readyz\n");
 }
 
-Result<std::unique_ptr<HttpServer>> HttpServer::start(const ListenAddress& address) {
+Result<std::unique_ptr<HttpServer>> HttpServer::start(const ListenAddress& address, Nanoseconds patience) {
     auto listener = address.listen(most_waiting);
     if (!listener) return std::unexpected(listener.error());
     auto server = std::make_unique<Server>();
     server->port = port_of(*listener);
+    server->patience = patience;
     server->acceptor = Acceptor(std::move(*listener));
     server->wake = sys::Fd(::eventfd(0, EFD_CLOEXEC));
     if (!server->wake) return system_failure(errno, "eventfd");

@@ -22,6 +22,7 @@
 #include <string>
 
 #include "core/result.hpp"
+#include "core/time.hpp"
 #include "service/health.hpp"
 #include "service/listen_address.hpp"
 
@@ -29,8 +30,12 @@ namespace bpftune::service {
 
 class HttpServer {
 public:
-    // Error: of the code EADDRINUSE where another socket has the address.
-    static Result<std::unique_ptr<HttpServer>> start(const ListenAddress& address);
+    static constexpr Nanoseconds default_patience = std::chrono::seconds(5);
+
+    // `patience`: until a connection is ended, whatever it does. Error: of the code EADDRINUSE where another socket has
+    // the address.
+    static Result<std::unique_ptr<HttpServer>> start(const ListenAddress& address,
+                                                     Nanoseconds patience = default_patience);
 
     HttpServer(const HttpServer&) = delete;
     HttpServer& operator=(const HttpServer&) = delete;

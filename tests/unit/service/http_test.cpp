@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The HTTP port, by real connections over loopback.
+#include <algorithm>
 #include <array>
 #include <list>
 #include <string>
@@ -20,12 +21,15 @@ using namespace bpftune::service;
 
 namespace {
 
+// Where nobody's time is to pass, however slow the machine is.
+constexpr Nanoseconds no_end = std::chrono::hours(1);
+
 Health alive() { return {.deadline = sys::now().mono + std::chrono::hours(1)}; }
 
-std::unique_ptr<HttpServer> started() {
+std::unique_ptr<HttpServer> started(Nanoseconds patience = HttpServer::default_patience) {
     const auto address = ListenAddress::resolve("127.0.0.1:0");
     REQUIRE(address.has_value());
-    auto server = HttpServer::start(*address);
+    auto server = HttpServer::start(*address, patience);
     REQUIRE(server.has_value());
     (*server)->publish("some_metric 1\n", alive());
     return std::move(*server);
@@ -145,7 +149,7 @@ TEST_CASE("connections that say nothing keep nobody from being answered") {
 }
 
 TEST_CASE("requests that are not whole end nobody's answer, and answers that are not read keep nobody from asking") {
-    const auto server = started();
+    const auto server = started(no_end);
     server->publish(std::string(3'000'000, 'm'), alive());
     std::list<sys::Fd> slow;
     for (int i = 0; i < 16; ++i) {
@@ -160,8 +164,8 @@ TEST_CASE("requests that are not whole end nobody's answer, and answers that are
 }
 
 TEST_CASE("of those that are answered the one that reads nothing makes room, and not the oldest, which reads") {
-    const auto server = started();
-    server->publish(std::string(8'000'000, 'm'), alive());
+    const auto server = started(no_end);
+    server->publish(std::string(4'000'000, 'm'), alive());
     std::list<sys::Fd> answered;
     const auto ask_too = [&] {
         answered.push_back(connect_to(*server));
@@ -172,8 +176,9 @@ TEST_CASE("of those that are answered the one that reads nothing makes room, and
     std::string taken(2'000'000, ' '); // more than was sent before it was read
     REQUIRE(::recv(answered.front().value(), taken.data(), taken.size(), MSG_WAITALL) == 2'000'000);
     ask_too();
-    CHECK(receive(answered.front()).size() > 6'000'000);
-    CHECK(receive(*std::next(answered.begin())).size() < 8'000'000); // who was first of those that read nothing
+    const auto is_cut = [](const sys::Fd& socket) { return receive(socket).size() < 4'000'000; };
+    CHECK(receive(answered.front()).size() > 2'000'000);
+    CHECK(std::count_if(std::next(answered.begin()), answered.end(), is_cut) == 1);
 }
 
 TEST_CASE("what is sent without end after a request ends its connection") {

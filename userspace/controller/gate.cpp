@@ -324,27 +324,27 @@ bool Gate::fit_flood(Wish& wish) {
 }
 
 // A small node's share may be too small for any raise: one object of a tenant may go past it, but not leave nothing to
-// others. What was raised with it only because it waits in the same namespace takes nothing from that.
-Gate::Room Gate::room_for(const ObjectKey& object, const Tenant& tenant) const {
+// others. What is raised only because it waits in the same namespace may not, and takes nothing from that.
+Gate::Room Gate::room_for(const ObjectKey& object, const Tenant& tenant, const TrialKey& trial) const {
     const std::uint64_t left = left_of_budget(object);
     Room room{.bytes = left, .of = "memoryBudget"};
     if (tenant.is_node()) return room;
     const std::uint64_t share = policy_.share_bytes(snapshot_.memory_bytes);
     std::uint64_t left_of_share = share - std::min(share, charged_bytes(*this, tenant, object, Charged::all));
-    if (charged_bytes(*this, tenant, object, Charged::raised_for_itself) <= share)
+    if (!is_bystander(trial, object) && charged_bytes(*this, tenant, object, Charged::raised_for_itself) <= share)
         left_of_share = std::max(left_of_share, left - left / parts_with_one_for_others);
     if (left_of_share < left) room = {.bytes = left_of_share, .of = "tenantShare of " + tenant.name};
     return room;
 }
 
 // Of all of them together.
-Gate::Room Gate::room_for(const ObjectKey& object, const std::vector<Tenant>& payers) const {
-    Room room = room_for(object, payers.front());
+Gate::Room Gate::room_for(const ObjectKey& object, const std::vector<Tenant>& payers, const TrialKey& trial) const {
+    Room room = room_for(object, payers.front(), trial);
     if (payers.size() == 1) return room;
     const std::uint64_t left = left_of_budget(object);
     for (const Tenant& payer : payers | std::views::drop(1)) {
         if (room.bytes >= left) break;
-        room.bytes += room_for(object, payer).bytes;
+        room.bytes += room_for(object, payer, trial).bytes;
     }
     return {.bytes = std::min(room.bytes, left), .of = "tenantShare of " + names_of(payers)};
 }
@@ -376,7 +376,8 @@ bool Gate::hold_to(Wish& wish, std::uint64_t most, const std::string& refusal, s
 std::uint64_t Gate::within_shares(const Wish& wish) const {
     const bool is_by_budget_alone = policy_.tenant_share >= 1;
     if (wish.askers.empty() || is_by_budget_alone) return wish.to;
-    return within_room(wish, room_for(key_of(wish.tunable, wish.scope), wish.askers), &Cost::worst_bytes);
+    return within_room(wish, room_for(key_of(wish.tunable, wish.scope), wish.askers, wish.reason.trial),
+                       &Cost::worst_bytes);
 }
 
 // What one has raised all who are held to it may fill.
@@ -384,7 +385,7 @@ bool Gate::fit_shares(Wish& wish) {
     const std::uint64_t most = within_shares(wish);
     if (most == wish.to) return true;
     const ObjectKey object = key_of(wish.tunable, wish.scope);
-    const Room room = room_for(object, wish.askers);
+    const Room room = room_for(object, wish.askers, wish.reason.trial);
     const std::string refusal = fmt::format(
         "{} would take {}, and {} alone ask{} for it: {} has {} left; a larger tenantShare, or a min in the "
         "policy, allows more",
@@ -395,7 +396,7 @@ bool Gate::fit_shares(Wish& wish) {
 
 bool Gate::fit_budget(Wish& wish) {
     const ObjectKey object = key_of(wish.tunable, wish.scope);
-    const Room room = room_for(object, payers_of(wish));
+    const Room room = room_for(object, payers_of(wish), wish.reason.trial);
     const std::uint64_t most = within_room(wish, room, &Cost::charged_bytes);
     if (most == wish.to) return true;
     const Cost whole = cost_of(object, after(wish), *this);
@@ -410,7 +411,7 @@ std::optional<std::string> Gate::why_no_further(Wish wish) const {
     if (const Say say = say_on(wish); say.mode != policy::Mode::automatic) return "its " + mode_text(say);
     wish.to = std::min(wish.to, bounds_of(wish).max);
     if (!is_room(wish)) return max_text(wish);
-    const Room room = room_for(key_of(wish.tunable, wish.scope), payers_of(wish));
+    const Room room = room_for(key_of(wish.tunable, wish.scope), payers_of(wish), wish.reason.trial);
     wish.to = within_shares(wish);
     wish.to = within_room(wish, room, &Cost::charged_bytes);
     if (!is_room(wish)) return room.of + " has no room";

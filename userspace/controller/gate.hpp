@@ -189,8 +189,10 @@ private:
         std::uint64_t bytes = 0;
         std::string of; // "memoryBudget", "tenantShare of default/web-1"
     };
-    [[nodiscard]] Room room_for(const ObjectKey& object, const Tenant& tenant) const;
-    [[nodiscard]] Room room_for(const ObjectKey& object, const std::vector<Tenant>& payers) const;
+    // `trial`: that its raise belongs to.
+    [[nodiscard]] Room room_for(const ObjectKey& object, const Tenant& tenant, const TrialKey& trial) const;
+    [[nodiscard]] Room room_for(const ObjectKey& object, const std::vector<Tenant>& payers,
+                                const TrialKey& trial) const;
     [[nodiscard]] std::uint64_t left_of_budget(const ObjectKey& object) const;
     [[nodiscard]] std::uint64_t within_room(Wish wish, const Room& room, std::uint64_t Cost::* bytes) const;
     bool hold_to(Wish& wish, std::uint64_t most, const std::string& refusal, std::string_view kind);

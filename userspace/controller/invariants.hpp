@@ -18,10 +18,10 @@
 //  5. No raise takes the memory of all raises together past the budget: of each, what its forecast expects to be used,
 //     or what is in use, whichever is more (cost.hpp). What grows beyond its forecast is counted, and ends further
 //     raises. Nor does one take those of one tenant (tenant.hpp) past its share of the budget, except one object's of
-//     a tenant, and that to three quarters of what others have left of the budget at most. One of the node's limits
-//     that tenants alone ask for is raised no further than what they have left so pays for if everybody filled it, and
-//     only while that and its roll-back are within `changes_an_hour_for_tenants`: the rest is for the node's own
-//     demand.
+//     a tenant that is raised for itself, and that to three quarters of what others have left of the budget at most.
+//     One of the node's limits that tenants alone ask for is raised no further than what they have left so pays for if
+//     everybody filled it, and only while that and its roll-back are within `changes_an_hour_for_tenants`: the rest is
+//     for the node's own demand.
 //  6. In observe and recommend nothing is written, not even a roll-back. That goes by the lowest of spec, the first
 //  entry
 //     that matches, and the pod's annotation, of the object as of the socket that a raise is for; with what is not

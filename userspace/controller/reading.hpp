@@ -61,7 +61,7 @@ struct Reading {
     Nanoseconds shows_after{}; // a change of it tells on what is lost only after so long
 
     [[nodiscard]] Scope scope() const;
-    [[nodiscard]] bool takes_word(std::uint64_t value) const { return (words >> value & 1) != 0; }
+    [[nodiscard]] bool takes_word(std::uint64_t word) const { return (words >> word & 1) != 0; }
     [[nodiscard]] Measured measured_for(const std::string& tenant) const; // TrialKey::tenant
 };
 

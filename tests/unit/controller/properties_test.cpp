@@ -624,7 +624,9 @@ private:
         }
         const std::uint64_t share = policy_.share_bytes(world_.memory_bytes);
         if (of_tenant + own <= share) return;
-        if (for_itself > share) return fail("a raise past the tenant's share");
+        const auto raised = state_.held.find(object);
+        const bool is_for_itself = raised == state_.held.end() || raised->second.raised == now_;
+        if (!is_for_itself || for_itself > share) return fail("a raise past the tenant's share");
         const std::uint64_t left = policy_.budget_bytes(world_.memory_bytes) - spent;
         if (own > left - left / controller::parts_with_one_for_others) fail("a raise that leaves too little to others");
     }

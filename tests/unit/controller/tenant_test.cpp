@@ -73,6 +73,17 @@ TEST_CASE("who took the most that one raise may have leaves a quarter of the bud
     CHECK(node.world.listeners.at(2).limit > 512);
 }
 
+TEST_CASE("what is granted along with another's raise stays within the share") {
+    Servers node;
+    node.policy.memory_budget_bytes = 8 * mebibyte;
+    node.policy.tenant_share = 0.4;
+    constexpr std::uint64_t all = 19; // the first has the burst
+    for (std::uint64_t i = 1; i <= all; ++i) node.add(i, netns(1));
+    node.burst(node.world.listeners.at(1), 140);
+    CHECK(node.charged(2, all) > 0);
+    CHECK(node.charged(1, all) <= node.policy.share_bytes(node.world.memory_bytes));
+}
+
 TEST_CASE("a share of the whole leaves the budget alone as the bound") {
     Servers node;
     node.policy.tenant_share = 1;

@@ -211,7 +211,7 @@ void CriClient::Worker::wait_to_retry() {
 
 // In a thread of its own: each event asks for a listing. Where the runtime ends them, all is begun again.
 void CriClient::Worker::watch(CriConnection& connection) {
-    auto ended = CriConnection::Events::ended;
+    CriConnection::Events ended{};
     try {
         ended = connection.watch([&] {
             const std::scoped_lock lock(mutex);
@@ -219,7 +219,8 @@ void CriClient::Worker::watch(CriConnection& connection) {
             asked = true;
             stirs.notify_one();
         });
-    } catch (const std::exception&) { // no memory is to be had just now
+    } catch (const std::exception&) {
+        ended = CriConnection::Events::ended; // no memory is to be had just now
     }
     if (ended == CriConnection::Events::not_served) return;
     const std::scoped_lock lock(mutex);

@@ -69,7 +69,7 @@ public:
     // All its processes, and with them their namespaces.
     void end() { members_.clear(); }
 
-    // The first listeners of a namespace are kept locked by their process from then on.
+    // The last listeners of a namespace are kept locked by their process from then on.
     void lock(std::size_t member, int listeners) const { members_.at(member)->lock(listeners); }
 
 private:
@@ -150,11 +150,10 @@ private:
                 must(::fstat(fd, &status) == 0, "fstat");
                 board_->listeners.at(i) = {.cookie = take(sys::socket_cookie(fd)), .inode = status.st_ino, .fd = fd};
             }
-            std::thread([board = board_] {
+            std::thread([board = board_, count = count_] {
                 while (board->to_lock == 0) std::this_thread::sleep_for(std::chrono::milliseconds(100));
                 for (int i = 0; i < board->to_lock; ++i) {
-                    keep_locked(board->listeners.at(static_cast<std::size_t>(i)).fd);
-                    std::this_thread::sleep_for(std::chrono::milliseconds(10)); // the first fault is told for all
+                    keep_locked(board->listeners.at(count - 1 - static_cast<std::size_t>(i)).fd);
                     board->locked = i + 1;
                 }
             }).detach();

@@ -130,3 +130,20 @@ TEST_CASE("10,000 values of processes that have ended delay neither start, ticks
     }
     CHECK(raised.held().empty());
 }
+
+TEST_CASE("100 listeners that are kept locked among 1,000 keep nobody else from being put back") {
+    const std::size_t hostile = GENERATE(1, 5);
+    INFO(hostile << " hostile network namespaces");
+    Raised raised(10, 100);
+    // Those that are put back first.
+    for (std::size_t i = 0; i < hostile; ++i) raised.crowd.lock(9 - i, static_cast<int>(100 / hostile));
+    raised.start();
+    raised.ticks_go_on();
+    CHECK(raised.stop() <= longest_stop);
+    CHECK(raised.crowd.back(10 - hostile, 10) == (10 - hostile) * 101);
+    const auto held = raised.held();
+    CHECK(held.size() >= 100);
+    CHECK(held.size() <= hostile * 101);
+    for (const actuators::Holding& each : held) CHECK(each.undoing);
+    CHECK(raised.service->err().contains("values are not back yet"));
+}

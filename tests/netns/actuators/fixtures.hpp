@@ -47,18 +47,18 @@ inline std::size_t open_descriptors(pid_t pid) {
 inline void keep_locked(int socket) {
     const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
     void* place = ::mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    static const sys::Fd faults(static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK)));
+    const int faults = static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK)); // open until then
     uffdio_api api{.api = UFFD_API, .features = 0, .ioctls = 0};
     uffdio_register missing{.range = {.start = reinterpret_cast<std::uintptr_t>(place), .len = page},
                             .mode = UFFDIO_REGISTER_MODE_MISSING,
                             .ioctls = 0};
-    must(::ioctl(faults.value(), UFFDIO_API, &api) == 0 && ::ioctl(faults.value(), UFFDIO_REGISTER, &missing) == 0,
+    must(::ioctl(faults, UFFDIO_API, &api) == 0 && ::ioctl(faults, UFFDIO_REGISTER, &missing) == 0,
          "take over page faults");
     std::thread([socket, place] {
         const sock_fprog filter{.len = 1, .filter = static_cast<sock_filter*>(place)};
         ::setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
     }).detach();
-    pollfd fault{.fd = faults.value(), .events = POLLIN, .revents = 0};
+    pollfd fault{.fd = faults, .events = POLLIN, .revents = 0};
     must(::poll(&fault, 1, 60'000) == 1, "wait until it is locked");
 }
 

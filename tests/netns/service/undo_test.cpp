@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is put back looks at what is in use first.
+#include "actuators/journal.hpp"
 #include "fixtures.hpp"
+#include "service/boot.hpp"
 
 using namespace bpftune;
 using namespace bpftune::testing;
@@ -117,4 +119,23 @@ TEST_CASE("restore --now does not wait for what is in use", "[any-kernel]") {
     CHECK(waiting.restored(0, {"--now"})["result"] == "restored");
     CHECK(waiting.is_back());
     waiting.accept(30);
+}
+
+TEST_CASE("what was put back, and not recorded because the service was killed, is nobody else's", "[any-kernel]") {
+    const Waiting waiting;
+    waiting.accept(30);
+    waiting.service->kill();
+    {
+        auto journal = take(actuators::Journal::open(waiting.home.state(), take(service::boot_id())));
+        REQUIRE(journal.all_undoing());
+        auto writer = take(actuators::Writer::start());
+        for (const actuators::Holding& each : take(journal.holdings()))
+            REQUIRE(
+                writer.write(each.tunable, each.scope, std::stoull(each.current), std::stoull(each.original)).kind ==
+                Outcome::Kind::written);
+    }
+    const Running next(waiting.home);
+    CHECK(waiting.home.restore().empty());
+    for (const Json& row : waiting.home.history())
+        if (row["scope"]["netns"] == waiting.site.netns.inode()) CHECK(row["state"] == "restored");
 }

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Network namespaces that somebody who may do nothing made for himself, in a user namespace of his own.
-#include <array>
-#include <net/if.h>
-#include <sys/ioctl.h>
-
 #include "fixtures.hpp"
 #include "netns/cgroup.hpp"
+#include "netns/users.hpp"
 
 using namespace bpftune;
 using namespace bpftune::testing;
@@ -13,15 +10,6 @@ using namespace bpftune::testing;
 namespace {
 
 constexpr std::uint16_t port = 8080;
-constexpr uid_t nobody = 65534;
-
-void bring_loopback_up() {
-    const sys::Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    ifreq request{};
-    std::ranges::copy(std::string_view("lo"), request.ifr_name);
-    request.ifr_flags = IFF_UP;
-    must(::ioctl(socket.value(), SIOCSIFFLAGS, &request) == 0, "bring loopback up");
-}
 
 enum class Short { queue, table }; // what is too short for the clients: their server's, or that of connections
 
@@ -42,7 +30,7 @@ public:
         if (pid_ == 0) overflow(cgroup, what, told[1]);
         ::close(told[1]);
         const sys::Fd from(told[0]);
-        must(::read(from.value(), &made_, sizeof made_) == sizeof made_, "make a namespace as nobody");
+        must(::read(from.value(), &inode_, sizeof inode_) == sizeof inode_, "make a namespace as nobody");
     }
     UserNetns(const UserNetns&) = delete;
     UserNetns& operator=(const UserNetns&) = delete;
@@ -51,37 +39,24 @@ public:
         ::waitpid(pid_, nullptr, 0);
     }
 
-    [[nodiscard]] std::uint64_t inode() const { return made_.inode; }
-    // Whether this kernel shows sysctls of net/core to namespaces of users: Linux 6.1 does not, 6.12 does.
-    [[nodiscard]] bool has_somaxconn() const {
-        if (!made_.has_somaxconn) WARN("no somaxconn in namespaces of users here");
-        return made_.has_somaxconn;
-    }
+    [[nodiscard]] std::uint64_t inode() const { return inode_; }
     [[nodiscard]] std::uint64_t somaxconn() const {
         const Process look([this] {
             const sys::Fd netns(::open(fmt::format("/proc/{}/ns/net", pid_).c_str(), O_RDONLY | O_CLOEXEC));
             must(::setns(netns.value(), CLONE_NEWNET) == 0, "enter it");
-            return take(sys::read_number("/proc/sys/net/core/somaxconn"));
+            return take(sys::read_number(own_somaxconn));
         });
         return look.value();
     }
 
 private:
-    struct Made {
-        std::uint64_t inode = 0;
-        bool has_somaxconn = false;
-    };
-
     [[noreturn]] static void overflow(const Cgroup& cgroup, Short what, int told) {
         try {
             cgroup.enter();
-            must(::setresgid(nobody, nobody, nobody) == 0 && ::setresuid(nobody, nobody, nobody) == 0, "become nobody");
+            become_nobody();
             ::prctl(PR_SET_PDEATHSIG, SIGKILL); // a change of credentials clears it
-            must(::unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0, "unshare");
-            bring_loopback_up();
-            const char* const somaxconn = "/proc/sys/net/core/somaxconn";
-            const bool is_shown = what == Short::queue && ::access(somaxconn, F_OK) == 0;
-            must(!is_shown || sys::write_file(somaxconn, "8").has_value(), "set somaxconn");
+            must(unshare_netns(), "unshare");
+            if (what == Short::queue) must(sys::write_file(own_somaxconn, "8").has_value(), "set somaxconn");
             if (what == Short::table) {
                 become_root_of_user_ns();
                 track_connections_here();
@@ -89,8 +64,8 @@ private:
             const sys::Fd listener = listen_on("127.0.0.1", port, 1000);
             struct stat status{};
             must(::stat("/proc/self/ns/net", &status) == 0, "stat the namespace");
-            const Made made{.inode = status.st_ino, .has_somaxconn = is_shown};
-            must(::write(told, &made, sizeof made) == sizeof made, "tell it");
+            const std::uint64_t inode = status.st_ino;
+            must(::write(told, &inode, sizeof inode) == sizeof inode, "tell it");
             while (true) {
                 const auto connected = clients(40, "127.0.0.1", port);
                 static_cast<void>(await(listener, POLLIN, 1000));
@@ -103,7 +78,7 @@ private:
     }
 
     pid_t pid_ = -1;
-    Made made_;
+    std::uint64_t inode_ = 0;
 };
 
 Json somaxconn_row(const Home& home, const UserNetns& in) {
@@ -129,10 +104,10 @@ struct Unit {
 } // namespace
 
 TEST_CASE("a network namespace that a user made is left alone, and history says who and why") {
+    if (!users_have_somaxconn()) return;
     const Home home;
     const Unit unit;
     const UserNetns user(unit.cgroup);
-    if (!user.has_somaxconn()) return;
     home.set_policy("apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: users}\n"
                     "spec:\n  mode: recommend\n"); // of everybody, so nothing is written
     const Running service(home);
@@ -146,10 +121,10 @@ TEST_CASE("a network namespace that a user made is left alone, and history says 
 }
 
 TEST_CASE("a network namespace that a user made is tuned where an entry names its unit") {
+    if (!users_have_somaxconn()) return;
     const Home home;
     const Unit unit, other;
     const UserNetns named(unit.cgroup), unnamed(other.cgroup);
-    if (!named.has_somaxconn()) return;
     home.set_policy(policy_text_for("{match: {unit: " + unit.name + "}}", "users", "mode: auto"));
     const Running service(home);
     INFO(home.history().dump(1) << service.err());
@@ -157,7 +132,8 @@ TEST_CASE("a network namespace that a user made is tuned where an entry names it
     CHECK(unnamed.somaxconn() == 8);
 }
 
-TEST_CASE("nf_conntrack_max is raised for no connection table that a user has made and filled, but for another") {
+TEST_CASE("nf_conntrack_max is raised for no connection table that a user has made and filled, but for another",
+          "[any-kernel]") {
     const LoneHome home;
     if (!fs::exists(conntrack_max)) return; // nf_conntrack is not loaded
     const NodeValue max(conntrack_max, 100);

@@ -3,10 +3,11 @@
 // 65534).
 #pragma once
 
-#include <grp.h>
+#include <functional>
+
 #include <sys/resource.h>
 
-#include "netns/namespace.hpp"
+#include "netns/users.hpp"
 
 namespace bpftune::testing {
 
@@ -14,13 +15,14 @@ class Attacker {
 public:
     enum class Rights { none, root };
 
-    // `turn` is run again and again; in a namespace, if one is named.
-    template <class Turn> explicit Attacker(Turn turn, Rights rights = Rights::none, const Namespace* netns = nullptr)
+    // `turn` is run again and again. `first`: what is done before, with all rights: to be in a namespace.
+    template <class Turn>
+    explicit Attacker(Turn turn, Rights rights = Rights::none, const std::function<void()>& first = {})
         : pid_(::fork()) {
         must(pid_ >= 0, "fork");
         if (pid_ != 0) return;
         try {
-            if (netns != nullptr) netns->enter();
+            if (first) first();
             become(rights);
             while (true) turn();
         } catch (const std::exception& error) { // the service has ended, or goes_on() tells
@@ -48,11 +50,7 @@ private:
         CPU_ZERO(&one);
         CPU_SET(0, &one);
         must(::sched_setaffinity(0, sizeof one, &one) == 0, "stay on one CPU");
-        constexpr uid_t nobody = 65534;
-        if (rights == Rights::none)
-            must(::setgroups(0, nullptr) == 0 && ::setresgid(nobody, nobody, nobody) == 0 &&
-                     ::setresuid(nobody, nobody, nobody) == 0,
-                 "become nobody");
+        if (rights == Rights::none) become_nobody();
         ::prctl(PR_SET_PDEATHSIG, SIGKILL); // a change of credentials clears it
     }
 

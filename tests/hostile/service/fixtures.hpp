@@ -3,6 +3,8 @@
 #pragma once
 
 #include <functional>
+#include <list>
+#include <map>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -57,11 +59,19 @@ inline double cpu_of_thread(pid_t pid, const std::string& name) {
     throw std::runtime_error("no thread " + name);
 }
 
+struct Setting {
+    std::string policy = policy_text("attacked", "mode: observe");
+    Program::Before before = {};                    // what the service's process does before it becomes the program
+    std::map<std::string, std::uint64_t> node = {}; // values of the node meanwhile: it is the only service then
+};
+
 class Attacked {
 public:
-    explicit Attacked(const std::string& mode = "observe", const Program::Before& before = {}) {
-        home_.set_policy(policy_text("attacked", "mode: " + mode));
-        service_ = std::make_unique<Running>(home_, Service::Settings{.listen = "127.0.0.1:0", .before = before});
+    explicit Attacked(const Setting& setting = {}) : home_(setting.node.empty() ? Use::shared : Use::alone) {
+        for (const auto& [path, value] : setting.node) node_.emplace_back(path, value);
+        home_.set_policy(setting.policy);
+        service_ =
+            std::make_unique<Running>(home_, Service::Settings{.listen = "127.0.0.1:0", .before = setting.before});
         port_ = http_port(*service_);
     }
 
@@ -69,6 +79,15 @@ public:
     [[nodiscard]] std::string socket() const { return home_.socket(); }
     [[nodiscard]] pid_t pid() const { return service_->pid(); }
     [[nodiscard]] std::string state() const { return home_.state(); }
+    [[nodiscard]] Json history() const { return home_.history(); }
+    [[nodiscard]] Json shown() const { return home_.top(); }
+    // One that has no labels.
+    [[nodiscard]] std::uint64_t metric(const std::string& name) const {
+        const std::string text = get(port_, "/metrics");
+        const std::size_t at = text.find("\n" + name + " ");
+        must(at != std::string::npos, "find " + name);
+        return static_cast<std::uint64_t>(std::stod(text.substr(at + name.size() + 2)));
+    }
     // User and system time of its two processes, in seconds.
     [[nodiscard]] double cpu() const {
         return cpu_time(contents(fmt::format("/proc/{}/stat", pid()))) +
@@ -131,6 +150,7 @@ private:
     }
 
     Home home_;
+    std::list<NodeValue> node_;
     std::unique_ptr<Running> service_;
     std::uint16_t port_ = 0;
 };

@@ -2,8 +2,7 @@
 // Attacks by a workload in a network namespace of its own, beside another whose bursts the service has to see.
 #include <catch2/catch.hpp>
 
-#include "fixtures.hpp"
-#include "sys/sockets.hpp"
+#include "workload.hpp"
 
 using namespace bpftune;
 using namespace bpftune::testing;
@@ -11,62 +10,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::uint16_t port = 8080;
 constexpr std::size_t descriptors = 20'000 - 100; // of a process: what CI's machine lets one have, and some for us
-
-std::uint64_t bytes_in(const fs::path& folder) {
-    std::uint64_t sum = 0;
-    for (const auto& file : fs::recursive_directory_iterator(folder))
-        if (file.is_regular_file()) sum += file.file_size();
-    return sum;
-}
-
-// A pod whose bursts are more than its queue holds.
-class Victim {
-public:
-    // All that come are taken: what is left to ksoftirqd comes late.
-    void burst() const {
-        constexpr std::size_t count = 40;
-        const auto connected = site_.connect(count, port);
-        for (std::size_t taken = 0; taken < count && await(listener_, POLLIN, 300);) taken += accept_all(listener_);
-    }
-    [[nodiscard]] bool is_raised() const { return take(sys::accept_queue(listener_.value())).limit >= 40; }
-    [[nodiscard]] std::uint64_t losses() const { return netstat(site_.netns, "ListenOverflows"); }
-
-private:
-    Site site_;
-    sys::Fd listener_ = site_.listen(port);
-};
-
-// Of a workload, while it goes on: another's limit is raised, and then that loses nothing more; and what the service
-// takes is no more than it may, though there is a second try where the machine stalls.
-template <class Turn>
-void hurts_nobody(Turn turn, Attacker::Rights rights = Attacker::Rights::none, const Program::Before& first = {}) {
-    const Victim victim;
-    const Namespace netns;
-    Attacked attacked("auto", first);
-    const Attacker attacker(std::move(turn), rights, &netns);
-    CHECK(comes_true([&] {
-        victim.burst();
-        return victim.is_raised();
-    }));
-    const std::uint64_t losses = victim.losses();
-    const std::uint64_t written = bytes_in(attacked.state());
-    constexpr std::uint64_t mebibyte = std::uint64_t{1024} * 1024;
-    const auto share_of_core = [&] {
-        const MonoTime begun = sys::now().mono;
-        const double before = attacked.cpu();
-        attacked.answers(attacker, 3s, [&] { victim.burst(); });
-        return (attacked.cpu() - before) / Seconds(sys::now().mono - begun).count();
-    };
-    double share = share_of_core();
-    if (share > 0.1) share = share_of_core();
-    CHECK(share <= 0.1);
-    CHECK(victim.losses() == losses);
-    CHECK(bytes_in(attacked.state()) <= written + mebibyte);
-    CHECK(status_kib(attacked.pid(), "VmRSS") <= 60 * 1024);
-    attacked.ends_when_told();
-}
 
 // A cgroup that may have so much memory, maps and other memory of the kernel for it included.
 class MemoryLimit {
@@ -150,7 +94,7 @@ TEST_CASE("10,000 idle listeners hurt nobody, not with a memory limit of 64 MiB 
             if (made.empty()) made = listeners(10'000);
             std::this_thread::sleep_for(100ms);
         },
-        Attacker::Rights::none, [&] { limit.enter(); });
+        {.service = {.policy = automatic, .before = [&] { limit.enter(); }}});
 }
 
 TEST_CASE("60,000 loopback addresses hurt nobody") {
@@ -187,5 +131,5 @@ TEST_CASE("a value that is flipped a thousand times a second hurts nobody") {
             }
             std::this_thread::sleep_for(1ms);
         },
-        Attacker::Rights::root);
+        {.rights = Attacker::Rights::root});
 }

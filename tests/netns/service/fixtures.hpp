@@ -41,11 +41,12 @@ inline std::string with_node_observed(std::string tunables) {
     return tunables;
 }
 
-// Held to whom this entry of `pods` is about.
+// Held to whom this entry of `pods` is about. `others`: the mode of all else.
 inline std::string policy_text_for(const std::string& entry, const std::string& name, const std::string& spec,
-                                   const std::string& tunables = {}) {
+                                   const std::string& tunables = {}, const std::string& others = "observe") {
     return "apiVersion: bpftune-k8s.io/v1alpha1\nkind: NodeTuningPolicy\nmetadata: {name: " + name + "}\nspec:\n  " +
-           spec + "\n  pods: [" + entry + ", {match: {}, mode: observe}]\n  tunables:\n" + with_node_observed(tunables);
+           spec + "\n  pods: [" + entry + ", {match: {}, mode: " + others + "}]\n  tunables:\n" +
+           with_node_observed(tunables);
 }
 
 // Held to the namespaces of these names: those of this process, and no other test's, lab's or service's.

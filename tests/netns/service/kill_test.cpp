@@ -148,6 +148,45 @@ TEST_CASE("a damaged journal is set aside by its name, and the node observed fro
     CHECK(comes_true([&] { return home.top()["mode"] == "auto"; }));
 }
 
+TEST_CASE("a journal that is gone is begun anew only where nothing was raised in this boot", "[any-kernel]") {
+    const Home home;
+    const Site site;
+    const auto listener = site.listen(port);
+    home.set_policy(automatic);
+    const auto remove_journal = [&] {
+        for (const std::string beside : {"", "-wal", "-shm"}) fs::remove(home.state() + "/journal.db" + beside);
+    };
+    {
+        Running service(home);
+        service.kill();
+        remove_journal();
+    }
+    {
+        Running service(home);
+        CHECK(home.top()["mode"] == "auto");
+        site.burst(listener, port);
+        REQUIRE(comes_true([&] { return somaxconn_in(site.netns) > 8; }));
+        service.kill();
+        remove_journal();
+    }
+    const std::uint64_t raised = somaxconn_in(site.netns);
+    const fs::path aside = home.state() + "/journal-damaged-" + take(bpftune::service::boot_id()) + ".db";
+    for (int start = 0; start < 2; ++start) {
+        Running service(home);
+        const std::string said = "journal.db is missing, and changes of this boot were recorded in it: remembered by ";
+        CHECK(service.err().contains(said + aside.string()) == (start == 0));
+        CHECK(home.top()["mode"] == "observe");
+        CHECK_THAT(home.top()["mode_reason"].get<std::string>(), Catch::Contains(aside.string() + " says so"));
+        service.kill();
+    }
+    CHECK(somaxconn_in(site.netns) == raised);
+
+    const Running service(home);
+    fs::remove(aside);
+    service.signal(SIGHUP);
+    CHECK(comes_true([&] { return home.top()["mode"] == "auto"; }));
+}
+
 TEST_CASE("a journal that a power failure damaged keeps nothing from being written after it", "[any-kernel]") {
     const Home home;
     home.set_policy(automatic);

@@ -57,7 +57,7 @@ class Container(WithImage):
                 self.assertTrue(comes_true(lambda: "'second' loaded" in pod.log()), pod.log())
                 self.check_memory(node, pod)
                 self.assertEqual(pod.stop(), 0)
-            self.assertEqual(netns.somaxconn(), raised)  # a pod that is rolled drops nothing
+            self.assertGreaterEqual(netns.somaxconn(), raised)  # a pod that is rolled drops nothing
 
             with node.pod() as pod:
                 self.becomes_ready(node, pod)

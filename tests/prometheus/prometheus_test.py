@@ -265,7 +265,9 @@ def queries_of(dashboard):
 def test_the_variables_of_the_dashboards_have_values_to_choose_from():
     with scraped() as (address, server):
         for dashboard in DASHBOARDS:
-            for metric, label in re.findall(r"label_values\((\w+), (\w+)\)", text_of(dashboard)):
+            variables = re.findall(r"label_values\((\w+), (\w+)\)", text_of(dashboard))
+            assert variables, dashboard
+            for metric, label in variables:
                 values = server.ask(f"label/{label}/values", **{"match[]": metric})
                 assert values == [address], f"{dashboard}: {label} of {metric} is {values}"
 

@@ -19,8 +19,8 @@ int last_errno_of(sqlite3_file* file) {
 int last_errno(sqlite3* database) {
     sqlite3_file* file = nullptr;
     sqlite3_file* log = nullptr;
-    sqlite3_file_control(database, nullptr, SQLITE_FCNTL_FILE_POINTER, &file);
-    sqlite3_file_control(database, nullptr, SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    sqlite3_file_control(database, nullptr, SQLITE_FCNTL_FILE_POINTER, static_cast<void*>(&file));
+    sqlite3_file_control(database, nullptr, SQLITE_FCNTL_JOURNAL_POINTER, static_cast<void*>(&log));
     const int code = last_errno_of(file);
     return code != 0 ? code : last_errno_of(log);
 }

@@ -89,10 +89,12 @@ void Askers::add(const Askers& others) {
 std::vector<Tenant> Askers::alone() const {
     if (is_of_node_) return {};
     std::vector<const Asker*> askers;
+    askers.reserve(by_account_.size());
     for (const auto& [account, asker] : by_account_) askers.push_back(&asker);
     std::ranges::stable_sort(askers, std::greater{}, &Asker::wanted);
     askers.resize(std::min(askers.size(), most));
     std::vector<Tenant> tenants;
+    tenants.reserve(askers.size());
     for (const Asker* asker : askers) tenants.push_back(asker->tenant);
     return tenants;
 }

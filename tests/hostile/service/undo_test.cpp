@@ -42,7 +42,7 @@ struct Raised {
     void ticks_go_on() const {
         std::string last;
         for (int i = 0; i < 5; ++i) {
-            std::string now = home.top()["time"];
+            const std::string now = home.top()["time"];
             CHECK(now != std::exchange(last, now));
             std::this_thread::sleep_for(longest_between_ticks);
         }

@@ -98,6 +98,8 @@ void note_use(Gate& gate) {
             held.used = *reading->charged - std::min(*reading->charged, held.original);
         else if (reading != nullptr && reading->charged_each)
             held.used = beyond(held.original, no_limit, *reading->charged_each);
+        if (reading != nullptr && reading->charged_at_most)
+            held.used = std::min(held.used, *reading->charged_at_most * (held.current - held.original));
     }
 }
 

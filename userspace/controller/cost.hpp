@@ -45,7 +45,8 @@ std::uint64_t charged_bytes(const Gate& gate, const Tenant& tenant, const Object
 // The same of all, outside of a step.
 std::uint64_t charged_bytes(const State& state, const UnitBytes& of_kernel);
 
-// At a tick: what of each object is in use now, and whose it is. What was not looked at stays.
+// At a tick: what of each object is in use now, and whose it is. What was not looked at stays, but for those who are
+// gone.
 void note_use(Gate& gate);
 
 } // namespace bpftune::controller

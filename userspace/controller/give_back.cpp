@@ -55,6 +55,21 @@ void give_back(Gate& gate, const ObjectKey& object, Held& held) {
         held.calm = {.since = gate.now()};
 }
 
+// Those who were gone for a while are charged no more. That the last one is gone is for a calm to tell.
+void release_gone(Held& held, std::uint64_t there, MonoTime now) {
+    Fewer& fewer = held.fewer;
+    if (there >= held.expected.size()) {
+        fewer = {.since = now};
+        return;
+    }
+    if (fewer.since < held.since) fewer = {.since = held.since};
+    fewer.most = std::max(fewer.most, there);
+    if (now < fewer.since + release_after) return;
+    const std::uint64_t left = std::max<std::uint64_t>(fewer.most, 1);
+    if (left < held.expected.size()) held.expected.resize(left);
+    fewer = {.since = now};
+}
+
 } // namespace
 
 void watch_use(Gate& gate) {
@@ -79,9 +94,10 @@ void give_back_rule(Gate& gate) {
 
 void release_rule(Gate& gate) {
     for (auto& [object, held] : gate.state().held) {
-        if (gate.now() < held.calm.since + release_after || trial_with(gate.state(), object) != nullptr) continue;
         const Reading* reading = gate.readings().find(object);
-        if (reading == nullptr || !reading->use) continue;
+        if (reading == nullptr || !reading->use || trial_with(gate.state(), object) != nullptr) continue;
+        if (reading->charged_at_most) release_gone(held, *reading->charged_at_most, gate.now());
+        if (gate.now() < held.calm.since + release_after) continue;
         const std::uint64_t needed = std::max(held.calm.used, held.calm.wanted);
         for (std::uint64_t& expected : held.expected) expected = std::min(expected, needed);
     }

@@ -26,7 +26,8 @@ void give_back_rule(Gate& gate);
 
 // What is charged and was not used for `release_after` is charged no more, also where the limit stays: down to what the
 // rule of a raise makes of the most that was in use in this time. What is used of it later counts again. Of what is in
-// use without being seen (fragments between two looks) the charge stays as long as the raise.
+// use without being seen (fragments between two looks) the charge stays as long as the raise. What was expected of
+// connections goes with them, when so many were gone for as long.
 void release_rule(Gate& gate);
 
 } // namespace bpftune::controller

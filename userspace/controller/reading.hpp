@@ -52,8 +52,9 @@ struct Reading {
     // In use in the window: what it is charged by; nullopt: not looked at. Of several who are held to it: by each.
     std::optional<std::uint64_t> charged;
     std::optional<std::vector<std::uint64_t>> charged_each;
-    std::uint64_t sharers = 1; // who may each fill it (Tunable::sharers)
-    Measured measured;         // what the window adds to a trial of it
+    std::optional<std::uint64_t> charged_at_most; // no more than so many can have a part of it; nullopt: not counted
+    std::uint64_t sharers = 1;                    // who may each fill it (Tunable::sharers)
+    Measured measured;                            // what the window adds to a trial of it
     // The same to one that is for one tenant, by its account; nullopt: that is not told apart, or nobody's.
     std::optional<std::map<std::string, Measured>> measured_of_tenants;
     std::optional<RaisedFlows> raised; // what has become of the connections that it was raised for

@@ -23,6 +23,12 @@ struct Calm {
     std::uint64_t wanted = 0; // the largest size that its rule made of that
 };
 
+// Fewer are there to use an object than it was raised for.
+struct Fewer {
+    MonoTime since;
+    std::uint64_t most = 0; // of them at once
+};
+
 // A failed raise that is in use: where it is to go as that falls.
 struct Undo {
     std::uint64_t value = 0;
@@ -51,6 +57,7 @@ struct Held {
     std::vector<std::uint64_t> expected;
     std::uint64_t used = 0; // beyond the original, as of the last tick
     Calm calm;
+    Fewer fewer;
     std::optional<Undo> undo;
     bool untested = false; // its last trial was kept though the demand did not return: whether it helped is not known
 };

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <array>
-#include <unordered_set>
+#include <unordered_map>
 
 #include <fmt/format.h>
 
@@ -43,26 +43,29 @@ std::vector<std::uint64_t> filled(const HeldBack& held, std::uint64_t value) {
     return std::vector<std::uint64_t>(held.flows, value);
 }
 
-bool has_connections(const TcpStates& states) {
+std::uint64_t connections_of(const TcpStates& states) {
     return states.established + states.fin_wait1 + states.fin_wait2 + states.close_wait + states.last_ack +
-               states.closing >
-           0;
+           states.closing;
 }
 
-// What the connections hold that nothing holds back is not looked at, and any of them may come to fill its buffer: that
-// a limit is not used is seen only in a namespace that has none.
-std::unordered_set<NetnsId> without_connections(const Snapshot& snapshot) {
-    std::unordered_set<NetnsId> found;
+using Connections = std::unordered_map<NetnsId, std::uint64_t>; // of each namespace where they are counted
+
+Connections connections_in(const Snapshot& snapshot) {
+    Connections found;
     for (const NetnsTcp& row : snapshot.tcp)
-        if (row.states && !has_connections(*row.states)) found.insert(row.netns);
+        if (row.states) found.emplace(row.netns, connections_of(*row.states));
     return found;
 }
 
-void add_use(Reading& reading, const std::optional<HeldBack>& held, bool is_without_connections) {
+// What the connections hold that nothing holds back is not looked at, and any of them may come to fill its buffer: that
+// a limit is not used is seen only in a namespace that has none. Where nobody counts them, only those are charged that
+// are held back now, or were expected.
+void add_use(Reading& reading, const std::optional<HeldBack>& held, std::optional<std::uint64_t> connections) {
     const bool is_held_back = held && (held->flows > 0 || held->raised);
-    const bool is_unused = is_without_connections && !is_held_back;
+    const bool is_unused = connections == 0 && !is_held_back;
     reading.use = Use{.pressed = !is_unused};
-    if (is_unused) reading.charged_each.emplace();
+    reading.charged_at_most = connections;
+    if ((is_unused || !connections) && !reading.charged_each) reading.charged_each.emplace();
 }
 
 Reading reading_of(const Snapshot& snapshot, const TcpBuffers& row, const Way& way) {
@@ -161,11 +164,15 @@ namespace buffers {
 
 void read(const View& view, std::vector<Reading>& readings) {
     const bool tick = view.snapshot.cause == Snapshot::Cause::tick;
-    const auto empty = tick ? without_connections(view.snapshot) : std::unordered_set<NetnsId>();
+    const Connections counted = tick ? connections_in(view.snapshot) : Connections();
+    const auto connections = [&](const NetnsId& netns) {
+        const auto found = counted.find(netns);
+        return found != counted.end() ? std::optional(found->second) : std::nullopt;
+    };
     for (const TcpBuffers& row : view.snapshot.buffers)
         for (const Way& way : ways) {
             Reading& reading = readings.emplace_back(reading_of(view.snapshot, row, way));
-            if (tick) add_use(reading, row.*way.held_back, empty.contains(row.netns));
+            if (tick) add_use(reading, row.*way.held_back, connections(row.netns));
         }
 }
 

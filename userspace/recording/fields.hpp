@@ -134,10 +134,11 @@ RECORDED(Decision, act, tunable, scope, from, to, why, evidence, event);
 RECORDED(Outcome, kind, value, error);
 
 RECORDED(controller::Calm, since, used, wanted);
+RECORDED(controller::Fewer, since, most);
 RECORDED(controller::Undo, value, why);
 RECORDED(controller::Tenant, account, name);
-RECORDED(controller::Held, scope, tenant, original, current, since, written, raised, raises, expected, used, calm, undo,
-         untested);
+RECORDED(controller::Held, scope, tenant, original, current, since, written, raised, raises, expected, used, calm,
+         fewer, undo, untested);
 RECORDED(controller::Said, why_kind, to, when);
 RECORDED(controller::Queue, in_burst, raised, demand, sized, stuck, slow, refuses_clients);
 RECORDED(controller::TrialKey, object, minimum, tenant);

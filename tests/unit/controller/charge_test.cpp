@@ -130,6 +130,48 @@ TEST_CASE("connections that no buffer holds back any more may fill it still, so 
     CHECK(node.limit() == 4 * mebibyte);
 }
 
+TEST_CASE("connections that have ended are charged no more, though others have not") {
+    Receivers node;
+    node.tick_with(100, 100);
+    CHECK(node.charged_for(Receivers::object) == 100 * (3 * mebibyte));
+    node.tick_with(100, 0);
+    CHECK(node.charged_for(Receivers::object) == 100 * (3 * mebibyte));
+    node.tick_with(1, 0);
+    CHECK(node.charged_for(Receivers::object) == 3 * mebibyte);
+}
+
+TEST_CASE("where connections are not counted, no more stay charged than the raise expected") {
+    Receivers node;
+    node.tick_with(100, 100);
+    node.world.ports.at(Receivers::object.netns).states.reset();
+    node.tick();
+    CHECK(node.charged_for(Receivers::object) == 100 * (3 * mebibyte));
+    node.world.buffers.at(Receivers::object.netns).receiving = HeldBack{};
+    node.tick();
+    CHECK(node.charged_for(Receivers::object) == mebibyte);
+}
+
+TEST_CASE("connections that a raise was made for are charged no more when they were gone for a while") {
+    Receivers node;
+    node.state.held.at(Receivers::object).expected.assign(100, 2 * mebibyte);
+    node.tick_with(100, 0);
+    CHECK(node.charged_for(Receivers::object) == 100 * mebibyte);
+    node.tick_with(2, 0);
+    tick_for(node, controller::release_after - 10s);
+    CHECK(node.charged_for(Receivers::object) == 100 * mebibyte);
+
+    SECTION("for good") {
+        tick_for(node, 20s);
+        CHECK(node.charged_for(Receivers::object) == 2 * mebibyte);
+    }
+    SECTION("but not if they came again") {
+        node.tick_with(100, 0);
+        node.tick_with(2, 0);
+        tick_for(node, 20s);
+        CHECK(node.charged_for(Receivers::object) == 100 * mebibyte);
+    }
+}
+
 TEST_CASE("a buffer that connections may fill is not given back, though nothing is seen of what they hold") {
     Receivers node;
     node.policy.of(TunableId::tcp_rmem).shrink_after = 20min;

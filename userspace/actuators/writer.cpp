@@ -156,10 +156,15 @@ Result<std::uint64_t> Writer::in_use(TunableId tunable, const Scope& scope) {
 }
 
 Outcome Writer::outcome_of(const Result<Answer>& answer) {
-    knows_outcome_ = (answer ? answer->code : answer.error().code) != no_answer;
-    if (!answer) return {.kind = Outcome::Kind::failed, .value = 0, .error = answer.error().message};
-    return {
-        .kind = static_cast<Outcome::Kind>(answer->kind), .value = answer->value, .error = error_of(*answer).message};
+    const int code = answer ? answer->code : answer.error().code;
+    knows_outcome_ = code != no_answer;
+    if (!answer)
+        return {
+            .kind = Outcome::Kind::failed, .value = 0, .error = answer.error().message, .is_tried = code != not_tried};
+    return {.kind = static_cast<Outcome::Kind>(answer->kind),
+            .value = answer->value,
+            .error = error_of(*answer).message,
+            .is_tried = code != not_tried};
 }
 
 Outcome Writer::told(TunableId tunable, const Scope& scope, Outcome outcome) const {

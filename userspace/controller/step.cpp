@@ -125,10 +125,11 @@ void settle_not_written(State& state, const Decision& decision, const ObjectKey&
     if (held.original == decision.from) state.held.erase(key);
 }
 
-// A roll-back has no row of its own, and is not left for long: what is to be undone harms somebody.
+// A roll-back has no row of its own, and is not left for long: what is to be undone harms somebody. What was not tried
+// is no failure of this object.
 Nanoseconds pause_after(State& state, const Decision& decision, const Outcome& outcome) {
     if (outcome.kind != Outcome::Kind::failed) return Gate::look_again;
-    if (decision.act == Decision::Act::roll_back) return Gate::retry;
+    if (decision.act == Decision::Act::roll_back || !outcome.is_tried) return Gate::retry;
     unsigned& failures = state.failures[key_of(decision.tunable, decision.scope)];
     Nanoseconds pause = Gate::retry;
     for (unsigned i = 0; i < failures && pause < Gate::longest_retry; ++i) pause *= 2;

@@ -131,7 +131,7 @@ RECORDED(Scope, netns, netns_pid, listener, pod, queue);
 RECORDED(ObjectKey, tunable, netns, listener_cookie);
 RECORDED(Evidence, name, value);
 RECORDED(Decision, act, tunable, scope, from, to, why, evidence, event);
-RECORDED(Outcome, kind, value, error);
+RECORDED(Outcome, kind, value, error, is_tried);
 
 RECORDED(controller::Calm, since, used, wanted);
 RECORDED(controller::Fewer, since, most);

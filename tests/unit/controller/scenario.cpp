@@ -643,12 +643,13 @@ void read_value(Step& step, Names& names, const YAML::Node& node) {
     if (!step.by.empty() && fields.has("port")) throw Wrong{fields.line(), "nobody is seen to set a socket's limit"};
 }
 
-Outcome::Kind answer_of(const YAML::Node& node) {
+Outcome answer_of(const YAML::Node& node) {
     const std::string text = text_of(node);
-    if (text == "failed") return Outcome::Kind::failed;
-    if (text == "conflict") return Outcome::Kind::conflict;
-    if (text == "gone") return Outcome::Kind::gone;
-    throw Wrong{line_of(node), fmt::format("'{}' is no answer: failed, conflict, gone", text)};
+    if (text == "failed") return {.kind = Outcome::Kind::failed, .error = "Permission denied"};
+    if (text == "not tried") return {.kind = Outcome::Kind::failed, .error = "not tried", .is_tried = false};
+    if (text == "conflict") return {.kind = Outcome::Kind::conflict, .error = {}};
+    if (text == "gone") return {.kind = Outcome::Kind::gone, .error = {}};
+    throw Wrong{line_of(node), fmt::format("'{}' is no answer: failed, not tried, conflict, gone", text)};
 }
 
 Expected expected_of(const YAML::Node& node) {
@@ -983,8 +984,9 @@ private:
         const auto decisions = controller::step(policy_, state_, snapshot, now);
         for (const Decision& decision : decisions) {
             if (!is_write(decision)) continue;
-            Outcome outcome{.kind = step.answer, .value = decision.from + 1, .error = "Permission denied"};
-            if (step.answer == Outcome::Kind::written) outcome = world_.write(decision);
+            Outcome outcome = step.answer;
+            outcome.value = decision.from + 1;
+            if (outcome.kind == Outcome::Kind::written) outcome = world_.write(decision);
             controller::settle(state_, decision, outcome, now + 1ms);
         }
         return difference(decisions, expected);

@@ -45,7 +45,7 @@ struct Step {
     std::vector<std::pair<ObjectKey, std::uint64_t>> values; // set, attempt
     std::string by;                                          // whose hand BPF saw; empty: it saw none
     std::vector<std::uint64_t> gone;
-    Outcome::Kind answer = Outcome::Kind::written; // to every write of this step
+    Outcome answer{.kind = Outcome::Kind::written, .error = {}}; // to every write of this step
     std::vector<Expected> expected;
 };
 

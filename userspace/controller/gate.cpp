@@ -34,6 +34,11 @@ std::size_t within_an_hour(std::map<Key, std::vector<MonoTime>>& times, const Ke
     return found->second.size();
 }
 
+bool is_before(const std::map<ObjectKey, MonoTime>& times, const ObjectKey& object, MonoTime now) {
+    const auto found = times.find(object);
+    return found != times.end() && now < found->second;
+}
+
 // A raise is made, or a value put back, only where both have room.
 constexpr std::size_t raise_and_roll_back = 2;
 
@@ -201,10 +206,7 @@ const Held* Gate::held(const ObjectKey& object) const {
     return held == state_.held.end() ? nullptr : &held->second;
 }
 
-bool Gate::just_failed(const ObjectKey& object) const {
-    const auto failed = state_.retry_after.find(object);
-    return failed != state_.retry_after.end() && now_ < failed->second;
-}
+bool Gate::just_failed(const ObjectKey& object) const { return is_before(state_.retry_after, object, now_); }
 
 bool Gate::too_soon(const ObjectKey& key, const Wish& wish) const {
     if (just_failed(key)) return true;
@@ -420,8 +422,8 @@ std::optional<std::string> Gate::why_no_further(Wish wish) const {
 
 void Gate::take_back(const ObjectKey& object, std::uint64_t value, const std::string& why,
                      std::vector<Evidence> evidence) {
-    const Held* held = this->held(object);
-    if (held == nullptr || just_failed(object) || mode_of(object, true) != policy::Mode::automatic) return;
+    if (held(object) == nullptr || is_before(state_.roll_back_after, object, now_)) return;
+    if (mode_of(object, true) != policy::Mode::automatic) return;
     lower(Decision::Act::roll_back, object, value, why, std::move(evidence));
 }
 

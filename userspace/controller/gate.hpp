@@ -62,6 +62,7 @@ struct Cost;
 class Gate {
 public:
     // A write that failed is not tried again before; doubled by each further one that failed in a row, to an hour.
+    // A roll-back does not wait longer than this.
     static constexpr Nanoseconds retry = std::chrono::minutes(1);
     static constexpr Nanoseconds longest_retry = std::chrono::hours(1);
     // A value that was another one than the snapshot said is looked at again first.

@@ -165,6 +165,7 @@ struct State {
     std::map<ObjectKey, Said> said;
     std::map<NetnsId, std::vector<MonoTime>> findings; // in the last hour: rows of history that record no write
     std::map<ObjectKey, MonoTime> retry_after;         // a write failed or just happened: not before this
+    std::map<ObjectKey, MonoTime> roll_back_after;     // the same of a roll-back, which waits a minute at most
     std::map<ObjectKey, unsigned> failures;            // writes in a row, each a row of history
     std::map<std::uint64_t, Queue> queues;             // by listener cookie
     std::set<ObjectKey> yielded;                       // someone else's: left alone until restart or reload

@@ -55,6 +55,7 @@ void forget_gone(State& state, const Readings& readings, MonoTime now) {
         return entry.second.empty() || entry.second.back() <= now - std::chrono::hours(1);
     });
     std::erase_if(state.retry_after, is_of_gone);
+    std::erase_if(state.roll_back_after, is_of_gone);
     std::erase_if(state.failures, is_of_gone);
     std::erase_if(state.changes, is_of_gone);
     std::erase_if(state.reasserts, is_of_gone);
@@ -160,7 +161,9 @@ void settle(State& state, const Decision& decision, const Outcome& outcome, Mono
         return;
     }
     settle_not_written(state, decision, key);
-    state.retry_after[key] = now + pause_after(state, decision, outcome);
+    const Nanoseconds pause = pause_after(state, decision, outcome);
+    state.retry_after[key] = now + pause;
+    state.roll_back_after[key] = now + std::min(pause, Gate::retry);
 }
 
 void unanswered(State& state, const Decision& decision, MonoTime now) {
@@ -236,6 +239,7 @@ void reloaded(State& state) {
     state.said.clear();
     state.findings.clear();
     state.retry_after.clear();
+    state.roll_back_after.clear();
     state.failures.clear();
     state.back_offs.clear();
 }

@@ -5,9 +5,11 @@
 #include <catch2/catch.hpp>
 
 #include "tunables/catalog.hpp"
+#include "unit/controller/servers.hpp"
 
 using namespace bpftune;
 using namespace bpftune::controller;
+using namespace bpftune::testing;
 using namespace std::chrono_literals;
 
 TEST_CASE("what nobody has set is raised without a name only where the catalog says that it needs none") {
@@ -24,4 +26,23 @@ TEST_CASE("what nobody has set is raised without a name only where the catalog s
         const bool needs_name = row.opt_in && row.opt_in_where.empty();
         CHECK((refusal == "its mode is observe") == needs_name);
     }
+}
+
+TEST_CASE("raises that go on failing do not hold up the roll-back of an earlier one") {
+    Servers node;
+    Listener& listener = node.add(1);
+    listener.limit = 512;
+    const Scope scope = scope_of(listener);
+    adopt(
+        node.state,
+        {.tunable = TunableId::listener_backlog, .scope = scope, .original = 128, .current = 512, .before_trial = 128},
+        MonoTime(1h));
+    for (int seconds = 0; seconds < 540; ++seconds) node.tick();
+    const Decision raise{.tunable = TunableId::listener_backlog, .scope = scope, .from = 512, .to = 1024};
+    for (int failed = 0; failed < 6; ++failed) settle(node.state, raise, {}, MonoTime(1h + 540s));
+    CHECK(node.state.retry_after.at(key_of(raise.tunable, scope)) == MonoTime(1h + 540s + 32min));
+    for (int seconds = 0; seconds < 59; ++seconds) node.tick();
+    CHECK(listener.limit == 512);
+    for (int seconds = 0; seconds < 5; ++seconds) node.tick();
+    CHECK(listener.limit == 128); // after the longest trial: it was not needed
 }

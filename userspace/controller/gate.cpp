@@ -39,6 +39,28 @@ bool is_before(const std::map<ObjectKey, MonoTime>& times, const ObjectKey& obje
     return found != times.end() && now < found->second;
 }
 
+// Two kinds may take turns, as of two tables that one limit bounds: neither is news for that. nullptr: nothing.
+const Said* last_said(const State& state, const ObjectKey& object, std::string_view kind) {
+    const auto last = state.said.find(object);
+    if (last != state.said.end() && last->second.why_kind == kind) return &last->second;
+    const auto others = state.said_before.find(object);
+    if (others == state.said_before.end()) return nullptr;
+    const auto found = std::ranges::find(others->second, kind, &Said::why_kind);
+    return found != others->second.end() ? &*found : nullptr;
+}
+
+void remember(State& state, const ObjectKey& object, Said now) {
+    const auto [entry, is_first] = state.said.try_emplace(object, now);
+    if (is_first) return;
+    Said& last = entry->second;
+    if (last.why_kind != now.why_kind) {
+        std::vector<Said>& others = state.said_before[object];
+        std::erase_if(others, [&](const Said& other) { return other.why_kind == now.why_kind; });
+        others.push_back(std::move(last));
+    }
+    last = std::move(now);
+}
+
 // A raise is made, or a value put back, only where both have room.
 constexpr std::size_t raise_and_roll_back = 2;
 
@@ -588,11 +610,10 @@ std::uint64_t Gate::raise(Wish wish) {
 
 bool Gate::may_be_known_soon(const ObjectKey& object, policy::Unknown unknown) {
     constexpr std::string_view kind = "new";
-    if (!is_of_somebody_new(unknown)) return false;
-    Said& said = state_.said[object];
-    if (said.why_kind == "in doubt") return false;
-    if (said.why_kind != kind) said = {.why_kind = std::string(kind), .to = 0, .when = now_};
-    return now_ < said.when + until_known;
+    if (!is_of_somebody_new(unknown) || last_said(state_, object, "in doubt") != nullptr) return false;
+    if (last_said(state_, object, kind) == nullptr)
+        remember(state_, object, {.why_kind = std::string(kind), .to = 0, .when = now_});
+    return now_ < last_said(state_, object, kind)->when + until_known;
 }
 
 // Of what may not even be said there is nothing to tell; but why nobody knows whether it may, and what opting in would
@@ -641,14 +662,15 @@ bool Gate::take_room_for(Wish& finding, const NetnsId& netns) {
 
 void Gate::note(Decision::Act act, Wish finding, std::string_view kind) {
     const ObjectKey key = key_of(finding.tunable, finding.scope);
-    Said& said = state_.said[key];
+    const Said* before = last_said(state_, key, kind);
     // A wish that grew to twice of what was said is news; the limit at which nothing is wished is none. A set of CPUs
     // has no size.
-    const bool grew = !tunables::row(finding.tunable).is_cpus && finding.to > finding.from && finding.to / 2 >= said.to;
-    const bool news = said.why_kind != kind || grew || now_ >= said.when + reminder;
+    const bool grew = !tunables::row(finding.tunable).is_cpus && finding.to > finding.from && before != nullptr &&
+                      finding.to / 2 >= before->to;
+    const bool news = before == nullptr || grew || now_ >= before->when + reminder;
     if (!news) return;
     if (tunables::row(key.tunable).kind != tunables::Kind::host_sysctl && !take_room_for(finding, key.netns)) return;
-    said = {std::string(kind), std::max<std::uint64_t>(finding.to, 1), now_};
+    remember(state_, key, {std::string(kind), std::max<std::uint64_t>(finding.to, 1), now_});
     if (act == Decision::Act::advise) finding.to = finding.from;
     decisions_.push_back(decision(act, std::move(finding)));
 }

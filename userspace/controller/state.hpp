@@ -62,7 +62,7 @@ struct Held {
     bool untested = false; // its last trial was kept though the demand did not return: whether it helped is not known
 };
 
-// What was last said of an object without writing, so that history has one row of it and not one a tick.
+// What was last said of an object without writing, of one kind, so that history has one row of it and not one a tick.
 struct Said {
     std::string why_kind; // which rule spoke
     std::uint64_t to = 0;
@@ -162,13 +162,14 @@ struct State {
     std::map<ObjectKey, Flood> floods; // in a part (Reading::is_part): by that, not by the node's object
     std::map<ObjectKey, std::vector<MonoTime>> changes;   // in the last hour
     std::map<ObjectKey, std::vector<MonoTime>> reasserts; // the same: our value was put back over another's
-    std::map<ObjectKey, Said> said;
-    std::map<NetnsId, std::vector<MonoTime>> findings; // in the last hour: rows of history that record no write
-    std::map<ObjectKey, MonoTime> retry_after;         // a write failed or just happened: not before this
-    std::map<ObjectKey, MonoTime> roll_back_after;     // the same of a roll-back, which waits a minute at most
-    std::map<ObjectKey, unsigned> failures;            // writes in a row, each a row of history
-    std::map<std::uint64_t, Queue> queues;             // by listener cookie
-    std::set<ObjectKey> yielded;                       // someone else's: left alone until restart or reload
+    std::map<ObjectKey, Said> said;                       // last
+    std::map<ObjectKey, std::vector<Said>> said_before;   // of other kinds, each once
+    std::map<NetnsId, std::vector<MonoTime>> findings;    // in the last hour: rows of history that record no write
+    std::map<ObjectKey, MonoTime> retry_after;            // a write failed or just happened: not before this
+    std::map<ObjectKey, MonoTime> roll_back_after;        // the same of a roll-back, which waits a minute at most
+    std::map<ObjectKey, unsigned> failures;               // writes in a row, each a row of history
+    std::map<std::uint64_t, Queue> queues;                // by listener cookie
+    std::set<ObjectKey> yielded;                          // someone else's: left alone until restart or reload
 };
 
 } // namespace bpftune::controller

@@ -51,6 +51,7 @@ void forget_gone(State& state, const Readings& readings, MonoTime now) {
     const auto is_gone = [&](const ObjectKey& object) { return readings.find(object) == nullptr; };
     const auto is_of_gone = [&](const auto& entry) { return is_gone(entry.first); };
     std::erase_if(state.said, is_of_gone);
+    std::erase_if(state.said_before, is_of_gone);
     std::erase_if(state.findings, [&](const auto& entry) {
         return entry.second.empty() || entry.second.back() <= now - std::chrono::hours(1);
     });
@@ -237,6 +238,7 @@ void adopt(State& state, const Adopted& adopted, MonoTime now) {
 void reloaded(State& state) {
     state.yielded.clear();
     state.said.clear();
+    state.said_before.clear();
     state.findings.clear();
     state.retry_after.clear();
     state.roll_back_after.clear();

@@ -147,8 +147,8 @@ RECORDED(controller::Trial, cause, since, last_raise, fitted, is_fitted_known, b
          undecided, guards, values, verdict);
 RECORDED(controller::BackOff, roll_backs, until);
 RECORDED(controller::Flood, since, last_seen, limit, once, raised, evidence);
-RECORDED(controller::State, held, trials, back_offs, floods, changes, reasserts, said, findings, retry_after,
-         roll_back_after, failures, queues, yielded);
+RECORDED(controller::State, held, trials, back_offs, floods, changes, reasserts, said, said_before, findings,
+         retry_after, roll_back_after, failures, queues, yielded);
 
 RECORDED(Origin, file, lines);
 RECORDED(Header, schema, version, node, boot, time, policy, origin, state);

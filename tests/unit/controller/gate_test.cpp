@@ -46,3 +46,25 @@ TEST_CASE("raises that go on failing do not hold up the roll-back of an earlier 
     for (int seconds = 0; seconds < 5; ++seconds) node.tick();
     CHECK(listener.limit == 128); // after the longest trial: it was not needed
 }
+
+TEST_CASE("two kinds of findings on one limit that take turns are recorded once an hour each") {
+    policy::Policy policy;
+    policy.mode = policy::Mode::automatic;
+    State state;
+    const Snapshot snapshot;
+    const auto rows_of_a_minute = [&](MonoTime from, std::uint64_t wanted) {
+        std::size_t rows = 0;
+        for (MonoTime now = from; now < from + 1min; now += 1s) {
+            Gate gate(policy, state, snapshot, now);
+            gate.advise({.tunable = TunableId::conntrack_max, .from = 20000, .to = 20000, .why = "a flood"}, "flood");
+            gate.advise({.tunable = TunableId::conntrack_max, .from = 20000, .to = wanted, .why = "too much"},
+                        "shares");
+            rows += gate.take().size();
+        }
+        return rows;
+    };
+    CHECK(rows_of_a_minute(MonoTime(1h), 32768) == 2);
+    CHECK(rows_of_a_minute(MonoTime(1h + 1min), 32768) == 0);
+    CHECK(rows_of_a_minute(MonoTime(1h + 2min), 65536) == 1); // what is wished has doubled
+    CHECK(rows_of_a_minute(MonoTime(2h + 3min), 65536) == 2);
+}

@@ -21,7 +21,7 @@
 //     a tenant that is raised for itself, and that to three quarters of what others have left of the budget at most.
 //     One of the node's limits that tenants alone ask for is raised no further than what they have left so pays for if
 //     everybody filled it, and only while that and its roll-back are within `changes_an_hour_for_tenants`: the rest is
-//     for the node's own demand.
+//     for the node's own demand. Others fill it as well: to the share of who asked it counts towards such limits alone.
 //  6. In observe and recommend nothing is written, not even a roll-back. That goes by the lowest of spec, the first
 //  entry
 //     that matches, and the pod's annotation, of the object as of the socket that a raise is for; with what is not

@@ -347,30 +347,28 @@ bool Gate::fit_flood(Wish& wish) {
     return true;
 }
 
-// A small node's share may be too small for any raise: one object of a tenant may go past it, but not leave nothing to
-// others. What is raised only because it waits in the same namespace may not, and takes nothing from that.
-Gate::Room Gate::room_for(const ObjectKey& object, const Tenant& tenant, const TrialKey& trial) const {
-    const std::uint64_t left = left_of_budget(object);
-    Room room{.bytes = left, .of = "memoryBudget"};
-    if (tenant.is_node()) return room;
+std::uint64_t Gate::left_of_share(const ObjectKey& object, const Tenant& tenant) const {
     const std::uint64_t share = policy_.share_bytes(snapshot_.memory_bytes);
-    std::uint64_t left_of_share = share - std::min(share, charged_bytes(*this, tenant, object, Charged::all));
-    if (!is_bystander(trial, object) && charged_bytes(*this, tenant, object, Charged::raised_for_itself) <= share)
-        left_of_share = std::max(left_of_share, left - left / parts_with_one_for_others);
-    if (left_of_share < left) room = {.bytes = left_of_share, .of = "tenantShare of " + tenant.name};
-    return room;
+    return share - std::min(share, charged_bytes(*this, tenant, object, Charged::all));
 }
 
-// Of all of them together.
+// A small node's share may be too small for any raise: one object of a tenant may go past it. What is raised only
+// because it waits in the same namespace may not, and takes nothing from that.
+bool Gate::may_pass_share(const ObjectKey& object, const Tenant& tenant, const TrialKey& trial) const {
+    const std::uint64_t share = policy_.share_bytes(snapshot_.memory_bytes);
+    return !is_bystander(trial, object) && charged_bytes(*this, tenant, object, Charged::raised_for_itself) <= share;
+}
+
+// Of all payers together. However many they are, what goes past their shares leaves others something.
 Gate::Room Gate::room_for(const ObjectKey& object, const std::vector<Tenant>& payers, const TrialKey& trial) const {
-    Room room = room_for(object, payers.front(), trial);
-    if (payers.size() == 1) return room;
     const std::uint64_t left = left_of_budget(object);
-    for (const Tenant& payer : payers | std::views::drop(1)) {
-        if (room.bytes >= left) break;
-        room.bytes += room_for(object, payer, trial).bytes;
-    }
-    return {.bytes = std::min(room.bytes, left), .of = "tenantShare of " + names_of(payers)};
+    Room budget{.bytes = left, .of = "memoryBudget"};
+    if (std::ranges::any_of(payers, &Tenant::is_node)) return budget;
+    std::uint64_t bytes = 0;
+    for (const Tenant& payer : payers) bytes += left_of_share(object, payer);
+    const auto may_pass = [&](const Tenant& payer) { return may_pass_share(object, payer, trial); };
+    if (std::ranges::any_of(payers, may_pass)) bytes = std::max(bytes, left - left / parts_with_one_for_others);
+    return bytes < left ? Room{.bytes = bytes, .of = "tenantShare of " + names_of(payers)} : budget;
 }
 
 std::uint64_t Gate::left_of_budget(const ObjectKey& object) const {

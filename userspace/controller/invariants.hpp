@@ -19,6 +19,7 @@
 //     or what is in use, whichever is more (cost.hpp). What grows beyond its forecast is counted, and ends further
 //     raises. Nor does one take those of one tenant (tenant.hpp) past its share of the budget, except one object's of
 //     a tenant that is raised for itself, and that to three quarters of what others have left of the budget at most.
+//     Several who ask at once have their shares together, or these three quarters.
 //     One of the node's limits that tenants alone ask for is raised no further than what they have left so pays for if
 //     everybody filled it, and only while that and its roll-back are within `changes_an_hour_for_tenants`: the rest is
 //     for the node's own demand. Others fill it as well: to the share of who asked it counts towards such limits alone.

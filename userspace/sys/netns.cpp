@@ -120,9 +120,14 @@ std::unexpected<Error> no_identity(std::uint32_t inode) {
               EOPNOTSUPP});
 }
 
+bool has_ended(const Error& error) { return error.code == ENOENT || error.code == ESRCH || error.code == ESTALE; }
+
+bool is_denied(int error) { return error == EACCES || error == EPERM; }
+
 // Whether more rights would show this process. One that is closed even to CAP_SYS_PTRACE is guarded by a security
 // module: no pod, and nothing to hope for.
-bool is_hidden(int error) { return (error == EACCES || error == EPERM) && !has_capability(CAP_SYS_PTRACE); }
+bool is_hidden(int error) { return is_denied(error) && !has_capability(CAP_SYS_PTRACE); }
+bool is_guarded(int error) { return is_denied(error) && has_capability(CAP_SYS_PTRACE); }
 
 // "net:[4026531840]"
 std::optional<std::uint32_t> netns_inode(std::string_view target) {
@@ -132,24 +137,39 @@ std::optional<std::uint32_t> netns_inode(std::string_view target) {
     return number ? std::optional(static_cast<std::uint32_t>(*number)) : std::nullopt;
 }
 
-// `others`: is given the inodes of those that were come upon before.
-Result<Fd> find_by_process(std::uint32_t inode, std::vector<std::uint64_t>& others) {
+// What a search through the node came upon.
+struct Search {
+    std::vector<std::uint64_t> others; // the inodes of the namespaces that it saw
+    int hidden = 0;                    // processes that do not show theirs
+    std::optional<Error> error;        // the first by which what is looked for may have been missed
+
+    void fail(const Error& why) {
+        if (!error && !has_ended(why)) error = why;
+    }
+};
+
+std::optional<Fd> find_by_process(std::uint32_t inode, Search& search) {
     const auto pids = numbered_entries("/proc");
-    if (!pids) return std::unexpected(pids.error());
-    int hidden = 0;
+    if (!pids) {
+        search.error = pids.error();
+        return std::nullopt;
+    }
     for (const pid_t pid : *pids) {
         std::array<char, 64> target{};
         const std::string path = path_of(pid);
         const ssize_t size = ::readlink(path.c_str(), target.data(), target.size());
-        if (size < 0 && is_hidden(errno)) ++hidden;
+        const int error = size < 0 ? errno : 0;
+        if (is_hidden(error)) ++search.hidden;
+        if (error != 0 && !is_denied(error)) search.fail(system_failure(error, "read {}", path).error());
         if (size <= 0) continue;
         const auto found = netns_inode({target.data(), static_cast<std::size_t>(size)});
-        if (found) others.push_back(*found);
+        if (found) search.others.push_back(*found);
         if (found != inode) continue;
-        if (auto netns = open_netns(path, inode)) return netns;
+        auto netns = open_netns(path, inode);
+        if (netns) return std::move(*netns);
+        search.fail(netns.error());
     }
-    if (hidden == 0) return std::unexpected(Error{fmt::format("no process is in net:[{}]", inode), ESTALE});
-    return system_failure(EACCES, "look for net:[{}]: {} processes do not show theirs", inode, hidden);
+    return std::nullopt;
 }
 
 Result<Fd> find_by_hint(const NetnsId& id, const NetnsHint& hint) {
@@ -161,17 +181,20 @@ Result<Fd> find_by_hint(const NetnsId& id, const NetnsHint& hint) {
     return std::unexpected(Error{fmt::format("net:[{}] is not where it was", id.inode), ESTALE});
 }
 
-// `others` as above.
-Result<Fd> find_bound(std::uint32_t inode, std::vector<std::uint64_t>& others) {
+std::optional<Fd> find_bound(std::uint32_t inode, Search& search) {
     for (const MountView& view : mount_views("/proc")) {
         const auto mounts = read_file(view.mountinfo);
+        if (!mounts && !is_guarded(mounts.error().code)) search.fail(mounts.error());
         if (!mounts) continue;
         const auto all = bound_namespaces(*mounts);
-        for (const BoundNetns& each : all) others.push_back(each.inode);
-        for (const BoundNetns& each : std::ranges::equal_range(all, inode, {}, &BoundNetns::inode))
-            if (auto bound = open_bound(view.root + each.path, inode)) return bound;
+        for (const BoundNetns& each : all) search.others.push_back(each.inode);
+        for (const BoundNetns& each : std::ranges::equal_range(all, inode, {}, &BoundNetns::inode)) {
+            auto bound = open_bound(view.root + each.path, inode);
+            if (bound) return std::move(*bound);
+            search.fail(bound.error());
+        }
     }
-    return std::unexpected(Error{fmt::format("net:[{}] is bound to no file", inode), ESTALE});
+    return std::nullopt;
 }
 
 // Flags are the 9th field of /proc/PID/stat; the command, the 2nd, may hold anything but is the last in parentheses.
@@ -187,6 +210,15 @@ Result<> check_is_kernel_thread(pid_t pid) {
     for (long long& field : between) fields >> field;
     if (fields >> flags && (flags & kernel_thread_flag) != 0) return {};
     return failure("process {} is no kernel thread: the process ids of the host are needed (hostPID)", pid);
+}
+
+// Of a search that came to its end.
+Error not_found(std::uint32_t inode, const Search& search) {
+    const std::string what = fmt::format("look for net:[{}]", inode);
+    if (search.error) return with_context(*search.error, "{}", what).error();
+    if (search.hidden > 0)
+        return system_failure(EACCES, "{}: {} processes do not show theirs", what, search.hidden).error();
+    return {fmt::format("no process is in net:[{}]", inode), ESTALE};
 }
 
 } // namespace
@@ -235,12 +267,13 @@ Result<Fd> find_netns(const NetnsId& id, const NetnsHint& hint) {
     auto netns = find_by_hint(id, hint);
     if (netns) last.reached(id.inode, now().mono);
     if (netns || last.misses(id.inode, now().mono)) return netns;
-    std::vector<std::uint64_t> others;
-    netns = find_by_process(id.inode, others);
-    if (netns) return netns;
-    if (auto bound = find_bound(id.inode, others)) return bound;
-    if (netns.error().code == ESTALE) last.ended(std::move(others), now().mono);
-    return netns;
+    Search search;
+    auto found = find_by_process(id.inode, search);
+    if (!found) found = find_bound(id.inode, search);
+    if (found) return std::move(*found);
+    auto why = not_found(id.inode, search);
+    if (why.code == ESTALE) last.ended(std::move(search.others), now().mono);
+    return std::unexpected(std::move(why));
 }
 
 Result<> for_each_netns(const std::function<Result<>(const Fd& netns)>& visit) {
@@ -248,7 +281,7 @@ Result<> for_each_netns(const std::function<Result<>(const Fd& netns)>& visit) {
     std::optional<Error> first;
     int failed = 0;
     const auto fail = [&](const Error& error) {
-        if (error.code == ENOENT || error.code == ESRCH || error.code == ESTALE) return; // it has ended
+        if (has_ended(error)) return;
         if (!first) first = error;
         ++failed;
     };
@@ -266,7 +299,7 @@ Result<> for_each_netns(const std::function<Result<>(const Fd& netns)>& visit) {
         if (::stat(path_of(pid).c_str(), &status) == 0) {
             const auto inode = static_cast<std::uint32_t>(status.st_ino);
             look(inode, [&] { return open_netns(path_of(pid), inode); });
-        } else if (const int error = errno; (error != EACCES && error != EPERM) || is_hidden(error)) {
+        } else if (const int error = errno; !is_guarded(error)) {
             fail({fmt::format("{}: {}", path_of(pid), std::generic_category().message(error)), error});
         }
     }

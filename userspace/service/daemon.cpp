@@ -254,7 +254,6 @@ private:
     std::size_t undoing_ = 0; // values that are to go back as their use falls
     MonoTime next_restoring_;
     std::int64_t restored_next_ = 0; // the row that the next look begins with
-    bool sees_node_ = false;         // its processes: else what is only out of sight looks gone
     probes::Probes probes_;
     PodNames pod_names_;
     signals::Collector collector_;
@@ -328,8 +327,7 @@ Result<> Daemon::start() {
     // and what /proc shows to everybody. With CAP_SYS_PTRACE it could write the writer's memory. Before any thread.
     constexpr std::array needed{CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN};
     others_.begin(config_.state_dir);
-    in_new_netns_ = values_in_new_netns(); // with the rights that are dropped now, as is the next
-    sees_node_ = sys::init_netns().has_value();
+    in_new_netns_ = values_in_new_netns(); // with the rights that are dropped now
     if (auto dropped = sys::keep_capabilities(needed); !dropped) return dropped;
     if (auto opened = open_loop(); !opened) return opened;
     if (auto opened = open_doors(); !opened) return opened;
@@ -478,7 +476,7 @@ void Daemon::adopt(const actuators::Holding& holding, Adopt how, bool looks) {
     const auto value = looks || may_be_other ? writer_.read(holding.tunable, holding.scope) : current;
     const ObjectKey object = key_of(holding.tunable, holding.scope);
     if (!value && value.error().code == ESTALE) { // gone
-        if (sees_node_) (void)journal_.release(object);
+        (void)journal_.release(object);
         return;
     }
     if (!collector_.sees(object)) return; // nothing can be decided on it here: `restore` puts it back

@@ -212,12 +212,15 @@ Result<> check_is_kernel_thread(pid_t pid) {
     return failure("process {} is no kernel thread: the process ids of the host are needed (hostPID)", pid);
 }
 
-// Of a search that came to its end.
+// Of a search that came to its end. Where processes are out of sight, those of the node in a container with process ids
+// of its own, nothing is gone.
 Error not_found(std::uint32_t inode, const Search& search) {
     const std::string what = fmt::format("look for net:[{}]", inode);
     if (search.error) return with_context(*search.error, "{}", what).error();
     if (search.hidden > 0)
         return system_failure(EACCES, "{}: {} processes do not show theirs", what, search.hidden).error();
+    if (const auto kernel = check_is_kernel_thread(kthreadd); !kernel)
+        return {fmt::format("{}: not every process is seen: {}", what, kernel.error().message), EACCES};
     return {fmt::format("no process is in net:[{}]", inode), ESTALE};
 }
 

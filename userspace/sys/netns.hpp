@@ -39,7 +39,8 @@ struct NetnsHint {
 // Opens the namespace with this inode number: where the hint says; else the caller's own, that of any process (of a
 // main thread); else one that is bound to a file (`ip netns`, CNI) in this mount namespace or that of process 1.
 // Whether it is the same namespace and not a later one with the same number, only NetnsGuard::enter says. Error codes:
-// ESTALE if there is none; EACCES if there is none among the processes that could be looked at; else errno of what kept it from being found or ruled out.
+// ESTALE if there is none; EACCES if there is none among the processes that could be looked at, which in a container
+// without hostPID are its own; else errno of what kept it from being found or ruled out.
 Result<Fd> find_netns(const NetnsId& id, const NetnsHint& hint);
 
 // Each network namespace that a process is in (of a main thread) or that is bound to a file (as find_netns() knows

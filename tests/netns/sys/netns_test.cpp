@@ -3,6 +3,7 @@
 #include "sys/netns.hpp"
 
 #include <catch2/catch.hpp>
+#include <sys/mount.h>
 #include <sys/resource.h>
 
 #include "netns/namespace.hpp"
@@ -29,6 +30,19 @@ int search_for(const NetnsId& id, const std::function<void()>& prepare) {
     return WEXITSTATUS(status);
 }
 
+// As a container without hostPID.
+void take_own_process_ids() {
+    must(::unshare(CLONE_NEWNS | CLONE_NEWPID) == 0, "unshare");
+    const pid_t first = ::fork();
+    if (first > 0) {
+        int status = 0;
+        ::waitpid(first, &status, 0);
+        ::_exit(WEXITSTATUS(status));
+    }
+    must(::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0, "make mounts private");
+    must(::mount("proc", "/proc", "proc", 0, nullptr) == 0, "mount /proc");
+}
+
 // So many more than are open.
 void limit_descriptors(int more) {
     const Fd lowest(::dup(0)); // all below are open
@@ -41,6 +55,10 @@ void limit_descriptors(int more) {
 
 TEST_CASE("a network namespace that no process is in and no file is bound to is gone") {
     CHECK(search_for(nowhere, [] {}) == ESTALE);
+}
+
+TEST_CASE("where the processes of the node are not seen no network namespace is gone") {
+    CHECK(search_for(nowhere, take_own_process_ids) == EACCES);
 }
 
 TEST_CASE("a network namespace that could not be opened is not gone") {

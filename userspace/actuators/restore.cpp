@@ -361,8 +361,11 @@ Result<std::vector<Restored>> restore(Journal& journal, Writer& writer, const Re
     std::ranges::sort(*holdings, restored_before);
     begin_with(*holdings, options.first);
     Restoration restoration(journal, writer, options, *holdings);
-    for (const Holding& holding : *holdings)
-        if (holding.undoing || !options.only_begun) restoration.restore(holding);
+    for (const Holding& holding : *holdings) {
+        if (options.only_begun && !holding.undoing) continue;
+        if (options.left_out && options.left_out(key_of(holding.tunable, holding.scope))) continue;
+        restoration.restore(holding);
+    }
     return restoration.take();
 }
 

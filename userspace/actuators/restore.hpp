@@ -2,6 +2,7 @@
 // Puts back what was there before the first write of this boot, as far as what is in use lets it.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -46,6 +47,7 @@ struct RestoreOptions {
     std::optional<Nanoseconds> longest = {};
     // A row (Holding::rows) of the object to begin with, where that is there: those after it follow, then those before.
     std::int64_t first = 0;
+    std::function<bool(const ObjectKey&)> left_out = {}; // what somebody else puts back; empty: nothing
 };
 
 // Listeners first, while their namespaces' somaxconn still lets them have their originals; then nf_conntrack_max before

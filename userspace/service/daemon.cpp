@@ -855,8 +855,10 @@ bool Daemon::is_progress(const views::RestoreLine& line) {
 void Daemon::go_on_restoring() {
     const MonoTime begun = sys::now().mono;
     if (undoing_ == 0 || begun < next_restoring_) return;
+    const auto is_held = [this](const ObjectKey& object) { return state_.held.contains(object); }; // by the controller
     const auto restored = actuators::restore(
-        journal_, writer_, {.only_begun = true, .longest = restoring_at_once, .first = restored_next_});
+        journal_, writer_,
+        {.only_begun = true, .longest = restoring_at_once, .first = restored_next_, .left_out = is_held});
     const MonoTime now = sys::now().mono;
     if (!restored) {
         spdlog::error("restore: {}", restored.error().message);

@@ -489,6 +489,26 @@ TEST_CASE("what is not reached in the time there was stays held, and is to go ba
     CHECK(server.facts().limit == 64);
 }
 
+TEST_CASE("restore leaves out what somebody else puts back") {
+    const TemporaryDirectory directory;
+    const Namespace netns;
+    const Namespace other;
+    const auto original = somaxconn_in(netns);
+    auto writer = take(Writer::start());
+    auto journal = take(Journal::open(directory.path(), boot));
+    apply(journal, writer, TunableId::somaxconn, scope_of(netns), original, 8192);
+    apply(journal, writer, TunableId::somaxconn, scope_of(other), original, 8192);
+    REQUIRE(journal.all_undoing());
+    const auto is_others = [&](const ObjectKey& object) { return object.netns.inode == other.inode(); };
+    const auto all = take(restore(journal, writer, {.only_begun = true, .left_out = is_others}));
+    CHECK(kinds(all) == Kinds{Restored::Kind::restored});
+    CHECK(somaxconn_in(netns) == original);
+    CHECK(somaxconn_in(other) == 8192);
+    const auto left = take(journal.holdings());
+    REQUIRE(left.size() == 1);
+    CHECK(left[0].undoing);
+}
+
 TEST_CASE("restore begins where it is told to, and a somaxconn whose listeners come later waits for them") {
     const TemporaryDirectory directory;
     const Namespace netns;

@@ -250,8 +250,9 @@ private:
     views::Metrics metrics_;
     controller::State state_;
     controller::Watch watch_;
-    bool restored_ = false;   // on request: what is left of it is the journal's until the policy is reloaded
-    std::size_t undoing_ = 0; // values that are to go back as their use falls
+    bool restored_ = false;     // on request: what is left of it is the journal's until the policy is reloaded
+    std::size_t undoing_ = 0;   // values that are to go back as their use falls
+    bool restores_now_ = false; // these, whatever is in use: as was asked for, until a policy is loaded
     MonoTime next_restoring_;
     std::int64_t restored_next_ = 0; // the row that the next look begins with
     probes::Probes probes_;
@@ -767,6 +768,7 @@ void Daemon::reload(std::string_view why) {
     policy_loaded_ = sys::now().wall;
     apply_mode();
     controller::reloaded(state_);
+    restores_now_ = false;
     probes_.watch_sysctls(sysctls_of(policy_));
     // What is left is known with its originals; who loads a policy after a restore wants to have it tuned again.
     if (std::exchange(restored_, false) || undoing_ > 0) adopt(Adopt::anew, adopting_in_loop);
@@ -822,6 +824,7 @@ std::string Daemon::restore_text(const actuators::RestoreOptions& options) {
         policy_.mode = policy::Mode::observe;
         restored_ = true;
         undoing_ = static_cast<std::size_t>(std::ranges::count_if(*lines, views::is_left));
+        restores_now_ = options.now && undoing_ > 0;
         api_->publish(recording::Encoder::restored());
         changes_stale_ = true;
         spdlog::warn("restored on request; observing until the policy is reloaded (SIGHUP)");
@@ -856,9 +859,12 @@ void Daemon::go_on_restoring() {
     const MonoTime begun = sys::now().mono;
     if (undoing_ == 0 || begun < next_restoring_) return;
     const auto is_held = [this](const ObjectKey& object) { return state_.held.contains(object); }; // by the controller
-    const auto restored = actuators::restore(
-        journal_, writer_,
-        {.only_begun = true, .longest = restoring_at_once, .first = restored_next_, .left_out = is_held});
+    const auto restored = actuators::restore(journal_, writer_,
+                                             {.now = restores_now_,
+                                              .only_begun = true,
+                                              .longest = restoring_at_once,
+                                              .first = restored_next_,
+                                              .left_out = is_held});
     const MonoTime now = sys::now().mono;
     if (!restored) {
         spdlog::error("restore: {}", restored.error().message);
@@ -869,6 +875,7 @@ void Daemon::go_on_restoring() {
     restored_next_ = next == restored->end() ? 0 : next->holding.rows.front();
     const auto lines = lines_of(*restored);
     undoing_ = static_cast<std::size_t>(std::ranges::count_if(lines, views::is_left));
+    restores_now_ &= undoing_ > 0;
     const bool is_many = next != restored->end() && std::ranges::any_of(lines, is_progress);
     next_restoring_ = now + (is_many ? restoring_share_of_many : restoring_share) * (now - begun);
     if (next == restored->end() && std::ranges::count(lines, "failed", &views::RestoreLine::result) > 0)

@@ -473,7 +473,7 @@ void Daemon::adopt(const actuators::Holding& holding, Adopt how, bool looks) {
     const auto original = tunables::value_of(holding.tunable, holding.original);
     const auto current = tunables::value_of(holding.tunable, holding.current);
     if (!original || !current) return;
-    const bool may_be_other = !holding.confirmed || holding.rolling_back || holding.giving_back;
+    const bool may_be_other = !holding.confirmed || holding.rolling_back || holding.giving_back || holding.undoing;
     const auto value = looks || may_be_other ? writer_.read(holding.tunable, holding.scope) : current;
     const ObjectKey object = key_of(holding.tunable, holding.scope);
     if (!value && value.error().code == ESTALE) { // gone

@@ -2,7 +2,6 @@
 #include "kube/processes.hpp"
 
 #include <array>
-#include <cerrno>
 #include <string>
 #include <utility>
 
@@ -33,12 +32,9 @@ public:
         if (!found || found->empty() || found->front().inode == 0) return std::nullopt;
         return static_cast<std::uint32_t>(found->front().inode);
     }
-    std::optional<bool> holds_socket(int pid, int fd, std::uint64_t inode) override {
+    bool may_hold_socket(int pid, int fd, std::uint64_t inode) override {
         const auto found = looks_.descriptors(pid, std::array{fd});
-        if (!found || found->empty()) return std::nullopt;
-        const sys::LinkTarget& target = found->front();
-        if (target.code != 0 && target.code != ENOENT) return std::nullopt;
-        return target.inode == inode;
+        return found && !found->empty() && (found->front().is_closed() || found->front().inode == inode);
     }
 
 private:

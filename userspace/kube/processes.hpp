@@ -25,7 +25,8 @@ public:
     virtual std::optional<MonoTime> started(int pid) = 0;
     virtual std::optional<int> process_of(int thread) = 0; // its first thread's number
     virtual std::optional<std::uint32_t> netns_inode(int pid) = 0;
-    virtual std::optional<bool> holds_socket(int pid, int fd, std::uint64_t inode) = 0;
+    // True as well where its descriptors are closed to us; false where they could not be looked at just now.
+    virtual bool may_hold_socket(int pid, int fd, std::uint64_t inode) = 0;
 };
 
 // `looks`: by whoever may see their namespaces and sockets.

@@ -34,8 +34,7 @@ Turn::Holder Turn::holder_of(const Socket& socket, MonoTime since) {
     if (!seen.started || *seen.started > since) return {};
     const bool is_asked = socket.netns != 0 && seen.owner && seen.owner->cgroup.is_of_pod();
     const bool is_inside = is_asked && processes_.netns_inode(socket.pid) == socket.netns;
-    if (socket.fd >= 0 && socket.inode != 0 &&
-        !processes_.holds_socket(socket.pid, socket.fd, socket.inode).value_or(true))
+    if (socket.fd >= 0 && socket.inode != 0 && !processes_.may_hold_socket(socket.pid, socket.fd, socket.inode))
         return {};
     return {.owner = seen.owner, .is_inside = is_inside};
 }

@@ -39,6 +39,7 @@ struct Node {
         int thread_of = 0; // 0: it is a process
     };
     std::map<int, Process> processes;
+    bool answers = true; // what its sockets are
     int reads = 0;
 };
 
@@ -59,8 +60,9 @@ public:
     std::optional<std::uint32_t> netns_inode(int pid) override {
         return of(pid) ? std::optional(of(pid)->netns) : std::nullopt;
     }
-    std::optional<bool> holds_socket(int pid, int fd, std::uint64_t inode) override {
-        if (of(pid) == nullptr || of(pid)->hides_sockets) return std::nullopt;
+    bool may_hold_socket(int pid, int fd, std::uint64_t inode) override {
+        if (of(pid) == nullptr || !node_.answers) return false;
+        if (of(pid)->hides_sockets) return true;
         const auto socket = of(pid)->sockets.find(fd);
         return socket != of(pid)->sockets.end() && socket->second == inode;
     }
@@ -397,6 +399,23 @@ TEST_CASE("a process that has another's number by now is not taken for it") {
     }
     service.runs(60, pod(uid_a), host, {7});
     CHECK(service.tick({{host, 1}}, {listener(host, 7, 60)}).listeners[0].pod->uid == uid_a);
+}
+
+TEST_CASE("while nobody can look at descriptors nothing is concluded of who holds what, and what is known stays") {
+    Service service;
+    service.runs(50, pod(uid_a), host, {7});
+    CHECK(service.tick({{host, 1}}, {listener(host, 7, 50)}).listeners[0].pod->uid == uid_a);
+    service.node.answers = false;
+    service.runs(60, pod(uid_b), host, {8});
+    for (int i = 0; i < 5; ++i) {
+        const Snapshot made = service.tick({{host, 1}}, {listener(host, 7, 50), listener(host, 8, 60)});
+        CHECK(made.listeners[0].pod->uid == uid_a);
+        CHECK(made.listeners[1].pod == std::nullopt);
+        CHECK(made.listeners[1].is_owner_unknown);
+    }
+    service.node.answers = true;
+    const Snapshot made = service.tick({{host, 1}}, {listener(host, 7, 50), listener(host, 8, 60)});
+    CHECK(made.listeners[1].pod->uid == uid_b);
 }
 
 TEST_CASE("a process that has left a namespace, or has another's number, does not tell whose it is") {

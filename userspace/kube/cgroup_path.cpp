@@ -114,16 +114,27 @@ bool read_pod_folder(const Path& path, std::size_t at, CgroupOwner& owner) {
 }
 
 // Those that run as root and give none of their cgroups away but as containers.
-constexpr std::array<std::string_view, 8> runtime_units{"containerd.service", "crio.service",       "docker.service",
-                                                        "kubelet.service",    "k3s.service",        "k3s-agent.service",
-                                                        "rke2-agent.service", "rke2-server.service"};
+constexpr std::array<std::string_view, 11> runtime_units{"containerd.service",
+                                                         "crio.service",
+                                                         "docker.service",
+                                                         "kubelet.service",
+                                                         "k0scontroller.service",
+                                                         "k0sworker.service",
+                                                         "k3s.service",
+                                                         "rke2-agent.service",
+                                                         "rke2-server.service",
+                                                         "snap.docker.dockerd.service",
+                                                         "snap.microk8s.daemon-containerd.service"};
+
+// k3s-agent.service, or k3s-NAME.service where its installer was told a name (INSTALL_K3S_NAME).
+bool is_unit_of_k3s(std::string_view name) { return name.starts_with("k3s-") && name.ends_with(".service"); }
 
 // Whether nobody but the system chooses what is right below it: slices cannot be given away (systemd's
 // CGROUP_DELEGATION). "kubelet" and "k3s" are what these make at the root.
 bool is_of_system(std::string_view name, bool is_at_root) {
     if (name.ends_with(slice) || is_kubepods(name) || qos_of(name)) return true;
     if (is_at_root && (name == "kubelet" || name == "k3s")) return true;
-    return std::ranges::find(runtime_units, name) != runtime_units.end();
+    return is_unit_of_k3s(name) || std::ranges::find(runtime_units, name) != runtime_units.end();
 }
 
 std::size_t names_in_common(const Path& a, const Path& b) {
@@ -171,12 +182,22 @@ bool is_of_user(std::string_view name) {
     return name == "user.slice" || (name.starts_with("user@") && name.ends_with(".service"));
 }
 
+// Below a container's cgroup all is that container's.
+bool is_in_container(const Path& path, std::size_t at) {
+    CgroupOwner ignored;
+    const auto below = path.names.begin() + static_cast<std::ptrdiff_t>(at);
+    return std::any_of(path.names.begin(), below, [&](std::string_view name) { return read_container(name, ignored); });
+}
+
 bool read_pod(const Path& path, const std::vector<Path>& own, CgroupOwner& owner) {
     for (std::size_t i = 0; i < path.names.size(); ++i) {
         if (is_of_user(path.names[i])) return false;
         const bool is_both = read_both(path.names[i], owner);
         if (!is_both && !read_pod_slice(path.names[i], owner) && !read_pod_folder(path, i, owner)) continue;
-        if (!is_trusted(path, i, own)) return false;
+        if (!is_trusted(path, i, own)) {
+            owner.claims_pod = !is_in_container(path, i);
+            return false;
+        }
         if (is_both) return true;
         if (i + 1 < path.names.size()) (void)read_container(path.names[i + 1], owner);
         return true;
@@ -218,7 +239,7 @@ std::vector<Line> lines_of(std::string_view text) {
 
 CgroupOwner owner_of(const Path& path, const std::vector<Path>& own) {
     CgroupOwner owner;
-    if (!read_pod(path, own, owner)) owner = {};
+    if (!read_pod(path, own, owner)) owner = {.claims_pod = owner.claims_pod};
     if (owner.pod_uid.empty()) owner.unit = unit_of(path);
     return owner;
 }
@@ -236,6 +257,7 @@ CgroupOwner parse_cgroups(std::string_view text, std::string_view own) {
     for (const Line& line : lines_of(text)) {
         CgroupOwner found = owner_of(line.path, own_paths);
         if (found.is_of_pod()) return found;
+        owner.claims_pod |= found.claims_pod;
         const bool is_v2 = line.controllers.empty();
         if (line.controllers == "name=systemd" || (is_v2 && owner.unit.empty())) owner.unit = std::move(found.unit);
     }

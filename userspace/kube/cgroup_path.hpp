@@ -5,6 +5,7 @@
 // cgroups below that, and calls them as he likes: a pod is what is below the root or slices of the system, or below the
 // service of a runtime or kubelet. So a cluster in a container (kind) is that container's, unless the reader is in that
 // as well; one in a pod is that pod's, since the first pod in a path counts; and below `user.slice` nothing is a pod.
+// What is called as a pod's elsewhere may be one whose kubelet has a root of its own: that claims to be one.
 #pragma once
 
 #include <optional>
@@ -22,6 +23,7 @@ struct CgroupOwner {
     std::string runtime;      // that named the container's cgroup: "cri-containerd", "crio", "docker"; empty: none said
     std::optional<QosClass> qos; // nullopt: not to be had
     std::string unit;            // of the system's systemd; empty: none, or it is a pod's
+    bool claims_pod = false;     // by a name that anybody may have chosen: it may be a pod's, nobody can say whose
 
     [[nodiscard]] bool is_of_pod() const { return !pod_uid.empty() || !container_id.empty(); }
     bool operator==(const CgroupOwner&) const = default;

@@ -31,6 +31,12 @@ bool is_name_of_runtime(std::string_view name) {
 
 bool is_of_pod(const OwnerPtr& owner) { return owner && owner->cgroup.is_of_pod(); }
 
+// Who tells more of whose a namespace is: a pod's process, then one that may be a pod's.
+int rank(const OwnerPtr& owner) {
+    if (!owner) return 0;
+    return owner->cgroup.is_of_pod() ? 2 : owner->cgroup.claims_pod ? 1 : 0;
+}
+
 // Those whose turn it is first.
 template <class Due> void begin_at(std::vector<Due>& due, std::size_t next) {
     if (!due.empty()) std::ranges::rotate(due, due.begin() + static_cast<std::ptrdiff_t>(next % due.size()));
@@ -126,7 +132,7 @@ void Owners::look_at_namespaces(Turn& turn) {
         if (!owner) continue;
         netns->looked_at = netns->pid;
         // A pod's stays a pod's, whoever enters it; but without a cookie this may be a later namespace of that number.
-        if (is_of_pod(owner) || !is_of_pod(netns->owner) || id->cookie == 0) netns->owner = std::move(owner);
+        if (rank(owner) >= rank(netns->owner) || id->cookie == 0) netns->owner = std::move(owner);
     }
 }
 
@@ -192,7 +198,8 @@ template <class Socket> void Owners::adopt_namespaces(const std::vector<Socket>&
 void Owners::resolve(Owner& owner) {
     if (std::exchange(owner.resolved, turn_) == turn_) return;
     CgroupOwner& cgroup = owner.cgroup;
-    owner.is_unsure = false;
+    owner.is_unsure = cgroup.claims_pod;
+    has_met_claims_ |= cgroup.claims_pod;
     owner.pod.reset();
     if (!cgroup.is_of_pod()) return;
     const bool may_be_listed = pods_.has_runtime() && now_ - owner.read < patience;

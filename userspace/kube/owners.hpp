@@ -37,6 +37,9 @@ public:
     // Fills in whose it is; `now` is after all in it was read. At a tick what is not in the snapshot is forgotten.
     void name(Snapshot& snapshot, MonoTime now);
 
+    // Whether some process was in a cgroup that is called as a pod's where anybody may choose the name.
+    [[nodiscard]] bool has_met_claims() const { return has_met_claims_; }
+
     struct Remembered {
         std::size_t namespaces = 0;
         std::size_t sockets = 0;
@@ -104,6 +107,7 @@ private:
     OwnerPtr init_;                                   // process 1; nullptr: nobody has asked yet
     std::size_t next_netns_ = 0;                      // whose turn it is, where there are more than there are looks
     std::size_t next_socket_ = 0;
+    bool has_met_claims_ = false;
 
     // Of the snapshot at hand.
     std::uint64_t turn_ = 0;

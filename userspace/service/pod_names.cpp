@@ -13,6 +13,8 @@
 namespace bpftune::service {
 namespace {
 
+constexpr auto claims = "; what is in a cgroup that is called as a pod's, where the kubelet is not known to choose the "
+                        "names, is left alone";
 constexpr auto no_runtime = "no container runtime is asked (--cri-socket none)";
 
 std::optional<kube::CriClient::Options> runtime_at(const std::string& socket) {
@@ -53,6 +55,7 @@ std::optional<std::string> PodNames::news() {
     const bool has_been_heard = known_.state.connected || !known_.state.error.empty();
     if (!client_ || !has_been_heard) return std::nullopt;
     std::string words = in_words(known_);
+    if (owners_.has_met_claims()) words += claims;
     if (words == told_) return std::nullopt;
     told_ = words;
     return words;

@@ -28,6 +28,8 @@ struct Spelling {
 };
 
 CgroupOwner unit(std::string name) { return {.unit = std::move(name)}; }
+// It may be a pod's, by a name that anybody may have chosen.
+CgroupOwner claim(std::string unit) { return {.unit = std::move(unit), .claims_pod = true}; }
 
 std::string slice(const std::string& qos, const std::string& of = uid_in_slice) {
     return "kubepods-" + (qos.empty() ? qos : qos + "-") + "pod" + of + ".slice";
@@ -87,6 +89,15 @@ TEST_CASE("a pod and its container are told by all spellings of their cgroups") 
          "/kubepods.slice/kubepods-burstable.slice/" + slice("burstable", static_uid) + "/cri-containerd-" + id +
              ".scope",
          {static_uid, id, "cri-containerd", burstable}},
+        {"below the service of k3s by another name",
+         "/system.slice/k3s-edge.service/kubepods/besteffort/pod" + uid + "/" + id,
+         {uid, id, "", best_effort}},
+        {"below that of k0s",
+         "/system.slice/k0sworker.service/kubepods/besteffort/pod" + uid + "/" + id,
+         {uid, id, "", best_effort}},
+        {"below that of microk8s",
+         "/system.slice/snap.microk8s.daemon-containerd.service/" + slice("") + ":cri-containerd:" + id,
+         {uid, id, "cri-containerd", guaranteed}},
         {"k3s and rke2 without systemd", "/k3s/kubepods/besteffort/pod" + uid + "/" + id, {uid, id, "", best_effort}},
         {"in the pod, in no container", "/kubepods/burstable/pod" + uid, {uid, "", "", burstable}},
         {"what is below a container is its own matter",
@@ -150,20 +161,27 @@ TEST_CASE("what is no pod is known by its unit, and users choose no names for th
         {"the same where the slices are not shown", "/../user@1000.service/kubepods/pod" + uid + "/" + id,
          unit("user@1000.service")},
         {"a service's pod by name", "/system.slice/a.service/kubepods/burstable/pod" + uid + "/" + id,
-         unit("a.service")},
+         claim("a.service")},
         {"the same by systemd's names",
-         "/system.slice/a.service/kubepods.slice/" + slice("") + "/cri-containerd-" + id + ".scope", unit("a.service")},
+         "/system.slice/a.service/kubepods.slice/" + slice("") + "/cri-containerd-" + id + ".scope",
+         claim("a.service")},
         {"the same by containerd's own", "/system.slice/a.service/" + slice("") + ":cri-containerd:" + id,
-         unit("a.service")},
+         claim("a.service")},
         {"the same with a runtime's service of its own",
-         "/system.slice/a.service/containerd.service/kubepods/pod" + uid + "/" + id, unit("a.service")},
+         "/system.slice/a.service/containerd.service/kubepods/pod" + uid + "/" + id, claim("a.service")},
         {"the same with the kubelet's root of its own", "/system.slice/a.service/kubelet/kubepods/pod" + uid + "/" + id,
-         unit("a.service")},
+         claim("a.service")},
         {"the same where the reader is in a cgroup namespace",
-         "/../../../../system.slice/a.service/kubepods/burstable/pod" + uid + "/" + id, unit("a.service")},
+         "/../../../../system.slice/a.service/kubepods/burstable/pod" + uid + "/" + id, claim("a.service")},
         {"a container's pod by name", "/machine.slice/libpod-" + id + ".scope/kubepods/pod" + uid + "/" + id,
          unit("libpod-" + id + ".scope")},
-        {"the same of LXC", "/lxc.payload.web/kubepods/pod" + uid + "/" + id, {}},
+        {"the same of LXC", "/lxc.payload.web/kubepods/pod" + uid + "/" + id, claim("")},
+        {"the kubelet's root is another, cgroupfs driver", "/custom/kubepods/burstable/pod" + uid + "/" + id,
+         claim("")},
+        {"the same where the reader is in a cgroup namespace", "/../../../../custom/kubepods/pod" + uid + "/" + id,
+         claim("")},
+        {"a container that a service has made, with a pod of its own",
+         "/system.slice/a.service/" + other_id + "/kubepods/pod" + uid + "/" + id, unit("a.service")},
         {"kind seen from outside, v1", "/docker/" + other_id + "/kubelet/kubepods/pod" + uid + "/" + id, {}},
         {"kind seen from outside, v2",
          "/system.slice/docker-" + other_id + ".scope/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod" +
@@ -199,7 +217,7 @@ TEST_CASE("a cluster in a container is one to whoever is in that container as we
     // What is not the node's there is as untrusted as it is elsewhere.
     const std::string service = "/system.slice/a.service/kubepods/pod" + uid + "/" + id;
     CHECK_FALSE(parse_cgroup_path(node + service, own).is_of_pod());
-    CHECK(parse_cgroup_path(service, own) == unit("a.service"));
+    CHECK(parse_cgroup_path(service, own) == claim("a.service"));
     CHECK_FALSE(parse_cgroup_path("/docker/" + id + "/kubepods/pod" + uid + "/" + id, own).is_of_pod());
     CHECK_FALSE(parse_cgroup_path(pod, "/.." + own).is_of_pod());
     CHECK_FALSE(parse_cgroup_path(pod, "/docker").is_of_pod());
@@ -218,6 +236,8 @@ TEST_CASE("of several hierarchies the first that has a pod tells it, and systemd
           unit("a.service"));
     CHECK(parse_cgroups("5:cpu,cpuacct:/system.slice/b.service\n0::/system.slice/a.service\n") == unit("a.service"));
     CHECK(parse_cgroups("1:name=systemd:/system.slice/a.service\n0::/system.slice/b.service\n") == unit("a.service"));
+    CHECK(parse_cgroups("4:memory:/custom" + pod + "\n1:name=systemd:/system.slice/a.service\n") == claim("a.service"));
+    CHECK(parse_cgroups("4:memory:/custom" + pod + "\n0::" + pod + "\n") == in_pod);
     for (const std::string bad : {"", "\n\n", "0:", "0::", "x", "::::\n", "\xff"})
         CHECK(parse_cgroups(bad) == CgroupOwner{});
 }

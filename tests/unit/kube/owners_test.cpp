@@ -588,6 +588,35 @@ TEST_CASE("where there are pods, one whose process is of none is looked at for a
     CHECK(service.node.reads == reads);
 }
 
+TEST_CASE("what claims to be a pod's, where anybody may have chosen the name, is nobody's for certain") {
+    Service service;
+    service.owners.take(listing_of_a());
+    CgroupOwner claim = unit("a.service");
+    claim.claims_pod = true;
+    service.runs(60, claim, netns_a, {7});
+    service.runs(61, claim, host, {8});
+    const auto look = [&](int pid) {
+        service.now.mono += 5min;
+        return service.tick({{host, 1}, {netns_a, pid}}, {listener(netns_a, 7, 60), listener(host, 8, 61)});
+    };
+    look(60);
+    service.runs(65, unit("containerd.service"), netns_a); // what is to be run in the same pod
+    for (const int pid : {60, 65}) {
+        const Snapshot made = look(pid);
+        CHECK(made.netns_names[1].is_owner_unknown);
+        CHECK(made.netns_names[1].pod == std::nullopt);
+        CHECK(made.netns_names[1].unit == "a.service");
+        CHECK(made.listeners[0].is_owner_unknown);
+        CHECK(made.listeners[1].is_owner_unknown);
+        CHECK_FALSE(made.netns_names[0].is_owner_unknown);
+    }
+    CHECK(service.owners.has_met_claims());
+    service.runs(70, pod(uid_a), netns_a);
+    const Snapshot made = look(70);
+    CHECK(made.netns_names[1].pod->uid == uid_a);
+    CHECK_FALSE(made.netns_names[1].is_owner_unknown);
+}
+
 TEST_CASE("without Kubernetes nothing waits for pods") {
     Service service;
     fs::remove(service.logs.path());

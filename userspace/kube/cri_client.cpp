@@ -53,7 +53,7 @@ private:
 struct CriClient::Worker {
     using Path = CriSockets::Path;
     using Answer = CriSockets::Answer;
-    explicit Worker(Options chosen) : options(std::move(chosen)), sockets(options.sockets) {}
+    explicit Worker(Options chosen) : options(std::move(chosen)), heard(options.sockets), sockets(options.sockets) {}
 
     const Options options;
     sys::Fd wake;     // an eventfd: `known` has changed
@@ -65,6 +65,7 @@ struct CriClient::Worker {
     CriConnection* current = nullptr; // whose calls are to be cancelled, as those of the next
     CriConnection* other = nullptr;   // that another runtime is asked over meanwhile
     Known known;
+    CriSockets heard;                   // `sockets` as of `known`
     CriSockets sockets;                 // the worker's own, as are the next five
     Path wanted;                        // which is tried next, if it is there
     MonoTime tried;                     // when the last listing or connection began
@@ -83,10 +84,15 @@ struct CriClient::Worker {
     bool wait_for_turn();
     void wait_to_retry();
     void watch(CriConnection& connection);
+    [[nodiscard]] bool has_another_come() const;
     void publish(CriState state, std::shared_ptr<const Listing> listing);
     void fail(const Path& socket, const std::string& why, Answer answer = Answer::none);
     void use(CriConnection*& as, CriConnection* connection);
     void stop();
+    void ask() { // under the mutex
+        asked = true;
+        stirs.notify_one();
+    }
 };
 
 void CriClient::Worker::run() {
@@ -216,8 +222,7 @@ void CriClient::Worker::watch(CriConnection& connection) {
         ended = connection.watch([&] {
             const std::scoped_lock lock(mutex);
             known.state.events = true;
-            asked = true;
-            stirs.notify_one();
+            ask();
         });
     } catch (const std::exception&) {
         ended = CriConnection::Events::ended; // no memory is to be had just now
@@ -228,10 +233,18 @@ void CriClient::Worker::watch(CriConnection& connection) {
     stirs.notify_one();
 }
 
+// Since `known` was told; to be asked under the mutex. Before the first try all are.
+bool CriClient::Worker::has_another_come() const {
+    const CriState& state = known.state;
+    const bool has_been_tried = state.connected || !state.error.empty();
+    return has_been_tried && !state.unheard && heard.may_another_know(state.connected ? state.socket : Path());
+}
+
 void CriClient::Worker::publish(CriState state, std::shared_ptr<const Listing> listing) {
     const std::scoped_lock lock(mutex);
     state.events = state.connected && known.state.events;
     known = {.listing = std::move(listing), .state = std::move(state)};
+    heard = sockets;
     ::eventfd_write(wake.value(), 1);
 }
 
@@ -293,13 +306,17 @@ CriClient::Known CriClient::take() {
     const std::scoped_lock lock(worker_->mutex);
     eventfd_t ignored = 0;
     ::eventfd_read(worker_->wake.value(), &ignored);
-    return worker_->known;
+    Known known = worker_->known;
+    if (worker_->has_another_come()) {
+        known.state.unheard = true;
+        worker_->ask();
+    }
+    return known;
 }
 
 void CriClient::ask() {
     const std::scoped_lock lock(worker_->mutex);
-    worker_->asked = true;
-    worker_->stirs.notify_one();
+    worker_->ask();
 }
 
 } // namespace bpftune::kube

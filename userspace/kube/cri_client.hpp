@@ -60,6 +60,8 @@ public:
 
     // For a poll: readable when something has become known since the last take().
     [[nodiscard]] int fd() const;
+    // A socket that has come to be there since the last try is `unheard`, and asked for: at boot a runtime may come
+    // long after the first try, and who is new then is its own.
     Known take();
 
     // A listing is wanted that begins after this: somebody was seen whom nobody knows. Cheap: those who ask within

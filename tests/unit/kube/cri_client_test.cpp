@@ -351,6 +351,20 @@ TEST_CASE("a better socket that comes to be there later is taken, whether it has
     wait_for(*client, has_pods(has_one ? 2 : 1));
 }
 
+TEST_CASE("a runtime that comes between two tries is known to be unheard before the next one") {
+    const TemporaryDirectory directory;
+    std::unique_ptr<FakeRuntime> other; // which is no runtime
+    if (GENERATE(true, false))
+        other = std::make_unique<FakeRuntime>(directory / "first.sock", testing::RuntimeKind{.speaks_cri = false});
+    auto chosen = options(directory / "first.sock");
+    chosen.sockets.push_back(directory / "second.sock");
+    chosen.first_retry = chosen.last_retry = 24h;
+    const auto client = started(chosen);
+    CHECK_FALSE(wait_for(*client, has_error).state.unheard);
+    const FakeRuntime late(directory / "second.sock");
+    CHECK(client->take().state.unheard);
+}
+
 TEST_CASE("where the runtime that answers has no pods, one that has is taken") {
     const TemporaryDirectory directory;
     FakeRuntime empty(directory / "first.sock", {.name = "empty"});

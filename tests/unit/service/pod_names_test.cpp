@@ -24,6 +24,7 @@ TEST_CASE("who is new is waited for where a runtime that has not answered may kn
         {"none is there", {.error = "no container runtime"}, false, false, false},
         {"none is there, though an option names it", {.error = "no container runtime"}, false, true, true},
         {"it is there, and refuses", {.unheard = true, .error = "cannot be connected to"}, false, false, true},
+        {"none was there, and one has come", {.unheard = true, .error = "no container runtime"}, false, false, true},
         {"who serves it knows no CRI", {.error = "does not speak CRI v1"}, false, false, false},
         {"it answers", {.connected = true}, true, false, false},
         {"it answers, and is named", {.connected = true}, true, true, false},

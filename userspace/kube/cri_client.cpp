@@ -87,6 +87,7 @@ struct CriClient::Worker {
     [[nodiscard]] bool has_another_come() const;
     void publish(CriState state, std::shared_ptr<const Listing> listing);
     void fail(const Path& socket, const std::string& why, Answer answer = Answer::none);
+    void try_to_fail(const std::exception& error) noexcept;
     void use(CriConnection*& as, CriConnection* connection);
     void stop();
     void ask() { // under the mutex
@@ -103,7 +104,7 @@ void CriClient::Worker::run() {
         try {
             serve();
         } catch (const std::exception& error) { // no thread, or no memory, is to be had just now
-            fail({}, printable(error.what()));
+            try_to_fail(error);
         }
         // A runtime that was restarted is back at once; one that fails again and again is left alone.
         const bool held = sys::now().mono - began >= options.last_retry;
@@ -255,6 +256,14 @@ void CriClient::Worker::fail(const Path& socket, const std::string& why, Answer 
     publish(
         {.socket = socket, .unheard = sockets.may_another_know({}), .error = error, .listings = known.state.listings},
         known.listing);
+}
+
+void CriClient::Worker::try_to_fail(const std::exception& error) noexcept {
+    try {
+        fail({}, printable(error.what()));
+    } catch (const std::exception&) {
+        retry = options.last_retry; // nor is the memory to say so, which the next try may have
+    }
 }
 
 void CriClient::Worker::use(CriConnection*& as, CriConnection* connection) {

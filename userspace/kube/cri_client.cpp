@@ -177,8 +177,9 @@ bool CriClient::Worker::list(CriConnection& connection, const Path& socket) {
 // Another socket than this, which answers, where that is the kubelet's runtime. nullopt: none that is known.
 std::optional<CriSockets::Path> CriClient::Worker::better_than(const Path& used) {
     const MonoTime now = sys::now().mono;
-    if (now < next_look && !sockets.has_better_come(used)) return std::nullopt;
-    look_pause = std::clamp(2 * look_pause, options.first_retry, options.last_retry);
+    const bool has_come = sockets.has_another_come(used);
+    if (now < next_look && !has_come) return std::nullopt;
+    look_pause = has_come ? options.first_retry : std::clamp(2 * look_pause, options.first_retry, options.last_retry);
     next_look = now + look_pause;
     for (const Path& socket : sockets.others_to_ask(used)) {
         ask_other(socket);

@@ -57,11 +57,6 @@ bool CriSockets::is_better(const Path& one, const Path& other) const {
     return std::ranges::find(paths_, one) < std::ranges::find(paths_, other);
 }
 
-bool CriSockets::has_better_come(const Path& used) const {
-    return std::ranges::any_of(there(),
-                               [&](const Path& path) { return is_better(path, used) && heard_of(path) == nullptr; });
-}
-
 std::vector<CriSockets::Path> CriSockets::others_to_ask(const Path& used) const {
     const bool has_pods = answer_of(used) == Answer::pods;
     std::vector<Path> others = there();
@@ -69,6 +64,10 @@ std::vector<CriSockets::Path> CriSockets::others_to_ask(const Path& used) const 
         return path == used || answer_of(path) == Answer::no_runtime || (has_pods && !is_better(path, used));
     });
     return others;
+}
+
+bool CriSockets::has_another_come(const Path& used) const {
+    return std::ranges::any_of(others_to_ask(used), [&](const Path& path) { return heard_of(path) == nullptr; });
 }
 
 bool CriSockets::is_preferred(const Path& other, const Path& used) const {

@@ -34,10 +34,10 @@ public:
     [[nodiscard]] std::vector<Path> there() const;
     [[nodiscard]] std::string names() const; // of all, printable
 
-    // Whether a better one than this has come to be there since it was asked.
-    [[nodiscard]] bool has_better_come(const Path& used) const;
     // Those that may take the place of this one, in their order: better ones; where this one has no pods, all others.
     [[nodiscard]] std::vector<Path> others_to_ask(const Path& used) const;
+    // Whether one of these has come to be there since it was asked.
+    [[nodiscard]] bool has_another_come(const Path& used) const;
     // Whether `other` does, by its last answer.
     [[nodiscard]] bool is_preferred(const Path& other, const Path& used) const;
     // The one to try after this one has failed; empty: none is there.

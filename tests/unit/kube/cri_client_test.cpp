@@ -365,6 +365,23 @@ TEST_CASE("a runtime that comes between two tries is known to be unheard before 
     CHECK(client->take().state.unheard);
 }
 
+TEST_CASE("where the runtime that answers has no pods, one that comes later and has some is asked at once") {
+    const TemporaryDirectory directory;
+    const FakeRuntime idle(directory / "first.sock", {.name = "idle"});
+    auto chosen = options(directory / "first.sock");
+    chosen.sockets.push_back(directory / "second.sock");
+    chosen.first_retry = chosen.last_retry = 24h; // but for its coming nobody would look again
+    const auto client = started(chosen);
+    wait_for(*client, is_at(directory / "first.sock"));
+    client->ask();
+    wait_for(*client, [](const auto& known) { return known.state.listings >= 2; });
+
+    FakeRuntime late(directory / "second.sock");
+    late.add_pod("web");
+    CHECK(client->take().state.unheard); // which asks
+    CHECK(wait_for(*client, is_at(directory / "second.sock")).listing->sandboxes[0].name == "web");
+}
+
 TEST_CASE("where the runtime that answers has no pods, one that has is taken") {
     const TemporaryDirectory directory;
     FakeRuntime empty(directory / "first.sock", {.name = "empty"});

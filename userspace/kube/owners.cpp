@@ -58,6 +58,7 @@ void Owners::name(Snapshot& snapshot, MonoTime now) {
     now_ = now;
     host_ = snapshot.host;
     const bool is_tick = snapshot.cause == Snapshot::Cause::tick;
+    pods_.note_listed(time_.mono);
     if (is_tick) expects_pods_ = pods_.are_expected(time_);
     Turn turn(*processes_, now);
     note_namespaces(snapshot);

@@ -11,6 +11,9 @@ namespace {
 // A runtime lists a sandbox some time after its first process was started.
 constexpr Nanoseconds patience = std::chrono::seconds(3);
 
+// A sandbox may be listed before its namespace is first seen. Who was listed so long before that is another.
+constexpr Nanoseconds listed_before_netns = std::chrono::seconds(10);
+
 template <class Value> const Value* by_id(const std::vector<Value>& values, std::string_view id) {
     const auto id_of = [](const Value& value) -> std::string_view { return value.id; };
     const auto found = std::ranges::lower_bound(values, id, {}, id_of);
@@ -36,6 +39,25 @@ void Pods::take(std::shared_ptr<const Listing> listing, bool is_awaited) {
     }
 }
 
+// Of a sandbox that is made anew for the same pod the time is its own.
+void Pods::note_listed(MonoTime now) {
+    if (std::exchange(noted_, listings_) == listings_ || !listing_) return;
+    std::unordered_map<std::string, MonoTime> listed;
+    for (const Sandbox& sandbox : listing_->sandboxes) {
+        if (!sandbox.ready) continue;
+        const auto before = listed_since_.find(sandbox.id);
+        listed.emplace(sandbox.id, before != listed_since_.end() ? before->second : now);
+    }
+    listed_since_ = std::move(listed);
+}
+
+MonoTime Pods::known_since(const Known& pod) const {
+    const auto sandbox = sandboxes_.find(pod.facts.pod.uid);
+    if (sandbox == sandboxes_.end()) return pod.since;
+    const auto listed = listed_since_.find(sandbox->second->id);
+    return listed == listed_since_.end() ? pod.since : std::min(pod.since, listed->second + listed_before_netns);
+}
+
 Pods::Found Pods::find(const std::string& uid, std::optional<QosClass> qos, Now now) {
     has_seen_any_ = true;
     const auto [entry, is_new] = pods_.try_emplace(uid);
@@ -50,7 +72,7 @@ Pods::Found Pods::find(const std::string& uid, std::optional<QosClass> qos, Now 
     const bool is_named = pod.facts.source == PodSource::runtime;
     const bool may_come = !is_named && (is_awaited_ || (pod.missed && now.mono - *pod.missed < patience));
     if (may_come) ask();
-    return {.facts = &pod.facts, .is_waited_for = may_come, .since = pod.since};
+    return {.facts = &pod.facts, .is_waited_for = may_come, .since = known_since(pod)};
 }
 
 void Pods::look_up(Known& pod, Now now) {

@@ -27,10 +27,15 @@ public:
     // now: who is new is unknown for so long.
     void take(std::shared_ptr<const Listing> listing, bool is_awaited);
 
+    // When the sandboxes of the listing that was taken last were first listed, if that is now. Costs nothing else.
+    void note_listed(MonoTime now);
+
     struct Found {
         const PodFacts* facts = nullptr; // until the next forget()
         bool is_waited_for = false;      // the runtime may know more in a moment
-        MonoTime since;                  // when it was looked for first
+        // It was there then: a process of it was found, or its sandbox, as it is now, had been listed for 10 s. What
+        // is found in a network namespace that is seen first after this may have entered it.
+        MonoTime since;
     };
     Found find(const std::string& uid, std::optional<QosClass> qos, Now now);
 
@@ -59,6 +64,7 @@ private:
         MonoTime used;
     };
     void look_up(Known& pod, Now now);
+    [[nodiscard]] MonoTime known_since(const Known& pod) const;
 
     PodLogs logs_;
     std::function<void()> ask_;
@@ -66,6 +72,8 @@ private:
     bool is_awaited_ = false;
     std::uint64_t listings_ = 0;                                     // that were taken
     std::unordered_map<std::string_view, const Sandbox*> sandboxes_; // of listing_, by UID: the last of each
+    std::uint64_t noted_ = 0;                                        // of `listings_`, in what follows
+    std::unordered_map<std::string, MonoTime> listed_since_;         // ready sandboxes, by their IDs
     std::map<std::string, Known, std::less<>> pods_;
     bool has_seen_any_ = false;
 };

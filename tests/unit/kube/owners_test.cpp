@@ -534,6 +534,40 @@ TEST_CASE("a pod that was there before a namespace is not certain to be whose th
     }
 }
 
+TEST_CASE("a pod that the runtime has listed for long was there before, though none of its processes was seen") {
+    Service service;
+    service.owners.take(listing_of_a());
+    service.tick({{host, 1}});
+    service.now.mono += 1min;
+    SECTION("it is an agent on the node's own network that listens nowhere: its iptables is in another's sandbox") {
+        service.runs(60, pod(uid_a), netns_b);
+        Snapshot made = service.tick({{netns_b, 60}});
+        CHECK(made.netns_names[0].pod->uid == uid_a);
+        CHECK(made.netns_names[0].is_owner_unknown);
+        service.runs(70, pod(uid_b), netns_b);
+        service.owners.take(nullptr);
+        made = service.tick({{netns_b, 70}});
+        CHECK(made.netns_names[0].pod->uid == uid_b);
+        CHECK_FALSE(made.netns_names[0].is_owner_unknown);
+    }
+    SECTION("its sandbox is made anew, and listed before its network namespace is seen") {
+        auto listing = listing_of_a();
+        listing->sandboxes[0].ready = false;
+        listing->sandboxes.push_back({.id = "sandbox-new", .uid = uid_a, .ns = "shop", .name = "web-0", .ready = true});
+        service.owners.take(listing);
+        service.tick({{host, 1}});
+        service.now.mono += 5s;
+        service.runs(60, pod(uid_a), netns_b);
+        CHECK_FALSE(service.tick({{netns_b, 60}}).netns_names[0].is_owner_unknown);
+    }
+    SECTION("the service has begun only now: all that are there are as old") {
+        Service begun;
+        begun.owners.take(listing_of_a());
+        begun.runs(60, pod(uid_a), netns_a);
+        CHECK_FALSE(begun.tick({{netns_a, 60}}).netns_names[0].is_owner_unknown);
+    }
+}
+
 TEST_CASE("a listener that a process elsewhere holds tells nothing of whose its namespace is") {
     Service service;
     service.runs(50, pod(uid_b), netns_b, {7}); // a service mesh's, for all pods of the node

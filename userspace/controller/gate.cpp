@@ -39,7 +39,7 @@ bool is_before(const std::map<ObjectKey, MonoTime>& times, const ObjectKey& obje
     return found != times.end() && now < found->second;
 }
 
-// Two kinds may take turns, as of two tables that one limit bounds: neither is news for that. nullptr: nothing.
+// On one of the node's limits two kinds may take turns, as of two tables: neither is news for that. nullptr: nothing.
 const Said* last_said(const State& state, const ObjectKey& object, std::string_view kind) {
     const auto last = state.said.find(object);
     if (last != state.said.end() && last->second.why_kind == kind) return &last->second;
@@ -49,11 +49,13 @@ const Said* last_said(const State& state, const ObjectKey& object, std::string_v
     return found != others->second.end() ? &*found : nullptr;
 }
 
+// The rows of other objects than the node's limits are bounded by their allowance: there a kind that returns is news.
 void remember(State& state, const ObjectKey& object, Said now) {
     const auto [entry, is_first] = state.said.try_emplace(object, now);
     if (is_first) return;
     Said& last = entry->second;
-    if (last.why_kind != now.why_kind) {
+    const bool is_of_node = tunables::row(object.tunable).kind == tunables::Kind::host_sysctl;
+    if (is_of_node && last.why_kind != now.why_kind) {
         std::vector<Said>& others = state.said_before[object];
         std::erase_if(others, [&](const Said& other) { return other.why_kind == now.why_kind; });
         others.push_back(std::move(last));

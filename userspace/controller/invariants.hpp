@@ -32,8 +32,8 @@
 //  8. While a flood lasts, no accept queue is raised past `flood_growth` times the limit that it had when the flood
 //     began, nor somaxconn for its sake, and nf_conntrack_max is raised for it once at most, to the next power of two.
 //  9. What writes nothing is recorded at most `findings_an_hour_of_netns` times in any hour of one network namespace,
-//     but for the node's own limits, which are few. Of one object the same kind is recorded once an hour, and when what
-//     is wished has doubled.
+//     but for the node's own limits, which are few. Of one of these the same kind is recorded once an hour, and when
+//     what is wished has doubled.
 //
 // tests/unit/controller/properties_test.cpp holds the controller to each over random traces, and shares_test.cpp to
 // what 5 says of tenants alone.

@@ -163,7 +163,7 @@ struct State {
     std::map<ObjectKey, std::vector<MonoTime>> changes;   // in the last hour
     std::map<ObjectKey, std::vector<MonoTime>> reasserts; // the same: our value was put back over another's
     std::map<ObjectKey, Said> said;                       // last
-    std::map<ObjectKey, std::vector<Said>> said_before;   // of other kinds, each once
+    std::map<ObjectKey, std::vector<Said>> said_before;   // of the node's own limits: other kinds, each once
     std::map<NetnsId, std::vector<MonoTime>> findings;    // in the last hour: rows of history that record no write
     std::map<ObjectKey, MonoTime> retry_after;            // a write failed or just happened: not before this
     std::map<ObjectKey, MonoTime> roll_back_after;        // the same of a roll-back, which waits a minute at most

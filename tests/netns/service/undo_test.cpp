@@ -121,6 +121,16 @@ TEST_CASE("restore --now does not wait for what is in use", "[any-kernel]") {
     waiting.accept(30);
 }
 
+TEST_CASE("what restore --now left does not wait for what is in use when it can go back", "[any-kernel]") {
+    Waiting waiting;
+    InFlight sent(std::move(waiting.listener));
+    CHECK(waiting.restored(1, {"--now"})["result"] == "in_use");
+    waiting.listener = sent.receive();
+    CHECK(comes_true([&] { return waiting.is_back(); }));
+    CHECK(waiting.queue() == 30);
+    waiting.accept(30);
+}
+
 TEST_CASE("what was put back, and not recorded because the service was killed, is nobody else's", "[any-kernel]") {
     const Waiting waiting;
     waiting.accept(30);

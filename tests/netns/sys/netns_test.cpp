@@ -44,9 +44,9 @@ void take_own_process_ids() {
 }
 
 // So many more than are open.
-void limit_descriptors(int more) {
+void limit_descriptors(rlim_t more) {
     const Fd lowest(::dup(0)); // all below are open
-    const auto limit = static_cast<rlim_t>(lowest.value() + more);
+    const rlim_t limit = static_cast<rlim_t>(lowest.value()) + more;
     const rlimit limits{.rlim_cur = limit, .rlim_max = limit};
     must(::setrlimit(RLIMIT_NOFILE, &limits) == 0, "limit descriptors");
 }

@@ -97,6 +97,9 @@ TEST_CASE("a namespace that is made while the service runs is known by its name"
     const Namespace late(name);
     late.write("sys/net/core/somaxconn", "8");
     const auto listener = late.inside([] { return listen_on("127.0.0.1", port, 1000); });
+    REQUIRE(comes_true([&] { // what it was made with may have been seen before the 8
+        return row_where(home.top()["listeners"], {{"netns", late.inode()}, {"somaxconn", 8}}).is_object();
+    }));
     CHECK(comes_true([&] {
         const auto connected = late.inside([] { return clients(40, "127.0.0.1", port); });
         static_cast<void>(await(listener, POLLIN, 1000));

@@ -10,6 +10,7 @@
 #include "controller/gate.hpp"
 #include "controller/give_back.hpp"
 #include "controller/minimum.hpp"
+#include "controller/pauses.hpp"
 #include "controller/resource.hpp"
 #include "controller/undo.hpp"
 #include "tunables/catalog.hpp"
@@ -133,10 +134,7 @@ Nanoseconds pause_after(State& state, const Decision& decision, const Outcome& o
     if (outcome.kind != Outcome::Kind::failed) return Gate::look_again;
     if (decision.act == Decision::Act::roll_back || !outcome.is_tried) return Gate::retry;
     unsigned& failures = state.failures[key_of(decision.tunable, decision.scope)];
-    Nanoseconds pause = Gate::retry;
-    for (unsigned i = 0; i < failures && pause < Gate::longest_retry; ++i) pause *= 2;
-    ++failures;
-    return std::min(pause, Gate::longest_retry);
+    return doubled(Gate::retry, failures++, Gate::longest_retry);
 }
 
 } // namespace

@@ -12,6 +12,7 @@
 #include "controller/gate.hpp"
 #include "controller/guards.hpp"
 #include "controller/invariants.hpp"
+#include "controller/pauses.hpp"
 #include "controller/undo.hpp"
 #include "core/words.hpp"
 #include "tunables/catalog.hpp"
@@ -246,10 +247,7 @@ void take_back(Gate& gate, const TrialKey& key, Trial& trial) {
 
 void back_off(Gate& gate, const TrialKey& key) {
     BackOff& back_off = gate.state().back_offs[key];
-    Nanoseconds pause = first_back_off;
-    for (int i = 0; i < back_off.roll_backs && pause < longest_back_off; ++i) pause *= 2;
-    back_off.roll_backs++;
-    back_off.until = gate.now() + std::min(pause, longest_back_off);
+    back_off.until = gate.now() + doubled(first_back_off, back_off.roll_backs++, longest_back_off);
 }
 
 // What the last interval adds. What was lost for another reason than this limit is not counted; where the next window

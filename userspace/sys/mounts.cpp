@@ -11,9 +11,9 @@
 #include <fcntl.h>
 #include <poll.h>
 
-#include "core/parse.hpp"
 #include "core/text.hpp"
 #include "sys/files.hpp"
+#include "sys/process_links.hpp"
 
 namespace bpftune::sys {
 namespace {
@@ -54,16 +54,13 @@ std::vector<Mount> parse_mountinfo(std::string_view text) {
 }
 
 std::vector<BoundNetns> bound_namespaces(std::string_view mountinfo) {
-    constexpr std::string_view prefix = "net:[";
     std::vector<BoundNetns> found;
     for (const auto range : mountinfo | std::views::split('\n')) {
         const std::string_view line(range);
-        if (line.find(prefix) == std::string_view::npos) continue; // of thousands few are
+        if (line.find("net:[") == std::string_view::npos) continue; // of thousands few are
         const auto mount = mount_of(line);
-        if (!mount || mount->type != "nsfs" || !mount->root.starts_with(prefix) || !mount->root.ends_with(']'))
-            continue;
-        const std::string_view digits = std::string_view(mount->root).substr(prefix.size());
-        const auto inode = parse_number(digits.substr(0, digits.size() - 1));
+        if (!mount || mount->type != "nsfs") continue;
+        const auto inode = inode_in_link(mount->root, "net");
         if (inode && *inode <= std::numeric_limits<std::uint32_t>::max())
             found.push_back({static_cast<std::uint32_t>(*inode), mount->point});
     }

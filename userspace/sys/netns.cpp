@@ -23,13 +23,13 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
-#include "core/parse.hpp"
 #include "sys/capabilities.hpp"
 #include "sys/clock.hpp"
 #include "sys/directory.hpp"
 #include "sys/files.hpp"
 #include "sys/mounts.hpp"
 #include "sys/netlink.hpp"
+#include "sys/process_links.hpp"
 #include "sys/sockets.hpp"
 #include "sys/whole_search.hpp"
 
@@ -129,14 +129,6 @@ bool is_denied(int error) { return error == EACCES || error == EPERM; }
 bool is_hidden(int error) { return is_denied(error) && !has_capability(CAP_SYS_PTRACE); }
 bool is_guarded(int error) { return is_denied(error) && has_capability(CAP_SYS_PTRACE); }
 
-// "net:[4026531840]"
-std::optional<std::uint32_t> netns_inode(std::string_view target) {
-    constexpr std::string_view before = "net:[";
-    if (!target.starts_with(before) || !target.ends_with(']')) return std::nullopt;
-    const auto number = parse_number(target.substr(before.size(), target.size() - before.size() - 1));
-    return number ? std::optional(static_cast<std::uint32_t>(*number)) : std::nullopt;
-}
-
 // What a search through the node came upon.
 struct Search {
     std::vector<std::uint64_t> others; // the inodes of the namespaces that it saw
@@ -162,7 +154,7 @@ std::optional<Fd> find_by_process(std::uint32_t inode, Search& search) {
         if (is_hidden(error)) ++search.hidden;
         if (error != 0 && !is_denied(error)) search.fail(system_failure(error, "read {}", path).error());
         if (size <= 0) continue;
-        const auto found = netns_inode({target.data(), static_cast<std::size_t>(size)});
+        const auto found = inode_in_link({target.data(), static_cast<std::size_t>(size)}, "net");
         if (found) search.others.push_back(*found);
         if (found != inode) continue;
         auto netns = open_netns(path, inode);

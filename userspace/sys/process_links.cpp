@@ -21,17 +21,6 @@ bool is_denied(int code) { return code == EACCES || code == EPERM; }
 
 fs::path folder_of(const fs::path& proc, pid_t pid) { return proc / std::to_string(pid); }
 
-// "net:[4026531833]" or "socket:[48211]": what has no path. nullopt: it is something else.
-std::optional<std::uint64_t> inode_in_link(std::string_view target, std::string_view kind) {
-    constexpr std::string_view open = ":[";
-    if (!target.starts_with(kind) || !target.ends_with(']')) return std::nullopt;
-    target.remove_prefix(kind.size());
-    target.remove_suffix(1);
-    if (!target.starts_with(open)) return std::nullopt;
-    const auto inode = parse_number(target.substr(open.size()));
-    return inode ? std::optional(*inode) : std::nullopt;
-}
-
 LinkTarget read_link(const fs::path& link, std::string_view kind, int fd = -1) {
     std::array<char, 64> text{};
     const ssize_t size = ::readlink(link.c_str(), text.data(), text.size());
@@ -44,6 +33,16 @@ LinkTarget read_descriptor(const fs::path& folder, int fd) {
 }
 
 } // namespace
+
+std::optional<std::uint64_t> inode_in_link(std::string_view target, std::string_view kind) {
+    constexpr std::string_view open = ":[";
+    if (!target.starts_with(kind) || !target.ends_with(']')) return std::nullopt;
+    target.remove_prefix(kind.size());
+    target.remove_suffix(1);
+    if (!target.starts_with(open)) return std::nullopt;
+    const auto inode = parse_number(target.substr(open.size()));
+    return inode ? std::optional(*inode) : std::nullopt;
+}
 
 bool LinkTarget::is_closed() const { return is_denied(code); }
 

@@ -10,6 +10,7 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include <sys/types.h>
@@ -17,6 +18,10 @@
 #include "core/result.hpp"
 
 namespace bpftune::sys {
+
+// What a link of /proc or a mount says of something without a path, "net:[4026531833]" or "socket:[48211]", where
+// `kind` is "net" or "socket": its inode number. nullopt: it is something else.
+std::optional<std::uint64_t> inode_in_link(std::string_view target, std::string_view kind);
 
 // Where a link leads.
 struct LinkTarget {

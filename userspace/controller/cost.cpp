@@ -27,9 +27,6 @@ Unit unit_of(TunableId tunable, const UnitBytes& of_kernel) {
             measured(row.measured_worst_unit_bytes, row.worst_unit_bytes)};
 }
 
-// One of the node's limits, whose tenant is no owner (tenant.hpp).
-bool is_of_node(const ObjectKey& object) { return tunables::row(object.tunable).kind == tunables::Kind::host_sysctl; }
-
 // The kernel takes at most 2^31: nothing here wraps.
 std::uint64_t charged_units(const Held& held) {
     return std::max(beyond(held.original, held.current, held.expected), held.used);
@@ -86,7 +83,7 @@ std::uint64_t charged_bytes(const Gate& gate, const Tenant& tenant, const Object
     std::uint64_t sum = 0;
     for (const auto& [object, held] : gate.state().held) {
         if (object == except || held.tenant.account != tenant.account) continue;
-        if (is_of_node(object) && !is_of_node(except)) continue;
+        if (is_of_node(object.tunable) && !is_of_node(except.tunable)) continue;
         if (which == Charged::all || held.raised) sum += cost_of(object, held, gate).charged_bytes;
     }
     return sum;
@@ -94,7 +91,7 @@ std::uint64_t charged_bytes(const Gate& gate, const Tenant& tenant, const Object
 
 void note_use(Gate& gate) {
     for (auto& [object, held] : gate.state().held) {
-        if (!is_of_node(object) && gate.snapshot().names_of(object.netns) != nullptr)
+        if (!is_of_node(object.tunable) && gate.snapshot().names_of(object.netns) != nullptr)
             held.tenant = tenant_of(gate, object, held.scope);
         const Reading* reading = gate.readings().find(object);
         if (reading != nullptr && reading->charged)

@@ -54,8 +54,7 @@ void remember(State& state, const ObjectKey& object, Said now) {
     const auto [entry, is_first] = state.said.try_emplace(object, now);
     if (is_first) return;
     Said& last = entry->second;
-    const bool is_of_node = tunables::row(object.tunable).kind == tunables::Kind::host_sysctl;
-    if (is_of_node && last.why_kind != now.why_kind) {
+    if (is_of_node(object.tunable) && last.why_kind != now.why_kind) {
         std::vector<Said>& others = state.said_before[object];
         std::erase_if(others, [&](const Said& other) { return other.why_kind == now.why_kind; });
         others.push_back(std::move(last));
@@ -124,7 +123,7 @@ Gate::Gate(const policy::Policy& policy, State& state, const Snapshot& snapshot,
                      }}) {}
 
 policy::Grant Gate::grant_of(const ObjectKey& object) const {
-    if (grants_.is_spec_alone() || tunables::row(object.tunable).kind == tunables::Kind::host_sysctl) return {};
+    if (grants_.is_spec_alone() || is_of_node(object.tunable)) return {};
     if (!is_of_socket(object.tunable)) return grants_.of(object.netns);
     const Reading* reading = readings_.find(object);
     if (reading != nullptr && reading->listener != nullptr) return grants_.of(*reading->listener);
@@ -143,7 +142,7 @@ policy::TunablePolicy Gate::bounds_of(const Wish& wish) const {
     const auto& bounded_by = tunables::row(wish.tunable).bounded_by;
     if (bounded_by && !policy_.of(wish.tunable).named)
         bounds.max = std::min(bounds.max, policy_.of(*bounded_by, grant_of(object)).max);
-    if (!wish.asker || tunables::row(wish.tunable).kind == tunables::Kind::host_sysctl) return bounds;
+    if (!wish.asker || is_of_node(wish.tunable)) return bounds;
     const policy::TunablePolicy own = policy_.of(wish.tunable, grant_of(*wish.asker));
     bounds.mode = std::min(bounds.mode, own.mode);
     bounds.max = std::min(bounds.max, own.max);
@@ -167,8 +166,7 @@ Gate::Say Gate::say_on(const ObjectKey& object, const std::optional<ObjectKey>& 
     if (!is_named && row.bounded_by) consider(*row.bounded_by, {});
     const policy::Grant own = grant_of(object);
     consider(object.tunable, own);
-    if (asker && *asker != object && row.kind != tunables::Kind::host_sysctl)
-        consider(object.tunable, grant_of(*asker));
+    if (asker && *asker != object && !is_of_node(object.tunable)) consider(object.tunable, grant_of(*asker));
     if (is_named || !row.bounded_by) return lowest;
     consider(*row.bounded_by, own);
     consider(*row.bounded_by, grants_.of(object.netns));
@@ -480,8 +478,7 @@ void Gate::step_back(const ObjectKey& object, std::uint64_t value, const std::st
     const Held* held = this->held(object);
     if (held == nullptr || just_failed(object) || mode_of(object, true) != policy::Mode::automatic) return;
     if (now_ < held->since + cooldown || trial_with(state_, object) != nullptr || puts_back(object)) return;
-    const bool is_of_node = tunables::row(object.tunable).kind == tunables::Kind::host_sysctl;
-    const bool is_for_tenants = is_of_node && !held->tenant.is_node();
+    const bool is_for_tenants = is_of_node(object.tunable) && !held->tenant.is_node();
     if (changes_of(object) >= (is_for_tenants ? changes_an_hour_for_tenants : changes_an_hour)) return;
     lower(Decision::Act::give_back, object, value, why, std::move(evidence));
 }
@@ -635,7 +632,7 @@ void Gate::advise(Wish finding, std::string_view kind) { say(Decision::Act::advi
 
 bool Gate::is_silent(const Wish& finding) const {
     if (policy_.mode == policy::Mode::observe) return true;
-    if (tunables::row(finding.tunable).kind == tunables::Kind::host_sysctl) return false;
+    if (is_of_node(finding.tunable)) return false;
     return grant_of(key_of(finding.tunable, finding.scope)).mode() == policy::Mode::observe ||
            (finding.asker && grant_of(*finding.asker).mode() == policy::Mode::observe);
 }
@@ -669,7 +666,7 @@ void Gate::note(Decision::Act act, Wish finding, std::string_view kind) {
                       finding.to / 2 >= before->to;
     const bool news = before == nullptr || grew || now_ >= before->when + reminder;
     if (!news) return;
-    if (tunables::row(key.tunable).kind != tunables::Kind::host_sysctl && !take_room_for(finding, key.netns)) return;
+    if (!is_of_node(key.tunable) && !take_room_for(finding, key.netns)) return;
     remember(state_, key, {std::string(kind), std::max<std::uint64_t>(finding.to, 1), now_});
     if (act == Decision::Act::advise) finding.to = finding.from;
     decisions_.push_back(decision(act, std::move(finding)));

@@ -52,8 +52,10 @@ Holder holder_of(const Reading* reading) {
 
 } // namespace
 
+bool is_of_node(TunableId tunable) { return tunables::row(tunable).kind == tunables::Kind::host_sysctl; }
+
 Tenant tenant_of(const Gate& gate, const ObjectKey& object, const Scope& scope) {
-    if (tunables::row(object.tunable).kind == tunables::Kind::host_sysctl) return {};
+    if (is_of_node(object.tunable)) return {};
     const Holder holder = holder_of(gate.readings().find(object));
     if (holder.pod != nullptr && *holder.pod) return of_pod(**holder.pod);
     if (object.netns != gate.snapshot().host) return tenant_in(gate.snapshot(), object.netns, scope.pod);

@@ -25,6 +25,9 @@ namespace bpftune::controller {
 
 class Gate;
 
+// Whether it is one of the node's own limits, of which there is one for all.
+bool is_of_node(TunableId tunable);
+
 // `scope`: whose it is where the snapshot does not say.
 Tenant tenant_of(const Gate& gate, const ObjectKey& object, const Scope& scope);
 

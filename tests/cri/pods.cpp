@@ -157,6 +157,10 @@ Result<Pod> Pods::run(const PodSpec& spec) {
     return pod;
 }
 
+Result<std::string> Pods::add_container(const std::string& sandbox, const PodSpec& pod, const ContainerSpec& spec) {
+    return runtime_->start(sandbox, pod, spec);
+}
+
 Result<> Pods::stop_container(const std::string& id) {
     pods::ContainerRequest request; // without a time in which it may end by itself
     request.set_container_id(id);

@@ -47,6 +47,8 @@ public:
 
     // Sandbox and containers, all started. Where one of them fails, all are removed again.
     Result<Pod> run(const PodSpec& spec);
+    // One more in a pod that runs; its id.
+    Result<std::string> add_container(const std::string& sandbox, const PodSpec& pod, const ContainerSpec& spec);
     Result<> stop_container(const std::string& id);
     Result<> remove(const std::string& sandbox); // with its containers
     Result<pid_t> process_of(const std::string& container);

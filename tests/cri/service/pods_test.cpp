@@ -133,6 +133,45 @@ TEST_CASE("an overflow is its pod's and container's, and only who the policy sel
     CHECK(restored["somaxconn"] == 128);
 }
 
+TEST_CASE("a pod whose first listener overflows between two ticks is known, and raised, before the next") {
+    ContainerRuntime runtime(programs());
+    const Home home;
+    home.set_policy(tunes_shop_alone());
+    Service::Settings settings = asking(runtime);
+    settings.interval = "1h"; // so no tick tells it
+    Running service(home, settings);
+    const auto shop = must_be(runtime.pods().run(web(runtime, "shop", 1)));
+    must_be(runtime.pods().run(load(runtime, 2, shop.address)));
+    Json raised;
+    const bool was_at_once = comes_true([&] {
+        raised = row_where(home.history(), {{"tunable", "net.core.somaxconn"}});
+        return raised.is_object();
+    });
+    INFO(service.err());
+    REQUIRE(was_at_once);
+    CHECK(raised["scope"]["pod"] == Json{{"namespace", "shop"}, {"name", "web-0"}});
+}
+
+TEST_CASE("a listener is its own container's, and not that of an init container which had the port before") {
+    ContainerRuntime runtime(programs());
+    const Home home;
+    home.set_policy(tunes_shop_alone());
+    const Running service(home, asking(runtime));
+    PodSpec spec = web(runtime, "shop", 1);
+    const ContainerSpec main = spec.containers.front();
+    spec.containers.front().name = "init";
+    const auto pod = must_be(runtime.pods().run(spec));
+    const auto listens = [&](const std::string& container) {
+        const Json row = listener_of(home.top(), "shop", container);
+        return row.is_object() && row["port"] == web_port;
+    };
+    CHECK(comes_true([&] { return listens("init"); }));
+    must_be(runtime.pods().stop_container(pod.containers.front()));
+    must_be(runtime.pods().add_container(pod.sandbox, spec, main));
+    CHECK(comes_true([&] { return listens("web"); }));
+    CHECK(listener_of(home.top(), "shop", "init").is_null());
+}
+
 TEST_CASE("a pod in the node's own network is known by the process that listens") {
     ContainerRuntime runtime(programs());
     const Home home;

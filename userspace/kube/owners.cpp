@@ -42,6 +42,20 @@ template <class Due> void begin_at(std::vector<Due>& due, std::size_t next) {
     if (!due.empty()) std::ranges::rotate(due, due.begin() + static_cast<std::ptrdiff_t>(next % due.size()));
 }
 
+// Those of one process together, where its first one is, and as many as one look asks for.
+template <class Due> std::vector<std::vector<Due>> by_process(const std::vector<Due>& due) {
+    std::vector<std::vector<Due>> groups;
+    std::unordered_map<int, std::size_t> last; // group of a process
+    for (const Due& each : due) {
+        const auto [entry, is_new] = last.try_emplace(each.second->pid, groups.size());
+        const bool is_full = !is_new && groups[entry->second].size() == Turn::most_sockets;
+        if (is_full) entry->second = groups.size();
+        if (is_new || is_full) groups.emplace_back();
+        groups[entry->second].push_back(each);
+    }
+    return groups;
+}
+
 template <class Socket> bool is_pressed(const Socket& socket) {
     if constexpr (requires { socket.window; })
         return socket.window.event.has_value();
@@ -153,19 +167,25 @@ template <class Socket> void Owners::look_at_sockets(const std::vector<Socket>& 
     }
     begin_at(due, next_socket_);
     std::ranges::stable_partition(due, [](const auto& each) { return is_pressed(*each.first); });
-    for (const auto& [socket, held] : due) {
+    for (const auto& together : by_process(due)) {
         if (turn.is_over()) break;
-        ++next_socket_;
-        const bool is_netns_asked = socket->netns != host_ && !is_of_known_pod(socket->netns);
-        auto holder = turn.holder_of({.pid = socket->pid,
-                                      .fd = socket->fd,
-                                      .inode = socket->inode,
-                                      .netns = is_netns_asked ? socket->netns.inode : 0},
-                                     held->since);
-        if (!holder.owner) continue;
-        held->looked_at = held->pid;
-        held->owner = std::move(holder.owner);
-        held->is_inside = holder.is_inside;
+        next_socket_ += together.size();
+        std::vector<Turn::Socket> asked;
+        for (const auto& [socket, held] : together) {
+            const bool is_netns_asked = socket->netns != host_ && !is_of_known_pod(socket->netns);
+            asked.push_back({.fd = socket->fd,
+                             .inode = socket->inode,
+                             .netns = is_netns_asked ? socket->netns.inode : 0,
+                             .since = held->since});
+        }
+        auto holders = turn.holders_of(together.front().second->pid, asked);
+        for (std::size_t i = 0; i < together.size(); ++i) {
+            Held& held = *together[i].second;
+            if (!holders[i].owner) continue;
+            held.looked_at = held.pid;
+            held.owner = std::move(holders[i].owner);
+            held.is_inside = holders[i].is_inside;
+        }
     }
 }
 
@@ -177,8 +197,7 @@ void Owners::look_at_connecting(const Snapshot& snapshot, Turn& turn) {
         // Another failure under this number may be another process's.
         if (held.pid != row.ports_exhausted_pid || held.since != row.ports_exhausted_at)
             held = {.pid = row.ports_exhausted_pid, .since = row.ports_exhausted_at, .owner = nullptr, .seen = turn_};
-        if (!held.owner && now_ - held.since < settling)
-            held.owner = turn.holder_of({.pid = held.pid}, held.since).owner;
+        if (!held.owner && now_ - held.since < settling) held.owner = turn.process_at(held.pid, held.since);
     }
 }
 
@@ -247,7 +266,7 @@ void Owners::look_at_init(const Snapshot& snapshot, Turn& turn) {
     const auto is_held = [](const auto& socket) { return socket.is_held_by_init; };
     if (init_ || (std::ranges::none_of(snapshot.listeners, is_held) && std::ranges::none_of(snapshot.udp, is_held)))
         return;
-    init_ = turn.holder_of({.pid = sys::init_process}, now_).owner;
+    init_ = turn.process_at(sys::init_process, now_);
 }
 
 // `holder`: of the process that is named for it; nullptr: not known.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kube/processes.hpp"
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <utility>
@@ -32,9 +33,15 @@ public:
         if (!found || found->empty() || found->front().inode == 0) return std::nullopt;
         return static_cast<std::uint32_t>(found->front().inode);
     }
-    bool may_hold_socket(int pid, int fd, std::uint64_t inode) override {
-        const auto found = looks_.descriptors(pid, std::array{fd});
-        return found && !found->empty() && (found->front().is_closed() || found->front().inode == inode);
+    std::vector<bool> may_hold(int pid, std::span<const Descriptor> sockets) override {
+        std::vector<bool> held(sockets.size());
+        std::vector<int> fds(sockets.size());
+        std::ranges::transform(sockets, fds.begin(), &Descriptor::fd);
+        const auto found = looks_.descriptors(pid, fds);
+        if (!found || found->size() != sockets.size()) return held;
+        for (std::size_t i = 0; i < sockets.size(); ++i)
+            held[i] = (*found)[i].is_closed() || (*found)[i].inode == sockets[i].inode;
+        return held;
     }
 
 private:

@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
+#include <vector>
 
 #include "core/time.hpp"
 #include "kube/cgroup_path.hpp"
@@ -25,8 +27,13 @@ public:
     virtual std::optional<MonoTime> started(int pid) = 0;
     virtual std::optional<int> process_of(int thread) = 0; // its first thread's number
     virtual std::optional<std::uint32_t> netns_inode(int pid) = 0;
-    // True as well where its descriptors are closed to us; false where they could not be looked at just now.
-    virtual bool may_hold_socket(int pid, int fd, std::uint64_t inode) = 0;
+    // Which of these it holds, in their order. True as well where its descriptors are closed to us; false where they
+    // could not be looked at just now.
+    struct Descriptor {
+        int fd = -1;
+        std::uint64_t inode = 0; // of the socket that it should be
+    };
+    virtual std::vector<bool> may_hold(int pid, std::span<const Descriptor> sockets) = 0;
 };
 
 // `looks`: by whoever may see their namespaces and sockets.

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// What one snapshot costs in looks at processes: each is read once, and no more than so many.
+// What one snapshot costs in looks at processes: each is read once, and no more than so many. What is asked of one
+// process is asked together, as the service has another process look for it.
 #pragma once
 
 #include <cstddef>
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "core/ids.hpp"
 #include "kube/processes.hpp"
@@ -44,26 +47,32 @@ public:
     };
     Inside in_netns(int thread, std::uint32_t inode);
 
-    // That of the process that held a socket at `since`. By its descriptor, where that is shown to us; and its number
-    // is no other's, as it had started by then.
+    // That of a process that held these sockets, each at its `since`. By its descriptor, where that is shown to us; and
+    // its number is no other's, as it had started by then. One look.
     struct Socket {
-        int pid = 0;
         int fd = -1; // -1: not known
         std::uint64_t inode = 0;
         std::uint32_t netns = 0; // its own, where it is of interest whether the process is in it as well; else 0
+        MonoTime since;
     };
     struct Holder {
         OwnerPtr owner;         // nullptr: as above
         bool is_inside = false; // the process is in `netns`
     };
-    Holder holder_of(const Socket& socket, MonoTime since);
+    static constexpr std::size_t most_sockets = 64;                           // as many as one request asks for
+    std::vector<Holder> holders_of(int pid, std::span<const Socket> sockets); // in their order
+    OwnerPtr process_at(int pid, MonoTime since);                             // without a socket
 
 private:
     struct Seen {
         OwnerPtr owner;
         std::optional<MonoTime> started;
+        std::optional<std::optional<std::uint32_t>> netns; // nullopt: not asked
+
+        [[nodiscard]] bool was_there(MonoTime since) const { return started && *started <= since; }
     };
     Seen& look_at(int pid);
+    std::optional<std::uint32_t> netns_of(int pid, Seen& seen);
     bool take_look();
 
     Processes& processes_;

@@ -41,6 +41,7 @@ struct Node {
     std::map<int, Process> processes;
     bool answers = true; // what its sockets are
     int reads = 0;
+    int questions = 0; // of what sockets are
 };
 
 class FakeProcesses : public Processes {
@@ -60,14 +61,20 @@ public:
     std::optional<std::uint32_t> netns_inode(int pid) override {
         return of(pid) ? std::optional(of(pid)->netns) : std::nullopt;
     }
-    bool may_hold_socket(int pid, int fd, std::uint64_t inode) override {
-        if (of(pid) == nullptr || !node_.answers) return false;
-        if (of(pid)->hides_sockets) return true;
-        const auto socket = of(pid)->sockets.find(fd);
-        return socket != of(pid)->sockets.end() && socket->second == inode;
+    std::vector<bool> may_hold(int pid, std::span<const Descriptor> sockets) override {
+        ++node_.questions;
+        std::vector<bool> held;
+        for (const Descriptor& each : sockets) held.push_back(holds(of(pid), each));
+        return held;
     }
 
 private:
+    [[nodiscard]] bool holds(const Node::Process* process, const Descriptor& each) const {
+        if (process == nullptr || !node_.answers) return false;
+        if (process->hides_sockets) return true;
+        const auto socket = process->sockets.find(each.fd);
+        return socket != process->sockets.end() && socket->second == each.inode;
+    }
     Node::Process* of(int pid) {
         const auto found = node_.processes.find(pid);
         return found == node_.processes.end() ? nullptr : &found->second;
@@ -367,6 +374,22 @@ TEST_CASE("those that cannot be looked at do not take the others' turns") {
     listeners.push_back(listener(host, 2000, 50));
     for (int i = 0; i < 20; ++i) service.tick({{host, 1}}, listeners);
     CHECK(service.tick({{host, 1}}, listeners).listeners.back().unit == "ssh.service");
+}
+
+TEST_CASE("what one process holds is asked together, and not beyond what one question takes") {
+    Service service;
+    constexpr std::uint64_t count = 500;
+    std::vector<Listener> listeners;
+    for (std::uint64_t i = 1; i <= count; ++i) {
+        service.node.processes[50].sockets[static_cast<int>(i)] = i + 1000;
+        listeners.push_back(listener(host, i, 50));
+        listeners.back().fd = static_cast<int>(i);
+    }
+    service.node.processes[50].owner = unit("ssh.service");
+    const Snapshot made = service.tick({{host, 1}}, listeners);
+    CHECK(std::ranges::all_of(made.listeners, [](const Listener& each) { return each.unit == "ssh.service"; }));
+    CHECK(service.node.questions == (count + Turn::most_sockets - 1) / Turn::most_sockets);
+    CHECK(service.node.reads == 1);
 }
 
 TEST_CASE("at an event the listener that it is about is named at once, before all others") {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kube/processes.hpp"
 
+#include <array>
 #include <cerrno>
 
 #include <catch2/catch.hpp>
@@ -16,7 +17,7 @@ constexpr std::uint64_t inode = 48211;
 bool may_hold(const Result<std::vector<sys::LinkTarget>>& found) {
     sys::ProcessLooks looks = sys::own_looks();
     looks.descriptors = [&](pid_t, std::span<const int>) { return found; };
-    return kube::processes_of(looks)->may_hold_socket(50, fd, inode);
+    return kube::processes_of(looks)->may_hold(50, std::array{kube::Processes::Descriptor{fd, inode}})[0];
 }
 
 bool may_hold(const sys::LinkTarget& found) { return may_hold(std::vector{found}); }

@@ -101,10 +101,12 @@ Result<std::vector<ListenerReading>> listeners_by_sock_diag(const sys::Fd& socke
     };
     const auto count = [&](const nlmsghdr&, const inet_diag_msg& found) { ++under_way[ntohs(found.id.idiag_sport)]; };
     for (const int family : {AF_INET, AF_INET6}) {
+        const std::size_t of_others = listeners.size();
         if (auto done = dump(socket, family, IPPROTO_TCP, sys::listening_state, add); !done)
             return std::unexpected(done.error());
         if (listeners.empty()) continue;
-        if (auto done = name_mptcp(socket, family, listeners); !done) return std::unexpected(done.error());
+        if (listeners.size() > of_others) // the kernel walks all MPTCP sockets of the node for it
+            if (auto done = name_mptcp(socket, family, listeners); !done) return std::unexpected(done.error());
         if (!with_syn_queues) continue;
         if (auto done = dump(socket, family, IPPROTO_TCP, sys::half_open_state, count); !done)
             return std::unexpected(done.error());

@@ -269,11 +269,12 @@ private:
     bool ready_ = false;                                            // every probe has settled
     Health health_;
     recording::Encoder recording_;
-    bool looks_after_drop_ = false; // the next tick is for it
-    bool looks_soon_ = false;       // the next tick is for something that does not wait
-    Nanoseconds tick_cost_{};       // of the last one, in CPU time
-    bool trims_ = false;            // the next tick gives back what a large answer took
-    std::string problems_;          // of the last tick, so that each is logged once
+    bool looks_after_drop_ = false;  // the next tick is for it
+    bool looks_soon_ = false;        // the next tick is for something that does not wait
+    Nanoseconds tick_cost_{};        // of the last one, in CPU time
+    bool trims_ = false;             // the next tick gives back what a large answer took
+    std::optional<std::string> top_; // until the next tick, change or policy, if it was asked for
+    std::string problems_;           // of the last tick, so that each is logged once
     Nanoseconds census_interval_{};
     std::minstd_rand random_{std::random_device{}()};
     ValueOf in_new_netns_; // as it was at start
@@ -565,6 +566,7 @@ void Daemon::tick() {
     const Nanoseconds begun = sys::thread_cpu_time();
     arm(tick_timer_, config_.interval * between(least_of_tick, most_of_tick));
     looks_after_drop_ = looks_soon_ = false;
+    top_.reset();
     if (std::exchange(trims_, false)) sys::trim_heap();
     burst_pace_.forget(sys::now().mono);
     (void)writer_.catches_up({}); // what it wrote late is ours
@@ -756,6 +758,7 @@ void Daemon::follow_flows() {
 }
 
 void Daemon::reload(std::string_view why) {
+    top_.reset();
     auto loaded = policy_file_.load();
     if (!loaded) {
         policy_error_ = loaded.error().message;
@@ -792,7 +795,9 @@ void Daemon::remember_changes() {
     }
 }
 
+// Who asks between two ticks is answered what the one before was.
 std::string Daemon::top_text() {
+    if (top_ && !changes_stale_) return *top_;
     if (changes_stale_) remember_changes();
     std::vector<Unexpected> unexpected;
     for (const ExpectedSysctl& each : last_.expected)
@@ -810,7 +815,7 @@ std::string Daemon::top_text() {
                                                .others = others_.look(),
                                                .pods = pod_names_.named_by()});
     trims_ |= text.size() >= large_answer;
-    return text;
+    return top_.emplace(std::move(text));
 }
 
 // From here on nothing is written until the policy is reloaded, but what is left to be put back: what was just put back

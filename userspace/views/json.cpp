@@ -61,15 +61,12 @@ std::vector<std::size_t> shown_rows(const signals::Table& table, const Snapshot&
     return rows;
 }
 
-Json rows_of(const signals::Table& table, const Snapshot& snapshot) {
-    Json rows = Json::array();
-    for (const std::size_t row : shown_rows(table, snapshot)) {
-        Json object = Json::object();
-        for (std::size_t signal = 0; signal < table.signals.size(); ++signal)
-            object[std::string(table.signals[signal].json)] = to_json(table.cell(snapshot, row, signal));
-        rows.push_back(std::move(object));
-    }
-    return rows;
+Json row_of(const signals::Table& table, const Snapshot& snapshot, std::size_t row) {
+    Json::object_t object;
+    object.reserve(table.signals.size()); // one that grows copies all of its values
+    for (std::size_t signal = 0; signal < table.signals.size(); ++signal)
+        object.emplace_back(table.signals[signal].json, to_json(table.cell(snapshot, row, signal)));
+    return object;
 }
 
 Json to_json(const Change& change) {
@@ -102,9 +99,8 @@ Json restraints_document(std::span<const Restraint> restraints) {
     return array;
 }
 
-} // namespace
-
-Json top_document(const Snapshot& snapshot, const Top& top) {
+// What comes before the tables.
+Json head_of(const Snapshot& snapshot, const Top& top) {
     Json sources = Json::object();
     for (const Probe probe : all_probes) sources[std::string(to_string(probe))] = to_string(snapshot.source(probe));
     Json document{{"schema", schema},
@@ -125,22 +121,51 @@ Json top_document(const Snapshot& snapshot, const Top& top) {
     if (!top.restraints.empty()) document["held_by_policy"] = restraints_document(top.restraints);
     if (!top.others.empty()) document["other_services"] = services_document(top.others);
     if (top.no_service) document["no_service"] = *top.no_service;
+    return document;
+}
+
+// For each table that is shown, with the rows of it; then with those that are left out, counted by table.
+template <class Take> Json each_table(const Snapshot& snapshot, Take take) {
     Json left_out = Json::object();
     for (const signals::Table& table : signals::catalog()) {
         if (snapshot.source(table.probe) == Rung::none) continue;
-        document[std::string(table.json)] = rows_of(table, snapshot);
+        take(table, shown_rows(table, snapshot));
         if (const std::size_t count = table.rows(snapshot); count > most_rows)
             left_out[std::string(table.json)] = count - most_rows;
     }
+    return left_out;
+}
+
+template <class Rows, class Make> Json array_of(const Rows& rows, Make make) {
+    Json array = Json::array();
+    for (const auto& row : rows) array.push_back(make(row));
+    return array;
+}
+
+// The same, to the text of an object that is still open.
+template <class Rows, class Make>
+void append_array(std::string& text, std::string_view key, const Rows& rows, Make make) {
+    text += fmt::format(",\"{}\":[", key);
+    for (const auto& row : rows) text += to_text(make(row)) + ',';
+    if (text.back() == ',') text.pop_back();
+    text += ']';
+}
+
+} // namespace
+
+Json top_document(const Snapshot& snapshot, const Top& top) {
+    Json document = head_of(snapshot, top);
+    Json left_out = each_table(snapshot, [&](const signals::Table& table, const std::vector<std::size_t>& rows) {
+        document[std::string(table.json)] =
+            array_of(rows, [&](std::size_t row) { return row_of(table, snapshot, row); });
+    });
     if (!left_out.empty()) document["left_out"] = std::move(left_out);
     document["changes"] = changes_document(top.changes);
     return document;
 }
 
 Json changes_document(std::span<const Change> changes) {
-    Json array = Json::array();
-    for (const Change& change : changes) array.push_back(to_json(change));
-    return array;
+    return array_of(changes, [](const Change& change) { return to_json(change); });
 }
 
 Json services_document(std::span<const OtherService> services) {
@@ -174,7 +199,17 @@ Json scope_document(TunableId tunable, const Scope& scope) {
 
 std::string to_text(const Json& document) { return document.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
-std::string top_json(const Snapshot& snapshot, const Top& top) { return to_text(top_document(snapshot, top)); }
+// Row by row: with thousands of them the document would be many times as large as its text.
+std::string top_json(const Snapshot& snapshot, const Top& top) {
+    std::string text = to_text(head_of(snapshot, top));
+    text.pop_back();
+    const Json left_out = each_table(snapshot, [&](const signals::Table& table, const std::vector<std::size_t>& rows) {
+        append_array(text, table.json, rows, [&](std::size_t row) { return row_of(table, snapshot, row); });
+    });
+    if (!left_out.empty()) text += ",\"left_out\":" + to_text(left_out);
+    append_array(text, "changes", top.changes, [](const Change& change) { return to_json(change); });
+    return text + '}';
+}
 
 std::string changes_json(std::span<const Change> changes) { return to_text(changes_document(changes)); }
 

@@ -13,6 +13,7 @@
 
 #include "actuators/socket.hpp"
 #include "sys/clock.hpp"
+#include "sys/netns.hpp"
 #include "sys/sockets.hpp"
 
 namespace bpftune::actuators {
@@ -23,7 +24,8 @@ constexpr Nanoseconds least_patience = std::chrono::milliseconds(400);
 static_assert(least_patience > longest_search + longest_look); // who only takes long
 constexpr int refill = 20;                                     // of what was used up, in as many times as long
 constexpr int longest_end_ms = 20;
-constexpr std::size_t most_killed = 32;
+constexpr std::size_t most_killed = 64;
+constexpr std::size_t many_killed = 16;          // from then on one of each who is held to account
 constexpr std::ptrdiff_t most_killed_of_one = 4; // network namespace
 constexpr Nanoseconds left_alone = std::chrono::minutes(5);
 constexpr std::size_t most_silent = 4096;
@@ -76,17 +78,33 @@ Answer ListenerProcess::ask(const Request& request) {
 // nullopt: it is asked about.
 std::optional<std::string> ListenerProcess::reason_to_refuse(const Request& request, MonoTime now) {
     if (is_left_alone(request, now)) return "its process gave no answer before: it is left alone for five minutes";
-    const auto locked_beside_it = std::ranges::count_if(
-        killed_, [&](const auto& killed) { return killed.second.netns_inode == request.netns_inode; });
-    if (locked_beside_it >= most_killed_of_one)
-        return fmt::format("{} listeners of its network namespace are kept locked by their processes",
-                           locked_beside_it);
-    if (killed_.size() >= most_killed)
-        return fmt::format("{} listeners of others are kept locked by their processes", killed_.size());
+    if (auto why = reason_by_killed(request)) return why;
     const auto beside_it = allowances_.find(request.netns_inode);
     if (beside_it != allowances_.end() && beside_it->second.left(now) < least_patience)
         return "others of its network namespace gave no answer: what is there is tried again in some seconds";
     return std::nullopt;
+}
+
+std::optional<std::string> ListenerProcess::reason_by_killed(const Request& request) const {
+    const auto locked_beside_it = std::ranges::count_if(
+        killed_, [&](const auto& killed) { return killed.second.request.netns_inode == request.netns_inode; });
+    if (locked_beside_it >= most_killed_of_one)
+        return fmt::format("{} listeners of its network namespace are kept locked by their processes",
+                           locked_beside_it);
+    if (killed_.size() < many_killed) return std::nullopt;
+    const Group group = group_of(request);
+    const bool has_one = std::ranges::any_of(killed_, [&](const auto& killed) { return killed.second.group == group; });
+    if (!has_one && killed_.size() < most_killed) return std::nullopt;
+    const std::string_view whose = !has_one ? "" : group.first ? ", one of its user's among them" : ", one beside it";
+    return fmt::format("{} listeners are kept locked by their processes{}", killed_.size(), whose);
+}
+
+// Whoever makes namespaces for himself has one bound for all.
+ListenerProcess::Group ListenerProcess::group_of(const Request& request) {
+    const auto netns = sys::find_netns({.cookie = request.netns_cookie, .inode = request.netns_inode},
+                                       {.pid = request.netns_pid, .path = {}});
+    const auto user = netns ? sys::user_ns_owner(*netns) : std::nullopt;
+    return user ? Group(true, *user) : Group(false, request.netns_inode);
 }
 
 ListenerProcess::Subject ListenerProcess::subject_of(const Request& request) {
@@ -98,7 +116,7 @@ bool ListenerProcess::is_left_alone(const Request& request, MonoTime now) const 
     const Subject subject = subject_of(request);
     const auto is_holder = [&](int pid) { return pid > 0 && pid == request.listener_pid; };
     const bool locked = std::ranges::any_of(killed_, [&](const auto& killed) {
-        const Request& other = killed.second;
+        const Request& other = killed.second.request;
         return subject_of(other) == subject || is_holder(other.listener_pid);
     });
     return locked || std::ranges::any_of(silent_, [&](const auto& entry) {
@@ -145,14 +163,14 @@ void ListenerProcess::kill(const Request& request) {
     pollfd ended{.fd = process ? process->value() : -1, .events = POLLIN, .revents = 0};
     ::poll(&ended, 1, longest_end_ms);
     const pid_t pid = std::exchange(pid_, -1);
-    if (::waitpid(pid, nullptr, WNOHANG) == 0) killed_[pid] = request;
+    if (::waitpid(pid, nullptr, WNOHANG) == 0) killed_[pid] = {.request = request, .group = group_of(request)};
 }
 
 // What the kernel has let go of can be read again.
 void ListenerProcess::reap() {
     std::erase_if(killed_, [this](const auto& killed) {
         if (::waitpid(killed.first, nullptr, WNOHANG) == 0) return false;
-        silent_.erase(subject_of(killed.second));
+        silent_.erase(subject_of(killed.second.request));
         return true;
     });
 }

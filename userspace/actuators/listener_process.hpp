@@ -39,8 +39,9 @@ public:
     // Takes at most 600 ms. What gave no answer is left alone for five minutes, its process's other listeners with it;
     // what takes the kernel longer to let go of, until then. Requests without an answer have 1.2 s together, and 1/20
     // of the time from then on. A network namespace that has used up as much is refused at once, as is one with four
-    // that the kernel does not let go of; others get at least 400 ms, which is more than any search takes. With 32 on
-    // the node that the kernel does not let go of everything is refused.
+    // that the kernel does not let go of; others get at least 400 ms, which is more than any search takes. With 16 on
+    // the node that the kernel does not let go of, each network namespace, or all those together that one user made
+    // for himself, has one at most from then on; with 64 everything is refused.
     Answer ask(const Request& request);
 
 private:
@@ -52,6 +53,13 @@ private:
         int pid = 0; // of a socket: the holder, as far as is known
     };
 
+    // Who is held to account for it: a user (true) who made network namespaces for himself, by uid; else the namespace.
+    using Group = std::pair<bool, std::uint32_t>;
+    struct Killed {
+        Request request; // what it was asked
+        Group group;
+    };
+
     // For what gives no answer.
     struct Allowance {
         Nanoseconds at_last = most_allowance;
@@ -61,6 +69,8 @@ private:
     };
 
     static Subject subject_of(const Request& request);
+    static Group group_of(const Request& request);
+    [[nodiscard]] std::optional<std::string> reason_by_killed(const Request& request) const;
     std::optional<std::string> reason_to_refuse(const Request& request, MonoTime now);
     [[nodiscard]] bool is_left_alone(const Request& request, MonoTime now) const;
     Answer wait_for_answer(const Request& request, MonoTime begun);
@@ -71,7 +81,7 @@ private:
     Serve serve_;
     pid_t pid_ = -1;
     sys::Fd socket_;
-    std::map<pid_t, Request> killed_; // and not ended yet, with what each was asked
+    std::map<pid_t, Killed> killed_; // and not ended yet
     std::map<Subject, Silent> silent_;
     Allowance allowance_;                           // of all
     std::map<std::uint32_t, Allowance> allowances_; // by namespace, as far as used; 0: of looks at descriptors

@@ -19,6 +19,7 @@
 #include "fixtures.hpp"
 #include "netns/probes/datagrams.hpp"
 #include "netns/probes/traffic.hpp"
+#include "netns/users.hpp"
 #include "sys/files.hpp"
 
 using namespace bpftune;
@@ -629,6 +630,83 @@ TEST_CASE("four that the kernel does not let go of are the most of one network n
     }
     CHECK(why.starts_with("4 listeners of its network namespace are kept locked"));
     CHECK(without_answer == 4);
+    const Server other(netns, 100);
+    CHECK(kind(writer.write(TunableId::listener_backlog, other.scope(), 100, 200)) == Outcome::Kind::written);
+}
+
+// Each of those who keep one locked has a process that does not end; nobody else is kept from a new one.
+TEST_CASE("however many keep their listeners locked, each stops none but its own", "[any-kernel]") {
+    std::list<Namespace> hostile(17);
+    std::list<Server> locked;
+    auto writer = take(Writer::start());
+    const auto is_tried = [&](const Scope& scope) {
+        CHECK(kind(writer.write(TunableId::listener_backlog, scope, 100, 200)) == Outcome::Kind::failed);
+        return !writer.knows_outcome();
+    };
+    for (const Namespace& each : hostile) {
+        locked.emplace_back(each, 100).lock();
+        CHECK(is_tried(locked.back().scope())); // the last one too, with 16 before it
+    }
+    const Server second(hostile.front(), 100);
+    const Outcome refused = writer.write(TunableId::listener_backlog, second.scope(), 100, 200);
+    CHECK(kind(refused) == Outcome::Kind::failed);
+    CHECK(mentions(refused.error, "listeners are kept locked by their processes, one beside it"));
+    const Namespace netns;
+    const Server other(netns, 100);
+    CHECK(kind(writer.write(TunableId::listener_backlog, other.scope(), 100, 200)) == Outcome::Kind::written);
+}
+
+// Somebody in a network namespace that he made for himself, with a listener that is kept locked.
+struct OfUser {
+    struct Facts {
+        std::uint64_t cookie = 0;
+        std::uint64_t inode = 0;
+        int fd = -1;
+    };
+    static Facts* shared() {
+        void* place = ::mmap(nullptr, sizeof(Facts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        must(place != MAP_FAILED, "mmap");
+        return new (place) Facts;
+    }
+    Facts* facts = shared();
+    Process process{[this] {
+        become_nobody();
+        must(unshare_netns(), "unshare");
+        static const sys::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        must(::listen(socket.value(), 100) == 0, "listen");
+        struct stat status{};
+        must(::fstat(socket.value(), &status) == 0, "fstat");
+        *facts = {.cookie = take(sys::socket_cookie(socket.value())), .inode = status.st_ino, .fd = socket.value()};
+        return std::uint64_t{0};
+    }};
+    Process locker{[this] { // by one who may: how it comes to be locked is nothing to the writer
+        static const sys::Fd socket = take(sys::fetch_descriptor(process.pid(), facts->fd));
+        keep_locked(socket.value());
+        return std::uint64_t{0};
+    }};
+
+    [[nodiscard]] Scope scope() const {
+        Scope scope{.netns = take(sys::netns_of(process.pid())), .netns_pid = process.pid(), .listener = {}, .pod = {}};
+        scope.listener = ListenerRef{
+            .cookie = facts->cookie, .inode = facts->inode, .local = {}, .pid = process.pid(), .fd = facts->fd};
+        return scope;
+    }
+};
+
+TEST_CASE("who keeps listeners locked in many network namespaces of his own stops none of others", "[any-kernel]") {
+    std::list<OfUser> hostile(18);
+    auto writer = take(Writer::start());
+    int tried = 0;
+    std::string why;
+    for (const OfUser& each : hostile) {
+        const Outcome outcome = writer.write(TunableId::listener_backlog, each.scope(), 100, 200);
+        CHECK(kind(outcome) == Outcome::Kind::failed);
+        if (!writer.knows_outcome()) ++tried;
+        why = outcome.error;
+    }
+    CHECK(tried == 16);
+    CHECK(mentions(why, "one of its user's among them"));
+    const Namespace netns;
     const Server other(netns, 100);
     CHECK(kind(writer.write(TunableId::listener_backlog, other.scope(), 100, 200)) == Outcome::Kind::written);
 }

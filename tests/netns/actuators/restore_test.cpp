@@ -465,7 +465,7 @@ TEST_CASE("what the writer is too busy to put back stays held, and is put back a
     CHECK(somaxconn_in(other) == original);
 }
 
-TEST_CASE("what is not reached in the time there was stays held, and is to go back") {
+TEST_CASE("what is not reached in the time there was stays held, and is to go back", "[any-kernel]") {
     const TemporaryDirectory directory;
     const Namespace netns;
     const auto original = somaxconn_in(netns);
@@ -530,7 +530,7 @@ TEST_CASE("restore begins where it is told to, and a somaxconn whose listeners c
     CHECK(somaxconn_in(netns) == 64);
 }
 
-TEST_CASE("who is killed while it restores leaves the rest to the next") {
+TEST_CASE("who is killed while it restores leaves the rest to the next", "[any-kernel]") {
     constexpr std::size_t count = 200;
     const TemporaryDirectory directory;
     const Namespace netns;
@@ -564,7 +564,7 @@ TEST_CASE("who is killed while it restores leaves the rest to the next") {
     CHECK(take(journal.holdings()).empty());
 }
 
-TEST_CASE("after kill -9 at any moment restore finds the originals") {
+TEST_CASE("after kill -9 at any moment restore finds the originals", "[any-kernel]") {
     const TemporaryDirectory directory;
     const Namespace netns;
     const auto original = somaxconn_in(netns);

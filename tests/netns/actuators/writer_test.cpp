@@ -583,7 +583,7 @@ TEST_CASE("what may have been written without an answer is read when its process
     CHECK((*value == 100 || *value == 200)); // it was killed where it waited
 }
 
-TEST_CASE("six listeners that are kept locked take no other network namespace its tuning") {
+TEST_CASE("six listeners that are kept locked take no other network namespace its tuning", "[any-kernel]") {
     std::list<Namespace> hostile(1);
     SECTION("in one") {}
     SECTION("in three") { hostile.resize(3); }

@@ -64,7 +64,8 @@ TEST_CASE(
     CHECK(limit_of(listener) == 20); // its newest wish, and not its first
 }
 
-TEST_CASE("a server that accepts nothing is not given a longer queue, and top says of it what history says") {
+TEST_CASE("a server that accepts nothing is not given a longer queue, and top says of it what history says",
+          "[any-kernel]") {
     const bool is_unknown = GENERATE(false, true); // whether its own argument limits it
     const Home home;
     const Site site(is_unknown ? 4096 : 8);

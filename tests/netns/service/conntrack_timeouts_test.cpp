@@ -71,7 +71,7 @@ TEST_CASE("the timeout of a table full of idle connections is lowered where the 
     CHECK(idle.netns.read(file) == "432000\n");
 }
 
-TEST_CASE("a timeout is not lowered below what the keepalive of its namespace needs") {
+TEST_CASE("a timeout is not lowered below what the keepalive of its namespace needs", "[any-kernel]") {
     if (!fs::exists(conntrack_max)) return;
     const LoneHome home;
     home.set_policy(policy_text("timeouts", "mode: auto\n  onExit: restore", full + named));

@@ -120,7 +120,7 @@ Names names_of(const std::string& answer) {
 
 } // namespace
 
-TEST_CASE("a process with a hostile name is named, and nothing it is called reaches a terminal") {
+TEST_CASE("a process with a hostile name is named, and nothing it is called reaches a terminal", "[any-kernel]") {
     const Home home;
     home.set_policy(policy_text("hostile", "mode: auto"));
     const Site site(4);
@@ -437,7 +437,7 @@ TEST_CASE("top works without a service, by probes of its own") {
     CHECK(top["lost_events"] == 0);
 }
 
-TEST_CASE("top counts what happens in its one interval without a service") {
+TEST_CASE("top counts what happens in its one interval without a service", "[any-kernel]") {
     const Home home;
     const Site site(4);
     const auto listener = site.listen(port);

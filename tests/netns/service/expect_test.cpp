@@ -42,7 +42,7 @@ void set_by(const std::string& name, const std::string& value) {
 
 } // namespace
 
-TEST_CASE("an expected sysctl that is wrong from the start is told once, and never written") {
+TEST_CASE("an expected sysctl that is wrong from the start is told once, and never written", "[any-kernel]") {
     const LoneHome home;
     const NodeValue value(fin_timeout, 61);
     home.set_policy(expecting("net.ipv4.tcp_fin_timeout: 60"));

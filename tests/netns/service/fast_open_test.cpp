@@ -94,7 +94,7 @@ TEST_CASE("a listener that asks for Fast Open, as its clients do, gets it, and r
     CHECK(std::stoi(netns.read(file)) == 1);
 }
 
-TEST_CASE("clients that ask for Fast Open where no listener does change nothing, and are counted") {
+TEST_CASE("clients that ask for Fast Open where no listener does change nothing, and are counted", "[any-kernel]") {
     const Home home;
     home.set_policy(policy_text("fast-open", "mode: auto", named));
     const Namespace netns;

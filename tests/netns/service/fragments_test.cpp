@@ -111,7 +111,7 @@ TEST_CASE("fragments of datagrams that are completed get room where there is non
     CHECK(netns.read(file) == before);
 }
 
-TEST_CASE("fragments that are never completed get no room, which is said") {
+TEST_CASE("fragments that are never completed get no room, which is said", "[any-kernel]") {
     const std::string file = file_of(AF_INET, "high_thresh");
     const Home home;
     home.set_policy(policy_text("fragments", "mode: auto", named));

@@ -167,7 +167,7 @@ TEST_CASE("containers of one pod that share a port are told apart") {
     CHECK(shows(home, {{"netns", netns.inode()}, {"pid", second.pid()}}, pod_json("", one.uid, two.short_container())));
 }
 
-TEST_CASE("what is changed for a pod says so, also of one that has come since the last tick") {
+TEST_CASE("what is changed for a pod says so, also of one that has come since the last tick", "[any-kernel]") {
     const Home home;
     const NamedPod pod;
     const TemporaryDirectory logs;

@@ -19,7 +19,7 @@ bool is_raised(const Site& site, const sys::Fd& listener) {
 
 } // namespace
 
-TEST_CASE("two services that are held to namespaces of their own do not meet") {
+TEST_CASE("two services that are held to namespaces of their own do not meet", "[any-kernel]") {
     const Home home;
     const Site here;
     const Site there;

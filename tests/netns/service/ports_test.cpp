@@ -123,7 +123,8 @@ TEST_CASE(
     CHECK(::recv(kept.value(), &byte, 1, 0) == 1);
 }
 
-TEST_CASE("a range that somebody made smaller than the kernel's stays so where the policy does not name it") {
+TEST_CASE("a range that somebody made smaller than the kernel's stays so where the policy does not name it",
+          "[any-kernel]") {
     const Home home;
     home.set_policy(policy_text("ports", "mode: auto"));
     const Namespace netns;

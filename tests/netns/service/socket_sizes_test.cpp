@@ -130,7 +130,7 @@ TEST_CASE("a UDP socket whose SO_RCVBUF was cut raises a named rmem_max once, fo
     CHECK(most.now() == 20000);
 }
 
-TEST_CASE("a UDP socket whose own raise was kept raises a named rmem_max, to half of what it has now") {
+TEST_CASE("a UDP socket whose own raise was kept raises a named rmem_max, to half of what it has now", "[any-kernel]") {
     const CutSocket node(60000); // a third of what one needs that takes all of a burst in
     const auto& [home, most, netns, inside, cut] = node;
     home.set_policy(policy_text("cut", "mode: auto\n  memoryBudget: 256MiB",

@@ -694,7 +694,7 @@ struct OfUser {
 };
 
 TEST_CASE("who keeps listeners locked in many network namespaces of his own stops none of others", "[any-kernel]") {
-    std::list<OfUser> hostile(18);
+    const std::list<OfUser> hostile(18);
     auto writer = take(Writer::start());
     int tried = 0;
     std::string why;

@@ -112,13 +112,14 @@ Result<Writer> Writer::start(std::span<const int> inherit) {
     if (!ready) return std::unexpected(ready.error());
     if (ready->kind != static_cast<std::uint32_t>(Outcome::Kind::written))
         return with_context(error_of(*ready), "start the writer");
+    writer.unrestricted_ = error_of(*ready).message;
     return writer;
 }
 
 Writer::Writer(Writer&& other) noexcept
     : pid_(std::exchange(other.pid_, -1)), socket_(std::move(other.socket_)), ended_(std::move(other.ended_)),
-      told_(std::move(other.told_)), unanswered_(std::move(other.unanswered_)), sent_(other.sent_), late_(other.late_) {
-}
+      told_(std::move(other.told_)), unanswered_(std::move(other.unanswered_)), sent_(other.sent_), late_(other.late_),
+      unrestricted_(std::move(other.unrestricted_)) {}
 
 Writer& Writer::operator=(Writer&& other) noexcept {
     if (this == &other) return *this;
@@ -130,6 +131,7 @@ Writer& Writer::operator=(Writer&& other) noexcept {
     unanswered_ = std::move(other.unanswered_);
     sent_ = other.sent_;
     late_ = other.late_;
+    unrestricted_ = std::move(other.unrestricted_);
     return *this;
 }
 

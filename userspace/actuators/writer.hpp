@@ -87,6 +87,8 @@ public:
     [[nodiscard]] pid_t pid() const { return pid_; } // -1: it has ended
     // For epoll: EPOLLHUP when the child has ended. Not for reading.
     [[nodiscard]] int socket() const { return socket_.value(); }
+    // Why it may make any system call; empty: it is held to sys::writer_syscalls().
+    [[nodiscard]] const std::string& unrestricted() const { return unrestricted_; }
 
 private:
     Writer(pid_t pid, sys::Fd socket) : pid_(pid), socket_(std::move(socket)) {}
@@ -111,6 +113,7 @@ private:
     std::uint64_t sent_ = 0;
     bool knows_outcome_ = true;
     bool late_ = false; // the first of those had no answer while patience lasted
+    std::string unrestricted_;
 };
 
 } // namespace bpftune::actuators

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstring>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "actuators/serve.hpp"
 #include "sys/capabilities.hpp"
 #include "sys/code.hpp"
+#include "sys/syscall_lists.hpp"
 
 namespace bpftune::actuators {
 namespace {
@@ -100,8 +102,11 @@ void run_writer_process(int socket, std::span<const int> inherit, pid_t parent) 
     ListenerProcess listeners(serve_apart);
     const Serve apart = [&](const Request& request) { return listeners.ask(request); };
     auto prepared = prepare(socket, inherit, parent);
+    const auto restricted = sys::restrict_syscalls(sys::writer_syscalls()); // and what is forked from here on
     if (prepared) prepared = listeners.start();
-    const bool told = send(socket, prepared ? answer(Outcome::Kind::written, 0, 0, {}) : refusal(prepared.error()));
+    const std::string unrestricted = restricted ? std::string() : restricted.error().message;
+    const bool told =
+        send(socket, prepared ? answer(Outcome::Kind::written, 0, 0, unrestricted) : refusal(prepared.error()));
     while (prepared && told) {
         Request request;
         const ssize_t size = ::recv(socket, &request, sizeof request, MSG_TRUNC);

@@ -57,6 +57,7 @@
 #include "sys/netns.hpp"
 #include "sys/own_process.hpp"
 #include "sys/process_links.hpp"
+#include "sys/syscall_lists.hpp"
 #include "tunables/catalog.hpp"
 #include "tunables/codec.hpp"
 #include "views/json.hpp"
@@ -130,6 +131,12 @@ std::vector<std::string> sysctls_of_tunables() {
         for (const std::string_view path : {tunable.path, tunable.alias})
             if (!path.empty()) paths.emplace_back(path);
     return paths;
+}
+
+void give_up_syscalls(const actuators::Writer& writer) {
+    if (const auto restricted = sys::restrict_syscalls(sys::service_syscalls()); !restricted)
+        spdlog::warn("this process may make any system call: {}", restricted.error().message);
+    if (!writer.unrestricted().empty()) spdlog::warn("the writer may make any system call: {}", writer.unrestricted());
 }
 
 struct LoopDeleter {
@@ -331,6 +338,7 @@ Result<> Daemon::start() {
     others_.begin(config_.state_dir);
     in_new_netns_ = values_in_new_netns(); // with the rights that are dropped now
     if (auto dropped = sys::keep_capabilities(needed); !dropped) return dropped;
+    give_up_syscalls(writer_);
     if (auto opened = open_loop(); !opened) return opened;
     if (auto opened = open_doors(); !opened) return opened;
     if (auto asked = ask_runtime(); !asked) return asked;

@@ -19,6 +19,7 @@
 #include "sys/netns.hpp"
 #include "sys/process.hpp"
 #include "sys/sockets.hpp"
+#include "sys/syscall_filter.hpp"
 #include "sys/sysfs.hpp"
 #include "tunables/catalog.hpp"
 
@@ -147,10 +148,12 @@ std::vector<TunableReport> survey_tunables(const fs::path& root) {
 
 std::vector<RightReport> survey_rights() {
     std::vector<RightReport> reports;
-    reports.reserve(rights.size());
+    reports.reserve(rights.size() + 1);
     for (const Right& right : rights)
         reports.push_back(
             {std::string(right.name), sys::has_capability(right.capability), std::string(right.needed_for)});
+    reports.push_back(
+        {"seccomp", sys::can_restrict_syscalls(), "keeping both processes to the system calls they need"});
     return reports;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What this kernel and these rights allow, for `doctor`: tunables, capabilities, and who else sets the same values.
+// What this kernel and these rights allow, for `doctor`: tunables, rights, and who else sets the same values.
 #pragma once
 
 #include <filesystem>
@@ -23,7 +23,7 @@ struct TunableReport {
 };
 
 struct RightReport {
-    std::string name; // "CAP_BPF"
+    std::string name; // "CAP_BPF"; "seccomp"
     bool held = false;
     std::string needed_for;
 };

@@ -87,8 +87,9 @@ constexpr Names own_files = {"chmod",    "fallocate", "fchmod",    "fchmodat", "
 // nobody.
 constexpr Names doors = {"accept", "accept4", "recvmmsg", "sendmmsg", "setpriority"};
 
-// pipe2: gRPC, where it has no eventfd; memfd_create: libbpf since 1.4, in the place of a map.
-constexpr Names libraries = {"memfd_create", "pipe2"};
+// sched: a mutex of abseil's, for a thread that waits; pipe2: gRPC, where it has no eventfd; memfd_create: libbpf since
+// 1.4, in the place of a map.
+constexpr Names libraries = {"memfd_create", "pipe2", "sched_getparam", "sched_getscheduler"};
 
 constexpr ConditionalSyscall threads_alone[] = {{"clone", 0, new_namespaces | CLONE_THREAD, CLONE_THREAD}};
 

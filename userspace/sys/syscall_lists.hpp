@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The system calls of the two processes, once they have started. Made from what they call under the tests of the tiers
-// netns, hostile, lab and cri (strace -f, and what the kernel's log says of refusals), and from what glibc, libstdc++,
-// SQLite, libsystemd, libbpf and gRPC call beside that: on arm64, on older kernels, and when something fails.
+// The system calls of the two processes, once they have started: what our code, glibc, libstdc++, SQLite, libsystemd,
+// libbpf and gRPC call, also on arm64, on older kernels and when something fails. What is missing under a test is in
+// the kernel's log ("type=1326").
 #pragma once
 
 #include "sys/syscall_filter.hpp"

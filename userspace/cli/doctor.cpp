@@ -92,7 +92,8 @@ std::optional<views::Json> health_of_service(const std::string& socket) {
 
 bool is_well(const views::Json& service) {
     const views::Json* ready = views::find(service, "ready");
-    return ready != nullptr && *ready == true && views::find(service, "http_error") == nullptr;
+    const auto has = [&](std::string_view key) { return views::find(service, key) != nullptr; };
+    return ready != nullptr && *ready == true && !has("http_error") && !has("unrestricted");
 }
 
 int status_of(const Report& report) {
@@ -194,6 +195,7 @@ void print_service(const Report& report) {
     if (const auto why = views::known_text(*report.service, "why")) fmt::print("  WRONG: {}\n", *why);
     if (const auto error = views::known_text(*report.service, "http_error"))
         fmt::print("  WRONG: no metrics are served: {}\n", *error);
+    if (const auto why = views::known_text(*report.service, "unrestricted")) fmt::print("  WRONG: {}\n", *why);
 }
 
 void print(const Report& report) {

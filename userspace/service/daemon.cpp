@@ -133,10 +133,16 @@ std::vector<std::string> sysctls_of_tunables() {
     return paths;
 }
 
-void give_up_syscalls(const actuators::Writer& writer) {
+// Which of both processes may make any system call all the same, and why; empty: neither.
+std::string give_up_syscalls(const actuators::Writer& writer) {
+    std::string unrestricted;
     if (const auto restricted = sys::restrict_syscalls(sys::service_syscalls()); !restricted)
-        spdlog::warn("this process may make any system call: {}", restricted.error().message);
-    if (!writer.unrestricted().empty()) spdlog::warn("the writer may make any system call: {}", writer.unrestricted());
+        unrestricted = "this process may make any system call: " + restricted.error().message;
+    if (!writer.unrestricted().empty())
+        unrestricted += fmt::format("{}the writer may make any system call: {}", unrestricted.empty() ? "" : "; ",
+                                    writer.unrestricted());
+    if (!unrestricted.empty()) spdlog::warn("{}", unrestricted);
+    return unrestricted;
 }
 
 struct LoopDeleter {
@@ -338,7 +344,7 @@ Result<> Daemon::start() {
     others_.begin(config_.state_dir);
     in_new_netns_ = values_in_new_netns(); // with the rights that are dropped now
     if (auto dropped = sys::keep_capabilities(needed); !dropped) return dropped;
-    give_up_syscalls(writer_);
+    health_.unrestricted = give_up_syscalls(writer_);
     if (auto opened = open_loop(); !opened) return opened;
     if (auto opened = open_doors(); !opened) return opened;
     if (auto asked = ask_runtime(); !asked) return asked;

@@ -9,6 +9,7 @@ views::Json health_document(const Health& health, MonoTime now, const std::optio
         {"schema", views::schema}, {"alive", health.fault(now).empty()}, {"ready", why_not.empty()}, {"why", nullptr}};
     if (!why_not.empty()) document["why"] = why_not;
     if (http_error) document["http_error"] = *http_error;
+    if (!health.unrestricted.empty()) document["unrestricted"] = health.unrestricted;
     return document;
 }
 

@@ -14,6 +14,7 @@ namespace bpftune::service {
 struct Health {
     MonoTime deadline;                                 // of the next tick; before the first one it has passed
     std::string unready = "probes are being attached"; // why; empty: it is ready
+    std::string unrestricted; // which of both processes may make any system call, and why; empty: neither
 
     // Why it is not alive; empty: it is.
     [[nodiscard]] std::string_view fault(MonoTime now) const {
@@ -27,7 +28,8 @@ struct Health {
     }
 };
 
-// {"schema": 1, "alive": true, "ready": false, "why": ...}; with "http_error" where the HTTP port cannot be had.
+// {"schema": 1, "alive": true, "ready": false, "why": ...}; with "http_error" where the HTTP port cannot be had, and
+// "unrestricted" where a process may make any system call.
 views::Json health_document(const Health& health, MonoTime now, const std::optional<std::string>& http_error);
 
 } // namespace bpftune::service

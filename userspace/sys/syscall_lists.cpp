@@ -2,9 +2,7 @@
 #include "sys/syscall_lists.hpp"
 
 #include <algorithm>
-#include <initializer_list>
 #include <iterator>
-#include <span>
 
 #include <sched.h>
 #include <sys/mman.h>
@@ -55,8 +53,8 @@ constexpr Names files = {"close",    "close_range", "dup",        "dup2",    "du
 constexpr Names what_they_are = {"access", "faccessat", "faccessat2", "fstat", "lstat", "newfstatat", "stat", "statx"};
 
 // listen() of the writer gives a listener another limit.
-constexpr Names sockets = {"bind",    "connect", "getpeername", "getsockname", "getsockopt", "listen",    "recvfrom",
-                           "recvmsg", "sendmsg", "sendto",      "setsockopt",  "shutdown",   "socketpair"};
+constexpr Names messages = {"getsockname", "getsockopt", "listen",     "recvfrom", "recvmsg",
+                            "sendmsg",     "sendto",     "setsockopt", "shutdown", "socketpair"};
 
 // No packet sockets, and none that would load a module for a family that hardly anybody uses.
 constexpr ConditionalSyscall families[] = {
@@ -83,9 +81,9 @@ constexpr Names own_files = {"chmod",    "fallocate", "fchmod",    "fchmodat", "
                              "flock",    "fsync",     "ftruncate", "mkdir",    "mkdirat", "rename",
                              "renameat", "renameat2", "rmdir",     "umask",    "unlink",  "unlinkat"};
 
-// Their clients, and glibc's resolver where a name is to be listened on. setpriority: who is answered goes ahead of
-// nobody.
-constexpr Names doors = {"accept", "accept4", "recvmmsg", "sendmmsg", "setpriority"};
+// Who comes, and whom it goes to; glibc's resolver where a name is to be listened on. setpriority: who is answered goes
+// ahead of nobody.
+constexpr Names doors = {"accept", "accept4", "bind", "connect", "getpeername", "recvmmsg", "sendmmsg", "setpriority"};
 
 // sched: a mutex of abseil's, for a thread that waits; pipe2: gRPC, where it has no eventfd; memfd_create: libbpf since
 // 1.4, in the place of a map.
@@ -104,41 +102,70 @@ constexpr ConditionalSyscall child[] = {{"clone", 0, new_namespaces, 0}, {"prctl
 
 // --- What nobody but an intruder calls -------------------------------------------------------------------------------
 
+// Neither this program after its start nor a library of its own: whoever does is not to go on. All else that is in no
+// list only fails, also what one of the two needs and the other does not: it may have been forgotten.
+
 constexpr Names other_programs = {"execve", "execveat"};
 constexpr Names memory_of_others = {"process_madvise", "process_vm_readv", "process_vm_writev", "ptrace"};
 constexpr Names kernel_itself = {"acct",       "delete_module", "finit_module", "init_module", "kexec_file_load",
                                  "kexec_load", "reboot",        "swapoff",      "swapon"};
-constexpr Names mounts = {"chroot",     "fspick",    "mount",      "mount_setattr",
-                          "move_mount", "open_tree", "pivot_root", "umount2"};
-constexpr Names ways_around = {"open_by_handle_at", "personality", "unshare"};
+constexpr Names mounts = {"chroot", "fspick", "mount_setattr", "move_mount", "open_tree", "pivot_root"};
+constexpr Names ways_around = {"open_by_handle_at", "personality"};
 // Seldom of use to a program, often to an exploit of the kernel.
 constexpr Names of_exploits = {"add_key", "io_uring_enter", "io_uring_register", "io_uring_setup",
                                "keyctl",  "modify_ldt",     "request_key",       "userfaultfd"};
-constexpr Names writers_alone = {"fsconfig", "fsmount", "fsopen", "pidfd_getfd", "setns"};
 
-template <class Row> std::vector<Row> joined(std::initializer_list<std::span<const Row>> groups) {
-    std::vector<Row> rows;
-    for (const auto& group : groups) std::ranges::copy(group, std::back_inserter(rows));
-    return rows;
+constexpr auto both = CalledBy::both;
+constexpr auto service = CalledBy::service;
+constexpr auto writer = CalledBy::writer;
+constexpr auto nobody = CalledBy::nobody;
+
+constexpr SyscallGroup groups[] = {
+    {"heap and stacks", both, heap_and_stacks, {}},
+    {"libraries and data, of which nothing is both written and run", both, {}, no_writable_code},
+    {"threads: their locks and their ends", both, threads, {}},
+    {"names of threads", both, {}, named_threads},
+    {"what a process asks about itself", both, about_itself, {}},
+    {"clocks and pauses", both, clocks, {}},
+    {"files, also those of /proc and /sys", both, files, {}},
+    {"whether a file is there, and what it is", both, what_they_are, {}},
+    {"messages and what is set of a socket", both, messages, {}},
+    {"sockets: Unix, IP and netlink, no other", both, {}, families},
+    {"its child: the writer; the process for listeners", both, own_children, {}},
+    {"BPF: maps and iterators, as far as its capabilities go", both, bpf, {}},
+    {"the event loop", service, event_loop, {}},
+    {"journal, lock, API socket", service, own_files, {}},
+    {"the API, the HTTP port, the container runtime", service, doors, {}},
+    {"what libraries call now and then", service, libraries, {}},
+    {"threads, and no process", service, {}, threads_alone},
+    {"sockets of others, and the sysfs of a network namespace", writer, objects_of_others, {}},
+    {"network namespaces, and no other", writer, {}, network_namespaces},
+    {"the process for listeners, in the same namespaces, which ends with the writer", writer, {}, child},
+    {"other programs", nobody, other_programs, {}},
+    {"the memory of other processes", nobody, memory_of_others, {}},
+    {"the kernel itself", nobody, kernel_itself, {}},
+    {"other mounts", nobody, mounts, {}},
+    {"ways around what a process is held to", nobody, ways_around, {}},
+    {"what exploits of the kernel begin with", nobody, of_exploits, {}},
+};
+
+SyscallFilter filter_of(CalledBy process) {
+    SyscallFilter filter;
+    for (const SyscallGroup& group : groups) {
+        if (group.by == nobody) std::ranges::copy(group.calls, std::back_inserter(filter.fatal));
+        if (group.by != both && group.by != process) continue;
+        std::ranges::copy(group.calls, std::back_inserter(filter.allowed));
+        std::ranges::copy(group.in_some_cases, std::back_inserter(filter.allowed_if));
+    }
+    return filter;
 }
 
 } // namespace
 
-SyscallFilter service_syscalls() {
-    return {.allowed = joined<const char*>({heap_and_stacks, threads, about_itself, clocks, files, what_they_are,
-                                            sockets, own_children, bpf, event_loop, own_files, doors, libraries}),
-            .allowed_if = joined<ConditionalSyscall>({no_writable_code, named_threads, families, threads_alone}),
-            .fatal = joined<const char*>(
-                {other_programs, memory_of_others, kernel_itself, mounts, ways_around, of_exploits, writers_alone})};
-}
+std::span<const SyscallGroup> syscall_groups() { return groups; }
 
-SyscallFilter writer_syscalls() {
-    return {.allowed = joined<const char*>({heap_and_stacks, threads, about_itself, clocks, files, what_they_are,
-                                            sockets, own_children, bpf, objects_of_others}),
-            .allowed_if =
-                joined<ConditionalSyscall>({no_writable_code, named_threads, families, network_namespaces, child}),
-            .fatal = joined<const char*>(
-                {other_programs, memory_of_others, kernel_itself, mounts, ways_around, of_exploits})};
-}
+SyscallFilter service_syscalls() { return filter_of(service); }
+
+SyscallFilter writer_syscalls() { return filter_of(writer); }
 
 } // namespace bpftune::sys

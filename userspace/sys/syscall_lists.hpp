@@ -4,16 +4,31 @@
 // the kernel's log ("type=1326").
 #pragma once
 
+#include <span>
+
 #include "sys/syscall_filter.hpp"
 
 namespace bpftune::sys {
 
-// Of the process that looks, parses and answers, after its probes are attached: it makes threads and no process, and
-// enters nothing.
-SyscallFilter service_syscalls();
+enum class CalledBy {
+    both,
+    service, // looks, parses and answers, after its probes are attached: it makes threads and no process, enters
+             // nothing
+    writer,  // and its child: enters network namespaces, fetches sockets, mounts a sysfs at no place; keeps no files
+    nobody,  // of this program and its libraries, once it has started
+};
 
-// Of the writer and of its child for listeners: it enters network namespaces, fetches sockets and mounts the sysfs of a
-// namespace at no place, but keeps no files.
+// What is needed for one thing: a row of the table in docs/security.md.
+struct SyscallGroup {
+    const char* what_for;
+    CalledBy by;
+    std::span<const char* const> calls;
+    std::span<const ConditionalSyscall> in_some_cases; // which, `what_for` says
+};
+
+std::span<const SyscallGroup> syscall_groups();
+
+SyscallFilter service_syscalls();
 SyscallFilter writer_syscalls();
 
 } // namespace bpftune::sys

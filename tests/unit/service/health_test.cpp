@@ -33,3 +33,10 @@ TEST_CASE("a service without its HTTP port is alive and ready, and says why it h
     CHECK(views::to_text(health_document(good, now, "in use")) ==
           R"({"schema":1,"alive":true,"ready":true,"why":null,"http_error":"in use"})");
 }
+
+TEST_CASE("a service of which a process may make any system call is alive and ready, and says why") {
+    const Health open{.deadline = now, .unready = "", .unrestricted = "the writer may make any system call: why"};
+    CHECK(views::to_text(health_document(open, now, {})) ==
+          R"({"schema":1,"alive":true,"ready":true,"why":null,)"
+          R"("unrestricted":"the writer may make any system call: why"})");
+}

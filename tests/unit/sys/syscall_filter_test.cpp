@@ -6,16 +6,21 @@
 #include <cerrno>
 #include <csignal>
 #include <functional>
+#include <map>
 #include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include <catch2/catch.hpp>
+#include <sched.h>
 #include <seccomp.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -85,6 +90,41 @@ TEST_CASE("libseccomp knows the name of each system call that is listed") {
     CHECK(unknown == std::vector<std::string>{});
 }
 
+TEST_CASE("a call that this processor or libseccomp does not have is left out, and the others are held to") {
+    if (!is_restricted) return;
+    SyscallFilter filter = sys::service_syscalls();
+    for (const char* name : {"set_tls", "a_call_of_the_future"}) { // that of 32-bit ARM
+        REQUIRE(::seccomp_syscall_resolve_name(name) < 0);
+        filter.allowed.push_back(name);
+        filter.fatal.push_back(name);
+        filter.allowed_if.push_back({name, 0, 1, 1});
+    }
+    CHECK(restricted(filter, is_getsid_refused) == 0);
+}
+
+TEST_CASE("of each call that arm64 does not have, the one that it has in its place is listed as well") {
+    const std::map<std::string, std::string> in_its_place{
+        {"access", "faccessat"},    {"chmod", "fchmodat"},  {"dup2", "dup3"},      {"epoll_wait", "epoll_pwait"},
+        {"lstat", "newfstatat"},    {"mkdir", "mkdirat"},   {"open", "openat"},    {"poll", "ppoll"},
+        {"readlink", "readlinkat"}, {"rename", "renameat"}, {"rmdir", "unlinkat"}, {"stat", "newfstatat"},
+        {"time", "clock_gettime"},  {"unlink", "unlinkat"},
+    };
+    const auto is_of_arm64 = [](const std::string& name) {
+        return ::seccomp_syscall_resolve_name_arch(SCMP_ARCH_AARCH64, name.c_str()) >= 0;
+    };
+    for (const SyscallFilter& filter : {sys::service_syscalls(), sys::writer_syscalls()}) {
+        const std::set<std::string> allowed(filter.allowed.begin(), filter.allowed.end());
+        for (const std::string& name : allowed) {
+            if (is_of_arm64(name)) continue;
+            INFO(name);
+            REQUIRE(in_its_place.contains(name));
+            CHECK(is_of_arm64(in_its_place.at(name)));
+            CHECK(allowed.contains(in_its_place.at(name)));
+        }
+        for (const sys::ConditionalSyscall& call : filter.allowed_if) CHECK(is_of_arm64(call.name));
+    }
+}
+
 TEST_CASE("what only an intruder calls kills the process") {
     if (!is_restricted) return;
     for (const SyscallFilter& filter : {sys::service_syscalls(), sys::writer_syscalls()})
@@ -94,6 +134,20 @@ TEST_CASE("what only an intruder calls kills the process") {
             INFO(name);
             CHECK(restricted(filter, [&] { return ::syscall(number, 0, 0, 0, 0, 0, 0) != 0; }) == -SIGSYS);
         }
+}
+
+TEST_CASE("what the other process alone needs is refused, and ends nobody") {
+    if (!is_restricted) return;
+    CHECK(restricted(sys::service_syscalls(), [] {
+              return is_refused(::setns(STDERR_FILENO, CLONE_NEWNET)) && is_refused(::unshare(CLONE_NEWNET)) &&
+                     is_refused(::syscall(SYS_pidfd_getfd, STDERR_FILENO, STDERR_FILENO, 0)) &&
+                     is_refused(::syscall(SYS_fsopen, "sysfs", 0));
+          }) == 0);
+    CHECK(restricted(sys::writer_syscalls(), [] {
+              return is_refused(::setns(STDERR_FILENO, CLONE_NEWNS)) && is_refused(::setns(STDERR_FILENO, 0)) &&
+                     is_refused(::unlink("/nothing")) && is_refused(::epoll_create1(0)) &&
+                     is_refused(::mount("none", "/nothing", "proc", 0, nullptr));
+          }) == 0);
 }
 
 TEST_CASE("what is in no list is refused, in threads of before as well") {

@@ -49,6 +49,7 @@ class Container(WithImage):
             node.policy.show(policy_for({"netns": netns.name}, "first"))
             with node.pod() as pod:
                 self.becomes_ready(node, pod)
+                self.assertNotIn("may make any system call", pod.log())
                 self.check_http(node)
                 self.assertTrue(self.raised(netns), pod.log())
                 self.assertEqual(self.mode_by_socket(node), "auto")

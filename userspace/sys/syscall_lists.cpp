@@ -83,7 +83,7 @@ constexpr Names own_files = {"chmod",    "fallocate", "fchmod",    "fchmodat", "
 
 // Who comes, and whom it goes to; glibc's resolver where a name is to be listened on. setpriority: who is answered goes
 // ahead of nobody.
-constexpr Names doors = {"accept", "accept4", "bind", "connect", "getpeername", "recvmmsg", "sendmmsg", "setpriority"};
+constexpr Names doors = {"accept", "accept4", "bind", "connect", "getpeername", "sendmmsg", "setpriority"};
 
 // sched: a mutex of abseil's, for a thread that waits; pipe2: gRPC, where it has no eventfd; memfd_create: libbpf since
 // 1.4, in the place of a map.

@@ -11,6 +11,7 @@
 #include "policy/keys.hpp"
 #include "tunables/codec.hpp"
 #include "tunables/device_settings.hpp"
+#include "tunables/not_tuned.hpp"
 
 namespace bpftune::policy {
 namespace {
@@ -101,10 +102,20 @@ std::string expected_names() {
     return names + ")$";
 }
 
+std::string about_expected_names() {
+    std::string text = "A sysctl, or a file that each queue or interrupt of the node's network devices has.";
+    for (const tunables::DeviceSetting& setting : tunables::device_settings())
+        if (!setting.why_not.empty()) text += fmt::format(" {} is not tuned: {}.", setting.name, setting.why_not);
+    for (const tunables::NotTuned& each : tunables::not_tuned())
+        text += fmt::format(" {} is not tuned: {}.", each.name, each.why_not);
+    return text;
+}
+
 ordered_json sysctls() {
     return {{"type", "object"},
             {"maxProperties", most_expected},
-            {"propertyNames", {{"pattern", expected_names()}, {"maxLength", longest_sysctl}}},
+            {"propertyNames",
+             {{"pattern", expected_names()}, {"maxLength", longest_sysctl}, {"description", about_expected_names()}}},
             {"additionalProperties", {{"type", {"integer", "string"}}, {"maxLength", longest_sysctl}}}};
 }
 

@@ -9,9 +9,13 @@ namespace bpftune::tunables {
 std::span<const DeviceSetting> device_settings() {
     static constexpr std::array rows{
         DeviceSetting{.name = "rps_flow_cnt",
-                      .why_not = "it sends a flow to the CPU where its application runs, which nothing here measures; "
-                                 "and does nothing without rps_cpus and net.core.rps_sock_flow_entries"},
-        DeviceSetting{.name = "xps_cpus", .is_cpus = true, .why_not = "nothing here measures queues on the way out"},
+                      .why_not = "it sends a flow to the CPU where its application reads it, and nothing here sees "
+                                 "which CPU that is, or what the way to it costs; and it does nothing without rps_cpus "
+                                 "and net.core.rps_sock_flow_entries"},
+        DeviceSetting{.name = "xps_cpus",
+                      .is_cpus = true,
+                      .why_not = "it keeps CPUs from waiting for each other at a transmit queue, which the kernel does "
+                                 "not count and nothing here sees"},
         DeviceSetting{.name = "smp_affinity", .is_cpus = true, .why_not = {}},
     };
     return rows;

@@ -19,6 +19,11 @@ std::span<const NotTuned> not_tuned() {
                  .example = "262144",
                  .why_not = "it cures no want of ports: past it a connection skips TIME_WAIT and its port is free at "
                             "once, so a larger one keeps more of them"},
+        // net/core/dev.c, get_rps_cpu(): asked only where the receive queue has a table of flows of its own.
+        NotTuned{.name = "net.core.rps_sock_flow_entries",
+                 .example = "32768",
+                 .why_not = "it does nothing without rps_flow_cnt of the receive queues, which is not tuned: nothing "
+                            "here sees which CPU a flow is read by, or what the way to it costs"},
     };
     return rows;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sysctls that guides tell to set against losses that they do not cure. They do something else, and nothing tunes them:
-// a policy may expect something of them.
+// Sysctls that guides tell to set against losses that they do not cure, or for a gain that cannot be seen here. Nothing
+// tunes them: a policy may expect something of them.
 #pragma once
 
 #include <span>

@@ -12,6 +12,8 @@
 #include "core/parse.hpp"
 #include "policy/keys.hpp"
 #include "tunables/codec.hpp"
+#include "tunables/device_settings.hpp"
+#include "tunables/not_tuned.hpp"
 #include "unit/policy/files.hpp"
 
 using namespace bpftune;
@@ -268,4 +270,17 @@ TEST_CASE("the schema takes of a set of CPUs what the parser takes") {
             number >= max.at("minimum").get<std::uint64_t>() && number <= max.at("maximum").get<std::uint64_t>();
         CHECK(fits == takes("max: " + std::to_string(number)));
     }
+}
+
+TEST_CASE("the schema says of what may be expected and is not tuned why it is not") {
+    const json spec = properties(json::parse(schema()), "spec");
+    const auto about = properties(spec, "expect").at("propertyNames").at("description").get<std::string>();
+    const auto says = [&](std::string_view name, std::string_view why_not) {
+        INFO(name);
+        CHECK(about.contains(fmt::format("{} is not tuned: {}.", name, why_not)));
+    };
+    for (const tunables::DeviceSetting& each : tunables::device_settings())
+        if (!each.why_not.empty()) says(each.name, each.why_not);
+    for (const tunables::NotTuned& each : tunables::not_tuned()) says(each.name, each.why_not);
+    CHECK_FALSE(about.contains("smp_affinity is not tuned")); // it is
 }

@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <sys/socket.h>
 
+#include "netns/interrupts.hpp"
 #include "netns/service/fixtures.hpp"
 #include "netns/service/overload.hpp"
 #include "sys/fd.hpp"
@@ -195,4 +196,28 @@ TEST_CASE("a limit on the routes of IPv6 is said to do nothing exactly where thi
     home.set_policy(expecting("net.ipv6.route.max_size: 2147483647"));
     const bool told = mentions(run({"doctor", "--policy", home.policy()}).out, "net.ipv6.route.max_size does nothing");
     CHECK(told == (refused == 0));
+}
+
+TEST_CASE("doctor compares what each queue and interrupt of the node's devices has with what the policy expects",
+          "[.][queues]") {
+    const LoneHome home;
+    const TwoQueues device; // whose interrupts are all given to CPU 0
+    const auto set = [](const std::string& file, const std::string& value) {
+        must(sys::write_file("/sys/class/net/eth0/queues/" + file, value).has_value(), "set " + file);
+    };
+    for (const std::string queue : {"0", "1"}) set("rx-" + queue + "/rps_flow_cnt", "64");
+    set("tx-0/xps_cpus", "1");
+    set("tx-1/xps_cpus", "2");
+    home.set_policy(expecting("rps_flow_cnt: 64, xps_cpus: 1, smp_affinity: 1"));
+    const Ran right = run({"doctor", "--policy", home.policy()});
+    CHECK(mentions(right.out, "rps_flow_cnt is 64\n"));
+    CHECK(mentions(right.out, "smp_affinity is 1\n"));
+    CHECK(mentions(right.out, "WRONG: xps_cpus is 1 (eth0 tx-0), 2 (eth0 tx-1) and not 1"));
+    set("rx-1/rps_flow_cnt", "0");
+    TwoQueues::set(device.input[1], "2");
+    const Ran wrong = run({"doctor", "--policy", home.policy()});
+    CHECK(wrong.status == 1);
+    CHECK(mentions(wrong.out, "WRONG: rps_flow_cnt is 64 (eth0 rx-0), 0 (eth0 rx-1) and not 64"));
+    CHECK(mentions(wrong.out, fmt::format("2 (eth0 irq {})", device.input[1])));
+    set("rx-0/rps_flow_cnt", "0");
 }

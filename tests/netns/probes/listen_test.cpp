@@ -173,17 +173,19 @@ TEST_CASE("queues without end under pressure are announced so often, and those o
     if (is_blind(probes.sees_arrivals(), "arrivals")) return;
     const std::array<Namespace, 4> many;
     const Namespace one;
-    const auto under_pressure = [](const Namespace& netns, std::size_t times) {
+    std::uint16_t at = port; // another one each time: that of the last is taken until its connections are over
+    const auto under_pressure = [&at](const Namespace& netns, std::size_t times) {
         netns.inside([&] {
-            const auto listener = listen_on("127.0.0.1", port, 4);
-            const auto waiting = clients(3, "127.0.0.1", port); // of which the third is announced
+            const auto listener = listen_on("127.0.0.1", at, 4);
+            const auto waiting = clients(3, "127.0.0.1", at); // of which the third is announced
             for (std::size_t i = 1; i < times; ++i) {
-                const auto next = clients(1, "127.0.0.1", port);
+                const auto next = clients(1, "127.0.0.1", at);
                 const sys::Fd accepted = accept_one(listener);
             }
         });
     };
     CHECK(comes_true([&] {
+        ++at;
         const std::uint64_t withheld = probes.withheld_events(), lost = probes.lost_events();
         for (const Namespace& netns : many) under_pressure(netns, most + 100);
         under_pressure(one, 10);

@@ -102,7 +102,9 @@ Verdict verdict_on_rate(const Trial& trial, MonoTime now) {
     const RaisedFlows& raised = *trial.raised;
     const double gain = static_cast<double>(raised.since) / static_cast<double>(raised.before);
     std::string rates = rates_text(raised);
-    if (2 * raised.held_again >= raised.flows) return {Verdict::Kind::keep, rates + ", and fill it again"};
+    // To fill half of a size proves nothing by itself: of one that is less than twice the last, the old pace does.
+    if (2 * raised.held_again >= raised.flows && gain >= faster)
+        return {Verdict::Kind::keep, rates + ", and fill it again"};
     const bool waits = 2 * raised.held_at_other_end >= raised.flows && gain < faster;
     const Nanoseconds enough = waits ? trial_window : gain < slower ? until_slower : until_no_faster;
     if (now < trial.last_raise + enough) return {};

@@ -25,8 +25,9 @@
 // What is in use is no reason to keep a raise, but to take it back by steps as it falls: undo.hpp.
 //
 // A trial that is judged by rate (JudgedBy::rate) asks what became of the connections that it was raised for. Where
-// they fill the new size as well it is kept at once: it holds them back still, and more is to come. Else it is kept
-// where they are faster by a twentieth after three seconds, and rolled back where they are not, or slower after one.
+// they are faster by a twentieth and fill the new size as well it is kept at once: it holds them back still, and more is
+// to come. Else it is kept where they are so much faster after three seconds, and rolled back where they are not, or
+// slower after one.
 // While the buffer of their other end holds them back it waits for that, for as long as a trial window: a receiver that
 // announces more lets the sender find its own limit (a sender whose last packet is never whole goes past it:
 // net/ipv4/tcp.c, tcp_sendmsg_locked). Where none could be measured since, it is kept at last: what is not used costs

@@ -106,11 +106,21 @@ bool may_be_our_doing(const Gate& gate) {
     return std::ranges::any_of(state.trials, is_on_trial) || std::ranges::any_of(state.changes, is_fresh);
 }
 
-// Why the kernel would not take it, or not take the present one back.
+// In the host's own namespace the kernel takes any, and lists it from then on: every namespace may choose it, and no
+// undo takes that back (net/ipv4/tcp_cong.c, tcp_set_default_congestion_control). That is for a policy's min alone.
+bool are_both_listed(const Snapshot& snapshot, const TcpBuffers& row, std::uint64_t value) {
+    return is_listed(snapshot, tunables::text_of(tunable, value)) && is_listed(snapshot, *row.congestion_control);
+}
+
+// Why it is not set: the kernel would not take it, or not take the present one back; or would allow it to everybody.
 std::string why_not(const Snapshot& snapshot, const TcpBuffers& row, std::uint64_t value) {
-    std::string why = "only the host can allow it";
+    const bool is_host = row.netns == snapshot.host;
+    std::string why =
+        is_host ? "set here, it would be allowed to every namespace for good" : "only the host can allow it";
     if (is_listed(snapshot, tunables::text_of(tunable, value)))
-        why = fmt::format("it could not be taken back to {}, which only the host can allow", *row.congestion_control);
+        why = fmt::format(fmt::runtime(is_host ? "taken back to {} here, that would be allowed to every namespace"
+                                               : "it could not be taken back to {}, which only the host can allow"),
+                          *row.congestion_control);
     return fmt::format("{}: net.ipv4.tcp_allowed_congestion_control lists {}", why,
                        snapshot.allowed_congestion_control.value_or("what is not known"));
 }
@@ -142,7 +152,7 @@ void judge(Gate& gate, const TcpBuffers& row) {
         return;
     if (trial_with(gate.state(), object) != nullptr) return;
     Wish wish = wish_of(reading, row);
-    if (reading.takes_word(wish.to)) {
+    if (are_both_listed(gate.snapshot(), row, wish.to)) {
         gate.raise(std::move(wish));
         return;
     }

@@ -39,7 +39,9 @@ constexpr std::array rows{
         .risk =
             "BBR takes no loss for a sign of a full queue: where the bottleneck's queue is short it sends more that "
             "is lost again, and others' cubic gets less. A connection that was switched keeps it when `restore` "
-            "puts the value back.",
+            "puts the value back. In the host's own namespace a policy's min sets it whatever "
+            "tcp_allowed_congestion_control lists: the kernel lists it from then on, so that all pods may choose it, "
+            "which `restore` does not take back.",
         .source = "net/ipv4/tcp_cong.c (tcp_set_default_congestion_control, tcp_set_congestion_control), "
                   "net/ipv4/tcp_bbr.c",
         .formula = "bbr, where the namespace has cubic or reno and a connection lost packets for a second that had "

@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
+#include <iterator>
 #include <string_view>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -116,13 +119,31 @@ Wish finding_of(const Gate& gate, const Conntrack& table, const TcpState& state,
             .demand = {state.tunable, table.netns}};
 }
 
+// Two at once for one loss could not be told apart.
+bool is_on_trial(const Gate& gate, const Conntrack& table) {
+    return std::ranges::any_of(all_states, [&](const TcpState& state) {
+        return trial_with(gate.state(), {state.tunable, table.netns}) != nullptr;
+    });
+}
+
+// Those that fill the table, the most idle entries first.
+std::vector<TcpState> candidates(const Conntrack& table) {
+    const auto entries_of = [&](const TcpState& state) -> const StateEntries& {
+        return (*table.states).*state.entries;
+    };
+    std::vector<TcpState> found;
+    std::ranges::copy_if(all_states, std::back_inserter(found),
+                         [&](const TcpState& state) { return is_worth_it(table, entries_of(state)); });
+    std::ranges::stable_sort(found, std::greater(), [&](const TcpState& state) { return *entries_of(state).idle; });
+    return found;
+}
+
 void judge(Gate& gate, const Conntrack& table, const TcpState& state, const Wish& limit, const std::string& no_larger) {
     const StateEntries& entries = (*table.states).*state.entries;
     const ObjectKey object{state.tunable, table.netns};
     const auto value = value_for(state.tunable, entries.timeout_seconds);
     const auto to = value_for(state.tunable, entries.needed_seconds);
-    if (!is_worth_it(table, entries) || !value || !to || gate.puts_back(object)) return;
-    if (trial_with(gate.state(), object) != nullptr) return; // each is judged before the next
+    if (!value || !to || gate.puts_back(object)) return;
     Wish wish = finding_of(gate, table, state, *value, why_of(table, state, limit.why, no_larger));
     const policy::TunablePolicy bounds = gate.bounds_of(ObjectKey{state.tunable, table.netns});
     if (!bounds.named) {
@@ -130,6 +151,7 @@ void judge(Gate& gate, const Conntrack& table, const TcpState& state, const Wish
                                 tunables::row(state.tunable).name, *entries.timeout_seconds, *entries.needed_seconds);
         return gate.advise(std::move(wish), "opt-in");
     }
+    if (is_on_trial(gate, table)) return; // each is judged before the next
     wish.to = *to;
     wish.why += fmt::format(": lowered from {} s to {} s, for entries that are there from their next packet on",
                             *entries.timeout_seconds, seconds_of(state.tunable, std::min(wish.to, bounds.max)));
@@ -167,14 +189,12 @@ void rule(Gate& gate) {
     const Snapshot& snapshot = gate.snapshot();
     if (snapshot.cause != Snapshot::Cause::tick) return;
     for (const Conntrack& table : snapshot.conntrack) {
-        const auto is_candidate = [&](const TcpState& state) {
-            return is_worth_it(table, (*table.states).*state.entries);
-        };
-        if (!table.states || std::ranges::none_of(all_states, is_candidate)) continue;
+        const std::vector<TcpState> states = table.states ? candidates(table) : std::vector<TcpState>();
+        if (states.empty()) continue;
         const auto wish = tables::wish_of(gate, table);
         const auto no_larger = wish ? gate.why_no_further(*wish) : std::nullopt;
         if (!no_larger) continue;
-        for (const TcpState& state : all_states) judge(gate, table, state, *wish, *no_larger);
+        for (const TcpState& state : states) judge(gate, table, state, *wish, *no_larger);
     }
 }
 

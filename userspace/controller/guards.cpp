@@ -46,6 +46,15 @@ std::string tcp_memory(const Guards& before, const Guards& now) {
                        drops ? "limit" : "pressure", (drops ? high : pressure) >> 20, before.tcp_memory->bytes >> 20);
 }
 
+// It knows no pressure: beyond `low` a socket in which udp_rmem_min waits gets nothing (__sk_mem_raise_allocated).
+std::string udp_memory(const Guards& before, const Guards& now) {
+    if (!before.udp_memory || !now.udp_memory) return {};
+    const auto& [bytes, low] = *now.udp_memory;
+    if (bytes <= low || before.udp_memory->bytes > low) return {};
+    return fmt::format("UDP uses {} MiB, past the low of udp_mem, {} MiB; {} MiB before", bytes >> 20, low >> 20,
+                       before.udp_memory->bytes >> 20);
+}
+
 std::string softirq(const Guards& before, const Guards& now) {
     if (!before.softirq || !now.softirq || *now.softirq <= *before.softirq + softirq_margin) return {};
     return fmt::format("softirqs take {:.0f} % of all CPUs, {:.0f} % before", *now.softirq, *before.softirq);
@@ -55,7 +64,7 @@ std::string softirq(const Guards& before, const Guards& now) {
 
 std::string worsened(const Guards& before, const Guards& now, std::uint64_t memory_bytes) {
     for (std::string worse : {memory_pressure(before, now), memory_available(before, now, memory_bytes),
-                              tcp_memory(before, now), softirq(before, now)})
+                              tcp_memory(before, now), udp_memory(before, now), softirq(before, now)})
         if (!worse.empty()) return worse;
     return {};
 }

@@ -168,7 +168,8 @@ std::optional<Obstacle> leak_in(const Snapshot& snapshot, const SocketMemory& ro
 
 // `to`: in bytes.
 std::optional<Obstacle> no_memory_for(const Snapshot& snapshot, const SocketMemory& row, std::uint64_t to) {
-    const auto& [pressure, available, tcp, softirq] = snapshot.guards;
+    const std::optional<double>& pressure = snapshot.guards.memory_pressure;
+    const std::optional<std::uint64_t>& available = snapshot.guards.memory_available_bytes;
     const std::uint64_t more = to - std::min(to, row.bytes);
     if (!available || *available < times_free * more)
         return Obstacle{"memory", fmt::format("not raised: {} more could be in use then, and {} of the node's memory "

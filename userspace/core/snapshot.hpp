@@ -594,6 +594,12 @@ struct TcpMemory {
     std::uint64_t high_bytes = 0;     // from here on it drops
 };
 
+// UDP's, as well one pool (net/ipv4/udp.c, sysctl_udp_mem).
+struct UdpMemory {
+    std::uint64_t bytes = 0;     // in use
+    std::uint64_t low_bytes = 0; // from here on it drops, as SocketMemory::limit_bytes() has it
+};
+
 // How large the buffers of sockets may be asked for, and begin, on all of the node: net.core.rmem_max and so on
 // (net/core/sysctl_net_core.c). Bytes; nullopt: not read. Ticks alone have them.
 struct SocketSizes {
@@ -610,6 +616,7 @@ struct Guards {
     std::optional<double> memory_pressure; // percent of the last 10 s in which some task waited for memory (PSI)
     std::optional<std::uint64_t> memory_available_bytes; // without swapping: MemAvailable
     std::optional<TcpMemory> tcp_memory;
+    std::optional<UdpMemory> udp_memory;
     std::optional<double> softirq; // percent of all CPUs' time, mean of about the last 10 s
 };
 

@@ -117,7 +117,8 @@ RECORDED(MemoryHolder, netns, pid, pod, bytes, still_bytes, close_wait_bytes);
 RECORDED(SocketMemory, pool, page_bytes, bytes, fullest_bytes, low_bytes, pressure_bytes, high_bytes, pressures, lost,
          window_pressures, window_lost, near_for, held_bytes, still_bytes, largest);
 RECORDED(TcpMemory, bytes, pressure_bytes, high_bytes);
-RECORDED(Guards, memory_pressure, memory_available_bytes, tcp_memory, softirq);
+RECORDED(UdpMemory, bytes, low_bytes);
+RECORDED(Guards, memory_pressure, memory_available_bytes, tcp_memory, udp_memory, softirq);
 RECORDED(UnitBytes, conntrack_entry, queued_connection, full_connection, page);
 RECORDED(SocketSizes, rmem_max, wmem_max, rmem_default, wmem_default);
 RECORDED(Snapshot, cause, time, interval, node, host, memory_bytes, guards, unit_bytes, socket_sizes,

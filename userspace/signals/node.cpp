@@ -107,6 +107,7 @@ void NodeReader::read_memory() {
 void NodeReader::read_pools() {
     pools_ = {};
     guards_.tcp_memory.reset();
+    guards_.udp_memory.reset();
     const auto sockets = sys::read_file(proc_ / "thread-self/net/sockstat");
     if (!sockets) return;
     const std::uint64_t page = page_bytes();
@@ -124,6 +125,7 @@ void NodeReader::read_pools() {
     pools_ = {read("TCP", "tcp_mem"), read("UDP", "udp_mem")};
     if (const auto& tcp = pools_.front())
         guards_.tcp_memory = TcpMemory{.bytes = tcp->bytes, .pressure_bytes = tcp->pressure, .high_bytes = tcp->high};
+    if (const auto& udp = pools_.back()) guards_.udp_memory = UdpMemory{.bytes = udp->bytes, .low_bytes = udp->low};
 }
 
 void NodeReader::read_softirq(MonoTime now) {

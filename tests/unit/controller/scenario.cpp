@@ -676,6 +676,10 @@ void read_guards(Guards& guards, const Fields& fields) {
     if (fields.has("memory_pressure")) guards.memory_pressure = percent(fields.at("memory_pressure"));
     if (fields.has("available")) guards.memory_available_bytes = mebibytes(fields.at("available"));
     if (fields.has("softirq")) guards.softirq = percent(fields.at("softirq"));
+    if (fields.has("udp_memory")) {
+        const Fields udp(fields.at("udp_memory"), {"used", "low"});
+        guards.udp_memory = {.bytes = mebibytes(udp.at("used")), .low_bytes = mebibytes(udp.at("low"))};
+    }
     if (!fields.has("tcp_memory")) return;
     const Fields tcp(fields.at("tcp_memory"), {"used", "pressure", "high"});
     guards.tcp_memory = {.bytes = mebibytes(tcp.at("used")),
@@ -684,11 +688,12 @@ void read_guards(Guards& guards, const Fields& fields) {
 }
 
 Step step_of(const YAML::Node& node, Names& names) {
-    const Fields fields(
-        node, {"at",         "until",     "tick",       "pressure",      "after",           "look",      "reload",
-               "set",        "attempt",   "gone",       "conntrack",     "buffers",         "udp",       "ports",
-               "cpu",        "fragments", "neighbours", "socket_memory", "memory_pressure", "available", "softirq",
-               "tcp_memory", "answer",    "expect",     "fast_open",     "device",          "interrupts"});
+    const Fields fields(node, {"at",        "until",      "tick",          "pressure",        "after",
+                               "look",      "reload",     "set",           "attempt",         "gone",
+                               "conntrack", "buffers",    "udp",           "ports",           "cpu",
+                               "fragments", "neighbours", "socket_memory", "memory_pressure", "available",
+                               "softirq",   "tcp_memory", "udp_memory",    "answer",          "expect",
+                               "fast_open", "device",     "interrupts"});
     Step step{.line = fields.line(), .kind = kind_of(fields), .at = duration_of(fields.at("at"))};
     step.until = step.at;
     fields.into(step.until, "until", duration_of);

@@ -136,6 +136,19 @@ TEST_CASE("TCP's memory and its thresholds are pages in /proc, bytes here") {
     CHECK(reader.guards().tcp_memory->high_bytes == 400 * page);
 }
 
+TEST_CASE("UDP's memory and its lowest threshold are pages in /proc, bytes here") {
+    const FakeNode node;
+    node.write("proc/thread-self/net/sockstat", "sockets: used 9\nUDP: inuse 1 mem 300\n");
+    node.write("proc/sys/net/ipv4/udp_mem", "100\t200\t400\n");
+    NodeReader reader = node.reader();
+    reader.tick(at(1s));
+    const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    REQUIRE(reader.guards().udp_memory);
+    CHECK(reader.guards().udp_memory->bytes == 300 * page);
+    CHECK(reader.guards().udp_memory->low_bytes == 100 * page);
+    CHECK_FALSE(reader.guards().tcp_memory);
+}
+
 TEST_CASE("softirq time is a mean that one second does not make") {
     const FakeNode node;
     NodeReader reader = node.reader();

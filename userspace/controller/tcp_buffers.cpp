@@ -115,6 +115,11 @@ void raise(Gate& gate, const Reading& reading, const TcpBuffers& row, const Way&
                 .urgent = true}); // each step waits for the verdict on the one before
 }
 
+// What the window scale of a new handshake is made for (net/ipv4/tcp_output.c, tcp_select_initial_window).
+std::uint64_t scaled_for(const Gate& gate, const Reading& reading) {
+    return std::max(*reading.value, gate.snapshot().socket_sizes.rmem_max.value_or(0));
+}
+
 // Once for all of a direction that no value of ours changes.
 void say_what_is_fixed(Gate& gate, const Reading& reading, const TcpBuffers& row, const Way& way,
                        const HeldBack& held) {
@@ -126,8 +131,8 @@ void say_what_is_fixed(Gate& gate, const Reading& reading, const TcpBuffers& row
                            held.set_by_application, way.option);
     if (by_scale > 0)
         why += fmt::format("{} {} by the window scale of their handshake: those that are made from now on have one for "
-                           "{}",
-                           held.set_by_application > 0 ? ";" : "", by_scale, size_text(*reading.value));
+                           "{}, the larger of tcp_rmem and net.core.rmem_max",
+                           held.set_by_application > 0 ? ";" : "", by_scale, size_text(scaled_for(gate, reading)));
     gate.advise({.tunable = way.tunable,
                  .scope = reading.scope(),
                  .from = *reading.value,

@@ -19,6 +19,7 @@ struct udp_record {
 	__u64 looked;	    /* when; 0: not yet */
 	__u64 lost_at;	    /* when it was last found to have dropped more; 0: it has not */
 	__u64 drops;	    /* since the service began */
+	__u64 drops_before; /* of these, those known when the census put it aside */
 	__u32 counted;	    /* the kernel's count of them until the last look: wraps */
 	__u32 most_dropped; /* between two looks since it began to drop, but for the first */
 	__u32 queue;	    /* bytes that wait, with what the kernel counts beside them */
@@ -35,10 +36,10 @@ struct udp_record {
 	__u8 held_by_init; /* process 1 holds it as well */
 	__u8 unused[7];
 };
-ABI_SIZE(struct udp_record, 152);
+ABI_SIZE(struct udp_record, 160);
 ABI_OFFSET(struct udp_record, cookie, 48);
-ABI_OFFSET(struct udp_record, counted, 96);
-ABI_OFFSET(struct udp_record, comm, 120);
-ABI_OFFSET(struct udp_record, looks, 140);
+ABI_OFFSET(struct udp_record, counted, 104);
+ABI_OFFSET(struct udp_record, comm, 128);
+ABI_OFFSET(struct udp_record, looks, 148);
 
 #endif

@@ -69,7 +69,7 @@ static __always_inline void begin_looks(struct udp_record *udp, struct sock *sk,
 	fill_netns(&udp->netns, sk->__sk_common.skc_net.net);
 	fill_local(&udp->local, sk);
 	udp->cookie = bpf_get_socket_cookie(sk);
-	udp->drops = known->drops;
+	udp->drops = udp->drops_before = known->drops;
 	udp->counted = known->counted;
 	if (drops != known->counted)
 		udp->lost_at = bpf_ktime_get_ns();

@@ -296,6 +296,7 @@ UdpReading udp_reading(const udp_record& record) {
             .buffer = record.rcvbuf,
             .set_by_application = record.locked != 0,
             .drops = record.drops,
+            .drops_before = record.drops_before,
             .most_dropped = record.most_dropped,
             .looks = record.looks,
             .looks_past_half = static_cast<unsigned>(std::popcount(record.past_half)),

@@ -311,6 +311,7 @@ struct UdpReading {
     std::uint32_t buffer = 0;     // sk_rcvbuf
     bool set_by_application = false;
     std::uint64_t drops = 0;        // since the service began, for whatever reason
+    std::uint64_t drops_before = 0; // of these, those known when looks at it began, the last time
     std::uint32_t most_dropped = 0; // between two looks
     unsigned looks = 0;             // since it began to drop, as the next: the last ABI_UDP_LOOKS of them
     unsigned looks_past_half = 0;   // that found more than half of its buffer in use

@@ -80,17 +80,18 @@ std::vector<UdpSocket> UdpTable::update(std::span<const NetnsReading> namespaces
                                         MonoTime now) {
     count_namespaces(namespaces);
     std::vector<UdpSocket> rows;
-    std::set<std::uint64_t> recent; // by cookie
+    std::set<std::uint64_t> recent;               // by cookie
+    std::map<std::uint64_t, std::uint64_t> begun; // the same: drops that are no news
     for (const UdpReading& reading : sockets) {
         rows.push_back(row_of(reading, now));
         if (dropped_recently(reading, now)) recent.insert(reading.cookie);
+        const auto before = counted_.find(reading.cookie);
+        begun.emplace(reading.cookie, before != counted_.end() ? before->second.drops : reading.drops_before);
     }
     std::ranges::sort(rows, {}, [](const UdpSocket& row) { return std::tuple(row.netns, row.cookie); });
     std::vector<std::uint64_t> dropped;
-    for (const UdpSocket& row : rows) {
-        const auto before = counted_.find(row.cookie);
-        dropped.push_back(row.drops - (before != counted_.end() ? before->second.drops : 0));
-    }
+    dropped.reserve(rows.size());
+    for (const UdpSocket& row : rows) dropped.push_back(row.drops - begun.at(row.cookie));
     for (std::size_t first = 0; first < rows.size();) {
         std::size_t end = first;
         while (end < rows.size() && rows[end].netns == rows[first].netns) ++end;

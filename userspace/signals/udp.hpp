@@ -20,7 +20,8 @@ namespace bpftune::signals {
 
 class UdpTable {
 public:
-    // One tick. What is seen for the first time counts from its own zero: BPF knows it.
+    // One tick. What is seen for the first time, or after so long that it was forgotten, counts from where its looks
+    // began: BPF knows that.
     std::vector<UdpSocket> update(std::span<const probes::NetnsReading> namespaces,
                                   std::span<const probes::UdpReading> sockets, MonoTime now);
 

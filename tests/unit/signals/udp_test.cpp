@@ -89,6 +89,24 @@ TEST_CASE("what was lost and came in the last tick that lost anything stays know
     CHECK(row.last_received == 500);
 }
 
+TEST_CASE("a socket that drops again after it was forgotten takes nothing of what others dropped meanwhile") {
+    UdpTable table;
+    const std::vector before{netns(0, 0)};
+    (void)table.update(before, {}, at(1s));
+    const std::vector burst{netns(0, 1000)};
+    const std::vector first{socket_with(1, 1000)};
+    CHECK(table.update(burst, first, at(2s))[0].window_overflows == 1000);
+    (void)table.update(burst, {}, at(3s));
+    (void)table.update(burst, {}, at(20min));
+    std::vector both{socket_with(1, 1005), socket_with(2, 5)};
+    both[0].drops_before = 1000;
+    const std::vector again{netns(0, 1010)};
+    const auto rows = table.update(again, both, at(20min + 1s));
+    CHECK(rows[0].window_overflows == 5);
+    CHECK(rows[1].window_overflows == 5);
+    CHECK(rows[0].drops == 1005);
+}
+
 TEST_CASE("a socket of a namespace whose counters are not known has drops and no overflows") {
     UdpTable table;
     const std::vector sockets{socket_with(1, 10)};

@@ -45,7 +45,7 @@ constexpr Ceiling send_ceiling{TunableId::wmem_max, &SocketSizes::wmem_max, &Tcp
 enum class Proof {
     weak,   // bursts overflow it while a raise of its own may be tried, or one was kept without a test
     bursts, // they overflow it, and no raise of its own may be tried
-    trial,  // its own raise was kept, as less was lost
+    trial,  // its own raise was kept, as less was lost, and its queue was seen beyond the old buffer
 };
 
 // Sockets that a value is too small for.

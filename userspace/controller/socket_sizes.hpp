@@ -14,6 +14,9 @@
 //   rmem_default  two UDP sockets or more that set no size, and whose own raises were kept as less was lost.
 //   wmem_default  nothing that is seen.
 //
+// The queue of a socket whose raise was kept has to have been seen beyond its old buffer: what came to its namespace
+// may have been for others (trial.hpp).
+//
 // Where the policy does not name them that is said, and what has to start again. A socket of before the raise has twice
 // the old value: it speaks for no further one.
 #pragma once

@@ -134,6 +134,7 @@ struct Trial {
     Measured after;
     std::optional<RaisedFlows> raised;         // of its connections, as last seen; where it is judged by their rate
     Nanoseconds shows_after{};                 // Reading::shows_after, as last seen
+    bool filled = false;                       // a look found more in use of its object than the value before takes
     Measured undecided;                        // of the last window, whose losses may be none of this limit
     Guards guards;                             // before
     std::map<ObjectKey, std::uint64_t> values; // before: what a roll-back goes back to

@@ -88,6 +88,15 @@ Verdict verdict_on_untested(const TrialKey& key, const Trial& trial) {
     return {Verdict::Kind::roll_back, calm + ": it was not needed"};
 }
 
+// What came to the namespace may have been for others: nothing is proven by it unless this one was seen to need more.
+Verdict doubted(const TrialKey& key, const Trial& trial, Verdict verdict) {
+    if (verdict.kind != Verdict::Kind::keep || trial.filled || !tunables::row(key.object.tunable).demand_is_shared)
+        return verdict;
+    verdict.why += "; whether they were for this one is not seen";
+    verdict.is_tested = false;
+    return verdict;
+}
+
 std::string rates_text(const RaisedFlows& raised) {
     return fmt::format("{} connection{} that {} held back move{} {} a second, {} before", raised.flows,
                        raised.flows == 1 ? "" : "s", raised.flows == 1 ? "was" : "were", raised.flows == 1 ? "s" : "",
@@ -294,6 +303,8 @@ Verdict judged(const Gate& gate, const TrialKey& key, Trial& trial, const Snapsh
     if (reading == nullptr) return {Verdict::Kind::keep, "what it was for is gone"};
     if (reading->raised) trial.raised = reading->raised;
     trial.shows_after = reading->shows_after;
+    if (const auto own = trial.values.find(key.object); own != trial.values.end() && reading->in_use > own->second)
+        trial.filled = true;
     if (gate.now() < trial.last_raise + trial.shows_after) return {};
     const bool mixed = trial.last_raise > snapshot.time.mono - snapshot.interval;
     add(trial, measured(key, *reading, trial, mixed), mixed);
@@ -358,6 +369,7 @@ void enter_trial(Gate& gate, const ObjectKey& object, const Reason& reason, std:
     trial.last_raise = gate.now();
     trial.after = {};
     trial.raised.reset();
+    trial.filled = false;
     trial.values.try_emplace(object, from);
 }
 
@@ -408,7 +420,8 @@ Verdict verdict_on(const TrialKey& key, const Trial& trial, const Snapshot& snap
     if (!worse.empty()) return {Verdict::Kind::roll_back, std::move(worse)};
     if (by_rate) return verdict_on_rate(trial, now);
     if (by_throughput) return verdict_on_throughput(trial, now);
-    if (trial.after.use > trial.fitted || trial.after.losses > 0) return verdict_on_tested(key, trial);
+    if (trial.after.use > trial.fitted || trial.after.losses > 0)
+        return doubted(key, trial, verdict_on_tested(key, trial));
     if (now < trial.since + trial.shows_after + longest_trial) return {};
     return verdict_on_untested(key, trial);
 }

@@ -25,8 +25,8 @@
 // What is in use is no reason to keep a raise, but to take it back by steps as it falls: undo.hpp.
 //
 // A trial that is judged by rate (JudgedBy::rate) asks what became of the connections that it was raised for. Where
-// they are faster by a twentieth and fill the new size as well it is kept at once: it holds them back still, and more is
-// to come. Else it is kept where they are so much faster after three seconds, and rolled back where they are not, or
+// they are faster by a twentieth and fill the new size as well it is kept at once: it holds them back still, and more
+// is to come. Else it is kept where they are so much faster after three seconds, and rolled back where they are not, or
 // slower after one.
 // While the buffer of their other end holds them back it waits for that, for as long as a trial window: a receiver that
 // announces more lets the sender find its own limit (a sender whose last packet is never whole goes past it:
@@ -43,6 +43,9 @@
 //
 // A trial that nothing judges (JudgedBy::nothing) is kept at the next tick, as nothing that runs takes the value:
 // guards would tell of others. What it is raised for has to be proven before.
+//
+// Where demand is counted for all like it in a namespace (Tunable::demand_is_shared), a raise that it speaks for is
+// kept without a test, unless a look found more in use of the object itself than the value before takes.
 //
 // What is raised for one tenant alone is judged by that tenant's demand where it is told apart, and what is for the
 // node by no loss of tenants': who loses at any limit has no raise of others taken back.

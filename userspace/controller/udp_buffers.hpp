@@ -6,8 +6,10 @@
 // there a larger one is only a longer delay, said and left alone. Nothing is decided on fewer than three looks.
 //
 // A raise is for a burst as it was seen to be lost, and its trial goes by loss for each datagram that came to the
-// namespace: a socket has no count of its own. What a stranger sends looks like anybody's: a raise believes in twice as
-// many lost as fitted, is rolled back where it did not halve the loss, and is charged to memoryBudget whole.
+// namespace: a socket has no count of its own, and a busy neighbour may be what came. So a raise that was kept speaks
+// for the node's sizes (socket_sizes.hpp) only where its queue was seen beyond the old buffer. What a stranger sends
+// looks like anybody's: a raise believes in twice as many lost as fitted, is rolled back where it did not halve the
+// loss, and is charged to memoryBudget whole.
 #pragma once
 
 #include "controller/resource.hpp"

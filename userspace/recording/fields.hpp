@@ -145,7 +145,7 @@ RECORDED(controller::Queue, in_burst, raised, demand, sized, stuck, slow, refuse
 RECORDED(controller::TrialKey, object, minimum, tenant);
 RECORDED(controller::Measured, losses, demand, use, lost_in_flood, length, bytes, softirq_us, cpus);
 RECORDED(controller::Trial, cause, since, last_raise, fitted, is_fitted_known, before, after, raised, shows_after,
-         undecided, guards, values, verdict);
+         filled, undecided, guards, values, verdict);
 RECORDED(controller::BackOff, roll_backs, until);
 RECORDED(controller::Flood, since, last_seen, limit, once, raised, evidence);
 RECORDED(controller::State, held, trials, back_offs, floods, changes, reasserts, said, said_before, findings,

@@ -99,6 +99,8 @@ struct Tunable {
     // The most that is in use is over before anybody looks: a trial goes by how much came within a tick instead, and
     // what came before is not known after a restart.
     bool peak_is_unseen = false;
+    // What comes is counted for all like it in the namespace: that it returned says nothing of this one.
+    bool demand_is_shared = false;
     std::string_view full_at_value = {}; // what happens at {value} while {use} are in use, {over} of them too many
     std::uint64_t default_max;           // no raise goes past it unless the policy says so
     // The calm after which it is given back unless the policy says otherwise; nullopt: never.

@@ -41,9 +41,9 @@ constexpr std::array rows{
                 "chosen by the larger of it and tcp_rmem.",
         .risk = "Any pod may then hold so much for each of its sockets, twice over.",
         .source = "net/core/sock.c (sk_setsockopt), net/ipv4/tcp_output.c (tcp_select_initial_window)",
-        .formula =
-            "half of the buffer that a UDP socket needs, as its own raise (udp.rcvbuf) has shown, or its bursts where "
-            "that is not allowed; twice of it for a connection that its window holds back; as a power of two",
+        .formula = "half of the buffer that a UDP socket needs, as its own raise (udp.rcvbuf) has shown with its queue "
+                   "beyond the old buffer, or its bursts where that is not allowed; twice of it for a connection that "
+                   "its window holds back; as a power of two",
         .derived = "A buffer of exactly twice this was cut here, or asked for just that. One of before a raise has "
                    "twice the old value, and speaks for no further one. No socket that is there takes a new value, so "
                    "whether a raise helped is not seen: it is kept at once, and put back by restore like any other",
@@ -100,8 +100,9 @@ constexpr std::array rows{
                 "reaches sockets that are made after it, of all pods.",
         .risk = "Every UDP socket of every pod that starts later may hold so much.",
         .source = "net/core/sock.c (sock_init_data)",
-        .formula = "the buffer that the neediest needs of two or more UDP sockets which set none and whose own raises "
-                   "(udp.rcvbuf) were kept as less was lost, as a power of two",
+        .formula =
+            "the buffer that the neediest needs of two or more UDP sockets which set none and whose own raises "
+            "(udp.rcvbuf) were kept as less was lost, their queues seen beyond the old buffer, as a power of two",
         .derived =
             "One socket is raised where it is, without a restart; two began with too little. No socket that is there "
             "takes a new value, so whether a raise helped is not seen: it is kept at once, and put back by "

@@ -19,8 +19,9 @@ constexpr std::array rows{
         .granule = 2, // the kernel doubles what it is given
         .in_use = InUse::buffer,
         .room = {.times = 1}, // what waits already stays
-        .held_at_once = "datagrams came within a tick",
+        .held_at_once = "datagrams came to its namespace within a tick",
         .peak_is_unseen = true,
+        .demand_is_shared = true,
         .default_max = 8ULL << 20,
         .default_shrink_after = std::nullopt,
         .opt_in = true,

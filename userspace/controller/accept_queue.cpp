@@ -267,7 +267,7 @@ void grant_others(Gate& gate, const Snapshot& snapshot, const Listener& cause, s
     for (const Listener& other : snapshot.listeners) {
         if (other.netns != cause.netns || other.cookie == cause.cookie || gate.backs_off(trial_of(other))) continue;
         if (stuck_queue(gate.state(), other) != nullptr) continue;
-        const Trial* undecided = trial_with(gate.state(), object_of(other));
+        const Trial* undecided = trial_with(gate, object_of(other));
         if (undecided != nullptr && !undecided->values.contains(object_of(cause))) continue;
         const Listener now = up_to_date(gate, other);
         Wish shared = wish;

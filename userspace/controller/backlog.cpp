@@ -187,7 +187,7 @@ void lengthen_turns(Gate& gate, const SoftirqCpu& cpu, MonoTime since) {
 // Nothing that it needs more of is a longer backlog.
 void help(Gate& gate, const SoftirqCpu& cpu, MonoTime since) {
     const ObjectKey turn = turn_of(gate.snapshot());
-    if (trial_with(gate.state(), turn) != nullptr) return; // it is judged before anything else is said
+    if (trial_with(gate, turn) != nullptr) return; // it is judged before anything else is said
     const bool may_be = gate.mode_of(turn) != policy::Mode::observe;
     if (may_be && is_kept_from_it(cpu) && is_held_to_turns(cpu) && !gate.puts_back(turn))
         lengthen_turns(gate, cpu, std::max(since, set_at(gate.state(), turn)));

@@ -150,7 +150,7 @@ void judge(Gate& gate, const TcpBuffers& row) {
     const Reading& reading = *gate.readings().find(object);
     if (!reading.value || std::ranges::find(held_back_by_loss, *row.congestion_control) == held_back_by_loss.end())
         return;
-    if (trial_with(gate.state(), object) != nullptr) return;
+    if (trial_with(gate, object) != nullptr) return;
     Wish wish = wish_of(reading, row);
     if (are_both_listed(gate.snapshot(), row, wish.to)) {
         gate.raise(std::move(wish));

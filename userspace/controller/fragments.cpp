@@ -90,7 +90,7 @@ void advise(Gate& gate, const Fragments& row) {
 void judge(Gate& gate, const Fragments& row) {
     const ObjectKey object = object_of(row);
     if (row.window_failed == 0 || !row.was_near_limit() || gate.puts_back(object)) return;
-    if (trial_with(gate.state(), object) != nullptr) return; // each raise is judged before the next
+    if (trial_with(gate, object) != nullptr) return; // each raise is judged before the next
     if (row.recent_timed_out > row.recent_reassembled) return advise(gate, row);
     if (!row.is_completed()) return; // time tells
     Wish wish = finding_of(row);

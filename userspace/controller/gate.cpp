@@ -109,6 +109,13 @@ bool is_wider(TunableId tunable, std::uint64_t found, std::uint64_t ours) {
     return found > ours || tunables::means_no_limit(tunable, found) || tunables::row(tunable).is_cpus;
 }
 
+std::map<ObjectKey, TrialKey> on_trial(const State& state) {
+    std::map<ObjectKey, TrialKey> found;
+    for (const auto& [key, trial] : state.trials)
+        for (const auto& [object, value] : trial.values) found.emplace(object, key);
+    return found;
+}
+
 } // namespace
 
 void ask_for(Wish& wish, std::vector<Tenant> tenants) {
@@ -118,9 +125,10 @@ void ask_for(Wish& wish, std::vector<Tenant> tenants) {
 
 Gate::Gate(const policy::Policy& policy, State& state, const Snapshot& snapshot, MonoTime now)
     : policy_(policy), state_(state), snapshot_(snapshot), now_(now), grants_(policy, snapshot),
-      readings_(View{.snapshot = snapshot, .state = state, .asks = [this](TunableId tunable, const NetnsId& netns) {
-                         return asks(tunable, netns);
-                     }}) {}
+      readings_(View{.snapshot = snapshot,
+                     .state = state,
+                     .asks = [this](TunableId tunable, const NetnsId& netns) { return asks(tunable, netns); }}),
+      on_trial_(on_trial(state)) {}
 
 policy::Grant Gate::grant_of(const ObjectKey& object) const {
     if (grants_.is_spec_alone() || is_of_node(object.tunable)) return {};
@@ -255,6 +263,13 @@ bool Gate::puts_back(const ObjectKey& object) const {
     });
 }
 
+const TrialKey* Gate::trial_key_of(const ObjectKey& object) const {
+    const auto key = on_trial_.find(object);
+    if (key == on_trial_.end()) return nullptr;
+    const auto trial = state_.trials.find(key->second);
+    return trial != state_.trials.end() && trial->second.values.contains(object) ? &trial->first : nullptr;
+}
+
 bool Gate::backs_off(const TrialKey& trial) const {
     const auto found = state_.back_offs.find(trial);
     return found != state_.back_offs.end() && now_ < found->second.until;
@@ -268,7 +283,7 @@ bool Gate::fit_trials(Wish& wish) {
     const ObjectKey object = key_of(wish.tunable, wish.scope);
     const auto joined = state_.trials.find(wish.reason.trial);
     if (joined != state_.trials.end() && !joined->second.verdict.empty()) return false;
-    if (const Trial* trial = trial_with(state_, object); trial != nullptr && !trial->verdict.empty()) return false;
+    if (const Trial* trial = trial_with(*this, object); trial != nullptr && !trial->verdict.empty()) return false;
 
     const std::size_t most = wish.reason.trial.tenant.empty() ? changes_an_hour : changes_an_hour_for_tenants;
     if (changes_of(object) + raise_and_roll_back > most) {
@@ -452,7 +467,7 @@ bool Gate::give_back(const ObjectKey& object, std::uint64_t value, const std::st
     const Held* held = this->held(object);
     const Say say = say_on(object, std::nullopt, true);
     if (held == nullptr || say.mode == policy::Mode::observe || just_failed(object)) return false;
-    if (now_ < held->since + cooldown || trial_with(state_, object) != nullptr || puts_back(object)) return false;
+    if (now_ < held->since + cooldown || trial_with(*this, object) != nullptr || puts_back(object)) return false;
     if (say.mode == policy::Mode::recommend) {
         this->say(Decision::Act::recommend,
                   {.tunable = object.tunable,
@@ -477,7 +492,7 @@ void Gate::step_back(const ObjectKey& object, std::uint64_t value, const std::st
                      std::vector<Evidence> evidence) {
     const Held* held = this->held(object);
     if (held == nullptr || just_failed(object) || mode_of(object, true) != policy::Mode::automatic) return;
-    if (now_ < held->since + cooldown || trial_with(state_, object) != nullptr || puts_back(object)) return;
+    if (now_ < held->since + cooldown || trial_with(*this, object) != nullptr || puts_back(object)) return;
     const bool is_for_tenants = is_of_node(object.tunable) && !held->tenant.is_node();
     if (changes_of(object) >= (is_for_tenants ? changes_an_hour_for_tenants : changes_an_hour)) return;
     lower(Decision::Act::give_back, object, value, why, std::move(evidence));
@@ -521,7 +536,7 @@ std::optional<std::string> Gate::refusal_to_put_back(const ObjectKey& object, st
     if (policy_.on_conflict != policy::OnConflict::reassert || is_wider(object.tunable, found, held.current)) return "";
     if (const Say say = say_on(object, std::nullopt, true); say.mode != policy::Mode::automatic)
         return "; not put back: " + mode_text(say);
-    if (const Trial* trial = trial_with(state_, object); trial != nullptr && !trial->verdict.empty())
+    if (const Trial* trial = trial_with(*this, object); trial != nullptr && !trial->verdict.empty())
         return "; not put back: it was to be rolled back";
     if (const std::uint64_t max = bounds_of(object).max; held.current > max)
         return fmt::format("; not put back: the policy's max is {}", tunables::text_of(object.tunable, max));

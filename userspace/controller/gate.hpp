@@ -133,6 +133,12 @@ public:
     // Whether a raise was rolled back there, too short a while ago.
     [[nodiscard]] bool backs_off(const TrialKey& trial) const;
 
+    // The trial that an object is part of; nullptr: of none. Found without a walk through all of them.
+    [[nodiscard]] const TrialKey* trial_key_of(const ObjectKey& object) const;
+
+    // An object is about to be part of this trial.
+    void note_trial(const ObjectKey& object, const TrialKey& trial) { on_trial_.insert_or_assign(object, trial); }
+
     // A finding that no raise can cure, or none that may be made: recorded once, where the mode lets anything be said.
     void advise(Wish finding, std::string_view kind);
 
@@ -214,6 +220,7 @@ private:
     MonoTime now_;
     Grants grants_;
     Readings readings_;
+    std::map<ObjectKey, TrialKey> on_trial_; // that each was part of last: it may have left that since
     std::vector<Decision> decisions_;
 };
 

@@ -95,7 +95,7 @@ void give_back_rule(Gate& gate) {
 void release_rule(Gate& gate) {
     for (auto& [object, held] : gate.state().held) {
         const Reading* reading = gate.readings().find(object);
-        if (reading == nullptr || !reading->use || trial_with(gate.state(), object) != nullptr) continue;
+        if (reading == nullptr || !reading->use || trial_with(gate, object) != nullptr) continue;
         if (reading->charged_at_most) release_gone(held, *reading->charged_at_most, gate.now());
         if (gate.now() < held.calm.since + release_after) continue;
         const std::uint64_t needed = std::max(held.calm.used, held.calm.wanted);

@@ -199,7 +199,7 @@ void judge(Gate& gate, const Limits& limits, const SocketMemory& row) {
     const Snapshot& snapshot = gate.snapshot();
     const ObjectKey object{limits.most.tunable, snapshot.host};
     if (!is_short(row) || row.near_for < settled || row.high_bytes == 0 || gate.puts_back(object)) return;
-    if (trial_with(gate.state(), object) != nullptr) return; // each raise is judged before the next
+    if (trial_with(gate, object) != nullptr) return; // each raise is judged before the next
     if (!row.held_bytes && row.near_for < seen_by) return;
     Wish wish = finding_of(limits, row, snapshot);
     auto obstacle = leak_in(snapshot, row);

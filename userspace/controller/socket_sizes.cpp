@@ -75,7 +75,7 @@ struct UdpNeed {
 std::optional<UdpNeed> need_of(const Gate& gate, const UdpSocket& socket, std::uint64_t buffer) {
     const ObjectKey object{TunableId::udp_rcvbuf, socket.netns, socket.cookie};
     if (const Held* held = gate.held(object)) {
-        if (held->original != buffer || trial_with(gate.state(), object) != nullptr) return std::nullopt;
+        if (held->original != buffer || trial_with(gate, object) != nullptr) return std::nullopt;
         return UdpNeed{held->current, held->untested || held->undo ? Proof::weak : Proof::trial};
     }
     if (socket.buffer_bytes != buffer || socket.recent_overflows == 0 || socket.most_dropped == 0) return std::nullopt;

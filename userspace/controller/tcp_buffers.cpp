@@ -146,7 +146,7 @@ void judge(Gate& gate, const TcpBuffers& row, const Way& way) {
     const std::optional<HeldBack>& held = row.*way.held_back;
     const ObjectKey object = object_of(row, way);
     const Reading& reading = *gate.readings().find(object);
-    if (!held || !reading.value || trial_with(gate.state(), object) != nullptr || gate.puts_back(object)) return;
+    if (!held || !reading.value || trial_with(gate, object) != nullptr || gate.puts_back(object)) return;
     if (held->flows > 0)
         raise(gate, reading, row, way, *held);
     else if (gate.snapshot().cause == Snapshot::Cause::tick && !gate.backs_off({.object = object}))

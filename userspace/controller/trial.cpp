@@ -340,15 +340,14 @@ bool is_due(const Gate& gate, const TrialKey& key) {
 
 // An object whose own queue asks for more has shown that what it was granted for another's sake is used: that stays.
 void keep_for_another(Gate& gate, const ObjectKey& object, const TrialKey& another) {
+    const TrialKey* key = gate.trial_key_of(object);
+    if (key == nullptr || *key == another) return;
     auto& trials = gate.state().trials;
-    for (auto entry = trials.begin(); entry != trials.end(); ++entry) {
-        auto& [key, trial] = *entry;
-        if (key == another || !trial.values.contains(object)) continue;
-        keep(gate, key, trial, object, "more is asked of it since");
-        trial.values.erase(object);
-        if (trial.values.empty()) trials.erase(entry);
-        return;
-    }
+    const auto entry = trials.find(*key);
+    Trial& trial = entry->second;
+    keep(gate, entry->first, trial, object, "more is asked of it since");
+    trial.values.erase(object);
+    if (trial.values.empty()) trials.erase(entry);
 }
 
 } // namespace
@@ -371,6 +370,7 @@ void enter_trial(Gate& gate, const ObjectKey& object, const Reason& reason, std:
     trial.raised.reset();
     trial.filled = false;
     trial.values.try_emplace(object, from);
+    gate.note_trial(object, reason.trial);
 }
 
 void begin_window(State& state, const ObjectKey& object, MonoTime now) {
@@ -381,6 +381,11 @@ void begin_window(State& state, const ObjectKey& object, MonoTime now) {
 void end_wait(State& state, const ObjectKey& object, MonoTime now) {
     for (auto& [key, trial] : state.trials)
         if (trial.values.contains(object)) trial.last_raise = std::min(trial.last_raise, now);
+}
+
+const Trial* trial_with(const Gate& gate, const ObjectKey& object) {
+    const TrialKey* key = gate.trial_key_of(object);
+    return key != nullptr ? &gate.state().trials.at(*key) : nullptr;
 }
 
 const Trial* trial_with(const State& state, const ObjectKey& object) {

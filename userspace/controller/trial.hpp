@@ -85,7 +85,8 @@ void begin_window(State& state, const ObjectKey& object, MonoTime now);
 // Nobody waits for an answer any more: a window that was to begin with it begins now.
 void end_wait(State& state, const ObjectKey& object, MonoTime now);
 
-// The trial that the object is part of, or nullptr.
+// The trial that the object is part of, or nullptr. Without a gate, as between steps, it walks all trials.
+const Trial* trial_with(const Gate& gate, const ObjectKey& object);
 const Trial* trial_with(const State& state, const ObjectKey& object);
 
 // What a trial was for is not there any more: what is left of it is kept. Not one that is being rolled back.

@@ -115,7 +115,7 @@ void say_that_it_is_slow(Gate& gate, const UdpSocket& socket) {
 void judge(Gate& gate, const UdpSocket& socket) {
     if (socket.recent_overflows == 0 || gate.puts_back(object_of(socket))) return;
     if (socket.is_read_slowly()) say_that_it_is_slow(gate, socket);
-    if (trial_with(gate.state(), object_of(socket)) != nullptr) return; // each raise is judged before the next
+    if (trial_with(gate, object_of(socket)) != nullptr) return; // each raise is judged before the next
     if (socket.has_bursts() && socket.most_dropped > 0) raise(gate, socket);
 }
 

@@ -36,7 +36,7 @@ std::optional<std::uint64_t> destination_of(const Gate& gate, const ObjectKey& l
     const Held* held = gate.held(leader);
     if (held == nullptr) return std::nullopt;
     if (held->undo) return held->undo->value;
-    const Trial* trial = trial_with(gate.state(), leader);
+    const Trial* trial = trial_with(gate, leader);
     return trial != nullptr && !trial->verdict.empty() ? std::optional(trial->values.at(leader)) : std::nullopt;
 }
 

@@ -47,6 +47,47 @@ TEST_CASE("raises that go on failing do not hold up the roll-back of an earlier 
     CHECK(listener.limit == 128); // after the longest trial: it was not needed
 }
 
+TEST_CASE("within a step the trial that an object is part of is known, whichever it joins or leaves") {
+    const policy::Policy policy;
+    const Snapshot snapshot;
+    State state;
+    const auto scope_of_port = [](std::uint16_t port) {
+        Listener listener;
+        listener.local.port = port;
+        listener.cookie = port;
+        return scope_of(listener);
+    };
+    const auto object_of_port = [&](std::uint16_t port) {
+        return key_of(TunableId::listener_backlog, scope_of_port(port));
+    };
+    for (std::uint16_t port = 1; port <= 3; ++port)
+        adopt(state,
+              {.tunable = TunableId::listener_backlog,
+               .scope = scope_of_port(port),
+               .original = 128,
+               .current = 512,
+               .before_trial = 128},
+              MonoTime{1h});
+    Gate gate(policy, state, snapshot, MonoTime{2h});
+    const ObjectKey first = object_of_port(1);
+    const ObjectKey second = object_of_port(2);
+    const ObjectKey unknown = object_of_port(9);
+    CHECK(trial_with(gate, first) == &state.trials.at({.object = first}));
+    CHECK(trial_with(gate, unknown) == nullptr);
+
+    enter_trial(gate, second, {.trial = {.object = first}}, 512);
+    CHECK(trial_with(gate, second) == &state.trials.at({.object = first}));
+    CHECK_FALSE(state.trials.contains({.object = second}));
+    enter_trial(gate, unknown, {.trial = {.object = unknown}}, 512);
+    CHECK(trial_with(gate, unknown) == &state.trials.at({.object = unknown}));
+
+    leave_trial(state, first);
+    CHECK(trial_with(gate, first) == nullptr);
+    end_trial(gate, {.object = first}, "gone");
+    CHECK(trial_with(gate, second) == nullptr);
+    CHECK(trial_with(gate, object_of_port(3)) == trial_with(state, object_of_port(3)));
+}
+
 TEST_CASE("two kinds of findings on one limit that take turns are recorded once an hour each") {
     policy::Policy policy;
     policy.mode = policy::Mode::automatic;

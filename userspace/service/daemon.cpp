@@ -616,6 +616,7 @@ void Daemon::tick() {
 }
 
 void Daemon::update_metrics() {
+    if (http_.is_scraped()) metrics_.scraped();
     metrics_.limit_series(policy_.max_series);
     views::Metrics::Health health{.policy_name = policy_.name,
                                   .policy_hash = policy::hash_of(policy_),

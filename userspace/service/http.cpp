@@ -46,6 +46,7 @@ constexpr Nanoseconds until_next_try = std::chrono::milliseconds(100);
 struct Published {
     std::string metrics;
     Health health;
+    bool is_scraped = false; // the only one of these that changes, under the server's mutex
 };
 
 // `fault`: empty where all is good.
@@ -73,7 +74,7 @@ struct HttpServer::Server {
     MonoTime next_accept;
     Text page = std::make_shared<const std::string>(landing_page(BPFTUNE_VERSION));
     std::mutex mutex; // over what follows
-    std::shared_ptr<const Published> published = std::make_shared<const Published>();
+    std::shared_ptr<Published> published = std::make_shared<Published>();
     std::thread thread;
 
     void run();
@@ -86,8 +87,8 @@ struct HttpServer::Server {
     void serve(Connections::iterator connection);
     void let_go(MonoTime now);
     void rest(Nanoseconds time);
-    std::shared_ptr<const Published> now_published();
-    HttpResponse respond(std::string_view path);
+    std::shared_ptr<const Published> now_published(bool scraped);
+    HttpResponse respond(const HttpRequest& request);
 };
 
 void HttpServer::Server::run() {
@@ -165,7 +166,7 @@ void HttpServer::Server::serve_all() {
 void HttpServer::Server::serve(Connections::iterator connection) {
     if (!connection->receive()) return;
     if (const auto request = parse_http(connection->request()))
-        connection->answer(respond(request->path), request->with_body, sys::now().mono);
+        connection->answer(respond(*request), request->with_body, sys::now().mono);
     else
         connection->answer(request.error(), true, sys::now().mono);
     if (answered.size() >= most_answered) end_one_answered();
@@ -183,15 +184,18 @@ void HttpServer::Server::rest(Nanoseconds time) {
     if (time > Nanoseconds::zero()) wait_for(awaited, std::min(time, longest_wait));
 }
 
-std::shared_ptr<const Published> HttpServer::Server::now_published() {
+std::shared_ptr<const Published> HttpServer::Server::now_published(bool scraped) {
     const std::scoped_lock lock(mutex);
+    published->is_scraped |= scraped;
     return published;
 }
 
-HttpResponse HttpServer::Server::respond(std::string_view path) {
+HttpResponse HttpServer::Server::respond(const HttpRequest& request) {
+    const std::string_view path = request.path;
     if (path == "/") return {.body = page, .type = "text/html; charset=utf-8"};
-    const auto known = now_published();
-    if (path == "/metrics")
+    const bool asks_for_metrics = path == "/metrics";
+    const auto known = now_published(asks_for_metrics && request.with_body);
+    if (asks_for_metrics)
         return {.body = Text(known, &known->metrics), .type = "text/plain; version=0.0.4; charset=utf-8"};
     if (path == "/healthz") return check_response(known->health.fault(sys::now().mono), "ok");
     if (path == "/readyz") return check_response(known->health.why_not_ready(sys::now().mono), "ready");
@@ -224,9 +228,14 @@ HttpServer::~HttpServer() {
 }
 
 void HttpServer::publish(std::string metrics, Health health) {
-    auto next = std::make_shared<const Published>(std::move(metrics), std::move(health));
+    auto next = std::make_shared<Published>(std::move(metrics), std::move(health));
     const std::scoped_lock lock(server_->mutex);
     server_->published.swap(next); // the old one is freed when nobody waits for that
+}
+
+bool HttpServer::is_scraped() const {
+    const std::scoped_lock lock(server_->mutex);
+    return server_->published->is_scraped;
 }
 
 int HttpServer::port() const { return server_->port; }

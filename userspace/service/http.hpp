@@ -43,6 +43,8 @@ public:
 
     // What /metrics says from now on, and /healthz and /readyz.
     void publish(std::string metrics, Health health);
+    // Whether somebody was answered with what was published last as /metrics.
+    [[nodiscard]] bool is_scraped() const;
 
     [[nodiscard]] int port() const;
 

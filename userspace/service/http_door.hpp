@@ -28,6 +28,8 @@ public:
     [[nodiscard]] const std::optional<std::string>& error() const { return error_; }
     // Where it is open.
     void publish(std::string metrics, const Health& health) { server_->publish(std::move(metrics), health); }
+    // What was published last, as /metrics.
+    [[nodiscard]] bool is_scraped() const { return is_open() && server_->is_scraped(); }
 
 private:
     Result<> start();

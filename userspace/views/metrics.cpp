@@ -86,6 +86,7 @@ Metrics::Metrics(std::string version) : version_(std::move(version)) {
 
 void Metrics::update(const Snapshot& snapshot, std::string_view mode) {
     if (snapshot.cause != Snapshot::Cause::tick) return;
+    is_updated_ = true;
     mode_ = mode;
     sources_ = snapshot.sources;
     expected_ = snapshot.expected;
@@ -95,11 +96,24 @@ void Metrics::update(const Snapshot& snapshot, std::string_view mode) {
     choose(snapshot.time.mono);
 }
 
-void Metrics::begin_tick(TableSeries& of_table) {
+void Metrics::scraped() {
+    is_scraped_ = is_scraped_ || is_updated_;
+    for (TableSeries& of_table : tables_)
+        for (auto& [labels, series] : of_table.by_labels)
+            for (auto& total : series.totals) {
+                if (!total) continue;
+                total->scraped = total->shown();
+                total->is_held = false;
+            }
+}
+
+Metrics::Total Metrics::new_total(MonoTime now) const { return {.begun = now, .seen = now, .is_held = is_scraped_}; }
+
+void Metrics::begin_tick(TableSeries& of_table, MonoTime now) {
     for (auto& [labels, series] : of_table.by_labels) {
         std::ranges::fill(series.gauges, std::nullopt);
         for (auto& total : series.totals)
-            if (total) total->shown = total->value;
+            if (total && now - total->begun > until_scraped) total->is_held = false;
     }
 }
 
@@ -107,7 +121,7 @@ void Metrics::update_table(std::size_t place, const Snapshot& snapshot) {
     const Table& table = signals::catalog()[place];
     TableSeries& of_table = tables_[place];
     const MonoTime now = snapshot.time.mono;
-    begin_tick(of_table);
+    begin_tick(of_table, now);
     const std::size_t rows = snapshot.source(table.probe) == Rung::none ? 0 : table.rows(snapshot);
     const std::size_t label_at = place_of(table, signal_of(table.labels));
     signals::Value label;
@@ -163,7 +177,7 @@ void Metrics::forget_series(TableSeries& of_table, MonoTime now) {
 }
 
 void Metrics::add_row(const Table& table, const Target& target, Counted& counted, const Snapshot& snapshot,
-                      std::size_t row) {
+                      std::size_t row) const {
     double use = 0;
     for (std::size_t i = 0; i < table.signals.size(); ++i) {
         const Signal& signal = table.signals[i];
@@ -178,7 +192,7 @@ void Metrics::add_row(const Table& table, const Target& target, Counted& counted
         if (signal.kind == Kind::counter) {
             const std::uint64_t now = std::max(std::get<std::uint64_t>(value), counted.values[i]);
             std::optional<Total>& total = series.totals[i];
-            if (!total) total.emplace();
+            if (!total) total = new_total(snapshot.time.mono);
             total->value += now - counted.values[i];
             total->seen = snapshot.time.mono;
             if (target.pod != nullptr && signal.rank == Rank::loss)

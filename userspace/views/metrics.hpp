@@ -6,8 +6,9 @@
 // something.
 //
 // No counter falls while its series lives. What is counted goes to one series alone, so that sums of rates are right:
-// that of the pod while it has one, else `other`. A series that ends takes along what it has shown; one that begins
-// again begins at zero.
+// that of the pod while it has one, else `other`. increase() of Prometheus leaves out what a series begins with: one
+// that begins after the first scrape shows zero until that was scraped, and then all that it has counted. A series that
+// ends takes along what was scraped of it, the rest goes to `other`; one that begins again begins at zero.
 #pragma once
 
 #include <array>
@@ -35,6 +36,9 @@ namespace bpftune::views {
 class Metrics {
 public:
     explicit Metrics(std::string version);
+
+    // To be called before update() where the text() since the last update() was scraped.
+    void scraped();
 
     // A snapshot of a pressure event is not the whole node and changes nothing.
     void update(const Snapshot& snapshot, std::string_view mode);
@@ -70,8 +74,12 @@ private:
     // A counter never falls while its series lives, though the rows that it sums over come and go.
     struct Total {
         std::uint64_t value = 0;
-        std::uint64_t shown = 0; // of these, before the last tick
+        std::uint64_t scraped = 0; // of these, when it was last scraped
+        MonoTime begun;
         MonoTime seen;
+        bool is_held = false; // its zero was not scraped yet
+
+        [[nodiscard]] std::uint64_t shown() const { return is_held ? 0 : value; }
     };
     // What has the same labels: by signal, as in the catalog.
     struct Series {
@@ -101,6 +109,8 @@ private:
     // A pod that has gone keeps its counters for so long, that the last scrape sees all of them; no longer, for pods
     // come and go without end.
     static constexpr Nanoseconds series_lifetime = std::chrono::minutes(15);
+    // What is there has been scraped by then, or nobody scrapes.
+    static constexpr Nanoseconds until_scraped = std::chrono::minutes(2);
 
     struct PodState {
         double lost = 0; // as in PodCandidate, as is the next
@@ -131,17 +141,17 @@ private:
         bool any = false; // else only the states that are counted from the start have series
     };
 
-    static void begin_tick(TableSeries& of_table);
+    static void begin_tick(TableSeries& of_table, MonoTime now);
+    [[nodiscard]] Total new_total(MonoTime now) const;
     static Labels labels_of_pod(std::string_view ns, std::string_view name, std::string_view container);
     void update_table(std::size_t place, const Snapshot& snapshot);
     Target target_of(std::size_t place, const signals::Value& label, const Snapshot& snapshot);
     Target target_of_pod(std::size_t place, const Pod& pod, MonoTime now);
     Series& of_others(std::size_t place);
-    static void add_row(const signals::Table& table, const Target& target, Counted& counted, const Snapshot& snapshot,
-                        std::size_t row);
+    void add_row(const signals::Table& table, const Target& target, Counted& counted, const Snapshot& snapshot,
+                 std::size_t row) const;
     void choose(MonoTime now);
     void forget_pods(MonoTime now);
-    void begin_series(const PodName& name, const PodState& pod, MonoTime now);
     void end_series(const PodName& name, MonoTime now);
     void end_series(std::size_t place, const Series& series, MonoTime now);
     [[nodiscard]] std::size_t series_without_pods() const;
@@ -168,6 +178,8 @@ private:
     std::size_t most_series_ = 1000;
     std::size_t left_ = 0; // of these, for a pod that is seen for the first time
     MonoTime chosen_;
+    bool is_updated_ = false; // by a snapshot
+    bool is_scraped_ = false; // since then
     std::map<TunableId, Changes> changes_;
 };
 

@@ -73,7 +73,7 @@ std::vector<MetricFamily> Metrics::signal_families() const {
             MetricFamily family{std::string(signal.metric), help_of(signal), type, {}};
             for (const auto& [labels, series] : tables_[table].by_labels) {
                 const auto& total = series.totals[i];
-                if (total) family.metric.push_back(sample(type, labels, static_cast<double>(total->value)));
+                if (total) family.metric.push_back(sample(type, labels, static_cast<double>(total->shown())));
                 if (series.gauges[i]) family.metric.push_back(sample(type, labels, *series.gauges[i]));
             }
             if (!family.metric.empty()) families.push_back(std::move(family));

@@ -11,12 +11,9 @@
 namespace bpftune::views {
 namespace {
 
-using signals::Kind;
 using signals::Signal;
 using signals::Table;
 
-// A pod that has gone has been scraped by then, and no longer keeps others from having series.
-constexpr auto until_scraped = std::chrono::minutes(2);
 // What was lost so long ago counts half.
 constexpr auto half_life = std::chrono::hours(1);
 // Names of pods have no more; those that a runtime makes up may.
@@ -97,8 +94,6 @@ void Metrics::limit_series(std::size_t most) {
     left_ = most - std::min(most, used);
 }
 
-// A pod that begins to have series begins with zeros, before it is scraped: what is counted next is not the first that
-// a scraper sees of it.
 void Metrics::choose(MonoTime now) {
     forget_pods(now);
     const double kept = pods_.empty() ? 1 : std::exp2(-std::chrono::duration<double>(now - chosen_) / half_life);
@@ -121,30 +116,15 @@ void Metrics::choose(MonoTime now) {
     for (const PodCandidate& chosen : candidates) {
         const auto found = pods_.find({std::string(chosen.ns), std::string(chosen.name)});
         if (chosen.has_own) left_ -= chosen.series;
-        if (chosen.has_own == std::exchange(found->second.has_own, chosen.has_own)) continue;
-        if (chosen.has_own)
-            begin_series(found->first, found->second, now);
-        else
-            end_series(found->first, now);
+        if (std::exchange(found->second.has_own, chosen.has_own) && !chosen.has_own) end_series(found->first, now);
     }
 }
 
 void Metrics::forget_pods(MonoTime now) {
     std::erase_if(pods_, [&](const auto& entry) {
         const PodState& pod = entry.second;
-        return now - pod.seen > (pod.has_own ? Nanoseconds(series_lifetime) : Nanoseconds(until_scraped));
+        return now - pod.seen > (pod.has_own ? series_lifetime : until_scraped);
     });
-}
-
-void Metrics::begin_series(const PodName& name, const PodState& pod, MonoTime now) {
-    for (const auto& [place, had] : pod.had) {
-        const auto& signals = signals::catalog()[place.first].signals;
-        Series& series = tables_[place.first].by_labels[labels_of_pod(name.first, name.second, place.second)];
-        series.gauges.resize(signals.size());
-        series.totals.resize(signals.size());
-        for (std::size_t i = 0; i < signals.size(); ++i)
-            if (had.signals.test(i) && signals[i].kind == Kind::counter) series.totals[i] = Total{.seen = now};
-    }
 }
 
 void Metrics::end_series(const PodName& name, MonoTime now) {
@@ -160,14 +140,14 @@ void Metrics::end_series(const PodName& name, MonoTime now) {
     }
 }
 
-// What it has counted in the last tick nobody has been shown.
+// What it has counted since it was last scraped nobody has been shown.
 void Metrics::end_series(std::size_t place, const Series& series, MonoTime now) {
     Series& rest = of_others(place);
     for (std::size_t i = 0; i < series.totals.size(); ++i) {
         if (!series.totals[i]) continue;
         std::optional<Total>& total = rest.totals[i];
-        if (!total) total.emplace();
-        total->value += series.totals[i]->value - series.totals[i]->shown;
+        if (!total) total = new_total(now);
+        total->value += series.totals[i]->value - series.totals[i]->scraped;
         total->seen = now;
     }
 }

@@ -91,6 +91,17 @@ bool ends_well(const std::string& answer, const std::string& status, const std::
 
 } // namespace
 
+TEST_CASE("that a page was read as /metrics is known until the next one is published") {
+    const auto server = started();
+    ask_for(*server, "HEAD /metrics HTTP/1.0\r\n\r\n");
+    get(*server, "/healthz");
+    CHECK_FALSE(server->is_scraped());
+    get(*server, "/metrics");
+    CHECK(server->is_scraped());
+    server->publish("some_metric 2\n", alive());
+    CHECK_FALSE(server->is_scraped());
+}
+
 TEST_CASE("what is published is what /metrics says, and what /healthz and /readyz go by") {
     const auto server = started();
     CHECK(ends_well(get(*server, "/metrics"), "200 OK", "some_metric 1\n"));

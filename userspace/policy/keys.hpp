@@ -138,7 +138,8 @@ inline constexpr std::array pod_keys{
         .keys = pod_tunable_keys},
 };
 
-// What is not of pods takes up to 900 of them on a node of 32 CPUs or more (a test adds that up).
+// What is not of pods takes some 500 of them on a node of 32 CPUs or more, and up to 900 where each tunable has had a
+// change in each state (a test adds that up).
 inline constexpr std::uint64_t fewest_series = 1000;
 inline constexpr std::uint64_t most_series = 100'000;
 

@@ -80,7 +80,6 @@ double folded(Aggregate aggregate, double a, double b) {
 Metrics::Metrics(std::string version) : version_(std::move(version)) {
     sources_.fill(Rung::none);
     tables_.resize(signals::catalog().size());
-    for (const tunables::Tunable& tunable : tunables::catalog()) changes_[tunable.id] = {};
     choose({});
 }
 
@@ -93,6 +92,7 @@ void Metrics::update(const Snapshot& snapshot, std::string_view mode) {
     lost_events_ = snapshot.lost_events;
     withheld_events_ = snapshot.withheld_events;
     for (std::size_t place = 0; place < tables_.size(); ++place) update_table(place, snapshot);
+    release_changes(snapshot.time.mono);
     choose(snapshot.time.mono);
 }
 
@@ -105,6 +105,9 @@ void Metrics::scraped() {
                 total->scraped = total->shown();
                 total->is_held = false;
             }
+    for (auto& [tunable, changes] : changes_)
+        for (auto& [state, total] : changes)
+            if (total.begun < chosen_) total.is_held = false; // else it may be newer than the page
 }
 
 Metrics::Total Metrics::new_total(MonoTime now) const { return {.begun = now, .seen = now, .is_held = is_scraped_}; }
@@ -115,6 +118,12 @@ void Metrics::begin_tick(TableSeries& of_table, MonoTime now) {
         for (auto& total : series.totals)
             if (total && now - total->begun > until_scraped) total->is_held = false;
     }
+}
+
+void Metrics::release_changes(MonoTime now) {
+    for (auto& [tunable, changes] : changes_)
+        for (auto& [state, total] : changes)
+            if (now - total.begun > until_scraped) total.is_held = false;
 }
 
 void Metrics::update_table(std::size_t place, const Snapshot& snapshot) {
@@ -209,8 +218,7 @@ void Metrics::add_row(const Table& table, const Target& target, Counted& counted
 }
 
 void Metrics::changed(TunableId tunable, ChangeState state) {
-    adopted(tunable);
-    ++changes_[tunable].reached[static_cast<std::size_t>(state)];
+    ++changes_[tunable].try_emplace(state, new_total(chosen_)).first->second.value;
 }
 
 } // namespace bpftune::views

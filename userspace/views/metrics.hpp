@@ -63,8 +63,8 @@ public:
 
     // To be called each time that a change reaches a state, the first one included.
     void changed(TunableId tunable, ChangeState state);
-    // A change of an earlier run is held: it may reach further states.
-    void adopted(TunableId tunable) { changes_[tunable].any = true; }
+    // A value of an earlier run is held.
+    void adopted(TunableId tunable) { changes_.try_emplace(tunable); }
 
     [[nodiscard]] std::string text() const;
 
@@ -135,13 +135,11 @@ private:
         Signals* had = nullptr;
     };
 
-    // Of one tunable, by state.
-    struct Changes {
-        std::array<std::uint64_t, all_change_states.size()> reached{};
-        bool any = false; // else only the states that are counted from the start have series
-    };
+    // Of one tunable, by state: those that were reached.
+    using Changes = std::map<ChangeState, Total>;
 
     static void begin_tick(TableSeries& of_table, MonoTime now);
+    void release_changes(MonoTime now);
     [[nodiscard]] Total new_total(MonoTime now) const;
     static Labels labels_of_pod(std::string_view ns, std::string_view name, std::string_view container);
     void update_table(std::size_t place, const Snapshot& snapshot);
@@ -178,9 +176,9 @@ private:
     std::size_t most_series_ = 1000;
     std::size_t left_ = 0; // of these, for a pod that is seen for the first time
     MonoTime chosen_;
-    bool is_updated_ = false; // by a snapshot
-    bool is_scraped_ = false; // since then
-    std::map<TunableId, Changes> changes_;
+    bool is_updated_ = false;              // by a snapshot
+    bool is_scraped_ = false;              // since then
+    std::map<TunableId, Changes> changes_; // of those that the service has set or had something to say of
 };
 
 } // namespace bpftune::views

@@ -47,14 +47,6 @@ MetricFamily gauge(std::string name, std::string help, double value) {
 
 double seconds_of(WallTime time) { return std::chrono::duration<double>(time.time_since_epoch()).count(); }
 
-// Before a tunable's first change: those that a change may begin with, and those that an alert is about. Where a series
-// begins at 1, increase() sees no rise.
-bool is_counted_from_start(ChangeState state) {
-    constexpr std::array counted{ChangeState::recommended, ChangeState::advice,      ChangeState::applied,
-                                 ChangeState::failed,      ChangeState::rolled_back, ChangeState::yielded};
-    return std::ranges::find(counted, state) != counted.end();
-}
-
 std::size_t series_in(const std::vector<MetricFamily>& families) {
     std::size_t series = 0;
     for (const MetricFamily& family : families) series += family.metric.size();
@@ -112,7 +104,6 @@ std::vector<MetricFamily> Metrics::health_families() const {
 MetricFamily Metrics::held_family() const {
     MetricFamily held{"bpftune_held_values", "Values in force that the service has set.", MetricType::Gauge, {}};
     for (const auto& [tunable, changes] : changes_) {
-        if (!changes.any) continue;
         const auto found = health_.held.find(tunable);
         const std::size_t count = found == health_.held.end() ? 0 : found->second;
         held.metric.push_back(sample(MetricType::Gauge, {{"tunable", std::string(tunables::row(tunable).name)}},
@@ -157,12 +148,11 @@ std::vector<MetricFamily> Metrics::service_families() const {
     using enum MetricType;
     MetricFamily changes{"bpftune_changes_total", "Changes that have reached this state.", Counter, {}};
     for (const auto& [tunable, counts] : changes_)
-        for (const ChangeState state : all_change_states)
-            if (counts.any || is_counted_from_start(state))
-                changes.metric.push_back(sample(
-                    Counter,
-                    {{"tunable", std::string(tunables::row(tunable).name)}, {"state", std::string(to_string(state))}},
-                    static_cast<double>(counts.reached[static_cast<std::size_t>(state)])));
+        for (const auto& [state, total] : counts)
+            changes.metric.push_back(sample(
+                Counter,
+                {{"tunable", std::string(tunables::row(tunable).name)}, {"state", std::string(to_string(state))}},
+                static_cast<double>(total.shown())));
     MetricFamily sources{"bpftune_source_info", "How each probe measures on this node.", Gauge, {}};
     for (const Probe probe : all_probes)
         sources.metric.push_back(sample(Gauge,

@@ -135,15 +135,19 @@ TEST_CASE("of 2,000 pods those that lost most have series of their own, and the 
           812 * (2000. - static_cast<double>(own - 1)));
 }
 
-TEST_CASE("25 pods that lose have series of their own within the least budget, beside all that a node of 8 CPUs has") {
-    Node node(200);
-    for (std::size_t i = 0; i < 200; ++i) {
+TEST_CASE("25 pods that lose have series of their own within the least budget, beside all that a node of 32 CPUs has") {
+    constexpr std::size_t pods = 110;
+    Node node(pods);
+    for (std::size_t i = 0; i < pods; ++i) {
         const NetnsTcp& tcp = node.snapshot.tcp[i];
         node.snapshot.buffers.push_back({.netns = tcp.netns, .pod = tcp.pod});
         node.snapshot.fragments.push_back({.netns = tcp.netns, .pod = tcp.pod, .limit_bytes = 4 << 20});
     }
-    for (unsigned cpu = 0; cpu < 8; ++cpu)
+    for (unsigned cpu = 0; cpu < 32; ++cpu)
         node.snapshot.softirq.push_back({.cpu = cpu, .processed = 2, .backlog = cpu, .softirq_percent = 1});
+    for (const tunables::Tunable& tunable : tunables::catalog().first(8)) // as many as a node sees changed
+        for (const ChangeState state : {ChangeState::applied, ChangeState::kept, ChangeState::rolled_back})
+            node.metrics.changed(tunable.id, state);
     node.snapshot.neighbours = {{.family = Family::ipv4}, {.family = Family::ipv6}};
     node.snapshot.socket_memory = {{.pool = MemoryPool::tcp}, {.pool = MemoryPool::udp}};
     node.snapshot.listeners.push_back(quiet_listener("sshd", 22));
@@ -183,23 +187,23 @@ TEST_CASE("with room for all of them no pod is summed up as other") {
 }
 
 TEST_CASE("a pod that begins to have series shows zero until it was scraped, and what it lost before is in other") {
-    Node node(50);
+    Node node(100);
     node.metrics.scraped();
     node.tick(); // those have series that nothing speaks for, by name
-    REQUIRE_FALSE(node.has_series("web-49"));
+    REQUIRE_FALSE(node.has_series("web-99"));
     const double before = value_of(node.metrics, overflows_of_others);
-    node.lose(49, 30);
+    node.lose(99, 30);
     node.tick();
     CHECK(value_of(node.metrics, overflows_of_others) == before + 30);
     for (int second = 0; second < 5; ++second) {
-        node.lose(49, 5);
+        node.lose(99, 5);
         node.tick();
-        CHECK(value_of(node.metrics, overflows_of("web-49")) == 0);
+        CHECK(value_of(node.metrics, overflows_of("web-99")) == 0);
     }
     node.metrics.scraped();
-    node.lose(49, 5);
+    node.lose(99, 5);
     node.tick();
-    CHECK(value_of(node.metrics, overflows_of("web-49")) == 30);
+    CHECK(value_of(node.metrics, overflows_of("web-99")) == 30);
     CHECK(value_of(node.metrics, overflows_of_others) == before + 30);
 }
 
@@ -225,7 +229,7 @@ TEST_CASE("before the first scrape no series is held back: a scraper begins with
 }
 
 TEST_CASE("a burst of a pod whose series has just begun is in the increase that a scrape every 30 s finds") {
-    Node node(50);
+    Node node(100);
     Reader reader;
     double lost = 0;
     const auto seconds = [&](int count, const std::vector<std::size_t>& losing) {
@@ -237,36 +241,37 @@ TEST_CASE("a burst of a pod whose series has just begun is in the increase that 
     };
     reader.scrape(node);
     seconds(4, {});
-    seconds(10, {49}); // had none until then
-    REQUIRE(node.has_series("web-49"));
+    seconds(10, {99}); // had none until then
+    REQUIRE(node.has_series("web-99"));
     node.start("new"); // has lost something when it is first seen
-    seconds(10, {50});
+    seconds(10, {100});
     REQUIRE(node.has_series("new"));
     for (int scrape = 0; scrape < 3; ++scrape) {
         seconds(6, {});
         reader.scrape(node);
         seconds(24, {});
     }
-    CHECK(reader.increase(overflows_of("web-49")) == 900);
+    CHECK(reader.increase(overflows_of("web-99")) == 900);
     CHECK(reader.increase(overflows_of("new")) + reader.increase(overflows_of_others) == 1100);
     CHECK(reader.increase() == lost);
 }
 
 TEST_CASE("a full queue of a pod without series of its own is full among the others") {
-    Node node(50);
+    Node node(100);
     node.tick();
-    REQUIRE_FALSE(node.has_series("web-49"));
-    node.snapshot.listeners[49].queue = node.snapshot.listeners[49].limit + 1;
+    REQUIRE_FALSE(node.has_series("web-99"));
+    node.snapshot.listeners[99].queue = node.snapshot.listeners[99].limit + 1;
     node.tick();
     CHECK(value_of(node.metrics, R"(bpftune_listener_queue_fullest_ratio{namespace="",pod="other",container=""})") ==
           1);
 }
 
 TEST_CASE("who lost nothing has series by how near it came to a limit") {
-    Node node(50);
-    node.snapshot.conntrack[48].entries = node.snapshot.conntrack[48].limit * 9 / 10;
+    Node node(100);
+    node.snapshot.conntrack[98].entries = node.snapshot.conntrack[98].limit * 9 / 10;
     node.tick();
-    CHECK(node.has_series("web-48"));
+    node.tick();
+    CHECK(node.has_series("web-98"));
 }
 
 TEST_CASE("series do not come and go with small changes of the order") {
@@ -294,12 +299,12 @@ TEST_CASE("series do not come and go with small changes of the order") {
 }
 
 TEST_CASE("a pod that is gone makes room for one that is there, once it has been scraped") {
-    Node node(60);
-    for (std::size_t i = 0; i < 60; ++i) node.lose(i, 100);
+    Node node(120);
+    for (std::size_t i = 0; i < 120; ++i) node.lose(i, 100);
     node.tick();
     REQUIRE(node.has_series("web-0"));
     while (!node.snapshot.listeners.empty()) node.stop(0);
-    for (int i = 0; i < 60; ++i) node.start("new-" + std::to_string(i));
+    for (int i = 0; i < 120; ++i) node.start("new-" + std::to_string(i));
     node.tick(30s);
     CHECK(node.has_series("web-0"));
     node.tick(2min);
@@ -382,7 +387,8 @@ TEST_CASE("what is not of pods fits into the least budget, and leaves room for s
     snapshot.socket_memory = {{.pool = MemoryPool::tcp}, {.pool = MemoryPool::udp}};
     for (std::size_t i = 0; i < policy::most_expected; ++i)
         snapshot.expected.push_back({.name = "net.x" + std::to_string(i), .expected = "1", .found = "1"});
-    for (const tunables::Tunable& tunable : tunables::catalog()) metrics.adopted(tunable.id);
+    for (const tunables::Tunable& tunable : tunables::catalog())
+        for (const ChangeState state : all_change_states) metrics.changed(tunable.id, state);
     metrics.limit_series(policy::fewest_series);
     metrics.update(snapshot, "auto");
     CHECK(series_of(metrics).size() <= policy::fewest_series);

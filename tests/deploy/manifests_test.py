@@ -195,8 +195,14 @@ class Manifests(unittest.TestCase):
         objects = render("canary", "pod-monitor")
         (monitor,) = of_kind(objects, "PodMonitor")
         (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+        relabelings = endpoint["relabelings"]
+        self.assertEqual(monitor["spec"]["jobLabel"], "app.kubernetes.io/name")  # bpftune-k8s, as alerts have it
+        self.assertEqual([each["regex"] for each in relabelings if each.get("action") == "labeldrop"], ["pod|container|namespace"])
+        (instance,) = [each["sourceLabels"] for each in relabelings if each.get("targetLabel") == "instance"]
+        self.assertEqual(instance, ["__meta_kubernetes_pod_node_name"])
         for daemon_set in of_kind(objects, "DaemonSet"):
             labels = daemon_set["spec"]["template"]["metadata"]["labels"]
+            self.assertEqual(labels[monitor["spec"]["jobLabel"]], "bpftune-k8s")
             self.assertLessEqual(monitor["spec"]["selector"]["matchLabels"].items(), labels.items())
             self.assertEqual(endpoint["port"], container_of(daemon_set)["ports"][0]["name"])
 

@@ -20,7 +20,7 @@ import image  # noqa: E402
 from manifests import container_of, of_kind, render  # noqa: E402
 
 BUILD = pathlib.Path(sys.argv[1]).resolve()
-SMALLER_THAN = 60 << 20
+SMALLER_THAN = 60 * 1000 * 1000
 
 
 class Image(unittest.TestCase):

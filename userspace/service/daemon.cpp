@@ -167,7 +167,7 @@ public:
           pod_names_(looks_of_writer()), collector_(probes_, signals::this_node(), sys::now(), pod_names_.naming()),
           executor_(
               journal_, writer_, state_, [this] { return note_boot(lock_, boot_); },
-              [this](TunableId id, ChangeState state) { metrics_.changed(id, state); },
+              [this](const Decision& decision, ChangeState state) { metrics_.changed(decision, state); },
               [this](Nudge what, const Scope& scope) -> Result<> {
                   const auto link = probes_.nudge(what);
                   if (!link) return std::unexpected(link.error());

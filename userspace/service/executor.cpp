@@ -93,13 +93,13 @@ void Executor::carry_out_next(std::span<const Decision> next) {
     case Decision::Act::keep:
         spdlog::info("kept: {}: {}", described(decision), decision.why);
         recorded(journal_.kept(object, decision.why, decision.evidence), "keep");
-        on_change_(decision.tunable, ChangeState::kept);
+        on_change_(decision, ChangeState::kept);
         break;
     case Decision::Act::roll_back: roll_back(decision); break;
     case Decision::Act::yield:
         spdlog::warn("yielded: {}: {}; left alone until restart or reload", described(decision), decision.why);
         recorded(journal_.yielded(object, decision.why), "yield");
-        on_change_(decision.tunable, ChangeState::yielded);
+        on_change_(decision, ChangeState::yielded);
         break;
     case Decision::Act::forget: forgotten_.push_back(decision); break;
     case Decision::Act::release:
@@ -113,7 +113,7 @@ void Executor::say(const Decision& decision, ChangeState state) {
     spdlog::info("{}: {}: {}", to_string(state), described(decision), decision.why);
     const auto row = journal_.begin(change_now(decision, state));
     recorded(row ? Result<>() : std::unexpected(row.error()), "begin");
-    on_change_(decision.tunable, state);
+    on_change_(decision, state);
 }
 
 bool Executor::settle_forgotten(Nanoseconds longest) {
@@ -198,7 +198,7 @@ void Executor::finish_roll_back(const Decision& decision, const Outcome& outcome
     case Outcome::Kind::written:
         recorded(journal_.rolled_back(object, decision.why, decision.evidence), "rolled back");
         spdlog::info("rolled back: {}: {}", described(decision), decision.why);
-        on_change_(decision.tunable, ChangeState::rolled_back);
+        on_change_(decision, ChangeState::rolled_back);
         nudge(decision);
         break;
     case Outcome::Kind::gone: recorded(journal_.release(object), "gone"); break;
@@ -273,7 +273,7 @@ void Executor::written(const Decision& decision, std::int64_t row, MonoTime now)
             recorded(journal_.undoing(object, true), "undoing");
     }
     spdlog::info("{}: {}: {}", to_string(state), described(decision), decision.why);
-    on_change_(decision.tunable, state);
+    on_change_(decision, state);
     nudge(decision);
 }
 
@@ -289,7 +289,7 @@ void Executor::nudge(const Decision& decision) const {
 void Executor::not_written(const Decision& decision, std::int64_t row, const std::string& error) {
     spdlog::warn("not written: {}: {}", described(decision), error);
     recorded(journal_.failed(row, error), "failed");
-    on_change_(decision.tunable, ChangeState::failed);
+    on_change_(decision, ChangeState::failed);
 }
 
 // Pods end all the time.
@@ -297,7 +297,7 @@ void Executor::gone(const Decision& decision, std::int64_t row) {
     spdlog::info("gone before it could be written: {}", described(decision));
     recorded(journal_.gone(row), "gone");
     recorded(journal_.release(key_of(decision.tunable, decision.scope)), "gone");
-    on_change_(decision.tunable, ChangeState::gone);
+    on_change_(decision, ChangeState::gone);
 }
 
 } // namespace bpftune::service

@@ -23,7 +23,7 @@ namespace bpftune::service {
 class Executor {
 public:
     using Announce = std::function<Result<>()>;
-    using OnChange = std::function<void(TunableId, ChangeState)>;
+    using OnChange = std::function<void(const Decision&, ChangeState)>;
     using NudgeFlows = std::function<Result<>(Nudge, const Scope&)>;
 
     // `announce`: says, before a change is recorded whose original is needed again, that there are such (note_boot); an

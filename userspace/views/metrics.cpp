@@ -92,7 +92,8 @@ void Metrics::update(const Snapshot& snapshot, std::string_view mode) {
     lost_events_ = snapshot.lost_events;
     withheld_events_ = snapshot.withheld_events;
     for (std::size_t place = 0; place < tables_.size(); ++place) update_table(place, snapshot);
-    release_changes(snapshot.time.mono);
+    for (Total* const total : totals_of_changes())
+        if (snapshot.time.mono - total->begun > until_scraped) total->is_held = false;
     choose(snapshot.time.mono);
 }
 
@@ -105,9 +106,8 @@ void Metrics::scraped() {
                 total->scraped = total->shown();
                 total->is_held = false;
             }
-    for (auto& [tunable, changes] : changes_)
-        for (auto& [state, total] : changes)
-            if (total.begun < chosen_) total.is_held = false; // else it may be newer than the page
+    for (Total* const total : totals_of_changes())
+        if (total->begun < chosen_) total->is_held = false; // else it may be newer than the page
 }
 
 Metrics::Total Metrics::new_total(MonoTime now) const { return {.begun = now, .seen = now, .is_held = is_scraped_}; }
@@ -120,10 +120,13 @@ void Metrics::begin_tick(TableSeries& of_table, MonoTime now) {
     }
 }
 
-void Metrics::release_changes(MonoTime now) {
-    for (auto& [tunable, changes] : changes_)
-        for (auto& [state, total] : changes)
-            if (now - total.begun > until_scraped) total.is_held = false;
+std::vector<Metrics::Total*> Metrics::totals_of_changes() {
+    std::vector<Total*> totals;
+    for (auto& [tunable, changes] : changes_) {
+        for (auto& [state, total] : changes.reached) totals.push_back(&total);
+        if (changes.put_back) totals.push_back(&*changes.put_back);
+    }
+    return totals;
 }
 
 void Metrics::update_table(std::size_t place, const Snapshot& snapshot) {
@@ -217,8 +220,13 @@ void Metrics::add_row(const Table& table, const Target& target, Counted& counted
     }
 }
 
-void Metrics::changed(TunableId tunable, ChangeState state) {
-    ++changes_[tunable].try_emplace(state, new_total(chosen_)).first->second.value;
+void Metrics::changed(const Decision& decision, ChangeState state) {
+    Changes& changes = changes_[decision.tunable];
+    ++changes.reached.try_emplace(state, new_total(chosen_)).first->second.value;
+    const bool is_written = state == ChangeState::applied || state == ChangeState::kept;
+    if (decision.act != Decision::Act::reassert || !is_written) return;
+    if (!changes.put_back) changes.put_back = new_total(chosen_);
+    ++changes.put_back->value;
 }
 
 } // namespace bpftune::views

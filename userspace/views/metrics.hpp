@@ -61,8 +61,8 @@ public:
     // (policy/keys.hpp, fewest_series).
     void limit_series(std::size_t most);
 
-    // To be called each time that a change reaches a state, the first one included.
-    void changed(TunableId tunable, ChangeState state);
+    // To be called each time that the change of a decision reaches a state, the first one included.
+    void changed(const Decision& decision, ChangeState state);
     // A value of an earlier run is held.
     void adopted(TunableId tunable) { changes_.try_emplace(tunable); }
 
@@ -135,11 +135,14 @@ private:
         Signals* had = nullptr;
     };
 
-    // Of one tunable, by state: those that were reached.
-    using Changes = std::map<ChangeState, Total>;
+    // Of one tunable.
+    struct Changes {
+        std::map<ChangeState, Total> reached;
+        std::optional<Total> put_back; // over somebody else's value
+    };
 
     static void begin_tick(TableSeries& of_table, MonoTime now);
-    void release_changes(MonoTime now);
+    std::vector<Total*> totals_of_changes();
     [[nodiscard]] Total new_total(MonoTime now) const;
     static Labels labels_of_pod(std::string_view ns, std::string_view name, std::string_view container);
     void update_table(std::size_t place, const Snapshot& snapshot);

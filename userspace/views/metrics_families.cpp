@@ -147,12 +147,17 @@ MetricFamily Metrics::expected_family() const {
 std::vector<MetricFamily> Metrics::service_families() const {
     using enum MetricType;
     MetricFamily changes{"bpftune_changes_total", "Changes that have reached this state.", Counter, {}};
-    for (const auto& [tunable, counts] : changes_)
-        for (const auto& [state, total] : counts)
-            changes.metric.push_back(sample(
-                Counter,
-                {{"tunable", std::string(tunables::row(tunable).name)}, {"state", std::string(to_string(state))}},
-                static_cast<double>(total.shown())));
+    MetricFamily put_back{
+        "bpftune_values_put_back_total", "Values that were set again, over what someone else had set.", Counter, {}};
+    for (const auto& [tunable, counted] : changes_) {
+        const std::string name(tunables::row(tunable).name);
+        for (const auto& [state, total] : counted.reached)
+            changes.metric.push_back(sample(Counter, {{"tunable", name}, {"state", std::string(to_string(state))}},
+                                            static_cast<double>(total.shown())));
+        if (counted.put_back)
+            put_back.metric.push_back(
+                sample(Counter, {{"tunable", name}}, static_cast<double>(counted.put_back->shown())));
+    }
     MetricFamily sources{"bpftune_source_info", "How each probe measures on this node.", Gauge, {}};
     for (const Probe probe : all_probes)
         sources.metric.push_back(sample(Gauge,
@@ -170,18 +175,23 @@ std::vector<MetricFamily> Metrics::service_families() const {
     withheld.metric.push_back(sample(Counter, {}, static_cast<double>(withheld_events_)));
     MetricFamily build{"bpftune_build_info", "Version of the service.", Gauge, {}};
     build.metric.push_back(sample(Gauge, {{"version", version_}}, 1));
-    return {std::move(build), std::move(mode),     std::move(sources),
-            std::move(lost),  std::move(withheld), std::move(changes)};
+    return {std::move(build),    std::move(mode),    std::move(sources), std::move(lost),
+            std::move(withheld), std::move(changes), std::move(put_back)};
 }
 
 std::vector<MetricFamily> Metrics::series_families(std::size_t others) const {
     const auto folded = std::ranges::count_if(pods_, [](const auto& entry) { return !entry.second.has_own; });
-    return {gauge("bpftune_metrics_series", "Series that this page has.", static_cast<double>(others + 3)),
+    const auto losing =
+        std::ranges::count_if(pods_, [](const auto& entry) { return !entry.second.has_own && entry.second.lost >= 1; });
+    return {gauge("bpftune_metrics_series", "Series that this page has.", static_cast<double>(others + 4)),
             gauge("bpftune_metrics_series_limit", "Series that it may have (metrics.maxSeries).",
                   static_cast<double>(most_series_)),
             gauge("bpftune_metrics_folded_pods",
                   "Pods without series of their own, for want of room: summed up under pod=\"other\".",
-                  static_cast<double>(folded))};
+                  static_cast<double>(folded)),
+            gauge("bpftune_metrics_folded_losing_pods",
+                  "Of these, pods that lose packets or connections, or did within the last hours.",
+                  static_cast<double>(losing))};
 }
 
 std::string Metrics::text() const {

@@ -2,6 +2,7 @@
 // Someone else's hand on values that the service holds.
 #include "core/text.hpp"
 #include "fixtures.hpp"
+#include "http_client.hpp"
 
 using namespace bpftune;
 using namespace bpftune::testing;
@@ -53,7 +54,7 @@ struct Raised {
 
     explicit Raised(const std::string& spec) {
         home.set_policy(policy_text("conflict", spec));
-        service = std::make_unique<Running>(home);
+        service = std::make_unique<Running>(home, Service::Settings{.listen = "127.0.0.1:0"});
         site.burst(listener, port);
         must(comes_true([&] { return limit_of(listener) > 8 && limit_of(listener) == now(); }), "a raise");
         ticks(1); // the correction after the burst has been made
@@ -143,6 +144,9 @@ TEST_CASE("with reassert a lowered value is put back three times, and then left 
         CHECK(raised.newest_change()["from"] == "9");
         REQUIRE(comes_true([&] { return raised.now() == raised.value; }));
     }
+    raised.ticks(1);
+    CHECK(mentions(get(http_port(*raised.service), "/metrics"),
+                   fmt::format("\nbpftune_values_put_back_total{{tunable=\"{}\"}} 3\n", name)));
     hand.set(9);
     REQUIRE(comes_true([&] { return raised.newest_change()["state"] == "yielded"; }));
     CHECK(has(raised.newest_change()["why"], "it was put back 3 times within an hour, and is not again"));

@@ -69,7 +69,7 @@ TEST_CASE("each alert has its runbook in docs/operations.md, and each link withi
 TEST_CASE("alerts and their cases are about metrics that there are", "[docs]") {
     Metrics metrics("0.1.0");
     metrics.update(Metrics::Health{});
-    metrics.changed(TunableId::somaxconn, ChangeState::applied);
+    metrics.changed({.tunable = TunableId::somaxconn}, ChangeState::applied);
     std::set<std::string> known;
     for (const std::string& name : matches(metrics.text(), "^# TYPE ([a-z0-9_]+) ")) known.insert(name);
     known.insert("bpftune_expected_sysctl"); // where any is expected

@@ -147,7 +147,7 @@ TEST_CASE("25 pods that lose have series of their own within the least budget, b
         node.snapshot.softirq.push_back({.cpu = cpu, .processed = 2, .backlog = cpu, .softirq_percent = 1});
     for (const tunables::Tunable& tunable : tunables::catalog().first(8)) // as many as a node sees changed
         for (const ChangeState state : {ChangeState::applied, ChangeState::kept, ChangeState::rolled_back})
-            node.metrics.changed(tunable.id, state);
+            node.metrics.changed({.tunable = tunable.id}, state);
     node.snapshot.neighbours = {{.family = Family::ipv4}, {.family = Family::ipv6}};
     node.snapshot.socket_memory = {{.pool = MemoryPool::tcp}, {.pool = MemoryPool::udp}};
     node.snapshot.listeners.push_back(quiet_listener("sshd", 22));
@@ -157,6 +157,17 @@ TEST_CASE("25 pods that lose have series of their own within the least budget, b
     }
     for (std::size_t i = 50; i < 75; ++i) CHECK(node.has_series("web-" + std::to_string(i)));
     CHECK(series_of(node.metrics).size() <= policy::fewest_series);
+}
+
+TEST_CASE("of the pods without series of their own those that lose are counted apart, for the alert") {
+    Node node(300);
+    node.tick();
+    CHECK(value_of(node.metrics, "bpftune_metrics_folded_pods") > 200);
+    CHECK(value_of(node.metrics, "bpftune_metrics_folded_losing_pods") == 0);
+    for (std::size_t i = 0; i < 300; ++i) node.lose(i, 10);
+    node.tick();
+    CHECK(value_of(node.metrics, "bpftune_metrics_folded_losing_pods") ==
+          value_of(node.metrics, "bpftune_metrics_folded_pods"));
 }
 
 TEST_CASE("what neither alerts nor graphs are about is shared by all pods, whether they have series of their own") {
@@ -388,7 +399,7 @@ TEST_CASE("what is not of pods fits into the least budget, and leaves room for s
     for (std::size_t i = 0; i < policy::most_expected; ++i)
         snapshot.expected.push_back({.name = "net.x" + std::to_string(i), .expected = "1", .found = "1"});
     for (const tunables::Tunable& tunable : tunables::catalog())
-        for (const ChangeState state : all_change_states) metrics.changed(tunable.id, state);
+        for (const ChangeState state : all_change_states) metrics.changed({.tunable = tunable.id}, state);
     metrics.limit_series(policy::fewest_series);
     metrics.update(snapshot, "auto");
     CHECK(series_of(metrics).size() <= policy::fewest_series);

@@ -279,9 +279,9 @@ TEST_CASE("the snapshot of a pressure event changes no metric") {
 
 TEST_CASE("changes are counted by tunable and by each state that they reach") {
     Metrics metrics("0.1.0");
-    metrics.changed(TunableId::somaxconn, ChangeState::applied);
-    metrics.changed(TunableId::somaxconn, ChangeState::applied);
-    metrics.changed(TunableId::somaxconn, ChangeState::kept);
+    metrics.changed({.tunable = TunableId::somaxconn}, ChangeState::applied);
+    metrics.changed({.tunable = TunableId::somaxconn}, ChangeState::applied);
+    metrics.changed({.tunable = TunableId::somaxconn}, ChangeState::kept);
     const std::string text = metrics.text();
     CHECK(lines_with(text, "bpftune_changes_total").size() == 2);
     CHECK(line_with(text, R"({tunable="net.core.somaxconn",state="applied"})").ends_with(" 2"));
@@ -300,16 +300,28 @@ TEST_CASE("the first change that reaches a state is no rise until a scrape has s
     tick(1s);
     metrics.scraped();
     tick(1s);
-    metrics.changed(TunableId::somaxconn, ChangeState::rolled_back);
+    metrics.changed({.tunable = TunableId::somaxconn}, ChangeState::rolled_back);
     metrics.scraped(); // of a page from before the change
     CHECK(line_with(tick(1s), series).ends_with(" 0"));
     CHECK(line_with(tick(1s), series).ends_with(" 0"));
     metrics.scraped();
     CHECK(line_with(tick(1s), series).ends_with(" 1"));
 
-    metrics.changed(TunableId::somaxconn, ChangeState::failed);
+    metrics.changed({.tunable = TunableId::somaxconn}, ChangeState::failed);
     CHECK(lines_with(tick(2min), R"(state="failed"} 0)").size() == 1);
     CHECK(lines_with(tick(1s), R"(state="failed"} 1)").size() == 1); // nobody scrapes
+}
+
+TEST_CASE("a value that was put back over somebody else's is counted, not that it could not be") {
+    Metrics metrics("0.1.0");
+    const Decision put_back{.act = Decision::Act::reassert, .tunable = TunableId::somaxconn};
+    metrics.changed({.tunable = TunableId::somaxconn}, ChangeState::applied);
+    metrics.changed(put_back, ChangeState::failed);
+    CHECK(lines_with(metrics.text(), "values_put_back_total").empty());
+    metrics.changed(put_back, ChangeState::kept);
+    metrics.changed(put_back, ChangeState::applied);
+    CHECK(line_with(metrics.text(), "values_put_back_total") ==
+          R"(bpftune_values_put_back_total{tunable="net.core.somaxconn"} 2)");
 }
 
 TEST_CASE("values of an earlier run that are held are told") {

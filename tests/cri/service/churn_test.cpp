@@ -149,6 +149,12 @@ TEST_CASE("200 pods that came and went leave nothing behind, and nothing is writ
     for (const Json& change : home.history()) CHECK(change["scope"]["pod"]["namespace"] == "shop");
     constexpr unsigned of_a_pod = 3; // its namespace, its listener, and one of them a second time
     CHECK(home.history().size() <= of_a_pod * (pods / 2 + 1));
+    const Json to_undo = json_of(home.restored({"--dry-run"}));
+    CHECK_FALSE(to_undo.empty());
+    for (const Json& line : to_undo) {
+        INFO(line.dump());
+        CHECK(mentions(line["object"], "shop/web-0")); // the others have higher numbers
+    }
     const std::string metrics = get(http_port(service), "/metrics");
     const std::string series = "\nbpftune_metrics_series ";
     REQUIRE(mentions(metrics, series));

@@ -121,9 +121,8 @@ Wish finding_of(const Gate& gate, const Conntrack& table, const TcpState& state,
 
 // Two at once for one loss could not be told apart.
 bool is_on_trial(const Gate& gate, const Conntrack& table) {
-    return std::ranges::any_of(all_states, [&](const TcpState& state) {
-        return trial_with(gate, {state.tunable, table.netns}) != nullptr;
-    });
+    return std::ranges::any_of(
+        all_states, [&](const TcpState& state) { return trial_with(gate, {state.tunable, table.netns}) != nullptr; });
 }
 
 // Those that fill the table, the most idle entries first.

@@ -81,8 +81,8 @@ std::string_view to_string(Binds binds) {
 Binds accept_queue_binds(const Listener& listener) {
     if (listener.asked && *listener.asked > listener.limit) return Binds::somaxconn;
     if (listener.limit == listener.somaxconn) return Binds::somaxconn;
-    const bool is_below = listener.limit < listener.somaxconn;
-    return !listener.asked && is_below ? Binds::unknown : Binds::application;
+    // The somaxconn of when it called listen() may have been larger than that of now, or smaller.
+    return listener.asked ? Binds::application : Binds::unknown;
 }
 
 bool can_be_clients(std::uint64_t under_way, double completed_a_second) {

@@ -35,7 +35,7 @@ inline std::string netns_text(const NetnsId& netns, const std::optional<Pod>& po
     return pod ? pod_text(*pod) : fmt::format("netns {}", netns.inode);
 }
 
-// Of a listener's `limit` that is below somaxconn, where the argument of listen() was not seen (Binds::unknown).
+// Of a listener's `limit` that is not somaxconn's of now, where the argument of listen() was not seen (Binds::unknown).
 inline std::string unknown_wish(std::string_view limit, std::string_view somaxconn) {
     return fmt::format("{} is what the application asked for, or what net.core.somaxconn ({} now) was when it called "
                        "listen(): a restart of the application would tell, listener.backlog named in the policy raises "

@@ -239,7 +239,7 @@ bool grant(Gate& gate, const Listener& listener, std::uint64_t share, std::uint6
     else
         wish.why = fmt::format("{} {}; it is {} now", name, asked_for_all(fmt::to_string(*listener.asked)), somaxconn);
     if (listener.cookie != cause.scope.listener->cookie && had_no_connection(listener))
-        wish.why += "; it never had a connection";
+        wish.why += "; no connection came to it since this service began";
     if (!wish.within_asked) wish.why += fmt::format("; the policy's listener.backlog allows {}", share);
     return gate.raise(std::move(wish)) > listener.limit;
 }

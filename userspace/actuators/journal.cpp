@@ -452,6 +452,7 @@ struct Journal::Database {
 
     // One that was removed, or that another took the place of, is written into and read by nobody else.
     Result<> check_place() const {
+        if (!writable) return {}; // which is an error of its own
         struct stat now{};
         if (::stat(path.c_str(), &now) == 0 && now.st_ino == file.st_ino && now.st_dev == file.st_dev) return {};
         return failure("journal {}: removed or replaced while it was in use. This service still knows the originals: "
@@ -667,6 +668,8 @@ Result<std::vector<Change>> Journal::history(std::optional<WallTime> since) cons
     if (const auto read = database_->for_each_row(sql, add, from); !read) return std::unexpected(read.error());
     return changes;
 }
+
+bool Journal::is_in_its_place() const { return database_->check_place().has_value(); }
 
 Result<> Journal::checkpoint() {
     if (auto ready = database_->check_writable("checkpoint"); !ready) return ready;

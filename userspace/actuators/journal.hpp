@@ -126,9 +126,13 @@ public:
     // Free on the file system, for what comes until the next checkpoint.
     static constexpr std::uint64_t least_room_bytes = 64 << 10;
 
-    // Moves the log into the database and begins the next. Both wait for the disk, so not while an event waits: what is
-    // recorded after it does not. An error too where there is too little room for more.
+    // Moves the log into the database and begins the next, with a row that is written and taken back. Both wait for the
+    // disk, so not while an event waits: what is recorded after it does not. An error too where there is too little
+    // room for more.
     Result<> checkpoint();
+
+    // False: the file that is open for writing was removed or replaced, so no more raises begin. Waits for no disk.
+    [[nodiscard]] bool is_in_its_place() const;
 
 private:
     struct Database;

@@ -644,10 +644,12 @@ void Daemon::tell_expected() {
 }
 
 // After a change its log is moved on. A disk that is full, or cannot be written any more, is to be known before a raise
-// waits for it, and that it can be again soon after.
+// waits for it, and that it can be again soon after; that its file is gone is known within a tick.
 bool Daemon::journal_is_due() {
     const MonoTime now = sys::now().mono;
-    if (!std::exchange(journal_stale_, false) && !executor_.journal_error() && now < next_journal_look_) return false;
+    const bool has_reason =
+        std::exchange(journal_stale_, false) || executor_.journal_error() || !journal_.is_in_its_place();
+    if (!has_reason && now < next_journal_look_) return false;
     next_journal_look_ = now + journal_look;
     return true;
 }

@@ -164,11 +164,16 @@ void Executor::not_journalled(const Decision& decision, const Error& error) {
     settle(decision, {Outcome::Kind::conflict, decision.from, error.message}, sys::now().mono);
 }
 
+// What is known to fail is known to work again when a checkpoint has: rows of what was recorded before may still find
+// their place where none begins.
+void Executor::checkpoint() {
+    const auto done = journal_.checkpoint();
+    recorded(done, "checkpoint");
+    if (done && std::exchange(journal_error_, std::nullopt)) spdlog::info("journal: changes are recorded again");
+}
+
 void Executor::recorded(const Result<>& result, std::string_view what) {
-    if (result) {
-        if (std::exchange(journal_error_, std::nullopt)) spdlog::info("journal: changes are recorded again");
-        return;
-    }
+    if (result) return;
     if (!journal_error_)
         spdlog::error("journal: {}: {}; nothing is written until changes can be recorded again", what,
                       result.error().message);

@@ -51,7 +51,7 @@ public:
     [[nodiscard]] const std::optional<std::string>& journal_error() const { return journal_error_; }
 
     // Moves the journal's log on, and finds out whether it takes rows. Waits for the disk.
-    void checkpoint() { recorded(journal_.checkpoint(), "checkpoint"); }
+    void checkpoint();
 
     // What the controller was told of the writes among them.
     [[nodiscard]] const std::vector<recording::Settled>& settled() const { return settled_; }

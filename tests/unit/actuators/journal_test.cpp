@@ -241,10 +241,12 @@ TEST_CASE("a journal that was removed or replaced takes no rows, and knows what 
     const TemporaryDirectory directory;
     auto journal = take(Journal::open(directory.path(), boot));
     ok(journal.written(take(journal.begin(somaxconn_change(7, "128", "1024"))), {}));
+    CHECK(journal.is_in_its_place());
     for (const char* file : {"journal.db", "journal.db-wal", "journal.db-shm"})
         std::filesystem::remove(directory.path() / file);
     if (replaced) static_cast<void>(take(Journal::open(directory.path(), boot)));
     const std::array more{somaxconn_change(8, "128", "1024")};
+    CHECK_FALSE(journal.is_in_its_place());
     CHECK(journal.begin(more).error().message.find("removed or replaced") != std::string::npos);
     CHECK(journal.checkpoint().error().message.find("removed or replaced") != std::string::npos);
     CHECK(only_holding(journal).original == "128");

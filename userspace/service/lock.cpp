@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/lock.hpp"
 
+#include <algorithm>
+#include <array>
+#include <cerrno>
 #include <string_view>
 #include <thread>
 
@@ -125,6 +128,15 @@ bool close_to_others(const sys::OwnDirectory& directory, Holds what) {
     return ::fchmod(directory.fd.value(), status.st_mode & 07777 & ~S_IRWXO) == 0;
 }
 
+// Of one that cannot be made. Without it two services could run at once.
+Error with_hint(Error error) {
+    constexpr std::array no_room{EROFS, ENOSPC, EDQUOT};
+    if (std::ranges::find(no_room, error.code) != no_room.end())
+        error.message += ". The first start needs a state directory that can be written, as long as it takes to make "
+                         "this file";
+    return error;
+}
+
 } // namespace
 
 Result<StateLock> lock_state(const std::filesystem::path& state_dir, Nanoseconds patience) {
@@ -132,7 +144,7 @@ Result<StateLock> lock_state(const std::filesystem::path& state_dir, Nanoseconds
     if (!directory) return with_context(directory.error(), "state directory");
     const bool has_closed = close_to_others(*directory, Holds::nothing);
     auto file = sys::open_own_file(*directory, lock_name, 0640);
-    if (!file) return with_context(file.error(), "lock");
+    if (!file) return with_context(with_hint(file.error()), "lock");
     StateLock lock{.file = std::move(*file), .path = state_dir / lock_name, .boot = {}, .has_closed = has_closed};
     if (auto taken = take_lock(lock.file, lock.path, patience); !taken) return std::unexpected(taken.error());
     auto content = read_content(lock.file, lock.path);

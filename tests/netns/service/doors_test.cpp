@@ -271,6 +271,18 @@ TEST_CASE("on a disk that takes nothing the service begins without a journal: it
     CHECK(somaxconn_in(site.netns) == 8);
 }
 
+TEST_CASE("on a read-only disk without a lock no service starts, since two could, and what it needs is said",
+          "[any-kernel]") {
+    const Home home;
+    const SmallDisk disk(home.state());
+    home.set_policy(policy_text("full", "mode: observe"));
+    disk.set_read_only(true);
+    const Ran ran = run(
+        {"run", "--policy", home.policy(), "--state-dir", home.state(), "--socket", home.socket(), "--listen", "none"});
+    CHECK(ran.status == 1);
+    CHECK(mentions(ran.err, "/lock: Read-only file system. The first start needs a state directory that can be"));
+}
+
 TEST_CASE(
     "a service whose journal is removed is not ready from the next tick on, and says once that nothing is written",
     "[any-kernel]") {

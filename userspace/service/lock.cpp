@@ -119,11 +119,11 @@ Holds held_by(const std::filesystem::path& directory) {
 // One that is empty is taken for ours, before anything is in it: so kubelet makes the folder of a hostPath volume
 // (DirectoryOrCreate), 0755, and nothing tells that from one that was named by mistake. Nobody loses what is in it, a
 // name for a service's state is meant for that service alone (initdb(1) and StateDirectory= of systemd close it too),
-// and the log says so. Others could put nothing into it: else it has been refused (sys/own_files.hpp), or is sticky.
+// and the log says so. Others could put nothing into it: else it has been refused (sys/own_files.hpp).
 bool close_to_others(const sys::OwnDirectory& directory, Holds what) {
     struct stat status{};
     if (::fstat(directory.fd.value(), &status) != 0 || status.st_uid != ::geteuid()) return false;
-    const bool is_open = (status.st_mode & S_IRWXO) != 0 && (status.st_mode & S_ISVTX) == 0;
+    const bool is_open = (status.st_mode & S_IRWXO) != 0;
     if (!is_open || held_by(directory.path) != what) return false;
     return ::fchmod(directory.fd.value(), status.st_mode & 07777 & ~S_IRWXO) == 0;
 }

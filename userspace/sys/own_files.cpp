@@ -29,10 +29,9 @@ bool is_of_sudo(uid_t user) {
     return caller && *caller == user;
 }
 
-// In a directory that is sticky, as a tmpfs is by default, nobody moves or removes what is ours, and each file is
-// checked.
+// In a directory that is sticky nobody moves or removes what is ours, but who makes a file of its name first keeps us
+// from it.
 bool others_write(const struct stat& file) {
-    if (S_ISDIR(file.st_mode) && (file.st_mode & S_ISVTX) != 0) return false;
     return (file.st_mode & S_IWOTH) != 0 || ((file.st_mode & S_IWGRP) != 0 && file.st_gid != 0);
 }
 
@@ -42,11 +41,11 @@ Result<> check_whose(const struct stat& file, const std::filesystem::path& path)
         return failure("{} belongs to user {}, who could have this service do as it says: `chown {} {}`, if what is "
                        "in it is right",
                        shown(path), file.st_uid, ours, shown(path));
-    if (others_write(file))
-        return failure("{} can be written by others than its owner (mode {:04o}): `chmod go-w {}`, if what is in it is "
-                       "right",
-                       shown(path), file.st_mode & 07777, shown(path));
-    return {};
+    if (!others_write(file)) return {};
+    const bool is_for_all = S_ISDIR(file.st_mode) && (file.st_mode & S_ISVTX) != 0; // as /tmp, which has to stay so
+    return failure("{} can be written by others than its owner (mode {:04o}): {}", shown(path), file.st_mode & 07777,
+                   is_for_all ? "name one that nobody else uses; a tmpfs is mounted with mode=0750"
+                              : fmt::format("`chmod go-w {}`, if what is in it is right", shown(path)));
 }
 
 Result<struct stat> status_of(const Fd& file, const std::filesystem::path& path) {

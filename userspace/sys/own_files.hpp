@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Files that the service keeps or acts on. Who else could write one, or choose what its name stands for, would speak
 // for the service: so it belongs to root, to the user of this process or to whoever called sudo(8) for it, no other
-// group than root's and no others may write it (a sticky directory they may), and what is kept is no link. Opening
+// group than root's and no others may write it (a sticky directory neither), and what is kept is no link. Opening
 // waits for nobody. Errors say what is wrong and what to do about it.
 #pragma once
 

@@ -84,7 +84,7 @@ TEST_CASE("a state directory of ours, or an empty one, is closed to others, and 
         {0700, "", 0700},
         {0755, "somebody's", 0755},
         {0755, "journal", 0755},
-        {01777, "", 01777},
+        {01755, "", 01750},
     }));
     INFO(other_file);
     if (!other_file.empty()) std::ofstream(folder / other_file) << std::flush;
@@ -99,10 +99,11 @@ TEST_CASE("a state directory of ours, or an empty one, is closed to others, and 
 
 TEST_CASE("a directory that others may write is refused, empty as it is, and stays as it is") {
     const TemporaryDirectory folder;
-    std::filesystem::permissions(folder.path(), std::filesystem::perms{0777});
-    CHECK_THAT(error_of(folder.path()), Catch::Contains("can be written by others than its owner (mode 0777)"));
+    const auto [mode, shown] = GENERATE(table<unsigned, std::string>({{0777, "0777"}, {01777, "1777"}}));
+    std::filesystem::permissions(folder.path(), std::filesystem::perms{mode});
+    CHECK_THAT(error_of(folder.path()), Catch::Contains("can be written by others than its owner (mode " + shown));
     CHECK(std::filesystem::is_empty(folder.path()));
-    CHECK(std::filesystem::status(folder.path()).permissions() == std::filesystem::perms{0777});
+    CHECK(std::filesystem::status(folder.path()).permissions() == std::filesystem::perms{mode});
 }
 
 TEST_CASE("a lock that is a link, or a file of somebody else's, is refused and what is in it stays") {

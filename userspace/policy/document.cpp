@@ -242,8 +242,7 @@ std::expected<Document, Diagnostic> build(const Lines& lines, std::string_view t
 
 std::expected<Document, Diagnostic> read(std::string_view text) {
     if (text.size() > largest_file_bytes)
-        return std::unexpected(at({}, fmt::format("the file is too large: {} bytes", text.size()),
-                                  fmt::format("at most {} bytes are read", largest_file_bytes)));
+        return std::unexpected(at({}, fmt::format("the file is larger than {} bytes", largest_file_bytes), ""));
     text = without_bom(text);
     const Lines lines = lines_of(text);
     if (auto problem = refused_text(lines)) return std::unexpected(*std::move(problem));

@@ -14,8 +14,9 @@ namespace {
 constexpr std::size_t shown_columns = 120; // of a line, from the place on
 constexpr std::size_t shown_before = 60;   // code points of it before the place
 
-// The line and the caret. Of a long line the part around the place.
+// The line and the caret; of an empty line neither. Of a long line the part around the place.
 std::string excerpt(std::string_view line, std::size_t column) {
+    if (line.empty()) return {};
     const std::size_t before = column - 1;
     std::string_view mark;
     if (before > shown_before) {

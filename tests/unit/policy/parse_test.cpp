@@ -288,7 +288,7 @@ TEST_CASE("a file past one MiB is refused, whatever is in it") {
     CHECK(problems(valid + std::string(largest_file_bytes - valid.size(), '\n')) == 0);
     const auto larger = parse(valid + std::string(largest_file_bytes - valid.size() + 1, '\n'));
     REQUIRE_FALSE(larger);
-    CHECK(larger.error().front().message == "the file is too large: 1048577 bytes");
+    CHECK(larger.error().front().message == "the file is larger than 1048576 bytes");
 }
 
 TEST_CASE("more than a hundred problems are counted, not listed") {

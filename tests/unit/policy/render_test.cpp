@@ -45,7 +45,7 @@ TEST_CASE("a file name can't command the terminal") {
 }
 
 TEST_CASE("a place outside of the text is shown at its end") {
-    CHECK(render("f", "", {{0, 0, "m", ""}}) == "f:1:1: error: m\n\n^\n");
+    CHECK(render("f", "", {{0, 0, "m", ""}}) == "f:1:1: error: m\n");
     CHECK(render("f", "ab\ncd", {{9, 9, "m", ""}}) == "f:2:9: error: m\ncd\n  ^\n");
 }
 

@@ -130,6 +130,17 @@ TEST_CASE("a listener that the raise is not for, but that asked for more, gets i
     CHECK(limit_of(narrow) == 5);
 }
 
+TEST_CASE("a limit above somaxconn, which was lowered since, is the application's own or not: that is not known") {
+    const Home home;
+    const Site site(1000);
+    const auto listener = site.listen(port, 65535);
+    site.netns.write("sys/net/core/somaxconn", "256");
+    home.set_policy(automatic);
+    const Running service(home);
+    REQUIRE(comes_true([&] { return listener_row(home.top(), site, port)["limit"] == 1000; }));
+    CHECK(listener_row(home.top(), site, port)["binds"] == "unknown");
+}
+
 TEST_CASE("the application's own argument binds unless the policy names listener.backlog") {
     const Home home;
     const Site site(4096);

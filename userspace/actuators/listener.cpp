@@ -81,7 +81,7 @@ Result<> ListeningSocket::set(std::uint64_t limit) const {
     if (limit > *somaxconn || limit > std::numeric_limits<int>::max())
         return std::unexpected(Error{
             fmt::format("net.core.somaxconn of its network namespace is {}: {} would be cut to it", *somaxconn, limit),
-            ERANGE});
+            EAGAIN});
     // Last, as listen() would revive a socket that was shut down.
     if (const auto listens = check_listens(socket_.value()); !listens) return listens;
     if (::listen(socket_.value(), static_cast<int>(limit)) != 0) return system_failure(errno, "listen with {}", limit);

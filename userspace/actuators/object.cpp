@@ -22,6 +22,13 @@ Outcome outcome_of(const Error& error) {
         .kind = error.code == ESTALE ? Outcome::Kind::gone : Outcome::Kind::failed, .value = 0, .error = error.message};
 }
 
+// A raise past what bounds it is out of date, as where the value itself was set meanwhile. On its way back the value is
+// ours all the same.
+Outcome outcome_of_set(const Error& error, std::uint64_t from, std::uint64_t to) {
+    if (error.code != EAGAIN || to <= from) return outcome_of(error);
+    return {.kind = Outcome::Kind::conflict, .value = from, .error = error.message};
+}
+
 template <class Object> Outcome not_taken(const Tunable& tunable, const Object& object, std::uint64_t from,
                                           std::uint64_t to, std::uint64_t got) {
     const auto text = [&](std::uint64_t value) { return tunables::text_of(tunable, value); };
@@ -39,7 +46,7 @@ Outcome compare_and_set(const Tunable& tunable, const Object& object, std::uint6
     const auto before = object.value();
     if (!before) return outcome_of(before.error());
     if (*before != from) return {.kind = Outcome::Kind::conflict, .value = *before, .error = {}};
-    if (const auto set = object.set(to); !set) return outcome_of(set.error());
+    if (const auto set = object.set(to); !set) return outcome_of_set(set.error(), from, to);
     const auto after = object.value();
     if (!after) return outcome_of(after.error());
     if (*after != to) return not_taken(tunable, object, from, to, *after);

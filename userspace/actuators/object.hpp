@@ -67,7 +67,8 @@ public:
     // is 0: SYNs are refused at the same limit then.
     [[nodiscard]] Result<std::uint64_t> in_use() const;
 
-    // Refused (ERANGE) past somaxconn of the socket's namespace, to which the kernel would silently cut it.
+    // Refused (EAGAIN) past somaxconn of the socket's namespace, to which the kernel would silently cut it: it has been
+    // lowered since the limit was decided.
     [[nodiscard]] Result<> set(std::uint64_t limit) const;
 
 private:

@@ -172,7 +172,7 @@ inline bool is_write(const Decision& decision) {
 struct Outcome {
     enum class Kind {
         written,  // `value` was read back
-        conflict, // it was not `from` any more but `value`: not written
+        conflict, // it was not `from` any more but `value`, or as `error` says: not written, look again
         gone,     // the namespace, process or socket is no longer there: normal
         failed,   // `error`
     };

@@ -35,7 +35,7 @@ std::string described(const Decision& decision) {
 }
 
 std::string reason_of(const Decision& decision, const Outcome& outcome) {
-    if (outcome.kind != Outcome::Kind::conflict) return outcome.error;
+    if (outcome.kind != Outcome::Kind::conflict || !outcome.error.empty()) return outcome.error;
     return fmt::format("it was {} by then: someone else's, not written",
                        tunables::text_of(decision.tunable, outcome.value));
 }

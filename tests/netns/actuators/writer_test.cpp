@@ -398,15 +398,17 @@ TEST_CASE("a socket that was shut down is not revived") {
     CHECK_FALSE(server.facts().listens);
 }
 
-TEST_CASE("a listener is not set past somaxconn, to which the kernel would cut it") {
+TEST_CASE("a listener is not raised past a somaxconn that is less by now: that is a conflict and no failure") {
     const Namespace netns;
     auto writer = take(Writer::start());
     Server server(netns, 10);
     netns.write("sys/net/core/somaxconn", "8"); // cut, it would have less than now
     const Outcome outcome = writer.write(TunableId::listener_backlog, server.scope(), 10, 64);
-    CHECK(kind(outcome) == Outcome::Kind::failed);
+    CHECK(kind(outcome) == Outcome::Kind::conflict);
+    CHECK(outcome.value == 10);
     CHECK(mentions(outcome.error, "net.core.somaxconn of its network namespace is 8"));
     CHECK(server.facts().limit == 10);
+    CHECK(kind(writer.lower(TunableId::listener_backlog, server.scope(), 10, 9)) == Outcome::Kind::failed);
 }
 
 TEST_CASE("a listener is not touched under the name of another namespace") {

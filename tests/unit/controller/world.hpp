@@ -289,7 +289,7 @@ public:
         if (!now) return {.kind = Outcome::Kind::gone};
         if (*now != decision.from) return {.kind = Outcome::Kind::conflict, .value = *now};
         if (object.tunable == TunableId::listener_backlog && decision.to > somaxconn.at(object.netns))
-            return {.kind = Outcome::Kind::failed, .error = "would be cut to somaxconn"};
+            return {.kind = Outcome::Kind::conflict, .value = *now, .error = "would be cut to somaxconn"};
         set(object, decision.to);
         return {.kind = Outcome::Kind::written, .value = decision.to};
     }

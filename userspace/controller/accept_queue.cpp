@@ -528,7 +528,16 @@ Measured measured_after_raise(const Listener& listener) {
     return more;
 }
 
-Reading reading_of(const State& state, const Listener& listener) {
+// Of a tick. How fast it is worked off is not seen where arrivals are not.
+std::optional<Behind> behind_of(const Listener& listener, Snapshot::Cause cause) {
+    const QueueWindow& window = listener.window;
+    const double served = accepted_a_second(window);
+    const bool is_seen = cause == Snapshot::Cause::tick && window.length >= shortest_window && window.arrivals;
+    if (!is_seen || listener.flood || window.floor <= served * longest_wait_seconds) return std::nullopt;
+    return Behind{.waited = window.floor, .served_per_second = static_cast<std::uint64_t>(served)};
+}
+
+Reading reading_of(const State& state, const Listener& listener, Snapshot::Cause cause) {
     Reading reading{.object = object_of(listener),
                     .listener = &listener,
                     .value = listener.limit,
@@ -536,7 +545,8 @@ Reading reading_of(const State& state, const Listener& listener) {
                     .ceiling = listener.somaxconn,
                     .in_use = std::max(listener.queue, handshakes_of(listener)),
                     .measured = measured_after_raise(listener),
-                    .counts = counts_of(state, listener)};
+                    .counts = counts_of(state, listener),
+                    .behind = behind_of(listener, cause)};
     if (listener.window.length == Nanoseconds{}) return reading;
     reading.use = use_of(listener);
     reading.charged = listener.window.peak;
@@ -656,7 +666,7 @@ void read(const View& view, std::vector<Reading>& readings) {
     const Snapshot& snapshot = view.snapshot;
     Namespaces namespaces(snapshot);
     for (const Listener& listener : snapshot.listeners) {
-        const Reading& reading = readings.emplace_back(reading_of(view.state, listener));
+        const Reading& reading = readings.emplace_back(reading_of(view.state, listener, snapshot.cause));
         Namespaces::Namespace& all = namespaces.of(listener.netns);
         ++all.listeners;
         if (reading.use) join(all.use, *reading.use);

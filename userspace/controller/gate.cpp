@@ -587,12 +587,22 @@ void Gate::write(const ObjectKey& key, Wish wish) {
     decisions_.push_back(decision(Decision::Act::write, std::move(wish)));
 }
 
+bool Gate::is_set_anew(const ObjectKey& object) const {
+    const auto seen = state_.seen.find(object);
+    const Reading* reading = readings_.find(object);
+    if (seen == state_.seen.end() || reading == nullptr || !reading->value || *reading->value == seen->second)
+        return false;
+    const Held* ours = held(object);
+    return ours == nullptr || ours->current != *reading->value;
+}
+
 std::uint64_t Gate::raise(Wish wish) {
     const std::uint64_t from = wish.from;
     const ObjectKey key = key_of(wish.tunable, wish.scope);
     // Another set of CPUs is wanted whatever number it is.
     const bool asks = tunables::row(wish.tunable).is_cpus ? wish.to != from : wish.to > from;
     if (!asks || state_.yielded.contains(key) || too_soon(key, wish) || is_written(key)) return from;
+    if (wish.reason.cause == Cause::loss && is_set_anew(key)) return from;
     if (const Held* ours = held(key); ours != nullptr && ours->current != from) return from; // the tick will yield it
 
     if (const auto who = who_had_set(snapshot_, key, from); who && held(key) == nullptr)

@@ -130,6 +130,9 @@ public:
     // than a quarter more is none. nullopt: it can.
     [[nodiscard]] std::optional<std::string> why_no_further(Wish wish) const;
 
+    // Whether somebody else has set it since the last tick: what was lost since then may be of the value before.
+    [[nodiscard]] bool is_set_anew(const ObjectKey& object) const;
+
     // Whether a raise was rolled back there, too short a while ago.
     [[nodiscard]] bool backs_off(const TrialKey& trial) const;
 

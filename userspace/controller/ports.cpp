@@ -224,7 +224,7 @@ void judge(Gate& gate, const NetnsTcp& row) {
     const ObjectKey object = object_of(row);
     if (row.window_ports_exhausted == 0 || !row.udp_port_below) return;
     for (const ObjectKey& each : {object, reuse_of(row), delay_of(row)}) // each raise is judged before the next
-        if (trial_with(gate, each) != nullptr || gate.puts_back(each)) return;
+        if (trial_with(gate, each) != nullptr || gate.puts_back(each) || gate.is_set_anew(each)) return;
     if (is_bounded(gate, row)) return;
     Wish wish = finding_of(row);
     const bool within_asked = count_of(*row.local_ports) >= kernel_default;

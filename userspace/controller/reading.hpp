@@ -59,7 +59,8 @@ struct Reading {
     std::optional<std::map<std::string, Measured>> measured_of_tenants;
     std::optional<RaisedFlows> raised; // what has become of the connections that it was raised for
     Counts counts = Counts::yes;
-    Nanoseconds shows_after{}; // a change of it tells on what is lost only after so long
+    std::optional<Behind> behind; // nullopt: it is worked off in time, or that is not seen
+    Nanoseconds shows_after{};    // a change of it tells on what is lost only after so long
 
     [[nodiscard]] Scope scope() const;
     [[nodiscard]] bool takes_word(std::uint64_t word) const { return (words >> word & 1) != 0; }

@@ -123,6 +123,12 @@ struct Use {
     bool pressed = false;     // enough to raise it, or lost
 };
 
+// What waits in a queue, and is not worked off as fast as bursts are.
+struct Behind {
+    std::uint64_t waited = 0;            // at the least, through the whole window
+    std::uint64_t served_per_second = 0; // meanwhile
+};
+
 // The changes that were made for one cause, until it is known whether they helped.
 struct Trial {
     Cause cause = Cause::forecast;
@@ -136,6 +142,8 @@ struct Trial {
     Nanoseconds shows_after{};                 // Reading::shows_after, as last seen
     bool filled = false;                       // a look found more in use of its object than the value before takes
     Measured undecided;                        // of the last window, whose losses may be none of this limit
+    std::optional<MonoTime> behind_since;      // each tick since has found more than `fitted` not worked off
+    std::optional<Behind> behind;              // as last seen; nullopt: worked off, or no more than `fitted`
     Guards guards;                             // before
     std::map<ObjectKey, std::uint64_t> values; // before: what a roll-back goes back to
     std::string verdict;                       // why it is being rolled back; empty: it is not
@@ -170,6 +178,7 @@ struct State {
     std::map<ObjectKey, MonoTime> roll_back_after;        // the same of a roll-back, which waits a minute at most
     std::map<ObjectKey, unsigned> failures;               // writes in a row, each a row of history
     std::map<std::uint64_t, Queue> queues;                // by listener cookie
+    std::map<ObjectKey, std::uint64_t> seen;              // at the last tick; not of sockets
     std::set<ObjectKey> yielded;                          // someone else's: left alone until restart or reload
 };
 

@@ -48,6 +48,19 @@ void tend(Gate& gate) {
     }
 }
 
+// For Gate::is_set_anew(). A socket's limit is judged by its own window. In place, as most are what they were.
+void note_values(State& state, const Readings& readings) {
+    auto next = state.seen.begin();
+    for (const Reading& reading : readings.in_order()) {
+        if (!reading.value || is_of_socket(reading.object.tunable)) continue;
+        while (next != state.seen.end() && next->first < reading.object) next = state.seen.erase(next);
+        const bool was_there = next != state.seen.end() && next->first == reading.object;
+        if (!was_there) next = state.seen.emplace_hint(next, reading.object, 0);
+        next++->second = *reading.value;
+    }
+    state.seen.erase(next, state.seen.end());
+}
+
 void forget_gone(State& state, const Readings& readings, MonoTime now) {
     const auto is_gone = [&](const ObjectKey& object) { return readings.find(object) == nullptr; };
     const auto is_of_gone = [&](const auto& entry) { return is_gone(entry.first); };
@@ -87,6 +100,7 @@ std::vector<Decision> step(const policy::Policy& policy, State& state, const Sna
         undo_rule(gate);
         give_back_rule(gate);
         forget_gone(state, gate.readings(), now);
+        note_values(state, gate.readings());
     }
     return gate.take();
 }
@@ -108,6 +122,7 @@ void settle_lowered(State& state, const ObjectKey& key, MonoTime now) {
     leave_trial(state, key);
     const auto held = state.held.find(key);
     held->second.since = held->second.written = now;
+    if (!is_of_socket(key.tunable)) state.seen[key] = held->second.current; // nobody else's
     forget_demand(state, key, Forget::size);
     if (held->second.undo && held->second.current == held->second.undo->value) held->second.undo.reset();
     if (held->second.current == held->second.original) state.held.erase(held);

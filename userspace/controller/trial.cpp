@@ -79,6 +79,20 @@ Verdict verdict_on_tested(const TrialKey& key, const Trial& trial) {
     return {Verdict::Kind::roll_back, ratios};
 }
 
+// What waits all the time would have filled the old limit all the time as well: a longer queue is only a longer wait.
+// A burst that takes some seconds is waited for.
+Verdict verdict_on_behind(const Trial& trial, MonoTime now) {
+    if (now < *trial.behind_since + trial_window) return {};
+    const Behind& behind = *trial.behind;
+    const std::string pace =
+        behind.served_per_second == 0
+            ? std::string("fewer than one a second was accepted: it hangs or is stopped")
+            : fmt::format("the application accepted {} a second: it is too slow", behind.served_per_second);
+    return {Verdict::Kind::roll_back, fmt::format("{} waited all the time {} while {}, and a longer queue would only "
+                                                  "add delay",
+                                                  behind.waited, fitted_text(trial), pace)};
+}
+
 Verdict verdict_on_untested(const TrialKey& key, const Trial& trial) {
     const std::string calm = fmt::format("at most {} {} in {} min{} {}", trial.after.use, held_at_once(key),
                                          std::chrono::duration_cast<std::chrono::minutes>(longest_trial).count(),
@@ -295,6 +309,14 @@ void add(Trial& trial, const Measured& more, bool mixed) {
     trial.after.softirq_us += more.softirq_us;
 }
 
+void note_behind(Trial& trial, const Reading& reading, MonoTime now) {
+    trial.behind = reading.behind && reading.behind->waited > trial.fitted ? reading.behind : std::nullopt;
+    if (!trial.behind)
+        trial.behind_since.reset();
+    else if (!trial.behind_since)
+        trial.behind_since = now;
+}
+
 Verdict judged(const Gate& gate, const TrialKey& key, Trial& trial, const Snapshot& snapshot) {
     if (key.minimum) return {Verdict::Kind::keep, "the policy asks for it"};
     if (is_by_nothing(key))
@@ -305,6 +327,7 @@ Verdict judged(const Gate& gate, const TrialKey& key, Trial& trial, const Snapsh
     trial.shows_after = reading->shows_after;
     if (const auto own = trial.values.find(key.object); own != trial.values.end() && reading->in_use > own->second)
         trial.filled = true;
+    note_behind(trial, *reading, gate.now());
     if (gate.now() < trial.last_raise + trial.shows_after) return {};
     const bool mixed = trial.last_raise > snapshot.time.mono - snapshot.interval;
     add(trial, measured(key, *reading, trial, mixed), mixed);
@@ -425,8 +448,10 @@ Verdict verdict_on(const TrialKey& key, const Trial& trial, const Snapshot& snap
     if (!worse.empty()) return {Verdict::Kind::roll_back, std::move(worse)};
     if (by_rate) return verdict_on_rate(trial, now);
     if (by_throughput) return verdict_on_throughput(trial, now);
-    if (trial.after.use > trial.fitted || trial.after.losses > 0)
-        return doubted(key, trial, verdict_on_tested(key, trial));
+    if (trial.after.use > trial.fitted || trial.after.losses > 0) {
+        const Verdict verdict = doubted(key, trial, verdict_on_tested(key, trial));
+        return verdict.kind == Verdict::Kind::keep && trial.behind ? verdict_on_behind(trial, now) : verdict;
+    }
     if (now < trial.since + trial.shows_after + longest_trial) return {};
     return verdict_on_untested(key, trial);
 }

@@ -19,6 +19,10 @@
 //   - a raise on a forecast is kept if use came past half of what fitted: it would only be made again;
 //   - else the forecast was wrong, and it is rolled back.
 //
+// What waits all the time, more than fitted before and for longer than a burst may, says that a queue is too slowly
+// served: it is not kept while that goes on, and rolled back where it has gone on for a trial window. An accept queue
+// alone says so (Reading::behind).
+//
 // What an accept queue loses while SYNs flood it is not counted: they find it full whenever a burst has filled it, at
 // any limit. What was lost before the raise is; where that was the flood's as well, the raise is the sooner kept.
 //

@@ -144,12 +144,13 @@ RECORDED(controller::Said, why_kind, to, when);
 RECORDED(controller::Queue, in_burst, raised, demand, sized, stuck, slow, refuses_clients);
 RECORDED(controller::TrialKey, object, minimum, tenant);
 RECORDED(controller::Measured, losses, demand, use, lost_in_flood, length, bytes, softirq_us, cpus);
+RECORDED(controller::Behind, waited, served_per_second);
 RECORDED(controller::Trial, cause, since, last_raise, fitted, is_fitted_known, before, after, raised, shows_after,
-         filled, undecided, guards, values, verdict);
+         filled, undecided, behind_since, behind, guards, values, verdict);
 RECORDED(controller::BackOff, roll_backs, until);
 RECORDED(controller::Flood, since, last_seen, limit, once, raised, evidence);
 RECORDED(controller::State, held, trials, back_offs, floods, changes, reasserts, said, said_before, findings,
-         retry_after, roll_back_after, failures, queues, yielded);
+         retry_after, roll_back_after, failures, queues, seen, yielded);
 
 RECORDED(Origin, file, lines);
 RECORDED(Header, schema, version, node, boot, time, policy, origin, state);

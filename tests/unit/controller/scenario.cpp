@@ -610,7 +610,7 @@ void read_neighbours(Step& step, const YAML::Node& node) {
 void read_value(Step& step, Names& names, const YAML::Node& node) {
     const Fields fields(node,
                         {"somaxconn", "in", "port", "limit", "conntrack_max", "conntrack_buckets", "rmem", "buffer",
-                         "netdev_max_backlog", "rmem_max", "established", "device", "cpus", "irq", "by"});
+                         "netdev_max_backlog", "rmem_max", "established", "device", "cpus", "irq", "first_port", "by"});
     const auto add = [&](const ObjectKey& object, const char* key) {
         step.values.emplace_back(object, number_of(fields.at(key)));
     };
@@ -638,6 +638,11 @@ void read_value(Step& step, Names& names, const YAML::Node& node) {
         const TunableId tunable = TunableId::nf_conntrack_tcp_timeout_established;
         step.values.emplace_back(ObjectKey{tunable, names.netns_at(fields, "host")},
                                  tunables::row(tunable).counts_down_from - number_of(fields.at("established")));
+    }
+    if (fields.has("first_port")) {
+        const TunableId tunable = TunableId::ip_local_port_range;
+        step.values.emplace_back(ObjectKey{tunable, names.netns_at(fields, "client")},
+                                 tunables::row(tunable).counts_down_from - number_of(fields.at("first_port")));
     }
     fields.into(step.by, "by", text_of);
     if (!step.by.empty() && fields.has("port")) throw Wrong{fields.line(), "nobody is seen to set a socket's limit"};

@@ -95,16 +95,21 @@ std::optional<std::string> ListenerProcess::reason_by_killed(const Request& requ
     const Group group = group_of(request);
     const bool has_one = std::ranges::any_of(killed_, [&](const auto& killed) { return killed.second.group == group; });
     if (!has_one && killed_.size() < most_killed) return std::nullopt;
-    const std::string_view whose = !has_one ? "" : group.first ? ", one of its user's among them" : ", one beside it";
+    const std::string_view whose = !has_one                           ? ""
+                                   : group.kind == Group::Kind::netns ? ", one beside it"
+                                                                      : ", one of its user's among them";
     return fmt::format("{} listeners are kept locked by their processes{}", killed_.size(), whose);
 }
 
-// Whoever makes namespaces for himself has one bound for all.
+// Whoever makes namespaces for himself has one bound for all, however deep they are. What root made is a sandbox of
+// some runtime, and has one for itself.
 ListenerProcess::Group ListenerProcess::group_of(const Request& request) {
     const auto netns = sys::find_netns({.cookie = request.netns_cookie, .inode = request.netns_inode},
                                        {.pid = request.netns_pid, .path = {}});
-    const auto user = netns ? sys::user_ns_owner(*netns) : std::nullopt;
-    return user ? Group(true, *user) : Group(false, request.netns_inode);
+    const auto outermost = netns ? sys::outermost_user_ns(*netns) : std::nullopt;
+    if (!outermost) return {Group::Kind::netns, request.netns_inode};
+    return outermost->owner == 0 ? Group{Group::Kind::user_ns, outermost->inode}
+                                 : Group{Group::Kind::user, outermost->owner};
 }
 
 ListenerProcess::Subject ListenerProcess::subject_of(const Request& request) {

@@ -53,8 +53,14 @@ private:
         int pid = 0; // of a socket: the holder, as far as is known
     };
 
-    // Who is held to account for it: a user (true) who made network namespaces for himself, by uid; else the namespace.
-    using Group = std::pair<bool, std::uint32_t>;
+    // Who is held to account for it.
+    struct Group {
+        enum class Kind : std::uint8_t { netns, user, user_ns };
+        Kind kind = Kind::netns;
+        std::uint32_t number = 0; // an inode, or the uid of who made the user namespaces that it is in
+
+        bool operator==(const Group&) const = default;
+    };
     struct Killed {
         Request request; // what it was asked
         Group group;

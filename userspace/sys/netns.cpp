@@ -256,6 +256,23 @@ std::optional<std::uint32_t> user_ns_owner(const Fd& netns) {
     return owner;
 }
 
+std::optional<UserNs> outermost_user_ns(const Fd& netns) {
+    Fd user_ns(::ioctl(netns.value(), NS_GET_USERNS));
+    auto inode = user_ns ? inode_of(user_ns) : failure("not told");
+    if (!inode || *inode == init_user_ns) return std::nullopt;
+    while (true) { // user namespaces are at most 32 deep (create_user_ns())
+        Fd parent(::ioctl(user_ns.value(), NS_GET_PARENT));
+        const auto above = parent ? inode_of(parent) : failure("not told");
+        if (!above) return std::nullopt;
+        if (*above == init_user_ns) break;
+        user_ns = std::move(parent);
+        inode = above;
+    }
+    uid_t owner = 0;
+    if (::ioctl(user_ns.value(), NS_GET_OWNER_UID, &owner) != 0) return std::nullopt;
+    return UserNs{.inode = *inode, .owner = owner};
+}
+
 Result<Fd> find_netns(const NetnsId& id, const NetnsHint& hint) {
     if (!id.known()) return std::unexpected(Error{"the network namespace is not known", ESTALE});
     static thread_local WholeSearch last;

@@ -30,6 +30,14 @@ Result<NetnsId> init_netns();
 // that is the node's own, or the kernel does not tell.
 std::optional<std::uint32_t> user_ns_owner(const Fd& netns);
 
+// The outermost user namespace that it is in, below the node's own: whoever made that may make any number in it, each
+// by another uid. nullopt as above.
+struct UserNs {
+    std::uint32_t inode = 0;
+    std::uint32_t owner = 0; // uid, as above
+};
+std::optional<UserNs> outermost_user_ns(const Fd& netns);
+
 // Where to look for a namespace first; what is found there is checked all the same.
 struct NetnsHint {
     pid_t pid = 0;    // a process in it; 0: none is known

@@ -42,7 +42,7 @@ template <class Due> void begin_at(std::vector<Due>& due, std::size_t next) {
     if (!due.empty()) std::ranges::rotate(due, due.begin() + static_cast<std::ptrdiff_t>(next % due.size()));
 }
 
-// Those of one process together, where its first one is, and as many as one look asks for.
+// Those of one process together, as many as one look asks for.
 template <class Due> std::vector<std::vector<Due>> by_process(const std::vector<Due>& due) {
     std::vector<std::vector<Due>> groups;
     std::unordered_map<int, std::size_t> last; // group of a process
@@ -165,11 +165,14 @@ template <class Socket> void Owners::look_at_sockets(const std::vector<Socket>& 
         if (std::exchange(held.pid, socket.pid) != socket.pid) held.since = now_;
         if (held.pid != 0 && held.pid != held.looked_at) due.emplace_back(&socket, &held);
     }
-    begin_at(due, next_socket_);
-    std::ranges::stable_partition(due, [](const auto& each) { return is_pressed(*each.first); });
-    for (const auto& together : by_process(due)) {
+    auto groups = by_process(due);
+    begin_at(groups, next_group_);
+    std::ranges::stable_partition(groups, [](const auto& group) {
+        return std::ranges::any_of(group, [](const auto& each) { return is_pressed(*each.first); });
+    });
+    for (const auto& together : groups) {
         if (turn.is_over()) break;
-        next_socket_ += together.size();
+        ++next_group_;
         std::vector<Turn::Socket> asked;
         for (const auto& [socket, held] : together) {
             const bool is_netns_asked = socket->netns != host_ && !is_of_known_pod(socket->netns);

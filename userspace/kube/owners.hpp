@@ -106,7 +106,7 @@ private:
     std::map<NetnsId, Held> connecting_;              // who found no port in it last
     OwnerPtr init_;                                   // process 1; nullptr: nobody has asked yet
     std::size_t next_netns_ = 0;                      // whose turn it is, where there are more than there are looks
-    std::size_t next_socket_ = 0;
+    std::size_t next_group_ = 0;                      // of sockets
     bool has_met_claims_ = false;
 
     // Of the snapshot at hand.

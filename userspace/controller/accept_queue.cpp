@@ -528,12 +528,16 @@ Measured measured_after_raise(const Listener& listener) {
     return more;
 }
 
-// Of a tick. How fast it is worked off is not seen where arrivals are not.
+// At a tick, and not where arrivals are not seen.
+bool is_pace_seen(const Listener& listener, Snapshot::Cause cause) {
+    const QueueWindow& window = listener.window;
+    return cause == Snapshot::Cause::tick && window.length >= shortest_window && window.arrivals && !listener.flood;
+}
+
 std::optional<Behind> behind_of(const Listener& listener, Snapshot::Cause cause) {
     const QueueWindow& window = listener.window;
     const double served = accepted_a_second(window);
-    const bool is_seen = cause == Snapshot::Cause::tick && window.length >= shortest_window && window.arrivals;
-    if (!is_seen || listener.flood || window.floor <= served * longest_wait_seconds) return std::nullopt;
+    if (!is_pace_seen(listener, cause) || window.floor <= served * longest_wait_seconds) return std::nullopt;
     return Behind{.waited = window.floor, .served_per_second = static_cast<std::uint64_t>(served)};
 }
 
@@ -546,6 +550,7 @@ Reading reading_of(const State& state, const Listener& listener, Snapshot::Cause
                     .in_use = std::max(listener.queue, handshakes_of(listener)),
                     .measured = measured_after_raise(listener),
                     .counts = counts_of(state, listener),
+                    .is_pace_seen = is_pace_seen(listener, cause),
                     .behind = behind_of(listener, cause)};
     if (listener.window.length == Nanoseconds{}) return reading;
     reading.use = use_of(listener);

@@ -46,13 +46,17 @@ std::string tcp_memory(const Guards& before, const Guards& now) {
                        drops ? "limit" : "pressure", (drops ? high : pressure) >> 20, before.tcp_memory->bytes >> 20);
 }
 
-// It knows no pressure: beyond `low` a socket in which udp_rmem_min waits gets nothing (__sk_mem_raise_allocated).
+// It knows no pressure: beyond `low` a socket in which udp_rmem_min waits gets nothing (__sk_mem_raise_allocated). What
+// is refused is given back, so a pool that is full is found somewhat below it.
 std::string udp_memory(const Guards& before, const Guards& now) {
     if (!before.udp_memory || !now.udp_memory) return {};
-    const auto& [bytes, low] = *now.udp_memory;
-    if (bytes <= low || before.udp_memory->bytes > low) return {};
-    return fmt::format("UDP uses {} MiB, past the low of udp_mem, {} MiB; {} MiB before", bytes >> 20, low >> 20,
-                       before.udp_memory->bytes >> 20);
+    const auto was_full = [](const UdpMemory& pool) {
+        return pool.low_bytes > 0 &&
+               static_cast<double>(pool.bytes) >= SocketMemory::near_limit * static_cast<double>(pool.low_bytes);
+    };
+    if (!was_full(*now.udp_memory) || was_full(*before.udp_memory)) return {};
+    return fmt::format("UDP uses {} MiB of the {} of udp_mem past which it loses; {} MiB before", now.udp_memory->bytes >> 20,
+                       now.udp_memory->low_bytes >> 20, before.udp_memory->bytes >> 20);
 }
 
 std::string softirq(const Guards& before, const Guards& now) {

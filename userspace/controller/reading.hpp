@@ -59,6 +59,7 @@ struct Reading {
     std::optional<std::map<std::string, Measured>> measured_of_tenants;
     std::optional<RaisedFlows> raised; // what has become of the connections that it was raised for
     Counts counts = Counts::yes;
+    bool is_pace_seen = false;    // how fast it is worked off
     std::optional<Behind> behind; // nullopt: it is worked off in time, or that is not seen
     Nanoseconds shows_after{};    // a change of it tells on what is lost only after so long
 

@@ -59,7 +59,7 @@ struct Held {
     Calm calm;
     Fewer fewer;
     std::optional<Undo> undo;
-    bool untested = false; // its last trial was kept though the demand did not return: whether it helped is not known
+    bool untested = false; // its last trial was kept though its demand was not seen to return: it may have helped
 };
 
 // What was last said of an object without writing, of one kind, so that history has one row of it and not one a tick.

@@ -146,10 +146,11 @@ void settle_not_written(State& state, const Decision& decision, const ObjectKey&
 // A roll-back has no row of its own, and is not left for long: what is to be undone harms somebody. What was not tried
 // is no failure of this object.
 Nanoseconds pause_after(State& state, const Decision& decision, const Outcome& outcome) {
-    if (outcome.kind != Outcome::Kind::failed) return Gate::look_again;
-    if (decision.act == Decision::Act::roll_back || !outcome.is_tried) return Gate::retry;
+    const bool is_conflict = outcome.kind != Outcome::Kind::failed;
+    const Nanoseconds first = is_conflict ? Gate::look_again : Gate::retry;
+    if (decision.act == Decision::Act::roll_back || !outcome.is_tried) return first;
     unsigned& failures = state.failures[key_of(decision.tunable, decision.scope)];
-    return doubled(Gate::retry, failures++, Gate::longest_retry);
+    return doubled(first, failures++, Gate::longest_retry);
 }
 
 } // namespace
@@ -229,7 +230,8 @@ void adopt(State& state, const Adopted& adopted, MonoTime now) {
                        .current = adopted.current,
                        .since = now,
                        .written = now,
-                       .expected = adopted_use(adopted)};
+                       .expected = adopted_use(adopted),
+                       .untested = tunables::row(adopted.tunable).demand_is_shared}; // no row says whose it was
     if (adopted.undoing) state.held[key].undo = Undo{adopted.original, "a restore was begun"};
     if (adopted.undoing || !adopted.before_trial) return;
     // What was lost before is not known any more: it is judged as a forecast, by whether it is used without loss.

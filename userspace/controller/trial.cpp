@@ -309,7 +309,13 @@ void add(Trial& trial, const Measured& more, bool mixed) {
     trial.after.softirq_us += more.softirq_us;
 }
 
-void note_behind(Trial& trial, const Reading& reading, MonoTime now) {
+// What a tick does not see is not counted for or against it.
+void note_behind(Trial& trial, const Reading& reading, const Snapshot& snapshot) {
+    const MonoTime now = snapshot.time.mono;
+    if (trial.behind_since && !reading.is_pace_seen && now < trial.since + longest_trial) {
+        *trial.behind_since += snapshot.interval;
+        return;
+    }
     trial.behind = reading.behind && reading.behind->waited > trial.fitted ? reading.behind : std::nullopt;
     if (!trial.behind)
         trial.behind_since.reset();
@@ -325,9 +331,10 @@ Verdict judged(const Gate& gate, const TrialKey& key, Trial& trial, const Snapsh
     if (reading == nullptr) return {Verdict::Kind::keep, "what it was for is gone"};
     if (reading->raised) trial.raised = reading->raised;
     trial.shows_after = reading->shows_after;
-    if (const auto own = trial.values.find(key.object); own != trial.values.end() && reading->in_use > own->second)
-        trial.filled = true;
-    note_behind(trial, *reading, gate.now());
+    const auto own = trial.values.find(key.object);
+    const bool is_in_force = gate.now() >= trial.last_raise;
+    trial.filled |= is_in_force && own != trial.values.end() && reading->in_use > own->second;
+    note_behind(trial, *reading, snapshot);
     if (gate.now() < trial.last_raise + trial.shows_after) return {};
     const bool mixed = trial.last_raise > snapshot.time.mono - snapshot.interval;
     add(trial, measured(key, *reading, trial, mixed), mixed);

@@ -34,7 +34,7 @@ enum class Rung { fentry, tracepoint, cgroup, netlink, procfs, none };
 std::string_view to_string(Rung rung); // none: "unavailable"
 
 // The limit that set a listener's `limit`, whatever the load. `unknown`: what its application asked for was not seen,
-// and somaxconn is larger now; it was that, or the somaxconn of the time when it began to listen.
+// and somaxconn is another now; it was that, or the somaxconn of the time when it began to listen.
 enum class Binds { somaxconn, application, syn_backlog, unknown };
 std::string_view to_string(Binds binds);
 

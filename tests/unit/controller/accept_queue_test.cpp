@@ -501,6 +501,13 @@ TEST_CASE("a change that was kept before the service ended is not tried again") 
     adopt(state, {TunableId::somaxconn, scope_of(nginx()), 128, 512, {}}, at(0s));
     CHECK(state.held.size() == 1);
     CHECK(state.trials.empty());
+    CHECK_FALSE(state.held.begin()->second.untested);
+}
+
+TEST_CASE("of a UDP buffer that was kept before the service ended it is not known for whom its datagrams were") {
+    State state;
+    adopt(state, {TunableId::udp_rcvbuf, scope_of(nginx()), 212992, 425984, {}}, at(0s));
+    CHECK(state.held.begin()->second.untested);
 }
 
 TEST_CASE("what was adopted is charged with the use that it was raised for, all of it where that is not known") {

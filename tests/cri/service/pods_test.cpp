@@ -139,7 +139,7 @@ TEST_CASE("a pod whose first listener overflows between two ticks is known, and 
     home.set_policy(tunes_shop_alone());
     Service::Settings settings = asking(runtime);
     settings.interval = "1h"; // so no tick tells it
-    Running service(home, settings);
+    const Running service(home, settings);
     const auto shop = must_be(runtime.pods().run(web(runtime, "shop", 1)));
     must_be(runtime.pods().run(load(runtime, 2, shop.address)));
     Json raised;

@@ -37,7 +37,7 @@ void without_seccomp() {
 
 } // namespace
 
-TEST_CASE("each thread of the service, the writer and its child are held to their system calls", "[any-kernel]") {
+TEST_CASE("each thread of the service, the writer and its child are held to their system calls") {
     const Home home;
     home.set_policy(policy_text("held", "mode: auto"));
     const Running service(home, {.listen = "127.0.0.1:0"});

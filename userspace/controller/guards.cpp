@@ -55,8 +55,8 @@ std::string udp_memory(const Guards& before, const Guards& now) {
                static_cast<double>(pool.bytes) >= SocketMemory::near_limit * static_cast<double>(pool.low_bytes);
     };
     if (!was_full(*now.udp_memory) || was_full(*before.udp_memory)) return {};
-    return fmt::format("UDP uses {} MiB of the {} of udp_mem past which it loses; {} MiB before", now.udp_memory->bytes >> 20,
-                       now.udp_memory->low_bytes >> 20, before.udp_memory->bytes >> 20);
+    return fmt::format("UDP uses {} MiB of the {} of udp_mem past which it loses; {} MiB before",
+                       now.udp_memory->bytes >> 20, now.udp_memory->low_bytes >> 20, before.udp_memory->bytes >> 20);
 }
 
 std::string softirq(const Guards& before, const Guards& now) {

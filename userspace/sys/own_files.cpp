@@ -43,9 +43,11 @@ Result<> check_whose(const struct stat& file, const std::filesystem::path& path)
                        shown(path), file.st_uid, ours, shown(path));
     if (!others_write(file)) return {};
     const bool is_for_all = S_ISDIR(file.st_mode) && (file.st_mode & S_ISVTX) != 0; // as /tmp, which has to stay so
-    return failure("{} can be written by others than its owner (mode {:04o}): {}", shown(path), file.st_mode & 07777,
-                   is_for_all ? "name one that nobody else uses, or `chmod 750` where it is the service's alone, as a tmpfs of its own is"
-                              : fmt::format("`chmod go-w {}`, if what is in it is right", shown(path)));
+    return failure(
+        "{} can be written by others than its owner (mode {:04o}): {}", shown(path), file.st_mode & 07777,
+        is_for_all
+            ? "name one that nobody else uses, or `chmod 750` where it is the service's alone, as a tmpfs of its own is"
+            : fmt::format("`chmod go-w {}`, if what is in it is right", shown(path)));
 }
 
 Result<struct stat> status_of(const Fd& file, const std::filesystem::path& path) {

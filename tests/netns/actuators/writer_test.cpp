@@ -478,7 +478,7 @@ TEST_CASE("the writer holds no descriptor longer than a request") {
                 static_cast<void>(writer.read(tunable, scope));
         static_cast<void>(
             take(writer.visit(server.scope().netns, {.pid = server.pid(), .path = {}}, {sys::Netlink::netfilter})));
-        CHECK(kind(writer.write(TunableId::listener_backlog, server.scope(), 10, 100000)) == Outcome::Kind::failed);
+        CHECK(kind(writer.write(TunableId::listener_backlog, server.scope(), 10, 100000)) == Outcome::Kind::conflict);
     }
     CHECK(open_descriptors(writer.pid()) == at_start);
 }

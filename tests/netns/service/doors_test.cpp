@@ -291,7 +291,7 @@ TEST_CASE(
     const Site site;
     const auto listener = site.listen(port);
     const auto narrow = site.listen(port + 1, 4); // what is recommended for it is recorded, whatever can be written
-    Running service(home, {.listen = "127.0.0.1:0"});
+    const Running service(home, {.listen = "127.0.0.1:0"});
     const std::uint16_t at = http_port(service);
     REQUIRE(comes_true([&] {
         site.burst(listener, port);

@@ -472,11 +472,12 @@ def test_too_little_is_rolled_back_and_not_tried_again_within_its_back_off():
         for tunable in ("net.core.somaxconn", "listener.backlog"):
             of_it = [row for row in rows if row["tunable"] == tunable]
             expect(of_it, f"{tunable} was not raised: {rows}")
-            expect_taken_back(of_it, "16", "32")
+            expect_taken_back(of_it, "16", "20")
             raises.append(of_it[0])
         for row in raises:
             evidence = row["evidence"]
-            expect(evidence["loss_after_per_1000"] > evidence["loss_before_per_1000"], f"evidence of both sides: {row}")
+            halved = 2 * evidence["loss_after_per_1000"] <= evidence["loss_before_per_1000"]
+            expect(evidence["loss_after_per_1000"] > 0 and not halved, f"the raise helped: {row}")
             expect(evidence["demand_after"] > evidence["demand_before"] > 0, f"evidence of both sides: {row}")
             expect(evidence["use_after"] > 16, f"evidence of both sides: {row}")
         seconds = run["load_to"] - unix_time(rows[0]["time"])

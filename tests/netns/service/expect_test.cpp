@@ -126,6 +126,24 @@ TEST_CASE("an expected sysctl that is not on this node is told with why, and a r
     CHECK(comes_true([&] { return home.top()["unexpected"].empty(); }));
 }
 
+TEST_CASE("whether bridged packets pass iptables is compared where br_netfilter is loaded, else it is said not to be",
+          "[any-kernel]") {
+    const LoneHome home;
+    const std::string sysctl = "net.bridge.bridge-nf-call-iptables";
+    const std::string file = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+    home.set_policy(expecting(sysctl + ": 1"));
+    if (::access(file.c_str(), F_OK) != 0) {
+        CHECK(mentions(run({"doctor", "--policy", home.policy()}).out, "br_netfilter is not loaded"));
+        return;
+    }
+    const NodeValue value(file, 0);
+    Running service(home);
+    REQUIRE(service.says(sysctl + " is 0 and not 1, as the policy expects"));
+    CHECK(mentions(run({"doctor", "--policy", home.policy()}).out, "WRONG: " + sysctl + " is 0 and not 1"));
+    must(sys::write_file(file, "1").has_value(), "set bridge-nf-call-iptables");
+    REQUIRE(service.says(sysctl + " is as the policy expects again"));
+}
+
 TEST_CASE("doctor compares what a policy expects, and a difference is a finding", "[any-kernel]") {
     const LoneHome home;
     const NodeValue value(fin_timeout, 61);

@@ -11,8 +11,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
+
 #include "actuators/socket.hpp"
 #include "sys/clock.hpp"
+#include "sys/files.hpp"
 #include "sys/netns.hpp"
 #include "sys/sockets.hpp"
 
@@ -97,19 +100,21 @@ std::optional<std::string> ListenerProcess::reason_by_killed(const Request& requ
     if (!has_one && killed_.size() < most_killed) return std::nullopt;
     const std::string_view whose = !has_one                           ? ""
                                    : group.kind == Group::Kind::netns ? ", one beside it"
-                                                                      : ", one of its user's among them";
+                                                                      : ", one of its user's or cgroup's among them";
     return fmt::format("{} listeners are kept locked by their processes{}", killed_.size(), whose);
 }
 
-// Whoever makes namespaces for himself has one bound for all, however deep they are. What root made is a sandbox of
-// some runtime, and has one for itself.
+// Whoever makes namespaces for himself has one bound for all, however deep they are. Root of a pod that has no user
+// namespace is the node's root by number, as a runtime is: what such a one made, or what nobody is in, goes by the
+// cgroup of who holds the listener, which nobody in a pod leaves.
 ListenerProcess::Group ListenerProcess::group_of(const Request& request) {
     const auto netns = sys::find_netns({.cookie = request.netns_cookie, .inode = request.netns_inode},
                                        {.pid = request.netns_pid, .path = {}});
     const auto outermost = netns ? sys::outermost_user_ns(*netns) : std::nullopt;
-    if (!outermost) return {Group::Kind::netns, request.netns_inode};
-    return outermost->owner == 0 ? Group{Group::Kind::user_ns, outermost->inode}
-                                 : Group{Group::Kind::user, outermost->owner};
+    if (outermost && outermost->owner != 0) return {.kind = Group::Kind::user, .number = outermost->owner};
+    if (netns && !outermost) return {.kind = Group::Kind::netns, .number = request.netns_inode};
+    auto cgroup = sys::read_file(fmt::format("/proc/{}/cgroup", request.listener_pid));
+    return {.kind = Group::Kind::cgroup, .cgroup = cgroup ? std::move(*cgroup) : std::string()};
 }
 
 ListenerProcess::Subject ListenerProcess::subject_of(const Request& request) {

@@ -40,8 +40,8 @@ public:
     // what takes the kernel longer to let go of, until then. Requests without an answer have 1.2 s together, and 1/20
     // of the time from then on. A network namespace that has used up as much is refused at once, as is one with four
     // that the kernel does not let go of; others get at least 400 ms, which is more than any search takes. With 16 on
-    // the node that the kernel does not let go of, each network namespace, or all those together that one user made
-    // for himself, has one at most from then on; with 64 everything is refused.
+    // the node that the kernel does not let go of, each network namespace, or all those together that one user, or
+    // root in one cgroup, made for himself, has one at most from then on; with 64 everything is refused.
     Answer ask(const Request& request);
 
 private:
@@ -55,9 +55,10 @@ private:
 
     // Who is held to account for it.
     struct Group {
-        enum class Kind : std::uint8_t { netns, user, user_ns };
+        enum class Kind : std::uint8_t { netns, user, cgroup };
         Kind kind = Kind::netns;
-        std::uint32_t number = 0; // an inode, or the uid of who made the user namespaces that it is in
+        std::uint64_t number = 0; // an inode, or the uid of who made the user namespaces that it is in
+        std::string cgroup = {};  // of who holds the listener, as /proc/PID/cgroup has it; empty: not known
 
         bool operator==(const Group&) const = default;
     };

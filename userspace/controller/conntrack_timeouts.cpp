@@ -125,7 +125,8 @@ bool is_on_trial(const Gate& gate, const Conntrack& table) {
         all_states, [&](const TcpState& state) { return trial_with(gate, {state.tunable, table.netns}) != nullptr; });
 }
 
-// Those that fill the table, the most idle entries first.
+// Those that fill the table. First the one that shows soonest what it comes to, since the others wait for that; of
+// those that show as soon the one with the most idle entries.
 std::vector<TcpState> candidates(const Conntrack& table) {
     const auto entries_of = [&](const TcpState& state) -> const StateEntries& {
         return (*table.states).*state.entries;
@@ -133,7 +134,10 @@ std::vector<TcpState> candidates(const Conntrack& table) {
     std::vector<TcpState> found;
     std::ranges::copy_if(all_states, std::back_inserter(found),
                          [&](const TcpState& state) { return is_worth_it(table, entries_of(state)); });
-    std::ranges::stable_sort(found, std::greater(), [&](const TcpState& state) { return *entries_of(state).idle; });
+    std::ranges::stable_sort(found, {}, [&](const TcpState& state) {
+        const StateEntries& entries = entries_of(state);
+        return std::pair(*entries.needed_seconds, -static_cast<double>(*entries.idle));
+    });
     return found;
 }
 

@@ -9,8 +9,8 @@
 //     live connections need (signals/conntrack_states.hpp);
 //   - the policy names it.
 //
-// Down to what live connections need, and never below. One timeout of a table at a time, that of the state with the
-// most idle entries first: a loss that two were lowered for would not tell which of them helped. Entries that are there
+// Down to what live connections need, and never below. One timeout of a table at a time, the one that shows soonest
+// what it comes to first: a loss that two were lowered for would not tell which of them helped. Entries that are there
 // keep the timeout that their last packet gave them: it frees nothing at once, so its trial is judged once those that
 // began after it can have ended, by what is lost then.
 #pragma once

@@ -451,6 +451,7 @@ Verdict verdict_on(const TrialKey& key, const Trial& trial, const Snapshot& snap
     // Of throughput it is what the raise is for: what each byte takes is compared. What nobody has used takes none.
     const bool is_used = trial.raised || trial.after.use > trial.fitted || trial.after.losses > 0;
     if (by_throughput || !is_used) before.softirq.reset();
+    if (!tunables::row(key.object.tunable).takes_udp_memory) before.udp_memory.reset();
     std::string worse = is_fresh ? worsened(before, snapshot.guards, snapshot.memory_bytes) : std::string();
     if (!worse.empty()) return {Verdict::Kind::roll_back, std::move(worse)};
     if (by_rate) return verdict_on_rate(trial, now);

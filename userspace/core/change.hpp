@@ -180,7 +180,7 @@ struct Outcome {
     Kind kind = Kind::failed;
     std::uint64_t value = 0;
     std::string error;
-    bool is_tried = true; // false: failed since something else was waited for, which says nothing of the object
+    bool is_tried = true; // false: what failed, or was waited for, is something else, and says nothing of the object
 };
 
 enum class ChangeState {

@@ -161,7 +161,9 @@ void Executor::write(std::span<const Decision> decisions) {
 void Executor::not_journalled(const Decision& decision, const Error& error) {
     if (!journal_error_) spdlog::error("not written, because the journal failed: {}", described(decision));
     recorded(std::unexpected(error), "begin");
-    settle(decision, {Outcome::Kind::conflict, decision.from, error.message}, sys::now().mono);
+    settle(decision,
+           {.kind = Outcome::Kind::conflict, .value = decision.from, .error = error.message, .is_tried = false},
+           sys::now().mono);
 }
 
 // What is known to fail is known to work again when a checkpoint has: rows of what was recorded before may still find

@@ -101,6 +101,8 @@ struct Tunable {
     bool peak_is_unseen = false;
     // What comes is counted for all like it in the namespace: that it returned says nothing of this one.
     bool demand_is_shared = false;
+    // What it lets in waits in the memory that udp_mem bounds: a trial of it is guarded by that.
+    bool takes_udp_memory = false;
     std::string_view full_at_value = {}; // what happens at {value} while {use} are in use, {over} of them too many
     std::uint64_t default_max;           // no raise goes past it unless the policy says so
     // The calm after which it is given back unless the policy says otherwise; nullopt: never.

@@ -31,6 +31,7 @@ constexpr Tunable most_row(TunableId id, std::string_view key, std::string_view 
         .in_use = in_use,
         .room = {.times = 1},
         .held_at_once = "pages were in use",
+        .takes_udp_memory = in_use == InUse::udp_memory_pages,
         .default_max = default_max,
         .default_shrink_after = std::nullopt,
         .opt_in = true,

@@ -22,6 +22,7 @@ constexpr std::array rows{
         .held_at_once = "datagrams came to its namespace within a tick",
         .peak_is_unseen = true,
         .demand_is_shared = true,
+        .takes_udp_memory = true,
         .default_max = 8ULL << 20,
         .default_shrink_after = std::nullopt,
         .opt_in = true,

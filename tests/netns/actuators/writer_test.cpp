@@ -660,6 +660,8 @@ TEST_CASE("however many keep their listeners locked, each stops none but its own
 
 // Somebody in a network namespace that he made for himself, with a listener that is kept locked.
 struct OfUser {
+    explicit OfUser(bool root) : is_root(root) {}
+
     struct Facts {
         std::uint64_t cookie = 0;
         std::uint64_t inode = 0;
@@ -670,9 +672,10 @@ struct OfUser {
         must(place != MAP_FAILED, "mmap");
         return new (place) Facts;
     }
+    bool is_root; // by number, as in a pod without a user namespace
     Facts* facts = shared();
     Process process{[this] {
-        become_nobody();
+        if (!is_root) become_nobody();
         must(unshare_netns(), "unshare");
         static const sys::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
         must(::listen(socket.value(), 100) == 0, "listen");
@@ -696,7 +699,9 @@ struct OfUser {
 };
 
 TEST_CASE("who keeps listeners locked in many network namespaces of his own stops none of others", "[any-kernel]") {
-    const std::list<OfUser> hostile(18);
+    const bool is_root = GENERATE(false, true);
+    std::list<OfUser> hostile;
+    for (int i = 0; i < 18; ++i) hostile.emplace_back(is_root);
     auto writer = take(Writer::start());
     int tried = 0;
     std::string why;
@@ -707,7 +712,7 @@ TEST_CASE("who keeps listeners locked in many network namespaces of his own stop
         why = outcome.error;
     }
     CHECK(tried == 16);
-    CHECK(mentions(why, "one of its user's among them"));
+    CHECK(mentions(why, "one of its user's or cgroup's among them"));
     const Namespace netns;
     const Server other(netns, 100);
     CHECK(kind(writer.write(TunableId::listener_backlog, other.scope(), 100, 200)) == Outcome::Kind::written);

@@ -100,12 +100,18 @@ std::vector<UdpSocket> UdpTable::update(std::span<const NetnsReading> namespaces
     }
     for (UdpSocket& row : rows) {
         Counted& counted = counted_[row.cookie];
+        const bool is_resized = counted.buffer_bytes && *counted.buffer_bytes != row.buffer_bytes;
+        const bool goes_on = recent.contains(row.cookie) && !is_resized;
+        const std::uint64_t of_this_size = is_resized ? 0 : row.window_overflows;
         counted = {.drops = row.drops,
                    .overflows = counted.overflows + row.window_overflows,
-                   .recent = (recent.contains(row.cookie) ? counted.recent : 0) + row.window_overflows,
+                   .recent = (goes_on ? counted.recent : 0) + of_this_size,
+                   .most_in_tick = std::max(goes_on ? counted.most_in_tick : 0, of_this_size),
                    .last_overflows = row.window_overflows > 0 ? row.window_overflows : counted.last_overflows,
                    .last_received = row.window_overflows > 0 ? row.window_received : counted.last_received,
+                   .buffer_bytes = row.buffer_bytes,
                    .seen = now};
+        row.most_dropped = std::min(row.most_dropped, counted.most_in_tick);
         row.overflows = counted.overflows;
         row.recent_overflows = counted.recent;
         row.last_overflows = counted.last_overflows;

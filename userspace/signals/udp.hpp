@@ -36,9 +36,11 @@ private:
     struct Counted {
         std::uint64_t drops = 0;
         std::uint64_t overflows = 0;
-        std::uint64_t recent = 0;         // overflows
+        std::uint64_t recent = 0;         // overflows, of a buffer of this size
+        std::uint64_t most_in_tick = 0;   // of these
         std::uint64_t last_overflows = 0; // as in UdpSocket
         std::uint64_t last_received = 0;
+        std::optional<std::uint64_t> buffer_bytes; // nullopt: not seen before
         MonoTime seen;
     };
 

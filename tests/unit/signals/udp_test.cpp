@@ -89,6 +89,30 @@ TEST_CASE("what was lost and came in the last tick that lost anything stays know
     CHECK(row.last_received == 500);
 }
 
+TEST_CASE("what was lost before a buffer was resized is not said of the size that it has now") {
+    UdpTable table;
+    std::vector<UdpSocket> rows;
+    const auto tick = [&](int second, std::uint64_t drops, std::uint32_t buffer) {
+        const std::vector counted{netns(0, drops)};
+        std::vector sockets{socket_with(1, drops)};
+        sockets.front().buffer = buffer;
+        sockets.front().most_dropped = 1108; // since it began to drop
+        sockets.front().lost_at = at(std::chrono::seconds(second));
+        rows = table.update(counted, sockets, at(std::chrono::seconds(second)));
+    };
+    tick(1, 0, 212992);
+    tick(2, 1108, 212992);
+    CHECK(rows.front().recent_overflows == 1108);
+    CHECK(rows.front().most_dropped == 1108);
+    tick(3, 1398, 2097152); // partly before
+    CHECK(rows.front().recent_overflows == 0);
+    CHECK(rows.front().most_dropped == 0);
+    tick(4, 1688, 2097152);
+    CHECK(rows.front().recent_overflows == 290);
+    CHECK(rows.front().most_dropped == 290);
+    CHECK(rows.front().overflows == 1688);
+}
+
 TEST_CASE("a socket that drops again after it was forgotten takes nothing of what others dropped meanwhile") {
     UdpTable table;
     const std::vector before{netns(0, 0)};

@@ -4,7 +4,7 @@
 // A server takes a request with the SYN where its application asks for that (TCP_FASTOPEN) and the namespace allows it.
 // Where the one does and the other does not, each client that asks for a cookie gets none, and needs a round trip more.
 // So the bit is set where both are seen: a listener that asks, and clients that ask in vain. It is kept where requests
-// then come with SYNs, or nobody tries, and taken back where half of those that try fail.
+// then come with SYNs, or nobody tries, and taken back where three of four that try fail.
 #pragma once
 
 #include "controller/resource.hpp"

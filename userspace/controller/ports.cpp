@@ -229,9 +229,11 @@ void judge(Gate& gate, const NetnsTcp& row) {
     Wish wish = finding_of(row);
     const bool within_asked = count_of(*row.local_ports) >= kernel_default;
     const bool may_widen = gate.mode_of(object, within_asked) == policy::Mode::automatic;
-    const auto step = may_widen ? std::nullopt : take_again(gate, row);
+    const bool did_not_help = gate.backs_off({.object = object});
+    const auto step = may_widen && !did_not_help ? std::nullopt : take_again(gate, row);
     if (step && gate.bounds_of(step->object).named) {
-        wish.why += "; the policy does not let the range be widened. ";
+        wish.why += did_not_help ? "; a wider range was tried, and did not help. "
+                                 : "; the policy does not let the range be widened. ";
         return raise(gate, row, std::move(wish), *step);
     }
     wish.to = std::min(size_for(gate.snapshot(), row), most_of(gate, row));

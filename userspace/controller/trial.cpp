@@ -21,8 +21,11 @@
 namespace bpftune::controller {
 namespace {
 
-// A loss that is not at least halved was not for want of this limit.
+// A loss that is not at least halved was not for want of this limit, unless so much more of what came got in: of a
+// demand that is many times what fits, twice as much takes little off the loss.
 constexpr double worthwhile = 0.5;
+constexpr double got_in_more = 1.25;
+constexpr double least_got_in = 0.25; // of all: where hardly anything got in, any chance is twice as much
 
 // What a buffer holds back moves the same in each round trip, to a few percent.
 constexpr double faster = 1.05;
@@ -49,6 +52,13 @@ bool is_by_throughput(const TrialKey& key) { return is_by(tunables::JudgedBy::th
 
 std::string_view held_at_once(const TrialKey& key) { return tunables::row(key.object.tunable).held_at_once; }
 
+double got_in(const Measured& side) { return side.demand > 0 ? 1 - loss_ratio(side) : 0; }
+
+bool is_worthwhile(const Measured& before, const Measured& after) {
+    const bool is_halved = loss_ratio(after) <= worthwhile * loss_ratio(before);
+    return is_halved || got_in(after) >= std::max(got_in_more * got_in(before), least_got_in);
+}
+
 // Where nothing had been lost there is no ratio to compare with. But what was in use at once beyond what fitted would
 // have been lost at the old limit, once at the least.
 bool lost_less_than_it_took_in(const Trial& trial) {
@@ -74,8 +84,7 @@ Verdict verdict_on_tested(const TrialKey& key, const Trial& trial) {
         return {Verdict::Kind::keep, fmt::format("{}, and {} of {} were lost", use, after.losses, after.demand)};
     const std::string ratios = fmt::format("lost {} of {} since, {} of {} before", after.losses, after.demand,
                                            trial.before.losses, trial.before.demand);
-    if (trial.cause == Cause::loss && loss_ratio(after) <= worthwhile * loss_ratio(trial.before))
-        return {Verdict::Kind::keep, ratios};
+    if (trial.cause == Cause::loss && is_worthwhile(trial.before, after)) return {Verdict::Kind::keep, ratios};
     return {Verdict::Kind::roll_back, ratios};
 }
 

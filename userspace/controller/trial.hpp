@@ -6,7 +6,8 @@
 //   cause      kept when                                           else
 //   minimum    at once: the policy's word
 //   loss       demand returned, and losses per unit of demand are   rolled back
-//              at most half of what they were
+//              at most half of what they were, or a quarter of the
+//              demand gets in, and a quarter more than did
 //   forecast   use passed what fitted before, and no more were      rolled back
 //              lost since than waited at once beyond what fitted
 //   any        -                                                    a guard worsened: rolled back

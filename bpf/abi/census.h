@@ -51,6 +51,10 @@ enum abi_ip_mib {
 	ABI_IP_MIB_COUNT,
 };
 
+/* Counters of one kind that are looked at in each namespace: those with a lower index. A kernel of
+ * today has 136 of LINUX_MIB_*. */
+#define ABI_MOST_MIBS 256
+
 /* Fragments that wait for the rest of their datagram, of one IP version. */
 struct abi_fragments {
 	__u64 mibs[ABI_IP_MIB_COUNT]; /* summed over all CPUs */

@@ -50,7 +50,8 @@ template <std::size_t count> void collect(const btf* types, const btf_type* type
     const struct btf_enum* values = btf_enum(type);
     for (int i = 0; i < btf_vlen(type); ++i) {
         const auto* const known = std::ranges::find(wanted, name_at(types, values[i].name_off));
-        if (known != wanted.end()) indices[static_cast<std::size_t>(known - wanted.begin())] = values[i].val;
+        if (known != wanted.end() && values[i].val < ABI_MOST_MIBS)
+            indices[static_cast<std::size_t>(known - wanted.begin())] = values[i].val;
     }
 }
 

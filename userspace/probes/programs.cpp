@@ -39,6 +39,11 @@ template <class Skeleton> void configure_mibs(Skeleton& object, const MibIndices
     std::ranges::copy(indices.snmp_tcp, object.rodata->tcp_mib_index);
     std::ranges::copy(indices.udp, object.rodata->udp_mib_index);
     std::ranges::copy(indices.ip, object.rodata->ip_mib_index);
+    const auto up_to_last = [](const auto& known) { return static_cast<__u32>(std::ranges::max(known) + 1); };
+    object.rodata->mibs_read = up_to_last(indices.tcp);
+    object.rodata->tcp_mibs_read = up_to_last(indices.snmp_tcp);
+    object.rodata->udp_mibs_read = up_to_last(indices.udp);
+    object.rodata->ip_mibs_read = up_to_last(indices.ip);
 }
 
 Result<Census> census_of(const bpf_link* link) {

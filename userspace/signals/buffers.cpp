@@ -2,7 +2,6 @@
 #include "signals/buffers.hpp"
 
 #include <algorithm>
-#include <map>
 #include <set>
 #include <utility>
 
@@ -101,19 +100,6 @@ void add(TcpBuffers& row, const FlowReading& flow, const SocketSizes& sizes) {
 
 bool was_raised(const FlowReading& flow) { return flow.received_before || flow.acked_before || flow.lossy_before; }
 
-void add_raised(std::map<NetnsId, TcpBuffers>& rows, std::span<const FlowReading> flows) {
-    const Ends receive(flows, &HeldBy::rmem);
-    const Ends send(flows, &HeldBy::wmem);
-    for (const FlowReading& flow : flows) {
-        TcpBuffers& row = rows.at(flow.netns);
-        add_raised(*row.receiving, {flow.received_before, flow.received_since}, flow.held_by.rmem,
-                   send.has_other_end_of(flow));
-        add_raised(*row.sending, {flow.acked_before, flow.acked_since}, flow.held_by.wmem,
-                   receive.has_other_end_of(flow));
-        add_raised(*row.losing, {flow.lossy_before, flow.acked_since}, false, false); // losses go on
-    }
-}
-
 TcpBuffers blank(const NetnsId& netns, bool looked, const SocketSizes& sizes) {
     TcpBuffers row{.netns = netns};
     if (!looked) return row;
@@ -126,32 +112,60 @@ TcpBuffers blank(const NetnsId& netns, bool looked, const SocketSizes& sizes) {
     return row;
 }
 
+// That of a flow: one whose namespace was not read has a row of its own. They are sorted.
+TcpBuffers& row_of(const NetnsId& netns, std::vector<TcpBuffers>& rows, const SocketSizes& sizes) {
+    const auto at = std::ranges::lower_bound(rows, netns, {}, &TcpBuffers::netns);
+    if (at != rows.end() && at->netns == netns) return *at;
+    return *rows.insert(at, blank(netns, true, sizes));
+}
+
+void add_raised(std::vector<TcpBuffers>& rows, std::span<const FlowReading> flows, const SocketSizes& sizes) {
+    const Ends receive(flows, &HeldBy::rmem);
+    const Ends send(flows, &HeldBy::wmem);
+    for (const FlowReading& flow : flows) {
+        TcpBuffers& row = row_of(flow.netns, rows, sizes);
+        add_raised(*row.receiving, {flow.received_before, flow.received_since}, flow.held_by.rmem,
+                   send.has_other_end_of(flow));
+        add_raised(*row.sending, {flow.acked_before, flow.acked_since}, flow.held_by.wmem,
+                   receive.has_other_end_of(flow));
+        add_raised(*row.losing, {flow.lossy_before, flow.acked_since}, false, false); // losses go on
+    }
+}
+
+void take_limits(TcpBuffers& row, const NetnsReading& netns) {
+    row.pid = netns.pid;
+    if (!netns.congestion_control.empty()) row.congestion_control = printable(netns.congestion_control);
+    if (netns.rmem) {
+        row.rmem_default = netns.rmem->middle;
+        row.rmem_max = netns.rmem->max;
+    }
+    if (netns.wmem) {
+        row.wmem_default = netns.wmem->middle;
+        row.wmem_max = netns.wmem->max;
+    }
+}
+
 } // namespace
 
 std::vector<TcpBuffers> buffers(std::span<const NetnsReading> namespaces,
-                                const std::optional<std::vector<FlowReading>>& flows, const SocketSizes& sizes) {
-    std::map<NetnsId, TcpBuffers> rows;
-    for (const NetnsReading& netns : namespaces) {
-        TcpBuffers& row = rows.try_emplace(netns.netns, blank(netns.netns, flows.has_value(), sizes)).first->second;
-        row.pid = netns.pid;
-        if (!netns.congestion_control.empty()) row.congestion_control = printable(netns.congestion_control);
-        if (netns.rmem) {
-            row.rmem_default = netns.rmem->middle;
-            row.rmem_max = netns.rmem->max;
-        }
-        if (netns.wmem) {
-            row.wmem_default = netns.wmem->middle;
-            row.wmem_max = netns.wmem->max;
-        }
+                                const std::optional<std::vector<FlowReading>>& flows, const SocketSizes& sizes,
+                                std::vector<TcpBuffers> room) {
+    std::vector<const NetnsReading*> sorted;
+    sorted.reserve(namespaces.size());
+    for (const NetnsReading& netns : namespaces) sorted.push_back(&netns);
+    std::ranges::sort(sorted, {}, &NetnsReading::netns);
+    std::vector<TcpBuffers> rows = std::move(room);
+    rows.clear();
+    rows.reserve(sorted.size());
+    for (const NetnsReading* netns : sorted) {
+        if (rows.empty() || rows.back().netns != netns->netns)
+            rows.push_back(blank(netns->netns, flows.has_value(), sizes));
+        take_limits(rows.back(), *netns);
     }
     if (flows)
-        for (const FlowReading& flow : *flows)
-            add(rows.try_emplace(flow.netns, blank(flow.netns, true, sizes)).first->second, flow, sizes);
-    if (flows && std::ranges::any_of(*flows, was_raised)) add_raised(rows, *flows);
-    std::vector<TcpBuffers> sorted;
-    sorted.reserve(rows.size());
-    for (auto& [netns, row] : rows) sorted.push_back(std::move(row));
-    return sorted;
+        for (const FlowReading& flow : *flows) add(row_of(flow.netns, rows, sizes), flow, sizes);
+    if (flows && std::ranges::any_of(*flows, was_raised)) add_raised(rows, *flows, sizes);
+    return rows;
 }
 
 bool is_worth_a_look(std::span<const FlowReading> flows) {

@@ -198,6 +198,8 @@ Snapshot Collector::tick(Now now, Snapshot&& spent) {
     Snapshot snapshot = blank(Snapshot::Cause::tick, now);
     take_room(snapshot.listeners, spent.listeners);
     take_room(snapshot.tcp, spent.tcp);
+    take_room(snapshot.buffers, spent.buffers);
+    take_room(snapshot.conntrack, spent.conntrack);
     probes_.ask_for_memory(socket_memory_.is_worth_a_look(node_reader_.pools()));
     refresh(now, next_census_);
     tcp_.tick(snapshot, now.mono);
@@ -260,7 +262,7 @@ void Collector::read_buffers(Snapshot& snapshot) {
         if (!flows) note(flows.error());
         if (flows) flows_ = std::move(*flows);
     }
-    snapshot.buffers = buffers(namespaces_, flows_, snapshot.socket_sizes);
+    snapshot.buffers = buffers(namespaces_, flows_, snapshot.socket_sizes, std::move(snapshot.buffers));
 }
 
 void Collector::look_at_udp() {
@@ -374,6 +376,7 @@ void Collector::read_conntrack(Snapshot& snapshot) {
     conntrack_.update(readings, {.entries = *limit, .buckets = probes_.conntrack_buckets().value_or(0)}, now,
                       snapshot.interval);
     sample_conntrack(now, snapshot.interval);
+    snapshot.conntrack.reserve(readings.size());
     for (const probes::ConntrackReading& each : readings)
         if (auto row = conntrack_.row(each.netns, now)) snapshot.conntrack.push_back(std::move(*row));
 }

@@ -27,15 +27,18 @@ struct Tables {
 };
 
 void Tables::census(std::span<const std::byte> bytes, MonoTime at) {
-    auto census = probes::census(bytes);
-    if (!census) return fuzz::must(is_printable(census.error().message), "an error is safe to print");
+    probes::CensusRecords records;
+    const auto taken = records.take(bytes);
+    if (!taken) return fuzz::must(is_printable(taken.error().message), "an error is safe to print");
+    fuzz::must(*taken <= bytes.size(), "no more is taken than there is");
+    probes::Census census = std::move(records).all();
     std::set<std::uint64_t> cookies;
-    for (const auto& listener : census->listeners)
+    for (const auto& listener : census.listeners)
         fuzz::must(cookies.insert(listener.cookie).second, "a socket is one listener, whoever holds it");
-    namespaces = std::move(census->namespaces);
+    namespaces = std::move(census.namespaces);
     tcp.update({.namespaces = namespaces,
                 .queues = {},
-                .listeners = std::span<const probes::ListenerReading>(census->listeners),
+                .listeners = std::span<const probes::ListenerReading>(census.listeners),
                 .lists_whole_namespaces = true},
                at);
     Snapshot snapshot;

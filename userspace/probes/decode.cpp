@@ -348,22 +348,25 @@ std::optional<Event> event(std::span<const std::byte> bytes) {
     }
 }
 
-Result<Census> census(std::span<const std::byte> records) {
-    Census found;
-    while (!records.empty()) {
-        const auto kind = as<__u64>(records);
-        if (const auto row = as<listener_record>(records); kind == ABI_LISTENER_RECORD && row) {
-            found.listeners.push_back(listener_reading(row->listener));
-            records = records.subspan(sizeof(listener_record));
-        } else if (const auto tcp = as<netns_record>(records); kind == ABI_NETNS_RECORD && tcp) {
-            found.namespaces.push_back(netns_reading(*tcp));
-            records = records.subspan(sizeof(netns_record));
-        } else {
+Result<std::size_t> CensusRecords::take(std::span<const std::byte> records) {
+    const std::size_t given = records.size();
+    while (const auto kind = as<__u64>(records)) {
+        if (*kind != ABI_LISTENER_RECORD && *kind != ABI_NETNS_RECORD)
             return failure("a BPF iterator wrote {} bytes that are no record", records.size());
-        }
+        const std::size_t size = *kind == ABI_LISTENER_RECORD ? sizeof(listener_record) : sizeof(netns_record);
+        if (records.size() < size) break;
+        if (*kind == ABI_LISTENER_RECORD)
+            found_.listeners.push_back(listener_reading(as<listener_record>(records)->listener));
+        else
+            found_.namespaces.push_back(netns_reading(*as<netns_record>(records)));
+        records = records.subspan(size);
     }
-    keep_first_holders(found.listeners);
-    return found;
+    return given - records.size();
+}
+
+Census CensusRecords::all() && {
+    keep_first_holders(found_.listeners);
+    return std::move(found_);
 }
 
 namespace {

@@ -41,7 +41,17 @@ struct Census {
     std::vector<ListenerReading> listeners;
     std::vector<NetnsReading> namespaces;
 };
-Result<Census> census(std::span<const std::byte> records);
+class CensusRecords {
+public:
+    // Some of what it wrote, in its order: how many bytes of that are whole records; the others are to come again, with
+    // more. Error: they are none.
+    Result<std::size_t> take(std::span<const std::byte> records);
+    [[nodiscard]] Census all() &&;
+
+private:
+    Census found_;
+};
+
 Result<std::vector<FlowReading>> flows(std::span<const std::byte> records);
 Result<std::vector<UdpReading>> udp_sockets(std::span<const std::byte> records);
 

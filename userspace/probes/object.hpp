@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -80,9 +81,15 @@ attach_most(std::span<const Dispensable> dispensable, Configure configure, std::
     return object;
 }
 
-// Everything that one run of an attached iterator writes. After `at_once` bytes the kernel may do something else: as
-// many as one record has, where all of them take long.
+// After so many bytes the kernel may do something else: as many as one record has, where all of them take long.
 constexpr std::size_t seq_buffer = std::size_t{32} << 10; // the kernel's own buffer for one read
+
+// Hands over what one run of an attached iterator writes. `take` gets some of it, says how many bytes are whole
+// records, and gets the others again with what comes next. Error: also one of `take`, or some bytes are left.
+using TakeRecords = std::function<Result<std::size_t>(std::span<const std::byte>)>;
+Result<> run_iterator(const bpf_link* link, std::size_t at_once, const TakeRecords& take);
+
+// All of it.
 Result<std::vector<std::byte>> run_iterator(const bpf_link* link, std::size_t at_once = seq_buffer);
 
 } // namespace bpftune::probes

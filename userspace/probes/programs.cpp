@@ -47,9 +47,11 @@ template <class Skeleton> void configure_mibs(Skeleton& object, const MibIndices
 }
 
 Result<Census> census_of(const bpf_link* link) {
-    const auto records = run_iterator(link);
-    if (!records) return std::unexpected(records.error());
-    return census(*records);
+    CensusRecords records;
+    const auto done =
+        run_iterator(link, seq_buffer, [&](std::span<const std::byte> some) { return records.take(some); });
+    if (!done) return std::unexpected(done.error());
+    return std::move(records).all();
 }
 
 using SysctlName = std::array<char, ABI_SYSCTL_NAME_SIZE>;

@@ -50,10 +50,7 @@ std::string tcp_memory(const Guards& before, const Guards& now) {
 // is refused is given back, so a pool that is full is found somewhat below it.
 std::string udp_memory(const Guards& before, const Guards& now) {
     if (!before.udp_memory || !now.udp_memory) return {};
-    const auto was_full = [](const UdpMemory& pool) {
-        return pool.low_bytes > 0 &&
-               static_cast<double>(pool.bytes) >= SocketMemory::near_limit * static_cast<double>(pool.low_bytes);
-    };
+    const auto was_full = [](const UdpMemory& pool) { return SocketMemory::is_near(pool.bytes, pool.low_bytes); };
     if (!was_full(*now.udp_memory) || was_full(*before.udp_memory)) return {};
     return fmt::format("UDP uses {} MiB of the {} of udp_mem past which it loses; {} MiB before",
                        now.udp_memory->bytes >> 20, now.udp_memory->low_bytes >> 20, before.udp_memory->bytes >> 20);

@@ -549,6 +549,9 @@ struct SocketMemory {
     // A pool that was full is this full when it is looked at next: what is refused is given back, and each CPU keeps up
     // to 1 MiB aside (SK_MEMORY_PCPU_RESERVE).
     static constexpr double near_limit = 0.75;
+    [[nodiscard]] static bool is_near(std::uint64_t bytes, std::uint64_t limit) {
+        return limit > 0 && static_cast<double>(bytes) >= near_limit * static_cast<double>(limit);
+    }
 
     MemoryPool pool = MemoryPool::tcp;
     std::uint64_t page_bytes = 0;    // the unit of its sysctls
@@ -576,10 +579,7 @@ struct SocketMemory {
     // (net/core/sock.c, __sk_mem_raise_allocated).
     [[nodiscard]] std::uint64_t limit_bytes() const { return pool == MemoryPool::tcp ? pressure_bytes : low_bytes; }
     [[nodiscard]] bool is_under_pressure() const { return bytes >= limit_bytes(); }
-    [[nodiscard]] bool was_near_limit() const {
-        return limit_bytes() > 0 &&
-               static_cast<double>(fullest_bytes) >= near_limit * static_cast<double>(limit_bytes());
-    }
+    [[nodiscard]] bool was_near_limit() const { return is_near(fullest_bytes, limit_bytes()); }
     // Sockets that no process holds: closed before all was sent, the kernel's own, on their way between processes; and
     // what each has that holds less than a page.
     [[nodiscard]] std::optional<std::uint64_t> unheld_bytes() const {

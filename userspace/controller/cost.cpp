@@ -79,12 +79,14 @@ std::uint64_t charged_bytes(const Gate& gate, const std::optional<ObjectKey>& ex
     return sum;
 }
 
-std::uint64_t charged_bytes(const Gate& gate, const Tenant& tenant, const ObjectKey& except, Charged which) {
-    std::uint64_t sum = 0;
+TenantCharge charge_of(const Gate& gate, const Tenant& tenant, const ObjectKey& except) {
+    TenantCharge sum;
     for (const auto& [object, held] : gate.state().held) {
         if (object == except || held.tenant.account != tenant.account) continue;
         if (is_of_node(object.tunable) && !is_of_node(except.tunable)) continue;
-        if (which == Charged::all || held.raised) sum += cost_of(object, held, gate).charged_bytes;
+        const std::uint64_t bytes = cost_of(object, held, gate).charged_bytes;
+        sum.bytes += bytes;
+        if (held.raised) sum.bytes_for_itself += bytes;
     }
     return sum;
 }

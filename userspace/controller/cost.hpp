@@ -39,10 +39,13 @@ std::uint64_t beyond(std::uint64_t original, std::uint64_t limit, const std::vec
 
 // What is charged for everything that is held, except for one object if one is named.
 std::uint64_t charged_bytes(const Gate& gate, const std::optional<ObjectKey>& except = std::nullopt);
-// The same of what is one tenant's, or of that without what was raised only because it waits beside what asked. What
-// it has raised of the node's limits counts for these alone (`except` is one): others fill them as well.
-enum class Charged { all, raised_for_itself };
-std::uint64_t charged_bytes(const Gate& gate, const Tenant& tenant, const ObjectKey& except, Charged which);
+// The same of what is one tenant's. What it has raised of the node's limits counts for these alone (`except` is one):
+// others fill them as well.
+struct TenantCharge {
+    std::uint64_t bytes = 0;
+    std::uint64_t bytes_for_itself = 0; // without what was raised only because it waits beside what asked
+};
+TenantCharge charge_of(const Gate& gate, const Tenant& tenant, const ObjectKey& except);
 // The same of all, outside of a step.
 std::uint64_t charged_bytes(const State& state, const UnitBytes& of_kernel);
 

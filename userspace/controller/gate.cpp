@@ -362,27 +362,22 @@ bool Gate::fit_flood(Wish& wish) {
     return true;
 }
 
-std::uint64_t Gate::left_of_share(const ObjectKey& object, const Tenant& tenant) const {
-    const std::uint64_t share = policy_.share_bytes(snapshot_.memory_bytes);
-    return share - std::min(share, charged_bytes(*this, tenant, object, Charged::all));
-}
-
-// A small node's share may be too small for any raise: one object of a tenant may go past it. What is raised only
-// because it waits in the same namespace may not, and takes nothing from that.
-bool Gate::may_pass_share(const ObjectKey& object, const Tenant& tenant, const TrialKey& trial) const {
-    const std::uint64_t share = policy_.share_bytes(snapshot_.memory_bytes);
-    return !is_bystander(trial, object) && charged_bytes(*this, tenant, object, Charged::raised_for_itself) <= share;
-}
-
-// Of all payers together. However many they are, what goes past their shares leaves others something.
+// Of all payers together. However many they are, what goes past their shares leaves others something. A small node's
+// share may be too small for any raise: one object of a tenant may go past it. What is raised only because it waits in
+// the same namespace may not, and takes nothing from that.
 Gate::Room Gate::room_for(const ObjectKey& object, const std::vector<Tenant>& payers, const TrialKey& trial) const {
     const std::uint64_t left = left_of_budget(object);
     Room budget{.bytes = left, .of = "memoryBudget"};
     if (std::ranges::any_of(payers, &Tenant::is_node)) return budget;
+    const std::uint64_t share = policy_.share_bytes(snapshot_.memory_bytes);
     std::uint64_t bytes = 0;
-    for (const Tenant& payer : payers) bytes += left_of_share(object, payer);
-    const auto may_pass = [&](const Tenant& payer) { return may_pass_share(object, payer, trial); };
-    if (std::ranges::any_of(payers, may_pass)) bytes = std::max(bytes, left - left / parts_with_one_for_others);
+    bool may_pass_share = false;
+    for (const Tenant& payer : payers) {
+        const TenantCharge charge = charge_of(*this, payer, object);
+        bytes += share - std::min(share, charge.bytes);
+        may_pass_share |= !is_bystander(trial, object) && charge.bytes_for_itself <= share;
+    }
+    if (may_pass_share) bytes = std::max(bytes, left - left / parts_with_one_for_others);
     return bytes < left ? Room{.bytes = bytes, .of = "tenantShare of " + names_of(payers)} : budget;
 }
 

@@ -199,9 +199,7 @@ private:
         std::uint64_t bytes = 0;
         std::string of; // "memoryBudget", "tenantShare of default/web-1"
     };
-    [[nodiscard]] std::uint64_t left_of_share(const ObjectKey& object, const Tenant& tenant) const;
-    // `trial`: that its raise belongs to.
-    [[nodiscard]] bool may_pass_share(const ObjectKey& object, const Tenant& tenant, const TrialKey& trial) const;
+    // `trial`: that the raise belongs to.
     [[nodiscard]] Room room_for(const ObjectKey& object, const std::vector<Tenant>& payers,
                                 const TrialKey& trial) const;
     [[nodiscard]] std::uint64_t left_of_budget(const ObjectKey& object) const;

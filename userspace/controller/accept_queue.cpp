@@ -204,6 +204,11 @@ Listener up_to_date(const Gate& gate, const Listener& listener) {
     return now;
 }
 
+bool is_up_to_date(const Gate& gate, const Listener& listener) {
+    return listener.binds != Binds::syn_backlog && gate.held({TunableId::somaxconn, listener.netns}) == nullptr &&
+           gate.held(object_of(listener)) == nullptr;
+}
+
 // What the application is entitled to under this somaxconn. One that asked for just as much as was allowed (Go reads
 // somaxconn and passes it on) asked for as much as is allowed; so did an older one whose limit equals somaxconn.
 std::uint64_t granted(const Listener& listener, std::uint64_t somaxconn) {
@@ -534,10 +539,10 @@ bool is_pace_seen(const Listener& listener, Snapshot::Cause cause) {
     return cause == Snapshot::Cause::tick && window.length >= shortest_window && window.arrivals && !listener.flood;
 }
 
-std::optional<Behind> behind_of(const Listener& listener, Snapshot::Cause cause) {
+std::optional<Behind> behind_of(const Listener& listener, bool is_pace_seen) {
     const QueueWindow& window = listener.window;
     const double served = accepted_a_second(window);
-    if (!is_pace_seen(listener, cause) || window.floor <= served * longest_wait_seconds) return std::nullopt;
+    if (!is_pace_seen || window.floor <= served * longest_wait_seconds) return std::nullopt;
     return Behind{.waited = window.floor, .served_per_second = static_cast<std::uint64_t>(served)};
 }
 
@@ -550,8 +555,8 @@ Reading reading_of(const State& state, const Listener& listener, Snapshot::Cause
                     .in_use = std::max(listener.queue, handshakes_of(listener)),
                     .measured = measured_after_raise(listener),
                     .counts = counts_of(state, listener),
-                    .is_pace_seen = is_pace_seen(listener, cause),
-                    .behind = behind_of(listener, cause)};
+                    .is_pace_seen = is_pace_seen(listener, cause)};
+    reading.behind = behind_of(listener, reading.is_pace_seen);
     if (listener.window.length == Nanoseconds{}) return reading;
     reading.use = use_of(listener);
     reading.charged = listener.window.peak;
@@ -694,7 +699,10 @@ void rule(Gate& gate) {
                    listener.flood, gate.now());
     for (const Listener& listener : snapshot.listeners) {
         const bool is_what_happened = snapshot.cause == Snapshot::Cause::tick || listener.window.length > Nanoseconds{};
-        if (is_what_happened && !gate.puts_back(object_of(listener)))
+        if (!is_what_happened || gate.puts_back(object_of(listener))) continue;
+        if (is_up_to_date(gate, listener)) // mostly, and a copy is large
+            judge(gate, snapshot, listener, false);
+        else
             judge(gate, snapshot, up_to_date(gate, listener), listener.binds == Binds::syn_backlog);
     }
 }
@@ -725,10 +733,10 @@ void forget_demand(State& state, const ObjectKey& object, Forget what) {
 
 void forget_gone(State& state, const Readings& readings) {
     if (state.queues.empty()) return;
+    const auto listeners = readings.in_order(TunableId::listener_backlog);
     std::vector<std::uint64_t> there;
-    there.reserve(readings.all().size());
-    for (const Reading& reading : readings.all())
-        if (reading.listener != nullptr) there.push_back(reading.listener->cookie);
+    there.reserve(listeners.size());
+    for (const Reading& reading : listeners) there.push_back(reading.object.listener_cookie);
     std::ranges::sort(there);
     std::erase_if(state.queues, [&](const auto& entry) { return !std::ranges::binary_search(there, entry.first); });
 }

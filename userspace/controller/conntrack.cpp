@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -111,7 +110,7 @@ Reason reason_of(const Conntrack& table, const Gate& gate) {
 void ask_for_table(const Gate& gate, Wish& wish, std::vector<Tenant> tenants) {
     ask_for(wish, std::move(tenants));
     const Reading* limit = gate.readings().find(limit_of(gate.snapshot()));
-    wish.reason.before = limit->measured_for(wish.reason.trial.tenant);
+    wish.reason.before = measured_for(gate, *limit, wish.reason.trial.tenant);
 }
 
 // The demand of one table, by its namespace; the limit is the node's.
@@ -292,39 +291,44 @@ double begun_in(const Conntrack& table, double seconds) {
 // What one interval of the tables that ask says of their limit, and of the hash chains that all of them share.
 struct Asked {
     Measured of_node; // what tenants lose is none of its own, but what they use has shown that there is use for it
-    std::map<std::string, Measured> of_tenants; // by account
     Measured chains;
     Use of_limit;
     bool refused_by_chains = false;
 };
 
-void add(Asked& asked, const Snapshot& snapshot, const Conntrack& table) {
+// `own`: what it adds to a trial of the limit. The limit is compared with each table by itself.
+void add(Asked& asked, const Snapshot& snapshot, const Conntrack& table, const Measured& own) {
     const Nanoseconds interval = snapshot.interval;
-    const auto begun = static_cast<std::uint64_t>(std::llround(begun_in(table, Seconds(interval).count())));
-    const Tenant tenant = tenant_with(snapshot, table);
-    Measured& of = tenant.is_node() ? asked.of_node : asked.of_tenants[tenant.account];
-    of.losses += table.window_lost();
-    of.demand += begun + table.window_lost();
-    of.use = std::max(of.use, table.entries); // the limit is compared with each table by itself
-    asked.of_node.use = std::max(asked.of_node.use, table.entries);
+    if (table.netns == snapshot.host) {
+        asked.of_node.losses += own.losses;
+        asked.of_node.demand += own.demand;
+    }
+    asked.of_node.use = std::max(asked.of_node.use, own.use);
     asked.chains.losses += table.window_chain_too_long;
-    asked.chains.demand += begun + table.window_chain_too_long;
+    asked.chains.demand += own.demand - own.losses + table.window_chain_too_long;
     const Need need = need_of(table, interval);
     asked.of_limit.wanted = std::max(asked.of_limit.wanted, size_for(need));
     asked.of_limit.pressed |= pressed(table, need);
     asked.refused_by_chains |= table.window_chain_too_long > 0;
 }
 
-Asked asked_of(const View& view) {
+// Of all tables; adds a reading for each of those that are a part.
+Asked asked_of(const View& view, std::vector<Reading>& parts) {
     const Snapshot& snapshot = view.snapshot;
     Asked asked{.chains = {.use = all_entries(snapshot)}};
     for (const Conntrack& table : snapshot.conntrack) {
         asked.of_limit.used = std::max(asked.of_limit.used, table.entries);
-        if (view.asks(TunableId::conntrack_max, table.netns))
-            add(asked, snapshot, table);
-        else // nothing is raised for it, but what it has in use keeps its place
+        Measured own;
+        if (view.asks(TunableId::conntrack_max, table.netns)) {
+            own = tables::measured_of(table, snapshot.interval);
+            own.use = table.entries;
+            add(asked, snapshot, table, own);
+        } else { // nothing is raised for it, but what it has in use keeps its place
             asked.of_limit.wanted =
                 std::max(asked.of_limit.wanted, size_for({.entries = static_cast<double>(table.entries)}));
+        }
+        if (table.netns != snapshot.host)
+            parts.push_back({.object = demand_at(table), .pod = &table.pod, .is_part = true, .measured = own});
     }
     return asked;
 }
@@ -335,16 +339,18 @@ std::optional<Use> seen(const Snapshot& snapshot, const Use& use) {
     return snapshot.conntrack.empty() ? Use{.pressed = true} : use;
 }
 
-Reading reading_of_limit(const Snapshot& snapshot, const Asked& asked) {
+Reading reading_of_limit(const View& view, const Asked& asked) {
+    const Snapshot& snapshot = view.snapshot;
     Reading reading{.object = limit_of(snapshot),
                     .read = snapshot.time.mono,
                     .use = seen(snapshot, asked.of_limit),
                     .sharers = std::max<std::uint64_t>(snapshot.conntrack.size(), 1),
                     .measured = asked.of_node,
-                    .measured_of_tenants = asked.of_tenants};
+                    .has_parts = true};
     if (snapshot.conntrack.empty()) return reading;
     reading.value = snapshot.conntrack.front().limit; // the node's
     reading.in_use = asked.of_limit.used;
+    if (!view.state.held.contains(reading.object)) return reading; // nothing is charged
     std::vector<std::uint64_t>& charged = reading.charged_each.emplace();
     for (const Conntrack& table : snapshot.conntrack) charged.push_back(table.entries);
     return reading;
@@ -386,12 +392,9 @@ void show_limit(Conntrack& table, std::uint64_t limit, Nanoseconds interval) {
 namespace tables {
 
 void read(const View& view, std::vector<Reading>& readings) {
-    const Snapshot& snapshot = view.snapshot;
-    const Asked asked = asked_of(view);
-    readings.push_back(reading_of_limit(snapshot, asked));
-    for (const Conntrack& table : snapshot.conntrack)
-        if (table.netns != snapshot.host) readings.push_back({.object = demand_at(table), .is_part = true});
-    readings.push_back(reading_of_buckets(snapshot, asked));
+    const Asked asked = asked_of(view, readings);
+    readings.push_back(reading_of_limit(view, asked));
+    readings.push_back(reading_of_buckets(view.snapshot, asked));
 }
 
 Measured measured_of(const Conntrack& table, Nanoseconds interval) {
@@ -402,6 +405,7 @@ Measured measured_of(const Conntrack& table, Nanoseconds interval) {
 
 std::optional<Wish> wish_of(Gate& gate, const Conntrack& seen) {
     const Snapshot& snapshot = gate.snapshot();
+    if (seen.window_lost() == 0 && !pressed(seen, need_of(seen, snapshot.interval))) return std::nullopt;
     const Conntrack table = at_this_limit(seen, snapshot.interval);
     const Need need = need_of(table, snapshot.interval);
     if (!pressed(table, need)) return std::nullopt;
@@ -421,11 +425,10 @@ void rule(Gate& gate) {
     Askers askers;
     for (const Conntrack& seen : snapshot.conntrack) {
         if (!asks(gate, seen)) continue;
-        const Conntrack table = at_this_limit(seen, snapshot.interval);
         note_flood(gate.state(),
-                   {.demand = demand_at(table), .object = limit_of(snapshot), .limit = table.limit, .once = true},
-                   table.flood, gate.now());
-        say_clashes(gate, table);
+                   {.demand = demand_at(seen), .object = limit_of(snapshot), .limit = seen.limit, .once = true},
+                   seen.flood, gate.now());
+        say_clashes(gate, seen);
         auto wish = wish_of(gate, seen);
         if (!wish) continue;
         const bool is_of_node = wish->askers.empty();

@@ -127,7 +127,8 @@ Gate::Gate(const policy::Policy& policy, State& state, const Snapshot& snapshot,
     : policy_(policy), state_(state), snapshot_(snapshot), now_(now), grants_(policy, snapshot),
       readings_(View{.snapshot = snapshot,
                      .state = state,
-                     .asks = [this](TunableId tunable, const NetnsId& netns) { return asks(tunable, netns); }}),
+                     .asks = [this](TunableId tunable, const NetnsId& netns) { return asks(tunable, netns); }},
+                state.spare),
       on_trial_(on_trial(state)) {}
 
 policy::Grant Gate::grant_of(const ObjectKey& object) const {
@@ -212,7 +213,9 @@ bool Gate::asks(TunableId tunable, const policy::Grant& grant) const {
     return std::min(policy_.mode, policy_.of(tunable, grant).mode) == std::min(policy_.mode, policy_.of(tunable).mode);
 }
 
-bool Gate::asks(TunableId tunable, const NetnsId& netns) const { return asks(tunable, grants_.of(netns)); }
+bool Gate::asks(TunableId tunable, const NetnsId& netns) const {
+    return grants_.is_spec_alone() || asks(tunable, grants_.of(netns));
+}
 
 bool Gate::asks(TunableId tunable, const UdpSocket& socket) const { return asks(tunable, grants_.of(socket)); }
 

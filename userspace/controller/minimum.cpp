@@ -175,6 +175,8 @@ private:
 } // namespace
 
 void minimum_rule(Gate& gate) {
+    const auto has_min = [](const policy::TunablePolicy& each) { return each.min.has_value(); };
+    if (std::ranges::none_of(gate.policy().tunables, has_min)) return; // entries of pods have none
     Minimum minimum(gate);
     for (const Reading& reading : gate.readings().in_order()) minimum.raise(reading);
 }

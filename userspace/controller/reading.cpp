@@ -2,25 +2,14 @@
 #include "controller/reading.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <numeric>
-#include <string>
 #include <utility>
 
 #include "controller/resource.hpp"
+#include "tunables/catalog.hpp"
 
 namespace bpftune::controller {
-namespace {
-
-// The memory of the last ones, for the next: 2 MiB at 5,000 listeners, which the kernel would have to map and clear
-// anew at each step.
-struct Spare {
-    std::vector<Reading> readings;
-    std::size_t most = 0; // that were in it
-};
-thread_local Spare spare; // NOLINT(cppcoreguidelines-avoid-non-const-global-variables): no step sees what was in it
-
-} // namespace
-
 Scope Reading::scope() const {
     if (listener != nullptr) return scope_of(*listener);
     if (udp != nullptr) return scope_of(*udp);
@@ -32,41 +21,59 @@ Scope Reading::scope() const {
             .pod = pod != nullptr ? *pod : std::nullopt};
 }
 
-Measured Reading::measured_for(const std::string& tenant) const {
-    if (tenant.empty() || !measured_of_tenants) return measured;
-    const auto own = measured_of_tenants->find(tenant);
-    return own != measured_of_tenants->end() ? own->second : Measured{};
-}
-
-Readings::Readings(const View& view) : readings_(std::exchange(spare.readings, {})) {
+Readings::Readings(const View& view, std::shared_ptr<ReadingsMemory> in, Spare* spare)
+    : in_(in != nullptr ? std::move(in) : std::make_shared<ReadingsMemory>()), spare_(spare) {
     const Snapshot& snapshot = view.snapshot;
     // At most one of a resource for each row: what is not used of it is never touched.
     const std::size_t of_namespaces = snapshot.tcp.size() + snapshot.buffers.size() + snapshot.conntrack.size();
-    readings_.reserve(snapshot.listeners.size() + snapshot.udp.size() + (of_namespaces + 8) * resources().size());
-    for (const Resource& resource : resources()) resource.read(view, readings_);
-    order_.resize(readings_.size());
-    std::iota(order_.begin(), order_.end(), 0U);
-    const auto object = [this](std::uint32_t at) -> const ObjectKey& { return readings_[at].object; };
-    if (!std::ranges::is_sorted(order_, {}, object)) std::ranges::sort(order_, {}, object);
+    in_->readings.reserve(snapshot.listeners.size() + snapshot.udp.size() + (of_namespaces + 8) * resources().size());
+    for (const Resource& resource : resources()) resource.read(view, in_->readings);
+    put_in_order();
 }
 
+Readings::Readings(const View& view, Spare& spare) : Readings(view, std::exchange(spare.readings, nullptr), &spare) {}
+
 Readings::Readings(const Snapshot& snapshot)
-    : Readings(View{.snapshot = snapshot, .state = State{}, .asks = [](auto, const auto&) { return true; }}) {}
+    : Readings(View{.snapshot = snapshot, .state = State{}, .asks = [](auto, const auto&) { return true; }}, nullptr,
+               nullptr) {}
 
 Readings::~Readings() {
-    const std::size_t size = readings_.size();
-    spare.most = std::max(spare.most, size);
-    if (spare.most > 4 * size + 1000)
-        spare.most = 0; // for many more than there are now: it goes back
-    else
-        spare.readings = std::move(readings_);
-    spare.readings.clear();
+    if (spare_ == nullptr) return;
+    const std::size_t size = in_->readings.size();
+    in_->most = std::max(in_->most, size);
+    if (in_->most > 4 * size + 1000) return; // for many more than there are now: it goes back
+    in_->readings.clear();
+    spare_->readings = std::move(in_);
+}
+
+// By tunable, and then by place: in that order most resources add theirs.
+void Readings::put_in_order() {
+    auto& [readings, order, begins, most] = *in_;
+    const auto tunable = [](const Reading& reading) { return static_cast<std::size_t>(reading.object.tunable); };
+    begins.assign(tunables::catalog().size() + 2, 0);
+    for (const Reading& reading : readings) ++begins[tunable(reading) + 2];
+    std::partial_sum(begins.begin(), begins.end(), begins.begin());
+    order.resize(readings.size());
+    for (std::uint32_t at = 0; at < readings.size(); ++at) order[begins[tunable(readings[at]) + 1]++] = at;
+    begins.pop_back(); // each is where the one before it ends by now
+    const auto object = [&](std::uint32_t at) -> const ObjectKey& { return readings[at].object; };
+    for (std::size_t i = 0; i + 1 < begins.size(); ++i) {
+        const std::span places(order.begin() + begins[i], order.begin() + begins[i + 1]);
+        if (!std::ranges::is_sorted(places, {}, object)) std::ranges::sort(places, {}, object);
+    }
+}
+
+std::span<const std::uint32_t> Readings::places_of(TunableId tunable) const {
+    const auto i = static_cast<std::size_t>(tunable);
+    return std::span(in_->order).subspan(in_->begins[i], in_->begins[i + 1] - in_->begins[i]);
 }
 
 const Reading* Readings::find(const ObjectKey& object) const {
-    const auto found =
-        std::ranges::lower_bound(order_, object, {}, [this](std::uint32_t at) { return readings_[at].object; });
-    return found == order_.end() || readings_[*found].object != object ? nullptr : &readings_[*found];
+    const std::vector<Reading>& readings = in_->readings;
+    const auto places = places_of(object.tunable);
+    const auto found = std::ranges::lower_bound(
+        places, object, {}, [&](std::uint32_t at) -> const ObjectKey& { return readings[at].object; });
+    return found == places.end() || readings[*found].object != object ? nullptr : &readings[*found];
 }
 
 } // namespace bpftune::controller

@@ -6,11 +6,10 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
-#include <map>
+#include <memory>
 #include <optional>
 #include <ranges>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "controller/state.hpp"
@@ -47,17 +46,16 @@ struct Reading {
     // Of words (Tunable::words), each a bit: those that it takes there now, and would take the present one back after.
     std::uint64_t words = no_limit;
 
-    std::optional<std::uint64_t> in_use; // now: what has to fit when it is lowered; nullopt: not known
-    std::optional<Use> use;              // of the window, for how much of it is needed; nullopt: not seen
+    std::optional<std::uint64_t> in_use;  // now: what has to fit when it is lowered; nullopt: not known
+    std::optional<Use> use;               // of the window, for how much of it is needed; nullopt: not seen
     // In use in the window: what it is charged by; nullopt: not looked at. Of several who are held to it: by each.
     std::optional<std::uint64_t> charged;
     std::optional<std::vector<std::uint64_t>> charged_each;
     std::optional<std::uint64_t> charged_at_most; // no more than so many can have a part of it; nullopt: not counted
     std::uint64_t sharers = 1;                    // who may each fill it (Tunable::sharers)
     Measured measured;                            // what the window adds to a trial of it
-    // The same to one that is for one tenant, by its account; nullopt: that is not told apart, or nobody's.
-    std::optional<std::map<std::string, Measured>> measured_of_tenants;
-    std::optional<RaisedFlows> raised; // what has become of the connections that it was raised for
+    bool has_parts = false;                       // of whose demand its own consists: measured_for() (tenant.hpp)
+    std::optional<RaisedFlows> raised;            // what has become of the connections that it was raised for
     Counts counts = Counts::yes;
     bool is_pace_seen = false;    // how fast it is worked off
     std::optional<Behind> behind; // nullopt: it is worked off in time, or that is not seen
@@ -65,7 +63,6 @@ struct Reading {
 
     [[nodiscard]] Scope scope() const;
     [[nodiscard]] bool takes_word(std::uint64_t word) const { return (words >> word & 1) != 0; }
-    [[nodiscard]] Measured measured_for(const std::string& tenant) const; // TrialKey::tenant
 };
 
 // What readings are made from. `asks`: whether the demand of a namespace counts for the node's object, which an entry
@@ -76,10 +73,22 @@ struct View {
     std::function<bool(TunableId, const NetnsId&)> asks;
 };
 
+// What readings are kept in.
+struct ReadingsMemory {
+    std::vector<Reading> readings;
+    std::vector<std::uint32_t> order;  // of readings, by their objects
+    std::vector<std::uint32_t> begins; // in `order`, of each tunable's, and the end of the last
+    std::size_t most = 0;              // readings that were in it
+};
+
 // Each object once. What a whole snapshot has no reading of is gone.
 class Readings {
+    [[nodiscard]] auto at(std::span<const std::uint32_t> places) const {
+        return places | std::views::transform([this](std::uint32_t at) -> const Reading& { return in_->readings[at]; });
+    }
+
 public:
-    explicit Readings(const View& view);
+    Readings(const View& view, Spare& spare); // it gives the memory back to `spare`
     // Of values alone: nothing is known of what was before, and everyone asks.
     explicit Readings(const Snapshot& snapshot);
     Readings(const Readings&) = delete;
@@ -87,15 +96,18 @@ public:
     ~Readings();
 
     [[nodiscard]] const Reading* find(const ObjectKey& object) const; // nullptr: it is gone, or was not looked at
-    [[nodiscard]] std::span<const Reading> all() const { return readings_; } // in no order
+    [[nodiscard]] std::span<const Reading> all() const { return in_->readings; } // in no order
     // In the order of their objects.
-    [[nodiscard]] auto in_order() const {
-        return order_ | std::views::transform([this](std::uint32_t at) -> const Reading& { return readings_[at]; });
-    }
+    [[nodiscard]] auto in_order() const { return at(in_->order); }
+    [[nodiscard]] auto in_order(TunableId tunable) const { return at(places_of(tunable)); }
 
 private:
-    std::vector<Reading> readings_;
-    std::vector<std::uint32_t> order_;
+    Readings(const View& view, std::shared_ptr<ReadingsMemory> in, Spare* spare);
+    [[nodiscard]] std::span<const std::uint32_t> places_of(TunableId tunable) const;
+    void put_in_order();
+
+    std::shared_ptr<ReadingsMemory> in_;
+    Spare* spare_; // nullptr: nobody asks for the memory
 };
 
 } // namespace bpftune::controller

@@ -5,6 +5,7 @@
 #include <compare>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -164,6 +165,19 @@ struct Flood {
     std::string evidence;    // what spoke for it last
 };
 
+struct ReadingsMemory;
+
+// Memory that a step leaves to the next one, which no step sees the contents of: nothing that is remembered, so a copy
+// has none.
+struct Spare {
+    Spare() = default;
+    Spare(const Spare& /*other*/) {}
+    Spare& operator=(const Spare& /*other*/) { return *this; }
+    ~Spare() = default;
+
+    std::shared_ptr<ReadingsMemory> readings;
+};
+
 struct State {
     std::map<ObjectKey, Held> held;
     std::map<TrialKey, Trial> trials;
@@ -180,6 +194,7 @@ struct State {
     std::map<std::uint64_t, Queue> queues;                // by listener cookie
     std::map<ObjectKey, std::uint64_t> seen;              // at the last tick; not of sockets
     std::set<ObjectKey> yielded;                          // someone else's: left alone until restart or reload
+    Spare spare;
 };
 
 } // namespace bpftune::controller

@@ -74,6 +74,18 @@ Tenant tenant_in(const Snapshot& snapshot, const NetnsId& netns, const std::opti
     return of_netns(netns, names);
 }
 
+Measured measured_for(const Gate& gate, const Reading& reading, const std::string& account) {
+    if (account.empty() || !reading.has_parts) return reading.measured;
+    Measured sum;
+    for (const Reading& part : gate.readings().in_order(reading.object.tunable)) {
+        if (!part.is_part || tenant_in(gate.snapshot(), part.object.netns, *part.pod).account != account) continue;
+        sum.losses += part.measured.losses;
+        sum.demand += part.measured.demand;
+        sum.use = std::max(sum.use, part.measured.use); // the limit is compared with each by itself
+    }
+    return sum;
+}
+
 void Askers::add(const Tenant& tenant, std::uint64_t wanted) {
     if (tenant.is_node()) {
         is_of_node_ = true;

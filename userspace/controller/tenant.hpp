@@ -24,6 +24,7 @@
 namespace bpftune::controller {
 
 class Gate;
+struct Reading;
 
 // Whether it is one of the node's own limits, of which there is one for all.
 bool is_of_node(TunableId tunable);
@@ -34,6 +35,10 @@ Tenant tenant_of(const Gate& gate, const ObjectKey& object, const Scope& scope);
 // Whose demand that of a network namespace is. The node's own is the node's, pods with hostNetwork included.
 // `otherwise`: whose it is where the snapshot does not say.
 Tenant tenant_in(const Snapshot& snapshot, const NetnsId& netns, const std::optional<Pod>& otherwise);
+
+// What the window adds to a trial of the object: of one for a tenant, by its account (TrialKey::tenant), what the parts
+// of it that are the tenant's add, where it has any (Reading::has_parts).
+Measured measured_for(const Gate& gate, const Reading& reading, const std::string& account);
 
 // Whose demand asks for more of one of the node's limits, each of them once.
 class Askers {

@@ -13,6 +13,7 @@
 #include "controller/guards.hpp"
 #include "controller/invariants.hpp"
 #include "controller/pauses.hpp"
+#include "controller/tenant.hpp"
 #include "controller/undo.hpp"
 #include "core/words.hpp"
 #include "tunables/catalog.hpp"
@@ -286,9 +287,9 @@ void back_off(Gate& gate, const TrialKey& key) {
 
 // What the last interval adds. What was lost for another reason than this limit is not counted; where the next window
 // tells, it waits for that.
-Measured measured(const TrialKey& key, const Reading& reading, Trial& trial, bool mixed) {
+Measured measured(const Gate& gate, const TrialKey& key, const Reading& reading, Trial& trial, bool mixed) {
     const Measured before = std::exchange(trial.undecided, {});
-    const Measured more = reading.measured_for(key.tenant);
+    const Measured more = measured_for(gate, reading, key.tenant);
     if (mixed) return more;
     if (reading.counts == Counts::no) return {};
     if (more.losses > 0 && reading.counts == Counts::undecided) {
@@ -346,7 +347,7 @@ Verdict judged(const Gate& gate, const TrialKey& key, Trial& trial, const Snapsh
     note_behind(trial, *reading, snapshot);
     if (gate.now() < trial.last_raise + trial.shows_after) return {};
     const bool mixed = trial.last_raise > snapshot.time.mono - snapshot.interval;
-    add(trial, measured(key, *reading, trial, mixed), mixed);
+    add(trial, measured(gate, key, *reading, trial, mixed), mixed);
     return verdict_on(key, trial, snapshot, gate.now());
 }
 

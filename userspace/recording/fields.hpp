@@ -149,8 +149,13 @@ RECORDED(controller::Trial, cause, since, last_raise, fitted, is_fitted_known, b
          filled, undecided, behind_since, behind, guards, values, verdict);
 RECORDED(controller::BackOff, roll_backs, until);
 RECORDED(controller::Flood, since, last_seen, limit, once, raised, evidence);
+// Nothing of it.
+template <> struct Fields<controller::Spare> {
+    using Row = controller::Spare;
+    template <class Visit, class... Rows> static void each(Visit&& /*visit*/, Rows&... /*rows*/) {}
+};
 RECORDED(controller::State, held, trials, back_offs, floods, changes, reasserts, said, said_before, findings,
-         retry_after, roll_back_after, failures, queues, seen, yielded);
+         retry_after, roll_back_after, failures, queues, seen, yielded, spare);
 
 RECORDED(Origin, file, lines);
 RECORDED(Header, schema, version, node, boot, time, policy, origin, state);

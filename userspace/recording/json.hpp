@@ -8,6 +8,7 @@
 #include <chrono>
 #include <concepts>
 #include <cstdint>
+#include <cstring>
 #include <map>
 #include <optional>
 #include <set>
@@ -249,6 +250,11 @@ template <class T> void read_rows(Cursor& in, std::vector<T>& rows) {
     if (in.ok()) rows.resize(i);
 }
 
+// Most names that are compared differ, and most of these in their length.
+inline bool is_same_name(std::string_view a, std::string_view b) {
+    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size()) == 0;
+}
+
 // Members come in the order of their list when we wrote them: then one round finds all.
 template <class T> void read_members(Cursor& in, T& value) {
     in.expect('{');
@@ -257,7 +263,7 @@ template <class T> void read_members(Cursor& in, T& value) {
         const std::string_view sought = key;
         Fields<T>::each(
             [&](std::string_view name, auto& member) {
-                if (key != name) return;
+                if (!is_same_name(key, name)) return;
                 read(in, member);
                 key = in.take(',') ? in.key() : std::string_view();
             },

@@ -676,18 +676,19 @@ void read(const View& view, std::vector<Reading>& readings) {
     const Snapshot& snapshot = view.snapshot;
     Namespaces namespaces(snapshot);
     for (const Listener& listener : snapshot.listeners) {
-        const Reading& reading = readings.emplace_back(reading_of(view.state, listener, snapshot.cause));
+        const Reading& reading = add(readings, [&] { return reading_of(view.state, listener, snapshot.cause); });
         Namespaces::Namespace& all = namespaces.of(listener.netns);
         ++all.listeners;
         if (reading.use) join(all.use, *reading.use);
         add(all.handshakes, listener);
     }
     for (const auto& [netns, tcp, use, handshakes, listeners] : namespaces.all()) {
-        Reading somaxconn =
-            tcp != nullptr ? reading_of_somaxconn(snapshot, *tcp) : Reading{.object = {TunableId::somaxconn, netns}};
-        somaxconn.use = use;
-        readings.push_back(std::move(somaxconn));
-        if (tcp != nullptr) readings.push_back(reading_of_syn_backlog(snapshot, *tcp, handshakes, listeners));
+        add(readings, [&] {
+            return tcp != nullptr ? reading_of_somaxconn(snapshot, *tcp)
+                                  : Reading{.object = {TunableId::somaxconn, netns}};
+        }).use = use;
+        if (tcp == nullptr) continue;
+        add(readings, [&] { return reading_of_syn_backlog(snapshot, *tcp, handshakes, listeners); });
     }
 }
 

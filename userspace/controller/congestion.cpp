@@ -167,7 +167,8 @@ namespace congestion_control {
 
 void read(const View& view, std::vector<Reading>& readings) {
     const std::uint64_t allowed = listed(view.snapshot);
-    for (const TcpBuffers& row : view.snapshot.buffers) readings.push_back(reading_of(view.snapshot, row, allowed));
+    for (const TcpBuffers& row : view.snapshot.buffers)
+        add(readings, [&] { return reading_of(view.snapshot, row, allowed); });
 }
 
 // At ticks alone, which know what the host allows.

@@ -328,7 +328,9 @@ Asked asked_of(const View& view, std::vector<Reading>& parts) {
                 std::max(asked.of_limit.wanted, size_for({.entries = static_cast<double>(table.entries)}));
         }
         if (table.netns != snapshot.host)
-            parts.push_back({.object = demand_at(table), .pod = &table.pod, .is_part = true, .measured = own});
+            add(parts, [&] {
+                return Reading{.object = demand_at(table), .pod = &table.pod, .is_part = true, .measured = own};
+            });
     }
     return asked;
 }

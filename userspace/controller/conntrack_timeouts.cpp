@@ -174,7 +174,7 @@ void read(const View& view, std::vector<Reading>& readings) {
     if (view.snapshot.cause != Snapshot::Cause::tick) return;
     for (const Conntrack& table : view.snapshot.conntrack)
         if (table.states)
-            for (const TcpState& state : all_states) readings.push_back(reading_of(view, table, state));
+            for (const TcpState& state : all_states) add(readings, [&] { return reading_of(view, table, state); });
     for (const TcpState& state : all_states) { // ours, while there is no need to look
         const auto& held = view.state.held;
         for (auto each = held.lower_bound({state.tunable, {}, 0});
@@ -183,7 +183,7 @@ void read(const View& view, std::vector<Reading>& readings) {
             const Conntrack* table = table_in(view.snapshot, netns);
             if (table != nullptr && table->states) continue;
             if (table != nullptr || namespace_in(view.snapshot, netns) != nullptr)
-                readings.push_back(reading_of(view, each->first, table));
+                add(readings, [&] { return reading_of(view, each->first, table); });
         }
     }
 }

@@ -88,13 +88,15 @@ namespace fast_opens {
 void read(const View& view, std::vector<Reading>& readings) {
     if (view.snapshot.cause != Snapshot::Cause::tick) return;
     for (const NetnsTcp& row : view.snapshot.tcp)
-        readings.push_back({.object = object_of(row),
-                            .netns_pid = row.pid,
-                            .pod = &row.pod,
-                            .value = row.fastopen,
-                            .read = view.snapshot.time.mono,
-                            .in_use = 0, // a connection that came so stays when it is lowered
-                            .measured = measured(row)});
+        add(readings, [&] {
+            return Reading{.object = object_of(row),
+                           .netns_pid = row.pid,
+                           .pod = &row.pod,
+                           .value = row.fastopen,
+                           .read = view.snapshot.time.mono,
+                           .in_use = 0, // a connection that came so stays when it is lowered
+                           .measured = measured(row)};
+        });
 }
 
 // At ticks alone, of which each has all listeners that the last census found.

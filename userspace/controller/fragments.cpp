@@ -108,7 +108,7 @@ namespace reassembly {
 
 void read(const View& view, std::vector<Reading>& readings) {
     if (view.snapshot.cause != Snapshot::Cause::tick) return;
-    for (const Fragments& row : view.snapshot.fragments) readings.push_back(reading_of(view.snapshot, row));
+    for (const Fragments& row : view.snapshot.fragments) add(readings, [&] { return reading_of(view.snapshot, row); });
 }
 
 void rule(Gate& gate) {

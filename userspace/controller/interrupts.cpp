@@ -123,15 +123,17 @@ namespace device_interrupts {
 
 void read(const View& view, std::vector<Reading>& readings) {
     for (const DeviceInterrupt& interrupt : view.snapshot.interrupts)
-        readings.push_back({.object = object_of(interrupt),
-                            .netns_pid = interrupt.pid,
-                            .interrupt = &interrupt,
-                            .value = interrupt.cpus,
-                            .read = interrupt.read,
-                            .in_use = 0, // what waits goes on where it is
-                            .measured = interrupt.cpus
-                                            ? measured_on_trial(view, object_of(interrupt), received_by(interrupt))
-                                            : Measured{}});
+        add(readings, [&] {
+            return Reading{.object = object_of(interrupt),
+                           .netns_pid = interrupt.pid,
+                           .interrupt = &interrupt,
+                           .value = interrupt.cpus,
+                           .read = interrupt.read,
+                           .in_use = 0, // what waits goes on where it is
+                           .measured = interrupt.cpus
+                                           ? measured_on_trial(view, object_of(interrupt), received_by(interrupt))
+                                           : Measured{}};
+        });
 }
 
 void rule(Gate& gate) {

@@ -132,12 +132,9 @@ void read(const View& view, std::vector<Reading>& readings) {
     const Snapshot& snapshot = view.snapshot;
     for (const Limits& limits : all_limits) {
         const NeighbourTable* table = table_of(snapshot, limits.family);
-        readings.push_back(reading_of(limits.most, table, snapshot));
-        for (const Limit& other : limits.others) {
-            Reading reading = reading_of(other, table, snapshot);
-            reading.charged.reset();
-            readings.push_back(std::move(reading));
-        }
+        add(readings, [&] { return reading_of(limits.most, table, snapshot); });
+        for (const Limit& other : limits.others)
+            add(readings, [&] { return reading_of(other, table, snapshot); }).charged.reset();
     }
 }
 

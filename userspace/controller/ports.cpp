@@ -252,9 +252,9 @@ void read(const View& view, std::vector<Reading>& readings) {
     const auto listening = listening_below(view.snapshot);
     for (const NetnsTcp& row : view.snapshot.tcp) {
         const auto below = listening.find(row.netns);
-        readings.push_back(reading_of(view.snapshot, row, below != listening.end() ? below->second : 0));
-        readings.push_back(reading_of(view.snapshot, row, reuse_of(row), reuse_in_force(row)));
-        readings.push_back(reading_of(view.snapshot, row, delay_of(row), delay_in_force(row)));
+        add(readings, [&] { return reading_of(view.snapshot, row, below != listening.end() ? below->second : 0); });
+        add(readings, [&] { return reading_of(view.snapshot, row, reuse_of(row), reuse_in_force(row)); });
+        add(readings, [&] { return reading_of(view.snapshot, row, delay_of(row), delay_in_force(row)); });
     }
 }
 

@@ -46,8 +46,8 @@ struct Reading {
     // Of words (Tunable::words), each a bit: those that it takes there now, and would take the present one back after.
     std::uint64_t words = no_limit;
 
-    std::optional<std::uint64_t> in_use;  // now: what has to fit when it is lowered; nullopt: not known
-    std::optional<Use> use;               // of the window, for how much of it is needed; nullopt: not seen
+    std::optional<std::uint64_t> in_use; // now: what has to fit when it is lowered; nullopt: not known
+    std::optional<Use> use;              // of the window, for how much of it is needed; nullopt: not seen
     // In use in the window: what it is charged by; nullopt: not looked at. Of several who are held to it: by each.
     std::optional<std::uint64_t> charged;
     std::optional<std::vector<std::uint64_t>> charged_each;
@@ -64,6 +64,15 @@ struct Reading {
     [[nodiscard]] Scope scope() const;
     [[nodiscard]] bool takes_word(std::uint64_t word) const { return (words >> word & 1) != 0; }
 };
+
+// Adds what `make` returns. It is made in its place: a reading is large, and to move one takes longer than to make it.
+template <class Make> Reading& add(std::vector<Reading>& readings, Make make) {
+    struct Made {
+        Make& make;
+        explicit operator Reading() const { return make(); }
+    };
+    return readings.emplace_back(Made{make});
+}
 
 // What readings are made from. `asks`: whether the demand of a namespace counts for the node's object, which an entry
 // of the policy may say it does not.

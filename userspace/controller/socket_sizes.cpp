@@ -237,10 +237,12 @@ namespace sizes {
 void read(const View& view, std::vector<Reading>& readings) {
     const Snapshot& snapshot = view.snapshot;
     for (const auto& [tunable, member] : values)
-        readings.push_back({.object = {tunable, snapshot.host},
-                            .value = snapshot.socket_sizes.*member,
-                            .read = snapshot.time.mono,
-                            .in_use = 0}); // a socket keeps what it has
+        add(readings, [&] {
+            return Reading{.object = {tunable, snapshot.host},
+                           .value = snapshot.socket_sizes.*member,
+                           .read = snapshot.time.mono,
+                           .in_use = 0};
+        }); // a socket keeps what it has
 }
 
 void rule(Gate& gate) {

@@ -134,16 +134,17 @@ namespace packet_steering {
 
 void read(const View& view, std::vector<Reading>& readings) {
     for (const SteeredDevice& device : view.snapshot.steered)
-        readings.push_back({.object = object_of(device),
-                            .netns_pid = device.pid,
-                            .device = &device,
-                            .pod = &device.pod,
-                            .value = device.rps_cpus,
-                            .read = device.read,
-                            .in_use = 0, // what waits goes on where it is
-                            .measured = device.rps_cpus
-                                            ? measured_on_trial(view, object_of(device), received_by(device))
-                                            : Measured{}});
+        add(readings, [&] {
+            return Reading{.object = object_of(device),
+                           .netns_pid = device.pid,
+                           .device = &device,
+                           .pod = &device.pod,
+                           .value = device.rps_cpus,
+                           .read = device.read,
+                           .in_use = 0, // what waits goes on where it is
+                           .measured = device.rps_cpus ? measured_on_trial(view, object_of(device), received_by(device))
+                                                       : Measured{}};
+        });
 }
 
 void rule(Gate& gate) {

@@ -176,7 +176,7 @@ void read(const View& view, std::vector<Reading>& readings) {
     };
     for (const TcpBuffers& row : view.snapshot.buffers)
         for (const Way& way : ways) {
-            Reading& reading = readings.emplace_back(reading_of(view.snapshot, row, way));
+            Reading& reading = add(readings, [&] { return reading_of(view.snapshot, row, way); });
             if (tick) add_use(reading, row.*way.held_back, connections(row.netns));
         }
 }

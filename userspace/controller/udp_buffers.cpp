@@ -140,7 +140,7 @@ std::uint64_t size_for(const UdpSocket& socket) {
 }
 
 void read(const View& view, std::vector<Reading>& readings) {
-    for (const UdpSocket& socket : view.snapshot.udp) readings.push_back(reading_of(socket));
+    for (const UdpSocket& socket : view.snapshot.udp) add(readings, [&] { return reading_of(socket); });
 }
 
 // At ticks alone: what a namespace received is known of these.

@@ -2,7 +2,6 @@
 #include "recording/json.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <iterator>
 
 #include "core/text.hpp"
@@ -52,10 +51,13 @@ void Cursor::fail(std::string_view what) {
     at_ = end_;
 }
 
+void Cursor::fail_without(char expected) { fail(fmt::format("'{}' was expected", expected)); }
+
 std::string_view Cursor::key() {
     expect('"');
-    const auto* quote = static_cast<const char*>(std::memchr(at_, '"', static_cast<std::size_t>(end_ - at_)));
-    if (quote == nullptr) {
+    const char* quote = at_; // names are short
+    while (quote != end_ && *quote != '"') ++quote;
+    if (quote == end_) {
         fail("a name was expected");
         return {};
     }

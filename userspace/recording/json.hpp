@@ -8,7 +8,6 @@
 #include <chrono>
 #include <concepts>
 #include <cstdint>
-#include <cstring>
 #include <map>
 #include <optional>
 #include <set>
@@ -177,7 +176,7 @@ public:
     }
     bool take(std::string_view word);
     void expect(char expected) {
-        if (!take(expected)) fail(fmt::format("'{}' was expected", expected));
+        if (!take(expected)) fail_without(expected);
     }
     void fail(std::string_view what);
 
@@ -198,6 +197,7 @@ public:
     }
 
 private:
+    void fail_without(char expected);
     std::string unescaped(std::string_view raw);
 
     const char* begin_;
@@ -250,20 +250,16 @@ template <class T> void read_rows(Cursor& in, std::vector<T>& rows) {
     if (in.ok()) rows.resize(i);
 }
 
-// Most names that are compared differ, and most of these in their length.
-inline bool is_same_name(std::string_view a, std::string_view b) {
-    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size()) == 0;
-}
-
-// Members come in the order of their list when we wrote them: then one round finds all.
+// Members come in the order of their list when we wrote them: then one round finds all. Inlined, each comparison is one
+// with a text of known length, which mostly ends with that.
 template <class T> void read_members(Cursor& in, T& value) {
     in.expect('{');
     if (in.take('}')) return;
     for (std::string_view key = in.key(); in.ok() && !key.empty();) {
         const std::string_view sought = key;
         Fields<T>::each(
-            [&](std::string_view name, auto& member) {
-                if (!is_same_name(key, name)) return;
+            [&](std::string_view name, auto& member) __attribute__((always_inline)) {
+                if (key.size() != name.size() || key != name) return;
                 read(in, member);
                 key = in.take(',') ? in.key() : std::string_view();
             },

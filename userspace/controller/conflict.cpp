@@ -77,7 +77,7 @@ void release_sockets(Gate& gate) {
             continue;
         }
         end_trial(gate, {.object = object}, "its application set it anew");
-        leave_trial(state, object);
+        leave_trial(gate, object);
         gate.add({.act = Decision::Act::release,
                   .tunable = object.tunable,
                   .scope = held.scope,

@@ -43,7 +43,7 @@ void tend(Gate& gate) {
                       .scope = held.scope,
                       .from = held.current,
                       .to = held.current});
-        leave_trial(state, key);
+        leave_trial(gate, key);
         entry = state.held.erase(entry);
     }
 }

@@ -443,6 +443,15 @@ void end_trial(Gate& gate, const TrialKey& key, const std::string& why) {
     trials.erase(trial);
 }
 
+void leave_trial(Gate& gate, const ObjectKey& object) {
+    const TrialKey* key = gate.trial_key_of(object);
+    if (key == nullptr) return;
+    auto& trials = gate.state().trials;
+    const auto entry = trials.find(*key);
+    entry->second.values.erase(object);
+    if (entry->second.values.empty()) trials.erase(entry);
+}
+
 void leave_trial(State& state, const ObjectKey& object) {
     for (auto entry = state.trials.begin(); entry != state.trials.end(); ++entry) {
         if (entry->second.values.erase(object) == 0) continue;

@@ -97,7 +97,8 @@ const Trial* trial_with(const State& state, const ObjectKey& object);
 // What a trial was for is not there any more: what is left of it is kept. Not one that is being rolled back.
 void end_trial(Gate& gate, const TrialKey& key, const std::string& why);
 
-// The object is no longer part of any trial: gone, someone else's, or not written after all.
+// The object is no longer part of any trial: gone, someone else's, or not written after all. As above, of the two.
+void leave_trial(Gate& gate, const ObjectKey& object);
 void leave_trial(State& state, const ObjectKey& object);
 
 // Measures the trials by a tick, or those that are judged by rate by what has been seen of their connections, and ends

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <concepts>
 #include <cstdint>
+#include <cstring>
 #include <map>
 #include <optional>
 #include <set>
@@ -259,7 +260,7 @@ template <class T> void read_members(Cursor& in, T& value) {
         const std::string_view sought = key;
         Fields<T>::each(
             [&](std::string_view name, auto& member) __attribute__((always_inline)) {
-                if (key.size() != name.size() || key != name) return;
+                if (key.size() != name.size() || std::memcmp(key.data(), name.data(), name.size()) != 0) return;
                 read(in, member);
                 key = in.take(',') ? in.key() : std::string_view();
             },

@@ -172,7 +172,10 @@ struct ReadingsMemory;
 struct Spare {
     Spare() = default;
     Spare(const Spare& /*other*/) {}
-    Spare& operator=(const Spare& /*other*/) { return *this; }
+    Spare& operator=(const Spare& other) {
+        if (this != &other) readings.reset();
+        return *this;
+    }
     ~Spare() = default;
 
     std::shared_ptr<ReadingsMemory> readings;

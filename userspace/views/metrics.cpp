@@ -79,8 +79,18 @@ double folded(Aggregate aggregate, double a, double b) {
 
 Metrics::Metrics(std::string version) : version_(std::move(version)) {
     sources_.fill(Rung::none);
-    tables_.resize(signals::catalog().size());
+    for (const Table& table : signals::catalog()) tables_.emplace_back().layout = layout_of(table);
     choose({});
+}
+
+Metrics::Layout Metrics::layout_of(const Table& table) {
+    Layout layout;
+    for (const Signal& signal : table.signals) {
+        std::size_t& next = signal.kind == Kind::counter ? layout.counters : layout.gauges;
+        layout.places.push_back(next);
+        if (!signal.metric.empty()) ++next;
+    }
+    return layout;
 }
 
 void Metrics::update(const Snapshot& snapshot, std::string_view mode) {
@@ -129,6 +139,13 @@ std::vector<Metrics::Total*> Metrics::totals_of_changes() {
     return totals;
 }
 
+// To be called for each row of a tick in turn: what is at a place that it has not come to yet may be gone.
+Metrics::Counted& Metrics::TableSeries::counted(std::size_t row, const signals::Identity& identity) {
+    Rows::value_type*& known = last_order[row];
+    if (known == nullptr || known->first != identity) known = &*rows.try_emplace(identity).first;
+    return known->second;
+}
+
 void Metrics::update_table(std::size_t place, const Snapshot& snapshot) {
     const Table& table = signals::catalog()[place];
     TableSeries& of_table = tables_[place];
@@ -138,18 +155,18 @@ void Metrics::update_table(std::size_t place, const Snapshot& snapshot) {
     const std::size_t label_at = place_of(table, signal_of(table.labels));
     signals::Value label;
     Target target; // of these: most rows have the labels of the one before
+    of_table.last_order.resize(rows);
     for (std::size_t row = 0; row < rows; ++row) {
         auto other = label_of(table, snapshot, row, label_at);
         if (target.series == nullptr || other != label) {
             label = std::move(other);
             target = target_of(place, label, snapshot);
-            target.series->gauges.resize(table.signals.size());
-            target.series->totals.resize(table.signals.size());
+            target.series->make_room(of_table.layout);
         }
-        Counted& counted = of_table.rows[table.identity(snapshot, row)];
-        counted.values.resize(table.signals.size());
+        Counted& counted = of_table.counted(row, table.identity(snapshot, row));
+        counted.values.resize(of_table.layout.counters);
         counted.seen = now;
-        add_row(table, target, counted, snapshot, row);
+        add_row(place, target, counted, snapshot, row);
     }
     forget_rows(of_table, rows, now);
     forget_series(of_table, now);
@@ -188,8 +205,10 @@ void Metrics::forget_series(TableSeries& of_table, MonoTime now) {
     });
 }
 
-void Metrics::add_row(const Table& table, const Target& target, Counted& counted, const Snapshot& snapshot,
+void Metrics::add_row(std::size_t place, const Target& target, Counted& counted, const Snapshot& snapshot,
                       std::size_t row) const {
+    const Table& table = signals::catalog()[place];
+    const std::vector<std::size_t>& places = tables_[place].layout.places;
     double use = 0;
     for (std::size_t i = 0; i < table.signals.size(); ++i) {
         const Signal& signal = table.signals[i];
@@ -202,16 +221,16 @@ void Metrics::add_row(const Table& table, const Target& target, Counted& counted
         if (is_of_pod && !is_empty) target.had->set(i);
         Series& series = signal.by_pod ? *target.series : *target.shared;
         if (signal.kind == Kind::counter) {
-            const std::uint64_t now = std::max(std::get<std::uint64_t>(value), counted.values[i]);
-            std::optional<Total>& total = series.totals[i];
+            std::uint64_t& before = counted.values[places[i]];
+            const std::uint64_t gained = std::max(std::get<std::uint64_t>(value), before) - before;
+            std::optional<Total>& total = series.totals[places[i]];
             if (!total) total = new_total(snapshot.time.mono);
-            total->value += now - counted.values[i];
+            total->value += gained;
             total->seen = snapshot.time.mono;
-            if (target.pod != nullptr && signal.rank == Rank::loss)
-                target.pod->lost += static_cast<double>(now - counted.values[i]);
-            counted.values[i] = now;
+            if (target.pod != nullptr && signal.rank == Rank::loss) target.pod->lost += static_cast<double>(gained);
+            before += gained;
         } else if (!(is_of_pod && is_empty && target.pod->has_own)) {
-            std::optional<double>& gauge = series.gauges[i];
+            std::optional<double>& gauge = series.gauges[places[i]];
             gauge = gauge ? folded(signal.aggregate, *gauge, *number) : *number;
         }
         if (signal.rank == Rank::use) use = *number;

@@ -36,6 +36,9 @@ namespace bpftune::views {
 class Metrics {
 public:
     explicit Metrics(std::string version);
+    Metrics(const Metrics&) = delete; // it points into itself
+    Metrics& operator=(const Metrics&) = delete;
+    ~Metrics() = default;
 
     // To be called before update() where the text() since the last update() was scraped.
     void scraped();
@@ -81,12 +84,24 @@ private:
 
         [[nodiscard]] std::uint64_t shown() const { return is_held ? 0 : value; }
     };
-    // What has the same labels: by signal, as in the catalog.
+    // Where a table's metrics are kept: labels, and what is no metric, take no room in each series and row.
+    struct Layout {
+        std::vector<std::size_t> places; // by signal: its place among the counters, or among the gauges
+        std::size_t counters = 0;
+        std::size_t gauges = 0;
+    };
+    static Layout layout_of(const signals::Table& table);
+    // What has the same labels.
     struct Series {
         std::vector<std::optional<double>> gauges; // of the last tick
         std::vector<std::optional<Total>> totals;
+
+        void make_room(const Layout& layout) {
+            gauges.resize(layout.gauges);
+            totals.resize(layout.counters);
+        }
     };
-    // For each signal: what is in the totals already.
+    // For each counter: what is in the totals already.
     struct Counted {
         std::vector<std::uint64_t> values;
         MonoTime seen;
@@ -99,9 +114,14 @@ private:
         }
     };
     struct TableSeries {
+        using Rows = std::unordered_map<signals::Identity, Counted, IdentityHash>;
+
+        Layout layout;
         std::map<Labels, Series> by_labels;
-        // Those that were gone a short while ago as well.
-        std::unordered_map<signals::Identity, Counted, IdentityHash> rows;
+        Rows rows;                                 // those that were gone a short while ago as well
+        std::vector<Rows::value_type*> last_order; // of the last tick: most rows are in the same place again
+
+        Counted& counted(std::size_t row, const signals::Identity& identity);
     };
 
     using Signals = std::bitset<128>;                    // of one table
@@ -149,7 +169,7 @@ private:
     Target target_of(std::size_t place, const signals::Value& label, const Snapshot& snapshot);
     Target target_of_pod(std::size_t place, const Pod& pod, MonoTime now);
     Series& of_others(std::size_t place);
-    void add_row(const signals::Table& table, const Target& target, Counted& counted, const Snapshot& snapshot,
+    void add_row(std::size_t place, const Target& target, Counted& counted, const Snapshot& snapshot,
                  std::size_t row) const;
     void choose(MonoTime now);
     void forget_pods(MonoTime now);

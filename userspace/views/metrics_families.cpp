@@ -61,13 +61,17 @@ std::vector<MetricFamily> Metrics::signal_families() const {
     for (std::size_t table = 0; table < catalog.size(); ++table) {
         for (std::size_t i = 0; i < catalog[table].signals.size(); ++i) {
             const Signal& signal = catalog[table].signals[i];
+            if (signal.metric.empty()) continue;
+            const std::size_t place = tables_[table].layout.places[i];
             const MetricType type = signal.kind == Kind::counter ? MetricType::Counter : MetricType::Gauge;
+            const auto number_in = [&](const Series& series) -> std::optional<double> {
+                if (signal.kind != Kind::counter) return series.gauges[place];
+                const auto& total = series.totals[place];
+                return total ? std::optional(static_cast<double>(total->shown())) : std::nullopt;
+            };
             MetricFamily family{std::string(signal.metric), help_of(signal), type, {}};
-            for (const auto& [labels, series] : tables_[table].by_labels) {
-                const auto& total = series.totals[i];
-                if (total) family.metric.push_back(sample(type, labels, static_cast<double>(total->shown())));
-                if (series.gauges[i]) family.metric.push_back(sample(type, labels, *series.gauges[i]));
-            }
+            for (const auto& [labels, series] : tables_[table].by_labels)
+                if (const auto number = number_in(series)) family.metric.push_back(sample(type, labels, *number));
             if (!family.metric.empty()) families.push_back(std::move(family));
         }
     }

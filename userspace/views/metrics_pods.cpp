@@ -76,9 +76,7 @@ Metrics::Target Metrics::target_of_pod(std::size_t place, const Pod& pod, MonoTi
 
 Metrics::Series& Metrics::of_others(std::size_t place) {
     Series& series = tables_[place].by_labels[labels_of_pod("", others, "")];
-    const std::size_t signals = signals::catalog()[place].signals.size();
-    series.gauges.resize(signals);
-    series.totals.resize(signals);
+    series.make_room(tables_[place].layout);
     return series;
 }
 

@@ -110,7 +110,9 @@ void Owners::note_namespaces(const Snapshot& snapshot) {
         netns->is_bound = !row.bound.empty();
         netns->is_of_runtime |= std::ranges::any_of(row.bound, is_name_of_runtime);
     }
-    for (const Listener& row : snapshot.listeners) note(row.netns);
+    const NetnsId* last = nullptr; // those of one namespace stand together, mostly
+    for (const Listener& row : snapshot.listeners)
+        if (last == nullptr || *last != row.netns) note(*(last = &row.netns));
     for (const NetnsTcp& row : snapshot.tcp) {
         Netns* netns = note(row.netns);
         if (netns != nullptr && std::exchange(netns->pid, row.pid) != row.pid) netns->since = now_;
@@ -210,11 +212,11 @@ template <class Socket> void Owners::adopt_namespaces(const std::vector<Socket>&
     if (!host_.known()) return;
     for (const Socket& socket : sockets) {
         const auto netns = netns_.find(socket.netns);
-        const auto held = sockets_.find(socket.cookie);
-        if (netns == netns_.end() || held == sockets_.end() || is_of_pod(netns->second.owner)) continue;
+        if (netns == netns_.end() || is_of_pod(netns->second.owner)) continue;
         const bool may_be_anothers = netns->second.is_bound || netns->second.is_name_unknown; // by its name
         if (may_be_anothers && !netns->second.is_of_runtime) continue;
-        if (held->second.is_inside) netns->second.owner = held->second.owner;
+        const auto held = sockets_.find(socket.cookie);
+        if (held != sockets_.end() && held->second.is_inside) netns->second.owner = held->second.owner;
     }
 }
 
@@ -243,21 +245,33 @@ void Owners::resolve(Owner& owner) {
     owner.pod->container = owner.container.value_or(cgroup.container_id.substr(0, short_id));
 }
 
-Owners::Who Owners::whose(const NetnsId& id) {
-    if (id == host_) return {};
+// That a row has its pod.
+void Owners::show(Owner& owner) {
+    if (std::exchange(owner.shown, turn_) != turn_) named_.insert(owner.pod->uid);
+}
+
+const Owners::Who& Owners::whose(const NetnsId& id) {
+    static const Who nobody;
+    static const Who unknown{.is_unknown = true};
+    if (id == host_) return nobody;
     const auto entry = netns_.find(id);
-    if (entry == netns_.end()) return {.is_unknown = true};
-    const Netns& netns = entry->second;
+    if (entry == netns_.end()) return unknown;
+    Netns& netns = entry->second;
+    if (std::exchange(netns.told, turn_) != turn_) netns.who = who_has(netns);
+    return netns.who;
+}
+
+Owners::Who Owners::who_has(const Netns& netns) {
     // One that a runtime has named is a pod's, whoever hides its processes.
     const bool is_hidden = netns.pid != 0 && (netns.pid != netns.visitor || (netns.is_of_runtime && expects_pods_));
     if (!netns.owner) return {.is_unknown = is_hidden || is_settling(netns)};
     resolve(*netns.owner);
-    const Owner& owner = *netns.owner;
+    Owner& owner = *netns.owner;
     Who who{.pod = owner.pod, .unit = owner.cgroup.unit, .is_unknown = owner.is_unsure};
     if (who.pod) {
         who.pod->container.clear();
         who.unit.clear();
-        named_.insert(who.pod->uid);
+        show(owner);
     }
     who.is_unknown |= !owner.cgroup.is_of_pod() && is_settling(netns);
     // A pod is no older than its namespace: whoever was there before may have entered that of another.
@@ -273,12 +287,12 @@ void Owners::look_at_init(const Snapshot& snapshot, Turn& turn) {
 }
 
 // `holder`: of the process that is named for it; nullptr: not known.
-template <class Socket> void Owners::name_other(Socket& socket, const Owner* holder) {
+template <class Socket> void Owners::name_other(Socket& socket, Owner* holder) {
     socket.other.reset();
     if (holder != nullptr && holder->pod && socket.pod && socket.pod->uid != holder->pod->uid) {
         socket.other = OtherHolder{.pod = holder->pod, .unit = {}};
         socket.is_owner_unknown |= holder->is_unsure; // its own annotation may be still to come
-        named_.insert(holder->pod->uid);
+        show(*holder);
     } else if (socket.is_held_by_init) {
         socket.other = OtherHolder{.pod = {}, .unit = init_ ? init_->cgroup.unit : std::string()};
         socket.is_owner_unknown |= !init_;
@@ -286,23 +300,23 @@ template <class Socket> void Owners::name_other(Socket& socket, const Owner* hol
 }
 
 template <class Socket> void Owners::name_socket(Socket& socket) {
-    Who who = whose(socket.netns);
+    const Who& inside = whose(socket.netns);
     const auto held = sockets_.find(socket.cookie);
     Owner* holder = held != sockets_.end() ? held->second.owner.get() : nullptr;
     if (holder != nullptr) resolve(*holder);
-    if (holder != nullptr && holder->pod && (!who.pod || who.pod->uid == holder->pod->uid)) {
-        named_.insert(holder->pod->uid);
-        const bool may_be_anothers = who.is_unknown && (who.pod || !held->second.is_inside); // the namespace
-        who = {.pod = holder->pod, .unit = {}, .is_unknown = holder->is_unsure || may_be_anothers};
-    } else if (holder != nullptr && !who.pod) {
-        who.unit = holder->cgroup.unit;
-        who.is_unknown |= holder->is_unsure;
-    } else if (!who.pod) {
-        who.is_unknown |= socket.pid != 0 || expects_pods_;
+    if (holder != nullptr && holder->pod && (!inside.pod || inside.pod->uid == holder->pod->uid)) {
+        show(*holder);
+        const bool may_be_anothers = inside.is_unknown && (inside.pod || !held->second.is_inside); // the namespace
+        socket.pod = holder->pod;
+        socket.unit.clear();
+        socket.is_owner_unknown = holder->is_unsure || may_be_anothers;
+    } else {
+        socket.pod = inside.pod;
+        socket.unit = holder != nullptr && !inside.pod ? holder->cgroup.unit : inside.unit;
+        socket.is_owner_unknown = inside.is_unknown;
+        if (!inside.pod)
+            socket.is_owner_unknown |= holder != nullptr ? holder->is_unsure : socket.pid != 0 || expects_pods_;
     }
-    socket.pod = std::move(who.pod);
-    socket.unit = std::move(who.unit);
-    socket.is_owner_unknown = who.is_unknown;
     name_other(socket, holder);
 }
 
@@ -311,7 +325,7 @@ void Owners::name_connecting(NetnsTcp& row) {
     if (held == connecting_.end() || !held->second.owner) return;
     resolve(*held->second.owner);
     row.ports_exhausted_pod = held->second.owner->pod;
-    if (row.ports_exhausted_pod) named_.insert(row.ports_exhausted_pod->uid);
+    if (row.ports_exhausted_pod) show(*held->second.owner);
 }
 
 template <class Row> void Owners::name_rows(std::vector<Row>& rows) {
@@ -331,9 +345,9 @@ void Owners::name_all(Snapshot& snapshot) {
     for (SocketMemory& memory : snapshot.socket_memory)
         if (memory.largest) memory.largest->pod = whose(memory.largest->netns).pod;
     for (NetnsNames& row : snapshot.netns_names) {
-        Who who = whose(row.netns);
-        row.pod = std::move(who.pod);
-        row.unit = std::move(who.unit);
+        const Who& who = whose(row.netns);
+        row.pod = who.pod;
+        row.unit = who.unit;
         row.is_owner_unknown = who.is_unknown;
     }
 }

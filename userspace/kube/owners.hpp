@@ -48,6 +48,11 @@ public:
     [[nodiscard]] Remembered remembered() const { return {netns_.size(), sockets_.size(), pods_.size()}; }
 
 private:
+    struct Who {
+        std::optional<Pod> pod;
+        std::string unit;
+        bool is_unknown = false;
+    };
     struct Netns {
         int pid = 0;                  // a thread in it, as the last snapshot has it; 0: none
         int looked_at = 0;            // the last such process that was
@@ -59,6 +64,8 @@ private:
         bool is_name_unknown = false; // now: it may be bound to any
         OwnerPtr owner;               // nullptr: not known yet
         std::uint64_t seen = 0;
+        Who who;                // as of the last turn that asked
+        std::uint64_t told = 0; // which turn that was
 
         [[nodiscard]] bool may_be_of_runtime() const { return is_of_runtime || is_name_unknown; }
     };
@@ -70,11 +77,6 @@ private:
         bool is_inside =
             false; // of a socket in a namespace whose pod was not known then: its holder is in that as well
         std::uint64_t seen = 0;
-    };
-    struct Who {
-        std::optional<Pod> pod;
-        std::string unit;
-        bool is_unknown = false;
     };
 
     void note_namespaces(const Snapshot& snapshot);
@@ -90,9 +92,11 @@ private:
     template <class Socket> void adopt_namespaces(const std::vector<Socket>& sockets);
 
     void resolve(Owner& owner);
-    Who whose(const NetnsId& netns);
+    void show(Owner& owner);
+    const Who& whose(const NetnsId& netns);
+    Who who_has(const Netns& netns);
     template <class Socket> void name_socket(Socket& socket);
-    template <class Socket> void name_other(Socket& socket, const Owner* holder);
+    template <class Socket> void name_other(Socket& socket, Owner* holder);
     void name_connecting(NetnsTcp& row);
     template <class Row> void name_rows(std::vector<Row>& rows);
     void name_all(Snapshot& snapshot);

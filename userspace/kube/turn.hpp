@@ -26,6 +26,7 @@ struct Owner {
     MonoTime pod_known_since;   // of `pod`
     bool is_unsure = false;     // whose it is, for only the runtime can tell, or may know more in a moment
     std::uint64_t resolved = 0; // which turn that was
+    std::uint64_t shown = 0;    // which turn has `pod` in a row
 
     Owner(CgroupOwner of, MonoTime now) : cgroup(std::move(of)), read(now) {}
 };

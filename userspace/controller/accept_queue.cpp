@@ -635,6 +635,13 @@ private:
     std::vector<Namespace> rows_;
 };
 
+// Nothing waited, and nothing is remembered of it: as most are at most times.
+bool is_idle(const State& state, const Listener& listener) {
+    const QueueWindow& window = listener.window;
+    return window.peak == 0 && window.floor == 0 && window.overflows == 0 && window.syn_dropped == 0 &&
+           !state.queues.contains(listener.cookie);
+}
+
 void show_limit(Listener& listener, std::uint64_t limit) {
     listener.limit = static_cast<std::uint32_t>(limit);
     if (listener.window.length == Nanoseconds{}) return;
@@ -700,7 +707,7 @@ void rule(Gate& gate) {
                    listener.flood, gate.now());
     for (const Listener& listener : snapshot.listeners) {
         const bool is_what_happened = snapshot.cause == Snapshot::Cause::tick || listener.window.length > Nanoseconds{};
-        if (!is_what_happened || gate.puts_back(object_of(listener))) continue;
+        if (!is_what_happened || is_idle(gate.state(), listener) || gate.puts_back(object_of(listener))) continue;
         if (is_up_to_date(gate, listener)) // mostly, and a copy is large
             judge(gate, snapshot, listener, false);
         else

@@ -197,6 +197,18 @@ TEST_CASE("does not raise a queue that stays full through a window, and says so 
     CHECK(act(automatic(), state, tick(nginx(), full, at(2s)), at(2s)).empty());
 }
 
+TEST_CASE("of a queue in which nobody ever waited nothing is remembered") {
+    State state;
+    const QueueWindow idle{.length = 1s, .arrivals = 0};
+    act(automatic(), state, tick(nginx(), idle, at(1s)), at(1s));
+    CHECK(state.queues.empty());
+    const QueueWindow stuck{.length = 1s, .peak = 129, .floor = 129, .arrivals = 0};
+    act(automatic(), state, tick(nginx(), stuck, at(2s)), at(2s));
+    REQUIRE(state.queues.contains(nginx().cookie));
+    act(automatic(), state, tick(nginx(), idle, at(3s)), at(3s));
+    CHECK_FALSE(state.queues.at(nginx().cookie).stuck); // it has drained, which is noted all the same
+}
+
 TEST_CASE("of ever new queues of one namespace so many are told of in an hour, and another's are all the same") {
     State state;
     const QueueWindow full{.length = 1s, .peak = 129, .floor = 128, .arrivals = 100, .accepted = 100, .overflows = 400};

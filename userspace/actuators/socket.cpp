@@ -97,16 +97,12 @@ Result<sys::Fd> fetch_from_any(const ListenerRef& ref, const NetnsId& netns, Sea
                           ref.inode, hidden);
 }
 
-Result<sys::Fd> fetch_shown(const ListenerRef& ref, const NetnsId& netns) {
-    const Search search{.deadline = sys::now().mono + longest_search, .most = most_descriptors};
-    if (ref.pid > 0) {
-        auto socket = fetch_if_same(ref, ref.pid, ref.fd);
-        if (socket || socket.error().code != ESTALE) return socket;
-        if (ref.inode != 0) socket = fetch_by_inode(ref, ref.pid, search);
-        if (socket || socket.error().code != ESTALE) return socket;
-    }
-    if (ref.inode == 0) return gone("the socket is not where it was");
-    return fetch_from_any(ref, netns, search);
+// Where it was when the scope was made, or elsewhere in that process.
+Result<sys::Fd> fetch_where_it_was(const ListenerRef& ref, const Search& search) {
+    if (ref.pid <= 0) return gone("who holds it is not known");
+    auto socket = fetch_if_same(ref, ref.pid, ref.fd);
+    if (socket || socket.error().code != ESTALE || ref.inode == 0) return socket;
+    return fetch_by_inode(ref, ref.pid, search);
 }
 
 // A cookie is never another socket's: a namespace that has the number of the socket's by now does not have it.
@@ -119,19 +115,30 @@ Result<bool> is_still_there(const ListenerRef& ref, const Scope& scope, IsListed
     return is_listed(ref.cookie, sys::now().mono + longest_look);
 }
 
-// Only what the kernel does not list any more is gone: a descriptor may be where no process shows it.
-Result<sys::Fd> fetch_named(const ListenerRef& ref, const Scope& scope, IsListed is_listed) {
-    const bool was_missed = last_search().misses(ref.inode, sys::now().mono);
-    auto socket = fetch_shown(ref, scope.netns);
+Result<sys::Fd> search_everywhere(const ListenerRef& ref, const NetnsId& netns, const Search& search) {
+    if (ref.inode == 0) return gone("the socket is not where it was");
+    auto socket = fetch_from_any(ref, netns, search);
     if (socket) last_search().reached(ref.inode, sys::now().mono);
-    if (socket || socket.error().code != ESTALE) return socket;
+    return socket;
+}
+
+// Only what the kernel does not list any more is gone: a descriptor may be where no process shows it. It is asked
+// before all processes are: what others of the node have open takes nothing of that.
+Result<sys::Fd> fetch_named(const ListenerRef& ref, const Scope& scope, IsListed is_listed) {
+    const Search search{.deadline = sys::now().mono + longest_search, .most = most_descriptors};
+    auto socket = fetch_where_it_was(ref, search);
+    if (socket) last_search().reached(ref.inode, sys::now().mono);
+    if (socket || (socket.error().code != ESTALE && socket.error().code != ETIME)) return socket;
     const auto there = is_still_there(ref, scope, is_listed);
+    if (there && !*there) return gone("the kernel has no such socket {} any more", ref.inode);
+    const bool was_missed = last_search().misses(ref.inode, sys::now().mono);
+    socket = search_everywhere(ref, scope.netns, search);
+    if (socket || socket.error().code != ESTALE) return socket;
     if (!there)
         return with_context(there.error(), "{}; whether it is there still is not known", socket.error().message);
-    if (!*there) return socket;
     if (was_missed) { // not looked for by itself: somebody may have received it since
         last_search().reached(ref.inode, sys::now().mono);
-        socket = fetch_shown(ref, scope.netns);
+        socket = search_everywhere(ref, scope.netns, search);
         if (socket || socket.error().code != ESTALE) return socket;
     }
     return std::unexpected(Error{"it is there still, but no process shows its descriptor: that is in flight over a "

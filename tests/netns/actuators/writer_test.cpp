@@ -742,8 +742,12 @@ TEST_CASE("processes that share a table of many descriptors hide no listener of 
     Scope stale = server.scope();
     stale.listener->pid = 0;
     CHECK(take(writer.read(TunableId::listener_backlog, stale)) == 100);
-    // What is nowhere is looked for everywhere, but not without end.
-    stale.listener->inode = stale.listener->cookie = 1;
+    // What the kernel has no more is gone, whatever others have open.
+    Scope ended = stale;
+    ended.listener->inode = ended.listener->cookie = 1;
+    CHECK(kind(writer.write(TunableId::listener_backlog, ended, 100, 200)) == Outcome::Kind::gone);
+    // What it has is looked for everywhere, but not without end.
+    stale.listener->inode = 1;
     const auto nowhere = writer.read(TunableId::listener_backlog, stale);
     REQUIRE_FALSE(nowhere);
     CHECK((nowhere.error().code == ETIME || nowhere.error().code == ETIMEDOUT)); // the latter on a busy machine

@@ -22,7 +22,8 @@ Scope Reading::scope() const {
 }
 
 Readings::Readings(const View& view, std::shared_ptr<ReadingsMemory> in, Spare* spare)
-    : in_(in != nullptr ? std::move(in) : std::make_shared<ReadingsMemory>()), spare_(spare) {
+    : in_(in != nullptr ? std::move(in) : std::make_shared<ReadingsMemory>()), spare_(spare),
+      is_whole_(view.snapshot.cause == Snapshot::Cause::tick) {
     const Snapshot& snapshot = view.snapshot;
     // At most one of a resource for each row: what is not used of it is never touched.
     const std::size_t of_namespaces = snapshot.tcp.size() + snapshot.buffers.size() + snapshot.conntrack.size();
@@ -41,7 +42,7 @@ Readings::~Readings() {
     if (spare_ == nullptr) return;
     const std::size_t size = in_->readings.size();
     in_->most = std::max(in_->most, size);
-    if (in_->most > 4 * size + 1000) return; // for many more than there are now: it goes back
+    if (is_whole_ && in_->most > 4 * size + 1000) return; // for many more than there are now: it goes back
     in_->readings.clear();
     spare_->readings = std::move(in_);
 }

@@ -116,7 +116,8 @@ private:
     void put_in_order();
 
     std::shared_ptr<ReadingsMemory> in_;
-    Spare* spare_; // nullptr: nobody asks for the memory
+    Spare* spare_;  // nullptr: nobody asks for the memory
+    bool is_whole_; // a tick's: an event is about few of what the next tick reads
 };
 
 } // namespace bpftune::controller

@@ -47,8 +47,24 @@ Readings::~Readings() {
     spare_->readings = std::move(in_);
 }
 
+// Whether the order of the readings before is that of these: at most ticks the same objects are there as at the last.
+bool Readings::are_in_order() const {
+    const auto& [readings, order, begins, most] = *in_;
+    if (order.size() != readings.size() || begins.empty()) return false;
+    for (std::size_t i = 0; i + 1 < begins.size(); ++i) {
+        const ObjectKey* before = nullptr;
+        for (std::uint32_t at = begins[i]; at < begins[i + 1]; ++at) {
+            const ObjectKey& object = readings[order[at]].object;
+            if (static_cast<std::size_t>(object.tunable) != i || (before != nullptr && object < *before)) return false;
+            before = &object;
+        }
+    }
+    return true;
+}
+
 // By tunable, and then by place: in that order most resources add theirs.
 void Readings::put_in_order() {
+    if (are_in_order()) return;
     auto& [readings, order, begins, most] = *in_;
     const auto tunable = [](const Reading& reading) { return static_cast<std::size_t>(reading.object.tunable); };
     begins.assign(tunables::catalog().size() + 2, 0);

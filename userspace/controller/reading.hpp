@@ -114,6 +114,7 @@ private:
     Readings(const View& view, std::shared_ptr<ReadingsMemory> in, Spare* spare);
     [[nodiscard]] std::span<const std::uint32_t> places_of(TunableId tunable) const;
     void put_in_order();
+    [[nodiscard]] bool are_in_order() const;
 
     std::shared_ptr<ReadingsMemory> in_;
     Spare* spare_;  // nullptr: nobody asks for the memory

@@ -167,7 +167,7 @@ struct Flood {
 
 struct ReadingsMemory;
 
-// Memory that a step leaves to the next one, which no step sees the contents of: nothing that is remembered, so a copy
+// Memory that a step leaves to the next one, of which no decision sees anything: nothing that is remembered, so a copy
 // has none.
 struct Spare {
     Spare() = default;
